@@ -1,0 +1,1 @@
+"""Find out which choice helps a Keras network, and by how much."""

@@ -1,0 +1,59 @@
+"""Schemas of the three commands' whole configurations."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from src.config.data import AugmentConf, DataConf, open_mapping
+from src.config.model import InitializerConf, ModelConf, RegularizerConf
+from src.config.search import (
+    BudgetConf,
+    ObjectiveConf,
+    PrunerConf,
+    SamplerConf,
+    StorageConf,
+    StudyConf,
+    TrackingConf,
+)
+from src.config.training import OptimizerConf, ScheduleConf, TrainingConf
+
+
+def _accuracy() -> list[ObjectiveConf]:
+    return [ObjectiveConf(metric="val_accuracy", direction="maximize")]
+
+
+@dataclass
+class TrainConf:
+    data: DataConf = MISSING
+    augment: AugmentConf = MISSING
+    model: ModelConf = MISSING
+    initializer: InitializerConf = MISSING
+    regularizer: RegularizerConf = MISSING
+    optimizer: OptimizerConf = MISSING
+    schedule: ScheduleConf = MISSING
+    training: TrainingConf = MISSING
+    objective: list[ObjectiveConf] = field(default_factory=_accuracy)
+    study: StudyConf = field(default_factory=StudyConf)
+    sampler: SamplerConf = MISSING
+    pruner: PrunerConf = MISSING
+    budget: BudgetConf = MISSING
+    storage: StorageConf = MISSING
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
+class PredictConf:
+    run_id: str = MISSING
+    images: list[str] = field(default_factory=list)
+    top: int = 3
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
+class CompareConf:
+    study: str | None = None
+    tags: Any = field(default_factory=open_mapping)
+    group_by: list[str] | None = None
+    csv: str | None = None
+    tracking: TrackingConf = MISSING

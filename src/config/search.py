@@ -1,0 +1,91 @@
+"""Schemas of what a sweep is made of: `study`, `objective`, `sampler`, `pruner`, `budget`, `storage`, `tracking`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from src.config.data import open_mapping
+
+DIRECTIONS = ("maximize", "minimize")
+
+
+@dataclass
+class ObjectiveConf:
+    metric: str = MISSING
+    direction: str = MISSING
+
+
+@dataclass
+class StudyConf:
+    name: str | None = None
+    question: str | None = None
+    claim: str | None = None
+    trials: int | None = None
+    fresh: bool = False
+    space: Any = field(default_factory=open_mapping)
+
+
+@dataclass
+class SamplerConf:
+    name: str = MISSING
+    seed: int = 0
+
+
+@dataclass
+class TPEConf(SamplerConf):
+    n_startup_trials: int = 10
+    multivariate: bool = True
+
+
+@dataclass
+class QMCConf(SamplerConf):
+    qmc_type: str = "sobol"
+    scramble: bool = True
+
+
+@dataclass
+class CmaEsConf(SamplerConf):
+    n_startup_trials: int = 5
+
+
+@dataclass
+class NSGAIIConf(SamplerConf):
+    population_size: int = 12
+
+
+@dataclass
+class PrunerConf:
+    name: str = MISSING
+
+
+@dataclass
+class MedianPrunerConf(PrunerConf):
+    n_startup_trials: int = 5
+    n_warmup_steps: int = 1
+
+
+@dataclass
+class ASHAConf(PrunerConf):
+    min_resource: int = 1
+    reduction_factor: int = 3
+
+
+@dataclass
+class BudgetConf:
+    hours: float | None = None
+    target: float | None = None
+    patience: int | None = None
+
+
+@dataclass
+class StorageConf:
+    name: str = MISSING
+    path: str | None = None
+
+
+@dataclass
+class TrackingConf:
+    uri: str | None = None
+    experiment: str = "kerasweep"
+    tags: Any = field(default_factory=open_mapping)
