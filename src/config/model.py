@@ -8,6 +8,18 @@ from omegaconf import MISSING
 from src.config.data import open_mapping
 
 ARCHITECTURES = ("cnn", "custom")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus", "linear")
+INITIALIZERS = (
+    "zeros",
+    "constant",
+    "random_normal",
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_normal",
+)
+REGULARIZERS = ("none", "l1", "l2", "l1_l2")
 NORMALIZATIONS = ("none", "batch")
 POSITIONS = ("before_activation", "after_activation")
 MOVING_STATISTICS = ("warmup", "keras")

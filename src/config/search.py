@@ -7,7 +7,11 @@ from omegaconf import MISSING
 
 from src.config.data import open_mapping
 
+METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
 DIRECTIONS = ("maximize", "minimize")
+SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
+PRUNERS = ("none", "median", "asha")
+STORAGES = ("journal",)
 
 
 @dataclass

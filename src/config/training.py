@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+SCHEDULES = ("constant", "plateau", "cosine", "exponential", "step", "warmup_cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 

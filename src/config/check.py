@@ -1,0 +1,222 @@
+"""The rules that types cannot hold: ranges, names and fields that must agree.
+
+`check(cfg)` runs before any data is touched; it reads every group and raises at the first
+rule that is broken.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import data, model, search, training
+from src.errors import ConfigError
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigError at the first rule between fields that the configuration breaks."""
+    _check_missing(cfg)
+    _check_data(cfg.data)
+    _check_augment(cfg.augment)
+    _check_model(cfg.model)
+    _check_weights(cfg)
+    _check_optimizer(cfg.optimizer)
+    _check_schedule(cfg.schedule)
+    _check_training(cfg.training)
+    _check_objective(cfg)
+    _check_search(cfg)
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value. Give it one, as in {missing[0]}=VALUE.")
+
+
+def one_of(key: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key} must be one of {', '.join(allowed)}, but got {value}.")
+
+
+def between(
+    key: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    too_low = value <= low if open_low else value < low
+    too_high = value >= high if open_high else value > high
+    if not (too_low or too_high or math.isnan(value)):
+        return
+    bounds = [
+        f"{'above' if open_low else 'at least'} {low:g}" if low > -math.inf else "",
+        f"{'below' if open_high else 'at most'} {high:g}" if high < math.inf else "",
+    ]
+    raise ConfigError(f"{key} must be {' and '.join(filter(None, bounds))}, but got {value}.")
+
+
+def _check_data(cfg: DictConfig) -> None:
+    one_of("data.source", cfg.source, data.SOURCES)
+    one_of("data.scaling", cfg.scaling, data.SCALINGS)
+    one_of("data.labels", cfg.labels, data.LABELS)
+    between("data.validation_split", cfg.validation_split, 0, 1, open_low=True, open_high=True)
+    between("data.test_split", cfg.test_split, 0, 1, open_low=True, open_high=True)
+    between("data.seed", cfg.seed, 0)
+    if cfg.limit is not None:
+        between("data.limit", cfg.limit, 2)
+    if cfg.image_size is not None and (len(cfg.image_size) != 2 or min(cfg.image_size) < 1):
+        raise ConfigError(
+            f"data.image_size must be a height and a width, but got {list(cfg.image_size)}. "
+            "Write it as in data.image_size=[32,32]."
+        )
+    if cfg.image_size is not None and cfg.source != "image_folder":
+        raise ConfigError(
+            f"data.image_size resizes image files, but data={cfg.source} has one size. Leave it out."
+        )
+    if cfg.target is not None and cfg.source != "custom":
+        raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
+
+
+def _check_augment(cfg: DictConfig) -> None:
+    between("augment.crop_padding", cfg.crop_padding, 0)
+
+
+def _check_model(cfg: DictConfig) -> None:
+    one_of("model.architecture", cfg.architecture, model.ARCHITECTURES)
+    if cfg.architecture == "custom":
+        return
+    if cfg.target is not None:
+        raise ConfigError("model.target is for model=custom. Add model=custom, or leave model.target out.")
+    if not cfg.filters or min(cfg.filters) < 1:
+        raise ConfigError(
+            f"model.filters needs at least one block of one filter or more, but got {list(cfg.filters)}. "
+            "Give one number per block, as in model.filters=[32,64]."
+        )
+    if any(units < 1 for units in cfg.dense_units):
+        raise ConfigError(f"model.dense_units must all be at least 1, but got {list(cfg.dense_units)}.")
+    between("model.convs_per_block", cfg.convs_per_block, 1)
+    between("model.kernel_size", cfg.kernel_size, 1)
+    between("model.dropout", cfg.dropout, 0, 1, open_high=True)
+    between("model.dense_dropout", cfg.dense_dropout, 0, 1, open_high=True)
+    one_of("model.padding", cfg.padding, ("same", "valid"))
+    one_of("model.activation", cfg.activation, model.ACTIVATIONS)
+    one_of("model.downsampling", cfg.downsampling, model.DOWNSAMPLINGS)
+    one_of("model.head", cfg.head, model.HEADS)
+    _check_normalization(cfg.normalization)
+
+
+def _check_normalization(cfg: DictConfig) -> None:
+    one_of("model.normalization.kind", cfg.kind, model.NORMALIZATIONS)
+    one_of("model.normalization.position", cfg.position, model.POSITIONS)
+    one_of("model.normalization.moving_statistics", cfg.moving_statistics, model.MOVING_STATISTICS)
+    between("model.normalization.momentum", cfg.momentum, 0, 1, open_high=True)
+    between("model.normalization.epsilon", cfg.epsilon, 0, open_low=True)
+
+
+def _check_weights(cfg: DictConfig) -> None:
+    one_of("initializer.name", cfg.initializer.name, model.INITIALIZERS)
+    if cfg.initializer.name == "random_normal":
+        between("initializer.stddev", cfg.initializer.stddev, 0, open_low=True)
+    regularizer = cfg.regularizer
+    one_of("regularizer.name", regularizer.name, model.REGULARIZERS)
+    one_of("regularizer.on", regularizer.on, model.REGULARIZED)
+    if regularizer.name == "none":
+        if regularizer.strength is not None:
+            raise ConfigError(
+                f"regularizer.strength={regularizer.strength:g} has nothing to act on with regularizer=none. "
+                "Choose regularizer=l1, l2 or l1_l2, or leave the strength out."
+            )
+        return
+    if regularizer.strength is None:
+        raise ConfigError(f"regularizer={regularizer.name} needs a regularizer.strength, as in 1e-4.")
+    between("regularizer.strength", regularizer.strength, 0)
+
+
+def _check_optimizer(cfg: DictConfig) -> None:
+    one_of("optimizer.name", cfg.name, training.OPTIMIZERS)
+    between("optimizer.learning_rate", cfg.learning_rate, 0, open_low=True)
+    if cfg.clipnorm is not None:
+        between("optimizer.clipnorm", cfg.clipnorm, 0, open_low=True)
+    for field in ("momentum", "rho", "beta_1", "beta_2"):
+        if field in cfg:
+            between(f"optimizer.{field}", cfg[field], 0, 1, open_high=field != "momentum")
+    if "weight_decay" in cfg:
+        between("optimizer.weight_decay", cfg.weight_decay, 0)
+    if "nesterov" in cfg and cfg.nesterov and cfg.momentum == 0:
+        raise ConfigError(
+            "optimizer.nesterov=true needs a momentum, but optimizer.momentum is 0. Set it, as in 0.9."
+        )
+
+
+def _check_schedule(cfg: DictConfig) -> None:
+    one_of("schedule.name", cfg.name, training.SCHEDULES)
+    if cfg.name == "plateau":
+        between("schedule.patience", cfg.patience, 1)
+        between("schedule.min_lr", cfg.min_lr, 0)
+    if cfg.name in ("plateau", "step"):
+        between("schedule.factor", cfg.factor, 0, 1, open_low=True, open_high=True)
+    if cfg.name in ("cosine", "warmup_cosine"):
+        between("schedule.alpha", cfg.alpha, 0, 1)
+    if cfg.name == "warmup_cosine":
+        between("schedule.warmup_epochs", cfg.warmup_epochs, 0)
+    if cfg.name == "exponential":
+        between("schedule.decay_rate", cfg.decay_rate, 0, 1, open_low=True)
+    if cfg.name == "step":
+        _check_boundaries(list(cfg.boundaries))
+
+
+def _check_boundaries(boundaries: list[float]) -> None:
+    inside = all(0 < boundary < 1 for boundary in boundaries)
+    if not boundaries or not inside or sorted(set(boundaries)) != boundaries:
+        raise ConfigError(
+            "schedule.boundaries must be rising shares of the training between 0 and 1, "
+            f"but got {boundaries}. Write them as in schedule.boundaries=[0.5,0.75]."
+        )
+
+
+def _check_training(cfg: DictConfig) -> None:
+    between("training.epochs", cfg.epochs, 1)
+    between("training.batch_size", cfg.batch_size, 1)
+    between("training.seed", cfg.seed, 0, 2**32, open_high=True)
+    one_of("training.precision", cfg.precision, training.PRECISIONS)
+    between("training.early_stopping.patience", cfg.early_stopping.patience, 0)
+    between("training.early_stopping.min_delta", cfg.early_stopping.min_delta, 0)
+
+
+def _check_objective(cfg: DictConfig) -> None:
+    if not cfg.objective:
+        raise ConfigError("objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}].")
+    for objective in cfg.objective:
+        one_of("objective.metric", objective.metric, search.METRICS)
+        one_of("objective.direction", objective.direction, search.DIRECTIONS)
+    metrics = [objective.metric for objective in cfg.objective]
+    if len(set(metrics)) != len(metrics):
+        raise ConfigError(f"objective names a metric twice: {', '.join(metrics)}.")
+    if len(metrics) > 1 and cfg.pruner.name != "none":
+        raise ConfigError(
+            f"pruner={cfg.pruner.name} compares one value, but there are {len(metrics)} objectives. "
+            "Use pruner=none."
+        )
+
+
+def _check_search(cfg: DictConfig) -> None:
+    one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
+    one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
+    one_of("storage.name", cfg.storage.name, search.STORAGES)
+    between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
+    if cfg.study.trials is not None:
+        between("study.trials", cfg.study.trials, 1)
+    if cfg.budget.hours is not None:
+        between("budget.hours", cfg.budget.hours, 0, open_low=True)
+    if cfg.budget.patience is not None:
+        between("budget.patience", cfg.budget.patience, 1)
+    several = len(cfg.objective) > 1
+    if several and (cfg.budget.target is not None or cfg.budget.patience is not None):
+        raise ConfigError(
+            "budget.target and budget.patience follow one objective, "
+            f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
+        )
