@@ -1,0 +1,182 @@
+"""One axis of a search space: a config key or group, the values it may take, and when it applies."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial
+
+Value = None | bool | int | float | str
+Params = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A config key or group and its values.
+
+    distribution: Optuna's; a list or mapping among its choices stands as its Hydra text.
+    texts: what a choice reads as on the command line. conditions: for each key the values under
+    which this axis applies; all must hold.
+    """
+
+    key: str
+    distribution: BaseDistribution
+    texts: Mapping[Value, str] = field(default_factory=dict)
+    conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    is_group: bool = False
+
+    @property
+    def is_numeric(self) -> bool:
+        return not isinstance(self.distribution, CategoricalDistribution)
+
+    def applies(self, lookup: Callable[[str], Value]) -> bool:
+        """Whether every condition holds; `lookup` gives the value of another key in this trial."""
+        return all(lookup(key) in allowed for key, allowed in self.conditions.items())
+
+    def values(self) -> list[Value] | None:
+        """Every value in order, or None for an interval of real numbers."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        if isinstance(distribution, IntDistribution):
+            return list(range(distribution.low, distribution.high + 1, distribution.step))
+        assert isinstance(distribution, FloatDistribution)
+        if distribution.step is None:
+            return [distribution.low] if distribution.low == distribution.high else None
+        count = round((distribution.high - distribution.low) / distribution.step) + 1
+        return [_stepped(distribution, index) for index in range(count)]
+
+    def snap(self, value: Value) -> Value:
+        """The value as it was written: 0.3 where floating point steps give 0.30000000000000004."""
+        distribution = self.distribution
+        if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+            assert isinstance(value, (int, float))
+            return _stepped(distribution, round((value - distribution.low) / distribution.step))
+        return value
+
+    def override(self, value: Value) -> str:
+        """The command-line override that sets this axis to a value of it."""
+        text = self.texts[value] if value in self.texts else str(value)
+        return f"{self.key}={text}"
+
+    def suggest(self, trial: Trial) -> Value:
+        """Ask an Optuna trial for a value."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return trial.suggest_categorical(self.key, distribution.choices)
+        suggest = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+        assert isinstance(distribution, (IntDistribution, FloatDistribution))
+        value = suggest(
+            self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+        return self.snap(value)
+
+    def is_at_border(self, value: Value) -> bool:
+        """Whether a numeric value lies at an end of its interval (within 1 % of its length)."""
+        distribution = self.distribution
+        if not isinstance(distribution, (IntDistribution, FloatDistribution)):
+            return False
+        assert isinstance(value, (int, float))
+        scale = math.log if distribution.log else float
+        low, high, here = scale(distribution.low), scale(distribution.high), scale(value)
+        margin = 0.01 * (high - low)
+        return low < high and not low + margin < here < high - margin
+
+
+def _stepped(distribution: FloatDistribution, index: int) -> float:
+    return float(Decimal(str(distribution.low)) + index * Decimal(str(distribution.step)))
+
+
+def ordered(axes: Sequence[Axis]) -> list[Axis]:
+    """The axes so that each comes after those its conditions name; otherwise as given.
+
+    Raises ValueError naming the keys of a circle of conditions.
+    """
+    waiting, done = list(axes), []
+    while waiting:
+        open_keys = {axis.key for axis in waiting}
+        ready = [axis for axis in waiting if not open_keys & set(axis.conditions)]
+        if not ready:
+            raise ValueError(", ".join(sorted(open_keys)))
+        done += ready
+        waiting = [axis for axis in waiting if axis not in ready]
+    return done
+
+
+@dataclass(frozen=True)
+class Space:
+    """Axes in the order in which they are decided.
+
+    fixed: gives the value of a key that is no axis, for conditions on it.
+    """
+
+    axes: tuple[Axis, ...]
+    fixed: Callable[[str], Value]
+
+    def _lookup(self, params: Params) -> Callable[[str], Value]:
+        keys = {axis.key for axis in self.axes}
+        return lambda key: params.get(key) if key in keys else self.fixed(key)
+
+    def suggest(self, trial: Trial) -> Params:
+        """Ask an Optuna trial for every axis that applies."""
+        params: Params = {}
+        for axis in self.axes:
+            if axis.applies(self._lookup(params)):
+                params[axis.key] = axis.suggest(trial)
+        return params
+
+    def configurations(self) -> Iterator[Params]:
+        """Every configuration once, the first axis slowest. Raises ValueError naming an endless axis."""
+        for axis in self.axes:
+            if axis.values() is None:
+                raise ValueError(axis.key)
+        yield from self._extend({}, 0)
+
+    def _extend(self, params: Params, depth: int) -> Iterator[Params]:
+        if depth == len(self.axes):
+            yield dict(params)
+            return
+        axis = self.axes[depth]
+        if not axis.applies(self._lookup(params)):
+            yield from self._extend(params, depth + 1)
+            return
+        for value in axis.values() or []:
+            yield from self._extend({**params, axis.key: value}, depth + 1)
+
+    @property
+    def is_finite(self) -> bool:
+        return all(axis.values() is not None for axis in self.axes)
+
+    def overrides(self, params: Mapping[str, Value]) -> list[str]:
+        """The command-line overrides that make a configuration; groups come first."""
+        chosen = [axis for axis in self.axes if axis.key in params]
+        chosen.sort(key=lambda axis: not axis.is_group)
+        return [axis.override(params[axis.key]) for axis in chosen]
+
+    def canonical(self) -> list[dict[str, Any]]:
+        """The space as plain data, equal for equal spaces however they were written."""
+        return [_canonical_axis(axis) for axis in sorted(self.axes, key=lambda axis: axis.key)]
+
+
+def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+    """A hashable form of a configuration: equal exactly for equal ones (1 and True differ)."""
+    return tuple(sorted((key, repr(value)) for key, value in params.items()))
+
+
+def _canonical_axis(axis: Axis) -> dict[str, Any]:
+    finite = axis.values()
+    distribution = axis.distribution
+    domain: Any = sorted(map(repr, finite)) if finite is not None else None
+    if domain is None:
+        assert isinstance(distribution, FloatDistribution)
+        domain = [distribution.low, distribution.high]
+    conditions = {key: sorted(map(repr, allowed)) for key, allowed in sorted(axis.conditions.items())}
+    return {"key": axis.key, "domain": domain, "log": getattr(distribution, "log", False), "when": conditions}
