@@ -23,13 +23,14 @@ class Axis:
     """A config key or group and its values.
 
     distribution: Optuna's; a list or mapping among its choices stands as its Hydra text.
-    texts: what a choice reads as on the command line. conditions: for each key the values under
+    texts: what a choice reads as on the command line; raw: what it is in the configuration. conditions: for each key the values under
     which this axis applies; all must hold.
     """
 
     key: str
     distribution: BaseDistribution
     texts: Mapping[Value, str] = field(default_factory=dict)
+    raw: Mapping[Value, Any] = field(default_factory=dict)
     conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     is_group: bool = False
 
@@ -66,6 +67,10 @@ class Axis:
         """The command-line override that sets this axis to a value of it."""
         text = self.texts[value] if value in self.texts else str(value)
         return f"{self.key}={text}"
+
+    def plain(self, value: Value) -> Any:
+        """The value as configuration: lists and mappings as such, not as their Hydra text."""
+        return self.raw.get(value, value)
 
     def suggest(self, trial: Trial) -> Value:
         """Ask an Optuna trial for a value."""

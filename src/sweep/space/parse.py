@@ -89,7 +89,8 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
     unknown = sorted(set(entry) - _AXIS_KEYS)
     if unknown or "range" not in entry:
         raise ConfigError(
-            f"study.space.{key} takes the keys range and when, but got {', '.join(map(str, entry)) or 'none'}. "
+            f"study.space.{key} takes the keys range and when, "
+            f"but got {', '.join(map(str, entry)) or 'none'}. "
             'Write it as in {range: "interval(0.1,0.5)", when: {optimizer: sgd}}.'
         )
     when = entry.get("when") or {}
@@ -113,14 +114,15 @@ def _choice_axis(key: str, choices: Sequence[tuple[Any, str]], options: Sequence
     if not choices:
         raise ConfigError(f"{key} has no values to choose from. Write it as in {key}=3,5.")
     texts: dict[Value, str] = {}
+    plain: dict[Value, Any] = {}
     for raw, text in choices:
         value = _encode(raw)
         if value in texts:
             raise ConfigError(f"{key} lists {text} twice. Name each value once.")
         if options and value is not None and str(value) not in options:
             raise ConfigError(f"{key} has no option {text}. It has {', '.join(sorted(options))}.")
-        texts[value] = text
-    return Axis(key, CategoricalDistribution(list(texts)), texts=texts, is_group=bool(options))
+        texts[value], plain[value] = text, raw
+    return Axis(key, CategoricalDistribution(list(texts)), texts=texts, raw=plain, is_group=bool(options))
 
 
 def _matching(value: Any, options: Sequence[str]) -> list[str]:

@@ -1,0 +1,82 @@
+"""Composes the configuration of each trial: once for each set of group choices, then from a copy."""
+
+import copy
+from collections.abc import Mapping
+
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.errors import ConfigError
+from src.sweep.space.axis import Params, Space, Value
+
+
+class Composer:
+    """Turns configurations of a space into what Hydra would compose for them.
+
+    fixed: the overrides that all trials share. Group choices are composed by Hydra and kept;
+    plain values are put into a copy, which takes a hundredth of the time.
+    """
+
+    def __init__(self, context: HydraContext, master: DictConfig, fixed: list[str], space: Space) -> None:
+        self.context = context
+        self.master = master
+        self.fixed = fixed
+        self.space = space
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def overrides(self, params: Mapping[str, Value]) -> list[str]:
+        """Every task override of a trial, as its job receives them."""
+        return [*self.fixed, *self.space.overrides(params)]
+
+    def compose(self, params: Params) -> DictConfig:
+        """The trial's configuration without Hydra's own node.
+
+        Raises ConfigError where the combination cannot be composed, such as a momentum for adam.
+        """
+        groups = {axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params}
+        cfg = copy.deepcopy(self._with_groups(groups))
+        for axis in self.space.axes:
+            if axis.key in params and not axis.is_group:
+                _put(cfg, axis.key, axis.plain(params[axis.key]))
+        return cfg
+
+    def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
+        """The chosen option of every config group in this trial."""
+        chosen = {axis.key: str(params[axis.key]) for axis in self.space.axes if axis.is_group and axis.key in params}
+        return {**choices_of(self.master), **chosen}
+
+    def _with_groups(self, groups: Mapping[str, Value]) -> DictConfig:
+        overrides = tuple(self.space.overrides(groups))
+        if overrides not in self._composed:
+            try:
+                cfg = self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
+            except (HydraException, OmegaConfBaseException) as error:
+                raise ConfigError(f"{' '.join(overrides)} cannot be composed: {first_line(error)}") from error
+            OmegaConf.set_struct(cfg, False)
+            del cfg["hydra"]
+            OmegaConf.set_struct(cfg, True)
+            self._composed[overrides] = cfg
+        return self._composed[overrides]
+
+
+def _put(cfg: DictConfig, key: str, value: object) -> None:
+    key, is_new = key.lstrip("+"), key.startswith("+")
+    try:
+        OmegaConf.update(cfg, key, value, merge=not isinstance(value, list), force_add=is_new)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={value} does not fit: {first_line(error)}") from error
+
+
+def choices_of(config: DictConfig) -> dict[str, str]:
+    """The chosen option of every config group, from Hydra's own record."""
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    return {str(key): str(value) for key, value in choices.items() if value is not None}
+
+
+def first_line(error: Exception) -> str:
+    """An error's own sentence, without Hydra's and OmegaConf's lines about types."""
+    cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
+    return str(cause).strip().splitlines()[0].rstrip(".")

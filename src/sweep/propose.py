@@ -1,0 +1,75 @@
+"""Finds the next configuration to train: one that is possible and that no trial has had."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from src.sweep.ledger import OWNER, REJECTED, this_owner, tried
+from src.sweep.samplers import derived_seed
+from src.sweep.space.axis import Params, Space, signature
+
+MOST_ASKS = 20
+
+
+@dataclass(frozen=True)
+class Proposal:
+    trial: Trial
+    params: Params
+
+
+@dataclass(frozen=True)
+class NothingLeft:
+    """No configuration can be proposed. reason: the sentence for the user."""
+
+    reason: str
+
+
+def propose(
+    study: Study,
+    space: Space,
+    refusal: Callable[[Mapping[str, object]], str | None],
+    seed: int,
+    in_order: bool,
+) -> Proposal | NothingLeft:
+    """The next trial, with the sweep's lock held.
+
+    refusal: why a configuration cannot be trained, None where it can. in_order: take the finite
+    space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
+    is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried
+    configuration of a finite space is drawn with the seed.
+    """
+    done = tried(study, space)
+    waits = bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    reason = None
+    for _ in range(MOST_ASKS if waits or not in_order else 0):
+        trial = study.ask()
+        params = space.suggest(trial)
+        reason = _objection(params, done, refusal)
+        if reason is None:
+            return _own(trial, params)
+        trial.set_user_attr(REJECTED, reason)
+        study.tell(trial, state=TrialState.FAIL)
+    if not space.is_finite:
+        return NothingLeft(f"{MOST_ASKS} suggestions in a row could not be trained; the last one: {reason}.")
+    untried = [params for params in space.configurations() if _objection(params, done, refusal) is None]
+    if not untried:
+        return NothingLeft(f"all {len(done)} configurations have been tried")
+    drawn = np.random.default_rng(derived_seed(seed, len(study.get_trials(deepcopy=False))))
+    params = untried[0 if in_order else int(drawn.integers(len(untried)))]
+    study.enqueue_trial(params)
+    trial = study.ask()
+    return _own(trial, space.suggest(trial))
+
+
+def _objection(
+    params: Params, done: set[tuple[tuple[str, str], ...]], refusal: Callable[[Params], str | None]
+) -> str | None:
+    return "it was tried already" if signature(params) in done else refusal(params)
+
+
+def _own(trial: Trial, params: Params) -> Proposal:
+    trial.set_user_attr(OWNER, this_owner())
+    return Proposal(trial, params)

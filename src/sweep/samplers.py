@@ -1,0 +1,87 @@
+"""Optuna's samplers and pruners, built from the groups `sampler` and `pruner`."""
+
+import warnings
+
+import numpy as np
+import optuna
+from omegaconf import DictConfig
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from src.errors import ConfigError
+from src.sweep.space.axis import Space
+
+
+def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
+    """Raise ConfigError where the sampler cannot search this space or these objectives."""
+    numeric = [axis.key for axis in space.axes if axis.is_numeric]
+    if cfg.name == "cmaes" and len(numeric) < 2:
+        raise ConfigError(
+            f"sampler=cmaes needs two numeric axes or more, but this space has {len(numeric)}. "
+            "Give ranges or intervals, as in optimizer.learning_rate='tag(log,interval(1e-4,1e-1))', "
+            "or use sampler=tpe."
+        )
+    if cfg.name == "cmaes" and objectives > 1:
+        raise ConfigError(f"sampler=cmaes follows one objective, but there are {objectives}. Use nsga2 or tpe.")
+    endless = [axis.key for axis in space.axes if axis.values() is None]
+    if cfg.name == "grid" and endless:
+        raise ConfigError(
+            f"sampler=grid needs finite axes, but {endless[0]} is an interval. "
+            "Use choice(...) or range(...), or another sampler, as in sampler=tpe."
+        )
+
+
+def derived_seed(seed: int, trials: int) -> int:
+    """A seed that no restart repeats: it depends on how many trials the study already holds."""
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
+
+
+def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
+    """The Optuna sampler of a config.
+
+    trials: how many trials the study holds now. Random, TPE, CMA-ES and NSGA-II draw their seed
+    from it; quasi-Monte Carlo keeps its seed, since its sequence goes on by itself.
+    """
+    seed = derived_seed(cfg.seed, trials)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if cfg.name == "tpe":
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=cfg.n_startup_trials,
+                multivariate=cfg.multivariate,
+                group=cfg.multivariate,
+            )
+        if cfg.name == "qmc":
+            return QMCSampler(
+                seed=cfg.seed,
+                qmc_type=cfg.qmc_type,
+                scramble=cfg.scramble,
+                warn_asynchronous_seeding=False,
+                warn_independent_sampling=False,
+            )
+        if cfg.name == "cmaes":
+            return CmaEsSampler(
+                seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
+            )
+        if cfg.name == "nsga2":
+            return NSGAIISampler(seed=seed, population_size=cfg.population_size)
+    return RandomSampler(seed=seed)
+
+
+def build_pruner(cfg: DictConfig) -> BasePruner:
+    """The Optuna pruner of a config; its steps are epochs, counted from 1."""
+    if cfg.name == "median":
+        return MedianPruner(n_startup_trials=cfg.n_startup_trials, n_warmup_steps=cfg.n_warmup_steps)
+    if cfg.name == "asha":
+        return SuccessiveHalvingPruner(
+            min_resource=cfg.min_resource, reduction_factor=cfg.reduction_factor
+        )
+    return NopPruner()

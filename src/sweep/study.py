@@ -1,0 +1,85 @@
+"""Opens a sweep's Optuna study: its name, its journal file, and the lock beside it."""
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import Study
+
+from src.errors import ConfigError
+
+GRACE_PERIOD_SECONDS = 5
+
+
+def sweep_hash(definition: Mapping[str, Any]) -> str:
+    """Eight hex digits that are equal for equal definitions, whatever the order of their keys."""
+    text = json.dumps(definition, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
+    """The sweep's id: `STUDY-HASH`, or `STUDY-HASH-2` and so on for later generations.
+
+    Without `fresh` the newest generation goes on; with it the next one begins.
+    """
+    base = f"{study}-{digest}"
+    pattern = re.compile(re.escape(base) + r"(?:-(\d+))?\.journal")
+    found = [match for path in folder.glob(f"{base}*.journal") if (match := pattern.fullmatch(path.name))]
+    newest = max((int(match[1] or 1) for match in found), default=0)
+    generation = max(newest + 1 if fresh else newest, 1)
+    return base if generation == 1 else f"{base}-{generation}"
+
+
+@contextmanager
+def sweep_lock(journal: Path) -> Iterator[None]:
+    """Hold the sweep's lock; the kernel frees it when its owner dies."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with open(journal.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def mend_journal(journal: Path) -> None:
+    """Cut a torn last line, which would make every later read fail, and keep it beside the journal.
+
+    Call it with the sweep's lock held.
+    """
+    if not journal.exists():
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole == len(content):
+        return
+    with open(journal.with_suffix(".torn"), "ab") as kept:
+        kept.write(content[whole:] + b"\n")
+    with open(journal, "r+b") as file:
+        file.truncate(whole)
+
+
+def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
+    """Open or create the study in its journal. journal: an absolute path.
+
+    Raises ConfigError where the study exists with other directions.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    assert journal.is_absolute(), "a relative journal leaves a dangling lock"
+    lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
+    storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+    study = optuna.create_study(
+        study_name=name, storage=storage, directions=list(directions), load_if_exists=True
+    )
+    there = [direction.name.lower() for direction in study.directions]
+    if there != list(directions):
+        raise ConfigError(
+            f"The study {name} was begun with the directions {there}, but {list(directions)} were asked for. "
+            "Begin anew with study.fresh=true."
+        )
+    return study
