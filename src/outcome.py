@@ -6,23 +6,21 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TrialRef:
-    """Where a run belongs.
+    """A run that is open for a trial to fill.
 
-    kind: `run` for a single run, `trial` within a sweep. parent_run_id: MLflow's id of the
-    sweep's run. tags: the swept axes by their short names. incumbents: the objective values
-    of the best trials so far, one tuple a trial; a run that none of them dominates keeps its
-    model. overrides: what distinguishes this run, as on the command line.
+    run_id: MLflow's. number: the trial's within its sweep, None for a single run. incumbents:
+    the objective values of the trials so far, one tuple a trial; a run that one of them
+    dominates does not keep its model. overrides: what distinguishes this run, as on the command line.
     """
 
-    kind: str = "run"
-    name: str | None = None
-    study: str | None = None
-    sweep: str | None = None
+    run_id: str
     number: int | None = None
-    parent_run_id: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
     incumbents: tuple[tuple[float, ...], ...] = ()
     overrides: tuple[str, ...] = ()
+
+    @property
+    def is_single(self) -> bool:
+        return self.number is None
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Outcome:
     best_epoch: int | None = None
     seconds: float = 0.0
     reason: str | None = None
+    traceback: str | None = None
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:

@@ -1,0 +1,78 @@
+"""Reads the keys of hydra-optuna-sweeper, and names the successor of each that cannot be honoured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from src.errors import ConfigError
+
+SUCCESSORS = {
+    "storage": "trials are kept in a journal; name its folder with storage.path=FOLDER",
+    "n_jobs": "the launcher decides what runs at once; choose one with hydra/launcher=NAME",
+    "max_failure_rate": "a failing trial is recorded and never ends the sweep",
+    "custom_search_space": "write conditions with `when:` under study.space",
+    "search_space": "write the axes under study.space, or on the command line",
+}
+_SAMPLERS = {"nsgaii": "nsga2"}
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """What a file for hydra-optuna-sweeper asks for, in our terms.
+
+    axes: key -> Hydra sweep syntax. overrides: ours that say the same. notes: a sentence for
+    each key that has a successor.
+    """
+
+    axes: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_legacy(keys: Mapping[str, Any]) -> Legacy:
+    """Translate the `hydra.sweeper` keys that are set. Raises ConfigError for several directions."""
+    plain = {key: _plain(value) for key, value in keys.items()}
+    overrides = []
+    if plain.get("n_trials") is not None:
+        overrides.append(f"study.trials={plain['n_trials']}")
+    if plain.get("study_name"):
+        overrides.append(f"study.name='{plain['study_name']}'")
+    overrides += _sampler(plain.get("sampler"))
+    overrides += _direction(plain.get("direction"))
+    notes = [
+        f"hydra.sweeper.{key}={plain[key]} is not used: {SUCCESSORS[key]}."
+        for key in SUCCESSORS
+        if plain.get(key) not in (None, {}, 1)
+    ]
+    return Legacy(plain.get("params") or {}, tuple(overrides), tuple(notes))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (DictConfig, ListConfig)):
+        return OmegaConf.to_container(value, resolve=True)
+    return value
+
+
+def _sampler(sampler: Any) -> list[str]:
+    if not sampler:
+        return []
+    name = str(sampler.get("name") or sampler.get("_target_", "")).rpartition(".")[2]
+    name = name.lower().removesuffix("sampler")
+    overrides = [f"sampler={_SAMPLERS.get(name, name)}"]
+    if sampler.get("seed") is not None:
+        overrides.append(f"sampler.seed={sampler['seed']}")
+    return overrides
+
+
+def _direction(direction: Any) -> list[str]:
+    """maximize is the default objective's own; minimize means the validation loss."""
+    if direction in (None, "maximize"):
+        return []
+    if direction == "minimize":
+        return ["objective=[{metric:val_loss,direction:minimize}]"]
+    raise ConfigError(
+        f"hydra.sweeper.direction={direction} does not say which metrics are meant. Name them, as in "
+        "objective=[{metric:val_accuracy,direction:maximize},{metric:parameters,direction:minimize}]."
+    )

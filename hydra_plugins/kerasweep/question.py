@@ -1,0 +1,106 @@
+"""Finds out what a `--multirun` command asks: the study, the axes, and what stays fixed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from hydra_plugins.kerasweep.composer import choices_of
+from hydra_plugins.kerasweep.legacy import Legacy
+from src.sweep.space.axis import Axis, Space, Value
+from src.sweep.space.parse import axis_of_entry, axis_of_override, make_space
+
+DEFAULT_STUDY = "quickstart"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A composed sweep. master: the configuration with Hydra's node, without the swept keys.
+
+    fixed: the overrides that every trial shares.
+    """
+
+    master: DictConfig
+    fixed: list[str]
+    space: Space
+
+
+def read_question(
+    context: HydraContext, config: DictConfig, arguments: Sequence[str], legacy: Legacy
+) -> Question:
+    """Decide what is swept.
+
+    No axis and no study: the study `quickstart`. Axes without a study: a full grid, unless a
+    sampler was chosen. A study and axes: the command line's range wins over the study's, a fixed
+    value removes its axis. Raises ConfigError for axes that cannot be read.
+    """
+    overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
+    swept = [override for override in overrides if override.is_sweep_override()]
+    fixed = [override for override in overrides if not override.is_sweep_override()]
+    added = list(legacy.overrides)
+    chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
+    has_study = config.study.name is not None or bool(config.study.space)
+    if not (swept or legacy.axes or has_study):
+        added.append(f"study={DEFAULT_STUDY}")
+    elif not has_study and not legacy.axes and "sampler" not in chosen:
+        added.append("sampler=grid")
+    lines = [*added, *(str(override.input_line) for override in fixed)]
+    master = _compose(context, config, lines) if added else config
+    options = _group_options(context)
+    axes = _study_axes(master, legacy.axes, fixed, options)
+    for override in swept:
+        axis = axis_of_override(override, options)
+        old = axes.get(axis.key)
+        axes[axis.key] = replace(axis, conditions=old.conditions) if old else axis
+    return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
+
+
+def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:
+    """Hydra's composition anew, with other task overrides and the same ones for Hydra."""
+    hydra_overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
+    assert isinstance(hydra_overrides, list)
+    return context.config_loader.load_configuration(
+        config_name=config.hydra.job.config_name,
+        overrides=[*hydra_overrides, *overrides],
+        run_mode=RunMode.MULTIRUN,
+    )
+
+
+def _group_options(context: HydraContext) -> Any:
+    def options(key: str) -> list[str]:
+        group = key.lstrip("+").partition("@")[0]
+        return context.config_loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+
+    return options
+
+
+def _study_axes(
+    master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
+) -> dict[str, Axis]:
+    entries = {**legacy, **_container(master.study.space)}
+    set_keys = {override.key_or_group for override in fixed}
+    kept = {str(key): entry for key, entry in entries.items() if key not in set_keys}
+    return {key: axis_of_entry(key, entry, options) for key, entry in kept.items()}
+
+
+def _container(node: Any) -> dict[Any, Any]:
+    content = OmegaConf.to_container(node, resolve=True) if node is not None else {}
+    assert isinstance(content, dict)
+    return content
+
+
+def _fixed_values(master: DictConfig) -> Any:
+    choices = choices_of(master)
+
+    def value(key: str) -> Value:
+        if key in choices:
+            return choices[key]
+        found = OmegaConf.select(master, key)
+        return str(list(found)).replace(" ", "") if isinstance(found, ListConfig) else found
+
+    return value

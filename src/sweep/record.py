@@ -1,0 +1,157 @@
+"""Keeps MLflow in step with a sweep: the parent run, a child run a trial, and their ends."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.outcome import Outcome, TrialRef
+from src.sweep.driver import Sweep
+from src.sweep.space.axis import Params
+from src.tracking.names import flatten, tag_text
+from src.tracking.query import find_runs
+from src.tracking.runs import Tracker, git_diff, source_tags
+
+RUN_GROUPS = (
+    "data",
+    "augment",
+    "model",
+    "initializer",
+    "regularizer",
+    "optimizer",
+    "schedule",
+    "training",
+)
+
+
+def run_params(cfg: DictConfig) -> dict[str, str]:
+    """What defines a run, flattened to dotted keys."""
+    groups = OmegaConf.masked_copy(cfg, list(RUN_GROUPS))
+    content = OmegaConf.to_container(groups, resolve=True)
+    assert isinstance(content, dict)
+    return flatten({str(key): value for key, value in content.items()})
+
+
+def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
+    """The tags that every run has, swept or not.
+
+    choices: the chosen option of each config group; a group's own `name` stands in for it.
+    """
+    return {
+        "dataset": choices.get("data", cfg.data.source),
+        "model": choices.get("model", cfg.model.architecture),
+        "kernel_size": tag_text(cfg.model.kernel_size),
+        "batch_size": tag_text(cfg.training.batch_size),
+        "regularizer": choices.get("regularizer", cfg.regularizer.name),
+        "initializer": choices.get("initializer", cfg.initializer.name),
+        "optimizer": choices.get("optimizer", cfg.optimizer.name),
+        "schedule": choices.get("schedule", cfg.schedule.name),
+        "normalization": cfg.model.normalization.kind,
+    }
+
+
+def objective_text(cfg: DictConfig) -> str:
+    return ", ".join(f"{objective.metric} {objective.direction}" for objective in cfg.objective)
+
+
+class SweepRecord:
+    """The MLflow side of one sweep.
+
+    short_names: an axis's key -> its tag. The parent run of an earlier start is found by its tags
+    and goes on.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        cfg: DictConfig,
+        sweep: Sweep,
+        study: str,
+        short_names: Mapping[str, str],
+        choices: Mapping[str, str],
+    ) -> None:
+        self.tracker = tracker
+        self.cfg = cfg
+        self.sweep = sweep
+        self.study = study
+        self.short_names = short_names
+        self.parent = self._parent(choices)
+
+    def _parent(self, choices: Mapping[str, str]) -> str:
+        own = {"sweep": self.sweep.name, "kind": "study"}
+        earlier = find_runs(self.cfg.tracking, own)
+        if earlier:
+            self.tracker.resume(earlier[0].run_id)
+            return earlier[0].run_id
+        tags = {
+            **source_tags(),
+            **_user_tags(self.cfg),
+            **own,
+            "study": self.study,
+            "dataset": choices.get("data", self.cfg.data.source),
+            "axes": ",".join(self.short_names.values()),
+            "objective": objective_text(self.cfg),
+            "sampler": self.cfg.sampler.name,
+        }
+        if self.cfg.study.question:
+            tags["mlflow.note.content"] = self.cfg.study.question
+        run_id = self.tracker.start(self.sweep.name, tags, run_params(self.cfg))
+        self.tracker.log_text(run_id, OmegaConf.to_yaml(self.cfg), "config.yaml")
+        diff = git_diff()
+        if diff:
+            self.tracker.log_text(run_id, diff, "git.diff")
+        return run_id
+
+    def start_trial(
+        self,
+        number: int,
+        params: Params,
+        cfg: DictConfig,
+        choices: Mapping[str, str],
+        overrides: Sequence[str],
+    ) -> TrialRef:
+        """Open the child run of a trial."""
+        axes = {self.short_names[key]: tag_text(value) for key, value in params.items()}
+        tags = {
+            **_user_tags(cfg),
+            **run_tags(cfg, choices),
+            **axes,
+            "study": self.study,
+            "sweep": self.sweep.name,
+            "kind": "trial",
+            "trial": str(number),
+            "objective": objective_text(cfg),
+        }
+        name = f"trial-{number}"
+        run_id = self.tracker.start(name, tags, run_params(cfg), parent=self.parent)
+        return TrialRef(
+            run_id=run_id,
+            number=number,
+            incumbents=self._incumbents(),
+            overrides=tuple(overrides),
+        )
+
+    def _incumbents(self) -> tuple[tuple[float, ...], ...]:
+        best = [trial for trial in self.sweep.study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
+        return tuple(tuple(trial.values) for trial in best)
+
+    def close_trial(self, outcome: Outcome) -> None:
+        """Close a trial's run once Optuna knows its result."""
+        self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
+
+    def close_lost(self, numbers: Sequence[int]) -> None:
+        """Close the runs that trials of a dead owner left open."""
+        for number in numbers:
+            for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name, "trial": str(number)}):
+                if run.status == "RUNNING":
+                    self.tracker.finish(run.run_id, "cancelled", "its process ended before the trial did")
+
+    def close(self, state: str, reason: str) -> None:
+        """Close the parent run."""
+        self.tracker.finish(self.parent, state, reason)
+
+
+def _user_tags(cfg: DictConfig) -> dict[str, str]:
+    content = OmegaConf.to_container(cfg.tracking.tags, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): tag_text(value) for key, value in content.items()}
