@@ -1,0 +1,36 @@
+# Every target works as the first command ever typed: it creates .venv on the way.
+PYTHON ?= python3
+PORT ?= 5000
+
+ENVIRONMENT := .venv
+RUN := $(ENVIRONMENT)/bin/python
+INSTALLED := $(ENVIRONMENT)/.installed
+
+.PHONY: venv sweep test ui lint
+
+venv: $(INSTALLED)
+
+# The stamp is written last, so an interrupted installation is repeated.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "kerasweep needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+		"Name another interpreter, as in: make venv PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(ENVIRONMENT)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+		--config-settings editable_mode=compat -c constraints.txt -e '.[tests]'
+	@touch $@
+
+sweep: $(INSTALLED)
+	$(RUN) -m src.train -m
+
+test: $(INSTALLED)
+	$(RUN) -m pytest
+
+ui: $(INSTALLED)
+	@mkdir -p mlruns
+	$(RUN) -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlruns/mlflow.db
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff format --check
+	$(RUN) -m ruff check
+	$(RUN) -m mypy src hydra_plugins
