@@ -1,0 +1,1 @@
+"""Studies, one question a file, found by Hydra as `pkg://sweeps` from any directory."""

@@ -1,0 +1,1 @@
+"""Images: sources, splits, scaling and the batches that training reads."""

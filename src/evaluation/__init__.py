@@ -1,0 +1,1 @@
+"""Judging a trained network: metrics of its predictions, and figures of them."""

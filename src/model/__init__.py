@@ -1,0 +1,1 @@
+"""Networks: the builder, its shape check, and the plain Keras twin that is saved."""

@@ -1,0 +1,1 @@
+"""MLflow: how runs are named, written and read back."""

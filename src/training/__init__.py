@@ -1,0 +1,1 @@
+"""Training: optimizers, rate schedules, callbacks, seeds and the fit itself."""
