@@ -1,0 +1,91 @@
+"""Keras callbacks of a run: the rate of each step, the loss that is no number, the report, the best weights."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from src.errors import TrainingError
+from src.training.schedules import Rate
+
+EpochReport = Callable[[int, dict[str, float]], bool]
+
+
+class FollowSchedule(keras.callbacks.Callback):
+    """Sets the optimizer's learning rate before each step to rate(iterations)."""
+
+    def __init__(self, rate: Rate) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        optimizer = self.model.optimizer
+        optimizer.learning_rate = self.rate(int(optimizer.iterations))
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Ends the run where an epoch's loss is NaN or infinite: no later epoch can mend the weights."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss became {loss} in epoch {epoch + 1}. "
+                "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
+            )
+
+
+class ReportEpochs(keras.callbacks.Callback):
+    """Collects each epoch's metrics and reports them; stops the training when told to.
+
+    report(epoch, metrics): epochs count from 1; True ends the training, and `is_pruned` is set.
+    The learning rate is that of the epoch's last step.
+    """
+
+    def __init__(self, report: EpochReport) -> None:
+        super().__init__()
+        self.report = report
+        self.history: list[dict[str, float]] = []
+        self.is_pruned = False
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        metrics = {name: float((logs or {})[name]) for name in names}
+        metrics["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        metrics["epoch_seconds"] = time.perf_counter() - self._began
+        self.history.append(metrics)
+        if self.report(epoch + 1, metrics):
+            self.is_pruned = True
+            self.model.stop_training = True
+
+
+class KeepBestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch in memory and puts them back at the end.
+
+    Among equals the earlier epoch stays; NaN is never best. best_epoch counts from 1.
+    """
+
+    def __init__(self, metric: str, direction: str) -> None:
+        super().__init__()
+        self.metric = metric
+        self.sign = 1.0 if direction == "maximize" else -1.0
+        self.best_epoch = 1
+        self._best = -math.inf
+        self._weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = self.sign * float((logs or {})[self.metric])
+        if value > self._best:
+            self._best, self.best_epoch = value, epoch + 1
+            self._weights = self.model.get_weights()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._weights:
+            self.model.set_weights(self._weights)

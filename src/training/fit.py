@@ -1,0 +1,146 @@
+"""Trains a compiled network with Keras's `fit` and the callbacks that a config asks for."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from src.config.search import ObjectiveConf
+from src.config.training import ScheduleConf, TrainingConf
+from src.errors import ConfigError
+from src.training.callbacks import (
+    EpochReport,
+    FollowSchedule,
+    KeepBestWeights,
+    ReportEpochs,
+    StopOnNonFiniteLoss,
+)
+from src.training.schedules import rate_function
+
+EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """history: one dict an epoch (loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds).
+
+    best_epoch: counted from 1, by the objective. seconds: of the training, validation included.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    pruned: bool
+    seconds: float
+
+
+def fit(
+    model: keras.Model,
+    train_batches: Any,
+    validation_batches: Any,
+    training: TrainingConf,
+    schedule: ScheduleConf,
+    learning_rate: float,
+    objective: ObjectiveConf,
+    report: EpochReport,
+    folder: Path,
+) -> FitResult:
+    """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
+
+    train_batches, validation_batches: finite tf.data.Datasets, one epoch each. report: see
+    ReportEpochs. folder: checkpoints go into its `checkpoints`. Raises ConfigError for a metric
+    to monitor that does not exist, TrainingError for a loss that is not finite.
+    """
+    check_monitors(training, schedule)
+    reporter = ReportEpochs(report)
+    keeper = _keeper(objective)
+    steps = int(train_batches.cardinality())
+    rate = rate_function(schedule, learning_rate, steps, training.epochs)
+    followers = _schedule_callbacks(schedule, rate)
+    callbacks = [StopOnNonFiniteLoss(), *followers, reporter, keeper, *_stoppers(training, folder)]
+    began = time.perf_counter()
+    model.fit(
+        train_batches,
+        validation_data=validation_batches,
+        epochs=training.epochs,
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
+    seconds = time.perf_counter() - began
+    return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds)
+
+
+def check_monitors(training: TrainingConf, schedule: ScheduleConf) -> None:
+    """Raise ConfigError where something is to watch a metric that no epoch has."""
+    monitors = {
+        "training.early_stopping.monitor": training.early_stopping.monitor,
+        "training.checkpoint.monitor": training.checkpoint.monitor,
+    }
+    if schedule.name == "plateau":
+        monitors["schedule.monitor"] = schedule.monitor  # type: ignore[attr-defined]
+    for key, metric in monitors.items():
+        if metric not in EPOCH_METRICS:
+            raise ConfigError(f"{key} must be one of {', '.join(EPOCH_METRICS)}, but got {metric}.")
+
+
+def _mode(metric: str) -> str:
+    return "max" if metric.endswith("accuracy") else "min"
+
+
+def _keeper(objective: ObjectiveConf) -> KeepBestWeights:
+    """By the objective; by the validation accuracy where the objective is not measured each epoch."""
+    if objective.metric in EPOCH_METRICS:
+        return KeepBestWeights(objective.metric, objective.direction)
+    return KeepBestWeights("val_accuracy", "maximize")
+
+
+def _schedule_callbacks(schedule: ScheduleConf, rate: Any) -> list[keras.callbacks.Callback]:
+    if schedule.name == "constant":
+        return []
+    if schedule.name != "plateau":
+        return [FollowSchedule(rate)]
+    return [
+        keras.callbacks.ReduceLROnPlateau(
+            monitor=schedule.monitor,  # type: ignore[attr-defined]
+            factor=schedule.factor,  # type: ignore[attr-defined]
+            patience=schedule.patience,  # type: ignore[attr-defined]
+            min_lr=schedule.min_lr,  # type: ignore[attr-defined]
+            mode=_mode(schedule.monitor),  # type: ignore[attr-defined]
+        )
+    ]
+
+
+def _stoppers(training: TrainingConf, folder: Path) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    stopping, checkpoint = training.early_stopping, training.checkpoint
+    if stopping.enabled:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=stopping.monitor,
+                patience=stopping.patience,
+                min_delta=stopping.min_delta,
+                mode=_mode(stopping.monitor),
+            )
+        )
+    if checkpoint.enabled:
+        callbacks.append(
+            keras.callbacks.ModelCheckpoint(
+                _checkpoint_path(training, folder),
+                monitor=checkpoint.monitor,
+                mode=_mode(checkpoint.monitor),
+                save_best_only=checkpoint.save_best_only,
+                save_weights_only=checkpoint.save_weights_only,
+            )
+        )
+    return callbacks
+
+
+def _checkpoint_path(training: TrainingConf, folder: Path) -> str:
+    """`best` or one file an epoch, with the ending that Keras asks for."""
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    name = "best" if training.checkpoint.save_best_only else "epoch-{epoch:03d}"
+    ending = ".weights.h5" if training.checkpoint.save_weights_only else ".keras"
+    return str(checkpoints / (name + ending))
