@@ -27,13 +27,17 @@ class FollowSchedule(keras.callbacks.Callback):
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Ends the run where an epoch's loss is NaN or infinite: no later epoch can mend the weights."""
+    """Ends the run where an epoch's loss, or its validation loss, is NaN or infinite.
+
+    No later epoch can mend such weights.
+    """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
+        losses = {name: float((logs or {}).get(name, 0.0)) for name in ("loss", "val_loss")}
+        lost = {name: loss for name, loss in losses.items() if not math.isfinite(loss)}
+        for name, loss in lost.items():
             raise TrainingError(
-                f"The loss became {loss} in epoch {epoch + 1}. "
+                f"{name} became {loss} in epoch {epoch + 1}. "
                 "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
             )
 

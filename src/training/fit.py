@@ -58,7 +58,7 @@ def fit(
     steps = int(train_batches.cardinality())
     rate = rate_function(schedule, learning_rate, steps, training.epochs)
     followers = _schedule_callbacks(schedule, rate)
-    callbacks = [StopOnNonFiniteLoss(), *followers, reporter, keeper, *_stoppers(training, folder)]
+    callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *_stoppers(training, folder)]
     began = time.perf_counter()
     model.fit(
         train_batches,

@@ -14,6 +14,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
+MOST_LISTED = 12
 Value = None | bool | int | float | str
 Params = dict[str, Value]
 
@@ -83,6 +84,20 @@ class Axis:
             self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
         )
         return self.snap(value)
+
+    def describe(self) -> str:
+        """The axis's values and conditions for a person."""
+        finite = self.values()
+        if finite is None:
+            assert isinstance(self.distribution, FloatDistribution)
+            text = f"{self.distribution.low:g} … {self.distribution.high:g}"
+            text += " (log)" if self.distribution.log else ""
+        elif len(finite) > MOST_LISTED:
+            text = f"{finite[0]} … {finite[-1]} ({len(finite)} values)"
+        else:
+            text = ", ".join(self.texts.get(value, str(value)) for value in finite)
+        when = [f"{key} is {' or '.join(map(str, allowed))}" for key, allowed in self.conditions.items()]
+        return f"{text}, when {' and '.join(when)}" if when else text
 
     def is_at_border(self, value: Value) -> bool:
         """Whether a numeric value lies at an end of its interval (within 1 % of its length)."""

@@ -1,0 +1,127 @@
+"""The figures of a run: images with titles, learning curves, the confusion matrix, and what was wrong."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from src.evaluation.metrics import most_confidently_wrong
+
+COLUMNS = 5
+MOST_NUMBERED_CLASSES = 20
+TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches, with a canvas but outside pyplot's global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = None) -> Figure:
+    """Images in rows of five, each under its title.
+
+    images: uint8 (n, height, width, 1 or 3), n >= 1. titles: one an image.
+    """
+    columns = min(COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = new_figure(1.7 * columns, 1.9 * rows + (0.4 if heading else 0))
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, image, title in zip(grid, images, titles, strict=False):
+        _draw_image(axes, image)
+        axes.set_title(title, fontsize=9)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    if heading:
+        figure.suptitle(heading)
+    return figure
+
+
+def _draw_image(axes: Axes, image: np.ndarray) -> None:
+    if image.shape[-1] == 1:
+        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255)
+    else:
+        axes.imshow(image)
+
+
+def dataset_figure(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str) -> Figure:
+    """The first images of up to 25, each titled with its class."""
+    titles = [class_names[label] for label in labels[:25]]
+    return image_grid(images[:25], titles, f"{name}: the first training images")
+
+
+def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
+    """Loss and accuracy over the epochs, counted from 1, with the best epoch marked.
+
+    history: one mapping an epoch with loss, accuracy, val_loss and val_accuracy.
+    """
+    figure = new_figure(10, 4)
+    epochs = range(1, len(history) + 1)
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for prefix, label, colour in (
+            ("", "training", TRAINING_COLOUR),
+            ("val_", "validation", VALIDATION_COLOUR),
+        ):
+            values = [epoch[prefix + metric] for epoch in history]
+            axes.plot(epochs, values, marker="o", markersize=3, color=colour, label=label)
+        axes.axvline(best_epoch, color="0.5", linestyle=":", label=f"best epoch ({best_epoch})")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """The confusion matrix as shares of each true class, with the counts written in up to 20 classes."""
+    size = min(max(5.0, 0.6 * len(class_names) + 2.0), 16.0)
+    figure = new_figure(size + 0.8, size)
+    axes = figure.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    correct = np.trace(matrix) / max(matrix.sum(), 1)
+    axes.set_title(f"{matrix.sum():,} images, {correct:.1%} right")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if len(class_names) <= MOST_NUMBERED_CLASSES:
+        axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
+        axes.set_yticks(range(len(class_names)), class_names)
+        _write_counts(axes, matrix, shares)
+    return figure
+
+
+def _write_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+
+
+def wrong_images(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    count: int = 25,
+) -> Figure:
+    """The most confidently wrong images: true class, what it was taken for, and how surely."""
+    wrong = most_confidently_wrong(probabilities, labels, count)
+    if len(wrong) == 0:
+        figure = new_figure(6, 2)
+        figure.text(0.5, 0.5, f"None of {len(labels):,} images was classified wrongly.", ha="center")
+        return figure
+    predicted = probabilities.argmax(axis=1)
+    titles = [
+        f"{class_names[labels[i]]}\n→ {class_names[predicted[i]]} ({probabilities[i, predicted[i]]:.0%})"
+        for i in wrong
+    ]
+    total = int((predicted != labels).sum())
+    return image_grid(
+        np.asarray(images[wrong]), titles, f"Most confidently wrong of {total:,} (true → predicted)"
+    )

@@ -1,0 +1,135 @@
+"""What a sweep prints: its header, a line a trial, and the best at the end with what to do next."""
+
+from collections.abc import Mapping, Sequence
+
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+
+from src.outcome import Outcome
+from src.sweep.driver import Sweep
+from src.sweep.ledger import RESULT, clean_params, counts
+from src.sweep.propose import Proposal
+from src.sweep.record import SweepRecord, objective_text
+from src.sweep.space.axis import Params
+
+MOST_NAMED = 5
+MOST_BEST = 5
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
+
+
+def print_header(
+    sweep: Sweep,
+    study: str,
+    cfg: DictConfig,
+    notes: Sequence[str],
+    left_out: Sequence[tuple[Params, str]],
+) -> None:
+    """Say what is searched, what is left out, and how much is done already."""
+    console = _console()
+    console.print(f"sweep [bold]{sweep.name}[/bold]: {sweep.total} trials, sampler {cfg.sampler.name}")
+    if cfg.study.question:
+        console.print(f"question: {cfg.study.question}", markup=False)
+    console.print(f"objective: {objective_text(cfg)}")
+    for axis in sweep.space.axes:
+        console.print(f"  {axis.key}: {axis.describe()}", markup=False)
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+    if left_out:
+        console.print(f"left out: {len(left_out)} impossible configurations")
+    for params, reason in left_out[:MOST_NAMED]:
+        console.print(f"  {_params_text(params)}: {reason}", markup=False)
+    if len(left_out) > MOST_NAMED:
+        console.print(f"  … and {len(left_out) - MOST_NAMED} more")
+    done = sum(counts(trial) for trial in sweep.study.get_trials(deepcopy=False))
+    if done:
+        console.print(f"continuing: {done} of {sweep.total} trials are there already")
+
+
+def print_trial(sweep: Sweep, proposal: Proposal, outcome: Outcome) -> None:
+    """One line for a trial that has ended."""
+    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
+    values = " ".join(f"{value:.4g}" for value in outcome.values)
+    result = values if outcome.state == "complete" else f"{outcome.state}: {outcome.reason}"
+    text = f"[{done}/{sweep.total}] {_params_text(proposal.params)}  {result}"
+    _console().print(text + (f"  {outcome.seconds:.1f} s" if outcome.seconds else ""), markup=False)
+
+
+def _params_text(params: Mapping[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in params.items())
+
+
+def best_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """Complete trials, the best first; with several objectives the Pareto front."""
+    if len(sweep.directions) > 1:
+        return sweep.study.best_trials
+    complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = -1 if sweep.directions[0] == "maximize" else 1
+    return sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def best_value(sweep: Sweep) -> float | None:
+    """The best trial's first objective, None where no trial is complete."""
+    best = best_trials(sweep)
+    return best[0].values[0] if best else None
+
+
+def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
+    """The best trials, a warning where one lies on a border, and the commands to go on with."""
+    console = _console()
+    console.print(f"finished: {reason}", markup=False)
+    console.print(_tally(sweep))
+    best = best_trials(sweep)
+    if not best:
+        console.print("No trial is complete: the reasons are in the tag `reason` of each run.")
+        return
+    heading = "best trials" if len(sweep.directions) == 1 else "best trade-offs (Pareto front)"
+    table = Table(title=heading, title_justify="left")
+    for column in ("trial", *objective_text(record.cfg).split(", "), "seconds", "configuration"):
+        table.add_column(column, overflow="fold")
+    for trial in best[: MOST_BEST if len(sweep.directions) == 1 else 20]:
+        table.add_row(*_row(sweep, trial))
+    console.print(table)
+    _warn_of_borders(sweep, best[0], console)
+    _print_commands(record, best[0], console)
+
+
+def _tally(sweep: Sweep) -> str:
+    trials = [trial for trial in sweep.study.get_trials(deepcopy=False) if counts(trial)]
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    tally = {name: sum(trial.state is state for trial in trials) for name, state in states.items()}
+    return ", ".join(f"{count} {name}" for name, count in tally.items() if count)
+
+
+def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
+    values = [f"{value:.4g}" for value in trial.values]
+    seconds = f"{trial.user_attrs[RESULT]['seconds']:.1f}"
+    return [str(trial.number), *values, seconds, _params_text(clean_params(sweep.space, trial))]
+
+
+def _warn_of_borders(sweep: Sweep, best: FrozenTrial, console: Console) -> None:
+    params = clean_params(sweep.space, best)
+    for axis in sweep.space.axes:
+        if axis.key in params and axis.is_at_border(params[axis.key]):
+            console.print(
+                f"note: the best {axis.key}={params[axis.key]} lies on the border of what was searched; "
+                "a wider range may hold a better one.",
+                markup=False,
+            )
+
+
+def _print_commands(record: SweepRecord, best: FrozenTrial, console: Console) -> None:
+    uri, run_id = record.tracker.uri, best.user_attrs[RESULT]["run_id"]
+    flag = "" if record.tracker.is_default else f" tracking.uri='{uri}'"
+    lines = [
+        "browse:  make ui" if record.tracker.is_default else f"browse:  mlflow ui --backend-store-uri {uri}",
+        f"compare: python -m src.compare study={record.sweep.name}{flag}",
+        f"predict: python -m src.predict run_id={run_id} images=[IMAGE.png]{flag}",
+    ]
+    for line in lines:
+        console.print(line, markup=False)
