@@ -21,10 +21,11 @@ from src.outcome import Outcome
 from src.sweep import summary
 from src.sweep.driver import Sweep, begin, drive
 from src.sweep.propose import Proposal
-from src.sweep.record import RUN_GROUPS, SweepRecord
+from src.sweep.record import SweepRecord
 from src.sweep.samplers import build_pruner, check_sampler
 from src.sweep.space.axis import Params
 from src.sweep.study import mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
+from src.tracking.description import RUN_GROUPS
 from src.tracking.names import short_names
 from src.tracking.runs import open_tracker
 from src.trial import read_data

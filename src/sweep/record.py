@@ -1,58 +1,16 @@
 """Keeps MLflow in step with a sweep: the parent run, a child run a trial, and their ends."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from src.outcome import Outcome, TrialRef
 from src.sweep.driver import Sweep
 from src.sweep.space.axis import Params
-from src.tracking.names import flatten, tag_text
+from src.tracking.description import objective_text, run_params, run_tags, user_tags
+from src.tracking.names import tag_text
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, git_diff, source_tags
-
-RUN_GROUPS = (
-    "data",
-    "augment",
-    "model",
-    "initializer",
-    "regularizer",
-    "optimizer",
-    "schedule",
-    "training",
-)
-
-
-def run_params(cfg: DictConfig) -> dict[str, str]:
-    """What defines a run, flattened to dotted keys."""
-    groups = OmegaConf.masked_copy(cfg, list(RUN_GROUPS))
-    content = OmegaConf.to_container(groups, resolve=True)
-    assert isinstance(content, dict)
-    return flatten({str(key): value for key, value in content.items()})
-
-
-def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
-    """The tags that every run has, swept or not.
-
-    choices: the chosen option of each config group; a group's own `name` stands in for it.
-    """
-    return {
-        "dataset": choices.get("data", cfg.data.source),
-        "model": choices.get("model", cfg.model.architecture),
-        "kernel_size": tag_text(cfg.model.kernel_size),
-        "batch_size": tag_text(cfg.training.batch_size),
-        "regularizer": choices.get("regularizer", cfg.regularizer.name),
-        "initializer": choices.get("initializer", cfg.initializer.name),
-        "optimizer": choices.get("optimizer", cfg.optimizer.name),
-        "schedule": choices.get("schedule", cfg.schedule.name),
-        "normalization": cfg.model.normalization.kind,
-    }
-
-
-def objective_text(cfg: DictConfig) -> str:
-    return ", ".join(f"{objective.metric} {objective.direction}" for objective in cfg.objective)
-
 
 class SweepRecord:
     """The MLflow side of one sweep.
@@ -85,7 +43,7 @@ class SweepRecord:
             return earlier[0].run_id
         tags = {
             **source_tags(),
-            **_user_tags(self.cfg),
+            **user_tags(self.cfg),
             **own,
             "study": self.study,
             "dataset": choices.get("data", self.cfg.data.source),
@@ -113,7 +71,7 @@ class SweepRecord:
         """Open the child run of a trial."""
         axes = {self.short_names[key]: tag_text(value) for key, value in params.items()}
         tags = {
-            **_user_tags(cfg),
+            **user_tags(cfg),
             **run_tags(cfg, choices),
             **axes,
             "study": self.study,
@@ -149,9 +107,3 @@ class SweepRecord:
     def close(self, state: str, reason: str) -> None:
         """Close the parent run."""
         self.tracker.finish(self.parent, state, reason)
-
-
-def _user_tags(cfg: DictConfig) -> dict[str, str]:
-    content = OmegaConf.to_container(cfg.tracking.tags, resolve=True)
-    assert isinstance(content, dict)
-    return {str(key): tag_text(value) for key, value in content.items()}

@@ -11,8 +11,9 @@ from src.outcome import Outcome
 from src.sweep.driver import Sweep
 from src.sweep.ledger import RESULT, clean_params, counts
 from src.sweep.propose import Proposal
-from src.sweep.record import SweepRecord, objective_text
+from src.sweep.record import SweepRecord
 from src.sweep.space.axis import Params
+from src.tracking.description import objective_text
 
 MOST_NAMED = 5
 MOST_BEST = 5

@@ -1,0 +1,70 @@
+"""A single run from its configuration to its last line of output."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.outcome import Outcome, TrialRef
+from src.tracking.description import objective_text, run_params, run_tags, user_tags
+from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
+from src.trial import read_data, run_trial
+
+
+def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
+    """Train one network, record it, print what came of it; returns the first objective's value.
+
+    hydra_cfg: Hydra's own node, for the group choices, the overrides and the output folder.
+    """
+    read_data(cfg)
+    tracker = open_tracker(cfg.tracking)
+    overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
+    run_id = _start(cfg, hydra_cfg, tracker, overrides)
+    state, reason = "cancelled", "it was stopped"
+    try:
+        outcome = run_trial(
+            cfg, TrialRef(run_id, overrides=overrides), tracker, _print_epoch(cfg), Path(hydra_cfg.runtime.output_dir)
+        )
+        state, reason = outcome.state, outcome.reason or ""
+    except Exception as error:  # whatever ended the training is the run's reason; it is raised again
+        state, reason = "failed", f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        tracker.finish(run_id, state, reason or None)
+    _print_result(cfg, outcome, tracker)
+    return outcome.values[0]
+
+
+def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: tuple[str, ...]) -> str:
+    choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
+    tags = {
+        **source_tags(),
+        **user_tags(cfg),
+        **run_tags(cfg, choices),
+        "kind": "run",
+        "objective": objective_text(cfg),
+    }
+    run_id = tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
+    diff = git_diff()
+    if diff:
+        tracker.log_text(run_id, diff, "git.diff")
+    return run_id
+
+
+def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
+    metric, epochs = cfg.objective[0].metric, cfg.training.epochs
+
+    def report(epoch: int, best: float) -> bool:
+        print(f"epoch {epoch}/{epochs}  best {metric} {best:.4g}", flush=True)
+        return False
+
+    return report
+
+
+def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
+    metric = cfg.objective[0].metric
+    flag = "" if tracker.is_default else f" tracking.uri='{tracker.uri}'"
+    print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
+    print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
+    print("browse:  make ui" if tracker.is_default else f"browse:  mlflow ui --backend-store-uri {tracker.uri}")
+    print(f"predict: python -m src.predict run_id={outcome.run_id} images=[IMAGE.png]{flag}")

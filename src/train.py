@@ -1,0 +1,39 @@
+"""Trains one network, or with `--multirun` sweeps over many.
+
+    python -m src.train                                          one network on digits
+    python -m src.train -m                                       the study `quickstart`
+    python -m src.train -m study=filter_size                     another question
+    python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
+"""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from src.command_line import check_overrides, run_command
+from src.config import register
+
+register()
+
+
+def train_once(cfg: DictConfig) -> float:
+    """Train and record a single run; returns its first objective's value."""
+    from src.single import run_single
+
+    return run_single(cfg, HydraConfig.get())
+
+
+@hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")
+def _train(cfg: DictConfig) -> float:
+    return run_command(lambda: train_once(cfg))
+
+
+def main() -> None:
+    check_overrides(sys.argv[1:])
+    _train()
+
+
+if __name__ == "__main__":
+    main()
