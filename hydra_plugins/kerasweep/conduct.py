@@ -13,7 +13,7 @@ from hydra_plugins.kerasweep.launch import JobLauncher
 from hydra_plugins.kerasweep.legacy import read_legacy
 from hydra_plugins.kerasweep.question import Question, read_question
 from src.config import check
-from src.config.keys import all_keys
+from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared
 from src.errors import ConfigError
 from src.model.check import check_shape
@@ -25,7 +25,6 @@ from src.sweep.record import SweepRecord
 from src.sweep.samplers import build_pruner, check_sampler
 from src.sweep.space.axis import Params
 from src.sweep.study import mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
-from src.tracking.description import RUN_GROUPS
 from src.tracking.names import short_names
 from src.tracking.runs import open_tracker
 from src.trial import read_data

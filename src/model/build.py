@@ -3,10 +3,12 @@
 import keras
 
 from src.config.model import InitializerConf, ModelConf, RegularizerConf
-from src.model.blocks import Stack
+from src.errors import ConfigError
+from src.model.blocks import block_layers
 from src.model.check import check_shape
 from src.model.custom import build_custom
-from src.model.parts import layer_seeds
+from src.model.head import head_layers
+from src.model.parts import Kernels
 
 
 def build_model(
@@ -18,24 +20,22 @@ def build_model(
     seed: int,
     plain: bool = False,
 ) -> keras.Model:
-    """An uncompiled network from scaled images (n, height, width, channels) to probabilities (n, classes).
+    """An uncompiled network from scaled images (n, height, width, channels) to probabilities (n, num_classes).
 
-    seed: fixes weights and dropout, layer by layer. plain: stock Keras layers only. The output
-    is float32 under any precision policy. Raises ConfigError where the image is too small.
+    input_shape: one image, (height, width, channels). seed: fixes the weights and the dropout of
+    each layer, see `parts.layer_seed`; a custom network draws its own as it likes, and takes
+    neither initializer nor regularizer. plain: Keras's own batch normalization, as saved models
+    hold it. Raises ConfigError where the image is too small, and for fewer than two classes.
     """
     check_shape(model, input_shape)
+    if num_classes < 2:
+        raise ConfigError(
+            f"A classifier needs at least two classes, but got {num_classes}. Add images of another."
+        )
     if model.architecture == "custom":
         return build_custom(model, input_shape, num_classes)
-    inputs = keras.Input(input_shape, name="image")
-    stack = Stack(inputs, model, initializer, regularizer, layer_seeds(seed), plain)
-    for number, filters in enumerate(model.filters, start=1):
-        stack.block(number, filters)
-    if model.head == "flatten":
-        stack.add(keras.layers.Flatten(name="flatten"))
-    else:
-        stack.add(keras.layers.GlobalAveragePooling2D(name="global_average"))
-    for number, units in enumerate(model.dense_units, start=1):
-        stack.dense(f"dense{number}", units, model.activation)
-        stack.dropout(f"dense{number}_dropout", model.dense_dropout)
-    stack.dense("probabilities", num_classes, "softmax")
-    return keras.Model(inputs, stack.top, name=model.architecture)
+    kernels = Kernels(initializer, regularizer, seed)
+    layers = [keras.Input(tuple(input_shape), name="images")]
+    for block in range(len(model.filters)):
+        layers += block_layers(model, kernels, block, plain)
+    return keras.Sequential(layers + head_layers(model, kernels, num_classes), name=model.architecture)

@@ -1,17 +1,18 @@
-"""The plain Keras model that is saved: same weights, stock layers, raw pixels in."""
+"""The plain Keras model that is saved: the same weights, stock layers, raw pixels in."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
+from src.errors import ConfigError
+
 TOLERANCE = 1e-4
-PROBES = 8
 
 
 class PixelScaling(Protocol):
-    """scaled = pixel * scale + offset, one number or one a channel."""
+    """scaled = pixel * scale + offset, one number, or one a channel."""
 
     @property
     def scale(self) -> Sequence[float]: ...
@@ -23,51 +24,82 @@ class PixelScaling(Protocol):
 def plain_twin(
     trained: keras.Model, rebuild: Callable[[], keras.Model], scaling: PixelScaling
 ) -> keras.Model:
-    """A float32 model of stock layers that takes raw pixels 0..255 (n, height, width, channels).
+    """An uncompiled model that predicts what `trained` does, and needs Keras alone to be loaded.
 
-    rebuild: builds the network with stock layers. `keras.models.load_model` reads the saved twin
-    without this package. Asserts that it predicts what `trained` does, to within 1e-4 (under
-    mixed precision 0.02, the trained network's own rounding).
+    trained: reads scaled images, under any precision policy. rebuild: builds the same network of
+    stock layers, with any weights. The twin takes raw pixels 0..255 (n, height, width, channels),
+    uint8 or float, and computes in float32: a network trained under mixed precision keeps its
+    float32 weights, and its twin's probabilities differ by the rounding of half precision.
+    Raises ConfigError where the two differ by more than 1e-4 on random pixels, computed under the
+    precision of `trained`: then rebuild() makes another network, or keeps state outside its weights.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        core = rebuild()
-    finally:
-        keras.config.set_dtype_policy(policy)
-    _copy_weights(trained, core)
-    inputs = keras.Input(core.input_shape[1:], name="pixels")
-    scale, offset = _broadcast(scaling.scale), _broadcast(scaling.offset)
-    scaled = keras.layers.Rescaling(scale, offset, name="scaling", dtype="float32")(inputs)
-    twin = keras.Model(inputs, core(scaled), name=trained.name)
-    _check_equal(trained, twin, scaling, 0.02 if policy.name != "float32" else TOLERANCE)
+    twin = _twin_under("float32", trained, rebuild, scaling)
+    policy = trained.dtype_policy
+    is_single = policy.name == "float32"
+    _check_equal(trained, twin if is_single else _twin_under(policy, trained, rebuild, scaling), scaling)
     return twin
 
 
-def _broadcast(numbers: Sequence[float]) -> float | list[float]:
-    return float(numbers[0]) if len(numbers) == 1 else [float(number) for number in numbers]
+def _twin_under(
+    policy: Any, trained: keras.Model, rebuild: Callable[[], keras.Model], scaling: PixelScaling
+) -> keras.Model:
+    """Build under a precision policy, which is set back; then copy the weights."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = rebuild()
+        _copy_weights(trained, network)
+        return _with_rescaling(network, scaling)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy by path, so that variables of ours that stock layers lack are passed over.
+    """Copy by path, which passes over variables of ours that stock layers lack.
 
-    A custom network whose layers Keras numbered anew has the same variables in the same order.
+    A custom network may leave the names of its layers to Keras, which numbers them anew at each
+    call: then both have the same variables in the same order.
     """
-    values = {variable.path: variable for variable in source.variables}
-    wanted = [variable for variable in target.variables if "seed_generator" not in variable.path]
-    if any(variable.path not in values for variable in wanted):
-        target.set_weights(source.get_weights())
+    by_path = {weight.path: weight for weight in source.weights}
+    if all(weight.path in by_path for weight in target.weights):
+        partners = [by_path[weight.path] for weight in target.weights]
+    else:
+        partners = source.weights
+    shapes = [tuple(weight.shape) for weight in target.weights]
+    if [tuple(weight.shape) for weight in partners] != shapes:
+        raise ConfigError(
+            "The network was built a second time to save it, and its weights should have the shapes of the "
+            f"trained ones, but got {shapes}. Let model.target build the same network at each call."
+        )
+    for weight, partner in zip(target.weights, partners, strict=True):
+        weight.assign(partner)
+
+
+def _with_rescaling(network: keras.Model, scaling: PixelScaling) -> keras.Model:
+    """Put Rescaling in front: in the row of a Sequential network's layers, else around the network."""
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    rescaling = keras.layers.Rescaling(
+        _numbers(scaling.scale), _numbers(scaling.offset), name="pixel_scaling", dtype="float32"
+    )
+    if isinstance(network, keras.Sequential):
+        return keras.Sequential([pixels, rescaling, *network.layers], name=network.name)
+    return keras.Model(pixels, network(rescaling(pixels)), name=network.name)
+
+
+def _numbers(values: Sequence[float]) -> float | list[float]:
+    """What Rescaling saves as plain JSON: one number, or a list with one a channel."""
+    return float(values[0]) if len(values) == 1 else [float(value) for value in values]
+
+
+def _check_equal(trained: keras.Model, twin: keras.Model, scaling: PixelScaling) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, *twin.input_shape[1:])).astype(np.float32)
+    scaled = pixels * np.asarray(scaling.scale, np.float32) + np.asarray(scaling.offset, np.float32)
+    expected = np.asarray(trained(scaled, training=False), np.float32)
+    found = np.asarray(twin(pixels, training=False), np.float32)
+    if np.allclose(found, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
         return
-    for variable in wanted:
-        variable.assign(values[variable.path])
-
-
-def _check_equal(trained: keras.Model, twin: keras.Model, scaling: PixelScaling, tolerance: float) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (PROBES, *twin.input_shape[1:])).astype("float32")
-    scaled = pixels * np.asarray(scaling.scale, "float32") + np.asarray(scaling.offset, "float32")
-    expected = np.asarray(trained(scaled, training=False))
-    found = np.asarray(twin(pixels, training=False))
-    difference = float(np.abs(expected - found).max())
-    assert difference <= tolerance or not np.isfinite(expected).all(), (
-        f"the saved twin differs from the trained network by {difference:g}"
+    raise ConfigError(
+        f"The saved model must predict as the trained one to within {TOLERANCE:g}, but on random pixels they "
+        f"differ by {np.abs(found - expected).max():.3g}. Let model.target build the same network at each call, "
+        "without randomness at prediction or state outside its weights."
     )

@@ -4,19 +4,8 @@ from collections.abc import Mapping
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.keys import RUN_GROUPS
 from src.tracking.names import flatten, tag_text
-
-RUN_GROUPS = (
-    "data",
-    "augment",
-    "model",
-    "initializer",
-    "regularizer",
-    "optimizer",
-    "schedule",
-    "training",
-)
-
 
 def run_params(cfg: DictConfig) -> dict[str, str]:
     """What defines a run, flattened to dotted keys."""

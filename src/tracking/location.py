@@ -1,0 +1,35 @@
+"""Where MLflow keeps the runs: from the configuration, the environment, or the working directory."""
+
+import os
+from pathlib import Path
+
+from src.errors import TrackingError
+
+DEFAULT_DATABASE = "mlruns/mlflow.db"
+SQLITE = "sqlite:///"
+
+
+def default_uri() -> str:
+    """mlruns/mlflow.db below the working directory, as an absolute URI."""
+    return f"{SQLITE}{Path(DEFAULT_DATABASE).absolute()}"
+
+
+def resolve_uri(uri: str | None) -> str:
+    """`uri` if given, else MLFLOW_TRACKING_URI, else the default; a relative sqlite path is made absolute.
+
+    Raises TrackingError for a folder or file store, which MLflow no longer writes to.
+    """
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri()
+    if "://" not in chosen and not chosen.startswith("databricks") or chosen.startswith("file:"):
+        raise TrackingError(
+            f"tracking.uri must be a database or a server, but got {chosen}: MLflow no longer records into folders. "
+            "Use one such as sqlite:///mlruns/mlflow.db or http://localhost:5000."
+        )
+    if chosen.startswith(SQLITE):
+        return f"{SQLITE}{Path(chosen.removeprefix(SQLITE)).absolute()}"
+    return chosen
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of a sqlite URI, None for anything else."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None

@@ -1,0 +1,147 @@
+"""Writes runs to MLflow through its client: start, log, finish."""
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from src.config.search import TrackingConf
+from src.tracking.connect import experiment_id, open_client
+from src.tracking.location import default_uri, resolve_uri
+from src.tracking.source import git_diff, source_tags
+
+__all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
+
+MOST_PER_BATCH = 100
+MOST_PARAM_CHARACTERS = 6000
+MOST_TAG_CHARACTERS = 8000
+STATUSES = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+
+
+def open_tracker(cfg: TrackingConf) -> "Tracker":
+    """Reach MLflow and create the database and the experiment where they are missing.
+
+    Raises TrackingError where that fails; see `connect`.
+    """
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri)
+    experiment = experiment_id(client, uri, cfg.experiment, create=True)
+    assert experiment is not None
+    return Tracker(client, uri, experiment)
+
+
+class Tracker:
+    """An open experiment that runs are written to."""
+
+    def __init__(self, client: Any, uri: str, experiment: str) -> None:
+        self.client = client
+        self.uri = uri
+        self.experiment_id = experiment
+
+    @property
+    def is_default(self) -> bool:
+        return self.uri == default_uri()
+
+    def start(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, str], parent: str | None = None
+    ) -> str:
+        """Open a run and return its id. parent: the id of the run it is shown under."""
+        nesting = {"mlflow.parentRunId": parent} if parent else {}
+        run = self.client.create_run(
+            self.experiment_id,
+            start_time=_now(),
+            run_name=name[:250],
+            tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in {**tags, **nesting}.items()},
+        )
+        run_id = str(run.info.run_id)
+        self._log_params(run_id, params)
+        return run_id
+
+    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entities = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in params.items()]
+        for batch in _batches(entities, MOST_PER_BATCH):
+            self.client.log_batch(run_id, params=batch)
+
+    def resume(self, run_id: str) -> None:
+        """Show a closed run as running again."""
+        self.client.update_run(run_id, status="RUNNING")
+
+    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log an epoch's metrics at its step. epoch: from 1."""
+        self._log(run_id, metrics, epoch)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Log what is measured once a run."""
+        self._log(run_id, metrics, 0)
+
+    def _log(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = _now()
+        entities = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+        for batch in _batches(entities, MOST_PER_BATCH):
+            self.client.log_batch(run_id, metrics=batch)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        entities = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in tags.items()]
+        for batch in _batches(entities, MOST_PER_BATCH):
+            self.client.log_batch(run_id, tags=batch)
+
+    def log_dataset(
+        self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
+    ) -> None:
+        """Record which data a run was trained on. digest: of its content; profile: its sizes."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=digest,
+            source_type="local",
+            source=json.dumps({"uri": str(source)}),
+            profile=json.dumps(dict(profile)),
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        self.client.log_text(run_id, text, path)
+
+    def log_figure(self, run_id: str, figure: Any, path: str) -> None:
+        """Keep a matplotlib figure as a PNG at that artifact path."""
+        folder, _, name = path.rpartition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / name
+            figure.savefig(file, dpi=110)
+            self.client.log_artifact(run_id, str(file), folder or None)
+
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Keep a file in that artifact folder."""
+        self.client.log_artifact(run_id, str(file), folder)
+
+    def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
+        """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
+        self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
+        self.client.set_terminated(run_id, status=STATUSES[state], end_time=_now())
+
+
+def _now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+def _cut(value: str, length: int) -> str:
+    return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def _batches(entities: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(entities)
+    while batch := list(islice(rest, size)):
+        yield batch
