@@ -1,4 +1,4 @@
-"""One block of a network: convolutions, each with normalization and activation, then downsampling and dropout."""
+"""A block of a network: convolutions with normalization and activation, then downsampling and dropout."""
 
 import keras
 

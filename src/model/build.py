@@ -20,7 +20,7 @@ def build_model(
     seed: int,
     plain: bool = False,
 ) -> keras.Model:
-    """An uncompiled network from scaled images (n, height, width, channels) to probabilities (n, num_classes).
+    """An uncompiled network: scaled images (n, height, width, channels) to probabilities (n, num_classes).
 
     input_shape: one image, (height, width, channels). seed: fixes the weights and the dropout of
     each layer, see `parts.layer_seed`; a custom network draws its own as it likes, and takes

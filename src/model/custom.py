@@ -52,8 +52,8 @@ def _check_output(target: str, network: keras.Model, num_classes: int) -> None:
     advice = "End it with keras.layers.Dense(num_classes, activation='softmax')."
     if network.output_shape != (None, num_classes):
         raise ConfigError(
-            f"model.target={target} must return a network that gives {(None, num_classes)}, one probability a "
-            f"class, but its output is {network.output_shape}. {advice}"
+            f"model.target={target} must return a network that gives {(None, num_classes)}, one "
+            f"probability a class, but its output is {network.output_shape}. {advice}"
         )
     image = np.random.default_rng(0).random((1, *network.input_shape[1:]), dtype=np.float32)
     total = float(np.asarray(network(image, training=False), dtype=np.float32).sum())

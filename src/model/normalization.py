@@ -20,6 +20,8 @@ class WarmupBatchNormalization(keras.layers.BatchNormalization):
     https://arxiv.org/abs/1502.03167
     """
 
+    momentum: Any
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
         self.updates = self.add_weight(

@@ -100,6 +100,6 @@ def _check_equal(trained: keras.Model, twin: keras.Model, scaling: PixelScaling)
         return
     raise ConfigError(
         f"The saved model must predict as the trained one to within {TOLERANCE:g}, but on random pixels they "
-        f"differ by {np.abs(found - expected).max():.3g}. Let model.target build the same network at each call, "
-        "without randomness at prediction or state outside its weights."
+        f"differ by {np.abs(found - expected).max():.3g}. Let model.target build the same network at each "
+        "call, without randomness at prediction or state outside its weights."
     )
