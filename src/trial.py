@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
-from src.data.prepare import Part, Prepared, prepare
+from src.data.prepare import Part, Prepared, check_augment, prepare
 from src.data.sources import load
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
@@ -21,6 +21,7 @@ def read_data(cfg: DictConfig) -> Prepared:
     """Check the configuration, then load and prepare its data: all that can be refused before a run."""
     check(cfg)
     prepared = prepare(cfg.data, load(cfg.data))
+    check_augment(cfg.augment, prepared.input_shape)
     if cfg.model.architecture != "custom":
         check_shape(cfg.model, prepared.input_shape)
     return prepared

@@ -1,0 +1,117 @@
+"""A whole data set in memory or memory-mapped, checked once where it enters."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.errors import DataError
+
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images uint8 (n, height, width, channels) in 0..255, labels int64 (n,), class names, digest.
+
+    digest: 16 hex digits over pixels, labels and names, equal for equal content on any machine.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    digest: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.train_images.shape[1:]
+        return int(height), int(width), int(channels)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def make_arrays(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    class_names: Sequence[str] | None,
+    origin: str,
+) -> Arrays:
+    """Check and complete raw images and labels.
+
+    Labels (n, 1) become (n,), images (n, height, width) get a channel axis, whole numbers in
+    0..255 become uint8. class_names: None numbers the classes. origin: what errors call the data.
+    Raises DataError.
+    """
+    train_images, test_images = (_images(part[0], origin) for part in (train, test))
+    train_labels, test_labels = (_labels(part[1], origin) for part in (train, test))
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise DataError(
+            f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
+            "Both need one height, width and number of channels."
+        )
+    for name, images, labels in (
+        ("training", train_images, train_labels),
+        ("test", test_images, test_labels),
+    ):
+        if len(images) != len(labels) or len(images) == 0:
+            raise DataError(f"{origin} has {len(images)} {name} images but {len(labels)} labels.")
+    names = tuple(class_names or _numbered(train_labels, test_labels))
+    for labels in (train_labels, test_labels):
+        if labels.min() < 0 or labels.max() >= len(names):
+            raise DataError(
+                f"{origin} has the label {labels.min() if labels.min() < 0 else labels.max()}, "
+                f"but its {len(names)} classes are numbered 0 to {len(names) - 1}."
+            )
+    digest = content_digest((train_images, train_labels, test_images, test_labels), names)
+    return Arrays(train_images, train_labels, test_images, test_labels, names, digest)
+
+
+def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
+    """16 hex digits over shapes, bytes and names."""
+    digest = hashlib.sha256("\0".join(names).encode())
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for start in range(0, len(flat), _CHUNK):
+            digest.update(flat[start : start + _CHUNK].data)
+    return digest.hexdigest()[:16]
+
+
+def _numbered(*labels: np.ndarray) -> list[str]:
+    return [str(number) for number in range(max(int(part.max()) for part in labels) + 1)]
+
+
+def _images(images: np.ndarray, origin: str) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4:
+        raise DataError(
+            f"{origin} must give images (n, height, width, channels), but got the shape {images.shape}."
+        )
+    if images.dtype == np.uint8:
+        return images
+    is_number = np.issubdtype(images.dtype, np.number)
+    if not is_number or images.min() < 0 or images.max() > 255 or (images != np.floor(images)).any():
+        raise DataError(
+            f"{origin} must give pixels as whole numbers in 0..255, but got {images.dtype}. "
+            "Multiply scaled images by 255 and round them: kerasweep scales them itself (data.scaling)."
+        )
+    return images.astype(np.uint8)
+
+
+def _labels(labels: np.ndarray, origin: str) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{origin} must give labels as whole numbers (n,), but got {labels.dtype} {labels.shape}. "
+            "Turn one-hot rows into numbers with labels.argmax(axis=1)."
+        )
+    return labels.astype(np.int64)

@@ -1,0 +1,81 @@
+"""Keeps decoded data as .npy files, once per machine, which processes memory-map and share."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.data.arrays import Arrays
+
+log = logging.getLogger(__name__)
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_MARKER = "complete.json"
+_VERSION = 1
+
+
+def default_folder() -> Path:
+    """$XDG_CACHE_HOME/kerasweep, or ~/.cache/kerasweep."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasweep"
+
+
+def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[], Arrays]) -> Arrays:
+    """The arrays that `decode` makes, from the cache where these very files were decoded before.
+
+    files: what is decoded; their paths, sizes and times of change make the key, with `variant`.
+    A damaged entry is made anew; where nothing can be written the arrays stay in memory, with a
+    warning.
+    """
+    entry = folder / _key(files, variant)
+    found = _read(entry)
+    if found is not None:
+        return found
+    arrays = decode()
+    try:
+        _write(entry, arrays)
+    except OSError as error:
+        log.warning("The data cache %s cannot be written (%s): every process decodes anew.", folder, error)
+        return arrays
+    return _read(entry) or arrays
+
+
+def _key(files: Sequence[Path], variant: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION}\0{variant}".encode())
+    for path in files:
+        state = path.stat()
+        digest.update(f"\0{path.absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+    return digest.hexdigest()[:24]
+
+
+def _read(entry: Path) -> Arrays | None:
+    try:
+        marker = json.loads((entry / _MARKER).read_text())
+        arrays = [np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
+        return Arrays(*arrays, tuple(marker["class_names"]), marker["digest"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError):
+        log.warning("The cache entry %s is damaged and is made anew.", entry)
+        return None
+
+
+def _write(entry: Path, arrays: Arrays) -> None:
+    """Write beside the entry, the marker last, then rename; of two processes at once one wins."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    try:
+        for name in _ARRAYS:
+            np.save(temporary / f"{name}.npy", getattr(arrays, name))
+        marker = {"class_names": list(arrays.class_names), "digest": arrays.digest}
+        (temporary / _MARKER).write_text(json.dumps(marker, ensure_ascii=False))
+        if entry.exists() and _read(entry) is None:
+            shutil.rmtree(entry, ignore_errors=True)
+        if not entry.exists():
+            temporary.rename(entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

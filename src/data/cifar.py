@@ -1,0 +1,141 @@
+"""CIFAR-10 and CIFAR-100 as Alex Krizhevsky published them: pickled batches in a folder or a tar archive.
+
+The format: https://www.cs.toronto.edu/~kriz/cifar.html
+"""
+
+import io
+import pickle
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.data.arrays import Arrays, make_arrays
+from src.errors import DataError
+
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a CIFAR variant keeps its parts."""
+
+    folder: str
+    train: tuple[str, ...]
+    test: str
+    meta: str
+    labels: bytes
+    names: bytes
+
+
+CIFAR10 = Layout(
+    "cifar-10-batches-py",
+    tuple(f"data_batch_{number}" for number in range(1, 6)),
+    "test_batch",
+    "batches.meta",
+    b"labels",
+    b"label_names",
+)
+CIFAR100 = Layout("cifar-100-python", ("train",), "test", "meta", b"fine_labels", b"fine_label_names")
+
+
+class _NumbersOnly(pickle.Unpickler):
+    """Admits NumPy arrays, bytes, str, int, list and dict: a pickle can otherwise run any code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise DataError(
+                f"A CIFAR batch holds only arrays, numbers and text, but this one wants {module}.{name}: "
+                "it may be malicious. Get the data from its authors."
+            )
+        if module.startswith("numpy.core"):
+            module = module.replace("numpy.core", "numpy._core", 1)
+        return super().find_class(module, name)
+
+
+def find_cifar(path: Path, layout: Layout) -> Path:
+    """The batches' folder or archive at `path`, or below it. Raises DataError naming what is missing."""
+    for candidate in (path, path / layout.folder):
+        if (candidate / layout.test).is_file():
+            return candidate
+    archives = [path] if path.is_file() else sorted(path.glob(f"{layout.folder.removesuffix('-batches-py')}*.tar*"))
+    if archives:
+        return archives[0]
+    if not path.exists():
+        raise DataError(f"data.path names {path}, which does not exist.")
+    raise DataError(f"{path} must be the folder {layout.folder} or its tar.gz, but {layout.test} is not in it.")
+
+
+def load_cifar(source: Path, layout: Layout) -> Arrays:
+    """Decode every batch. Raises DataError where one is missing, damaged or not what it should be."""
+    files = (*layout.train, layout.test, layout.meta)
+    batches = _read_folder(source, files) if source.is_dir() else _read_archive(source, files)
+    train = [_decode(batches[name], layout, f"{source}/{name}") for name in layout.train]
+    test = _decode(batches[layout.test], layout, f"{source}/{layout.test}")
+    names = [name.decode() for name in _entry(batches[layout.meta], layout.names, str(source))]
+    images = np.concatenate([images for images, _ in train])
+    labels = np.concatenate([labels for _, labels in train])
+    return make_arrays((images, labels), test, names, str(source))
+
+
+def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
+    """One unpickled batch. Raises DataError for anything but plain data."""
+    try:
+        batch = _NumbersOnly(io.BytesIO(content), encoding="bytes").load()
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{origin} is damaged or incomplete. Copy or download it again.") from error
+    if not isinstance(batch, dict):
+        raise DataError(f"{origin} is no CIFAR batch: it holds a {type(batch).__name__}.")
+    return {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}
+
+
+def _read_folder(folder: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} must hold {missing[0]}, but it does not. Unpack the whole archive.")
+    return {name: read_batch((folder / name).read_bytes(), str(folder / name)) for name in files}
+
+
+def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
+    """Read members in memory; nothing is unpacked to disk."""
+    found: dict[str, Mapping[bytes, Any]] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if name in files and member.isfile() else None
+                if stream is not None:
+                    found[name] = read_batch(stream.read(), f"{path}:{name}")
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path} is damaged or incomplete. Copy or download it again.") from error
+    missing = [name for name in files if name not in found]
+    if missing:
+        raise DataError(f"{path} must hold {missing[0]}, but it does not. Copy or download it again.")
+    return found
+
+
+def _entry(batch: Mapping[bytes, Any], key: bytes, origin: str) -> Any:
+    if key not in batch:
+        raise DataError(f"{origin} has no {key.decode()}: it is no CIFAR batch of this kind.")
+    return batch[key]
+
+
+def _decode(batch: Mapping[bytes, Any], layout: Layout, origin: str) -> tuple[np.ndarray, np.ndarray]:
+    data = np.asarray(_entry(batch, b"data", origin))
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3072:
+        raise DataError(f"{origin} must hold uint8 rows of 3072 pixels, but got {data.dtype} {data.shape}.")
+    images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), np.asarray(_entry(batch, layout.labels, origin), dtype=np.int64)

@@ -1,0 +1,29 @@
+"""A user's own data, made by the function that `data.target` names."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.data import DataConf
+from src.config.target import import_target
+from src.data.arrays import Arrays, make_arrays
+from src.errors import DataError
+
+
+def load_custom(cfg: DataConf) -> Arrays:
+    """Call data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
+
+    Raises DataError for anything else. What the function raises comes through.
+    """
+    kwargs = cfg.kwargs
+    if isinstance(kwargs, DictConfig):
+        kwargs = OmegaConf.to_container(kwargs, resolve=True)
+    made = import_target(str(cfg.target))(**kwargs)
+    if isinstance(made, Arrays):
+        return made
+    is_pairs = isinstance(made, (tuple, list)) and len(made) == 2
+    if not is_pairs or not all(isinstance(part, (tuple, list)) and len(part) == 2 for part in made):
+        raise DataError(
+            f"data.target={cfg.target} must return (x_train, y_train), (x_test, y_test), "
+            f"but it returned {type(made).__name__}."
+        )
+    train, test = made
+    return make_arrays((train[0], train[1]), (test[0], test[1]), None, f"data.target={cfg.target}")

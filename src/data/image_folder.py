@@ -1,0 +1,101 @@
+"""A folder of image files, one subfolder a class."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from src.config.data import DataConf
+from src.data.arrays import Arrays, make_arrays
+from src.data.split import stratified_split
+from src.errors import DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+_GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16", "F"}
+
+
+def load_image_folder(cfg: DataConf) -> Arrays:
+    """Read every image below data.path; classes are the subfolders in alphabetical order.
+
+    Where the folder holds `train` and `test`, those are the two sets; else data.test_split of
+    each class becomes the test set. All grayscale files give one channel, else three. Raises
+    DataError for an empty class, images of several sizes, or a file that is no image.
+    """
+    root = Path(str(cfg.path)).expanduser()
+    size = None if cfg.image_size is None else (int(cfg.image_size[0]), int(cfg.image_size[1]))
+    if not root.is_dir():
+        raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        names = _class_names(root / "train")
+        train = _labelled_files(root / "train", names)
+        test = _labelled_files(root / "test", names)
+        images, labels = _read(train + test, size)
+        first, rest = np.arange(len(train)), np.arange(len(train), len(labels))
+    else:
+        names = _class_names(root)
+        images, labels = _read(_labelled_files(root, names), size)
+        split = stratified_split(labels, cfg.test_split, cfg.seed)
+        first, rest = split.train, split.validation
+    return make_arrays((images[first], labels[first]), (images[rest], labels[rest]), names, str(root))
+
+
+def list_images(root: Path) -> list[Path]:
+    """Every image file below a folder, in a fixed order."""
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _class_names(root: Path) -> list[str]:
+    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        raise DataError(
+            f"{root} must hold one subfolder per class, two or more, but it holds {len(names)}. "
+            "Sort the images into folders named after their classes."
+        )
+    return names
+
+
+def _labelled_files(root: Path, names: list[str]) -> list[tuple[Path, int]]:
+    labelled: list[tuple[Path, int]] = []
+    for label, name in enumerate(names):
+        files = list_images(root / name) if (root / name).is_dir() else []
+        if not files:
+            raise DataError(
+                f"The class {name} has no images in {root / name} ({', '.join(sorted(SUFFIXES))}). "
+                "Add some, or remove the folder."
+            )
+        labelled += [(path, label) for path in files]
+    return labelled
+
+
+def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    opened = [_open(path) for path, _ in labelled]
+    mode = "L" if all(image.mode in _GRAYSCALE_MODES for image in opened) else "RGB"
+    images = [_to_array(image, mode, size) for image in opened]
+    for (path, _), array in zip(labelled, images, strict=True):
+        if array.shape != images[0].shape:
+            raise DataError(
+                f"All images need one size, but {labelled[0][0]} has {_size(images[0])} pixels and {path} has "
+                f"{_size(array)}. Resize them, or let kerasweep do it with data.image_size=[32,32]."
+            )
+    return np.stack(images), np.array([label for _, label in labelled], dtype=np.int64)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.convert("RGBA").convert("RGB") if image.mode == "P" else image.copy()
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image. Remove it or save it again.") from error
+
+
+def _to_array(image: Image.Image, mode: str, size: tuple[int, int] | None) -> np.ndarray:
+    converted = image.convert(mode)
+    if size is not None:
+        converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    array = np.asarray(converted, dtype=np.uint8)
+    return array[..., np.newaxis] if mode == "L" else array
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"

@@ -1,0 +1,72 @@
+"""From a data set to what a run trains on: limit, split, scaling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.config.data import AugmentConf, DataConf
+from src.data.arrays import Arrays
+from src.data.scaling import Scaling, fit_scaling
+from src.data.split import stratified_split, stratified_subset
+from src.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images uint8 (n, height, width, channels) with their labels int64 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prepared:
+    train: Part
+    validation: Part
+    test: Part
+    scaling: Scaling
+    class_names: tuple[str, ...]
+    digest: str
+    input_shape: tuple[int, int, int]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
+    """Limit, split and measure. data.limit holds for the training set, and at most for the test set.
+
+    Raises DataError where a class has too few images.
+    """
+    kept = _limit(arrays.train_labels, cfg)
+    labels = arrays.train_labels[kept]
+    split = stratified_split(labels, cfg.validation_split, cfg.seed)
+    train = _part(arrays.train_images, arrays.train_labels, kept[split.train])
+    return Prepared(
+        train=train,
+        validation=_part(arrays.train_images, arrays.train_labels, kept[split.validation]),
+        test=_part(arrays.test_images, arrays.test_labels, _limit(arrays.test_labels, cfg)),
+        scaling=fit_scaling(cfg.scaling, train.images),
+        class_names=arrays.class_names,
+        digest=arrays.digest,
+        input_shape=arrays.input_shape,
+    )
+
+
+def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError where the padding is as large as the image that it reflects."""
+    smallest = min(input_shape[:2])
+    if augment.crop_padding >= smallest:
+        raise ConfigError(
+            f"augment.crop_padding must be below the image's {smallest} pixels, but got {augment.crop_padding}. "
+            "One eighth of the image is usual."
+        )
+
+
+def _limit(labels: np.ndarray, cfg: DataConf) -> np.ndarray:
+    return np.arange(len(labels)) if cfg.limit is None else stratified_subset(labels, cfg.limit, cfg.seed)
+
+
+def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
+    return Part(np.asarray(images[indices]), labels[indices])

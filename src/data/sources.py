@@ -1,0 +1,94 @@
+"""Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from src.config.data import DataConf
+from src.data.arrays import Arrays, make_arrays
+from src.data.cache import cached, default_folder
+from src.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
+from src.data.custom import load_custom
+from src.data.digits import load_digits
+from src.data.download import KERAS_FILES, download, keras_datasets
+from src.data.idx import find_idx_files, load_idx
+from src.data.image_folder import list_images, load_image_folder
+from src.data.npz import load_npz, read_archive
+from src.errors import DataError
+
+_DIGITS = tuple(str(digit) for digit in range(10))
+_CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+_IDX_CLASSES = {"mnist": _DIGITS, "fashion_mnist": _CLOTHES}
+
+
+def load(cfg: DataConf) -> Arrays:
+    """The whole data set of a config, decoded once per machine and memory-mapped from then on.
+
+    Raises DataError where it is missing, damaged, or not what the config says.
+    """
+    if cfg.source == "digits":
+        return load_digits(cfg)
+    if cfg.source == "custom":
+        return load_custom(cfg)
+    folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else default_folder()
+    if cfg.source == "npz":
+        return cached(folder, _existing(cfg), _variant(cfg), lambda: load_npz(cfg))
+    if cfg.source == "image_folder":
+        files = list_images(_existing(cfg)[0])
+        return cached(folder, files, _variant(cfg), lambda: load_image_folder(cfg))
+    path = _locate(cfg)
+    if cfg.source in _LAYOUTS:
+        layout = _LAYOUTS[cfg.source]
+        source = find_cifar(path, layout)
+        parts = [source / layout.test] if source.is_dir() else [source]
+        return cached(folder, parts, cfg.source, lambda: load_cifar(source, layout))
+    names = _IDX_CLASSES[cfg.source]
+    if path.suffix == ".npz":
+        return cached(folder, [path], cfg.source, lambda: _keras_mnist(path, names))
+    idx_files = find_idx_files(path)
+    return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
+
+
+def _existing(cfg: DataConf) -> list[Path]:
+    path = Path(str(cfg.path)).expanduser()
+    if not path.exists():
+        raise DataError(f"data.path names {path}, which does not exist.")
+    return [path]
+
+
+def _variant(cfg: DataConf) -> str:
+    """What of the config changes the decoded arrays."""
+    size = None if cfg.image_size is None else list(cfg.image_size)
+    return f"{cfg.source} {cfg.path} {size} {cfg.test_split} {cfg.seed}"
+
+
+def _locate(cfg: DataConf) -> Path:
+    """data.path, else what Keras has in its cache, else a fresh download there."""
+    if cfg.path is not None:
+        return _existing(cfg)[0]
+    for name in KERAS_FILES[cfg.source].places:
+        place = keras_datasets() / name
+        if place.exists():
+            return place
+    return download(cfg.source)
+
+
+def _keras_mnist(path: Path, names: Sequence[str]) -> Arrays:
+    content = read_archive(path)
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    missing = [name for name in wanted if name not in content]
+    if missing:
+        raise DataError(f"{path} must hold {missing[0]}, but it does not. Delete it to download it again.")
+    x_train, y_train, x_test, y_test = (content[name] for name in wanted)
+    return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))
