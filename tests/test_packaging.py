@@ -1,0 +1,83 @@
+"""An installed kerasweep is whole, and composes where another project's src/ lies in wait."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGED = ("src", "conf", "sweeps", "hydra_plugins")
+
+
+def ended(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The process after its end, run in folder."""
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy so that the repository stays clean."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    (copy / "README.md").write_text("# kerasweep\n")
+    for name in PACKAGED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    built = ended([sys.executable, "-c", build], copy)
+    assert built.returncode == 0, built.stderr
+    (path,) = (copy / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel installs."""
+    site = tmp_path_factory.mktemp("site")
+    with ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for name in PACKAGED
+        for path in (ROOT / name).rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.split("/")[0] in PACKAGED}
+    assert held == files
+
+
+def test_installed_command_composes_beside_another_src(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "__init__.py").write_text("raise RuntimeError('another project')\n")
+    script = installed / "kerasweep-train"
+    script.write_text("from src.train import main\n\nmain()\n")
+    composed = ended(
+        [sys.executable, str(script), "--cfg", "job", "model.kernel_size=5"],
+        tmp_path,
+        PYTHONPATH=str(installed),
+    )
+    assert composed.returncode == 0, composed.stderr
+    assert "kernel_size: 5" in composed.stdout
+
+
+def test_hydra_finds_the_sweeper_and_studies_from_another_directory(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "from hydra.core.plugins import Plugins; from hydra.plugins.sweeper import Sweeper;"
+        "import sweeps;"
+        "print([kind.__module__ for kind in Plugins.instance().discover(Sweeper)], sweeps.__file__)"
+    )
+    found = ended([sys.executable, "-c", program], tmp_path, PYTHONPATH=str(installed))
+    assert found.returncode == 0, found.stderr
+    assert "hydra_plugins.kerasweep.sweeper" in found.stdout
+    assert str(installed) in found.stdout
