@@ -1,0 +1,179 @@
+"""The warm-up changes the moving statistics of batch normalization, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from src.config.model import InitializerConf, ModelConf, NormalizationConf
+from src.model.normalization import WarmupBatchNormalization, build_normalization
+
+RANDOM = np.random.default_rng(0)
+BATCHES = [RANDOM.normal(3 + number, 2 + number, (6, 4, 4, 3)).astype("float32") for number in range(6)]
+
+
+def statistics(layer: Any) -> np.ndarray:
+    """Moving mean and variance, (2, channels)."""
+    return np.stack([np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)])
+
+
+def of_batch(batch: np.ndarray) -> np.ndarray:
+    """A batch's own mean and (biased) variance in float64, (2, channels)."""
+    pixels = batch.reshape(-1, batch.shape[-1]).astype("float64")
+    return np.stack([pixels.mean(axis=0), pixels.var(axis=0)])
+
+
+@pytest.mark.parametrize("momentum", [0.99, 0.5, 0.0])
+def test_decay_is_the_running_mean_until_momentum_takes_over(momentum: float) -> None:
+    layer = WarmupBatchNormalization(momentum=momentum)
+    expected = np.array([[0.0] * 3, [1.0] * 3])
+    for update, batch in enumerate(BATCHES):
+        layer(batch, training=True)
+        decay = min(momentum, update / (update + 1))
+        expected = decay * expected + (1 - decay) * of_batch(batch)
+        np.testing.assert_allclose(statistics(layer), expected, rtol=2e-5)
+        assert float(layer.updates) == update + 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_first_updates_are_the_plain_mean_of_the_batches(count: int) -> None:
+    layer = WarmupBatchNormalization(momentum=0.99)
+    for batch in BATCHES[:count]:
+        layer(batch, training=True)
+    expected = np.mean([of_batch(batch) for batch in BATCHES[:count]], axis=0)
+    np.testing.assert_allclose(statistics(layer), expected, rtol=2e-5)
+
+
+def test_is_keras_once_warmed_up() -> None:
+    ours, keras_own = WarmupBatchNormalization(momentum=0.5), keras.layers.BatchNormalization(momentum=0.5)
+    # Update 1 is the first with t / (t + 1) >= 0.5.
+    ours(BATCHES[0], training=True)
+    keras_own.build(BATCHES[0].shape)
+    keras_own.moving_mean.assign(ours.moving_mean)
+    keras_own.moving_variance.assign(ours.moving_variance)
+    for batch in BATCHES[1:]:
+        ours(batch, training=True)
+        keras_own(batch, training=True)
+        np.testing.assert_array_equal(statistics(ours), statistics(keras_own))
+
+
+@pytest.mark.parametrize("call", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_output_and_gradients_in_training_are_keras_own(call: Callable[..., Any]) -> None:
+    def step(layer: Any, batch: Any, weights: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            outputs = layer(batch, training=True)
+            loss = tf.reduce_sum(outputs * weights)
+        return [outputs, *tape.gradient(loss, [batch, layer.gamma.value, layer.beta.value])]
+
+    batch, weights = tf.constant(BATCHES[0]), tf.constant(BATCHES[1])
+    results = []
+    for layer in (WarmupBatchNormalization(), keras.layers.BatchNormalization()):
+        layer.build(batch.shape)
+        results.append(call(step)(layer, batch, weights))
+    for ours, keras_own in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, keras_own)
+
+
+def test_inference_uses_the_moving_statistics_and_leaves_them() -> None:
+    layer = WarmupBatchNormalization(epsilon=0.001)
+    layer(BATCHES[0], training=True)
+    before = statistics(layer)
+    found = np.asarray(layer(BATCHES[1], training=False))
+    mean, variance = of_batch(BATCHES[0])
+    np.testing.assert_allclose(found, (BATCHES[1] - mean) / np.sqrt(variance + 0.001), atol=1e-4)
+    np.testing.assert_array_equal(statistics(layer), before)
+    assert float(layer.updates) == 1
+
+
+def test_frozen_layer_keeps_its_statistics() -> None:
+    layer = WarmupBatchNormalization()
+    layer(BATCHES[0], training=True)
+    before = statistics(layer)
+    layer.trainable = False
+    layer(BATCHES[1], training=True)
+    np.testing.assert_array_equal(statistics(layer), before)
+    assert float(layer.updates) == 1
+
+
+def test_saved_layer_goes_on_where_it_was(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4, 4, 3)), WarmupBatchNormalization(momentum=0.9)])
+    for batch in BATCHES[:2]:
+        model(batch, training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.layers[0], WarmupBatchNormalization)
+    assert loaded.layers[0].momentum == 0.9
+    for network in (model, loaded):
+        network(BATCHES[2], training=True)
+    expected = np.mean([of_batch(batch) for batch in BATCHES[:3]], axis=0)
+    np.testing.assert_allclose(statistics(loaded.layers[0]), expected, rtol=2e-5)
+    np.testing.assert_array_equal(statistics(loaded.layers[0]), statistics(model.layers[0]))
+
+
+def test_half_precision_keeps_statistics_and_counter_in_float32(half_precision: str) -> None:
+    layer = WarmupBatchNormalization()
+    outputs = layer(BATCHES[0], training=True)
+    assert outputs.dtype.name == half_precision.removeprefix("mixed_")
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+    # The inputs are rounded to half precision before the layer sees them.
+    np.testing.assert_allclose(statistics(layer), of_batch(BATCHES[0]), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "plain", "kinds"),
+    [
+        (NormalizationConf(), False, [WarmupBatchNormalization]),
+        (NormalizationConf(), True, [keras.layers.BatchNormalization]),
+        (NormalizationConf(moving_statistics="keras"), False, [keras.layers.BatchNormalization]),
+        (NormalizationConf(kind="none"), False, []),
+        (NormalizationConf(kind="none"), True, []),
+    ],
+)
+def test_layer_is_of_the_kind_asked_for(cfg: NormalizationConf, plain: bool, kinds: list[type]) -> None:
+    assert [type(layer) for layer in build_normalization(cfg, "norm", plain)] == kinds
+
+
+def test_layer_takes_every_setting() -> None:
+    cfg = NormalizationConf(scale=False, center=False, momentum=0.7, epsilon=0.02)
+    (layer,) = build_normalization(cfg, "norm", plain=False)
+    found = layer.get_config()
+    expected = {"scale": False, "center": False, "momentum": 0.7, "epsilon": 0.02, "name": "norm"}
+    assert {key: found[key] for key in expected} == expected
+
+
+def digits_accuracy(network: keras.Model) -> tuple[float, float]:
+    """Accuracy on the last epoch's training batches, and then on validation, after 3 epochs."""
+    digits = load_digits()
+    images = (digits.images[..., None] / 16).astype("float32")
+    train, validation, labels, validation_labels = train_test_split(
+        images, digits.target, test_size=0.2, stratify=digits.target, random_state=0
+    )
+    keras.utils.set_random_seed(0)
+    network.compile(
+        optimizer=keras.optimizers.Adam(0.001), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    history = network.fit(
+        train, labels, batch_size=32, epochs=3, validation_data=(validation, validation_labels), verbose=0
+    ).history
+    return history["accuracy"][-1], history["val_accuracy"][-1]
+
+
+def test_short_run_validates_honestly_where_keras_does_not(build: Callable[..., keras.Model]) -> None:
+    """The recommended network after 3 epochs; measured: 0.969 and 0.964, with Keras's own 0.969 and 0.189."""
+    found = {}
+    for kind in ("warmup", "keras"):
+        model = ModelConf("cnn", normalization=NormalizationConf(moving_statistics=kind))
+        found[kind] = digits_accuracy(build(model, initializer=InitializerConf("glorot_uniform")))
+    training, validation = found["warmup"]
+    assert training > 0.9
+    assert abs(training - validation) < 0.05
+    training, validation = found["keras"]
+    assert training > 0.9
+    assert training - validation > 0.2
