@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,7 +12,10 @@ from src.data.sources import load
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
 from src.tracking.runs import Tracker
-from src.training.fit import FitResult
+from src.training.start import start_tensorflow
+
+if TYPE_CHECKING:
+    from src.training.fit import FitResult
 
 Report = Callable[[int, float], bool]
 
@@ -63,6 +66,7 @@ class _Network:
     """A model under training, and the data it reads."""
 
     def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
+        start_tensorflow()
         import keras
 
         from src.training.program import compile_model
@@ -91,7 +95,7 @@ class _Network:
             plain=plain,
         )
 
-    def fit(self, report: Callable[[int, dict[str, float]], bool], folder: Path) -> FitResult:
+    def fit(self, report: Callable[[int, dict[str, float]], bool], folder: Path) -> "FitResult":
         from src.data.pipeline import training_batches
         from src.training.fit import fit
 
@@ -160,7 +164,7 @@ def _reporter(
     return after_epoch
 
 
-def _final_metrics(result: FitResult, parameters: int) -> dict[str, float]:
+def _final_metrics(result: "FitResult", parameters: int) -> dict[str, float]:
     at_best = result.history[result.best_epoch - 1]
     return {**at_best, "parameters": float(parameters), "seconds": result.seconds}
 
@@ -187,7 +191,7 @@ def _record_inputs(cfg: DictConfig, ref: TrialRef, tracker: Tracker, prepared: P
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
 
 
-def _record_curves(ref: TrialRef, tracker: Tracker, result: FitResult) -> None:
+def _record_curves(ref: TrialRef, tracker: Tracker, result: "FitResult") -> None:
     from src.evaluation.figures import learning_curves
 
     figure = learning_curves(result.history, result.best_epoch)

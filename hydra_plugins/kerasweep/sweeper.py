@@ -47,7 +47,7 @@ class KerasweepSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        from hydra_plugins.kerasweep.conduct import conduct
+        from src.multirun.conduct import conduct
         from src.command_line import run_command
 
         assert self.hydra_context is not None and self.config is not None

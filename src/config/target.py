@@ -16,7 +16,7 @@ def import_target(target: str) -> Callable[..., Any]:
     while it is imported comes through.
     """
     module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name):
+    if not (module_name and colon and name) or module_name.startswith("."):
         raise ConfigError(f"A target is written package.module:function, but got {target!r}.")
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
@@ -31,6 +31,11 @@ def import_target(target: str) -> Callable[..., Any]:
             "or install its package."
         ) from error
     function = getattr(module, name, None)
+    if function is None:
+        raise ConfigError(f"{module_name} has no {name}, which {target!r} names. Check its spelling.")
     if not callable(function):
-        raise ConfigError(f"{module_name} has no function {name}, which {target!r} names.")
+        raise ConfigError(
+            f"{target!r} must name a function, but {name} is a {type(function).__name__}. "
+            "Name what is to be called."
+        )
     return function

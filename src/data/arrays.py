@@ -47,19 +47,13 @@ def make_arrays(
     0..255 become uint8. class_names: None numbers the classes. origin: what errors call the data.
     Raises DataError.
     """
-    train_images, test_images = (_images(part[0], origin) for part in (train, test))
-    train_labels, test_labels = (_labels(part[1], origin) for part in (train, test))
+    train_images, train_labels = checked_part(train, origin, "training")
+    test_images, test_labels = checked_part(test, origin, "test")
     if train_images.shape[1:] != test_images.shape[1:]:
         raise DataError(
             f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
             "Both need one height, width and number of channels."
         )
-    for name, images, labels in (
-        ("training", train_images, train_labels),
-        ("test", test_images, test_labels),
-    ):
-        if len(images) != len(labels) or len(images) == 0:
-            raise DataError(f"{origin} has {len(images)} {name} images but {len(labels)} labels.")
     names = tuple(class_names or _numbered(train_labels, test_labels))
     for labels in (train_labels, test_labels):
         if labels.min() < 0 or labels.max() >= len(names):
@@ -69,6 +63,20 @@ def make_arrays(
             )
     digest = content_digest((train_images, train_labels, test_images, test_labels), names)
     return Arrays(train_images, train_labels, test_images, test_labels, names, digest)
+
+
+def checked_part(
+    part: tuple[np.ndarray, np.ndarray], origin: str, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (n, height, width, channels) and labels int64 (n,) of one set. Raises DataError."""
+    images, labels = np.asarray(part[0]), _labels(part[1], origin)
+    if images.ndim == 0 or len(images) != len(labels) or len(labels) == 0:
+        count = len(images) if images.ndim else 0
+        raise DataError(
+            f"{origin} has {count} {name} images and {len(labels)} labels. "
+            "It needs as many labels as images, and at least one."
+        )
+    return _images(images, origin), labels
 
 
 def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:

@@ -39,6 +39,9 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
     try:
         _write(entry, arrays)
     except OSError as error:
+        found = _read(entry)  # another process may have written it meanwhile
+        if found is not None:
+            return found
         log.warning("The data cache %s cannot be written (%s): every process decodes anew.", folder, error)
         return arrays
     return _read(entry) or arrays
@@ -55,11 +58,12 @@ def _key(files: Sequence[Path], variant: str) -> str:
 def _read(entry: Path) -> Arrays | None:
     try:
         marker = json.loads((entry / _MARKER).read_text())
-        arrays = [np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS]
-        return Arrays(*arrays, tuple(marker["class_names"]), marker["digest"])
+        names, digest = tuple(marker["class_names"]), str(marker["digest"])
+        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        return Arrays(**parts, class_names=names, digest=digest)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
         log.warning("The cache entry %s is damaged and is made anew.", entry)
         return None
 

@@ -22,11 +22,16 @@ _ADMITTED = {
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy.core.multiarray", "scalar"),
     ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
+
+# What a cut or altered pickle makes the unpickler raise.
+_DAMAGE = (
+    *(pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError),
+    *(OverflowError, MemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Layout:
     """Where a CIFAR variant keeps its parts."""
 
     folder: str
+    archive: str
     train: tuple[str, ...]
     test: str
     meta: str
@@ -43,13 +49,22 @@ class Layout:
 
 CIFAR10 = Layout(
     "cifar-10-batches-py",
+    "cifar-10-python.tar*",
     tuple(f"data_batch_{number}" for number in range(1, 6)),
     "test_batch",
     "batches.meta",
     b"labels",
     b"label_names",
 )
-CIFAR100 = Layout("cifar-100-python", ("train",), "test", "meta", b"fine_labels", b"fine_label_names")
+CIFAR100 = Layout(
+    "cifar-100-python",
+    "cifar-100-python.tar*",
+    ("train",),
+    "test",
+    "meta",
+    b"fine_labels",
+    b"fine_label_names",
+)
 
 
 class _NumbersOnly(pickle.Unpickler):
@@ -71,21 +86,41 @@ def find_cifar(path: Path, layout: Layout) -> Path:
     for candidate in (path, path / layout.folder):
         if (candidate / layout.test).is_file():
             return candidate
-    archives = [path] if path.is_file() else sorted(path.glob(f"{layout.folder.removesuffix('-batches-py')}*.tar*"))
+    archives = [path] if path.is_file() else sorted(path.glob(layout.archive))
     if archives:
         return archives[0]
     if not path.exists():
         raise DataError(f"data.path names {path}, which does not exist.")
-    raise DataError(f"{path} must be the folder {layout.folder} or its tar.gz, but {layout.test} is not in it.")
+    raise DataError(
+        f"{path} must be the folder {layout.folder} or its tar.gz, but {layout.test} is not in it."
+    )
+
+
+def batch_files(source: Path, layout: Layout) -> list[Path]:
+    """The files to read at what find_cifar found. Raises DataError where one is missing."""
+    if source.is_file():
+        return [source]
+    files = [source / name for name in (*layout.train, layout.test, layout.meta)]
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{source} must hold {path.name}, but it does not. Unpack the whole archive.")
+    return files
 
 
 def load_cifar(source: Path, layout: Layout) -> Arrays:
     """Decode every batch. Raises DataError where one is missing, damaged or not what it should be."""
-    files = (*layout.train, layout.test, layout.meta)
-    batches = _read_folder(source, files) if source.is_dir() else _read_archive(source, files)
+    if source.is_dir():
+        batches = {
+            path.name: read_batch(path.read_bytes(), str(path)) for path in batch_files(source, layout)
+        }
+    else:
+        batches = _read_archive(source, (*layout.train, layout.test, layout.meta))
     train = [_decode(batches[name], layout, f"{source}/{name}") for name in layout.train]
     test = _decode(batches[layout.test], layout, f"{source}/{layout.test}")
-    names = [name.decode() for name in _entry(batches[layout.meta], layout.names, str(source))]
+    names = [
+        name.decode() if isinstance(name, bytes) else str(name)
+        for name in _entry(batches[layout.meta], layout.names, f"{source}/{layout.meta}")
+    ]
     images = np.concatenate([images for images, _ in train])
     labels = np.concatenate([labels for _, labels in train])
     return make_arrays((images, labels), test, names, str(source))
@@ -95,18 +130,11 @@ def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
     """One unpickled batch. Raises DataError for anything but plain data."""
     try:
         batch = _NumbersOnly(io.BytesIO(content), encoding="bytes").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{origin} is damaged or incomplete. Copy or download it again.") from error
+    except _DAMAGE as error:
+        raise DataError(f"{origin} is damaged or incomplete ({error}). Copy or download it again.") from error
     if not isinstance(batch, dict):
         raise DataError(f"{origin} is no CIFAR batch: it holds a {type(batch).__name__}.")
     return {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}
-
-
-def _read_folder(folder: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder} must hold {missing[0]}, but it does not. Unpack the whole archive.")
-    return {name: read_batch((folder / name).read_bytes(), str(folder / name)) for name in files}
 
 
 def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
@@ -120,7 +148,7 @@ def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes
                 if stream is not None:
                     found[name] = read_batch(stream.read(), f"{path}:{name}")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is damaged or incomplete. Copy or download it again.") from error
+        raise DataError(f"{path} is damaged or incomplete ({error}). Copy or download it again.") from error
     missing = [name for name in files if name not in found]
     if missing:
         raise DataError(f"{path} must hold {missing[0]}, but it does not. Copy or download it again.")

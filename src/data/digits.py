@@ -8,7 +8,10 @@ from src.data.split import stratified_split
 
 
 def load_digits(cfg: DataConf) -> Arrays:
-    """Pixels 0..16 become 0..255, so that an image file of a digit means the same; test_split is set aside."""
+    """Training and test set, of which data.test_split is the test set's share.
+
+    Pixels 0..16 become 0..255, so that an image file of a digit means the same.
+    """
     from sklearn import datasets
 
     digits = datasets.load_digits()

@@ -1,24 +1,32 @@
-"""Finds data sets in Keras's cache, and has Keras download those that are missing."""
+"""Finds data sets in Keras's cache, and has Keras download those that are missing.
+
+The exception to the rule that data modules import no Keras: its cache and its downloader are one.
+"""
 
 import os
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.errors import DataError
 
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 4
+STALL_SECONDS = 30
 _CIFAR = "https://www.cs.toronto.edu/~kriz"
 _KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 
 @dataclass(frozen=True)
 class KerasFiles:
-    """places: where Keras keeps it below its datasets folder, newest layout first. origin: its address."""
+    """places: where Keras keeps it below its datasets folder, newest layout first. needed: the files
+    there that show it is whole. origin: its address. advice: what a local copy is."""
 
     places: tuple[str, ...]
+    needed: tuple[str, ...]
     origin: str
     advice: str
 
@@ -26,19 +34,27 @@ class KerasFiles:
 KERAS_FILES = {
     "cifar10": KerasFiles(
         ("cifar-10-batches-py-target/cifar-10-batches-py", "cifar-10-batches-py"),
+        (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
         f"{_CIFAR}/cifar-10-python.tar.gz",
         "the folder cifar-10-batches-py or cifar-10-python.tar.gz",
     ),
     "cifar100": KerasFiles(
         ("cifar-100-python-target/cifar-100-python", "cifar-100-python"),
+        ("train", "test", "meta"),
         f"{_CIFAR}/cifar-100-python.tar.gz",
         "the folder cifar-100-python or cifar-100-python.tar.gz",
     ),
     "mnist": KerasFiles(
-        ("mnist.npz",), f"{_KERAS}/mnist.npz", "a folder with MNIST's four IDX files, or mnist.npz"
+        ("mnist.npz",),
+        (),
+        f"{_KERAS}/mnist.npz",
+        "a folder with MNIST's four IDX files, or mnist.npz",
     ),
     "fashion_mnist": KerasFiles(
         ("fashion-mnist",),
+        tuple(
+            f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+        ),
         f"{_KERAS}/train-labels-idx1-ubyte.gz",
         "a folder with Fashion-MNIST's four IDX files, as Debian's package dataset-fashion-mnist installs them",
     ),
@@ -47,33 +63,56 @@ KERAS_FILES = {
 
 def keras_datasets() -> Path:
     """Keras's own folder of data sets: $KERAS_HOME/datasets, or ~/.keras/datasets."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "datasets"
+
+
+def keras_copy(source: str) -> Path | None:
+    """The whole copy of a data set in Keras's cache; None where there is none, or half of one."""
+    files = KERAS_FILES[source]
+    for place in (keras_datasets() / name for name in files.places):
+        if place.exists() and all((place / name).is_file() for name in files.needed):
+            return place
+    return None
 
 
 def download(source: str) -> Path:
     """Have Keras download a data set into its cache, and return where it lies.
 
-    Raises DataError with what to do offline, within seconds, where its address cannot be reached.
+    Raises DataError with what to do offline: within seconds, where its address cannot be reached.
     """
-    files = KERAS_FILES[source]
+    _check_reachable(source)
     try:
-        request = urllib.request.Request(files.origin, method="HEAD")
-        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-    except (urllib.error.URLError, OSError) as error:
+        with _socket_timeout(STALL_SECONDS):
+            _keras_loader(source)()
+    except Exception as error:  # Keras raises a bare Exception where a download breaks off.
+        raise _offline(source, f"its download from {KERAS_FILES[source].origin} failed ({error})") from error
+    found = keras_copy(source)
+    if found is None:
         raise DataError(
-            f"data={source} is not on this machine, and {files.origin} cannot be reached ({_reason(error)}). "
-            f"Offline, copy the data here and name it: data.path is {files.advice}; "
-            "or use data=digits, which needs no network."
-        ) from error
-    _keras_loader(source)()
-    for name in files.places:
-        if (keras_datasets() / name).exists():
-            return keras_datasets() / name
-    raise DataError(f"Keras downloaded {source}, but not to {keras_datasets()}. Name its place with data.path.")
+            f"Keras downloaded {source}, but not to {keras_datasets()}. Name its place with data.path."
+        )
+    return found
+
+
+def _check_reachable(source: str) -> None:
+    """Ask for the headers first: Keras's own download waits for minutes where nothing answers."""
+    origin = KERAS_FILES[source].origin
+    try:
+        request = urllib.request.Request(origin, method="HEAD")
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _offline(source, f"{origin} cannot be reached ({_reason(error)})") from error
+
+
+def _offline(source: str, why: str) -> DataError:
+    return DataError(
+        f"data={source} is not on this machine, and {why}. Offline, copy the data here and name it: "
+        f"data.path is {KERAS_FILES[source].advice}; or use data=digits, which needs no network."
+    )
 
 
 def _reason(error: OSError) -> str:
-    return str(getattr(error, "reason", error))
+    return str(error.reason) if isinstance(error, urllib.error.URLError) else str(error)
 
 
 def _keras_loader(source: str) -> Callable[[], object]:
@@ -86,3 +125,14 @@ def _keras_loader(source: str) -> Callable[[], object]:
         "fashion_mnist": keras.datasets.fashion_mnist.load_data,
     }
     return loaders[source]
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Let no connection opened meanwhile wait longer than this for its next bytes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

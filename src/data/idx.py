@@ -1,6 +1,7 @@
 """IDX files, in which MNIST and Fashion-MNIST come: http://yann.lecun.com/exdb/mnist/."""
 
 import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is damaged or incomplete. Copy or download it again.") from error
+        raise DataError(f"{path} is damaged or incomplete ({error}). Copy or download it again.") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
         raise DataError(f"{path} is no IDX file of unsigned bytes.")
     dimensions = content[3]
@@ -50,9 +51,9 @@ def read_idx(path: Path) -> np.ndarray:
     if len(content) < header:
         raise DataError(f"{path} is damaged or incomplete. Copy or download it again.")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != int(np.prod(shape)):
+    expected, held = math.prod(shape), len(content) - header
+    if held != expected:
         raise DataError(
-            f"{path} should hold {int(np.prod(shape)):,} bytes of data, but it holds {len(content) - header:,}. "
-            "Copy or download it again."
+            f"{path} should hold {expected:,} bytes of data, but it holds {held:,}. Copy or download it again."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -11,7 +11,7 @@ from src.data.split import stratified_split
 from src.errors import DataError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
-_GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16", "F"}
+_GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
 
 
 def load_image_folder(cfg: DataConf) -> Arrays:
@@ -27,6 +27,7 @@ def load_image_folder(cfg: DataConf) -> Arrays:
         raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")
     if (root / "train").is_dir() and (root / "test").is_dir():
         names = _class_names(root / "train")
+        _check_known(root / "test", names)
         train = _labelled_files(root / "train", names)
         test = _labelled_files(root / "test", names)
         images, labels = _read(train + test, size)
@@ -41,7 +42,20 @@ def load_image_folder(cfg: DataConf) -> Arrays:
 
 def list_images(root: Path) -> list[Path]:
     """Every image file below a folder, in a fixed order."""
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def list_folders(root: Path) -> list[str]:
+    """The names of the classes, or `train` and `test`, and of what lies one level below."""
+    return sorted(
+        str(path.relative_to(root)) for path in (*root.glob("*"), *root.glob("*/*")) if path.is_dir()
+    )
 
 
 def _class_names(root: Path) -> list[str]:
@@ -52,6 +66,15 @@ def _class_names(root: Path) -> list[str]:
             "Sort the images into folders named after their classes."
         )
     return names
+
+
+def _check_known(test: Path, names: list[str]) -> None:
+    unknown = sorted(set(_class_names(test)) - set(names))
+    if unknown:
+        raise DataError(
+            f"{test} has the class {unknown[0]}, which the training set lacks. "
+            "Add training images of it, or remove the folder."
+        )
 
 
 def _labelled_files(root: Path, names: list[str]) -> list[tuple[Path, int]]:
@@ -74,8 +97,8 @@ def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tup
     for (path, _), array in zip(labelled, images, strict=True):
         if array.shape != images[0].shape:
             raise DataError(
-                f"All images need one size, but {labelled[0][0]} has {_size(images[0])} pixels and {path} has "
-                f"{_size(array)}. Resize them, or let kerasweep do it with data.image_size=[32,32]."
+                f"All images need one size, but {labelled[0][0]} has {_size(images[0])} pixels "
+                f"and {path} has {_size(array)}. Resize them, or let kerasweep do it with data.image_size=[32,32]."
             )
     return np.stack(images), np.array([label for _, label in labelled], dtype=np.int64)
 
@@ -90,6 +113,8 @@ def _open(path: Path) -> Image.Image:
 
 
 def _to_array(image: Image.Image, mode: str, size: tuple[int, int] | None) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion would cut off at 255
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
     converted = image.convert(mode)
     if size is not None:
         converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)

@@ -1,12 +1,13 @@
 """A NumPy archive with images and labels."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from src.config.data import DataConf
-from src.data.arrays import Arrays, make_arrays
+from src.data.arrays import Arrays, checked_part, make_arrays
 from src.data.split import stratified_split
 from src.errors import DataError
 
@@ -25,12 +26,13 @@ def load_npz(cfg: DataConf) -> Arrays:
         x_train, y_train, x_test, y_test = (content[name] for name in _SPLIT_NAMES)
         return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))
     if "x" in content and "y" in content:
-        images, labels = content["x"], content["y"].reshape(-1)
+        images, labels = checked_part((content["x"], content["y"]), str(path), "")
         split = stratified_split(labels, cfg.test_split, cfg.seed)
         parts = [(images[part], labels[part]) for part in (split.train, split.validation)]
         return make_arrays(parts[0], parts[1], names, str(path))
     raise DataError(
-        f"{path} must hold {', '.join(_SPLIT_NAMES)} (or x and y), but it holds {', '.join(sorted(content)) or 'nothing'}."
+        f"{path} must hold {', '.join(_SPLIT_NAMES)} (or x and y), "
+        f"but it holds {', '.join(sorted(content)) or 'nothing'}."
     )
 
 
@@ -41,7 +43,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"data.path names {path}, which does not exist.") from error
-    except (zipfile.BadZipFile, EOFError, OSError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError) as error:
         raise DataError(f"{path} is no complete .npz archive. Write it anew with numpy.savez.") from error
     except ValueError as error:
         raise DataError(

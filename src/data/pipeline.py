@@ -54,7 +54,7 @@ def evaluation_batches(part: Part, scaling: Scaling, batch_size: int, num_classe
 def _gatherer(part: Part, scaling: Scaling, num_classes: int, labels: str) -> Any:
     images = tf.constant(part.images)
     numbers = tf.constant(part.labels)
-    scale, offset = np.float32(scaling.scale), np.float32(scaling.offset)
+    scale, offset = np.array(scaling.scale, np.float32), np.array(scaling.offset, np.float32)
 
     def gather(index: Any) -> tuple[Any, Any]:
         scaled = tf.cast(tf.gather(images, index), tf.float32) * scale + offset

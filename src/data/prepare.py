@@ -39,14 +39,14 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
 
     Raises DataError where a class has too few images.
     """
-    kept = _limit(arrays.train_labels, cfg)
-    labels = arrays.train_labels[kept]
+    kept = _limited(arrays.train_labels, cfg)
+    labels = np.asarray(arrays.train_labels)[kept]
     split = stratified_split(labels, cfg.validation_split, cfg.seed)
     train = _part(arrays.train_images, arrays.train_labels, kept[split.train])
     return Prepared(
         train=train,
         validation=_part(arrays.train_images, arrays.train_labels, kept[split.validation]),
-        test=_part(arrays.test_images, arrays.test_labels, _limit(arrays.test_labels, cfg)),
+        test=_test_part(arrays, cfg),
         scaling=fit_scaling(cfg.scaling, train.images),
         class_names=arrays.class_names,
         digest=arrays.digest,
@@ -59,14 +59,21 @@ def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> No
     smallest = min(input_shape[:2])
     if augment.crop_padding >= smallest:
         raise ConfigError(
-            f"augment.crop_padding must be below the image's {smallest} pixels, but got {augment.crop_padding}. "
-            "One eighth of the image is usual."
+            f"augment.crop_padding must be below the image's {smallest} pixels, "
+            f"but got {augment.crop_padding}. One eighth of the image is usual."
         )
 
 
-def _limit(labels: np.ndarray, cfg: DataConf) -> np.ndarray:
+def _test_part(arrays: Arrays, cfg: DataConf) -> Part:
+    """The whole test set stays where it is, memory-mapped if it was: a study never reads it."""
+    if cfg.limit is None:
+        return Part(arrays.test_images, np.asarray(arrays.test_labels))
+    return _part(arrays.test_images, arrays.test_labels, _limited(arrays.test_labels, cfg))
+
+
+def _limited(labels: np.ndarray, cfg: DataConf) -> np.ndarray:
     return np.arange(len(labels)) if cfg.limit is None else stratified_subset(labels, cfg.limit, cfg.seed)
 
 
 def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
-    return Part(np.asarray(images[indices]), labels[indices])
+    return Part(np.asarray(images[indices]), np.asarray(labels[indices]))

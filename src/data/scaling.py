@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_CHUNK = 1024
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -14,7 +16,7 @@ class Scaling:
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """Scaled float32 images of the same shape."""
-        scale, offset = np.float32(self.scale), np.float32(self.offset)
+        scale, offset = np.array(self.scale, np.float32), np.array(self.offset, np.float32)
         return images.astype(np.float32) * scale + offset
 
 
@@ -26,7 +28,7 @@ def fit_scaling(kind: str, images: np.ndarray) -> Scaling:
     """
     if kind == "none":
         return Scaling((1.0,), (0.0,))
-    counts = np.stack([np.bincount(images[..., c].reshape(-1), minlength=256) for c in range(images.shape[-1])])
+    counts = _histograms(images)
     if kind == "min_max":
         present = np.flatnonzero(counts.sum(axis=0))
         low, high = float(present[0]), float(present[-1])
@@ -38,3 +40,14 @@ def fit_scaling(kind: str, images: np.ndarray) -> Scaling:
     deviation = np.sqrt(np.maximum((weights * (pixels - mean[:, None]) ** 2).sum(axis=1), 0.0))
     deviation[deviation == 0] = 1.0
     return Scaling(tuple(map(float, 1.0 / deviation)), tuple(map(float, -mean / deviation)))
+
+
+def _histograms(images: np.ndarray) -> np.ndarray:
+    """How often each value occurs in each channel, (channels, 256): exact, without a float copy."""
+    channels = images.shape[-1]
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    for start in range(0, len(images), _CHUNK):
+        chunk = np.asarray(images[start : start + _CHUNK])
+        for channel in range(channels):
+            counts[channel] += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
+    return counts

@@ -6,12 +6,12 @@ from pathlib import Path
 from src.config.data import DataConf
 from src.data.arrays import Arrays, make_arrays
 from src.data.cache import cached, default_folder
-from src.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
+from src.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from src.data.custom import load_custom
 from src.data.digits import load_digits
-from src.data.download import KERAS_FILES, download, keras_datasets
+from src.data.download import download, keras_copy
 from src.data.idx import find_idx_files, load_idx
-from src.data.image_folder import list_images, load_image_folder
+from src.data.image_folder import list_folders, list_images, load_image_folder
 from src.data.npz import load_npz, read_archive
 from src.errors import DataError
 
@@ -45,14 +45,14 @@ def load(cfg: DataConf) -> Arrays:
     if cfg.source == "npz":
         return cached(folder, _existing(cfg), _variant(cfg), lambda: load_npz(cfg))
     if cfg.source == "image_folder":
-        files = list_images(_existing(cfg)[0])
-        return cached(folder, files, _variant(cfg), lambda: load_image_folder(cfg))
+        root = _existing(cfg)[0]
+        variant = f"{_variant(cfg)} {list_folders(root)}"
+        return cached(folder, list_images(root), variant, lambda: load_image_folder(cfg))
     path = _locate(cfg)
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
         source = find_cifar(path, layout)
-        parts = [source / layout.test] if source.is_dir() else [source]
-        return cached(folder, parts, cfg.source, lambda: load_cifar(source, layout))
+        return cached(folder, batch_files(source, layout), cfg.source, lambda: load_cifar(source, layout))
     names = _IDX_CLASSES[cfg.source]
     if path.suffix == ".npz":
         return cached(folder, [path], cfg.source, lambda: _keras_mnist(path, names))
@@ -77,11 +77,7 @@ def _locate(cfg: DataConf) -> Path:
     """data.path, else what Keras has in its cache, else a fresh download there."""
     if cfg.path is not None:
         return _existing(cfg)[0]
-    for name in KERAS_FILES[cfg.source].places:
-        place = keras_datasets() / name
-        if place.exists():
-            return place
-    return download(cfg.source)
+    return keras_copy(cfg.source) or download(cfg.source)
 
 
 def _keras_mnist(path: Path, names: Sequence[str]) -> Arrays:

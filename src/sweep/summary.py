@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 from rich.table import Table
 
 from src.outcome import Outcome
@@ -13,15 +12,11 @@ from src.sweep.ledger import RESULT, clean_params, counts
 from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
 from src.sweep.space.axis import Params
+from src.terminal import say, show
 from src.tracking.description import objective_text
 
 MOST_NAMED = 5
 MOST_BEST = 5
-
-
-def _console() -> Console:
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
 
 
 def print_header(
@@ -32,24 +27,23 @@ def print_header(
     left_out: Sequence[tuple[Params, str]],
 ) -> None:
     """Say what is searched, what is left out, and how much is done already."""
-    console = _console()
-    console.print(f"sweep [bold]{sweep.name}[/bold]: {sweep.total} trials, sampler {cfg.sampler.name}")
+    say(f"sweep {sweep.name}: {sweep.total} trials, sampler {cfg.sampler.name}")
     if cfg.study.question:
-        console.print(f"question: {cfg.study.question}", markup=False)
-    console.print(f"objective: {objective_text(cfg)}")
+        say(f"question: {cfg.study.question}")
+    say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
-        console.print(f"  {axis.key}: {axis.describe()}", markup=False)
+        say(f"  {axis.key}: {axis.describe()}")
     for note in notes:
-        console.print(f"note: {note}", markup=False)
+        say(f"note: {note}")
     if left_out:
-        console.print(f"left out: {len(left_out)} impossible configurations")
+        say(f"left out: {len(left_out)} impossible configurations")
     for params, reason in left_out[:MOST_NAMED]:
-        console.print(f"  {_params_text(params)}: {reason}", markup=False)
+        say(f"  {_params_text(params)}: {reason}")
     if len(left_out) > MOST_NAMED:
-        console.print(f"  … and {len(left_out) - MOST_NAMED} more")
+        say(f"  … and {len(left_out) - MOST_NAMED} more")
     done = sum(counts(trial) for trial in sweep.study.get_trials(deepcopy=False))
     if done:
-        console.print(f"continuing: {done} of {sweep.total} trials are there already")
+        say(f"continuing: {done} of {sweep.total} trials are there already")
 
 
 def print_trial(sweep: Sweep, proposal: Proposal, outcome: Outcome) -> None:
@@ -58,7 +52,7 @@ def print_trial(sweep: Sweep, proposal: Proposal, outcome: Outcome) -> None:
     values = " ".join(f"{value:.4g}" for value in outcome.values)
     result = values if outcome.state == "complete" else f"{outcome.state}: {outcome.reason}"
     text = f"[{done}/{sweep.total}] {_params_text(proposal.params)}  {result}"
-    _console().print(text + (f"  {outcome.seconds:.1f} s" if outcome.seconds else ""), markup=False)
+    say(text + (f"  {outcome.seconds:.1f} s" if outcome.seconds else ""))
 
 
 def _params_text(params: Mapping[str, object]) -> str:
@@ -82,12 +76,11 @@ def best_value(sweep: Sweep) -> float | None:
 
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     """The best trials, a warning where one lies on a border, and the commands to go on with."""
-    console = _console()
-    console.print(f"finished: {reason}", markup=False)
-    console.print(_tally(sweep))
+    say(f"finished: {reason}")
+    say(_tally(sweep))
     best = best_trials(sweep)
     if not best:
-        console.print("No trial is complete: the reasons are in the tag `reason` of each run.")
+        say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
     heading = "best trials" if len(sweep.directions) == 1 else "best trade-offs (Pareto front)"
     table = Table(title=heading, title_justify="left")
@@ -95,9 +88,9 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
         table.add_column(column, overflow="fold")
     for trial in best[: MOST_BEST if len(sweep.directions) == 1 else 20]:
         table.add_row(*_row(sweep, trial))
-    console.print(table)
-    _warn_of_borders(sweep, best[0], console)
-    _print_commands(record, best[0], console)
+    show(table)
+    _warn_of_borders(sweep, best[0])
+    _print_commands(record, best[0])
 
 
 def _tally(sweep: Sweep) -> str:
@@ -113,18 +106,17 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
     return [str(trial.number), *values, seconds, _params_text(clean_params(sweep.space, trial))]
 
 
-def _warn_of_borders(sweep: Sweep, best: FrozenTrial, console: Console) -> None:
+def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
         if axis.key in params and axis.is_at_border(params[axis.key]):
-            console.print(
+            say(
                 f"note: the best {axis.key}={params[axis.key]} lies on the border of what was searched; "
                 "a wider range may hold a better one.",
-                markup=False,
             )
 
 
-def _print_commands(record: SweepRecord, best: FrozenTrial, console: Console) -> None:
+def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     uri, run_id = record.tracker.uri, best.user_attrs[RESULT]["run_id"]
     flag = "" if record.tracker.is_default else f" tracking.uri='{uri}'"
     lines = [
@@ -133,4 +125,4 @@ def _print_commands(record: SweepRecord, best: FrozenTrial, console: Console) ->
         f"predict: python -m src.predict run_id={run_id} images=[IMAGE.png]{flag}",
     ]
     for line in lines:
-        console.print(line, markup=False)
+        say(line)

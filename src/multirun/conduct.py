@@ -8,10 +8,10 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.kerasweep.composer import Composer, choices_of
-from hydra_plugins.kerasweep.launch import JobLauncher
-from hydra_plugins.kerasweep.legacy import read_legacy
-from hydra_plugins.kerasweep.question import Question, read_question
+from src.multirun.composer import Composer, choices_of
+from src.multirun.launch import JobLauncher
+from src.multirun.legacy import read_legacy
+from src.multirun.question import Question, read_question
 from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared

@@ -10,8 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from hydra_plugins.kerasweep.composer import choices_of
-from hydra_plugins.kerasweep.legacy import Legacy
+from src.multirun.composer import choices_of
+from src.multirun.legacy import Legacy
 from src.sweep.space.axis import Axis, Space, Value
 from src.sweep.space.parse import axis_of_entry, axis_of_override, make_space
 

@@ -1,0 +1,28 @@
+"""Imports TensorFlow without its banners."""
+
+import os
+import sys
+import tempfile
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow; what it writes to stderr meanwhile is shown only where the import fails.
+
+    Its C++ part reports the processor and the missing GPU before any log level takes effect.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as banners:
+        os.dup2(banners.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            banners.seek(0)
+            os.write(kept, banners.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
