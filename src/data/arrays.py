@@ -47,8 +47,8 @@ def make_arrays(
     0..255 become uint8. class_names: None numbers the classes. origin: what errors call the data.
     Raises DataError.
     """
-    train_images, train_labels = checked_part(train, origin, "training")
-    test_images, test_labels = checked_part(test, origin, "test")
+    train_images, train_labels = checked_part(train, origin, "training images")
+    test_images, test_labels = checked_part(test, origin, "test images")
     if train_images.shape[1:] != test_images.shape[1:]:
         raise DataError(
             f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
@@ -73,7 +73,7 @@ def checked_part(
     if images.ndim == 0 or len(images) != len(labels) or len(labels) == 0:
         count = len(images) if images.ndim else 0
         raise DataError(
-            f"{origin} has {count} {name} images and {len(labels)} labels. "
+            f"{origin} has {count} {name} and {len(labels)} labels. "
             "It needs as many labels as images, and at least one."
         )
     return _images(images, origin), labels

@@ -56,7 +56,7 @@ KERAS_FILES = {
             f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
         ),
         f"{_KERAS}/train-labels-idx1-ubyte.gz",
-        "a folder with Fashion-MNIST's four IDX files, as Debian's package dataset-fashion-mnist installs them",
+        "a folder with Fashion-MNIST's four IDX files, as in Debian's package dataset-fashion-mnist",
     ),
 }
 

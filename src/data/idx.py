@@ -54,6 +54,7 @@ def read_idx(path: Path) -> np.ndarray:
     expected, held = math.prod(shape), len(content) - header
     if held != expected:
         raise DataError(
-            f"{path} should hold {expected:,} bytes of data, but it holds {held:,}. Copy or download it again."
+            f"{path} should hold {expected:,} bytes of data, but it holds {held:,}. "
+            "Copy or download it again."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -98,7 +98,7 @@ def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tup
         if array.shape != images[0].shape:
             raise DataError(
                 f"All images need one size, but {labelled[0][0]} has {_size(images[0])} pixels "
-                f"and {path} has {_size(array)}. Resize them, or let kerasweep do it with data.image_size=[32,32]."
+                f"and {path} has {_size(array)}. Resize them, or set data.image_size, as in [32,32]."
             )
     return np.stack(images), np.array([label for _, label in labelled], dtype=np.int64)
 

@@ -26,7 +26,7 @@ def load_npz(cfg: DataConf) -> Arrays:
         x_train, y_train, x_test, y_test = (content[name] for name in _SPLIT_NAMES)
         return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))
     if "x" in content and "y" in content:
-        images, labels = checked_part((content["x"], content["y"]), str(path), "")
+        images, labels = checked_part((content["x"], content["y"]), str(path), "images")
         split = stratified_split(labels, cfg.test_split, cfg.seed)
         parts = [(images[part], labels[part]) for part in (split.train, split.validation)]
         return make_arrays(parts[0], parts[1], names, str(path))
