@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the commands down to the ground. A name stands for itself and everything below it; the longest wins.
 ROWS = {
-    5: ("src.train", "src.single", "src.predict", "src.compare", "src.command_line", "hydra_plugins"),
+    5: (
+        *("src.train", "src.single", "src.predict", "src.compare", "src.command_line"),
+        *("src.multirun", "hydra_plugins"),
+    ),
     4: ("src.trial", "src.sweep.driver", "src.sweep.record", "src.sweep.summary", "src.report"),
     3: (
         *("src.training.fit", "src.training.program"),
@@ -25,17 +28,18 @@ ROWS = {
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),
         *("src.tracking.names", "src.tracking.description", "src.tracking.location"),
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
-        *("src.training.seeding", "src.training.evaluate"),
+        *("src.training.seeding", "src.training.evaluate", "src.training.start"),
     ),
-    1: ("src.config", "src.errors", "src.outcome"),
+    1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
 
 # What the others of its own row may import: the errors, and what every command does alike.
 SHARED = ("src.errors", "src.command_line")
 
-# One command in two files: the single run is imported only where a run begins, not for --help.
-SIDEWAYS = (("src.train", "src.single"),)
+# One command in two places: what trains is imported only where a run begins, since Hydra
+# imports every module of hydra_plugins for any command, --help too.
+SIDEWAYS = (("src.train", "src.single"), ("hydra_plugins", "src.multirun"))
 
 COMMANDS = ROWS[5]
 KERAS_OWNERS = (
@@ -232,6 +236,7 @@ def test_names_each_breach(module: str, source: str, said: str) -> None:
 def test_commands_start_without_heavy_libraries() -> None:
     program = (
         "import sys, hydra_plugins.kerasweep.sweeper, src.train;"
+        "from hydra.core.plugins import Plugins; Plugins.instance();"
         "print(*(name for name in ('tensorflow', 'keras', 'optuna', 'mlflow') if name in sys.modules))"
     )
     ended = subprocess.run(
