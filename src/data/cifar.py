@@ -166,4 +166,7 @@ def _decode(batch: Mapping[bytes, Any], layout: Layout, origin: str) -> tuple[np
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3072:
         raise DataError(f"{origin} must hold uint8 rows of 3072 pixels, but got {data.dtype} {data.shape}.")
     images = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), np.asarray(_entry(batch, layout.labels, origin), dtype=np.int64)
+    labels = np.asarray(_entry(batch, layout.labels, origin))
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{origin} must hold whole numbers as labels, but got {labels.dtype}.")
+    return np.ascontiguousarray(images), labels

@@ -1,0 +1,49 @@
+"""What a target may name, and what each wrong one is told."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.config.target import import_target
+from src.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory that Python does not search yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    return tmp_path
+
+
+def test_finds_a_module_in_the_working_directory(folder: Path) -> None:
+    (folder / "target_of_test.py").write_text("def double(x):\n    return 2 * x\n")
+    assert import_target("target_of_test:double")(4) == 8
+    assert import_target("target_of_test:double")(5) == 10
+    assert sys.path.count(str(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("math.sqrt", "is written package.module:function, but got 'math.sqrt'"),
+        (":sqrt", "is written package.module:function"),
+        ("math:", "is written package.module:function"),
+        (".math:sqrt", "is written package.module:function"),
+        ("no_such_module:f", "The module no_such_module of 'no_such_module:f' was not found"),
+        ("math.deeper:f", "The module math.deeper of 'math.deeper:f' was not found"),
+        ("math:no_such", "math has no no_such"),
+        ("math:pi", "must name a function, but pi is a float"),
+    ],
+)
+def test_refuses_what_names_no_function(target: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        import_target(target)
+    assert said in str(refused.value)
+
+
+def test_lets_through_what_the_module_itself_lacks(folder: Path) -> None:
+    (folder / "needs_more_of_test.py").write_text("import no_such_library\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        import_target("needs_more_of_test:f")

@@ -1,0 +1,79 @@
+"""What data sets may look like where they enter."""
+
+import numpy as np
+import pytest
+
+from src.data.arrays import Arrays, make_arrays
+from src.errors import DataError
+
+IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+LABELS = np.array([0, 1])
+
+
+def made(images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, names: list[str] | None = None) -> Arrays:
+    return make_arrays((images, labels), (IMAGES, LABELS), names, "mine")
+
+
+def test_grayscale_gets_a_channel_and_columns_of_labels_become_flat() -> None:
+    arrays = made(labels=np.array([[0], [1]], dtype=np.uint8))
+    assert arrays.train_images.shape == (2, 3, 4, 1)
+    assert arrays.input_shape == (3, 4, 1)
+    assert (arrays.train_labels.dtype, arrays.train_labels.tolist()) == (np.int64, [0, 1])
+    assert (arrays.class_names, arrays.num_classes) == (("0", "1"), 2)
+
+
+def test_whole_numbers_of_any_type_are_pixels() -> None:
+    arrays = made(IMAGES.astype(np.float64))
+    assert arrays.train_images.dtype == np.uint8
+    assert arrays.digest == made().digest
+
+
+def test_digest_follows_pixels_labels_and_names() -> None:
+    digests = {
+        made().digest,
+        made(IMAGES + np.uint8(1)).digest,
+        made(labels=np.array([1, 0])).digest,
+        made(names=["a", "b"]).digest,
+    }
+    assert len(digests) == 4
+    assert all(len(digest) == 16 for digest in digests)
+    assert made().digest == made().digest
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (IMAGES / 255, "pixels as whole numbers in 0..255, but got float64. Multiply scaled images by 255"),
+        (IMAGES.astype(np.int32) + 250, "whole numbers in 0..255, but got int32"),
+        (IMAGES.astype(np.int32) - 1, "whole numbers in 0..255, but got int32"),
+        (np.full((2, 3, 4), np.nan), "whole numbers in 0..255, but got float64"),
+        (np.full((2, 3, 4), "a"), "whole numbers in 0..255, but got <U1"),
+        (IMAGES.reshape(2, 12), "(n, height, width, channels), but got the shape (2, 12)"),
+        (IMAGES[:1], "mine has 1 training images and 2 labels"),
+        (IMAGES[:, :2], "training images (2, 4, 1) but test images (3, 4, 1)"),
+    ],
+)
+def test_refuses_images_that_are_no_pixels(images: np.ndarray, said: str) -> None:
+    with pytest.raises(DataError) as refused:
+        made(images)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.eye(2), "labels as whole numbers (n,), but got float64 (2, 2). Turn one-hot rows"),
+        (np.array([0.0, 1.0]), "but got float64 (2,)"),
+        (np.array([0, 2]), "mine has the label 2, but its 2 classes are numbered 0 to 1"),
+        (np.array([-1, 0]), "mine has the label -1, but its 2 classes are numbered 0 to 1"),
+    ],
+)
+def test_refuses_labels_outside_the_classes(labels: np.ndarray, said: str) -> None:
+    with pytest.raises(DataError) as refused:
+        made(labels=labels, names=["a", "b"])
+    assert said in str(refused.value)
+
+
+def test_refuses_an_empty_set() -> None:
+    with pytest.raises(DataError, match="mine has 0 training images and 0 labels. It needs"):
+        made(IMAGES[:0], LABELS[:0])

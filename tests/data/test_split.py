@@ -1,0 +1,73 @@
+"""A split is a partition in which each class keeps its share; a subset keeps the shares too."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src.data.split import stratified_split, stratified_subset
+from src.errors import DataError
+
+COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=6)
+SEEDS = st.integers(0, 1000)
+
+
+def shuffled(counts: list[int]) -> np.ndarray:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return np.random.default_rng(1).permutation(labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=COUNTS, fraction=st.floats(0.01, 0.99), seed=SEEDS)
+def test_split_is_a_partition_with_each_class_in_both_parts(
+    counts: list[int], fraction: float, seed: int
+) -> None:
+    labels = shuffled(counts)
+    split = stratified_split(labels, fraction, seed)
+    together = np.concatenate([split.train, split.validation])
+    assert np.array_equal(np.sort(together), np.arange(len(labels)))
+    for label, count in enumerate(counts):
+        in_validation = int((labels[split.validation] == label).sum())
+        assert 1 <= in_validation <= count - 1
+        assert abs(in_validation - count * fraction) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=COUNTS, share=st.floats(0.0, 1.0), seed=SEEDS)
+def test_subset_has_its_size_and_each_class_its_share(counts: list[int], share: float, seed: int) -> None:
+    labels = shuffled(counts)
+    least = 2 * len(counts)
+    size = least + int(share * (len(labels) - least))
+    chosen = stratified_subset(labels, size, seed)
+    assert len(set(chosen.tolist())) == len(chosen) == size
+    kept = np.bincount(labels[chosen], minlength=len(counts))
+    assert kept.min() >= 2
+    exact = np.array(counts) * size / len(labels)
+    if exact.min() >= 2:
+        assert np.abs(kept - exact).max() < 1
+
+
+def test_same_seed_gives_the_same_split_on_any_machine() -> None:
+    labels = np.arange(20) % 2
+    assert stratified_split(labels, 0.2, 7).validation.tolist() == [0, 5, 9, 16]
+    assert stratified_subset(labels, 6, 7).tolist() == [0, 5, 9, 14, 16, 17]
+
+
+def test_another_seed_gives_another_split() -> None:
+    labels = np.arange(100) % 2
+    first, second = (stratified_split(labels, 0.2, seed).validation.tolist() for seed in (0, 1))
+    assert first != second
+
+
+def test_subset_is_everything_where_there_is_no_more() -> None:
+    assert stratified_subset(np.array([1, 0, 1]), 9, 0).tolist() == [0, 1, 2]
+
+
+def test_refuses_a_class_with_a_single_image() -> None:
+    with pytest.raises(DataError, match="Class 3 has a single image, but a split needs two or more of each"):
+        stratified_split(np.array([0, 0, 3, 0]), 0.5, 0)
+
+
+def test_refuses_fewer_images_than_classes() -> None:
+    with pytest.raises(DataError, match=r"data.limit=2 cannot hold one image of each of the 3 classes"):
+        stratified_subset(np.arange(9) % 3, 2, 0)
