@@ -17,13 +17,15 @@ def load_custom(cfg: DataConf) -> Arrays:
     if isinstance(kwargs, DictConfig):
         kwargs = OmegaConf.to_container(kwargs, resolve=True)
     made = import_target(str(cfg.target))(**kwargs)
+    origin = f"data.target={cfg.target}"
     if isinstance(made, Arrays):
-        return made
+        train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
+        return make_arrays(train, test, made.class_names, origin)
     is_pairs = isinstance(made, (tuple, list)) and len(made) == 2
     if not is_pairs or not all(isinstance(part, (tuple, list)) and len(part) == 2 for part in made):
         raise DataError(
-            f"data.target={cfg.target} must return (x_train, y_train), (x_test, y_test), "
+            f"{origin} must return (x_train, y_train), (x_test, y_test), "
             f"but it returned {type(made).__name__}."
         )
     train, test = made
-    return make_arrays((train[0], train[1]), (test[0], test[1]), None, f"data.target={cfg.target}")
+    return make_arrays((train[0], train[1]), (test[0], test[1]), None, origin)

@@ -39,7 +39,7 @@ def load_npz(cfg: DataConf) -> Arrays:
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """Every array of an .npz file. Raises DataError where it is missing, damaged or holds objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"data.path names {path}, which does not exist.") from error

@@ -1,0 +1,121 @@
+"""The cache: decoded once, shared by processes, made anew where damaged, left out where unwritable."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.data.arrays import Arrays, make_arrays
+from src.data.cache import cached, default_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Decoder:
+    """Counts how often it decodes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> Arrays:
+        self.calls += 1
+        images, labels = np.arange(48, dtype=np.uint8).reshape(4, 3, 4), np.array([0, 1, 0, 1])
+        return make_arrays((images, labels), (images, labels), ["ä", "b"], "mine")
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    (tmp_path / "original").write_text("pixels")
+    return tmp_path / "original"
+
+
+def test_second_use_is_memory_mapped_and_equal(tmp_path: Path, original: Path) -> None:
+    decode = Decoder()
+    for _ in range(2):
+        arrays = cached(tmp_path / "cache", [original], "a", decode)
+        assert isinstance(arrays.train_images, np.memmap)
+        assert np.array_equal(arrays.train_images, decode().train_images)
+        assert (arrays.class_names, arrays.digest) == (("ä", "b"), decode().digest)
+    assert decode.calls == 1 + 4
+    assert [path.name[0] for path in (tmp_path / "cache").iterdir()] != ["."]
+
+
+def test_a_changed_file_or_variant_is_decoded_again(tmp_path: Path, original: Path) -> None:
+    decode = Decoder()
+    cached(tmp_path / "cache", [original], "a", decode)
+    cached(tmp_path / "cache", [original], "b", decode)
+    original.write_text("other pixels")
+    cached(tmp_path / "cache", [original], "a", decode)
+    os.utime(original, (1, 1))
+    cached(tmp_path / "cache", [original], "a", decode)
+    assert decode.calls == 4
+
+
+def _cut_array(entry: Path) -> None:
+    content = (entry / "train_images.npy").read_bytes()
+    (entry / "train_images.npy").write_bytes(content[:-5])
+
+
+def _lose_array(entry: Path) -> None:
+    (entry / "test_labels.npy").unlink()
+
+
+def _lose_marker(entry: Path) -> None:
+    (entry / "complete.json").unlink()
+
+
+def _cut_marker(entry: Path) -> None:
+    (entry / "complete.json").write_text("{")
+
+
+def _other_marker(entry: Path) -> None:
+    (entry / "complete.json").write_text(json.dumps(["a"]))
+
+
+@pytest.mark.parametrize("damage", [_cut_array, _lose_array, _lose_marker, _cut_marker, _other_marker])
+def test_a_damaged_entry_is_made_anew(tmp_path: Path, original: Path, damage: Callable[[Path], None]) -> None:
+    decode = Decoder()
+    cached(tmp_path / "cache", [original], "a", decode)
+    (entry,) = (tmp_path / "cache").iterdir()
+    damage(entry)
+    arrays = cached(tmp_path / "cache", [original], "a", decode)
+    assert np.array_equal(arrays.train_images, Decoder()().train_images)
+    assert decode.calls == 2
+    cached(tmp_path / "cache", [original], "a", decode)
+    assert decode.calls == 2
+
+
+def test_an_unwritable_cache_leaves_the_data_in_memory(
+    original: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        arrays = cached(original / "below a file", [original], "a", Decoder())
+    assert not isinstance(arrays.train_images, np.memmap)
+    assert "cannot be written" in caplog.text
+
+
+def test_two_processes_at_once_make_one_entry(idx_folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from src.config.data import DataConf; from src.data.sources import load;"
+        "print(load(DataConf(source='mnist', path=sys.argv[1], cache_dir=sys.argv[2])).digest)"
+    )
+    command = [sys.executable, "-c", program, str(idx_folder), str(tmp_path / "cache")]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    digests = {process.communicate()[0] for process in started}
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(digests) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_default_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "kerasweep"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert default_folder() == Path("/home/someone/.cache/kerasweep")

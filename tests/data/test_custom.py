@@ -1,0 +1,73 @@
+"""Data from a user's function."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.data import DataConf
+from src.data.custom import load_custom
+from src.errors import ConfigError, DataError
+
+MODULE = """
+import numpy as np
+from src.data.arrays import make_arrays
+
+def pairs(count=4):
+    images = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2)
+    labels = np.arange(count).reshape(-1, 1) % 2
+    return (images, labels), (images[:2], labels[:2])
+
+def arrays():
+    return make_arrays(*pairs(), ["a", "b"], "mine")
+
+def one():
+    return np.zeros(3)
+
+def scaled():
+    (images, labels), test = pairs()
+    return (images / 255, labels), test
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "custom_data_of_test.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("custom_data_of_test", None)
+
+
+def conf(function: str, **kwargs: Any) -> DataConf:
+    return DataConf(
+        source="custom", target=f"custom_data_of_test:{function}", kwargs=OmegaConf.create(kwargs)
+    )
+
+
+def test_takes_pairs_as_keras_gives_them_and_passes_kwargs() -> None:
+    arrays = load_custom(conf("pairs", count=6))
+    assert arrays.train_images.shape == (6, 2, 2, 1)
+    assert arrays.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert arrays.class_names == ("0", "1")
+
+
+def test_takes_arrays_with_names() -> None:
+    arrays = load_custom(conf("arrays"))
+    assert arrays.class_names == ("a", "b")
+    assert np.array_equal(arrays.test_images, load_custom(conf("pairs")).test_images)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "said"),
+    [
+        ("one", DataError, "must return (x_train, y_train), (x_test, y_test), but it returned ndarray"),
+        ("scaled", DataError, "data.target=custom_data_of_test:scaled must give pixels as whole numbers"),
+        ("absent", ConfigError, "custom_data_of_test has no absent"),
+    ],
+)
+def test_refuses_with_a_sentence(function: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error) as refused:
+        load_custom(conf(function))
+    assert said in str(refused.value)

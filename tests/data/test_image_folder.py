@@ -1,0 +1,126 @@
+"""Folders of images: order, channels, sizes, and every folder that is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.config.data import DataConf
+from src.data.image_folder import load_image_folder
+from src.errors import DataError
+
+Save = Callable[..., None]
+
+
+def conf(path: Path, image_size: list[int] | None = None) -> DataConf:
+    return DataConf(source="image_folder", path=str(path), image_size=image_size)
+
+
+def test_classes_are_sorted_and_each_gives_its_share_to_the_test_set(two_classes: Path) -> None:
+    arrays = load_image_folder(conf(two_classes))
+    assert arrays.class_names == ("ant", "cat")
+    assert arrays.train_images.shape == (8, 4, 6, 1)
+    assert sorted(arrays.test_labels.tolist()) == [0, 1]
+    for images, labels in (
+        (arrays.train_images, arrays.train_labels),
+        (arrays.test_images, arrays.test_labels),
+    ):
+        assert np.array_equal(images[:, 0, 0, 0] >= 100, labels == 0)
+    assert load_image_folder(conf(two_classes)).digest == arrays.digest
+
+
+def test_honours_train_and_test_folders(tmp_path: Path, save_image: Save) -> None:
+    for part, first in (("train", 0), ("test", 10)):
+        for number, name in enumerate(("b", "a")):
+            save_image(tmp_path / part / name / "1.png", value=first + number)
+    arrays = load_image_folder(conf(tmp_path))
+    assert arrays.train_images[:, 0, 0, 0].tolist() == [1, 0]
+    assert arrays.test_images[:, 0, 0, 0].tolist() == [11, 10]
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "channels"),
+    [("L", "new.png", 1), ("1", "new.png", 1), ("RGB", "new.png", 3), ("RGBA", "new.png", 3)],
+)
+def test_one_colour_image_makes_three_channels(
+    two_classes: Path, save_image: Save, mode: str, name: str, channels: int
+) -> None:
+    save_image(two_classes / "cat" / name, mode=mode)
+    assert load_image_folder(conf(two_classes)).input_shape == (4, 6, channels)
+
+
+def test_sixteen_bits_a_pixel_become_eight(two_classes: Path, save_image: Save) -> None:
+    save_image(two_classes / "ant" / "deep.png", mode="I;16", value=200 * 256)
+    arrays = load_image_folder(conf(two_classes))
+    assert 200 in np.concatenate([arrays.train_images, arrays.test_images])
+
+
+def test_resizes_to_height_and_width(two_classes: Path, save_image: Save) -> None:
+    save_image(two_classes / "cat" / "large.jpg", height=20, width=30)
+    assert load_image_folder(conf(two_classes, [8, 9])).input_shape == (8, 9, 1)
+
+
+def test_hidden_files_are_no_images(two_classes: Path) -> None:
+    (two_classes / "cat" / "._0.png").write_bytes(b"what macOS leaves behind")
+    (two_classes / ".git").mkdir()
+    assert len(load_image_folder(conf(two_classes)).train_labels) == 8
+
+
+def _mixed(root: Path, save: Save) -> None:
+    save(root / "cat" / "9.png", height=5)
+
+
+def _empty(root: Path, save: Save) -> None:
+    (root / "bee").mkdir()
+
+
+def _unreadable(root: Path, save: Save) -> None:
+    (root / "cat" / "9.png").write_bytes(b"\x89PNG")
+
+
+def _cut(root: Path, save: Save) -> None:
+    content = (root / "cat" / "0.png").read_bytes()
+    (root / "cat" / "0.png").write_bytes(content[: len(content) // 2])
+
+
+def _single_image(root: Path, save: Save) -> None:
+    save(root / "bee" / "1.png")
+
+
+def _unknown(root: Path, save: Save) -> None:
+    (root / "train").mkdir()
+    for name in ("ant", "cat"):
+        (root / name).rename(root / "train" / name)
+    for name in ("ant", "bee", "cat"):
+        save(root / "test" / name / "1.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_mixed, "has 4x6 pixels and {root}/cat/9.png has 5x6. Resize them, or set data.image_size"),
+        (_empty, "The class bee has no images in {root}/bee (.bmp, .gif, .jpeg, .jpg, .png)"),
+        (_unreadable, "{root}/cat/9.png cannot be read as an image"),
+        (_cut, "{root}/cat/0.png cannot be read as an image"),
+        (_single_image, "Class 1 has a single image"),
+        (_unknown, "{root}/test has the class bee, which the training set lacks"),
+    ],
+)
+def test_refuses_with_a_sentence(
+    two_classes: Path, save_image: Save, spoil: Callable[[Path, Save], None], said: str
+) -> None:
+    spoil(two_classes, save_image)
+    with pytest.raises(DataError) as refused:
+        load_image_folder(conf(two_classes))
+    assert said.format(root=two_classes) in str(refused.value)
+
+
+def test_refuses_a_single_class_and_a_file(two_classes: Path) -> None:
+    with pytest.raises(DataError, match="must hold one subfolder per class, two or more, but it holds 0"):
+        load_image_folder(conf(two_classes / "cat"))
+    (two_classes / "ant").rename(two_classes.parent / "ant")
+    with pytest.raises(DataError, match="two or more, but it holds 1"):
+        load_image_folder(conf(two_classes))
+    with pytest.raises(DataError, match="must be a folder with one subfolder per class"):
+        load_image_folder(conf(two_classes / "cat" / "0.png"))

@@ -1,0 +1,72 @@
+"""NumPy archives, with a test set of their own and without, and broken ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from src.config.data import DataConf
+from src.data.npz import load_npz
+from src.errors import DataError
+
+IMAGES = np.arange(20 * 2 * 3, dtype=np.uint8).reshape(20, 2, 3)
+LABELS = np.arange(20) % 2
+
+
+def conf(path: Path) -> DataConf:
+    return DataConf(source="npz", path=str(path))
+
+
+def saved(folder: Path, **arrays: Any) -> DataConf:
+    np.savez(folder / "mine.npz", **arrays)
+    return conf(folder / "mine.npz")
+
+
+def test_takes_the_test_set_of_the_archive(tmp_path: Path) -> None:
+    parts = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:4], "y_test": LABELS[:4]}
+    arrays = load_npz(saved(tmp_path, **parts, class_names=np.array(["even", "odd"])))
+    assert np.array_equal(arrays.train_images[..., 0], IMAGES)
+    assert np.array_equal(arrays.test_labels, LABELS[:4])
+    assert arrays.class_names == ("even", "odd")
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, None].astype(np.uint8)])
+def test_sets_a_test_set_aside(tmp_path: Path, labels: np.ndarray) -> None:
+    arrays = load_npz(saved(tmp_path, x=IMAGES, y=labels))
+    assert (len(arrays.train_labels), arrays.test_labels.tolist().count(1)) == (16, 2)
+    together = np.concatenate([arrays.train_images, arrays.test_images])[..., 0]
+    assert sorted(together[:, 0, 0].tolist()) == sorted(IMAGES[:, 0, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        (
+            {"x_train": IMAGES},
+            "must hold x_train, y_train, x_test, y_test (or x and y), but it holds x_train",
+        ),
+        ({}, "but it holds nothing"),
+        ({"x": np.array([{}], dtype=object), "y": LABELS}, "Arrays of Python objects are not admitted"),
+        ({"x": IMAGES, "y": np.eye(2)[LABELS]}, "labels as whole numbers (n,), but got float64 (20, 2)"),
+        ({"x": IMAGES, "y": LABELS[:5]}, "has 20 images and 5 labels"),
+    ],
+)
+def test_refuses_what_an_archive_lacks(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
+    cfg = saved(tmp_path, **arrays)
+    with pytest.raises(DataError) as refused:
+        load_npz(cfg)
+    assert said in str(refused.value)
+    assert "mine.npz" in str(refused.value)
+
+
+def test_refuses_what_is_no_archive(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "cut.npz", x=IMAGES, y=LABELS)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-60])
+    np.save(tmp_path / "one.npy", IMAGES)
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("cut.npz", "one.npy", "empty.npz"):
+        with pytest.raises(DataError, match=f"{name} is no complete .npz archive"):
+            load_npz(conf(tmp_path / name))
+    with pytest.raises(DataError, match="absent.npz, which does not exist"):
+        load_npz(conf(tmp_path / "absent.npz"))

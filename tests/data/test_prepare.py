@@ -1,0 +1,58 @@
+"""Limit, split and scaling in their order."""
+
+import numpy as np
+import pytest
+
+from src.config.data import AugmentConf, DataConf
+from src.data.arrays import Arrays, make_arrays
+from src.data.prepare import check_augment, prepare
+from src.errors import ConfigError, DataError
+
+
+def hundred() -> Arrays:
+    """100 images of two classes, each filled with its number; 40 test images of value 255."""
+    images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None, None], (100, 2, 2, 1))
+    test = np.full((40, 2, 2, 1), 255, dtype=np.uint8)
+    return make_arrays((images, np.arange(100) % 2), (test, np.arange(40) % 2), ["a", "b"], "mine")
+
+
+def test_validation_comes_from_the_training_set() -> None:
+    prepared = prepare(DataConf(source="custom", validation_split=0.25), hundred())
+    train, validation = (part.images[:, 0, 0, 0].tolist() for part in (prepared.train, prepared.validation))
+    assert sorted(train + validation) == list(range(100))
+    assert len(validation) == 25
+    assert np.array_equal(prepared.train.labels, np.array(train) % 2)
+    assert np.array_equal(prepared.validation.labels, np.array(validation) % 2)
+    assert (prepared.test.images == 255).all()
+    assert (prepared.input_shape, prepared.num_classes) == ((2, 2, 1), 2)
+
+
+@pytest.mark.parametrize(("limit", "test_count"), [(20, 20), (60, 40)])
+def test_limit_holds_before_the_split_and_for_the_test_set(limit: int, test_count: int) -> None:
+    prepared = prepare(DataConf(source="custom", limit=limit), hundred())
+    assert len(prepared.train.labels) + len(prepared.validation.labels) == limit
+    assert len(prepared.validation.labels) == limit // 5
+    assert len(prepared.test.labels) == test_count
+
+
+def test_scaling_is_measured_on_the_training_part_alone() -> None:
+    for seed in range(5):
+        prepared = prepare(DataConf(source="custom", seed=seed), hundred())
+        assert prepared.scaling.apply(prepared.train.images).max() == pytest.approx(1)
+        assert prepared.scaling.apply(prepared.test.images).max() > 2
+
+
+def test_data_seed_moves_the_split() -> None:
+    first, second = (prepare(DataConf(source="custom", seed=seed), hundred()) for seed in (0, 1))
+    assert not np.array_equal(first.validation.images, second.validation.images)
+
+
+def test_refuses_a_limit_below_two_images_a_class() -> None:
+    with pytest.raises(DataError, match="has a single image"):
+        prepare(DataConf(source="custom", limit=2), hundred())
+
+
+def test_refuses_padding_as_large_as_the_image() -> None:
+    check_augment(AugmentConf(crop_padding=7), (8, 9, 1))
+    with pytest.raises(ConfigError, match="must be below the image's 8 pixels, but got 8"):
+        check_augment(AugmentConf(crop_padding=8), (8, 9, 1))

@@ -1,0 +1,122 @@
+"""Where each source is looked for, and what is said where it is nowhere."""
+
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.config.data import DataConf
+from src.data.arrays import Arrays
+from src.data.digits import load_digits
+from src.data.image_folder import load_image_folder
+from src.data.sources import load
+from src.errors import DataError
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Arrays]:
+    def load_here(source: str, path: Path | None = None, **keys: Any) -> Arrays:
+        where = None if path is None else str(path)
+        return load(DataConf(source=source, path=where, cache_dir=str(tmp_path / "cache"), **keys))
+
+    return load_here
+
+
+@pytest.fixture
+def keras_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keras's folder of data sets, empty, and a proxy that refuses every download."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        refusing = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, refusing)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    return tmp_path / "keras" / "datasets"
+
+
+def test_digits_come_from_scikit_learn(loaded: Callable[..., Arrays]) -> None:
+    arrays = loaded("digits")
+    assert (len(arrays.train_labels), len(arrays.test_labels)) == (1438, 359)
+    assert arrays.input_shape == (8, 8, 1)
+    assert (arrays.train_images.min(), arrays.train_images.max()) == (0, 255)
+    assert arrays.digest == "d5cadecac3671717"
+
+
+def test_a_digit_saved_as_an_image_means_the_same(tmp_path: Path) -> None:
+    digits = load_digits(DataConf(source="digits"))
+    for label in (0, 1):
+        for number in np.flatnonzero(digits.train_labels == label)[:2]:
+            (tmp_path / str(label)).mkdir(exist_ok=True)
+            image = Image.fromarray(np.asarray(digits.train_images[number, ..., 0]))
+            image.save(tmp_path / str(label) / f"{number}.png")
+    read = load_image_folder(DataConf(source="image_folder", path=str(tmp_path), test_split=0.5))
+    for image in read.train_images:
+        assert (digits.train_images == image).all(axis=(1, 2, 3)).any()
+
+
+@pytest.mark.parametrize("source", ["mnist", "fashion_mnist"])
+def test_reads_idx_files_from_data_path(loaded: Callable[..., Arrays], idx_folder: Path, source: str) -> None:
+    arrays = loaded(source, idx_folder)
+    assert arrays.input_shape == (4, 5, 1)
+    assert arrays.class_names[0] == {"mnist": "0", "fashion_mnist": "T-shirt/top"}[source]
+
+
+def test_second_load_comes_from_the_cache(loaded: Callable[..., Arrays], cifar_folder: Path) -> None:
+    first = loaded("cifar10", cifar_folder.parent)
+    assert isinstance(first.train_images, np.memmap)
+    assert loaded("cifar10", cifar_folder).digest == first.digest
+
+
+def test_finds_what_keras_has_downloaded(
+    loaded: Callable[..., Arrays], keras_datasets: Path, cifar_folder: Path, idx_folder: Path
+) -> None:
+    shutil.copytree(cifar_folder, keras_datasets / "cifar-10-batches-py-target" / cifar_folder.name)
+    assert len(loaded("cifar10").train_labels) == 50
+    images = np.zeros((10, 4, 5), np.uint8)
+    parts = {"x_train": images, "y_train": np.arange(10), "x_test": images, "y_test": np.arange(10)}
+    np.savez(keras_datasets / "mnist.npz", **parts)  # type: ignore[arg-type]
+    assert len(loaded("mnist").test_labels) == 10
+
+
+@pytest.mark.parametrize("source", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
+def test_offline_says_how_to_go_on(loaded: Callable[..., Arrays], keras_datasets: Path, source: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(DataError) as refused:
+        loaded(source)
+    assert time.perf_counter() - began < 5
+    assert f"data={source} is not on this machine" in str(refused.value)
+    assert "data.path is " in str(refused.value)
+
+
+def test_half_a_download_does_not_count(
+    loaded: Callable[..., Arrays], keras_datasets: Path, cifar_folder: Path
+) -> None:
+    (cifar_folder / "data_batch_3").unlink()
+    shutil.copytree(cifar_folder, keras_datasets / "cifar-10-batches-py")
+    with pytest.raises(DataError, match="data=cifar10 is not on this machine"):
+        loaded("cifar10")
+
+
+@pytest.mark.parametrize("source", ["cifar10", "mnist", "npz", "image_folder"])
+def test_names_a_path_that_does_not_exist(loaded: Callable[..., Arrays], tmp_path: Path, source: str) -> None:
+    with pytest.raises(DataError, match="absent, which does not exist"):
+        loaded(source, tmp_path / "absent")
+
+
+def test_an_image_folder_is_read_again_for_another_size_and_a_new_class(
+    loaded: Callable[..., Arrays], two_classes: Path
+) -> None:
+    assert loaded("image_folder", two_classes).input_shape == (4, 6, 1)
+    assert loaded("image_folder", two_classes, image_size=[2, 3]).input_shape == (2, 3, 1)
+    (two_classes / "bee").mkdir()
+    with pytest.raises(DataError, match="The class bee has no images"):
+        loaded("image_folder", two_classes)
