@@ -41,9 +41,12 @@ def test_weights_depend_on_the_seed_alone(build: Build) -> None:
 
 
 def test_layers_of_one_shape_start_differently(build: Build) -> None:
-    network = kernels(build(cnn(filters=[4, 4, 4], kernel_size=2, convs_per_block=2)))
-    same = [kernel.tobytes() for kernel in network.values() if kernel.shape == (2, 2, 4, 4)]
-    assert len(set(same)) == len(same) == 5
+    model = cnn(filters=[5, 5, 5], convs_per_block=2, head="global_average", dense_units=[5, 5])
+    network = kernels(build(model, num_classes=5)).values()
+    # All but the first convolution; both dense layers and the output.
+    for shape, count in (((3, 3, 5, 5), 5), ((5, 5), 3)):
+        same = [kernel.tobytes() for kernel in network if kernel.shape == shape]
+        assert len(set(same)) == len(same) == count
 
 
 @pytest.mark.parametrize(
