@@ -52,7 +52,10 @@ class KerasweepSweeper(Sweeper):
 
         assert self.hydra_context is not None and self.config is not None
         context, config = self.hydra_context, self.config
-        return run_command(lambda: conduct(context, config, arguments, self.legacy))
+        best = run_command(lambda: conduct(context, config, arguments, self.legacy))
+        if best is None:
+            raise SystemExit(1)
+        return best
 
 
 store = ConfigStore.instance()

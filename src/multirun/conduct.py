@@ -1,6 +1,6 @@
 """Conducts a sweep from its command line to its summary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def conduct(
         )
         finished = False
         try:
-            outcome = launcher.train(ref, _pruning(proposal), overrides)
+            outcome = launcher.train(ref, _pruning(proposal, len(sweep.directions)), overrides)
             finished = True
             return outcome
         finally:
@@ -101,7 +101,11 @@ def _use_job_folder(master: DictConfig, sweep: str) -> None:
         master.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
 
 
-def _pruning(proposal: Proposal) -> Any:
+def _pruning(proposal: Proposal, objectives: int) -> Callable[[int, float], bool]:
+    """Report epochs to Optuna's pruner, which hears one objective only."""
+    if objectives > 1:
+        return lambda epoch, best: False
+
     def report(epoch: int, best: float) -> bool:
         proposal.trial.report(best, epoch)
         return proposal.trial.should_prune()

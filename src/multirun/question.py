@@ -15,7 +15,7 @@ from src.multirun.legacy import Legacy
 from src.sweep.space.axis import Axis, Space, Value
 from src.sweep.space.parse import axis_of_entry, axis_of_override, make_space
 
-DEFAULT_STUDY = "quickstart"
+DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_question(
     has_study = config.study.name is not None or bool(config.study.space)
     if not (swept or legacy.axes or has_study):
         added.append(f"study={DEFAULT_STUDY}")
-    elif not has_study and not legacy.axes and "sampler" not in chosen:
+    elif not has_study and not legacy.axes and not _chose_sampler(config, chosen):
         added.append("sampler=grid")
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
@@ -58,6 +58,11 @@ def read_question(
         old = axes.get(axis.key)
         axes[axis.key] = replace(axis, conditions=old.conditions) if old else axis
     return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
+
+
+def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:
+    """Whether the command line, or an experiment it names, chose a sampler."""
+    return "sampler" in chosen or choices_of(config)["sampler"] != DEFAULT_SAMPLER
 
 
 def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:

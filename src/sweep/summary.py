@@ -83,7 +83,8 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
         say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
     heading = "best trials" if len(sweep.directions) == 1 else "best trade-offs (Pareto front)"
-    table = Table(title=heading, title_justify="left")
+    say(f"{heading}:")
+    table = Table()
     for column in ("trial", *objective_text(record.cfg).split(", "), "seconds", "configuration"):
         table.add_column(column, overflow="fold")
     for trial in best[: MOST_BEST if len(sweep.directions) == 1 else 20]:

@@ -1,5 +1,6 @@
 """Imports TensorFlow without its banners."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -26,3 +27,9 @@ def start_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
+
+
+def _is_no_retracing_advice(record: logging.LogRecord) -> bool:
+    """Each trial is a new network with a new trace, which is no mistake to warn of."""
+    return "triggered tf.function retracing" not in record.getMessage()
