@@ -1,5 +1,6 @@
-"""Feeds images to Keras: gathered by index from memory, scaled and augmented inside the graph."""
+"""Feeds images to Keras: gathered by index from memory, augmented and scaled inside the graph."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,69 +24,84 @@ def training_batches(
     """A tf.data.Dataset of one epoch of (images float32 (b, h, w, c), labels).
 
     shuffle: a new order each time it is iterated, the same sequence of orders for the same seed;
-    without it the order of the part. labels: `sparse` int64 (b,) or `one_hot` float32 (b, classes).
-    The last batch may be smaller.
+    without it the order of the part. augment: new flips and crops each time, likewise. labels:
+    `sparse` int64 (b,) or `one_hot` float32 (b, classes). The last batch may be smaller.
     """
     count = len(part.labels)
     indices = tf.data.Dataset.range(count)
     if shuffle:
         indices = indices.shuffle(count, seed=seed, reshuffle_each_iteration=True)
     batches = indices.batch(batch_size)
-    gather = _gatherer(part, scaling, num_classes, labels)
+    finish = _finisher(part, scaling, num_classes, labels)
     if not (augment.horizontal_flip or augment.crop_padding):
-        return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        return _mapped(batches, _whole_images(part), finish)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
-
-    def load(index: Any, pair: Any) -> tuple[Any, Any]:
-        images, target = gather(index)
-        return _augmented(images, pair, augment), target
-
-    zipped = tf.data.Dataset.zip(batches, seeds)
-    return zipped.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return _mapped(tf.data.Dataset.zip(batches, seeds), _augmented_images(part, augment), finish)
 
 
 def evaluation_batches(part: Part, scaling: Scaling, batch_size: int, num_classes: int, labels: str) -> Any:
     """As training_batches, in the order of the part and without augmentation."""
     batches = tf.data.Dataset.range(len(part.labels)).batch(batch_size)
-    gather = _gatherer(part, scaling, num_classes, labels)
-    return batches.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return _mapped(batches, _whole_images(part), _finisher(part, scaling, num_classes, labels))
 
 
-def _gatherer(part: Part, scaling: Scaling, num_classes: int, labels: str) -> Any:
-    images = tf.constant(part.images)
+def _mapped(batches: Any, gather: Callable[..., Any], finish: Callable[..., Any]) -> Any:
+    def load(index: Any, *seeds: Any) -> tuple[Any, Any]:
+        return finish(gather(index, *seeds), index)
+
+    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _finisher(part: Part, scaling: Scaling, num_classes: int, labels: str) -> Callable[..., Any]:
     numbers = tf.constant(part.labels)
     scale, offset = np.array(scaling.scale, np.float32), np.array(scaling.offset, np.float32)
 
-    def gather(index: Any) -> tuple[Any, Any]:
-        scaled = tf.cast(tf.gather(images, index), tf.float32) * scale + offset
+    def finish(images: Any, index: Any) -> tuple[Any, Any]:
         target = tf.gather(numbers, index)
+        scaled = tf.cast(images, tf.float32) * scale + offset
         return scaled, tf.one_hot(target, num_classes) if labels == "one_hot" else target
+
+    return finish
+
+
+def _whole_images(part: Part) -> Callable[..., Any]:
+    images = tf.constant(part.images)
+
+    def gather(index: Any) -> Any:
+        return tf.gather(images, index)
 
     return gather
 
 
-def _augmented(images: Any, seeds: Any, augment: AugmentConf) -> Any:
-    """Random flips and crops of each image, fixed by two int64 seeds.
+def _augmented_images(part: Part, augment: AugmentConf) -> Callable[..., Any]:
+    """Flip and shift by choosing which pixel comes where, so that each is copied once.
 
-    Padding reflects the image's own pixels, which fit under any scaling.
+    A shift is a crop of the image padded by reflection on each side. The two int64 seeds of a
+    batch fix what happens to each of its images.
     """
-    pair = tf.cast(seeds % (2**31 - 1), tf.int32)
-    if augment.horizontal_flip:
-        flip = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], pair) < 0.5
-        images = tf.where(flip, tf.reverse(images, axis=[2]), images)
-    if augment.crop_padding:
-        images = _shifted(images, pair + 1, augment.crop_padding)
-    return images
+    count, height, width, channels = part.images.shape
+    pixels = tf.reshape(tf.constant(part.images), [count * height * width, channels])
+
+    def gather(index: Any, seeds: Any) -> Any:
+        pair = tf.cast(seeds % (2**31 - 1), tf.int32)
+        rows, columns = _shifted_axes(tf.shape(index)[0], height, width, augment.crop_padding, pair)
+        if augment.horizontal_flip:
+            is_flipped = tf.random.stateless_uniform([tf.shape(index)[0], 1], pair) < 0.5
+            columns = tf.where(is_flipped, width - 1 - columns, columns)
+        first = index[:, tf.newaxis, tf.newaxis] * (height * width)
+        return tf.gather(pixels, first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :])
+
+    return gather
 
 
-def _shifted(images: Any, pair: Any, padding: int) -> Any:
-    """Crop each image of (b, h, w, c) at its own random place after padding by reflection."""
-    shape = tf.shape(images)
-    edges = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
-    padded = tf.pad(images, edges, mode="REFLECT")
-    offsets = tf.random.stateless_uniform([shape[0], 2], pair, 0, 2 * padding + 1, dtype=tf.int32)
-    rows = offsets[:, 0:1] + tf.range(shape[1])
-    columns = offsets[:, 1:2] + tf.range(shape[2])
-    by_rows = tf.gather(padded, rows, axis=1, batch_dims=1)
-    cropped = tf.gather(by_rows, columns, axis=2, batch_dims=1)
-    return tf.ensure_shape(cropped, images.shape)
+def _shifted_axes(count: Any, height: int, width: int, padding: int, pair: Any) -> tuple[Any, Any]:
+    """Which row and which column of each image comes where: int64 (count, height), (count, width)."""
+    shifts = tf.random.stateless_uniform([count, 2], pair + 1, -padding, padding + 1, dtype=tf.int64)
+    rows = shifts[:, 0:1] + tf.range(height, dtype=tf.int64)
+    columns = shifts[:, 1:2] + tf.range(width, dtype=tf.int64)
+    return _reflected(rows, height), _reflected(columns, width)
+
+
+def _reflected(position: Any, size: int) -> Any:
+    """Positions outside 0..size-1, mirrored at the first and the last without repeating them."""
+    return (size - 1) - tf.abs((size - 1) - tf.abs(position))
