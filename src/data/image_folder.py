@@ -1,5 +1,6 @@
 """A folder of image files, one subfolder a class."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ def load_image_folder(cfg: DataConf) -> Arrays:
         first, rest = np.arange(len(train)), np.arange(len(train), len(labels))
     else:
         names = _class_names(root)
-        images, labels = _read(_labelled_files(root, names), size)
+        labelled = _labelled_files(root, names)
+        _check_splittable(labelled, names)
+        images, labels = _read(labelled, size)
         split = stratified_split(labels, cfg.test_split, cfg.seed)
         first, rest = split.train, split.validation
     return make_arrays((images[first], labels[first]), (images[rest], labels[rest]), names, str(root))
@@ -88,6 +91,16 @@ def _labelled_files(root: Path, names: list[str]) -> list[tuple[Path, int]]:
             )
         labelled += [(path, label) for path in files]
     return labelled
+
+
+def _check_splittable(labelled: list[tuple[Path, int]], names: list[str]) -> None:
+    counts = Counter(label for _, label in labelled)
+    for label, name in enumerate(names):
+        if counts[label] < 2:
+            raise DataError(
+                f"The class {name} has a single image, but the training and the test set need one each. "
+                "Add images, or remove the folder."
+            )
 
 
 def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:

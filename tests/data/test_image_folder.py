@@ -103,7 +103,7 @@ def _unknown(root: Path, save: Save) -> None:
         (_empty, "The class bee has no images in {root}/bee (.bmp, .gif, .jpeg, .jpg, .png)"),
         (_unreadable, "{root}/cat/9.png cannot be read as an image"),
         (_cut, "{root}/cat/0.png cannot be read as an image"),
-        (_single_image, "Class 1 has a single image"),
+        (_single_image, "The class bee has a single image, but the training and the test set need one each"),
         (_unknown, "{root}/test has the class bee, which the training set lacks"),
     ],
 )
