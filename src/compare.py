@@ -32,7 +32,8 @@ def compare(cfg: DictConfig) -> None:
         objective = groups[0].runs[0].tags.get("objective", "objective")
         show(render(groups, axes, f"mean {objective.partition(' ')[0]}"))
     say(f"{len(runs)} runs: {tally(runs)}")
-    path = Path(cfg.csv) if cfg.csv else Path("mlruns") / f"compare-{cfg.study or '-'.join(tags.values()) or 'all'}.csv"
+    name = cfg.study or "-".join(tags.values()) or "all"
+    path = Path(cfg.csv) if cfg.csv else Path("mlruns") / f"compare-{name}.csv"
     in_order = sorted(runs, key=lambda run: natural([run.tags.get(axis, "") for axis in axes]))
     write_csv(path, in_order, axes)
     say(f"written: {path}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from src.outcome import Outcome, TrialRef
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
@@ -22,9 +22,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     run_id = _start(cfg, hydra_cfg, tracker, overrides)
     state, reason = "cancelled", "it was stopped"
     try:
-        outcome = run_trial(
-            cfg, TrialRef(run_id, overrides=overrides), tracker, _print_epoch(cfg), Path(hydra_cfg.runtime.output_dir)
-        )
+        ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
+        outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
         state, reason = outcome.state, outcome.reason or ""
     except Exception as error:  # whatever ended the training is the run's reason; it is raised again
         state, reason = "failed", f"{type(error).__name__}: {error}"
@@ -66,5 +65,5 @@ def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     flag = "" if tracker.is_default else f" tracking.uri='{tracker.uri}'"
     print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
-    print("browse:  make ui" if tracker.is_default else f"browse:  mlflow ui --backend-store-uri {tracker.uri}")
+    print(f"browse:  {'make ui' if tracker.is_default else f'mlflow ui --backend-store-uri {tracker.uri}'}")
     print(f"predict: python -m src.predict run_id={outcome.run_id} images=[IMAGE.png]{flag}")

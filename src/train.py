@@ -1,9 +1,9 @@
 """Trains one network, or with `--multirun` sweeps over many.
 
-    python -m src.train                                          one network on digits
-    python -m src.train -m                                       the study `quickstart`
-    python -m src.train -m study=filter_size                     another question
-    python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
+python -m src.train                                          one network on digits
+python -m src.train -m                                       the study `quickstart`
+python -m src.train -m study=filter_size                     another question
+python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 """
 
 import sys
@@ -22,7 +22,9 @@ def train_once(cfg: DictConfig) -> float:
     """Train and record a single run; returns its first objective's value."""
     from src.single import run_single
 
-    return run_single(cfg, HydraConfig.get())
+    hydra_cfg = HydraConfig.instance().cfg
+    assert hydra_cfg is not None
+    return run_single(cfg, hydra_cfg.hydra)
 
 
 @hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")

@@ -47,7 +47,8 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, 
     is_candidate = not any(dominates(other, values, directions) for other in ref.incumbents)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
-    tracker.log_metrics(ref.run_id, {**_summary(metrics), "objective": values[0], "best_epoch": result.best_epoch})
+    once = {"objective": values[0], "best_epoch": float(result.best_epoch)}
+    tracker.log_metrics(ref.run_id, _summary(metrics) | once)
     _record_curves(ref, tracker, result)
     if is_candidate and not result.pruned:
         _record_model(ref, tracker, prepared, network)
@@ -78,7 +79,7 @@ class _Network:
         self.cfg = cfg
         self.prepared = prepared
         self.model = self._build(plain=False)
-        self.parameters = int(self.model.count_params())
+        self.parameters = _parameters(self.model)
         compile_model(self.model, cfg.optimizer, cfg.data.labels)
 
     def _build(self, plain: bool) -> Any:
@@ -146,6 +147,11 @@ class _Network:
         )
 
 
+def _parameters(model: Any) -> int:
+    """How many numbers the saved model has: the warm-up's counters are not among them."""
+    return sum(int(weight.numpy().size) for weight in model.weights if weight.name != "updates")
+
+
 def _reporter(
     cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
@@ -199,7 +205,7 @@ def _record_curves(ref: TrialRef, tracker: Tracker, result: "FitResult") -> None
 
 
 def _record_model(ref: TrialRef, tracker: Tracker, prepared: Prepared, network: _Network) -> None:
-    """Keep the model, and show where it errs: on the test set for a single run, else on the validation set."""
+    """Keep the model, and show where it errs: a single run on the test set, a trial on the validation set."""
     import json
     from tempfile import TemporaryDirectory
 
@@ -210,7 +216,8 @@ def _record_model(ref: TrialRef, tracker: Tracker, prepared: Prepared, network: 
         path = Path(folder) / "model.keras"
         network.twin().save(path)
         tracker.log_file(ref.run_id, path, "model")
-    tracker.log_text(ref.run_id, json.dumps(list(prepared.class_names), ensure_ascii=False), "model/classes.json")
+    names = json.dumps(list(prepared.class_names), ensure_ascii=False)
+    tracker.log_text(ref.run_id, names, "model/classes.json")
     part = prepared.test if ref.is_single else prepared.validation
     probabilities = network.probabilities(part)
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)

@@ -32,6 +32,13 @@ class KerasweepSweeperConf:
     search_space: Any = None
 
 
+@dataclass
+class OptunaSweeperConf(KerasweepSweeperConf):
+    """What `override hydra/sweeper: optuna` finds where hydra-optuna-sweeper is not installed."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": "tpe"}])
+
+
 class KerasweepSweeper(Sweeper):
     """Searches with Optuna, trains through Hydra's launcher, records in MLflow."""
 
@@ -40,15 +47,13 @@ class KerasweepSweeper(Sweeper):
         self.hydra_context: HydraContext | None = None
         self.config: DictConfig | None = None
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        from src.multirun.conduct import conduct
         from src.command_line import run_command
+        from src.multirun.conduct import conduct
 
         assert self.hydra_context is not None and self.config is not None
         context, config = self.hydra_context, self.config
@@ -61,7 +66,7 @@ class KerasweepSweeper(Sweeper):
 store = ConfigStore.instance()
 store.store(group="hydra/sweeper", name="kerasweep", node=KerasweepSweeperConf, provider="kerasweep")
 if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
-    store.store(group="hydra/sweeper", name="optuna", node=KerasweepSweeperConf, provider="kerasweep")
+    store.store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="kerasweep")
     for name in ("tpe", "random", "cmaes", "nsgaii", "qmc", "grid"):
         store.store(
             group="hydra/sweeper/sampler",

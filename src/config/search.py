@@ -1,4 +1,4 @@
-"""Schemas of what a sweep is made of: `study`, `objective`, `sampler`, `pruner`, `budget`, `storage`, `tracking`."""
+"""Schemas of what a search is made of, from `objective` and `study` to `storage` and `tracking`."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -35,8 +35,7 @@ class Composer:
 
         Raises ConfigError where the combination cannot be composed, such as a momentum for adam.
         """
-        groups = {axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params}
-        cfg = copy.deepcopy(self._with_groups(groups))
+        cfg = copy.deepcopy(self._with_groups(self._groups(params)))
         for axis in self.space.axes:
             if axis.key in params and not axis.is_group:
                 _put(cfg, axis.key, axis.plain(params[axis.key]))
@@ -44,8 +43,13 @@ class Composer:
 
     def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
         """The chosen option of every config group in this trial."""
-        chosen = {axis.key: str(params[axis.key]) for axis in self.space.axes if axis.is_group and axis.key in params}
+        chosen = {key: str(option) for key, option in self._groups(params).items()}
         return {**choices_of(self.master), **chosen}
+
+    def _groups(self, params: Mapping[str, Value]) -> Params:
+        return {
+            axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params
+        }
 
     def _with_groups(self, groups: Mapping[str, Value]) -> DictConfig:
         overrides = tuple(self.space.overrides(groups))
@@ -54,11 +58,17 @@ class Composer:
                 cfg = self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
             except (HydraException, OmegaConfBaseException) as error:
                 raise ConfigError(f"{' '.join(overrides)} cannot be composed: {first_line(error)}") from error
-            OmegaConf.set_struct(cfg, False)
-            del cfg["hydra"]
-            OmegaConf.set_struct(cfg, True)
-            self._composed[overrides] = cfg
+            self._composed[overrides] = without_hydra(cfg)
         return self._composed[overrides]
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The configuration as a task function gets it."""
+    cfg = copy.deepcopy(config)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    OmegaConf.set_struct(cfg, True)
+    return cfg
 
 
 def _put(cfg: DictConfig, key: str, value: object) -> None:

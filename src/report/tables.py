@@ -59,7 +59,8 @@ def _check_one(groups: Sequence[Group], tag: str) -> None:
     found = sorted({run.tags.get(tag, "?") for group in groups for run in group.runs})
     if len(found) > 1:
         raise TrackingError(
-            f"These runs have different objectives: {'; '.join(found)}. Compare one study at a time with study=NAME."
+            f"These runs have different objectives: {'; '.join(found)}. "
+            "Compare one study at a time with study=NAME."
         )
 
 
@@ -118,5 +119,6 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
         writer.writerow(["run_id", "name", "state", "dataset", *axes, *metrics])
         for run in runs:
             tags = [run.tags.get(tag, "") for tag in ("state", "dataset", *axes)]
-            writer.writerow([run.run_id, run.name, *tags, *(run.metrics.get(metric, "") for metric in metrics)])
+            numbers = [run.metrics.get(metric, "") for metric in metrics]
+            writer.writerow([run.run_id, run.name, *tags, *numbers])
     temporary.replace(path)

@@ -113,5 +113,3 @@ def recover(study: Study) -> list[FrozenTrial]:
         lost.append(trial)
         lose(study, trial, blamed=True)
     return lost
-
-

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import TrialState
 
 from src.outcome import Outcome, TrialRef
 from src.sweep.driver import Sweep
@@ -11,6 +12,7 @@ from src.tracking.description import objective_text, run_params, run_tags, user_
 from src.tracking.names import tag_text
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, git_diff, source_tags
+
 
 class SweepRecord:
     """The MLflow side of one sweep.
@@ -90,11 +92,13 @@ class SweepRecord:
         )
 
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
-        best = [trial for trial in self.sweep.study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
-        return tuple(tuple(trial.values) for trial in best)
+        complete = self.sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return tuple(tuple(trial.values) for trial in complete)
 
     def close_trial(self, outcome: Outcome) -> None:
         """Close a trial's run once Optuna knows its result."""
+        if outcome.traceback is not None:
+            self.tracker.log_text(outcome.run_id, outcome.traceback, "traceback.txt")
         self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
 
     def close_lost(self, numbers: Sequence[int]) -> None:

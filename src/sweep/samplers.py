@@ -29,7 +29,9 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
             "or use sampler=tpe."
         )
     if cfg.name == "cmaes" and objectives > 1:
-        raise ConfigError(f"sampler=cmaes follows one objective, but there are {objectives}. Use nsga2 or tpe.")
+        raise ConfigError(
+            f"sampler=cmaes follows one objective, but there are {objectives}. Use nsga2 or tpe."
+        )
     endless = [axis.key for axis in space.axes if axis.values() is None]
     if cfg.name == "grid" and endless:
         raise ConfigError(
@@ -81,7 +83,5 @@ def build_pruner(cfg: DictConfig) -> BasePruner:
     if cfg.name == "median":
         return MedianPruner(n_startup_trials=cfg.n_startup_trials, n_warmup_steps=cfg.n_warmup_steps)
     if cfg.name == "asha":
-        return SuccessiveHalvingPruner(
-            min_resource=cfg.min_resource, reduction_factor=cfg.reduction_factor
-        )
+        return SuccessiveHalvingPruner(min_resource=cfg.min_resource, reduction_factor=cfg.reduction_factor)
     return NopPruner()

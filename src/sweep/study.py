@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 
 from src.errors import ConfigError
 
@@ -74,7 +74,10 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
     lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
     storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
     study = optuna.create_study(
-        study_name=name, storage=storage, directions=list(directions), load_if_exists=True
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        load_if_exists=True,
     )
     there = [direction.name.lower() for direction in study.directions]
     if there != list(directions):

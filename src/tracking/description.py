@@ -18,19 +18,22 @@ def run_params(cfg: DictConfig) -> dict[str, str]:
 def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
     """The tags that every run has, swept or not.
 
-    choices: the chosen option of each config group; a group's own `name` stands in for it.
+    choices: the chosen option of each config group; a group's own `name` stands in for it. A
+    custom network has no kernel size or normalization that is known.
     """
-    return {
+    tags = {
         "dataset": choices.get("data", cfg.data.source),
         "model": choices.get("model", cfg.model.architecture),
-        "kernel_size": tag_text(cfg.model.kernel_size),
         "batch_size": tag_text(cfg.training.batch_size),
         "regularizer": choices.get("regularizer", cfg.regularizer.name),
         "initializer": choices.get("initializer", cfg.initializer.name),
         "optimizer": choices.get("optimizer", cfg.optimizer.name),
         "schedule": choices.get("schedule", cfg.schedule.name),
-        "normalization": cfg.model.normalization.kind,
     }
+    if cfg.model.architecture == "custom":
+        return tags
+    own = {"kernel_size": tag_text(cfg.model.kernel_size), "normalization": cfg.model.normalization.kind}
+    return tags | own
 
 
 def objective_text(cfg: DictConfig) -> str:

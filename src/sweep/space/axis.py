@@ -24,8 +24,8 @@ class Axis:
     """A config key or group and its values.
 
     distribution: Optuna's; a list or mapping among its choices stands as its Hydra text.
-    texts: what a choice reads as on the command line; raw: what it is in the configuration. conditions: for each key the values under
-    which this axis applies; all must hold.
+    texts: what a choice reads as on the command line. raw: what it is in the configuration.
+    conditions: for each key the values under which this axis applies; all must hold.
     """
 
     key: str
@@ -78,9 +78,12 @@ class Axis:
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return trial.suggest_categorical(self.key, distribution.choices)
-        suggest = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
-        assert isinstance(distribution, (IntDistribution, FloatDistribution))
-        value = suggest(
+        if isinstance(distribution, IntDistribution):
+            return trial.suggest_int(
+                self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        assert isinstance(distribution, FloatDistribution)
+        value = trial.suggest_float(
             self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
         )
         return self.snap(value)

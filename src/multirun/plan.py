@@ -1,0 +1,119 @@
+"""What follows from a question before anything is recorded: the sweep's name, its size, what it refuses."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import check
+from src.config.keys import RUN_GROUPS, all_keys
+from src.data.prepare import Prepared
+from src.errors import ConfigError
+from src.model.check import check_shape
+from src.multirun.composer import Composer, without_hydra
+from src.multirun.question import Question
+from src.sweep.driver import Sweep
+from src.sweep.samplers import build_pruner, check_sampler
+from src.sweep.space.axis import Params
+from src.sweep.study import mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
+from src.tracking.names import short_names
+from src.trial import read_data
+
+DEFAULT_TRIALS = 20
+
+
+class Plan:
+    """A question made ready: the configuration its trials share, and the sweep that answers it.
+
+    Raises ConfigError where the sampler does not suit the space, or no configuration is possible.
+    """
+
+    def __init__(self, question: Question, composer: Composer) -> None:
+        self.question = question
+        self.composer = composer
+        self.space = question.space
+        self._shapes: dict[str, Prepared] = {}
+        self._refusals: dict[str, str | None] = {}
+        self.base = self._base()
+        directions = [objective.direction for objective in self.base.objective]
+        check_sampler(self.base.sampler, self.space, len(directions))
+        self.directions = directions
+        self.study = self.base.study.name or "-".join(self._short_names())
+
+    def _short_names(self) -> list[str]:
+        return list(short_names([axis.key for axis in self.space.axes], all_keys()).values())
+
+    def _base(self) -> DictConfig:
+        """What the trials share, once one configuration of the space is known to be possible."""
+        if self.space.is_finite:
+            self._check_some_possible()
+        return without_hydra(self.question.master)
+
+    def _check_some_possible(self) -> None:
+        first = None
+        for params in self.space.configurations():
+            reason = self.refusal(params)
+            if reason is None:
+                return
+            first = first or reason
+        raise ConfigError(f"No configuration of this space can be trained. The first one: {first}")
+
+    def sweep(self) -> Sweep:
+        cfg = self.base
+        folder = Path(cfg.storage.path or "mlruns/studies").absolute()
+        name = sweep_name(folder, self.study, sweep_hash(self._definition()), cfg.study.fresh)
+        journal = folder / f"{name}.journal"
+        with sweep_lock(journal):
+            mend_journal(journal)
+            study = open_study(journal, name, self.directions)
+        study.pruner = build_pruner(cfg.pruner)
+        return Sweep(name, study, self.space, journal, self._total(), cfg.sampler, cfg.budget, self.refusal)
+
+    def _definition(self) -> dict[str, Any]:
+        groups = OmegaConf.to_container(OmegaConf.masked_copy(self.base, list(RUN_GROUPS)), resolve=False)
+        assert isinstance(groups, dict)
+        swept = {axis.key for axis in self.space.axes}
+        objective = OmegaConf.to_container(self.base.objective)
+        return {"groups": _without(groups, swept), "space": self.space.canonical(), "objective": objective}
+
+    def _total(self) -> int:
+        trials = self.base.study.trials
+        if self.base.sampler.name != "grid":
+            return int(trials or DEFAULT_TRIALS)
+        possible = sum(self.refusal(params) is None for params in self.space.configurations())
+        return min(trials or possible, possible)
+
+    def left_out(self) -> list[tuple[Params, str]]:
+        """The impossible configurations of a grid, each with its reason."""
+        if self.base.sampler.name != "grid":
+            return []
+        reasons = ((params, self.refusal(params)) for params in self.space.configurations())
+        return [(params, reason) for params, reason in reasons if reason is not None]
+
+    def refusal(self, params: Mapping[str, Any]) -> str | None:
+        """Why a configuration cannot be trained, None where it can."""
+        key = str(sorted(params.items(), key=str))
+        if key not in self._refusals:
+            try:
+                cfg = self.composer.compose(dict(params))
+                check(cfg)
+                self._check_shape(cfg)
+                self._refusals[key] = None
+            except ConfigError as error:
+                self._refusals[key] = str(error)
+        return self._refusals[key]
+
+    def _check_shape(self, cfg: DictConfig) -> None:
+        data_key = OmegaConf.to_yaml(cfg.data, resolve=True)
+        if data_key not in self._shapes:
+            self._shapes[data_key] = read_data(cfg)
+        elif cfg.model.architecture != "custom":
+            check_shape(cfg.model, self._shapes[data_key].input_shape)
+
+
+def _without(node: Any, swept: set[str], prefix: str = "") -> Any:
+    if not isinstance(node, dict):
+        return node
+    kept = {key: value for key, value in node.items() if f"{prefix}{key}" not in swept}
+    return {key: _without(value, swept, f"{prefix}{key}.") for key, value in kept.items()}
