@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from src.outcome import Outcome, TrialRef
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
-from src.trial import read_data, run_trial
+from src.trial import read_data, record_dataset, run_trial
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
@@ -16,12 +16,13 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
 
     hydra_cfg: Hydra's own node, for the group choices, the overrides and the output folder.
     """
-    read_data(cfg)
+    prepared = read_data(cfg)
     tracker = open_tracker(cfg.tracking)
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     run_id = _start(cfg, hydra_cfg, tracker, overrides)
     state, reason = "cancelled", "it was stopped"
     try:
+        record_dataset(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
         state, reason = outcome.state, outcome.reason or ""

@@ -7,6 +7,7 @@ python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 """
 
 import sys
+from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,9 +23,7 @@ def train_once(cfg: DictConfig) -> float:
     """Train and record a single run; returns its first objective's value."""
     from src.single import run_single
 
-    hydra_cfg = HydraConfig.instance().cfg
-    assert hydra_cfg is not None
-    return run_single(cfg, hydra_cfg.hydra)
+    return run_single(cfg, cast(DictConfig, HydraConfig.get()))
 
 
 @hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")

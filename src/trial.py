@@ -30,6 +30,15 @@ def read_data(cfg: DictConfig) -> Prepared:
     return prepared
 
 
+def record_dataset(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
+    """Draw the first training images into the run, each under its class."""
+    from src.evaluation.figures import dataset_figure
+
+    part = prepared.train
+    figure = dataset_figure(part.images, part.labels, prepared.class_names, cfg.data.source)
+    tracker.log_figure(run_id, figure, "figures/dataset.png")
+
+
 def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, folder: Path) -> Outcome:
     """Train one network and record it in the run that `ref` names.
 

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
-from src.data.prepare import Prepared
+from src.data.prepare import Prepared, prepare
+from src.data.sources import load
 from src.errors import ConfigError
 from src.model.check import check_shape
 from src.multirun.composer import Composer, without_hydra
@@ -16,7 +17,7 @@ from src.multirun.question import Question
 from src.sweep.driver import Sweep
 from src.sweep.samplers import build_pruner, check_sampler
 from src.sweep.space.axis import Params
-from src.sweep.study import mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
+from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
 from src.trial import read_data
 
@@ -36,6 +37,7 @@ class Plan:
         self._shapes: dict[str, Prepared] = {}
         self._refusals: dict[str, str | None] = {}
         self.base = self._base()
+        self.data = self._data()
         directions = [objective.direction for objective in self.base.objective]
         check_sampler(self.base.sampler, self.space, len(directions))
         self.directions = directions
@@ -49,6 +51,12 @@ class Plan:
         if self.space.is_finite:
             self._check_some_possible()
         return without_hydra(self.question.master)
+
+    def _data(self) -> Prepared | None:
+        """The data that all trials share, None where it is swept."""
+        if any(axis.key.lstrip("+").partition(".")[0] == "data" for axis in self.space.axes):
+            return None
+        return prepare(self.base.data, load(self.base.data))
 
     def _check_some_possible(self) -> None:
         first = None
@@ -67,6 +75,8 @@ class Plan:
         with sweep_lock(journal):
             mend_journal(journal)
             study = open_study(journal, name, self.directions)
+            if self.data is not None:
+                check_digest(study, self.data.digest)
         study.pruner = build_pruner(cfg.pruner)
         return Sweep(name, study, self.space, journal, self._total(), cfg.sampler, cfg.budget, self.refusal)
 

@@ -35,12 +35,14 @@ class SweepRecord:
         self.sweep = sweep
         self.study = study
         self.short_names = short_names
+        self.is_resumed = False
         self.parent = self._parent(choices)
 
     def _parent(self, choices: Mapping[str, str]) -> str:
         own = {"sweep": self.sweep.name, "kind": "study"}
         earlier = find_runs(self.cfg.tracking, own)
         if earlier:
+            self.is_resumed = True
             self.tracker.resume(earlier[0].run_id)
             return earlier[0].run_id
         tags = {

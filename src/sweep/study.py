@@ -14,9 +14,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study, StudyDirection
 
-from src.errors import ConfigError
+from src.errors import ConfigError, DataError
 
 GRACE_PERIOD_SECONDS = 5
+DATA_DIGEST = "data_digest"
 
 
 def sweep_hash(definition: Mapping[str, Any]) -> str:
@@ -86,3 +87,14 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
             "Begin anew with study.fresh=true."
         )
     return study
+
+
+def check_digest(study: Study, digest: str) -> None:
+    """Note the digest of the study's data. Raises DataError where the data has changed since it began."""
+    earlier = study.user_attrs.get(DATA_DIGEST)
+    if earlier not in (None, digest):
+        raise DataError(
+            f"The data of {study.study_name} has changed since it began: its digest was {earlier}, "
+            f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
+        )
+    study.set_user_attr(DATA_DIGEST, digest)
