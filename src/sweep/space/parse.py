@@ -31,7 +31,7 @@ from src.errors import ConfigError
 from src.sweep.space.axis import Axis, Space, Value, ordered
 
 GroupOptions = Callable[[str], Sequence[str]]
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 _KEYWORDS = {"null", "true", "false", "nan", "inf"}
 _AXIS_KEYS = {"range", "when"}
 
