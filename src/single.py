@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from src.outcome import Outcome, TrialRef
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
-from src.trial import read_data, record_dataset, run_trial
+from src.trial import read_data, record_images, run_trial
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
@@ -22,7 +22,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     run_id = _start(cfg, hydra_cfg, tracker, overrides)
     state, reason = "cancelled", "it was stopped"
     try:
-        record_dataset(cfg, run_id, tracker, prepared)
+        record_images(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
         state, reason = outcome.state, outcome.reason or ""

@@ -30,8 +30,20 @@ def read_data(cfg: DictConfig) -> Prepared:
     return prepared
 
 
-def record_dataset(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
-    """Draw the first training images into the run, each under its class."""
+def record_data(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
+    """Note which data a run stands on: its digest and how it was divided."""
+    counts = {"train": len(prepared.train.labels), "validation": len(prepared.validation.labels)}
+    tracker.log_dataset(
+        run_id,
+        name=cfg.data.source,
+        digest=prepared.digest,
+        source=cfg.data.path or cfg.data.source,
+        profile={**counts, "test": len(prepared.test.labels), "input_shape": list(prepared.input_shape)},
+    )
+
+
+def record_images(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
+    """Draw the first training images into a run, each under its class."""
     from src.evaluation.figures import dataset_figure
 
     part = prepared.train
@@ -47,7 +59,9 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, 
     open for the caller to close.
     """
     prepared = read_data(cfg)
-    _record_inputs(cfg, ref, tracker, prepared)
+    record_data(cfg, ref.run_id, tracker, prepared)
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
     network = _Network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder)
     metrics = _final_metrics(result, network.parameters)
@@ -191,19 +205,6 @@ def _summary(metrics: dict[str, float]) -> dict[str, float]:
         for name, value in metrics.items()
         if name in ("parameters", "seconds") or name.startswith("test_")
     }
-
-
-def _record_inputs(cfg: DictConfig, ref: TrialRef, tracker: Tracker, prepared: Prepared) -> None:
-    counts = {"train": len(prepared.train.labels), "validation": len(prepared.validation.labels)}
-    tracker.log_dataset(
-        ref.run_id,
-        name=cfg.data.source,
-        digest=prepared.digest,
-        source=cfg.data.path or cfg.data.source,
-        profile={**counts, "test": len(prepared.test.labels), "input_shape": list(prepared.input_shape)},
-    )
-    tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
-    tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
 
 
 def _record_curves(ref: TrialRef, tracker: Tracker, result: "FitResult") -> None:

@@ -20,7 +20,7 @@ from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
 from src.tracking.names import short_names
 from src.tracking.runs import open_tracker
-from src.trial import record_dataset
+from src.trial import record_data, record_images
 
 DEFAULT_JOBS = "mlruns/jobs"
 
@@ -40,7 +40,8 @@ def conduct(
     names = short_names([axis.key for axis in question.space.axes], all_keys())
     record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))
     if plan.data is not None and not record.is_resumed:
-        record_dataset(plan.base, record.parent, tracker, plan.data)
+        record_data(plan.base, record.parent, tracker, plan.data)
+        record_images(plan.base, record.parent, tracker, plan.data)
     summary.print_header(sweep, plan.study, master, legacy.notes, plan.left_out())
     record.close_lost([trial.number for trial in begin(sweep)])
     _use_job_folder(master, sweep.name)

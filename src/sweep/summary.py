@@ -56,7 +56,12 @@ def print_trial(sweep: Sweep, proposal: Proposal, outcome: Outcome) -> None:
 
 
 def _params_text(params: Mapping[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in params.items())
+    return " ".join(f"{key}={_short(value)}" for key, value in params.items())
+
+
+def _short(value: object) -> str:
+    """A number to four digits; MLflow and the journal hold it in full."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def best_trials(sweep: Sweep) -> list[FrozenTrial]:
