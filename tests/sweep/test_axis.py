@@ -98,10 +98,13 @@ def test_groups_come_before_the_keys_that_they_bring() -> None:
         ({"a": "range(3,0,-1)"}, {"a": "int(interval(1,3))"}),
         ({"a": "range(0.1,0.4,0.1)"}, {"a": [0.3, 0.1, 0.2]}),
         ({"a": "[1,2],[3]"}, {"a": [[3], [1, 2]]}),
-        ({"a": "1,2", "b": {"range": "1,2", "when": {"a": 1}}}, {"b": {"range": [2, 1], "when": {"a": [1]}}, "a": "1,2"}),
+        (
+            {"a": "1,2", "b": {"range": "1,2", "when": {"a": 1}}},
+            {"b": {"range": [2, 1], "when": {"a": [1]}}, "a": "1,2"},
+        ),
         ({"a": "interval(0.1,1)"}, {"a": {"range": "interval(0.1,1.0)", "when": {}}}),
     ],
-)  # fmt: skip
+)
 def test_equal_spaces_are_one_however_they_are_written(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert space(one).canonical() == space(other).canonical()
 

@@ -1,0 +1,83 @@
+"""A search over numbers: a plain function stands in for training, all else is real."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from optuna.pruners import NopPruner
+
+from src.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
+from src.outcome import Outcome
+from src.sweep.driver import Sweep, drive
+from src.sweep.propose import Proposal
+from src.sweep.space.axis import Params, Space
+from src.sweep.space.parse import axis_of_entry, make_space
+from src.sweep.study import open_study
+
+GROUPS = {"regularizer": ["none", "l1", "l2"]}
+SAMPLERS: dict[str, SamplerConf] = {
+    "grid": SamplerConf("grid"),
+    "random": SamplerConf("random"),
+    "tpe": TPEConf("tpe", n_startup_trials=4),
+    "qmc": QMCConf("qmc"),
+    "cmaes": CmaEsConf("cmaes", n_startup_trials=2),
+    "nsga2": NSGAIIConf("nsga2", population_size=4),
+}
+
+
+def number(params: Mapping[str, Any]) -> Outcome:
+    """The sum of the numeric values, as a complete trial."""
+    numeric = [value for value in params.values() if isinstance(value, (int, float))]
+    return Outcome("complete", "run", values=(float(sum(numeric)),))
+
+
+@pytest.fixture
+def space_of() -> Callable[..., Space]:
+    """Builds a space from what a study's `space` would say; fixed: the values of other keys."""
+
+    def build(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
+        axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
+        return make_space(axes, (fixed or {}).get)
+
+    return build
+
+
+@pytest.fixture
+def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sweep]:
+    """Opens the sweep in this test's journal, as each start of the command does."""
+
+    def open_sweep(
+        entries: Mapping[str, Any],
+        total: int = 5,
+        sampler: str = "random",
+        directions: tuple[str, ...] = ("maximize",),
+        refusal: Callable[[Mapping[str, Any]], str | None] = lambda params: None,
+        seed: int = 0,
+        **budget: Any,
+    ) -> Sweep:
+        journal = tmp_path / "s-0.journal"
+        study = open_study(journal, "s-0", directions)
+        study.pruner = NopPruner()
+        cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
+        limits = OmegaConf.structured(BudgetConf(**budget))
+        return Sweep("s-0", study, space_of(entries), journal, total, cfg, limits, refusal)
+
+    return open_sweep
+
+
+@pytest.fixture
+def search() -> Callable[..., tuple[str, list[Params]]]:
+    """Drives a sweep to its end; gives its last sentence and the configurations trained."""
+
+    def run(sweep: Sweep, train: Callable[[Mapping[str, Any]], Outcome] = number) -> tuple[str, list[Params]]:
+        trained: list[Params] = []
+
+        def train_one(proposal: Proposal) -> Outcome:
+            trained.append(proposal.params)
+            return train(proposal.params)
+
+        return drive(sweep, train_one, lambda proposal, outcome: None), trained
+
+    return run

@@ -1,0 +1,185 @@
+"""The same command goes on to the total, whatever ended it before, and says why it stops."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from src.outcome import Outcome
+from src.sweep.driver import HOURS_USED, Sweep, begin, drive, stop_reason
+from src.sweep.ledger import LOST, RETRY_OF, counts
+from src.sweep.propose import Proposal
+from src.sweep.space.axis import Params
+
+Search = Callable[..., tuple[str, list[Params]]]
+GRID = {"a": "1,2,3", "b": "4,5"}
+
+
+def test_rerun_continues_to_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    first = search(sweep_of({"a": "range(50)"}, total=4))
+    assert first[0] == "all 4 trials are done" and len(first[1]) == 4
+    assert search(sweep_of({"a": "range(50)"}, total=4)) == ("all 4 trials are done", [])
+
+
+def test_raising_the_total_continues_without_a_repetition(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    trained = search(sweep_of({"a": "range(12)"}, total=4, sampler="tpe"))[1]
+    trained += search(sweep_of({"a": "range(12)"}, total=11, sampler="random"))[1]
+    assert len({params["a"] for params in trained}) == len(trained) == 11
+
+
+def test_space_that_runs_out_says_so(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    reason, trained = search(sweep_of(GRID, total=30))
+    assert reason == "all 6 configurations have been tried, 30 were asked for"
+    assert len(trained) == 6
+    assert search(sweep_of(GRID, total=30)) == (reason, [])
+
+
+def test_grid_goes_on_in_order(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    trained = search(sweep_of(GRID, total=2, sampler="grid"))[1]
+    trained += search(sweep_of(GRID, total=6, sampler="grid"))[1]
+    assert trained == list(sweep_of(GRID).space.configurations())
+
+
+def test_failing_trial_counts_and_the_sweep_goes_on(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if params["a"] == 1:
+            return Outcome("failed", "run", reason="ValueError: no")
+        return Outcome("complete", "run", (1.0,))
+
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    reason, trained = search(sweep, train)
+    assert reason == "all 6 trials are done" and len(trained) == 6
+    states = [trial.state for trial in sweep.study.trials]
+    assert states == [TrialState.FAIL] * 2 + [TrialState.COMPLETE] * 4
+
+
+def test_pruned_trial_counts(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = sweep_of(GRID, total=3)
+    search(sweep, lambda params: Outcome("pruned", "run", (0.1,)))
+    assert [trial.state for trial in sweep.study.trials if counts(trial)] == [TrialState.PRUNED] * 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_stopped_trial_is_trained_again_after_a_restart(
+    error: type[BaseException], sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    def stop(params: Mapping[str, Any]) -> Outcome:
+        if params["a"] == 2:
+            raise error
+        return Outcome("complete", "run", (1.0,))
+
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    for _ in range(4):
+        with pytest.raises(error):
+            search(sweep, stop)
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    assert begin(sweep) == []
+    reason, trained = search(sweep)
+    assert reason == "all 6 trials are done"
+    assert trained == list(sweep.space.configurations())[2:]
+    lost = [trial for trial in sweep.study.trials if trial.user_attrs.get(LOST)]
+    assert len(lost) == 4 and sum(counts(trial) for trial in sweep.study.trials) == 6
+    assert sum(RETRY_OF in trial.user_attrs for trial in sweep.study.trials) == 4
+
+
+def test_waiting_trial_is_trained_even_at_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = sweep_of({"a": "range(50)"}, total=2)
+    search(sweep)
+    sweep.study.enqueue_trial({"a": 49})
+    assert search(sweep) == ("all 2 trials are done", [{"a": 49}])
+
+
+def test_torn_journal_is_mended_on_the_way(
+    sweep_of: Callable[..., Sweep], search: Search, tmp_path: Any
+) -> None:
+    sweep = sweep_of(GRID, total=2, sampler="grid")
+    search(sweep)
+    with open(sweep.journal, "ab") as journal:
+        journal.write(b'{"op_code"')
+    assert len(search(replace(sweep, total=6))[1]) == 4
+    assert (tmp_path / "s-0.torn").read_bytes() == b'{"op_code"\n'
+    assert len(sweep_of(GRID).study.trials) == 6
+
+
+def test_trials_of_another_process_are_seen(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    one, other = sweep_of(GRID, total=6, sampler="grid"), sweep_of(GRID, total=6, sampler="grid")
+    trained: list[Params] = []
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if not trained:
+            trained.extend(search(other)[1])
+        return Outcome("complete", "run", (1.0,))
+
+    assert search(one, train)[1] == [{"a": 1, "b": 4}]
+    assert trained == list(one.space.configurations())[1:]
+
+
+def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(GRID, total=3)
+    seen = []
+
+    def close(proposal: Proposal, outcome: Outcome) -> None:
+        seen.append((outcome.values, sweep.study.trials[proposal.trial.number].values))
+
+    values = iter([0.5, 0.25, 1.0])
+    drive(sweep, lambda proposal: Outcome("complete", "run", (next(values),)), close)
+    assert seen == [((0.5,), [0.5]), ((0.25,), [0.25]), ((1.0,), [1.0])]
+
+
+@pytest.mark.parametrize(
+    ("direction", "target", "trained"), [("maximize", 5.5, 2), ("minimize", 5.0, 1), ("maximize", 99.0, 6)]
+)
+def test_target_ends_the_sweep(
+    direction: str, target: float, trained: int, sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    sweep = sweep_of(GRID, total=6, sampler="grid", directions=(direction,), target=target)
+    reason, params = search(sweep)
+    assert len(params) == trained
+    assert reason == ("all 6 trials are done" if trained == 6 else f"the target of {target:g} is reached")
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "trained"),
+    [
+        ("maximize", [1.0, 3.0, 2.0, 3.0, 9.0, 9.0], 4),
+        ("minimize", [3.0, 1.0, 2.0, 0.5, 2.0, 0.25], 6),
+        ("maximize", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 6),
+        ("minimize", [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], 3),
+    ],
+)
+def test_patience_ends_the_sweep(
+    direction: str, values: list[float], trained: int, sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    sweep = sweep_of(GRID, total=9, sampler="grid", directions=(direction,), patience=2)
+    rest = iter(values)
+    reason, params = search(sweep, lambda params: Outcome("complete", "run", (next(rest),)))
+    assert len(params) == trained
+    assert reason == (
+        "2 trials in a row brought no improvement"
+        if trained < 6
+        else "all 6 configurations have been tried, 9 were asked for"
+    )
+
+
+def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = sweep_of(GRID, total=3, hours=1.5)
+    search(sweep)
+    used = sweep.study.user_attrs[HOURS_USED]
+    assert 0 < used < 0.01
+    assert stop_reason(sweep_of(GRID, total=6, hours=1.5), used) is None
+    sweep.study.set_user_attr(HOURS_USED, 1.5)
+    assert search(sweep_of(GRID, total=6, hours=1.5)) == ("the budget of 1.5 hours is spent", [])
+    assert search(sweep_of(GRID, total=3, hours=1.5)) == ("all 3 trials are done", [])
+    assert len(search(sweep_of(GRID, total=6, hours=2))[1]) == 3
+
+
+def test_several_objectives_run_to_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = sweep_of(GRID, total=5, sampler="nsga2", directions=("maximize", "minimize"))
+    reason, _ = search(sweep, lambda params: Outcome("complete", "run", (float(params["a"]), 1.0)))
+    assert reason == "all 5 trials are done"
+    assert sweep.directions == ("maximize", "minimize")
+    assert {trial.values[0] for trial in sweep.study.best_trials} == {3.0}

@@ -1,0 +1,200 @@
+"""What counts, and what becomes of trials whose owner is gone."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+from optuna.trial import Trial, TrialState
+
+from src.outcome import Outcome
+from src.sweep.driver import Sweep, begin
+from src.sweep.ledger import (
+    LOST,
+    OWNER,
+    REJECTED,
+    RESULT,
+    clean_params,
+    counts,
+    is_alive,
+    lose,
+    settle,
+    this_owner,
+    tried,
+)
+from src.sweep.space.axis import Params
+
+Search = Callable[..., tuple[str, list[Params]]]
+SPACE = {"a": "range(6)", "b": {"range": "range(0.1,0.4,0.1)", "when": {"a": [1, 2, 3, 4, 5]}}}
+RESULT_OF_STATE = {"complete": (0.5,), "pruned": (), "failed": ()}
+
+
+@pytest.fixture(scope="module")
+def dead_owner() -> dict[str, Any]:
+    """Who a finished process was."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    process.communicate(b"\n")
+    return {"host": socket.gethostname(), "pid": process.pid, "started": started}
+
+
+def start(sweep: Sweep, owner: dict[str, Any] | None) -> Trial:
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    if owner is not None:
+        trial.set_user_attr(OWNER, owner)
+    return trial
+
+
+def waiting(sweep: Sweep) -> list[Params]:
+    states = (TrialState.WAITING,)
+    return [clean_params(sweep.space, trial) for trial in sweep.study.get_trials(states=states)]
+
+
+def test_this_process_is_alive_and_a_finished_one_is_not(dead_owner: dict[str, Any]) -> None:
+    assert is_alive(this_owner())
+    assert not is_alive(dead_owner)
+    assert not is_alive(None)
+
+
+def test_process_that_took_over_a_pid_is_another_owner() -> None:
+    assert not is_alive({**this_owner(), "started": this_owner()["started"] - 60})
+
+
+def test_owner_on_another_host_is_taken_to_be_alive(dead_owner: dict[str, Any]) -> None:
+    assert is_alive({**dead_owner, "host": "elsewhere"})
+
+
+def test_lost_trial_is_enqueued_again_with_the_same_params(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    params = dict(start(sweep, dead_owner).params)
+    (lost,) = begin(sweep_of(SPACE))
+    assert lost.number == 0
+    trial = sweep.study.trials[0]
+    assert trial.state is TrialState.FAIL and trial.user_attrs[LOST] and not counts(trial)
+    assert sweep.study.trials[1].user_attrs == {"retry_of": 0, "retries": 1}
+    again = sweep.study.ask()
+    assert (again.number, sweep.space.suggest(again)) == (1, clean_params(sweep.space, trial))
+    assert again.params == params
+
+
+def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
+    start(sweep_of(SPACE), dead_owner)
+    assert [trial.number for trial in begin(sweep_of(SPACE))] == [0]
+    assert begin(sweep_of(SPACE)) == []
+    assert len(waiting(sweep_of(SPACE))) == 1
+
+
+def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
+    sweep = sweep_of(SPACE)
+    for owner in (this_owner(), {**dead_owner, "host": "elsewhere"}):
+        start(sweep, owner)
+    assert begin(sweep) == []
+    assert [trial.state for trial in sweep.study.trials] == [TrialState.RUNNING] * 2
+
+
+def test_trial_that_kills_its_owner_is_tried_three_times_and_then_counts_as_failed(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    for _ in range(3):
+        start(sweep, dead_owner)
+        begin(sweep)
+    trials = sweep.study.trials
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
+    assert [counts(trial) for trial in trials] == [False, False, True]
+    assert trials[0].params == trials[1].params == trials[2].params
+
+
+def test_trial_that_the_user_stopped_is_always_enqueued_again(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    params = []
+    for _ in range(5):
+        trial = start(sweep, this_owner())
+        params.append(trial.params)
+        lose(sweep.study, trial, blamed=False)
+    assert all(one == params[0] for one in params)
+    assert not any(counts(trial) for trial in sweep.study.trials[:5])
+    assert len(waiting(sweep)) == 1
+
+
+@pytest.mark.parametrize("with_owner", [True, False])
+def test_trial_without_params_is_lost_without_a_successor(
+    with_owner: bool, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    trial = sweep.study.ask()
+    if with_owner:
+        trial.set_user_attr(OWNER, dead_owner)
+    assert [lost.number for lost in begin(sweep)] == [0]
+    assert [counts(trial) for trial in sweep.study.trials] == [False]
+
+
+@pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
+def test_result_of_a_dead_owner_is_told(
+    state: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    trial = start(sweep, dead_owner)
+    values = list(RESULT_OF_STATE[state])
+    trial.set_user_attr(RESULT, {"state": state, "values": values})
+    assert begin(sweep) == []
+    (told,) = sweep.study.trials
+    expected = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    assert told.state is expected[state]
+    assert told.values == (values or None)
+    assert counts(told)
+
+
+def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, best_epoch=3, seconds=1.5)
+    settle(sweep.study, start(sweep, this_owner()), outcome)
+    (trial,) = sweep_of(SPACE).study.trials
+    assert trial.values == [0.5]
+    assert trial.user_attrs[RESULT] == {
+        "state": "complete",
+        "values": [0.5],
+        "run_id": "run-7",
+        "best_epoch": 3,
+        "seconds": 1.5,
+        "metrics": {"val_loss": 0.25},
+        "reason": None,
+    }
+
+
+def test_failed_trial_keeps_its_reason_and_counts(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    settle(sweep.study, start(sweep, this_owner()), Outcome("failed", "run", reason="ValueError: no"))
+    (trial,) = sweep.study.trials
+    assert trial.state is TrialState.FAIL and counts(trial)
+    assert trial.user_attrs[RESULT]["reason"] == "ValueError: no"
+
+
+def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "range(100)"})
+    for value in (1, 2, 3, 4):
+        sweep.study.enqueue_trial({"a": value})
+    settle(sweep.study, start(sweep, this_owner()), Outcome("complete", "run", (0.5,)))
+    rejected = start(sweep, this_owner())
+    rejected.set_user_attr(REJECTED, "no")
+    sweep.study.tell(rejected, state=TrialState.FAIL)
+    lose(sweep.study, start(sweep, this_owner()), blamed=False)
+    start(sweep, this_owner())
+    assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
+
+
+def test_waiting_trial_shows_what_it_is_to_be(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    sweep.study.enqueue_trial({"a": 2, "b": 0.1 + 0.2, "gone": 1})
+    assert waiting(sweep) == [{"a": 2, "b": 0.3}]
+
+
+def test_owner_is_this_process() -> None:
+    assert this_owner()["pid"] == os.getpid()

@@ -1,0 +1,122 @@
+"""A sweep is found again by what defines it, and its journal survives being cut off."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from src.errors import ConfigError, DataError
+from src.sweep.study import (
+    check_digest,
+    mend_journal,
+    open_study,
+    sweep_hash,
+    sweep_lock,
+    sweep_name,
+)
+
+
+def test_hash_does_not_depend_on_the_order_of_keys() -> None:
+    assert sweep_hash({"a": 1, "b": {"c": 2, "d": 3}}) == sweep_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert sweep_hash({"a": 1}) != sweep_hash({"a": 2})
+    assert sweep_hash({"a": 1}) != sweep_hash({"a": "1"})
+    assert len(sweep_hash({})) == 8
+
+
+def test_fresh_opens_the_next_generation_and_the_newest_goes_on(tmp_path: Path) -> None:
+    names = []
+    for fresh in (False, False, True, False, True, False):
+        name = sweep_name(tmp_path, "s", "12345678", fresh)
+        (tmp_path / f"{name}.journal").touch()
+        names.append(name.removeprefix("s-12345678"))
+    assert names == ["", "", "-2", "-2", "-3", "-3"]
+
+
+def test_tenth_generation_is_newer_than_the_ninth(tmp_path: Path) -> None:
+    for generation in (9, 10):
+        (tmp_path / f"s-12345678-{generation}.journal").touch()
+    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678-10"
+    assert sweep_name(tmp_path, "s", "12345678", True) == "s-12345678-11"
+
+
+@pytest.mark.parametrize("other", ["s-12345678-x", "s-123456789", "s-87654321-2", "t-12345678-2"])
+def test_other_journals_are_no_generation(other: str, tmp_path: Path) -> None:
+    (tmp_path / f"{other}.journal").touch()
+    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678"
+
+
+def test_fresh_in_an_empty_folder_is_the_first(tmp_path: Path) -> None:
+    assert sweep_name(tmp_path / "none", "s", "12345678", True) == "s-12345678"
+
+
+def test_reopened_study_holds_its_trials(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    assert [trial.value for trial in open_study(tmp_path / "s.journal", "s", ["maximize"]).trials] == [0.5]
+
+
+def test_torn_last_line_is_cut_and_kept(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    whole = journal.read_bytes()
+    for torn in (b'{"op_code": 4, "wor', b'{"op'):
+        journal.write_bytes(whole + torn)
+        mend_journal(journal)
+        assert journal.read_bytes() == whole
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 4, "wor\n{"op\n'
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.75)
+    assert [trial.value for trial in study.trials] == [0.5, 0.75]
+
+
+def test_whole_missing_or_empty_journal_is_left_alone(tmp_path: Path) -> None:
+    for content in (b"", b"{}\n"):
+        (tmp_path / "s.journal").write_bytes(content)
+        mend_journal(tmp_path / "s.journal")
+        assert (tmp_path / "s.journal").read_bytes() == content
+    mend_journal(tmp_path / "none.journal")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.journal"]
+
+
+def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
+    (tmp_path / "s.journal").write_bytes(b'{"op')
+    mend_journal(tmp_path / "s.journal")
+    assert (tmp_path / "s.journal").read_bytes() == b""
+    assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
+
+
+def test_other_directions_are_refused(tmp_path: Path) -> None:
+    open_study(tmp_path / "s.journal", "s", ["maximize"])
+    with pytest.raises(ConfigError) as refused:
+        open_study(tmp_path / "s.journal", "s", ["maximize", "minimize"])
+    assert str(refused.value) == (
+        "The study s was begun with the directions ['maximize'], "
+        "but ['maximize', 'minimize'] were asked for. Begin anew with study.fresh=true."
+    )
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check_digest(study, "aaaa")
+    check_digest(open_study(tmp_path / "s.journal", "s", ["maximize"]), "aaaa")
+    with pytest.raises(DataError, match="its digest was aaaa, now it is bbbb. Restore the data, or begin"):
+        check_digest(study, "bbbb")
+
+
+def _hold(journal: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
+    with sweep_lock(journal):
+        held.put("locked")
+        multiprocessing.Event().wait(60)
+
+
+def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.SimpleQueue()
+    owner = context.Process(target=_hold, args=(tmp_path / "new" / "s.journal", held))
+    owner.start()
+    assert held.get() == "locked"
+    owner.kill()
+    owner.join()
+    with sweep_lock(tmp_path / "new" / "s.journal"):
+        assert (tmp_path / "new" / "s.lock").exists()
