@@ -1,0 +1,224 @@
+"""Training with Keras's fit: what is reported, kept, stopped and written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.config.search import ObjectiveConf
+from src.config.training import (
+    AdamConf,
+    AdamWConf,
+    CheckpointConf,
+    EarlyStoppingConf,
+    OptimizerConf,
+    PlateauConf,
+    RMSpropConf,
+    ScheduleConf,
+    SGDConf,
+    StepConf,
+    TrainingConf,
+)
+from src.errors import ConfigError, TrainingError
+from src.training.evaluate import evaluate, predict_probabilities
+from src.training.fit import FitResult, fit
+from src.training.optimizer import build_optimizer
+from src.training.program import compile_model
+from src.training.seeding import seed_everything, set_precision
+
+ACCURACY = ObjectiveConf("val_accuracy", "maximize")
+CLASSES = 3
+
+
+def batches(labels: str = "sparse", count: int = 48) -> tf.data.Dataset:
+    generator = np.random.default_rng(0)
+    numbers = generator.integers(0, CLASSES, count)
+    images = generator.normal(numbers[:, None, None, None], 0.3, (count, 4, 4, 1)).astype("float32")
+    target = np.eye(CLASSES, dtype="float32")[numbers] if labels == "one_hot" else numbers
+    return tf.data.Dataset.from_tensor_slices((images, target)).batch(16)
+
+
+def network(optimizer: OptimizerConf | None = None, labels: str = "sparse") -> keras.Model:
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", kernel_initializer=keras.initializers.HeNormal(0)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(
+                CLASSES,
+                activation="softmax",
+                kernel_initializer=keras.initializers.GlorotUniform(1),
+                dtype="float32",
+            ),
+        ]
+    )
+    compile_model(model, optimizer or AdamConf("adam", learning_rate=0.01), labels)
+    return model
+
+
+def train(
+    folder: Path,
+    training: TrainingConf,
+    *,
+    model: keras.Model | None = None,
+    schedule: ScheduleConf | None = None,
+    objective: ObjectiveConf = ACCURACY,
+    report: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
+    learning_rate: float = 0.01,
+) -> FitResult:
+    return fit(
+        model or network(),
+        batches(),
+        batches(),
+        training,
+        schedule or ScheduleConf("constant"),
+        learning_rate,
+        objective,
+        report,
+        folder,
+    )
+
+
+def test_the_model_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
+    model = network(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
+    result = train(
+        tmp_path, TrainingConf(epochs=5), model=model, objective=ObjectiveConf("val_loss", "minimize")
+    )
+    losses = [epoch["val_loss"] for epoch in result.history]
+    assert len(losses) == 5
+    assert result.best_epoch == losses.index(min(losses)) + 1
+    assert evaluate(model, batches())["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert result.seconds > 0 and not result.pruned
+
+
+def test_pruning_ends_after_the_epoch_that_was_reported(tmp_path: Path) -> None:
+    result = train(tmp_path, TrainingConf(epochs=5), report=lambda epoch, metrics: epoch == 2)
+    assert result.pruned and len(result.history) == 2
+
+
+def test_sparse_and_one_hot_labels_are_the_same_model(tmp_path: Path) -> None:
+    histories = []
+    for labels in ("sparse", "one_hot"):
+        model = network(labels=labels)
+        data = batches(labels)
+        result = fit(
+            model,
+            data,
+            data,
+            TrainingConf(epochs=2),
+            ScheduleConf("constant"),
+            0.01,
+            ACCURACY,
+            lambda e, m: False,
+            tmp_path,
+        )
+        histories.append(
+            [[epoch[name] for name in ("loss", "accuracy", "val_loss")] for epoch in result.history]
+        )
+    np.testing.assert_allclose(histories[0], histories[1], rtol=1e-5)
+
+
+def test_a_step_schedule_reaches_the_optimizer(tmp_path: Path) -> None:
+    schedule = StepConf("step", factor=0.1, boundaries=[0.5])
+    result = train(tmp_path, TrainingConf(epochs=4), schedule=schedule, learning_rate=0.04)
+    rates = [epoch["learning_rate"] for epoch in result.history]
+    assert rates == pytest.approx([0.04, 0.04, 0.004, 0.004])
+
+
+def test_plateau_lowers_the_rate_when_nothing_improves(tmp_path: Path) -> None:
+    schedule = PlateauConf("plateau", factor=0.5, patience=1, monitor="val_loss")
+    model = network(SGDConf("sgd", learning_rate=1e-12, momentum=0.0))
+    result = train(tmp_path, TrainingConf(epochs=4), model=model, schedule=schedule, learning_rate=1e-12)
+    rates = [epoch["learning_rate"] for epoch in result.history]
+    assert rates[0] == pytest.approx(1e-12)
+    assert rates[-1] < 0.6e-12
+
+
+def test_early_stopping_ends_before_the_last_epoch(tmp_path: Path) -> None:
+    stopping = EarlyStoppingConf(enabled=True, monitor="val_loss", patience=1, min_delta=10.0)
+    result = train(tmp_path, TrainingConf(epochs=9, early_stopping=stopping))
+    assert len(result.history) == 2
+
+
+@pytest.mark.parametrize(
+    ("best_only", "weights_only", "files"),
+    [
+        (True, False, ["best.keras"]),
+        (True, True, ["best.weights.h5"]),
+        (False, False, ["epoch-001.keras", "epoch-002.keras"]),
+        (False, True, ["epoch-001.weights.h5", "epoch-002.weights.h5"]),
+    ],
+)
+def test_checkpoints(tmp_path: Path, best_only: bool, weights_only: bool, files: list[str]) -> None:
+    checkpoint = CheckpointConf(enabled=True, save_best_only=best_only, save_weights_only=weights_only)
+    train(tmp_path, TrainingConf(epochs=2, checkpoint=checkpoint))
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    ("training", "schedule", "key"),
+    [
+        (TrainingConf(early_stopping=EarlyStoppingConf(monitor="val_f1")), None, "training.early_stopping"),
+        (TrainingConf(checkpoint=CheckpointConf(monitor="val_f1")), None, "training.checkpoint"),
+        (TrainingConf(), PlateauConf("plateau", monitor="val_f1"), "schedule"),
+    ],
+)
+def test_watching_a_metric_that_does_not_exist(
+    tmp_path: Path, training: TrainingConf, schedule: ScheduleConf | None, key: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}\.monitor must be one of loss, .* but got val_f1"):
+        train(tmp_path, training, schedule=schedule)
+
+
+def test_a_loss_that_explodes_raises_after_the_epochs_before_it(tmp_path: Path) -> None:
+    model = network(SGDConf("sgd", learning_rate=1e30, momentum=0.0))
+    with pytest.raises(TrainingError, match="in epoch 1"):
+        train(tmp_path, TrainingConf(epochs=3), model=model)
+
+
+@pytest.mark.parametrize(
+    ("conf", "kind"),
+    [
+        (SGDConf("sgd", momentum=0.5, nesterov=True), keras.optimizers.SGD),
+        (AdamConf("adam", beta_1=0.8), keras.optimizers.Adam),
+        (AdamWConf("adamw", weight_decay=0.1), keras.optimizers.AdamW),
+        (RMSpropConf("rmsprop", rho=0.7), keras.optimizers.RMSprop),
+    ],
+)
+def test_optimizers_take_their_fields(conf: OptimizerConf, kind: type) -> None:
+    conf.clipnorm = 1.5
+    config = build_optimizer(conf).get_config()
+    assert type(build_optimizer(conf)) is kind
+    expected = {key: value for key, value in vars(conf).items() if key != "name"}
+    assert {key: config[key] for key in expected} == pytest.approx(expected)
+
+
+def test_unknown_optimizer() -> None:
+    with pytest.raises(ConfigError, match="optimizer.name must be one of sgd, adam, adamw, rmsprop"):
+        build_optimizer(OptimizerConf("lion"))
+
+
+def test_deterministic_runs_are_equal_to_the_last_bit(tmp_path: Path) -> None:
+    histories = []
+    for _ in range(2):
+        seed_everything(3, deterministic=True)
+        result = train(tmp_path, TrainingConf(epochs=2), model=network())
+        histories.append([(epoch["loss"], epoch["val_loss"]) for epoch in result.history])
+    seed_everything(0, deterministic=False)
+    assert histories[0] == histories[1]
+
+
+def test_mixed_precision_trains_and_answers_in_float32(tmp_path: Path) -> None:
+    set_precision("mixed_bfloat16")
+    try:
+        model = network()
+        result = train(tmp_path, TrainingConf(epochs=2), model=model)
+    finally:
+        set_precision("float32")
+    probabilities = predict_probabilities(model, batches())
+    assert probabilities.dtype == np.float32 and probabilities.shape == (48, CLASSES)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-3)
+    assert result.history[1]["loss"] < result.history[0]["loss"]
