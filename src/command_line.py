@@ -2,7 +2,10 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import TypeVar
+
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from src.errors import KerasweepError
 
@@ -18,21 +21,54 @@ def run_command(function: Callable[[], T]) -> T:
     try:
         return function()
     except KerasweepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        sentence = " ".join(str(error).split("\n"))
+    except (MissingMandatoryValue, InterpolationResolutionError) as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        sentence = key + str(error).partition("\n")[0]
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
-    """Exit with code 1, Hydra's own message and a hint where an override cannot be parsed."""
+    """Exit with code 1, Hydra's own message and a hint where an override cannot be parsed.
+
+    arguments: of the whole command, Hydra's flags among them. A group that is given a number or
+    null, of which Hydra says nothing but a traceback, is named with its options.
+    """
+    from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Override
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
-    for argument in arguments:
-        if argument.startswith("-") or "=" not in argument:
-            continue
+    overrides: list[Override] = []
+    for text in get_args_parser().parse_args(list(arguments)).overrides:
+        if text.startswith("=") or not text.startswith("~") and "=" not in text:
+            _refuse(f"{text}: an override is written key=value.")
         try:
-            parser.parse_override(argument)
+            overrides.append(parser.parse_override(text))
         except HydraException as error:
-            print(f"{error}\n{HINT}", file=sys.stderr)
-            raise SystemExit(1) from None
+            _refuse(f"{text}: {str(error).strip()}\n{HINT}")
+    for override in overrides:
+        if not override.is_sweep_override() and not isinstance(override.value(), (str, list, dict)):
+            _check_option(override.key_or_group, str(override.input_line))
+
+
+def _check_option(group: str, override: str) -> None:
+    options = _options(group)
+    if options and not override.startswith("~"):
+        _refuse(f"{override}: {group} takes the name of one of its options: {', '.join(options)}.")
+
+
+def _options(group: str) -> list[str]:
+    """What the folder of that name offers; empty where there is none."""
+    if not group.isidentifier():
+        return []
+    folders = [files(package).joinpath(group) for package in ("conf", "sweeps")]
+    found = [file.name for folder in folders if folder.is_dir() for file in folder.iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def _refuse(message: str) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(1)

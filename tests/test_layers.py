@@ -21,7 +21,7 @@ ROWS = {
     3: (
         *("src.training.fit", "src.training.program"),
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
-        *("src.tracking.connect", "src.tracking.runs", "src.tracking.query"),
+        *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source"),
     ),
     2: (

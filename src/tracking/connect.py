@@ -1,40 +1,86 @@
 """Opens MLflow: reaches the server or creates the database, and finds or creates the experiment."""
 
-import fcntl
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from src.errors import TrackingError
-from src.tracking.location import database_path
+from src.tracking.database import CONNECT_SECONDS, PORTS, check_file, check_server, creation_lock
+from src.tracking.location import database_path, without_password
 
-CONNECT_SECONDS = 10
+QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.tracking")
+ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
+MOST_REASON_CHARACTERS = 300
 
 
-def open_client(uri: str) -> Any:
-    """An MlflowClient for the URI. Raises TrackingError within 15 s where it cannot be reached."""
-    os.environ.setdefault("MLFLOW_DISABLE_ENV_CREATION_WARNING", "true")
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
+def open_client(uri: str, create: bool) -> Any:
+    """An MlflowClient for the URI. create: make a sqlite database where there is none.
+
+    Raises TrackingError, within 15 s, where the server or the database cannot be used.
+    """
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     database = database_path(uri)
     if database is not None:
-        _check_database(database)
-    elif urlsplit(uri).scheme in ("http", "https"):
-        _probe(uri)
-    from mlflow import MlflowClient
+        check_file(database, create)
+    lock = creation_lock(database) if database else nullcontext()
+    with tracking_errors(uri, ADVICE), lock, _impatience():
+        from mlflow import MlflowClient
+
+        if urlsplit(uri).scheme.partition("+")[0] in PORTS:
+            check_server(uri)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
+    """Turn what MLflow and the database below it raise into a TrackingError that names the URI.
+
+    advice: what to do where MLflow cannot be used at all.
+    """
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _creation_lock(database) if database else nullcontext():
-            client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)
-    except MlflowException as error:
-        raise TrackingError(f"tracking.uri={uri} cannot be opened: {_first_line(error)}") from error
-    return client
+        yield
+    except (MlflowException, SQLAlchemyError, CommandError) as error:
+        verb = "cannot be used" if advice else "says"
+        text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
+        raise TrackingError(text.strip()) from error
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause that a request's error names, else its first line."""
+    text = str(error).strip() or type(error).__name__
+    caused = re.search(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.*)[\"']\)\)$", text, re.DOTALL)
+    line = (caused.group(1) if caused else text).splitlines()[0]
+    return line[:MOST_REASON_CHARACTERS].rstrip(". ")
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """Ask a server once and wait for seconds, where MLflow would go on for minutes."""
+    limits = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(CONNECT_SECONDS),
+    }
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
@@ -44,67 +90,29 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     artifacts go.
     """
     database = database_path(uri)
-    with _creation_lock(database) if database else nullcontext():
+    with tracking_errors(uri), creation_lock(database) if database else nullcontext():
         found = client.get_experiment_by_name(name)
-        if found is None:
-            if not create:
-                return None
-            location = (database.parent / "artifacts").as_uri() if database else None
-            return str(client.create_experiment(name, artifact_location=location))
+        if found is None and create:
+            _create_experiment(client, uri, name)
+            found = client.get_experiment_by_name(name)
+    if found is None:
+        return None
     if found.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
         raise TrackingError(
-            f"The experiment {name} was deleted. Restore it with: "
-            f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {found.experiment_id} "
-            "or choose another one with tracking.experiment=NAME."
+            f"The experiment {name} was deleted. Choose another one with tracking.experiment=NAME, "
+            f"or restore it with: MLFLOW_TRACKING_URI='{without_password(uri)}' {restore}"
         )
     return str(found.experiment_id)
 
 
-def _check_database(database: Path) -> None:
+def _create_experiment(client: Any, uri: str, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    database = database_path(uri)
+    location = (database.parent / "artifacts").as_uri() if database else None
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with open(database, "ab"):
-            pass
-        header = _header(database)
-    except OSError as error:
-        raise TrackingError(
-            f"tracking.uri names {database}, but it cannot be written: {error.strerror}. "
-            "Choose another place, as in tracking.uri=sqlite:///FOLDER/mlflow.db."
-        ) from error
-    if header and header != b"SQLite format 3\0":
-        raise TrackingError(
-            f"tracking.uri names {database}, but that is not a SQLite database. "
-            "Choose another file, as in tracking.uri=sqlite:///FOLDER/mlflow.db."
-        )
-
-
-def _header(database: Path) -> bytes:
-    with open(database, "rb") as file:
-        return file.read(16)
-
-
-@contextmanager
-def _creation_lock(database: Path) -> Iterator[None]:
-    """Creating the tables takes seconds, and two processes at it would get in each other's way."""
-    with open(f"{database}.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _probe(uri: str) -> None:
-    """One quick request, since MLflow's own retries go on for minutes."""
-    import requests
-
-    try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=CONNECT_SECONDS)
-    except requests.RequestException as error:
-        raise TrackingError(
-            f"The tracking server {uri} cannot be reached ({type(error).__name__}). "
-            "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
-        ) from error
-    if answer.status_code >= 500:
-        raise TrackingError(f"The tracking server {uri} answers {answer.status_code}. Look at its log.")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+        client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise

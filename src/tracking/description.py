@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.keys import RUN_GROUPS
 from src.tracking.names import flatten, tag_text
 
+
 def run_params(cfg: DictConfig) -> dict[str, str]:
     """What defines a run, flattened to dotted keys."""
     groups = OmegaConf.masked_copy(cfg, list(RUN_GROUPS))
@@ -45,4 +46,4 @@ def user_tags(cfg: DictConfig) -> dict[str, str]:
     """The tags that the user asked for with tracking.tags."""
     content = OmegaConf.to_container(cfg.tracking.tags, resolve=True)
     assert isinstance(content, dict)
-    return {str(key): tag_text(value) for key, value in content.items()}
+    return flatten({str(key): value for key, value in content.items()})

@@ -1,6 +1,7 @@
 """Where MLflow keeps the runs: from the configuration, the environment, or the working directory."""
 
 import os
+import re
 from pathlib import Path
 
 from src.errors import TrackingError
@@ -20,16 +21,22 @@ def resolve_uri(uri: str | None) -> str:
     Raises TrackingError for a folder or file store, which MLflow no longer writes to.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri()
-    if "://" not in chosen and not chosen.startswith("databricks") or chosen.startswith("file:"):
+    is_folder = "://" not in chosen and not chosen.startswith("databricks")
+    if is_folder or chosen.startswith("file:"):
         raise TrackingError(
-            f"tracking.uri must be a database or a server, but got {chosen}: MLflow no longer records into folders. "
-            "Use one such as sqlite:///mlruns/mlflow.db or http://localhost:5000."
+            f"tracking.uri must be a database or a server, but got {chosen}: MLflow no longer records into "
+            "folders. Use one such as sqlite:///mlruns/mlflow.db or http://localhost:5000."
         )
     if chosen.startswith(SQLITE):
-        return f"{SQLITE}{Path(chosen.removeprefix(SQLITE)).absolute()}"
+        return f"{SQLITE}{Path(chosen.removeprefix(SQLITE)).expanduser().absolute()}"
     return chosen
 
 
 def database_path(uri: str) -> Path | None:
     """The file of a sqlite URI, None for anything else."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)

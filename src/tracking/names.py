@@ -15,6 +15,7 @@ RESERVED = {
     "axes",
     "objective",
     "sampler",
+    "normalization",
 }
 
 
@@ -57,6 +58,6 @@ def tag_text(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(tag_text(element) for element in value)}]"
     return str(value)

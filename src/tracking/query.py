@@ -1,5 +1,6 @@
 """Reads runs back from MLflow, page by page."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.connect import experiment_id, open_client
-from src.tracking.location import resolve_uri
+from src.tracking.connect import experiment_id, open_client, tracking_errors
+from src.tracking.location import resolve_uri, without_password
 
 PAGE = 1000
+FEWEST_DIGITS = 6
+WHOLE_ID = 32
 
 
 @dataclass(frozen=True)
@@ -28,57 +31,110 @@ class RunRecord:
 
 
 def find_runs(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
-    """Every run of the experiment that carries all of these tags, newest first."""
+    """Every run of the experiment that carries all of these tags, newest first.
+
+    Raises TrackingError where the server or the database cannot be read; an experiment that
+    does not exist has no runs.
+    """
+    clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
+    found = _search(cfg, " and ".join(clauses))
+    return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
+
+
+def _search(cfg: TrackingConf, condition: str) -> list[RunRecord]:
     uri = resolve_uri(cfg.uri)
-    client = open_client(uri)
+    client = open_client(uri, create=False)
     experiment = experiment_id(client, uri, cfg.experiment, create=False)
-    if experiment is None:
-        return []
-    clauses = [f"tags.`{key}` = {_quoted(value)}" for key, value in tags.items()]
     runs: list[RunRecord] = []
     token = None
-    while True:
-        page = client.search_runs(
-            [experiment], " and ".join(clauses), max_results=PAGE, order_by=["start_time DESC"], page_token=token
-        )
+    while experiment is not None:
+        with tracking_errors(uri):
+            page = client.search_runs(
+                [experiment],
+                condition,
+                max_results=PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
         runs += [_record(run) for run in page]
         token = page.token
         if not token:
-            return runs
+            break
+    return runs
+
+
+def _can_be_asked(key: str, value: str) -> bool:
+    """Whether MLflow's filters can say it: they know no escapes."""
+    return "`" not in key and not ("'" in value and '"' in value)
+
+
+def _clause(key: str, value: str) -> str:
+    quote = '"' if "'" in value else "'"
+    return f"tags.`{key}` = {quote}{value}{quote}"
 
 
 def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
-    """The run with this id, or the only one whose id begins so (six digits or more).
+    """The run with this id, or the only one of the experiment whose id begins so (six digits or more).
 
     Raises TrackingError where there is none, or more than one.
     """
-    found = [run for run in find_runs(cfg, {}) if run.run_id.startswith(run_id)]
-    exact = [run for run in found if run.run_id == run_id]
-    if exact or (len(found) == 1 and len(run_id) >= 6):
-        return (exact or found)[0]
-    if len(found) > 1 or found:
-        raise TrackingError(f"{run_id} stands for {len(found)} runs. Give more digits of the id.")
-    raise TrackingError(
-        f"No run {run_id} in the experiment {cfg.experiment} of {resolve_uri(cfg.uri)}. "
-        "The ids are in the MLflow UI, and in the CSV that python -m src.compare writes."
+    if not run_id.isalnum():
+        raise _no_run(cfg, run_id)
+    if len(run_id) >= WHOLE_ID:
+        return _whole(cfg, run_id)
+    found = _search(cfg, f"attributes.run_id LIKE '{run_id}%'") if len(run_id) >= FEWEST_DIGITS else []
+    if not found:
+        raise _no_run(cfg, run_id)
+    if len(found) > 1:
+        raise TrackingError(f"{run_id} begins the ids of {len(found)} runs. Give more digits of the one.")
+    return found[0]
+
+
+def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
+    from mlflow.exceptions import MlflowException
+
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise TrackingError(f"MLflow at {without_password(uri)} cannot read {run_id}: {error}") from error
+        raise _no_run(cfg, run_id) from error
+    if run.info.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"The run {run_id} was deleted. Restore it with: "
+            f"MLFLOW_TRACKING_URI='{without_password(uri)}' mlflow runs restore --run-id {run_id}"
+        )
+    return _record(run)
+
+
+def _no_run(cfg: TrackingConf, run_id: str) -> TrackingError:
+    return TrackingError(
+        f"No run {run_id} in the experiment {cfg.experiment} of {without_password(resolve_uri(cfg.uri))}. "
+        f"Give an id, or at least {FEWEST_DIGITS} of its first digits: they are in the MLflow UI, "
+        "and in the table and CSV of python -m src.compare."
     )
 
 
 def list_artifacts(cfg: TrackingConf, run_id: str, folder: str) -> list[str]:
     """The paths of the artifacts in a folder of a run; empty where there is none."""
-    client = open_client(resolve_uri(cfg.uri))
-    return [str(artifact.path) for artifact in client.list_artifacts(run_id, folder)]
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    with tracking_errors(uri):
+        return [str(artifact.path) for artifact in client.list_artifacts(run_id, folder)]
 
 
 def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
-    """Copy an artifact of a run into a local folder and return where it is."""
-    client = open_client(resolve_uri(cfg.uri))
-    return Path(client.download_artifacts(run_id, path, str(into)))
+    """Copy an artifact of a run into a local folder and return where it is.
 
-
-def _quoted(value: str) -> str:
-    quote = '"' if "'" in value else "'"
-    return f"{quote}{value}{quote}"
+    Raises TrackingError where the run has none of that path.
+    """
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with tracking_errors(uri):
+        return Path(client.download_artifacts(run_id, path, str(into)))
 
 
 def _record(run: Any) -> RunRecord:

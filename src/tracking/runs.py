@@ -1,20 +1,22 @@
 """Writes runs to MLflow through its client: start, log, finish."""
 
+import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
-from src.tracking.connect import experiment_id, open_client
+from src.tracking.connect import experiment_id, open_client, tracking_errors
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.source import git_diff, source_tags
 
 __all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
 
 MOST_PER_BATCH = 100
+MOST_NAME_CHARACTERS = 250
 MOST_PARAM_CHARACTERS = 6000
 MOST_TAG_CHARACTERS = 8000
 STATUSES = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
@@ -26,14 +28,14 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
     Raises TrackingError where that fails; see `connect`.
     """
     uri = resolve_uri(cfg.uri)
-    client = open_client(uri)
+    client = open_client(uri, create=True)
     experiment = experiment_id(client, uri, cfg.experiment, create=True)
     assert experiment is not None
     return Tracker(client, uri, experiment)
 
 
 class Tracker:
-    """An open experiment that runs are written to."""
+    """An open experiment that runs are written to; what MLflow refuses is raised as TrackingError."""
 
     def __init__(self, client: Any, uri: str, experiment: str) -> None:
         self.client = client
@@ -42,20 +44,27 @@ class Tracker:
 
     @property
     def is_default(self) -> bool:
+        """Whether this is the database that commands use when they are told nothing."""
         return self.uri == default_uri()
 
     def start(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, str], parent: str | None = None
     ) -> str:
-        """Open a run and return its id. parent: the id of the run it is shown under."""
-        nesting = {"mlflow.parentRunId": parent} if parent else {}
-        run = self.client.create_run(
+        """Open a run and return its id. parent: the id of the run it is shown under.
+
+        Names, tags and params longer than MLflow takes are cut.
+        """
+        nested = {**tags, "mlflow.parentRunId": parent} if parent else dict(tags)
+        first = dict(islice(nested.items(), MOST_PER_BATCH))
+        run = self._write(
+            self.client.create_run,
             self.experiment_id,
             start_time=_now(),
-            run_name=name[:250],
-            tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in {**tags, **nesting}.items()},
+            run_name=_cut(name, MOST_NAME_CHARACTERS),
+            tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in first.items()},
         )
         run_id = str(run.info.run_id)
+        self.set_tags(run_id, {key: value for key, value in nested.items() if key not in first})
         self._log_params(run_id, params)
         return run_id
 
@@ -64,11 +73,11 @@ class Tracker:
 
         entities = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in params.items()]
         for batch in _batches(entities, MOST_PER_BATCH):
-            self.client.log_batch(run_id, params=batch)
+            self._write(self.client.log_batch, run_id, params=batch)
 
     def resume(self, run_id: str) -> None:
         """Show a closed run as running again."""
-        self.client.update_run(run_id, status="RUNNING")
+        self._write(self.client.update_run, run_id, status="RUNNING")
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log an epoch's metrics at its step. epoch: from 1."""
@@ -84,35 +93,38 @@ class Tracker:
         now = _now()
         entities = [Metric(key, float(value), now, step) for key, value in metrics.items()]
         for batch in _batches(entities, MOST_PER_BATCH):
-            self.client.log_batch(run_id, metrics=batch)
+            self._write(self.client.log_batch, run_id, metrics=batch)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run, in place of older values of the same keys."""
         from mlflow.entities import RunTag
 
         entities = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in tags.items()]
         for batch in _batches(entities, MOST_PER_BATCH):
-            self.client.log_batch(run_id, tags=batch)
+            self._write(self.client.log_batch, run_id, tags=batch)
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
-        """Record which data a run was trained on. digest: of its content; profile: its sizes."""
-        import json
+        """Record which data a run was trained on.
 
+        digest: of its content. source: its path, or the name of a built-in one. profile: its sizes.
+        """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
             name=name,
             digest=digest,
             source_type="local",
-            source=json.dumps({"uri": str(source)}),
+            source=json.dumps({"uri": source}),
             profile=json.dumps(dict(profile)),
         )
         context = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+        self._write(self.client.log_inputs, run_id, [DatasetInput(dataset, [context])])
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
-        self.client.log_text(run_id, text, path)
+        """Keep a text at that artifact path."""
+        self._write(self.client.log_text, run_id, text, path)
 
     def log_figure(self, run_id: str, figure: Any, path: str) -> None:
         """Keep a matplotlib figure as a PNG at that artifact path."""
@@ -120,16 +132,20 @@ class Tracker:
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / name
             figure.savefig(file, dpi=110)
-            self.client.log_artifact(run_id, str(file), folder or None)
+            self.log_file(run_id, file, folder)
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         """Keep a file in that artifact folder."""
-        self.client.log_artifact(run_id, str(file), folder)
+        self._write(self.client.log_artifact, run_id, str(file), folder or None)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
         self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-        self.client.set_terminated(run_id, status=STATUSES[state], end_time=_now())
+        self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=_now())
+
+    def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        with tracking_errors(self.uri):
+            return call(*arguments, **options)
 
 
 def _now() -> int:

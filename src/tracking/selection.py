@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.query import RunRecord, find_runs
 from src.tracking.names import RESERVED
+from src.tracking.query import RunRecord, find_runs
 
 _KINDS = ("trial", "run")
 MOST_VALUES = 20

@@ -1,6 +1,7 @@
 """What code made a run: git's commit, whether the tree was dirty, and its diff."""
 
 import getpass
+import os
 import subprocess
 import sys
 
@@ -9,11 +10,7 @@ MOST_DIFF_CHARACTERS = 1_000_000
 
 def source_tags() -> dict[str, str]:
     """MLflow's source tags, and `git.dirty`; without git or a repository only the program and user."""
-    tags = {
-        "mlflow.source.name": sys.argv[0],
-        "mlflow.source.type": "LOCAL",
-        "mlflow.user": getpass.getuser(),
-    }
+    tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return tags
@@ -23,8 +20,15 @@ def source_tags() -> dict[str, str]:
 
 def git_diff() -> str | None:
     """What the working tree changes against its last commit, cut at a million characters; None if nothing."""
-    diff = _git("diff", "HEAD")
+    diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD")
     return diff[:MOST_DIFF_CHARACTERS] if diff else None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def _git(*arguments: str) -> str | None:
