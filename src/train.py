@@ -15,8 +15,10 @@ from omegaconf import DictConfig
 
 from src.command_line import check_overrides, run_command
 from src.config import register
+from src.config.studies import add_studies
 
 register()
+add_studies()
 
 
 def train_once(cfg: DictConfig) -> float:

@@ -1,12 +1,14 @@
-"""Puts the studies that come with kerasweep on Hydra's search path, whatever the primary config is."""
+"""Puts the studies that come with kerasweep on Hydra's search path, where a command asks for it."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from src.config import studies
+
 
 class KerasweepSearchPath(SearchPathPlugin):
-    """Adds `pkg://sweeps`. (`hydra.searchpath` would have to stand in the primary config itself, so
-    that a user's own primary config could not build on `train`.)"""
+    """Adds `pkg://sweeps` once `studies.add_studies` was called."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append(provider="kerasweep", path="pkg://sweeps")
+        if studies.are_wanted():
+            search_path.append(provider="kerasweep", path="pkg://sweeps")

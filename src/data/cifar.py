@@ -148,7 +148,8 @@ def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes
                 if stream is not None:
                     found[name] = read_batch(stream.read(), f"{path}:{name}")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is damaged or incomplete ({error}). Copy or download it again.") from error
+        reason = str(error).partition(":")[0]
+        raise DataError(f"{path} is damaged or incomplete ({reason}). Copy or download it again.") from error
     missing = [name for name in files if name not in found]
     if missing:
         raise DataError(f"{path} must hold {missing[0]}, but it does not. Copy or download it again.")
