@@ -10,6 +10,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from src.errors import KerasweepError
 
 T = TypeVar("T")
+INTERRUPTED = 130
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
     "'data.path=\"my folder\"'; null among choices comes by the comma form, as in data.limit=null,2000"
@@ -17,9 +18,15 @@ HINT = (
 
 
 def run_command(function: Callable[[], T]) -> T:
-    """Call it; an error that the user can mend is printed as one line and ends with exit code 2."""
+    """Call it; an error that the user can mend is printed as one line and ends with exit code 2.
+
+    Ctrl-C ends with exit code 130, as a shell expects.
+    """
     try:
         return function()
+    except KeyboardInterrupt:
+        print("stopped. The same sweep command goes on from here.", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
