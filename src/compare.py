@@ -1,5 +1,6 @@
 """Compares recorded runs: python -m src.compare study=filter_size"""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,34 +18,43 @@ register()
 def compare(cfg: DictConfig) -> None:
     """Print the runs that the config selects, grouped and ranked, and write them as CSV.
 
-    Raises TrackingError where none matches, or where they cannot be averaged.
+    Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
+    where the CSV cannot be written.
     """
-    from src.report.tables import group_runs, natural, render, tally, write_csv
-    from src.tracking.selection import axes_of, explain_nothing, select_runs
+    from src.report.groups import group_runs, mixed_sweeps
+    from src.report.tables import render, tally, write_csv
+    from src.tracking.selection import axes_of, check_axes, explain_nothing, select_runs
 
     tags = _tags(cfg)
-    runs = select_runs(cfg.tracking, cfg.study, tags)
+    runs = select_runs(cfg.tracking, tags)
     if not runs:
-        raise explain_nothing(cfg.tracking, cfg.study, tags)
+        raise explain_nothing(cfg.tracking, tags)
     axes = list(cfg.group_by) if cfg.group_by is not None else axes_of(cfg.tracking, runs)
+    check_axes(runs, axes if cfg.group_by is not None else [])
     groups = group_runs(runs, axes)
+    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags)
+    write_csv(path, runs, axes)
     if groups:
-        objective = groups[0].runs[0].tags.get("objective", "objective")
-        show(render(groups, axes, f"mean {objective.partition(' ')[0]}"))
-    say(f"{len(runs)} runs: {tally(runs)}")
-    name = cfg.study or "-".join(tags.values()) or "all"
-    path = Path(cfg.csv) if cfg.csv else Path("mlruns") / f"compare-{name}.csv"
-    in_order = sorted(runs, key=lambda run: natural([run.tags.get(axis, "") for axis in axes]))
-    write_csv(path, in_order, axes)
+        show(render(groups, axes))
+    say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {tally(runs)}")
+    mixed = mixed_sweeps(groups)
+    if mixed:
+        say(f"note: means are over runs of {', '.join(mixed)}; study=NAME takes one of them")
     say(f"written: {path}")
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
-    from src.tracking.names import tag_text
+    from src.tracking.names import flatten
 
     content = OmegaConf.to_container(cfg.tags, resolve=True)
     assert isinstance(content, dict)
-    return {str(key): tag_text(value) for key, value in content.items()}
+    named = {} if cfg.study is None else {"study": str(cfg.study)}
+    return named | flatten({str(key): value for key, value in content.items()})
+
+
+def _default_path(tags: Mapping[str, str]) -> Path:
+    name = "-".join(re.sub(r"[^\w.-]+", "_", value) for value in tags.values())
+    return Path("mlruns") / f"compare-{name or 'all'}.csv"
 
 
 @hydra.main(config_path="pkg://conf", config_name="compare", version_base="1.3")
@@ -53,6 +63,8 @@ def _compare(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    # `study` is a group of files for src.train, so Hydra would take study=NAME for one of them.
+    sys.argv[1:] = [re.sub(r"^study=", "tags.study=", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:])
     _compare()
 

@@ -1,106 +1,52 @@
-"""Groups runs by their configuration, ranks the groups, and renders them as a table and as CSV."""
+"""Renders groups of runs as a table for people and as CSV for programs."""
 
 import csv
+import errno
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 from rich.table import Table
 
-from src.errors import TrackingError
+from src.errors import ConfigError
+from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, values_of
 from src.tracking.query import RunRecord
 
-Key = tuple[str, ...]
+MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs of one configuration. values: the axes' tags, `-` where an axis does not apply."""
-
-    values: Key
-    runs: tuple[RunRecord, ...]
-
-    def mean(self, metric: str) -> float | None:
-        """The mean of a final metric over the runs that have it."""
-        found = [run.metrics[metric] for run in self.runs if metric in run.metrics]
-        return fmean(found) if found else None
-
-
-def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
-    """Complete runs by the values of their axes, the best mean objective first.
-
-    Raises TrackingError where a group mixes data sets or objectives, whose mean means nothing.
-    """
-    groups: dict[Key, list[RunRecord]] = {}
-    for run in runs:
-        if run.tags.get("state") == "complete" and "objective" in run.metrics:
-            groups.setdefault(tuple(run.tags.get(axis, "-") for axis in axes), []).append(run)
-    made = [Group(values, tuple(members)) for values, members in groups.items()]
-    for group in made:
-        _check_alike(group, axes)
-    _check_one(made, "objective")
-    sign = -1 if _is_maximized(made) else 1
-    return sorted(made, key=lambda group: (sign * (group.mean("objective") or 0.0), natural(group.values)))
-
-
-def _check_alike(group: Group, axes: Sequence[str]) -> None:
-    datasets = sorted({run.tags.get("dataset", "?") for run in group.runs})
-    if len(datasets) > 1:
-        where = ", ".join(f"{axis}={value}" for axis, value in zip(axes, group.values, strict=True))
-        raise TrackingError(
-            f"The runs with {where or 'no axis'} come from different data sets: {', '.join(datasets)}. "
-            f"Compare one at a time with tags.dataset={datasets[0]}, or add dataset to group_by."
-        )
-
-
-def _check_one(groups: Sequence[Group], tag: str) -> None:
-    found = sorted({run.tags.get(tag, "?") for group in groups for run in group.runs})
-    if len(found) > 1:
-        raise TrackingError(
-            f"These runs have different objectives: {'; '.join(found)}. "
-            "Compare one study at a time with study=NAME."
-        )
-
-
-def _is_maximized(groups: Sequence[Group]) -> bool:
-    first = groups[0].runs[0].tags.get("objective", "") if groups else ""
-    return first.partition(",")[0].endswith("maximize")
-
-
-def natural(values: Sequence[str]) -> tuple[tuple[int, float, str], ...]:
-    """A sort key in which numbers compare as numbers and come before words."""
-    return tuple(_natural(value) for value in values)
-
-
-def _natural(value: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(value), "")
-    except ValueError:
-        return (1, 0.0, value)
-
-
-def render(groups: Sequence[Group], axes: Sequence[str], objective: str) -> Table:
-    """One row a group: its axes, mean objective, runs, mean parameters and seconds."""
+def render(groups: Sequence[Group], axes: Sequence[str]) -> Table:
+    """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run."""
+    objective = groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
     table = Table()
     for column in axes:
         table.add_column(column, no_wrap=True)
-    for column in (objective, "runs", "parameters", "seconds"):
+    for column in (f"mean {objective.partition(' ')[0]}", "runs", "parameters", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("best run", no_wrap=True)
     for group in groups:
-        table.add_row(
-            *group.values,
-            _number(group.mean("objective"), ".4f"),
-            str(len(group.runs)),
-            _number(group.mean("parameters"), ",.0f"),
-            _number(group.mean("seconds"), ".1f"),
-        )
+        table.add_row(*group.values, *_measures(group), _best_run(group))
     return table
 
 
+def _measures(group: Group) -> list[str]:
+    return [
+        _number(group.mean("objective"), ".4f"),
+        str(len(group.runs)),
+        _number(group.mean("parameters"), ",.0f"),
+        _number(group.mean("seconds"), ".1f"),
+    ]
+
+
+def _best_run(group: Group) -> str:
+    alone = [Group(group.values, (run,)) for run in group.runs]
+    return min(alone, key=best_first(alone)).runs[0].run_id
+
+
 def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return NOT_APPLICABLE if value is None else format(value, form)
 
 
 def tally(runs: Iterable[RunRecord]) -> str:
@@ -110,15 +56,33 @@ def tally(runs: Iterable[RunRecord]) -> str:
 
 
 def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """One row a run: id, name, state, data set, axes, objective, best epoch, parameters, seconds."""
-    metrics = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
+    """One row a run, in the order of its axes: id, name, state, data set, axes and final metrics.
+
+    Raises ConfigError where the file cannot be written.
+    """
+    tags = list(dict.fromkeys(("state", "dataset", *axes)))
+    rows = [
+        [run.run_id, run.name, *(run.tags.get(tag, "") for tag in tags), *_final(run)]
+        for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
+    ]
+    try:
+        _replace(path, [["run_id", "name", *tags, *MEASURES], *rows])
+    except OSError as error:
+        raise ConfigError(
+            f"csv={path} cannot be written: {error.strerror}. Name another file, as in csv=runs.csv."
+        ) from error
+
+
+def _final(run: RunRecord) -> list[float | str]:
+    return [run.metrics.get(measure, "") for measure in MEASURES]
+
+
+def _replace(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write to a temporary name first, so that no reader meets half a file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["run_id", "name", "state", "dataset", *axes, *metrics])
-        for run in runs:
-            tags = [run.tags.get(tag, "") for tag in ("state", "dataset", *axes)]
-            numbers = [run.metrics.get(metric, "") for metric in metrics]
-            writer.writerow([run.run_id, run.name, *tags, *numbers])
+        csv.writer(file).writerows(rows)
     temporary.replace(path)

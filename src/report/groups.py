@@ -1,0 +1,102 @@
+"""Groups runs by their configuration and ranks the groups."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from src.errors import TrackingError
+from src.tracking.query import RunRecord
+
+NOT_APPLICABLE = "-"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration. values: the axes' tags, `-` where an axis does not apply."""
+
+    values: tuple[str, ...]
+    runs: tuple[RunRecord, ...]
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of a final metric over the runs that have it."""
+        found = [run.metrics[metric] for run in self.runs if metric in run.metrics]
+        return fmean(found) if found else None
+
+
+def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
+    """Complete runs by the values of their axes, the best mean objective first.
+
+    Raises TrackingError where a group mixes data sets or the runs have different objectives,
+    whose mean means nothing.
+    """
+    members: dict[tuple[str, ...], list[RunRecord]] = {}
+    for run in runs:
+        if run.tags.get("state") == "complete" and "objective" in run.metrics:
+            members.setdefault(values_of(run, axes), []).append(run)
+    groups = [Group(values, tuple(found)) for values, found in members.items()]
+    for group in groups:
+        _check_data(group, axes)
+    _check_objective(groups)
+    return sorted(groups, key=best_first(groups))
+
+
+def values_of(run: RunRecord, axes: Sequence[str]) -> tuple[str, ...]:
+    """The run's tags for these axes, `-` for each that it lacks."""
+    return tuple(run.tags.get(axis, NOT_APPLICABLE) for axis in axes)
+
+
+def _check_data(group: Group, axes: Sequence[str]) -> None:
+    datasets = sorted({run.tags.get("dataset", "?") for run in group.runs})
+    if len(datasets) > 1:
+        where = " ".join(f"{axis}={value}" for axis, value in zip(axes, group.values, strict=True))
+        raise TrackingError(
+            f"The runs with {where or 'no axis'} come from different data sets: {', '.join(datasets)}. "
+            f"Compare one at a time with tags.dataset={datasets[0]}, or add dataset to group_by."
+        )
+
+
+def _check_objective(groups: Sequence[Group]) -> None:
+    found = sorted({run.tags.get("objective", "?") for group in groups for run in group.runs})
+    if len(found) > 1:
+        raise TrackingError(
+            f"These runs have different objectives: {'; '.join(found)}. "
+            f"Compare one at a time with study=NAME, or with 'tags.objective=\"{found[0]}\"'."
+        )
+
+
+def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
+    """A sort key: the better mean first, no number last, equals in their axes' order."""
+    text = groups[0].runs[0].tags.get("objective", "") if groups else ""
+    sign = -1 if text.partition(",")[0].endswith("maximize") else 1
+
+    def rank(group: Group) -> tuple[bool, float, Any]:
+        mean = group.mean("objective")
+        missing = mean is None or math.isnan(mean)
+        return (missing, 0.0 if missing or mean is None else sign * mean, natural(group.values))
+
+    return rank
+
+
+def natural(values: Sequence[str]) -> tuple[Any, ...]:
+    """A sort key in which numbers compare as numbers, inside of lists too, and come before words."""
+    return tuple(_natural(value) for value in values)
+
+
+def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return (0, (number,))
+    parts = re.split(r"(\d+)", value)  # every other part is a number
+    return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))
+
+
+def mixed_sweeps(groups: Iterable[Group]) -> list[str]:
+    """The sweeps whose runs are averaged with those of another sweep, sorted."""
+    found = [{run.tags.get("sweep", "single runs") for run in group.runs} for group in groups]
+    return sorted(set().union(*(sweeps for sweeps in found if len(sweeps) > 1)))
