@@ -1,19 +1,30 @@
 """Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]"""
 
 import json
+import math
+import re
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.errors import ConfigError, DataError, TrackingError
+from src.terminal import say
 from src.training.start import start_tensorflow
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from src.tracking.query import RunRecord
+
+MODEL, CLASSES = "model/model.keras", "model/classes.json"
+MODES = {"L": "grayscale", "RGB": "RGB", "1": "black and white", "P": "palette"}
 
 register()
 
@@ -21,54 +32,35 @@ register()
 def predict(cfg: DictConfig) -> None:
     """Print the class and the likeliest classes' probabilities of each image.
 
-    Raises ConfigError without images, DataError for one that cannot be read, TrackingError for
-    a run that does not exist or keeps no model.
+    Raises ConfigError without images or a run id, DataError for an image that cannot be read,
+    TrackingError for a run that does not exist or keeps no model.
     """
-    if not cfg.images:
-        raise ConfigError("images needs one file or more, as in images=[digit.png].")
+    _check(cfg)
     paths = [Path(str(path)).expanduser() for path in cfg.images]
     images = [_open(path) for path in paths]
     model, class_names = _load(cfg)
-    shape = tuple(int(side) for side in model.input_shape[1:])
-    converted = [_fit_to(image, shape) for image in images]
-    batch = np.stack([array for array, _ in converted])
+    height, width, channels = (int(side) for side in model.input_shape[1:])
+    converted = [_convert(image, height, width, channels) for image in images]
+    batch = np.stack([pixels for pixels, _ in converted])
     probabilities = np.asarray(model.predict(batch, verbose=0))
-    for path, (_, note), row in zip(paths, converted, probabilities, strict=True):
+    for path, (_, changes), row in zip(paths, converted, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: cfg.top]
-        others = ", ".join(f"{class_names[i]} {row[i]:.1%}" for i in best)
-        print(f"{path}: {class_names[best[0]]}  ({others})")
-        if note:
-            print(f"  {note}")
+        likeliest = ", ".join(f"{class_names[i]} {row[i]:.1%}" for i in best)
+        say(f"{path}: {class_names[best[0]]}  ({likeliest})")
+        if changes:
+            say(f"  converted: {', '.join(changes)}")
 
 
-def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
-    """The run's model, which takes raw pixels 0..255, and the names of its classes."""
-    from src.tracking.query import download, get_run, list_artifacts
-
-    run = get_run(cfg.tracking, cfg.run_id)
-    if "model/model.keras" not in list_artifacts(cfg.tracking, run.run_id, "model"):
-        raise TrackingError(_no_model(cfg, run.run_id, run.tags.get("sweep")))
-    with tempfile.TemporaryDirectory() as folder:
-        path = download(cfg.tracking, run.run_id, "model/model.keras", Path(folder))
-        names = json.loads(download(cfg.tracking, run.run_id, "model/classes.json", Path(folder)).read_text())
-        start_tensorflow()
-        import keras
-
-        return keras.models.load_model(path, compile=False, safe_mode=True), names
+def _check(cfg: DictConfig) -> None:
+    if OmegaConf.is_missing(cfg, "run_id"):
+        raise ConfigError("run_id needs the id of a recorded run: python -m src.compare shows them.")
+    if not cfg.images:
+        raise ConfigError("images needs one file or more, as in images=[digit.png].")
+    if cfg.top < 1:
+        raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
 
 
-def _no_model(cfg: DictConfig, run_id: str, sweep: str | None) -> str:
-    from src.tracking.query import find_runs, list_artifacts
-
-    text = f"The run {run_id} keeps no model: in a sweep only those that were the best so far do."
-    siblings = find_runs(cfg.tracking, {"sweep": sweep, "kind": "trial"}) if sweep else []
-    for run in siblings:
-        if list_artifacts(cfg.tracking, run.run_id, "model"):
-            return f"{text} The run {run.run_id} of the same sweep has one."
-    return text
-
-
-def _open(path: Path) -> Any:
+def _open(path: Path) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -76,30 +68,76 @@ def _open(path: Path) -> Any:
             image.load()
             return image.copy()
     except FileNotFoundError as error:
-        raise DataError(f"images names {path}, which does not exist.") from error
+        raise DataError(f"images names {path}, which does not exist. Check the path.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image. Give a PNG, JPEG, BMP or GIF file.") from error
 
 
-def _fit_to(image: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
-    """The pixels uint8 (height, width, channels) that the model takes, and what was converted."""
+def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
+    """The run's model, which takes raw pixels 0..255, and the names of its classes."""
+    from src.tracking.query import download, get_run, list_artifacts
+
+    run = get_run(cfg.tracking, cfg.run_id)
+    if MODEL not in list_artifacts(cfg.tracking, run.run_id, "model"):
+        raise TrackingError(_no_model(cfg, run))
+    with TemporaryDirectory() as folder:
+        path = download(cfg.tracking, run.run_id, MODEL, Path(folder))
+        names = json.loads(download(cfg.tracking, run.run_id, CLASSES, Path(folder)).read_text("utf-8"))
+        return _read_model(path, run.run_id), names
+
+
+def _read_model(path: Path, run_id: str) -> Any:
+    start_tensorflow()
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise TrackingError(
+            f"The model of run {run_id} cannot be loaded: {reason} A network with layers of its own "
+            "needs them registered with keras.saving.register_keras_serializable, and imported."
+        ) from error
+
+
+def _no_model(cfg: DictConfig, run: "RunRecord") -> str:
+    from src.tracking.query import find_runs, list_artifacts
+
+    text = f"The run {run.run_id} keeps no model: in a sweep only those that were the best so far do."
+    sweep = run.tags.get("sweep")
+    siblings = find_runs(cfg.tracking, {"sweep": sweep, "kind": "trial"}) if sweep else []
+    for sibling in sorted(siblings, key=_best_first):
+        if MODEL in list_artifacts(cfg.tracking, sibling.run_id, "model"):
+            return f"{text} The run {sibling.run_id} of the same sweep has one."
+    return text
+
+
+def _best_first(run: "RunRecord") -> float:
+    is_maximized = run.tags.get("objective", "").partition(",")[0].endswith("maximize")
+    value = run.metrics.get("objective", math.nan)
+    return math.inf if math.isnan(value) else -value if is_maximized else value
+
+
+def _convert(image: "Image.Image", height: int, width: int, channels: int) -> tuple[np.ndarray, list[str]]:
+    """The pixels uint8 (height, width, channels) that the model takes, and what had to be changed."""
     from PIL import Image
 
-    height, width, channels = shape
-    mode, notes = "L" if channels == 1 else "RGB", []
+    mode, changes = "L" if channels == 1 else "RGB", []
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
-        notes.append("transparency to white")
+        changes.append("transparency to white")
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion would cut off at 255
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+        changes.append("16 bits a pixel to 8")
     if image.mode != mode:
-        notes.append(f"{image.mode} to {mode}")
+        changes.append(f"{MODES.get(image.mode, image.mode)} to {MODES[mode]}")
         image = image.convert(mode)
     if image.size != (width, height):
-        notes.append(f"{image.size[1]}x{image.size[0]} to {height}x{width} pixels")
+        changes.append(f"{image.size[1]}x{image.size[0]} to {height}x{width} pixels")
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
-    return pixels, f"converted: {', '.join(notes)}" if notes else ""
+    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels), changes
 
 
 @hydra.main(config_path="pkg://conf", config_name="predict", version_base="1.3")
@@ -108,6 +146,8 @@ def _predict(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    # An id of digits with an e in it is no number: 12e456 must not become infinity.
+    sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:])
     _predict()
 
