@@ -31,7 +31,18 @@ def check(cfg: DictConfig) -> None:
 def _check_missing(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise ConfigError(f"{missing[0]} has no value. Give it one, as in {missing[0]}=VALUE.")
+        raise _no_value(missing[0])
+    # OmegaConf merges ??? into a schema's null as null.
+    if cfg.data.source in ("npz", "image_folder") and cfg.data.path is None:
+        raise _no_value("data.path")
+    if cfg.data.source == "custom" and cfg.data.target is None:
+        raise _no_value("data.target")
+    if cfg.model.architecture == "custom" and cfg.model.target is None:
+        raise _no_value("model.target")
+
+
+def _no_value(key: str) -> ConfigError:
+    return ConfigError(f"{key} has no value. Give it one, as in {key}=VALUE.")
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str]) -> None:

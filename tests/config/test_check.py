@@ -1,0 +1,223 @@
+"""Every rule between fields, with the sentence it gives."""
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import check, register
+from src.errors import ConfigError
+
+NAN = "nan"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    register()
+    with initialize_config_module("conf", version_base="1.3"):
+        yield
+
+
+SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, npz, custom"
+SENTENCES = [
+    (
+        "data.image_size=[32]",
+        "data.image_size must be a height and a width, but got [32]. Write it as in data.image_size=[32,32].",
+    ),
+    (
+        "data.image_size=[32,0]",
+        "data.image_size must be a height and a width, but got [32, 0]. Write it as in "
+        "data.image_size=[32,32].",
+    ),
+    (
+        "data.image_size=[32,32]",
+        "data.image_size resizes image files, but data=digits has one size. Leave it out.",
+    ),
+    ("data.target=a:b", "data.target is for data=custom, but data.source is digits."),
+    ("model.target=a:b", "model.target is for model=custom. Add model=custom, or leave model.target out."),
+    (
+        "model.filters=[]",
+        "model.filters needs at least one block of one filter or more, but got []. Give one "
+        "number per block, as in model.filters=[32,64].",
+    ),
+    (
+        "model.filters=[8,0]",
+        "model.filters needs at least one block of one filter or more, but got [8, 0]. Give one "
+        "number per block, as in model.filters=[32,64].",
+    ),
+    ("model.dense_units=[8,0]", "model.dense_units must all be at least 1, but got [8, 0]."),
+    (
+        "regularizer.strength=0.1",
+        "regularizer.strength=0.1 has nothing to act on with regularizer=none. Choose "
+        "regularizer=l1, l2 or l1_l2, or leave the strength out.",
+    ),
+    ("regularizer=l2 regularizer.strength=null", "regularizer=l2 needs a regularizer.strength, as in 1e-4."),
+    (
+        "optimizer=sgd optimizer.nesterov=true optimizer.momentum=0",
+        "optimizer.nesterov=true needs a momentum, but optimizer.momentum is 0. Set it, as in 0.9.",
+    ),
+    (
+        "schedule=step schedule.boundaries=[]",
+        "schedule.boundaries must be rising shares of the training between 0 and 1, but got []. "
+        "Write them as in schedule.boundaries=[0.5,0.75].",
+    ),
+    (
+        "schedule=step schedule.boundaries=[0.75,0.5]",
+        "schedule.boundaries must be rising shares of the training between 0 and 1, but got "
+        "[0.75, 0.5]. Write them as in schedule.boundaries=[0.5,0.75].",
+    ),
+    ("schedule=step schedule.boundaries=[0.5,0.5]", "schedule.boundaries must be rising shares"),
+    ("schedule=step schedule.boundaries=[0.5,1.0]", "schedule.boundaries must be rising shares"),
+    ("objective=[]", "objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}]."),
+    (
+        "objective=[{metric:speed,direction:maximize}]",
+        "objective.metric must be one of val_accuracy, val_loss, accuracy, loss, parameters, "
+        "seconds, but got speed.",
+    ),
+    (
+        "objective=[{metric:loss,direction:up}]",
+        "objective.direction must be one of maximize, minimize, but got up.",
+    ),
+    (
+        "objective=[{metric:loss,direction:minimize},{metric:loss,direction:maximize}]",
+        "objective names a metric twice: loss, loss.",
+    ),
+    (
+        "experiment=accuracy_and_size pruner=median",
+        "pruner=median compares one value, but there are 2 objectives. Use pruner=none.",
+    ),
+    (
+        "experiment=accuracy_and_size budget.target=0.9",
+        "budget.target and budget.patience follow one objective, but there are 2. Use "
+        "budget.hours or study.trials.",
+    ),
+    (
+        "experiment=accuracy_and_size budget.patience=3",
+        "budget.target and budget.patience follow one objective, but there are 2. Use "
+        "budget.hours or study.trials.",
+    ),
+]
+NAMES = [
+    ("data.source=imagenet", f"data.source must be one of {SOURCES}, but got imagenet."),
+    ("data.scaling=max", "data.scaling must be one of none, min_max, z_score, but got max."),
+    ("data.labels=dense", "data.labels must be one of sparse, one_hot, but got dense."),
+    ("model.architecture=rnn", "model.architecture must be one of cnn, custom, but got rnn."),
+    ("model.padding=full", "model.padding must be one of same, valid, but got full."),
+    ("model.activation=relu7", "model.activation must be one of relu, leaky_relu, "),
+    ("model.downsampling=mean", "model.downsampling must be one of max, average, stride, but got mean."),
+    ("model.head=attention", "model.head must be one of flatten, global_average, but got attention."),
+    ("model.normalization.kind=layer", "model.normalization.kind must be one of none, batch, but got layer."),
+    ("model.normalization.position=first", "model.normalization.position must be one of before_activation, "),
+    (
+        "model.normalization.moving_statistics=no",
+        "model.normalization.moving_statistics must be one of warmup, ",
+    ),
+    ("initializer.name=ones", "initializer.name must be one of zeros, constant, random_normal, "),
+    ("regularizer.name=l3", "regularizer.name must be one of none, l1, l2, l1_l2, but got l3."),
+    ("regularizer.on=bias", "regularizer.on must be one of conv, dense, both, but got bias."),
+    ("optimizer.name=lion", "optimizer.name must be one of sgd, adam, adamw, rmsprop, but got lion."),
+    ("schedule.name=linear", "schedule.name must be one of constant, plateau, cosine, "),
+    ("training.precision=float64", "training.precision must be one of float32, mixed_float16, "),
+    ("sampler.name=best", "sampler.name must be one of grid, random, tpe, qmc, cmaes, nsga2, but got best."),
+    ("pruner.name=hard", "pruner.name must be one of none, median, asha, but got hard."),
+    ("storage.name=redis", "storage.name must be one of journal, but got redis."),
+]
+# group, key, the last value that is refused, what must hold, a value that is allowed
+BOUNDS = [
+    ("", "data.validation_split", "0.0", "above 0 and below 1", "0.01"),
+    ("", "data.validation_split", "1.0", "above 0 and below 1", "0.99"),
+    ("", "data.validation_split", NAN, "above 0 and below 1", "0.5"),
+    ("", "data.test_split", "0.0", "above 0 and below 1", "0.01"),
+    ("", "data.test_split", "1.0", "above 0 and below 1", "0.99"),
+    ("", "data.seed", "-1", "at least 0", "0"),
+    ("", "data.limit", "1", "at least 2", "2"),
+    ("", "augment.crop_padding", "-1", "at least 0", "0"),
+    ("", "model.convs_per_block", "0", "at least 1", "1"),
+    ("", "model.kernel_size", "0", "at least 1", "1"),
+    ("", "model.dropout", "-0.1", "at least 0 and below 1", "0.0"),
+    ("", "model.dropout", "1.0", "at least 0 and below 1", "0.99"),
+    ("", "model.dense_dropout", "1.0", "at least 0 and below 1", "0.0"),
+    ("", "model.normalization.momentum", "1.0", "at least 0 and below 1", "0.0"),
+    ("", "model.normalization.epsilon", "0.0", "above 0", "1e-9"),
+    ("initializer=random_normal", "initializer.stddev", "0.0", "above 0", "0.1"),
+    ("regularizer=l1", "regularizer.strength", "-0.1", "at least 0", "0.0"),
+    ("regularizer=l1", "regularizer.strength", NAN, "at least 0", "1e-4"),
+    ("", "optimizer.learning_rate", "0.0", "above 0", "1e-9"),
+    ("", "optimizer.learning_rate", NAN, "above 0", "1.0"),
+    ("", "optimizer.clipnorm", "0.0", "above 0", "1.0"),
+    ("optimizer=sgd", "optimizer.momentum", "1.1", "at least 0 and at most 1", "1.0"),
+    ("optimizer=rmsprop", "optimizer.momentum", "-0.1", "at least 0 and at most 1", "0.0"),
+    ("optimizer=rmsprop", "optimizer.rho", "1.0", "at least 0 and below 1", "0.0"),
+    ("", "optimizer.beta_1", "1.0", "at least 0 and below 1", "0.0"),
+    ("", "optimizer.beta_2", "1.0", "at least 0 and below 1", "0.0"),
+    ("optimizer=adamw", "optimizer.weight_decay", "-0.1", "at least 0", "0.0"),
+    ("schedule=plateau", "schedule.patience", "0", "at least 1", "1"),
+    ("schedule=plateau", "schedule.min_lr", "-0.1", "at least 0", "0.0"),
+    ("schedule=plateau", "schedule.factor", "1.0", "above 0 and below 1", "0.5"),
+    ("schedule=step", "schedule.factor", "0.0", "above 0 and below 1", "0.5"),
+    ("schedule=cosine", "schedule.alpha", "1.1", "at least 0 and at most 1", "1.0"),
+    ("schedule=warmup_cosine", "schedule.alpha", "-0.1", "at least 0 and at most 1", "0.0"),
+    ("schedule=warmup_cosine", "schedule.warmup_epochs", "-1.0", "at least 0", "0.0"),
+    ("schedule=exponential", "schedule.decay_rate", "0.0", "above 0 and at most 1", "1.0"),
+    ("", "training.epochs", "0", "at least 1", "1"),
+    ("", "training.batch_size", "0", "at least 1", "1"),
+    ("", "training.seed", "-1", "at least 0 and below 4.29497e+09", "0"),
+    ("", "training.seed", "4294967296", "at least 0 and below 4.29497e+09", "4294967295"),
+    ("", "training.early_stopping.patience", "-1", "at least 0", "0"),
+    ("", "training.early_stopping.min_delta", "-0.1", "at least 0", "0.0"),
+    ("", "sampler.seed", "4294967296", "at least 0 and below 4.29497e+09", "4294967295"),
+    ("", "study.trials", "0", "at least 1", "1"),
+    ("", "budget.hours", "0.0", "above 0", "0.1"),
+    ("", "budget.patience", "0", "at least 1", "1"),
+]
+
+
+@cache
+def composed(groups: tuple[str, ...]) -> DictConfig:
+    return compose("train", overrides=list(groups))
+
+
+def train(*overrides: str) -> DictConfig:
+    """Composes the groups once, and puts plain values into a copy: a hundred compositions take long."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    values = [one for one in parsed if "." in one.key_or_group or one.key_or_group == "objective"]
+    cfg = copy.deepcopy(composed(tuple(str(one.input_line) for one in parsed if one not in values)))
+    for one in values:
+        OmegaConf.update(cfg, one.key_or_group, one.value())
+    return cfg
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        check(train(*overrides))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("overrides", "said"), SENTENCES + NAMES)
+def test_broken_rule_is_told(overrides: str, said: str) -> None:
+    sentence = refusal(*overrides.split())
+    assert sentence == said if said.endswith(".") else sentence.startswith(said)
+
+
+@pytest.mark.parametrize(("group", "key", "refused", "bounds", "allowed"), BOUNDS)
+def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
+    group: str, key: str, refused: str, bounds: str, allowed: str
+) -> None:
+    chosen = [group] if group else []
+    assert refusal(*chosen, f"{key}={refused}") == f"{key} must be {bounds}, but got {refused}."
+    check(train(*chosen, f"{key}={allowed}"))
+
+
+def test_shape_of_a_custom_model_is_its_own_business() -> None:
+    check(train("model=custom", "model.target=a:b", "model.filters=[]"))
+
+
+def test_check_leaves_the_configuration_as_it_was() -> None:
+    cfg, other = train(), train()
+    check(cfg)
+    check(cfg)
+    assert cfg == other
