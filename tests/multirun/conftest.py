@@ -1,0 +1,52 @@
+"""Composes as `python -m src.train -m ARGUMENTS` does, up to the point where the sweeper is called."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hydra import initialize_config_module
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from src.config import register, studies
+from src.multirun.legacy import read_legacy
+from src.multirun.question import Question, read_question
+
+
+@contextmanager
+def with_studies() -> Iterator[None]:
+    """Studies are found as src.train finds them, and no longer afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(studies, "_wanted", studies.are_wanted())
+        studies.add_studies()
+        yield
+
+
+@pytest.fixture(scope="session")
+def context() -> HydraContext:
+    register()
+    with with_studies(), initialize_config_module("conf", version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        return HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+
+
+@pytest.fixture
+def compose(context: HydraContext) -> Callable[[list[str]], DictConfig]:
+    def compose_multirun(arguments: list[str]) -> DictConfig:
+        return context.config_loader.load_configuration("train", arguments, run_mode=RunMode.MULTIRUN)
+
+    return compose_multirun
+
+
+@pytest.fixture
+def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Question]:
+    """The question that a command line asks; legacy: keys of `hydra.sweeper`."""
+
+    def read(*arguments: str, **legacy: Any) -> Question:
+        return read_question(context, compose(list(arguments)), list(arguments), read_legacy(legacy))
+
+    return read

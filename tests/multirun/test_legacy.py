@@ -1,0 +1,79 @@
+"""Files written for hydra-optuna-sweeper are read, and what cannot be honoured is named."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.errors import ConfigError
+from src.multirun.legacy import SUCCESSORS, Legacy, read_legacy
+
+
+def test_nothing_set_says_nothing() -> None:
+    keys = {
+        "params": {},
+        "n_trials": None,
+        "direction": None,
+        "n_jobs": 1,
+        "storage": None,
+        "search_space": {},
+    }
+    assert read_legacy({}) == read_legacy(keys) == Legacy({}, (), ())
+
+
+@pytest.mark.parametrize(
+    ("keys", "overrides"),
+    [
+        ({"n_trials": 20}, ("study.trials=20",)),
+        ({"study_name": "my study"}, ("study.name='my study'",)),
+        ({"sampler": {"name": "tpe"}}, ("sampler=tpe",)),
+        ({"sampler": {"name": "nsgaii"}}, ("sampler=nsga2",)),
+        (
+            {"sampler": {"_target_": "optuna.samplers.TPESampler", "seed": 7}},
+            ("sampler=tpe", "sampler.seed=7"),
+        ),
+        ({"sampler": {"_target_": "optuna.samplers.NSGAIISampler"}}, ("sampler=nsga2",)),
+        ({"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}}, ("sampler=cmaes",)),
+        ({"sampler": {"_target_": "optuna.samplers.RandomSampler"}}, ("sampler=random",)),
+        ({"sampler": {"_target_": "optuna.samplers.GridSampler"}}, ("sampler=grid",)),
+        ({"direction": "maximize"}, ()),
+        ({"direction": "minimize"}, ("objective=[{metric:val_loss,direction:minimize}]",)),
+    ],
+)
+def test_key_is_translated(keys: dict[str, Any], overrides: tuple[str, ...]) -> None:
+    assert read_legacy(keys).overrides == overrides
+    assert (
+        read_legacy({key: OmegaConf.create({"k": value}).k for key, value in keys.items()}).overrides
+        == overrides
+    )
+
+
+def test_params_are_axes() -> None:
+    params = {"model.kernel_size": "choice(3,5)"}
+    assert read_legacy({"params": OmegaConf.create(params)}).axes == params
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("storage", "sqlite:///optuna.db"),
+        ("n_jobs", 4),
+        ("max_failure_rate", 0.5),
+        ("custom_search_space", "package.configure"),
+        ("search_space", {"x": {"type": "int"}}),
+    ],
+)
+def test_key_with_a_successor_is_noted(key: str, value: Any) -> None:
+    legacy = read_legacy({key: value})
+    assert legacy.notes == (f"hydra.sweeper.{key}={value} is not used: {SUCCESSORS[key]}.",)
+    assert legacy.overrides == ()
+
+
+def test_several_directions_are_refused() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_legacy({"direction": OmegaConf.create(["maximize", "minimize"])})
+    assert str(refused.value) == (
+        "hydra.sweeper.direction=['maximize', 'minimize'] does not say which metrics are meant. "
+        "Name them, as in "
+        "objective=[{metric:val_accuracy,direction:maximize},{metric:parameters,direction:minimize}]."
+    )

@@ -1,0 +1,145 @@
+"""What `-m` means: which study, which axes, which sampler, and what stays fixed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from src.errors import ConfigError
+from src.multirun.composer import without_hydra
+from src.multirun.conduct import conduct
+from src.multirun.question import Question
+
+Ask = Callable[..., Question]
+QUICKSTART = {"model.kernel_size", "training.batch_size", "regularizer", "initializer"}
+FULL_SEARCH = QUICKSTART | {"regularizer.strength"}
+
+
+def axes(question: Question) -> dict[str, list[Any] | None]:
+    return {axis.key: axis.values() for axis in question.space.axes}
+
+
+def test_nothing_asked_is_the_quickstart_with_the_overrides_kept(ask: Ask) -> None:
+    question = ask("data.limit=100", "optimizer=sgd")
+    assert question.master.study.name == "quickstart"
+    assert question.master.sampler.name == "tpe"
+    assert set(axes(question)) == QUICKSTART
+    assert (question.master.data.limit, question.master.optimizer.name) == (100, "sgd")
+    assert question.master.training.epochs == 3
+    assert question.fixed == ["study=quickstart", "data.limit=100", "optimizer=sgd"]
+
+
+def test_axes_alone_are_a_grid(ask: Ask) -> None:
+    question = ask("model.kernel_size=3,5", "optimizer=adam,sgd", "data.limit=100")
+    assert axes(question) == {"model.kernel_size": [3, 5], "optimizer": ["adam", "sgd"]}
+    assert question.master.sampler.name == "grid"
+    assert question.master.study.name is None
+    assert question.master.data.limit == 100
+
+
+def test_command_line_chooses_the_sampler_of_its_axes(ask: Ask) -> None:
+    assert ask("model.kernel_size=3,5", "sampler=random").master.sampler.name == "random"
+    assert ask("model.kernel_size=3,5", "sampler=tpe").master.sampler.name == "tpe"
+
+
+def test_experiment_chooses_the_sampler_of_its_axes(ask: Ask) -> None:
+    question = ask("experiment=accuracy_and_size", "model.kernel_size=3,5")
+    assert question.master.sampler.name == "nsga2"
+
+
+def test_study_brings_its_axes_and_its_sampler(ask: Ask) -> None:
+    question = ask("study=filter_size")
+    assert axes(question) == {
+        "model.kernel_size": [3, 5],
+        "model.filters": ["[16,32]", "[16,32,64]"],
+        "training.batch_size": [32, 64],
+    }
+    assert question.master.sampler.name == "grid"
+    assert ask("study=full_search").master.sampler.name == "tpe"
+
+
+def test_axis_of_the_command_line_wins_and_a_new_one_is_added(ask: Ask) -> None:
+    question = ask("study=filter_size", "model.kernel_size=3,7,9", "model.dropout=0.0,0.5")
+    assert axes(question)["model.kernel_size"] == [3, 7, 9]
+    assert axes(question)["model.dropout"] == [0.0, 0.5]
+    assert len(axes(question)) == 4
+
+
+def test_fixed_value_removes_its_axis(ask: Ask) -> None:
+    question = ask("study=filter_size", "model.kernel_size=7")
+    assert set(axes(question)) == {"model.filters", "training.batch_size"}
+    assert question.master.model.kernel_size == 7
+
+
+def test_fixed_group_removes_its_axis_and_decides_the_conditions(ask: Ask) -> None:
+    with_strength = ask("study=full_search", "regularizer=l2", "model.kernel_size=3")
+    without = ask("study=full_search", "regularizer=none", "model.kernel_size=3")
+    found = {"regularizer.strength"} & set(with_strength.space.suggest(FirstOfEach()))  # type: ignore[arg-type]
+    assert found == {"regularizer.strength"}
+    assert "regularizer.strength" not in without.space.suggest(FirstOfEach())  # type: ignore[arg-type]
+    assert "regularizer" not in axes(with_strength)
+
+
+class FirstOfEach:
+    """A trial that takes the first value of every axis."""
+
+    def suggest_categorical(self, key: str, choices: tuple[Any, ...]) -> Any:
+        return choices[0]
+
+    def suggest_float(self, key: str, low: float, high: float, **rest: Any) -> float:
+        return low
+
+
+def test_condition_stays_when_the_command_line_changes_the_range(ask: Ask) -> None:
+    question = ask("study=full_search", "regularizer.strength=1e-4,1e-3")
+    (strength,) = [axis for axis in question.space.axes if axis.key == "regularizer.strength"]
+    assert strength.values() == [1e-4, 1e-3]
+    assert strength.conditions == {"regularizer": ("l1", "l2", "l1_l2")}
+    assert set(axes(question)) == FULL_SEARCH
+
+
+def test_space_of_the_command_line_is_a_study(ask: Ask) -> None:
+    question = ask("study.space={model.kernel_size:[3,5]}", "sampler=random")
+    assert axes(question) == {"model.kernel_size": [3, 5]}
+
+
+def test_legacy_params_are_axes_and_their_sampler_holds(ask: Ask) -> None:
+    question = ask(
+        "data.limit=100", params={"model.kernel_size": "3,5", "model.dropout": "interval(0,0.5)"}, n_trials=7
+    )
+    assert set(axes(question)) == {"model.kernel_size", "model.dropout"}
+    assert question.master.study.trials == 7
+    assert question.master.sampler.name == "tpe"
+    assert question.master.study.name is None
+
+
+def test_command_line_wins_over_legacy_keys(ask: Ask) -> None:
+    question = ask("study.trials=3", n_trials=7, params={"model.kernel_size": "3,5"})
+    assert question.master.study.trials == 3
+
+
+def test_second_reading_is_the_same(ask: Ask) -> None:
+    one, other = ask("study=full_search"), ask("study=full_search")
+    assert one.space.canonical() == other.space.canonical()
+    assert one.fixed == other.fixed and without_hydra(one.master) == without_hydra(other.master)
+
+
+@pytest.mark.parametrize("key", ["tracking.uri", "study.trials", "budget.hours", "sampler"])
+def test_key_that_does_not_define_a_run_is_not_swept(
+    key: str, context: HydraContext, compose: Callable[[list[str]], DictConfig]
+) -> None:
+    values = "tpe,random" if key == "sampler" else "1,2"
+    arguments = [f"{key}={values}"]
+    with pytest.raises(ConfigError) as refused:
+        conduct(context, compose(arguments), arguments, {})
+    assert str(refused.value) == (
+        f"{key} cannot be swept: it does not define a run. Sweep keys of data, augment, model, "
+        "initializer, regularizer, optimizer, schedule, training."
+    )
+
+
+def test_option_that_does_not_exist_is_named(ask: Ask) -> None:
+    with pytest.raises(ConfigError, match="optimizer has no option sdg. It has adam, adamw, rmsprop, sgd."):
+        ask("optimizer=adam,sdg")
