@@ -1,8 +1,36 @@
 """What the environment must say before a test imports TensorFlow, matplotlib or MLflow."""
 
 import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them, which takes seconds to make."""
+    from src.tracking.connect import open_client
+
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    open_client(f"sqlite:///{database}", create=True)
+    return database
+
+
+@pytest.fixture(scope="session")
+def copy_database(empty_database: Path) -> Callable[[Path], Path]:
+    """Puts a copy of the empty database where commands in that folder look for it."""
+
+    def copy(folder: Path) -> Path:
+        database = folder / "mlruns" / "mlflow.db"
+        database.parent.mkdir(parents=True)
+        shutil.copy(empty_database, database)
+        return database
+
+    return copy

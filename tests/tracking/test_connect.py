@@ -1,0 +1,186 @@
+"""Opening MLflow: a database is created once, and what cannot be opened is said in a sentence."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from src.config.search import TrackingConf
+from src.errors import TrackingError
+from src.tracking import connect
+from src.tracking.query import find_runs
+from src.tracking.runs import Tracker, open_tracker
+
+ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
+
+
+def refusal(uri: str) -> str:
+    """What opening a tracker says."""
+    with pytest.raises(TrackingError) as raised:
+        open_tracker(TrackingConf(uri=uri))
+    return str(raised.value)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[int]:
+    """The port of a server that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def broken_server() -> Iterator[str]:
+    """The URI of a server that answers 503 to everything."""
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_two_processes_create_one_database_in_silence(tmp_path: Path) -> None:
+    program = (
+        "from src.config.search import TrackingConf; from src.tracking.runs import open_tracker;"
+        "print(open_tracker(TrackingConf()).start('first', {}, {}))"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-c", program]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
+    outputs = [process.communicate() for process in both]
+    assert [(process.returncode, errors) for process, (_, errors) in zip(both, outputs, strict=True)] == [
+        (0, ""),
+        (0, ""),
+    ]
+    found = find_runs(TrackingConf(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db"), {})
+    assert {run.run_id for run in found} == {output.strip() for output, _ in outputs}
+
+
+def test_artifacts_lie_beside_the_database(copy_database: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "내 runs"
+    tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
+    run_id = tracker.start("first", {}, {})
+    tracker.log_text(run_id, "글", "notes/a.txt")
+    assert [path.read_text() for path in (folder / "mlruns" / "artifacts").rglob("a.txt")] == ["글"]
+
+
+def test_refused_connection_names_the_uri() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    said = refusal(f"http://127.0.0.1:{port}")
+    assert said.startswith(f"MLflow at http://127.0.0.1:{port} cannot be used: ")
+    assert "Connection refused" in said
+    assert said.endswith(ADVICE)
+
+
+def test_silent_server_is_given_up_after_the_limit(
+    silent_server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connect.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
+    monkeypatch.setattr(connect, "CONNECT_SECONDS", 1)
+    started = time.monotonic()
+    said = refusal(f"http://127.0.0.1:{silent_server}")
+    assert time.monotonic() - started < 5
+    assert said.startswith(f"MLflow at http://127.0.0.1:{silent_server} cannot be used: Read timed out")
+
+
+def test_broken_server_is_asked_once_and_the_environment_is_as_before(broken_server: str) -> None:
+    before = dict(os.environ)
+    started = time.monotonic()
+    said = refusal(broken_server)
+    assert time.monotonic() - started < 3
+    assert said == f"MLflow at {broken_server} cannot be used: too many 503 error responses. {ADVICE}"
+    assert dict(os.environ) == before
+
+
+def test_unreachable_database_server_is_named_without_its_password() -> None:
+    said = refusal("postgresql://me:secret@127.0.0.1:1/runs")
+    assert said.startswith("The tracking database postgresql://me:***@127.0.0.1:1/runs cannot be reached: ")
+    assert said.endswith(ADVICE)
+
+
+def test_missing_driver_is_named(silent_server: int) -> None:
+    said = refusal(f"mssql+absent://me@127.0.0.1:{silent_server}/runs")
+    assert "cannot be used: " in said and "absent" in said
+
+
+def test_unknown_scheme_is_refused() -> None:
+    assert "unsupported URI 'ftp://host'" in refusal("ftp://host")
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    database = tmp_path / "file" / "mlflow.db"
+    assert refusal(f"sqlite:///{database}") == (
+        f"tracking.uri names {database}, but it cannot be used: File exists. "
+        "Choose another place, as in tracking.uri=sqlite:///FOLDER/mlflow.db."
+    )
+
+
+def test_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "notes.txt"
+    database.write_text("my notes, longer than a header")
+    assert refusal(f"sqlite:///{database}") == (
+        f"tracking.uri names {database}, but that is not a SQLite database. "
+        "Choose another file, as in tracking.uri=sqlite:///FOLDER/mlflow.db."
+    )
+    assert database.read_text() == "my notes, longer than a header"
+
+
+def test_damaged_database_is_named(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    database.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    said = refusal(f"sqlite:///{database}")
+    assert said.startswith(f"MLflow at sqlite:///{database} cannot be used: ")
+    assert "file is not a database" in said
+
+
+def test_database_of_an_unknown_version_is_named(
+    copy_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    database = copy_database(tmp_path)
+    with sqlite3.connect(database) as connection:
+        connection.execute("update alembic_version set version_num = 'abc'")
+    connection.close()
+    assert f"MLflow at sqlite:///{database} cannot be used: " in refusal(f"sqlite:///{database}")
+
+
+def test_reading_creates_nothing(tmp_path: Path) -> None:
+    database = tmp_path / "mlruns" / "mlflow.db"
+    with pytest.raises(TrackingError) as raised:
+        find_runs(TrackingConf(uri=f"sqlite:///{database}"), {})
+    assert str(raised.value) == (
+        f"No runs are recorded yet: there is no {database}. "
+        "Make some with python -m src.train -m, or name another database with tracking.uri."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deleted_experiment_says_how_to_restore_it(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.client.delete_experiment(tracker.experiment_id)
+    said = (
+        "The experiment kerasweep was deleted. Choose another one with tracking.experiment=NAME, or restore "
+        f"it with: MLFLOW_TRACKING_URI='{tracker.uri}' mlflow experiments restore --experiment-id "
+        f"{tracker.experiment_id}"
+    )
+    for use in (open_tracker, lambda cfg: find_runs(cfg, {})):
+        with pytest.raises(TrackingError) as raised:
+            use(tracking)
+        assert str(raised.value) == said
