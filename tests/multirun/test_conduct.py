@@ -1,0 +1,71 @@
+"""A whole small sweep: trained, recorded in MLflow, and continued by the same command."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.types import HydraContext
+from mlflow import MlflowClient
+from omegaconf import DictConfig
+
+from src.errors import ConfigError
+from src.multirun.conduct import conduct
+
+Compose = Callable[[list[str]], DictConfig]
+SMALL = ["debug=fast", "model.filters=[4]", "training.batch_size=64"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def test_sweep_is_recorded_and_continued(
+    folder: Path, context: HydraContext, compose: Compose, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> float | None:
+        given = [*arguments, *SMALL, "sampler=random", "model.kernel_size=1,3,5"]
+        return conduct(context, compose(given), given, {})
+
+    first = run("study.trials=1")
+    assert first is not None and 0 <= first <= 1
+    best = run("study.trials=2")
+    assert best is not None and best >= first
+    assert run("study.trials=2") == best
+    said = capsys.readouterr().out
+    assert said.count("finished: all 2 trials are done") == 2
+    assert "continuing: 1 of 2 trials are there already" in said
+
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("kerasweep")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["kind"] == "study"]
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert {run.data.tags["trial"] for run in trials} == {"0", "1"}
+    assert len({run.data.tags["kernel_size"] for run in trials}) == 2
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(list((folder / "mlruns/studies").glob("*.journal"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sampler=grid", "model.dropout=interval(0.0,0.5)"], "sampler=grid needs finite axes"),
+        (
+            ["model.kernel_size=0,-1"],
+            "No configuration of this space can be trained. The first one: model.ker",
+        ),
+        (["data.seed=0,1", "tracking.experiment=a,b"], "tracking.experiment cannot be swept"),
+    ],
+)
+def test_refused_sweep_leaves_nothing_behind(
+    arguments: list[str], said: str, folder: Path, context: HydraContext, compose: Compose
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        conduct(context, compose(arguments), arguments, {})
+    assert str(refused.value).startswith(said)
+    assert list(folder.iterdir()) == []
