@@ -1,0 +1,125 @@
+"""Runs come back as they were written, found by tags or by the beginning of an id."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from src.config.search import TrackingConf
+from src.errors import TrackingError
+from src.tracking import query
+from src.tracking.query import download, find_runs, get_run, list_artifacts
+from src.tracking.runs import Tracker
+
+
+def said(cfg: TrackingConf, run_id: str) -> str:
+    with pytest.raises(TrackingError) as raised:
+        get_run(cfg, run_id)
+    return str(raised.value)
+
+
+def test_record_holds_what_was_written(tracking: TrackingConf, tracker: Tracker) -> None:
+    run_id = tracker.start("trial-0", {"kind": "trial"}, {"model.kernel_size": "3"})
+    assert find_runs(tracking, {})[0].seconds is None
+    tracker.log_metrics(run_id, {"objective": 0.5})
+    tracker.finish(run_id, "complete")
+    (run,) = find_runs(tracking, {})
+    assert (run.run_id, run.name, run.status) == (run_id, "trial-0", "FINISHED")
+    assert (run.tags["kind"], run.params, run.metrics) == (
+        "trial",
+        {"model.kernel_size": "3"},
+        {"objective": 0.5},
+    )
+    assert run.seconds is not None and 0 <= run.seconds < 60
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"study": "a"},
+        {"normalization.kind": "batch"},
+        {"filters": "[16,32]"},
+        {"note": "it's"},
+        {"note": 'say "x"'},
+        {"note": "both ' and \""},
+        {"my key": "길이"},
+        {"study": "a", "filters": "[16,32]"},
+    ],
+)
+def test_every_tag_finds_its_run_alone(
+    tracking: TrackingConf, tracker: Tracker, tags: Mapping[str, str]
+) -> None:
+    run_id = tracker.start("wanted", tags, {})
+    tracker.start("other", dict.fromkeys(tags, "other"), {})
+    tracker.start("bare", {}, {})
+    assert [run.run_id for run in find_runs(tracking, tags)] == [run_id]
+
+
+def test_all_pages_are_read(
+    tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "PAGE", 2)
+    made = {tracker.start(f"run-{number}", {}, {}) for number in range(5)}
+    found = find_runs(tracking, {})
+    assert {run.run_id for run in found} == made and len(found) == 5
+
+
+def test_experiment_that_does_not_exist_has_no_runs(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.start("run", {}, {})
+    assert find_runs(TrackingConf(uri=tracking.uri, experiment="other"), {}) == []
+
+
+def test_run_is_found_by_its_id_in_any_experiment(tracking: TrackingConf, tracker: Tracker) -> None:
+    run_id = tracker.start("run", {}, {})
+    assert get_run(TrackingConf(uri=tracking.uri, experiment="other"), run_id).name == "run"
+
+
+def test_run_is_found_by_six_digits(tracking: TrackingConf, tracker: Tracker) -> None:
+    run_id = tracker.start("run", {}, {})
+    tracker.start("other", {}, {})
+    assert get_run(tracking, run_id[:6]).run_id == run_id
+    assert "at least 6 of its first digits" in said(tracking, run_id[:5])
+
+
+def test_ambiguous_beginning_asks_for_more(
+    tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "FEWEST_DIGITS", 1)
+    made = [tracker.start("run", {}, {}) for _ in range(17)]  # 16 digits: two begin alike
+    firsts = [run_id[0] for run_id in made]
+    digit = max(firsts, key=firsts.count)
+    assert said(tracking, digit) == (
+        f"{digit} begins the ids of {firsts.count(digit)} runs. Give more digits of the one."
+    )
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "0000000", "x'y", "%", "zzzzzzzz"])
+def test_unknown_id_says_where_ids_are(tracking: TrackingConf, tracker: Tracker, run_id: str) -> None:
+    tracker.start("run", {}, {})
+    assert said(tracking, run_id) == (
+        f"No run {run_id} in the experiment kerasweep of {tracking.uri}. Give an id, or at least 6 of its "
+        "first digits: they are in the MLflow UI, and in the table and CSV of python -m src.compare."
+    )
+
+
+def test_deleted_run_says_how_to_restore_it(tracking: TrackingConf, tracker: Tracker) -> None:
+    run_id = tracker.start("run", {}, {})
+    tracker.client.delete_run(run_id)
+    assert said(tracking, run_id) == (
+        f"The run {run_id} was deleted. Restore it with: "
+        f"MLFLOW_TRACKING_URI='{tracking.uri}' mlflow runs restore --run-id {run_id}"
+    )
+
+
+def test_artifacts_are_listed_and_downloaded(
+    tracking: TrackingConf, tracker: Tracker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_id = tracker.start("run", {}, {})
+    tracker.log_text(run_id, "[]", "model/classes.json")
+    assert list_artifacts(tracking, run_id, "model") == ["model/classes.json"]
+    assert list_artifacts(tracking, run_id, "figures") == []
+    (tmp_path / "into").mkdir()
+    assert download(tracking, run_id, "model/classes.json", tmp_path / "into").read_text() == "[]"
+    with pytest.raises(TrackingError, match="says: .*absent.txt"):
+        download(tracking, run_id, "model/absent.txt", tmp_path / "into")
+    assert capfd.readouterr().err == ""
