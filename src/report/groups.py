@@ -92,7 +92,7 @@ def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
         number = math.nan
     if math.isfinite(number):
         return (0, (number,))
-    parts = re.split(r"(\d+)", value)  # every other part is a number
+    parts = re.split(r"(\d+)", value.strip("[]"))  # every other part is a number
     return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))
 
 

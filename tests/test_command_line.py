@@ -1,0 +1,98 @@
+"""What every command does with errors, and with overrides that Hydra cannot read."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.command_line import HINT, check_overrides, run_command
+from src.errors import ConfigError
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said before the command ends with exit code 1."""
+    with pytest.raises(SystemExit) as raised:
+        check_overrides(arguments)
+    assert raised.value.code == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    return output.err.rstrip("\n")
+
+
+def test_our_errors_are_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ConfigError("Two\nlines.")
+
+    with pytest.raises(SystemExit) as raised:
+        run_command(fail)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == "error: Two lines.\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("${nowhere}", "error: path: Interpolation key 'nowhere' not found\n"),
+        ("${nowhere:}", "error: path: Unsupported interpolation type nowhere\n"),
+        ("???", "error: path: Missing mandatory value: path\n"),
+    ],
+)
+def test_values_that_lead_nowhere_are_errors_of_the_user(
+    value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = OmegaConf.create({"path": value})
+    with pytest.raises(SystemExit) as raised:
+        run_command(lambda: cfg.path)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == said
+
+
+def test_other_errors_come_through() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(fail)
+
+
+def test_value_is_returned() -> None:
+    assert run_command(lambda: 0.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-m", "model.kernel_size=3,5", "data=digits,mnist", "data.limit=null,2000"],
+        ["--config-dir", "/a=b", "--cfg", "job", "model=cnn"],
+        ["'data.path=\"/내 폴더\"'".strip("'"), "tags.note='a > b'", "tags.a='x=y'", "data.path="],
+        ["~augment", "+study.space={model.kernel_size: 'choice(3, 5)'}", "hydra.job.name=null"],
+        ["regularizer.strength=tag(log,interval(1e-6,1e-2))", "model={kernel_size:3}"],
+    ],
+)
+def test_what_hydra_reads_passes(arguments: list[str]) -> None:
+    check_overrides(arguments)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["data.path=/내/폴더", "tags.note=a>b", "tags.note=a=b", "data.limit=choice(null,3)", "tags.a=[1,2"],
+)
+def test_unreadable_override_comes_with_a_hint(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *rest = refusal(["data=digits", argument], capsys).splitlines()
+    assert first.startswith(f"{argument}: ")
+    assert rest[-1] == HINT
+
+
+@pytest.mark.parametrize("argument", ["digits", "=3"])
+def test_argument_without_a_key_or_value_is_named(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal([argument], capsys) == f"{argument}: an override is written key=value."
+
+
+@pytest.mark.parametrize("argument", ["sampler=3", "sampler=null", "sampler=true"])
+def test_group_without_an_option_lists_them(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal([argument], capsys) == (
+        f"{argument}: sampler takes the name of one of its options: cmaes, grid, nsga2, qmc, random, tpe."
+    )
+
+
+def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "filter_size, full_search, quickstart" in refusal(["study=null"], capsys)
