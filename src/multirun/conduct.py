@@ -18,6 +18,7 @@ from src.sweep import summary
 from src.sweep.driver import begin, drive
 from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
+from src.sweep.study import sweep_lock
 from src.tracking.names import short_names
 from src.tracking.runs import open_tracker
 from src.trial import record_data, record_images
@@ -38,12 +39,14 @@ def conduct(
     sweep = plan.sweep()
     tracker = open_tracker(master.tracking)
     names = short_names([axis.key for axis in question.space.axes], all_keys())
-    record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))
+    with sweep_lock(sweep.journal):
+        record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))
     if plan.data is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data)
         record_images(plan.base, record.parent, tracker, plan.data)
     summary.print_header(sweep, plan.study, master, legacy.notes, plan.left_out())
-    record.close_lost([trial.number for trial in begin(sweep)])
+    begin(sweep)
+    record.reconcile()
     _use_job_folder(master, sweep.name)
     launcher = JobLauncher(context, master, tracker)
 

@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from src.errors import TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.runs import Tracker
 from src.trial import Report, run_trial
@@ -26,7 +27,10 @@ class TrialTask:
     def __call__(self, cfg: DictConfig) -> Outcome:
         assert self.ref is not None
         folder = Path(HydraConfig.get().runtime.output_dir)
-        return run_trial(cfg, self.ref, self.tracker, self.report, folder)
+        try:
+            return run_trial(cfg, self.ref, self.tracker, self.report, folder)
+        except SystemExit as stop:
+            raise TrainingError(f"The trial called sys.exit({stop.code!r}).") from stop
 
 
 class JobLauncher:

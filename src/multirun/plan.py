@@ -16,7 +16,7 @@ from src.multirun.composer import Composer, without_hydra
 from src.multirun.question import Question
 from src.sweep.driver import Sweep
 from src.sweep.samplers import build_pruner, check_sampler
-from src.sweep.space.axis import Params
+from src.sweep.space.axis import Axis, Params
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
 from src.trial import read_data
@@ -48,6 +48,9 @@ class Plan:
 
     def _base(self) -> DictConfig:
         """What the trials share, once one configuration of the space is known to be possible."""
+        for axis in self.space.axes:
+            if not axis.is_group:
+                self._check_values(axis)
         if self.space.is_finite:
             self._check_some_possible()
         return without_hydra(self.question.master)
@@ -57,6 +60,20 @@ class Plan:
         if any(axis.key.lstrip("+").partition(".")[0] == "data" for axis in self.space.axes):
             return None
         return prepare(self.base.data, load(self.base.data))
+
+    def _check_values(self, axis: Axis) -> None:
+        """Raise ConfigError for a value that no choice of groups has a place for, such as a misspelt key."""
+        for value in axis.ends():
+            error = None
+            for groups in self.space.group_choices():
+                try:
+                    self.composer.compose({**groups, axis.key: value})
+                    error = None
+                    break
+                except ConfigError as refused:
+                    error = refused
+            if error is not None:
+                raise error
 
     def _check_some_possible(self) -> None:
         first = None

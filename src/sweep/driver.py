@@ -42,7 +42,10 @@ class Sweep:
 
 
 def begin(sweep: Sweep) -> list[FrozenTrial]:
-    """Bring the study in order after whatever ended it last. Returns the trials that were lost."""
+    """Bring the study in order after whatever ended it last. Returns the trials that were lost.
+
+    The runs of MLflow follow: see SweepRecord.reconcile.
+    """
     with sweep_lock(sweep.journal):
         return recover(sweep.study)
 

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 
 from src.outcome import Outcome, TrialRef
 from src.sweep.driver import Sweep
+from src.sweep.ledger import RESULT
 from src.sweep.space.axis import Params
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text
@@ -103,12 +104,18 @@ class SweepRecord:
             self.tracker.log_text(outcome.run_id, outcome.traceback, "traceback.txt")
         self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
 
-    def close_lost(self, numbers: Sequence[int]) -> None:
-        """Close the runs that trials of a dead owner left open."""
-        for number in numbers:
-            for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name, "trial": str(number)}):
-                if run.status == "RUNNING":
-                    self.tracker.finish(run.run_id, "cancelled", "its process ended before the trial did")
+    def reconcile(self) -> None:
+        """Close the runs that a dead driver left open, each as its trial ended."""
+        trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
+        for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name, "kind": "trial"}):
+            trial = trials.get(int(run.tags["trial"]))
+            if run.status != "RUNNING" or trial is None or not trial.state.is_finished():
+                continue
+            result = trial.user_attrs.get(RESULT)
+            if result is None:
+                self.tracker.finish(run.run_id, "cancelled", "its process ended before the trial did")
+            else:
+                self.tracker.finish(run.run_id, result["state"], result["reason"])
 
     def close(self, state: str, reason: str) -> None:
         """Close the parent run."""

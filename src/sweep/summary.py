@@ -108,7 +108,8 @@ def _tally(sweep: Sweep) -> str:
 
 def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
     values = [f"{value:.4g}" for value in trial.values]
-    seconds = f"{trial.user_attrs[RESULT]['seconds']:.1f}"
+    result = trial.user_attrs.get(RESULT)
+    seconds = f"{result['seconds']:.1f}" if result else "-"
     return [str(trial.number), *values, seconds, _params_text(clean_params(sweep.space, trial))]
 
 
@@ -123,7 +124,7 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
-    uri, run_id = record.tracker.uri, best.user_attrs[RESULT]["run_id"]
+    uri, run_id = record.tracker.uri, best.user_attrs.get(RESULT, {}).get("run_id", "ID")
     flag = "" if record.tracker.is_default else f" tracking.uri='{uri}'"
     lines = [
         "browse:  make ui" if record.tracker.is_default else f"browse:  mlflow ui --backend-store-uri {uri}",

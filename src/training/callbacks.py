@@ -1,4 +1,4 @@
-"""Keras callbacks of a run: the rate of each step, the loss that is no number, the report, the best weights."""
+"""Keras callbacks of a run: each step's rate, a loss that is no number, the report, the best weights."""
 
 import math
 import time

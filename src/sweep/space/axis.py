@@ -56,6 +56,12 @@ class Axis:
         count = round((distribution.high - distribution.low) / distribution.step) + 1
         return [_stepped(distribution, index) for index in range(count)]
 
+    def ends(self) -> list[Value]:
+        """Every choice, or the lowest and highest number: if those fit, all do."""
+        if isinstance(self.distribution, (IntDistribution, FloatDistribution)):
+            return [self.distribution.low, self.distribution.high]
+        return self.values() or []
+
     def snap(self, value: Value) -> Value:
         """The value as it was written: 0.3 where floating point steps give 0.30000000000000004."""
         distribution = self.distribution
@@ -177,6 +183,11 @@ class Space:
     @property
     def is_finite(self) -> bool:
         return all(axis.values() is not None for axis in self.axes)
+
+    def group_choices(self) -> Iterator[Params]:
+        """Every combination of the axes that are config groups; one empty one where there is none."""
+        groups = tuple(axis for axis in self.axes if axis.is_group)
+        return Space(groups, self.fixed).configurations()
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """The command-line overrides that make a configuration; groups come first."""
