@@ -1,0 +1,162 @@
+"""`src.compare` prints recorded runs by their axes and writes them as CSV."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+
+from src.compare import compare
+from src.config.search import TrackingConf
+from src.errors import TrackingError
+from src.tracking.runs import Tracker, open_tracker
+
+ROOT = Path(__file__).resolve().parent.parent
+ACCURACIES = {("3", "8"): 0.5, ("3", "32"): 0.75, ("5", "8"): 0.25, ("5", "32"): 0.125}
+
+
+@pytest.fixture(scope="module")
+def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with two sweeps, one of them with runs that did not end well, and a single run."""
+    folder = tmp_path_factory.mktemp("compared")
+    tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
+    own = {"study": "filter_size", "sweep": "filter_size-1", "dataset": "digits"}
+    tracker.start(own["sweep"], {**own, "kind": "study", "axes": "kernel_size,batch_size"}, {})
+    for (kernel_size, batch_size), accuracy in ACCURACIES.items():
+        axes = {"kernel_size": kernel_size, "batch_size": batch_size}
+        record(tracker, accuracy, {**own, **axes, "kind": "trial"}, "complete")
+    for state in ("failed", "pruned"):
+        record(tracker, 0.0, {**own, "kernel_size": "3", "batch_size": "8", "kind": "trial"}, state)
+    record(tracker, 0.5, {"dataset": "mnist", "kind": "run"}, "complete")
+    other = {"study": "other", "sweep": "other-1", "dataset": "mnist", "kind": "trial"}
+    record(tracker, 0.25, other, "complete")
+    return folder
+
+
+def record(tracker: Tracker, accuracy: float, tags: dict[str, str], state: str) -> None:
+    run_id = tracker.start("run", {**tags, "objective": "val_accuracy maximize"}, {})
+    tracker.log_metrics(run_id, {"objective": accuracy, "parameters": 100, "seconds": 2})
+    tracker.finish(run_id, state)
+
+
+@pytest.fixture
+def run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """Composes and compares; returns the lines that were printed."""
+
+    def compared(*overrides: str) -> list[str]:
+        monkeypatch.chdir(tmp_path)
+        uri = f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db"
+        with initialize_config_module("conf", version_base="1.3"):
+            compare(compose("compare", [uri, *overrides]))
+        return capsys.readouterr().out.splitlines()
+
+    return compared
+
+
+def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Path) -> None:
+    lines = run("tags.study=filter_size")
+    cells = [[cell.strip() for cell in line.split("│")[1:6]] for line in lines if line.startswith("│")]
+    assert cells == [
+        ["3", "32", "0.7500", "1", "100"],
+        ["3", "8", "0.5000", "1", "100"],
+        ["5", "8", "0.2500", "1", "100"],
+        ["5", "32", "0.1250", "1", "100"],
+    ]
+    assert lines[-2:] == [
+        "6 runs: 4 complete, 1 failed, 1 pruned",
+        "written: mlruns/compare-filter_size.csv",
+    ]
+    with open(tmp_path / "mlruns" / "compare-filter_size.csv", newline="") as file:
+        rows = [(row["kernel_size"], row["batch_size"], row["state"]) for row in csv.DictReader(file)]
+    assert len(rows) == 6
+    assert [row[:2] for row in rows if row[2] == "complete"] == [
+        *(("3", "8"), ("3", "32"), ("5", "8"), ("5", "32")),
+    ]
+
+
+def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: Path) -> None:
+    lines = run("tags.study=filter_size", "group_by=[kernel_size]", "csv=sub/runs.csv")
+    cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in lines if line.startswith("│")]
+    assert cells == [["3", "0.6250", "2"], ["5", "0.1875", "2"]]
+    assert (tmp_path / "sub" / "runs.csv").exists()
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_several_tags_select_together(run: Callable[..., list[str]]) -> None:
+    assert run("tags.dataset=digits", "tags.kernel_size=5")[-2:] == [
+        "2 runs: 2 complete",
+        "written: mlruns/compare-digits-5.csv",
+    ]
+
+
+def test_data_sets_are_not_averaged(run: Callable[..., list[str]]) -> None:
+    with pytest.raises(TrackingError, match="come from different data sets: digits, mnist"):
+        run("group_by=[state]")
+    assert run("group_by=[dataset]")[-3] == "8 runs: 6 complete, 1 failed, 1 pruned"
+
+
+def test_sweeps_in_one_mean_are_noted(run: Callable[..., list[str]]) -> None:
+    note = "note: means are over runs of other-1, single runs; study=NAME takes one of them"
+    assert note in run("tags.dataset=mnist")
+    assert note not in run("tags.dataset=mnist", "tags.study=other")
+
+
+def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> None:
+    lines = run("tags.state=failed")
+    assert lines == ["1 run: 1 failed", "written: mlruns/compare-failed.csv"]
+
+
+def test_nothing_found_says_what_there_is_and_writes_nothing(
+    run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    with pytest.raises(TrackingError) as raised:
+        run("tags.study=depth")
+    assert str(raised.value) == "No run has study=depth. There is study=filter_size, other."
+    assert list(tmp_path.iterdir()) == []
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
+    return subprocess.run(
+        [sys.executable, "-m", "src.compare", *arguments],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command_finds_the_study_and_leaves_only_its_csv(folder: Path) -> None:
+    ended = command(folder, "study=filter_size", "csv=runs.csv")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1] == "written: runs.csv"
+    assert {path.name for path in folder.iterdir()} == {"mlruns", "runs.csv"}
+
+
+def test_command_refuses_in_one_line(tmp_path: Path) -> None:
+    ended = command(tmp_path, "study=filter_size")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: No runs are recorded yet: there is no ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_examples_without_heavy_libraries(tmp_path: Path) -> None:
+    ended = command(tmp_path, "--help")
+    assert ended.returncode == 0
+    assert "python -m src.compare study=filter_size" in ended.stdout
+    program = (
+        "import sys, src.compare, src.predict;"
+        "print(*(name for name in ('tensorflow', 'keras', 'mlflow') if name in sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == ""
