@@ -1,6 +1,7 @@
 """Writes runs to MLflow through its client: start, log, finish."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -140,6 +141,7 @@ class Tracker:
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
         self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=_now())
 
