@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from src.outcome import Outcome, TrialRef
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
-from src.trial import read_data, record_images, run_trial
+from src.trial.artifacts import record_images
+from src.trial.run import read_data, run_trial
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:

@@ -3,8 +3,6 @@
 The format: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
-import io
-import pickle
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -15,24 +13,8 @@ from typing import Any
 import numpy as np
 
 from src.data.arrays import Arrays, make_arrays
+from src.data.batch import read_batch
 from src.errors import DataError
-
-_ADMITTED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
-
-# What a cut or altered pickle makes the unpickler raise.
-_DAMAGE = (
-    *(pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError),
-    *(OverflowError, MemoryError),
-)
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -67,20 +49,6 @@ CIFAR100 = Layout(
 )
 
 
-class _NumbersOnly(pickle.Unpickler):
-    """Admits NumPy arrays, bytes, str, int, list and dict: a pickle can otherwise run any code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise DataError(
-                f"A CIFAR batch holds only arrays, numbers and text, but this one wants {module}.{name}: "
-                "it may be malicious. Get the data from its authors."
-            )
-        if module.startswith("numpy.core"):
-            module = module.replace("numpy.core", "numpy._core", 1)
-        return super().find_class(module, name)
-
-
 def find_cifar(path: Path, layout: Layout) -> Path:
     """The batches' folder or archive at `path`, or below it. Raises DataError naming what is missing."""
     for candidate in (path, path / layout.folder):
@@ -111,7 +79,7 @@ def load_cifar(source: Path, layout: Layout) -> Arrays:
     """Decode every batch. Raises DataError where one is missing, damaged or not what it should be."""
     if source.is_dir():
         batches = {
-            path.name: read_batch(path.read_bytes(), str(path)) for path in batch_files(source, layout)
+            path.name: read_batch(_file_content(path), str(path)) for path in batch_files(source, layout)
         }
     else:
         batches = _read_archive(source, (*layout.train, layout.test, layout.meta))
@@ -126,15 +94,11 @@ def load_cifar(source: Path, layout: Layout) -> Arrays:
     return make_arrays((images, labels), test, names, str(source))
 
 
-def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
-    """One unpickled batch. Raises DataError for anything but plain data."""
+def _file_content(path: Path) -> bytes:
     try:
-        batch = _NumbersOnly(io.BytesIO(content), encoding="bytes").load()
-    except _DAMAGE as error:
-        raise DataError(f"{origin} is damaged or incomplete ({error}). Copy or download it again.") from error
-    if not isinstance(batch, dict):
-        raise DataError(f"{origin} is no CIFAR batch: it holds a {type(batch).__name__}.")
-    return {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
 
 
 def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:

@@ -21,7 +21,7 @@ from src.sweep.record import SweepRecord
 from src.sweep.study import sweep_lock
 from src.tracking.names import short_names
 from src.tracking.runs import open_tracker
-from src.trial import record_data, record_images
+from src.trial.artifacts import record_data, record_images
 
 DEFAULT_JOBS = "mlruns/jobs"
 

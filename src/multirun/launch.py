@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from src.errors import TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.runs import Tracker
-from src.trial import Report, run_trial
+from src.trial.run import Report, run_trial
 
 
 class TrialTask:

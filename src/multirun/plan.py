@@ -19,7 +19,7 @@ from src.sweep.samplers import build_pruner, check_sampler
 from src.sweep.space.axis import Axis, Params
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
-from src.trial import read_data
+from src.trial.run import read_data
 
 DEFAULT_TRIALS = 20
 

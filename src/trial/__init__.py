@@ -1,0 +1,1 @@
+"""One trial: its data, its network under training, and what is recorded of it."""

@@ -1,0 +1,102 @@
+"""A network under training, together with the data it reads."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from src.data.prepare import Part, Prepared
+from src.training.start import start_tensorflow
+
+if TYPE_CHECKING:
+    from src.training.fit import FitResult
+
+
+class Network:
+    """A model under training, and the data it reads."""
+
+    def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
+        start_tensorflow()
+        import keras
+
+        from src.training.program import compile_model
+        from src.training.seeding import seed_everything, set_precision
+
+        keras.backend.clear_session()
+        seed_everything(cfg.training.seed, cfg.training.deterministic)
+        set_precision(cfg.training.precision)
+        self.cfg = cfg
+        self.prepared = prepared
+        self.model = self._build(plain=False)
+        self.parameters = _parameters(self.model)
+        compile_model(self.model, cfg.optimizer, cfg.data.labels)
+
+    def _build(self, plain: bool) -> Any:
+        from src.model.build import build_model
+
+        cfg, data = self.cfg, self.prepared
+        return build_model(
+            cfg.model,
+            cfg.initializer,
+            cfg.regularizer,
+            data.input_shape,
+            data.num_classes,
+            seed=cfg.training.seed,
+            plain=plain,
+        )
+
+    def fit(self, report: Callable[[int, dict[str, float]], bool], folder: Path) -> "FitResult":
+        from src.data.pipeline import training_batches
+        from src.training.fit import fit
+
+        cfg, data = self.cfg, self.prepared
+        batches = training_batches(
+            data.train,
+            data.scaling,
+            cfg.augment,
+            cfg.training.batch_size,
+            cfg.training.shuffle,
+            cfg.training.seed,
+            data.num_classes,
+            cfg.data.labels,
+        )
+        return fit(
+            self.model,
+            batches,
+            self._batches(data.validation),
+            cfg.training,
+            cfg.schedule,
+            cfg.optimizer.learning_rate,
+            cfg.objective[0],
+            report,
+            folder,
+        )
+
+    def evaluate(self, part: Part) -> dict[str, float]:
+        from src.training.evaluate import evaluate
+
+        return evaluate(self.model, self._batches(part))
+
+    def probabilities(self, part: Part) -> Any:
+        from src.training.evaluate import predict_probabilities
+
+        return predict_probabilities(self.model, self._batches(part))
+
+    def twin(self) -> Any:
+        from src.model.twin import plain_twin
+
+        return plain_twin(self.model, lambda: self._build(plain=True), self.prepared.scaling)
+
+    def _batches(self, part: Part) -> Any:
+        from src.data.pipeline import evaluation_batches
+
+        data = self.prepared
+        return evaluation_batches(
+            part, data.scaling, self.cfg.training.batch_size, data.num_classes, self.cfg.data.labels
+        )
+
+
+def _parameters(model: Any) -> int:
+    """How many numbers the saved model has: the warm-up's counters are not among them."""
+    return sum(int(weight.numpy().size) for weight in model.weights if weight.name != "updates")

@@ -1,0 +1,98 @@
+"""Trains one network and records it: data, program, fit, evaluation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import check
+from src.data.prepare import Prepared, check_augment, prepare
+from src.data.sources import load
+from src.model.check import check_shape
+from src.outcome import Outcome, TrialRef, dominates
+from src.tracking.runs import Tracker
+from src.trial.artifacts import record_curves, record_data, record_model
+from src.trial.network import Network
+
+if TYPE_CHECKING:
+    from src.training.fit import FitResult
+
+Report = Callable[[int, float], bool]
+
+
+def read_data(cfg: DictConfig) -> Prepared:
+    """Check the configuration, then load and prepare its data: all that can be refused before a run."""
+    check(cfg)
+    prepared = prepare(cfg.data, load(cfg.data))
+    check_augment(cfg.augment, prepared.input_shape)
+    if cfg.model.architecture != "custom":
+        check_shape(cfg.model, prepared.input_shape)
+    return prepared
+
+
+def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, folder: Path) -> Outcome:
+    """Train one network and record it in the run that `ref` names.
+
+    report(epoch, best) hears the first objective's best value after each epoch, from 1 on, and
+    returns True to prune. folder: takes checkpoints. Raises what training raises; the run stays
+    open for the caller to close.
+    """
+    prepared = read_data(cfg)
+    record_data(cfg, ref.run_id, tracker, prepared)
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
+    network = Network(cfg, prepared)
+    result = network.fit(_reporter(cfg, ref, tracker, report), folder)
+    metrics = _final_metrics(result, network.parameters)
+    values = tuple(metrics[objective.metric] for objective in cfg.objective)
+    directions = tuple(objective.direction for objective in cfg.objective)
+    is_candidate = not any(dominates(other, values, directions) for other in ref.incumbents)
+    if ref.is_single:
+        metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
+    once = {"objective": values[0], "best_epoch": float(result.best_epoch)}
+    tracker.log_metrics(ref.run_id, _summary(metrics) | once)
+    record_curves(ref, tracker, result)
+    if is_candidate and not result.pruned:
+        record_model(ref, tracker, prepared, network)
+    return Outcome(
+        state="pruned" if result.pruned else "complete",
+        run_id=ref.run_id,
+        values=values,
+        metrics=metrics,
+        best_epoch=result.best_epoch,
+        seconds=result.seconds,
+        reason="the pruner ended it" if result.pruned else None,
+    )
+
+
+def _reporter(
+    cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report
+) -> Callable[[int, dict[str, float]], bool]:
+    """Log each epoch, and tell `report` the best value so far of the first objective."""
+    objective = cfg.objective[0]
+    better = max if objective.direction == "maximize" else min
+    best: list[float] = []
+
+    def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
+        tracker.log_epoch(ref.run_id, epoch, metrics)
+        if objective.metric not in metrics:
+            return False
+        best[:] = [better([*best, metrics[objective.metric]])]
+        return report(epoch, best[0])
+
+    return after_epoch
+
+
+def _final_metrics(result: "FitResult", parameters: int) -> dict[str, float]:
+    at_best = result.history[result.best_epoch - 1]
+    return {**at_best, "parameters": float(parameters), "seconds": result.seconds}
+
+
+def _summary(metrics: dict[str, float]) -> dict[str, float]:
+    """What is logged once a run: the rest has been logged per epoch under the same name."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name in ("parameters", "seconds") or name.startswith("test_")
+    }
