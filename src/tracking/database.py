@@ -9,7 +9,7 @@ from pathlib import Path
 from src.errors import TrackingError
 from src.tracking.location import without_password
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 8
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 MAGIC = b"SQLite format 3\0"
 
