@@ -25,7 +25,7 @@ def run_command(function: Callable[[], T]) -> T:
     try:
         return function()
     except KeyboardInterrupt:
-        print("stopped. The same sweep command goes on from here.", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))

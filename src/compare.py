@@ -63,8 +63,6 @@ def _compare(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    # `study` is a group of files for src.train, so Hydra would take study=NAME for one of them.
-    sys.argv[1:] = [re.sub(r"^study=", "tags.study=", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:])
     _compare()
 

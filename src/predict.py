@@ -14,17 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command_line import check_overrides, run_command
 from src.config import register
-from src.errors import ConfigError, DataError, TrackingError
+from src.data.image_file import open_image, to_pixels
+from src.errors import ConfigError, TrackingError
 from src.terminal import say
 from src.training.start import start_tensorflow
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from src.tracking.query import RunRecord
 
 MODEL, CLASSES = "model/model.keras", "model/classes.json"
-MODES = {"L": "grayscale", "RGB": "RGB", "1": "black and white", "P": "palette"}
 
 register()
 
@@ -37,10 +35,10 @@ def predict(cfg: DictConfig) -> None:
     """
     _check(cfg)
     paths = [Path(str(path)).expanduser() for path in cfg.images]
-    images = [_open(path) for path in paths]
+    images = [open_image(path) for path in paths]
     model, class_names = _load(cfg)
     height, width, channels = (int(side) for side in model.input_shape[1:])
-    converted = [_convert(image, height, width, channels) for image in images]
+    converted = [to_pixels(image, channels, (height, width)) for image in images]
     batch = np.stack([pixels for pixels, _ in converted])
     probabilities = np.asarray(model.predict(batch, verbose=0))
     for path, (_, changes), row in zip(paths, converted, probabilities, strict=True):
@@ -58,19 +56,6 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("images needs one file or more, as in images=[digit.png].")
     if cfg.top < 1:
         raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
-
-
-def _open(path: Path) -> "Image.Image":
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy()
-    except FileNotFoundError as error:
-        raise DataError(f"images names {path}, which does not exist. Check the path.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image. Give a PNG, JPEG, BMP or GIF file.") from error
 
 
 def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
@@ -116,28 +101,6 @@ def _best_first(run: "RunRecord") -> float:
     is_maximized = run.tags.get("objective", "").partition(",")[0].endswith("maximize")
     value = run.metrics.get("objective", math.nan)
     return math.inf if math.isnan(value) else -value if is_maximized else value
-
-
-def _convert(image: "Image.Image", height: int, width: int, channels: int) -> tuple[np.ndarray, list[str]]:
-    """The pixels uint8 (height, width, channels) that the model takes, and what had to be changed."""
-    from PIL import Image
-
-    mode, changes = "L" if channels == 1 else "RGB", []
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-        changes.append("transparency to white")
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion would cut off at 255
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-        changes.append("16 bits a pixel to 8")
-    if image.mode != mode:
-        changes.append(f"{MODES.get(image.mode, image.mode)} to {MODES[mode]}")
-        image = image.convert(mode)
-    if image.size != (width, height):
-        changes.append(f"{image.size[1]}x{image.size[0]} to {height}x{width} pixels")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels), changes
 
 
 @hydra.main(config_path="pkg://conf", config_name="predict", version_base="1.3")

@@ -211,22 +211,22 @@ def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> No
         (
             DataError,
             ["run_id=abcdef", "images=[absent.png]"],
-            "images names absent.png, which does not exist. Check the path.",
+            "The image absent.png does not exist. Check the path.",
         ),
         (
             DataError,
             ["run_id=abcdef", "images=[bad.png]"],
-            "bad.png cannot be read as an image. Give a PNG, JPEG, BMP or GIF file.",
+            "bad.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
         ),
         (
             DataError,
             ["run_id=abcdef", "images=[torn.png]"],
-            "torn.png cannot be read as an image. Give a PNG, JPEG, BMP or GIF file.",
+            "torn.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
         ),
         (
             DataError,
             ["run_id=abcdef", "images=[.]"],
-            ". cannot be read as an image. Give a PNG, JPEG, BMP or GIF file.",
+            ". cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
         ),
     ],
 )

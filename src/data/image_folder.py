@@ -4,15 +4,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from src.config.data import DataConf
 from src.data.arrays import Arrays, make_arrays
+from src.data.image_file import is_grayscale, open_image, to_pixels
 from src.data.split import stratified_split
 from src.errors import DataError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
-_GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
 
 
 def load_image_folder(cfg: DataConf) -> Arrays:
@@ -104,9 +103,9 @@ def _check_splittable(labelled: list[tuple[Path, int]], names: list[str]) -> Non
 
 
 def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
-    opened = [_open(path) for path, _ in labelled]
-    mode = "L" if all(image.mode in _GRAYSCALE_MODES for image in opened) else "RGB"
-    images = [_to_array(image, mode, size) for image in opened]
+    opened = [open_image(path) for path, _ in labelled]
+    channels = 1 if all(is_grayscale(image) for image in opened) else 3
+    images = [to_pixels(image, channels, size)[0] for image in opened]
     for (path, _), array in zip(labelled, images, strict=True):
         if array.shape != images[0].shape:
             raise DataError(
@@ -114,25 +113,6 @@ def _read(labelled: list[tuple[Path, int]], size: tuple[int, int] | None) -> tup
                 f"and {path} has {_size(array)}. Resize them, or set data.image_size, as in [32,32]."
             )
     return np.stack(images), np.array([label for _, label in labelled], dtype=np.int64)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.convert("RGBA").convert("RGB") if image.mode == "P" else image.copy()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image. Remove it or save it again.") from error
-
-
-def _to_array(image: Image.Image, mode: str, size: tuple[int, int] | None) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion would cut off at 255
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    converted = image.convert(mode)
-    if size is not None:
-        converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    array = np.asarray(converted, dtype=np.uint8)
-    return array[..., np.newaxis] if mode == "L" else array
 
 
 def _size(array: np.ndarray) -> str:

@@ -75,6 +75,8 @@ def conduct(
         ended = True
     finally:
         record.close("complete" if ended else "cancelled", reason)
+        if not ended:
+            summary.print_stopped(sweep)
     summary.print_end(sweep, record, reason)
     return summary.best_value(sweep)
 

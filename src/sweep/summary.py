@@ -64,6 +64,12 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def print_stopped(sweep: Sweep) -> None:
+    """Say how far a sweep came that was ended before its total."""
+    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
+    say(f"{done} of {sweep.total} trials are done; the same command goes on from here")
+
+
 def best_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Complete trials, the best first; with several objectives the Pareto front."""
     if len(sweep.directions) > 1:
