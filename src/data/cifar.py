@@ -16,6 +16,7 @@ from src.data.arrays import Arrays, make_arrays
 from src.data.batch import read_batch
 from src.errors import DataError
 
+
 @dataclass(frozen=True)
 class Layout:
     """Where a CIFAR variant keeps its parts."""

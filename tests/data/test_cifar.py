@@ -1,74 +1,14 @@
-"""CIFAR batches as Python 2 and Python 3 wrote them, in folders and archives; and hostile ones."""
+"""CIFAR batches in folders and archives, whole and damaged."""
 
-import builtins
-import os
 import pickle
-import struct
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from src.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar, read_batch
+from src.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
 from src.errors import DataError
-
-
-def python2_batch(module: bytes, rows: np.ndarray, labels: list[int]) -> bytes:
-    """A batch as Python 2's cPickle wrote it at protocol 2: byte strings, and NumPy's module then or now."""
-
-    def text(value: bytes) -> bytes:
-        return b"T" + struct.pack("<I", len(value)) + value
-
-    shape = b"".join(b"M" + struct.pack("<H", size) for size in rows.shape)
-    dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\0K\x01\x87R(K\x03" + text(b"|") + b"NNN"
-    dtype += 2 * b"J\xff\xff\xff\xff" + b"K\0tb"
-    array = b"c" + module + b"\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + text(b"b") + b"\x87R"
-    array += b"(K\x01" + shape + b"\x86" + dtype + b"\x89" + text(rows.tobytes()) + b"tb"
-    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
-    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
-
-
-@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_reads_a_batch_of_python_2(module: bytes) -> None:
-    rows = np.arange(2 * 3072, dtype=np.uint16).astype(np.uint8).reshape(2, 3072)
-    batch = read_batch(python2_batch(module, rows, [3, 9]), "batch")
-    assert np.array_equal(batch[b"data"], rows)
-    assert batch[b"labels"] == [3, 9]
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_reads_a_batch_of_python_3(protocol: int) -> None:
-    content = {b"data": np.zeros((1, 3072), np.uint8), "labels": [np.int64(4)]}
-    batch = read_batch(pickle.dumps(content, protocol=protocol), "batch")
-    assert batch[b"data"].shape == (1, 3072)
-    assert batch[b"labels"] == [4]
-
-
-class Hostile:
-    """Calls a function where it is unpickled."""
-
-    def __init__(self, function: Callable[..., Any], argument: str) -> None:
-        self.call = function, (argument,)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call
-
-
-@pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize(
-    ("function", "said"),
-    [(os.system, r"wants (posix|nt)\.system"), (builtins.eval, r"wants (__builtin__|builtins)\.eval")],
-)
-def test_refuses_a_batch_that_would_run_code(
-    function: Callable[..., Any], said: str, protocol: int, tmp_path: Path
-) -> None:
-    content = {b"data": Hostile(function, f"open({str(tmp_path / 'ran')!r}, 'w')")}
-    with pytest.raises(DataError, match=said):
-        read_batch(pickle.dumps(content, protocol=protocol), "batch")
-    assert not (tmp_path / "ran").exists()
 
 
 def test_decodes_channels_and_order(cifar_folder: Path) -> None:
