@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,9 @@ def make_arrays(
             f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
             "Both need one height, width and number of channels."
         )
-    names = tuple(class_names or _numbered(train_labels, test_labels))
+    names = tuple(class_names or _numbered(train_labels, test_labels, origin))
+    if len(names) < 2:
+        raise DataError(f"{origin} has {len(names)} class, but a classifier tells two or more apart.")
     for labels in (train_labels, test_labels):
         if labels.min() < 0 or labels.max() >= len(names):
             raise DataError(
@@ -69,7 +72,7 @@ def checked_part(
     part: tuple[np.ndarray, np.ndarray], origin: str, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (n, height, width, channels) and labels int64 (n,) of one set. Raises DataError."""
-    images, labels = np.asarray(part[0]), _labels(part[1], origin)
+    images, labels = _as_array(part[0], origin, name), _labels(part[1], origin, name)
     if images.ndim == 0 or len(images) != len(labels) or len(labels) == 0:
         count = len(images) if images.ndim else 0
         raise DataError(
@@ -90,22 +93,38 @@ def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _numbered(*labels: np.ndarray) -> list[str]:
-    return [str(number) for number in range(max(int(part.max()) for part in labels) + 1)]
+def _numbered(train: np.ndarray, test: np.ndarray, origin: str) -> list[str]:
+    largest = max(int(train.max()), int(test.max()))
+    if largest >= len(train) + len(test):
+        raise DataError(
+            f"{origin} has the label {largest}, but only {len(train) + len(test)} images: labels without "
+            "class names count classes from 0. Renumber them with numpy.unique(labels, return_inverse=True)."
+        )
+    return [str(number) for number in range(largest + 1)]
+
+
+def _as_array(values: Any, origin: str, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(f"{origin} must give {name} of one size, but they are no array: {error}") from error
 
 
 def _images(images: np.ndarray, origin: str) -> np.ndarray:
-    images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., np.newaxis]
-    if images.ndim != 4:
+    if images.ndim != 4 or 0 in images.shape:
         raise DataError(
             f"{origin} must give images (n, height, width, channels), but got the shape {images.shape}."
         )
     if images.dtype == np.uint8:
         return images
-    is_number = np.issubdtype(images.dtype, np.number)
-    if not is_number or images.min() < 0 or images.max() > 255 or (images != np.floor(images)).any():
+    if (
+        images.dtype.kind not in "iuf"
+        or images.min() < 0
+        or images.max() > 255
+        or (images != np.floor(images)).any()
+    ):
         raise DataError(
             f"{origin} must give pixels as whole numbers in 0..255, but got {images.dtype}. "
             "Multiply scaled images by 255 and round them: kerasweep scales them itself (data.scaling)."
@@ -113,8 +132,8 @@ def _images(images: np.ndarray, origin: str) -> np.ndarray:
     return images.astype(np.uint8)
 
 
-def _labels(labels: np.ndarray, origin: str) -> np.ndarray:
-    labels = np.asarray(labels)
+def _labels(labels: Any, origin: str, name: str) -> np.ndarray:
+    labels = _as_array(labels, origin, f"labels of the {name}")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):

@@ -7,6 +7,7 @@ take its place, which only record; an array is built from a record that was chec
 import io
 import math
 import pickle
+import pickletools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from src.errors import DataError
+
+# They number an object for later use, and Python makes room for every number up to the largest.
+_STORES = ("PUT", "BINPUT", "LONG_BINPUT")
 
 # What a cut or altered pickle makes the unpickler raise.
 _DAMAGE = (
@@ -29,12 +33,20 @@ def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
     list, tuple and dict.
     """
     try:
+        _check_sizes(content)
         batch = _NumbersOnly(io.BytesIO(content), encoding="bytes").load()
         if isinstance(batch, dict):
             return {_key(key): _value(value) for key, value in batch.items()}
     except _DAMAGE as error:
         raise DataError(f"{origin} is damaged or incomplete ({error}). Copy or download it again.") from error
     raise DataError(f"{origin} is no CIFAR batch: it holds a {type(batch).__name__}.")
+
+
+def _check_sizes(content: bytes) -> None:
+    """Raise ValueError where a pickle claims more memory than its own size can need."""
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name in _STORES and not 0 <= int(argument or 0) <= len(content):
+            raise ValueError(f"it numbers an object {argument}")
 
 
 def _key(key: Any) -> Any:

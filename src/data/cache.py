@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import shutil
-import tempfile
+import time
+import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from src.data.arrays import Arrays
 log = logging.getLogger(__name__)
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _MARKER = "complete.json"
-_VERSION = 1
+# To be raised whenever a format is decoded to other pixels, labels or names than before.
+_VERSION = 2
+_ABANDONED_SECONDS = 3600
 
 
 def default_folder() -> Path:
@@ -60,6 +64,7 @@ def _read(entry: Path) -> Arrays | None:
         marker = json.loads((entry / _MARKER).read_text())
         names, digest = tuple(marker["class_names"]), str(marker["digest"])
         parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        _check(parts)
         return Arrays(**parts, class_names=names, digest=digest)
     except FileNotFoundError:
         return None
@@ -68,10 +73,29 @@ def _read(entry: Path) -> Arrays | None:
         return None
 
 
+def _check(parts: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where arrays are not as they were written."""
+    for part in ("train", "test"):
+        images, labels = parts[f"{part}_images"], parts[f"{part}_labels"]
+        is_sound = images.dtype == np.uint8 and labels.dtype == np.int64 and images.ndim == 4
+        if not is_sound or labels.shape != images.shape[:1]:
+            raise ValueError(f"{part} has images {images.shape} and labels {labels.shape}")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What processes left behind that were killed while they wrote."""
+    for path in folder.glob(".new-*"):
+        with suppress(FileNotFoundError):  # another process may have finished or removed it
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _write(entry: Path, arrays: Arrays) -> None:
     """Write beside the entry, the marker last, then rename; of two processes at once one wins."""
     entry.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+    _remove_abandoned(entry.parent)
+    temporary = entry.parent / f".new-{uuid.uuid4().hex}"
+    temporary.mkdir()  # not tempfile.mkdtemp, whose folders no other user may read
     try:
         for name in _ARRAYS:
             np.save(temporary / f"{name}.npy", getattr(arrays, name))

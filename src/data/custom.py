@@ -1,23 +1,30 @@
 """A user's own data, made by the function that `data.target` names."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.data import DataConf
 from src.config.target import import_target
 from src.data.arrays import Arrays, make_arrays
-from src.errors import DataError
+from src.errors import ConfigError, DataError
 
 
 def load_custom(cfg: DataConf) -> Arrays:
     """Call data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
 
-    Raises DataError for anything else. What the function raises comes through.
+    Raises DataError for anything else, ConfigError where it does not take data.kwargs. What the
+    function raises comes through.
     """
     kwargs = cfg.kwargs
     if isinstance(kwargs, DictConfig):
         kwargs = OmegaConf.to_container(kwargs, resolve=True)
-    made = import_target(str(cfg.target))(**kwargs)
     origin = f"data.target={cfg.target}"
+    function = import_target(str(cfg.target))
+    _check_keywords(function, kwargs, origin)
+    made = function(**kwargs)
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
         return make_arrays(train, test, made.class_names, origin)
@@ -29,3 +36,17 @@ def load_custom(cfg: DataConf) -> Arrays:
         )
     train, test = made
     return make_arrays((train[0], train[1]), (test[0], test[1]), None, origin)
+
+
+def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function of C may have none
+        return
+    try:
+        signature.bind(**kwargs)
+    except TypeError as error:
+        raise ConfigError(
+            f"{origin} is called with data.kwargs ({', '.join(kwargs) or 'empty'}), which it does not take: "
+            f"{error}. It takes {signature}."
+        ) from error

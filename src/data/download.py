@@ -4,12 +4,17 @@ The exception to the rule that data modules import no Keras: its cache and its d
 """
 
 import os
+import queue
 import socket
+import tempfile
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from src.errors import DataError
@@ -61,18 +66,28 @@ KERAS_FILES = {
 }
 
 
-def keras_datasets() -> Path:
-    """Keras's own folder of data sets: $KERAS_HOME/datasets, or ~/.keras/datasets."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "datasets"
+def keras_folders() -> list[Path]:
+    """Keras's own folders of data sets: in $KERAS_HOME or ~/.keras, and where that cannot be written."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    homes = [home]
+    if not os.access(home, os.W_OK):
+        homes.append(Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras")
+    return [path / "datasets" for path in homes]
 
 
 def keras_copy(source: str) -> Path | None:
     """The whole copy of a data set in Keras's cache; None where there is none, or half of one."""
-    files = KERAS_FILES[source]
-    for place in (keras_datasets() / name for name in files.places):
-        if place.exists() and all((place / name).is_file() for name in files.needed):
-            return place
+    for folder in keras_folders():
+        for name in KERAS_FILES[source].places:
+            if _is_whole(folder / name, KERAS_FILES[source].needed):
+                return folder / name
     return None
+
+
+def _is_whole(place: Path, needed: Sequence[str]) -> bool:
+    if place.suffix == ".npz":
+        return zipfile.is_zipfile(place)  # its table of contents is written last
+    return place.exists() and all((place / name).is_file() for name in needed)
 
 
 def download(source: str) -> Path:
@@ -89,19 +104,35 @@ def download(source: str) -> Path:
     found = keras_copy(source)
     if found is None:
         raise DataError(
-            f"Keras downloaded {source}, but not to {keras_datasets()}. Name its place with data.path."
+            f"Keras downloaded {source}, but not to {keras_folders()[-1]}. Name its place with data.path."
         )
     return found
 
 
 def _check_reachable(source: str) -> None:
-    """Ask for the headers first: Keras's own download waits for minutes where nothing answers."""
+    """Ask for the headers first: Keras's own download waits for minutes where nothing answers.
+
+    In a thread, since no time-out of a socket covers the look-up of a name, or several addresses.
+    """
     origin = KERAS_FILES[source].origin
+    answers: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=lambda: answers.put(_failure(origin)), daemon=True).start()
+    try:
+        failure = answers.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        failure = f"no answer within {CONNECT_SECONDS:g} seconds"
+    if failure is not None:
+        raise _offline(source, f"{origin} cannot be reached ({failure})")
+
+
+def _failure(origin: str) -> str | None:
+    """Why an address cannot be reached; None where it answers."""
     try:
         request = urllib.request.Request(origin, method="HEAD")
         urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise _offline(source, f"{origin} cannot be reached ({_reason(error)})") from error
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a malformed proxy address
+        return str(error.reason) if isinstance(error, urllib.error.URLError) else str(error)
+    return None
 
 
 def _offline(source: str, why: str) -> DataError:
@@ -109,10 +140,6 @@ def _offline(source: str, why: str) -> DataError:
         f"data={source} is not on this machine, and {why}. Offline, copy the data here and name it: "
         f"data.path is {KERAS_FILES[source].advice}; or use data=digits, which needs no network."
     )
-
-
-def _reason(error: OSError) -> str:
-    return str(error.reason) if isinstance(error, urllib.error.URLError) else str(error)
 
 
 def _keras_loader(source: str) -> Callable[[], object]:

@@ -1,6 +1,8 @@
 """Opens image files and brings them to the pixels that a network takes."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -8,25 +10,37 @@ from PIL import Image, UnidentifiedImageError
 from src.errors import DataError
 
 GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
+# What Pillow raises for damage, SyntaxError among them, and for a header that claims billions of pixels.
+_DAMAGE = (
+    *(UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError),
+    Image.DecompressionBombError,
+)
 _NAMES = {"L": "grayscale", "RGB": "RGB", "1": "black and white", "P": "palette"}
+
+
+Read = TypeVar("Read")
 
 
 def open_image(path: Path) -> Image.Image:
     """The decoded image of a file. Raises DataError where it is missing or is no image."""
+    return _read(path, lambda image: image.copy())
+
+
+def is_grayscale(path: Path) -> bool:
+    """Whether a file's header promises shades of gray alone. Raises DataError as open_image does."""
+    return _read(path, lambda image: image.mode in GRAYSCALE_MODES)
+
+
+def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
     try:
         with Image.open(path) as image:
-            image.load()
-            return image.copy()
+            return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{path} cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out."
         ) from error
-
-
-def is_grayscale(image: Image.Image) -> bool:
-    return image.mode in GRAYSCALE_MODES
 
 
 def to_pixels(

@@ -11,6 +11,12 @@ from src.data.arrays import Arrays, checked_part, make_arrays
 from src.data.split import stratified_split
 from src.errors import DataError
 
+# What a cut or altered archive makes zipfile and NumPy raise: RuntimeError for one that seems encrypted,
+# NotImplementedError, which is one, for an unknown compression, TypeError for a lone array.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, TypeError, MemoryError),
+    *(OverflowError, LookupError),
+)
 _SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -43,8 +49,10 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise DataError(f"data.path names {path}, which does not exist.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, TypeError) as error:
-        raise DataError(f"{path} is no complete .npz archive. Write it anew with numpy.savez.") from error
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
+    except _DAMAGE as error:
+        raise DataError(f"{path} is no complete .npz archive. Write or download it anew.") from error
     except ValueError as error:
         raise DataError(
             f"{path} cannot be read: {error}. Arrays of Python objects are not admitted: save plain numbers."

@@ -11,7 +11,7 @@ from src.data.custom import load_custom
 from src.data.digits import load_digits
 from src.data.download import download, keras_copy
 from src.data.idx import find_idx_files, load_idx
-from src.data.image_folder import list_folders, list_images, load_image_folder
+from src.data.image_folder import find_images, load_image_folder
 from src.data.npz import load_npz, read_archive
 from src.errors import DataError
 
@@ -43,11 +43,13 @@ def load(cfg: DataConf) -> Arrays:
         return load_custom(cfg)
     folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else default_folder()
     if cfg.source == "npz":
-        return cached(folder, _existing(cfg), _variant(cfg), lambda: load_npz(cfg))
+        variant = f"npz {cfg.test_split} {cfg.seed}"
+        return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
     if cfg.source == "image_folder":
-        root = _existing(cfg)[0]
-        variant = f"{_variant(cfg)} {list_folders(root)}"
-        return cached(folder, list_images(root), variant, lambda: load_image_folder(cfg))
+        found = find_images(_existing(cfg))
+        size = None if cfg.image_size is None else list(cfg.image_size)
+        variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if found.test is None else None}"
+        return cached(folder, found.files, variant, lambda: load_image_folder(cfg))
     path = _locate(cfg)
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
@@ -60,23 +62,17 @@ def load(cfg: DataConf) -> Arrays:
     return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
 
 
-def _existing(cfg: DataConf) -> list[Path]:
+def _existing(cfg: DataConf) -> Path:
     path = Path(str(cfg.path)).expanduser()
     if not path.exists():
         raise DataError(f"data.path names {path}, which does not exist.")
-    return [path]
-
-
-def _variant(cfg: DataConf) -> str:
-    """What of the config changes the decoded arrays."""
-    size = None if cfg.image_size is None else list(cfg.image_size)
-    return f"{cfg.source} {cfg.path} {size} {cfg.test_split} {cfg.seed}"
+    return path
 
 
 def _locate(cfg: DataConf) -> Path:
     """data.path, else what Keras has in its cache, else a fresh download there."""
     if cfg.path is not None:
-        return _existing(cfg)[0]
+        return _existing(cfg)
     return keras_copy(cfg.source) or download(cfg.source)
 
 

@@ -48,6 +48,9 @@ def test_digest_follows_pixels_labels_and_names() -> None:
         (IMAGES.astype(np.int32) - 1, "whole numbers in 0..255, but got int32"),
         (np.full((2, 3, 4), np.nan), "whole numbers in 0..255, but got float64"),
         (np.full((2, 3, 4), "a"), "whole numbers in 0..255, but got <U1"),
+        (IMAGES.astype(complex), "whole numbers in 0..255, but got complex128"),
+        (IMAGES > 3, "whole numbers in 0..255, but got bool"),
+        (IMAGES[:, :, :0], "(n, height, width, channels), but got the shape (2, 3, 0, 1)"),
         (IMAGES.reshape(2, 12), "(n, height, width, channels), but got the shape (2, 12)"),
         (IMAGES[:1], "mine has 1 training images and 2 labels"),
         (IMAGES[:, :2], "training images (2, 4, 1) but test images (3, 4, 1)"),
@@ -72,6 +75,23 @@ def test_refuses_labels_outside_the_classes(labels: np.ndarray, said: str) -> No
     with pytest.raises(DataError) as refused:
         made(labels=labels, names=["a", "b"])
     assert said in str(refused.value)
+
+
+def test_refuses_lists_of_different_lengths() -> None:
+    ragged = ([[1, 2], [3]], [0, 1])
+    with pytest.raises(DataError, match="mine must give training images of one size, but they are no array"):
+        make_arrays(ragged, (IMAGES, LABELS), None, "mine")  # type: ignore[arg-type]
+
+
+def test_refuses_identifiers_as_labels() -> None:
+    """40 million classes would take the memory before anything else complains."""
+    with pytest.raises(DataError, match="mine has the label 40000000, but only 4 images: .* Renumber them"):
+        made(labels=np.array([0, 40_000_000]))
+
+
+def test_refuses_a_single_class() -> None:
+    with pytest.raises(DataError, match="mine has 1 class, but a classifier tells two or more apart"):
+        make_arrays((IMAGES, LABELS * 0), (IMAGES, LABELS * 0), None, "mine")
 
 
 def test_refuses_an_empty_set() -> None:

@@ -91,6 +91,12 @@ def test_refuses_an_altered_array(content: bytes, said: str) -> None:
     assert said in str(refused.value)
 
 
+def test_refuses_a_number_that_would_fill_the_memory() -> None:
+    """Twelve bytes that have Python make room for 268 million objects."""
+    with pytest.raises(DataError, match="batch is damaged or incomplete .it numbers an object 268435455"):
+        read_batch(b"\x80\x02}r\xff\xff\xff\x0f.", "batch")
+
+
 def test_keeps_byte_order_and_column_order() -> None:
     array = np.asfortranarray(np.arange(6, dtype=">i4").reshape(2, 3))
     batch = read_batch(pickle.dumps({b"data": array, b"size": np.float64(0.5)}, protocol=2), "batch")

@@ -78,7 +78,13 @@ def _other_marker(entry: Path) -> None:
     (entry / "complete.json").write_text(json.dumps(["a"]))
 
 
-@pytest.mark.parametrize("damage", [_cut_array, _lose_array, _lose_marker, _cut_marker, _other_marker])
+def _other_array(entry: Path) -> None:
+    np.save(entry / "train_labels.npy", np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "damage", [_other_array, _cut_array, _lose_array, _lose_marker, _cut_marker, _other_marker]
+)
 def test_a_damaged_entry_is_made_anew(tmp_path: Path, original: Path, damage: Callable[[Path], None]) -> None:
     decode = Decoder()
     cached(tmp_path / "cache", [original], "a", decode)
@@ -98,6 +104,21 @@ def test_an_unwritable_cache_leaves_the_data_in_memory(
         arrays = cached(original / "below a file", [original], "a", Decoder())
     assert not isinstance(arrays.train_images, np.memmap)
     assert "cannot be written" in caplog.text
+
+
+def test_an_entry_is_as_readable_as_its_folder(tmp_path: Path, original: Path) -> None:
+    cached(tmp_path / "cache", [original], "a", Decoder())
+    (entry,) = (tmp_path / "cache").iterdir()
+    assert entry.stat().st_mode == (tmp_path / "cache").stat().st_mode
+
+
+def test_removes_what_a_killed_process_left_behind(tmp_path: Path, original: Path) -> None:
+    for name in ("old", "young"):
+        (tmp_path / "cache" / f".new-{name}").mkdir(parents=True)
+    os.utime(tmp_path / "cache" / ".new-old", (1, 1))
+    cached(tmp_path / "cache", [original], "a", Decoder())
+    hidden = [path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")]
+    assert hidden == [".new-young"]
 
 
 def test_two_processes_at_once_make_one_entry(idx_folder: Path, tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ def test_names_a_damaged_batch(cifar_folder: Path, content: bytes, said: str) ->
     assert str(cifar_folder / "data_batch_2") in str(refused.value)
 
 
+def test_names_a_batch_that_cannot_be_read(cifar_folder: Path) -> None:
+    (cifar_folder / "test_batch").unlink()
+    (cifar_folder / "test_batch").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"test_batch cannot be read \(.*\). Check its permissions"):
+        load_cifar(cifar_folder, CIFAR10)
+
+
 def test_names_what_is_missing(cifar_folder: Path, tmp_path: Path) -> None:
     (cifar_folder / "data_batch_4").unlink()
     with pytest.raises(DataError, match="must hold data_batch_4, but it does not"):

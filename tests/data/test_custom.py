@@ -27,6 +27,9 @@ def arrays():
 def one():
     return np.zeros(3)
 
+def needy(folder):
+    return pairs()
+
 def scaled():
     (images, labels), test = pairs()
     return (images / 255, labels), test
@@ -57,6 +60,20 @@ def test_takes_arrays_with_names() -> None:
     arrays = load_custom(conf("arrays"))
     assert arrays.class_names == ("a", "b")
     assert np.array_equal(arrays.test_images, load_custom(conf("pairs")).test_images)
+
+
+@pytest.mark.parametrize(
+    ("function", "kwargs", "said"),
+    [
+        ("pairs", {"amount": 3}, r"data.kwargs \(amount\), which it does not take: .* It takes \(count=4\)"),
+        ("needy", {}, r"data.kwargs \(empty\), which it does not take: missing .* 'folder'"),
+    ],
+)
+def test_names_kwargs_that_the_function_does_not_take(
+    function: str, kwargs: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_custom(conf(function, **kwargs))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.config.data import DataConf
 from src.data.image_folder import load_image_folder
@@ -54,6 +55,13 @@ def test_sixteen_bits_a_pixel_become_eight(two_classes: Path, save_image: Save) 
     save_image(two_classes / "ant" / "deep.png", mode="I;16", value=200 * 256)
     arrays = load_image_folder(conf(two_classes))
     assert 200 in np.concatenate([arrays.train_images, arrays.test_images])
+
+
+def test_transparency_is_white_as_in_prediction(two_classes: Path) -> None:
+    Image.new("RGBA", (6, 4), (9, 9, 9, 0)).save(two_classes / "cat" / "clear.png")
+    arrays = load_image_folder(conf(two_classes))
+    images = np.concatenate([arrays.train_images, arrays.test_images])
+    assert (images == 255).all(axis=(1, 2, 3)).sum() == 1
 
 
 def test_resizes_to_height_and_width(two_classes: Path, save_image: Save) -> None:

@@ -60,6 +60,18 @@ def test_refuses_what_an_archive_lacks(tmp_path: Path, arrays: dict[str, Any], s
     assert "mine.npz" in str(refused.value)
 
 
+@pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99), (4, 99)])
+def test_refuses_an_archive_with_an_altered_header(tmp_path: Path, offset: int, value: int) -> None:
+    """Flags that claim encryption, an unknown compression, a later version of the format."""
+    cfg = saved(tmp_path, x=IMAGES, y=LABELS)
+    content = bytearray((tmp_path / "mine.npz").read_bytes())
+    for signature, shift in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
+        content[content.index(signature) + offset + shift] = value
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(DataError, match="mine.npz is no complete .npz archive"):
+        load_npz(cfg)
+
+
 def test_refuses_what_is_no_archive(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "cut.npz", x=IMAGES, y=LABELS)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-60])

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from src.config.data import DataConf
+from src.data import download
 from src.data.arrays import Arrays
 from src.data.digits import load_digits
 from src.data.image_folder import load_image_folder
@@ -106,10 +108,67 @@ def test_half_a_download_does_not_count(
         loaded("cifar10")
 
 
+def test_half_an_archive_does_not_count(loaded: Callable[..., Arrays], keras_datasets: Path) -> None:
+    np.savez(keras_datasets / "mnist.npz", x_train=np.zeros((10, 4, 5), np.uint8))
+    whole = (keras_datasets / "mnist.npz").read_bytes()
+    (keras_datasets / "mnist.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="data=mnist is not on this machine"):
+        loaded("mnist")
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(
+    loaded: Callable[..., Arrays], keras_datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No time-out of a socket covers the look-up of a name."""
+    answered = threading.Event()
+
+    def silent(*_: Any, **__: Any) -> None:
+        answered.wait(10)
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.2)
+    began = time.perf_counter()
+    with pytest.raises(DataError, match="cannot be reached .no answer within 0.2 seconds"):
+        loaded("cifar10")
+    assert time.perf_counter() - began < 2
+    answered.set()
+
+
+def test_where_keras_cannot_write_it_uses_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert download.keras_folders() == [tmp_path / "datasets"]
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "absent"))
+    assert download.keras_folders() == [tmp_path / "absent" / "datasets", Path("/tmp/.keras/datasets")]
+
+
 @pytest.mark.parametrize("source", ["cifar10", "mnist", "npz", "image_folder"])
 def test_names_a_path_that_does_not_exist(loaded: Callable[..., Arrays], tmp_path: Path, source: str) -> None:
     with pytest.raises(DataError, match="absent, which does not exist"):
         loaded(source, tmp_path / "absent")
+
+
+def test_a_changed_image_below_a_linked_class_is_noticed(
+    loaded: Callable[..., Arrays], two_classes: Path, save_image: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "linked").mkdir()
+    for name in ("ant", "cat"):
+        (tmp_path / "linked" / name).symlink_to(two_classes / name)
+    before = loaded("image_folder", tmp_path / "linked").digest
+    save_image(two_classes / "cat" / "0.png", value=222)
+    assert loaded("image_folder", tmp_path / "linked").digest != before
+
+
+def test_a_seed_makes_no_second_copy_of_a_folder_with_a_test_set(
+    loaded: Callable[..., Arrays], save_image: Callable[..., None], tmp_path: Path
+) -> None:
+    for name in ("train/ant", "train/cat", "test/ant", "test/cat"):
+        save_image(tmp_path / "parted" / name / "1.png")
+    for seed in (0, 1):
+        loaded("image_folder", tmp_path / "parted", seed=seed)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_an_image_folder_is_read_again_for_another_size_and_a_new_class(
