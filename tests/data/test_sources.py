@@ -1,5 +1,6 @@
 """Where each source is looked for, and what is said where it is nowhere."""
 
+import gzip
 import shutil
 import socket
 import threading
@@ -87,6 +88,11 @@ def test_finds_what_keras_has_downloaded(
     parts = {"x_train": images, "y_train": np.arange(10), "x_test": images, "y_test": np.arange(10)}
     np.savez(keras_datasets / "mnist.npz", **parts)  # type: ignore[arg-type]
     assert len(loaded("mnist").test_labels) == 10
+    (keras_datasets / "fashion-mnist").mkdir()
+    for path in idx_folder.iterdir():
+        content = gzip.compress(path.read_bytes())
+        (keras_datasets / "fashion-mnist" / f"{path.name}.gz").write_bytes(content)
+    assert len(loaded("fashion_mnist").train_labels) == 20
 
 
 @pytest.mark.parametrize("source", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
