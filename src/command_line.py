@@ -1,7 +1,7 @@
 """What the commands share: errors as one sentence, and a hint for overrides that Hydra cannot read."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
@@ -36,11 +36,12 @@ def run_command(function: Callable[[], T]) -> T:
     raise SystemExit(2)
 
 
-def check_overrides(arguments: Sequence[str]) -> None:
+def check_overrides(arguments: Sequence[str], plain: Collection[str] = ()) -> None:
     """Exit with code 1, Hydra's own message and a hint where an override cannot be parsed.
 
     arguments: of the whole command, Hydra's flags among them. A group that is given a number or
-    null, of which Hydra says nothing but a traceback, is named with its options.
+    null, of which Hydra says nothing but a traceback, is named with its options. plain: keys that
+    hold a value in this command, though another command has a group of that name.
     """
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -57,7 +58,9 @@ def check_overrides(arguments: Sequence[str]) -> None:
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
     for override in overrides:
-        if not override.is_sweep_override() and not isinstance(override.value(), (str, list, dict)):
+        if override.key_or_group in plain or override.is_sweep_override():
+            continue
+        if not isinstance(override.value(), (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
 
 

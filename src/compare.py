@@ -63,7 +63,7 @@ def _compare(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    check_overrides(sys.argv[1:])
+    check_overrides(sys.argv[1:], plain=("study",))
     _compare()
 
 

@@ -94,5 +94,10 @@ def test_group_without_an_option_lists_them(argument: str, capsys: pytest.Captur
     )
 
 
+@pytest.mark.parametrize("argument", ["study=null", "study=2024"])
+def test_key_that_is_no_group_here_takes_any_value(argument: str) -> None:
+    check_overrides([argument], plain=("study",))
+
+
 def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert "filter_size, full_search, quickstart" in refusal(["study=null"], capsys)

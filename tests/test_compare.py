@@ -140,6 +140,12 @@ def test_command_finds_the_study_and_leaves_only_its_csv(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"mlruns", "runs.csv"}
 
 
+def test_command_takes_a_number_for_a_study(folder: Path) -> None:
+    ended = command(folder, "study=2024")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: No run has study=2024. There is study=filter_size, other.\n"
+
+
 def test_command_refuses_in_one_line(tmp_path: Path) -> None:
     ended = command(tmp_path, "study=filter_size")
     assert (ended.returncode, ended.stdout) == (2, "")
