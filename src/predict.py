@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.command_line import check_overrides, run_command
 from src.config import register
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from src.tracking.query import RunRecord
 
 MODEL, CLASSES = "model/model.keras", "model/classes.json"
+IMAGE_CHANNELS = (1, 3)
 
 register()
 
@@ -34,10 +35,10 @@ def predict(cfg: DictConfig) -> None:
     TrackingError for a run that does not exist or keeps no model.
     """
     _check(cfg)
-    paths = [Path(str(path)).expanduser() for path in cfg.images]
+    paths = _paths(cfg.images)
     images = [open_image(path) for path in paths]
     model, class_names = _load(cfg)
-    height, width, channels = (int(side) for side in model.input_shape[1:])
+    height, width, channels = _input_shape(model, cfg.run_id)
     converted = [to_pixels(image, channels, (height, width)) for image in images]
     batch = np.stack([pixels for pixels, _ in converted])
     probabilities = np.asarray(model.predict(batch, verbose=0))
@@ -56,6 +57,26 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("images needs one file or more, as in images=[digit.png].")
     if cfg.top < 1:
         raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
+
+
+def _paths(images: Any) -> list[Path]:
+    """The files of a list, or of a single path without its brackets."""
+    each = images if isinstance(images, ListConfig) else [images]
+    return [Path(str(path)).expanduser() for path in each]
+
+
+def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a model takes.
+
+    Raises TrackingError where image files cannot become that.
+    """
+    shape = tuple(model.input_shape[1:])
+    if len(shape) != 3 or None in shape or shape[2] not in IMAGE_CHANNELS:
+        raise TrackingError(
+            f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
+            f"{shape}. Call it from Python: keras.models.load_model reads the run's {MODEL}."
+        )
+    return shape
 
 
 def _load(cfg: DictConfig) -> tuple[Any, list[str]]:

@@ -119,6 +119,14 @@ def test_one_image_gets_its_batch_axis_and_top_limits_the_classes(
     assert line.count("%") == 1
 
 
+def test_single_image_needs_no_brackets(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    gray(BRIGHT).save(tmp_path / "a.png")
+    (line,) = run(f"run_id={recorded.grayscale}", "images=a.png")
+    assert line.startswith("a.png: bright ")
+
+
 def clear_on_black() -> Image.Image:
     """Black, but so transparent that white shines through."""
     return Image.new("RGBA", (6, 4), (0, 0, 0, 10))
@@ -188,6 +196,21 @@ def test_model_that_cannot_be_loaded_is_named(
     assert said.startswith(f"The model of run {run_id} cannot be loaded: ")
 
 
+@pytest.mark.parametrize("shape", [(4, 6, 2), (4, 6, 4), (None, None, 1), (8,)])
+def test_model_that_takes_no_image_files_is_named(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path, shape: tuple[int | None, ...]
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    pixels = keras.Input(shape)
+    keras.Model(pixels, keras.layers.Activation("relu")(pixels)).save(tmp_path / "model.keras")
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    log_model(recorded.tracker, run_id, tmp_path / "model.keras")
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]") == (
+        f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
+        f"{shape}. Call it from Python: keras.models.load_model reads the run's model/model.keras."
+    )
+
+
 def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> None:
     gray(DARK).save(tmp_path / "a.png")
     said = refused(TrackingError, f"run_id={'0' * 32}", "images=[a.png]")
@@ -203,6 +226,11 @@ def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> No
             "run_id needs the id of a recorded run: python -m src.compare shows them.",
         ),
         (ConfigError, ["run_id=abcdef"], "images needs one file or more, as in images=[digit.png]."),
+        (
+            ConfigError,
+            ["run_id=abcdef", "images=null"],
+            "images needs one file or more, as in images=[digit.png].",
+        ),
         (
             ConfigError,
             ["run_id=abcdef", "images=[a.png]", "top=0"],

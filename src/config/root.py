@@ -45,7 +45,7 @@ class TrainConf:
 @dataclass
 class PredictConf:
     run_id: str = MISSING
-    images: list[str] = field(default_factory=list)
+    images: Any = field(default_factory=list)  # one path or a list of them
     top: int = 3
     tracking: TrackingConf = MISSING
 
