@@ -109,15 +109,18 @@ class Tracker:
     ) -> None:
         """Record which data a run was trained on.
 
-        digest: of its content. source: its path, or the name of a built-in one. profile: its sizes.
+        digest: of its content. source: its path, or once more its name where code makes it.
+        profile: its sizes.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        is_code = source == name
+        origin = {"tags": {"mlflow.source.name": name}} if is_code else {"uri": source}
         dataset = Dataset(
             name=name,
             digest=digest,
-            source_type="local",
-            source=json.dumps({"uri": source}),
+            source_type="code" if is_code else "local",
+            source=json.dumps(origin),
             profile=json.dumps(dict(profile)),
         )
         context = InputTag("mlflow.data.context", "training")

@@ -111,6 +111,14 @@ def test_data_set_is_an_mlflow_input(tracker: Tracker, client: MlflowClient) -> 
     assert mlflow.data.get_source(entry).uri == "/data/digits"
 
 
+def test_data_set_without_a_file_comes_from_code(tracker: Tracker, client: MlflowClient) -> None:
+    run_id = tracker.start("run", {}, {})
+    tracker.log_dataset(run_id, "digits", "0123456789abcdef", "digits", {})
+    (entry,) = client.get_run(run_id).inputs.dataset_inputs
+    assert entry.dataset.source_type == "code"
+    assert mlflow.data.get_source(entry).to_dict() == {"tags": {"mlflow.source.name": "digits"}}
+
+
 def test_artifacts_come_back(tracker: Tracker, client: MlflowClient, tmp_path: Path) -> None:
     run_id = tracker.start("run", {}, {})
     figure = Figure()
