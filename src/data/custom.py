@@ -1,6 +1,7 @@
 """A user's own data, made by the function that `data.target` names."""
 
 import inspect
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,8 @@ from src.errors import ConfigError, DataError
 def load_custom(cfg: DataConf) -> Arrays:
     """Call data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
 
-    Raises DataError for anything else, ConfigError where it does not take data.kwargs. What the
-    function raises comes through.
+    Raises DataError for anything else and where the function raises, ConfigError where it does
+    not take data.kwargs.
     """
     kwargs = cfg.kwargs
     if isinstance(kwargs, DictConfig):
@@ -24,7 +25,14 @@ def load_custom(cfg: DataConf) -> Arrays:
     origin = f"data.target={cfg.target}"
     function = import_target(str(cfg.target))
     _check_keywords(function, kwargs, origin)
-    made = function(**kwargs)
+    try:
+        made = function(**kwargs)
+    except Exception as error:  # a user's code may raise anything; all of it means: no data
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"{origin} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
+            "Mend the function, or its data.kwargs."
+        ) from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
         return make_arrays(train, test, made.class_names, origin)

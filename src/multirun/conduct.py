@@ -36,8 +36,8 @@ def conduct(
     _check_axes(question)
     composer = Composer(context, master, question.fixed, question.space)
     plan = Plan(question, composer)
-    sweep = plan.sweep()
     tracker = open_tracker(master.tracking)
+    sweep = plan.sweep()
     names = short_names([axis.key for axis in question.space.axes], all_keys())
     with sweep_lock(sweep.journal):
         record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))

@@ -1,5 +1,6 @@
 """Has one trial trained by whichever Hydra launcher is configured."""
 
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.errors import TrainingError
+from src.errors import TrackingError, TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.runs import Tracker
 from src.trial.run import Report, run_trial
@@ -46,16 +47,25 @@ class JobLauncher:
         """Train a trial as job number `ref.number`. An exception of its own is its outcome."""
         self.task.ref, self.task.report = ref, report
         assert ref.number is not None
-        job = self.launcher.launch([overrides], initial_job_idx=ref.number)[0]
+        here = os.getcwd()
+        try:
+            job = self.launcher.launch([overrides], initial_job_idx=ref.number)[0]
+        finally:
+            os.chdir(here)  # a user's network may have changed it
         return _outcome(job, ref)
 
 
 def _outcome(job: JobReturn, ref: TrialRef) -> Outcome:
-    """The job's outcome. (`return_value` of a failed job prints and raises: `_return_value` doesn't.)"""
+    """The job's outcome. (`return_value` of a failed job prints and raises: `_return_value` doesn't.)
+
+    A TrackingError is not the trial's fault: it is raised, and the trial comes again.
+    """
     if job.status is JobStatus.COMPLETED:
         outcome = job._return_value
         assert isinstance(outcome, Outcome)
         return outcome
     error = job._return_value
+    if isinstance(error, TrackingError):
+        raise error
     reason = f"{type(error).__name__}: {error}"
     return Outcome("failed", ref.run_id, reason=reason, traceback="".join(traceback.format_exception(error)))

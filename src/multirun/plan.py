@@ -10,7 +10,7 @@ from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared, prepare
 from src.data.sources import load
-from src.errors import ConfigError
+from src.errors import ConfigError, DataError
 from src.model.check import check_shape
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.question import Question
@@ -102,7 +102,17 @@ class Plan:
         assert isinstance(groups, dict)
         swept = {axis.key for axis in self.space.axes}
         objective = OmegaConf.to_container(self.base.objective)
-        return {"groups": _without(groups, swept), "space": self.space.canonical(), "objective": objective}
+        return {
+            "groups": _without(groups, swept),
+            "below": self._fixed_below_groups(),
+            "space": self.space.canonical(),
+            "objective": objective,
+        }
+
+    def _fixed_below_groups(self) -> list[str]:
+        """The overrides that hold below a swept group, whose own content is no part of the definition."""
+        prefixes = tuple(f"{axis.key}." for axis in self.space.axes if axis.is_group)
+        return sorted(line for line in self.question.fixed if line.lstrip("+").startswith(prefixes))
 
     def _total(self) -> int:
         trials = self.base.study.trials
@@ -127,7 +137,7 @@ class Plan:
                 check(cfg)
                 self._check_shape(cfg)
                 self._refusals[key] = None
-            except ConfigError as error:
+            except (ConfigError, DataError) as error:
                 self._refusals[key] = str(error)
         return self._refusals[key]
 

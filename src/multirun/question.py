@@ -10,6 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from src.config.keys import all_keys
+from src.errors import ConfigError
 from src.multirun.composer import choices_of
 from src.multirun.legacy import Legacy
 from src.sweep.space.axis import Axis, Space, Value
@@ -57,7 +59,20 @@ def read_question(
         axis = axis_of_override(override, options)
         old = axes.get(axis.key)
         axes[axis.key] = replace(axis, conditions=old.conditions) if old else axis
+    _check_conditions(axes, master)
     return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
+
+
+def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
+    """Raise ConfigError for a condition on a key that does not exist: it would never hold."""
+    known = {*axes, *choices_of(master), *all_keys()}
+    for axis in axes.values():
+        for key in axis.conditions:
+            if key not in known and OmegaConf.select(master, key) is None:
+                raise ConfigError(
+                    f"study.space.{axis.key} has a condition on {key}, but there is no such key. "
+                    "Name an axis, a config group or a key, as in when: {optimizer: sgd}."
+                )
 
 
 def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:

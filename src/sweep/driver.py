@@ -81,7 +81,8 @@ def stop_reason(sweep: Sweep, hours: float) -> str | None:
     counted = [t for t in trials if counts(t) and t.state is not TrialState.WAITING]
     waiting = any(t.state is TrialState.WAITING for t in trials)
     if len(counted) >= sweep.total and not waiting:
-        return f"all {sweep.total} trials are done"
+        under_way = any(not t.state.is_finished() for t in counted)
+        return f"all {sweep.total} trials are done{' or under way elsewhere' if under_way else ''}"
     budget = sweep.budget
     if budget.hours is not None and hours >= budget.hours:
         return f"the budget of {budget.hours:g} hours is spent"

@@ -118,5 +118,7 @@ class SweepRecord:
                 self.tracker.finish(run.run_id, result["state"], result["reason"])
 
     def close(self, state: str, reason: str) -> None:
-        """Close the parent run."""
+        """Close the parent run, unless another driver still trains for this sweep: then that one does."""
+        if state == "complete" and self.sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            return
         self.tracker.finish(self.parent, state, reason)

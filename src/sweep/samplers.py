@@ -16,7 +16,7 @@ from optuna.samplers import (
 )
 
 from src.errors import ConfigError
-from src.sweep.space.axis import Space
+from src.sweep.space.axis import MOST_LISTABLE, Space
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
@@ -37,6 +37,11 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
         raise ConfigError(
             f"sampler=grid needs finite axes, but {endless[0]} is an interval. "
             "Use choice(...) or range(...), or another sampler, as in sampler=tpe."
+        )
+    if cfg.name == "grid" and not space.is_finite:
+        raise ConfigError(
+            f"sampler=grid takes at most {MOST_LISTABLE:,} configurations, but this space has more. "
+            "Narrow an axis, or use another sampler, as in sampler=tpe."
         )
 
 

@@ -73,13 +73,13 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     assert journal.is_absolute(), "a relative journal leaves a dangling lock"
     lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
-    storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=[StudyDirection[direction.upper()] for direction in directions],
-        load_if_exists=True,
-    )
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+        study = _create(name, storage, directions)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"The journal {journal} is damaged: {error}. Restore it, or move it away to begin the sweep anew."
+        ) from error
     there = [direction.name.lower() for direction in study.directions]
     if there != list(directions):
         raise ConfigError(
@@ -87,6 +87,15 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
             "Begin anew with study.fresh=true."
         )
     return study
+
+
+def _create(name: str, storage: JournalStorage, directions: Sequence[str]) -> Study:
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        load_if_exists=True,
+    )
 
 
 def check_digest(study: Study, digest: str) -> None:

@@ -12,7 +12,7 @@ from src.errors import TrackingError
 from src.tracking.database import CONNECT_SECONDS, PORTS, check_file, check_server, creation_lock
 from src.tracking.location import database_path, without_password
 
-QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.tracking")
+QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 MOST_REASON_CHARACTERS = 300
 
@@ -24,6 +24,8 @@ def open_client(uri: str, create: bool) -> Any:
     """
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs what it then raises, with a traceback.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     database = database_path(uri)
     if database is not None:
         check_file(database, create)

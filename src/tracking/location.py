@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from src.errors import TrackingError
 
@@ -27,9 +28,26 @@ def resolve_uri(uri: str | None) -> str:
             f"tracking.uri must be a database or a server, but got {chosen}: MLflow no longer records into "
             "folders. Use one such as sqlite:///mlruns/mlflow.db or http://localhost:5000."
         )
+    _check_address(chosen)
     if chosen.startswith(SQLITE):
         return f"{SQLITE}{Path(chosen.removeprefix(SQLITE)).expanduser().absolute()}"
     return chosen
+
+
+def _check_address(uri: str) -> None:
+    try:
+        _ = urlsplit(uri).port
+    except ValueError as error:
+        raise TrackingError(
+            f"tracking.uri={without_password(uri)} is no address: {error}. "
+            "Write it as in sqlite:///mlruns/mlflow.db or http://localhost:5000."
+        ) from error
+    in_memory = uri.startswith("sqlite:") and uri.removeprefix("sqlite:").strip("/") in ("", ":memory:")
+    if in_memory:
+        raise TrackingError(
+            f"tracking.uri={uri} is a database in memory, which ends with the command. "
+            "Name a file, as in sqlite:///mlruns/mlflow.db."
+        )
 
 
 def database_path(uri: str) -> Path | None:

@@ -128,7 +128,7 @@ class Tracker:
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Keep a text at that artifact path."""
-        self._write(self.client.log_text, run_id, text, path)
+        self._write(self.client.log_text, run_id, _storable(text), path)
 
     def log_figure(self, run_id: str, figure: Any, path: str) -> None:
         """Keep a matplotlib figure as a PNG at that artifact path."""
@@ -159,7 +159,13 @@ def _now() -> int:
 
 
 def _cut(value: str, length: int) -> str:
+    value = _storable(value)
     return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def _storable(text: str) -> str:
+    """The text with what UTF-8 cannot hold written out: errors about odd file names carry such."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _batches(entities: Iterable[Any], size: int) -> Iterator[list[Any]]:

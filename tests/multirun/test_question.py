@@ -143,3 +143,11 @@ def test_key_that_does_not_define_a_run_is_not_swept(
 def test_option_that_does_not_exist_is_named(ask: Ask) -> None:
     with pytest.raises(ConfigError, match="optimizer has no option sdg. It has adam, adamw, rmsprop, sgd."):
         ask("optimizer=adam,sdg")
+
+
+def test_condition_on_a_key_that_does_not_exist_is_refused(ask: Ask) -> None:
+    space = (
+        "study.space={model.kernel_size:{range:'choice(3,5)',when:{optimiser:sgd}},training.batch_size:[8,9]}"
+    )
+    with pytest.raises(ConfigError, match="has a condition on optimiser, but there is no such key"):
+        ask(space)

@@ -47,3 +47,18 @@ def test_folder_is_refused_with_what_to_use(uri: str) -> None:
 def test_password_is_not_shown() -> None:
     assert without_password("postgresql://me:secret@host:5432/runs") == "postgresql://me:***@host:5432/runs"
     assert without_password("http://localhost:5000/a@b") == "http://localhost:5000/a@b"
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://[bad", "tracking.uri=http://[bad is no address: Invalid IPv6 URL"),
+        ("postgresql://u:p@127.0.0.1:abc/x", "postgresql://u:***@127.0.0.1:abc/x is no address"),
+        ("sqlite://", "is a database in memory, which ends with the command"),
+        ("sqlite:///:memory:", "is a database in memory, which ends with the command"),
+    ],
+)
+def test_address_that_leads_nowhere_is_refused(uri: str, said: str) -> None:
+    with pytest.raises(TrackingError) as refused:
+        resolve_uri(uri)
+    assert said in str(refused.value)

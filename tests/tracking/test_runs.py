@@ -165,3 +165,14 @@ def test_floats_of_other_libraries_are_taken(tracker: Tracker, client: MlflowCli
     values: dict[str, Any] = {"loss": np.float32(0.5), "count": np.int64(3)}
     tracker.log_metrics(run_id, values)
     assert client.get_run(run_id).data.metrics == {"loss": 0.5, "count": 3.0}
+
+
+def test_text_that_utf8_cannot_hold_is_written_out(
+    tracker: Tracker, client: MlflowClient, tmp_path: Path
+) -> None:
+    run_id = tracker.start("odd", {}, {})
+    tracker.log_text(run_id, "no file b\udc80d", "traceback.txt")
+    tracker.finish(run_id, "failed", "no file b\udc80d")
+    assert client.get_run(run_id).data.tags["reason"] == "no file b\\udc80d"
+    found = client.download_artifacts(run_id, "traceback.txt", str(tmp_path))
+    assert Path(found).read_text() == "no file b\\udc80d"

@@ -15,6 +15,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 MOST_LISTED = 12
+MOST_LISTABLE = 100_000
 Value = None | bool | int | float | str
 Params = dict[str, Value]
 
@@ -43,13 +44,13 @@ class Axis:
         """Whether every condition holds; `lookup` gives the value of another key in this trial."""
         return all(lookup(key) in allowed for key, allowed in self.conditions.items())
 
-    def values(self) -> list[Value] | None:
+    def values(self) -> Sequence[Value] | None:
         """Every value in order, or None for an interval of real numbers."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return list(distribution.choices)
         if isinstance(distribution, IntDistribution):
-            return list(range(distribution.low, distribution.high + 1, distribution.step))
+            return range(distribution.low, distribution.high + 1, distribution.step)
         assert isinstance(distribution, FloatDistribution)
         if distribution.step is None:
             return [distribution.low] if distribution.low == distribution.high else None
@@ -60,7 +61,7 @@ class Axis:
         """Every choice, or the lowest and highest number: if those fit, all do."""
         if isinstance(self.distribution, (IntDistribution, FloatDistribution)):
             return [self.distribution.low, self.distribution.high]
-        return self.values() or []
+        return list(self.values() or [])
 
     def snap(self, value: Value) -> Value:
         """The value as it was written: 0.3 where floating point steps give 0.30000000000000004."""
@@ -182,7 +183,9 @@ class Space:
 
     @property
     def is_finite(self) -> bool:
-        return all(axis.values() is not None for axis in self.axes)
+        """Whether the configurations can be listed: no interval of real numbers, and not too many."""
+        sizes = [axis.values() for axis in self.axes]
+        return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MOST_LISTABLE
 
     def group_choices(self) -> Iterator[Params]:
         """Every combination of the axes that are config groups; one empty one where there is none."""
@@ -208,9 +211,10 @@ def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
 def _canonical_axis(axis: Axis) -> dict[str, Any]:
     finite = axis.values()
     distribution = axis.distribution
-    domain: Any = sorted(map(repr, finite)) if finite is not None else None
-    if domain is None:
-        assert isinstance(distribution, FloatDistribution)
-        domain = [distribution.low, distribution.high]
+    if finite is not None and len(finite) <= MOST_LISTABLE:
+        domain: Any = sorted(map(repr, finite))
+    else:
+        assert isinstance(distribution, (IntDistribution, FloatDistribution))
+        domain = [distribution.low, distribution.high, distribution.step]
     conditions = {key: sorted(map(repr, allowed)) for key, allowed in sorted(axis.conditions.items())}
     return {"key": axis.key, "domain": domain, "log": getattr(distribution, "log", False), "when": conditions}

@@ -1,0 +1,94 @@
+"""What follows from a question: the sweep's identity, its refusals, and what is never listed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from src.errors import ConfigError
+from src.multirun.composer import Composer
+from src.multirun.legacy import read_legacy
+from src.multirun.plan import Plan
+from src.multirun.question import read_question
+
+Compose = Callable[[list[str]], DictConfig]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def plan(context: HydraContext, compose: Compose) -> Callable[..., Plan]:
+    def make(*arguments: str) -> Plan:
+        question = read_question(context, compose(list(arguments)), list(arguments), read_legacy({}))
+        return Plan(question, Composer(context, question.master, question.fixed, question.space))
+
+    return make
+
+
+def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:
+    names = [
+        plan("regularizer=l1,l2", f"regularizer.strength={strength}").sweep().name
+        for strength in ("0.01", "0.5", "0.01")
+    ]
+    assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("study.trials=9",),
+        ("sampler=random", "sampler.seed=4"),
+        ("budget.hours=1",),
+        ("tracking.experiment=other",),
+        ("pruner=median",),
+    ],
+)
+def test_what_may_change_on_the_way_keeps_the_sweep(
+    plan: Callable[..., Plan], arguments: tuple[str, ...]
+) -> None:
+    axes = ("sampler=tpe", "model.kernel_size=3,5")
+    assert plan(*axes).sweep().name == plan(*axes, *arguments).sweep().name
+
+
+def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:
+    wide = "training.seed=int(interval(0,4000000000))"
+    sweep = plan("sampler=random", "study.trials=2", wide).sweep()
+    assert not sweep.space.is_finite and sweep.total == 2
+    with pytest.raises(ConfigError, match="sampler=grid takes at most 100,000 configurations"):
+        plan("sampler=grid", wide)
+
+
+def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> None:
+    journal = plan("model.kernel_size=3,5").sweep().journal
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(['{"op_code": 4, "wor', *lines]) + "\n")
+    with pytest.raises(ConfigError, match=f"The journal {journal} is damaged"):
+        plan("model.kernel_size=3,5").sweep()
+
+
+DATA = """
+import numpy as np
+
+def load(mode="ok"):
+    if mode == "raise":
+        raise OSError("cannot read my file")
+    part = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    return part, part
+"""
+
+
+def test_data_that_cannot_be_loaded_is_left_out(
+    plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "loaders.py").write_text(DATA)
+    monkeypatch.syspath_prepend(folder)
+    made = plan("data=custom", "data.target=loaders:load", "+data.kwargs.mode=ok,raise")
+    ((params, reason),) = made.left_out()
+    assert params == {"+data.kwargs.mode": "raise"}
+    assert "raised OSError: cannot read my file" in reason and "loaders.py, line 6" in reason
