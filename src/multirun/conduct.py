@@ -15,11 +15,12 @@ from src.multirun.plan import Plan
 from src.multirun.question import Question, read_question
 from src.outcome import Outcome
 from src.sweep import summary
-from src.sweep.driver import begin, drive
+from src.sweep.driver import Sweep, begin, drive
 from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
 from src.sweep.study import sweep_lock
 from src.tracking.names import short_names
+from src.tracking.query import find_runs
 from src.tracking.runs import open_tracker
 from src.trial.artifacts import record_data, record_images
 
@@ -37,7 +38,7 @@ def conduct(
     composer = Composer(context, master, question.fixed, question.space)
     plan = Plan(question, composer)
     tracker = open_tracker(master.tracking)
-    sweep = plan.sweep()
+    sweep = open_sweep(plan)
     names = short_names([axis.key for axis in question.space.axes], all_keys())
     with sweep_lock(sweep.journal):
         record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))
@@ -79,6 +80,20 @@ def conduct(
             summary.print_stopped(sweep)
     summary.print_end(sweep, record, reason)
     return summary.best_value(sweep)
+
+
+def open_sweep(plan: Plan) -> Sweep:
+    """The sweep's study; the next generation where MLflow has trials of it that its journal lacks.
+
+    Such a journal was deleted or emptied: going on with it would record every trial twice under
+    one parent. (MLflow is read first: another driver's trial is in the journal before it is there.)
+    """
+    sweep = plan.sweep(plan.base.study.fresh)
+    while find_runs(plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}):
+        if sweep.study.get_trials(deepcopy=False):
+            break
+        sweep = plan.sweep(fresh=True)
+    return sweep
 
 
 def _check_axes(question: Question) -> None:

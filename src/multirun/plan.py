@@ -84,10 +84,11 @@ class Plan:
             first = first or reason
         raise ConfigError(f"No configuration of this space can be trained. The first one: {first}")
 
-    def sweep(self) -> Sweep:
+    def sweep(self, fresh: bool) -> Sweep:
+        """Open the newest generation of the sweep; fresh: begin the next one."""
         cfg = self.base
         folder = Path(cfg.storage.path or "mlruns/studies").absolute()
-        name = sweep_name(folder, self.study, sweep_hash(self._definition()), cfg.study.fresh)
+        name = sweep_name(folder, self.study, sweep_hash(self._definition()), fresh)
         journal = folder / f"{name}.journal"
         with sweep_lock(journal):
             mend_journal(journal)

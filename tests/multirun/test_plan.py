@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 
 from src.errors import ConfigError
 from src.multirun.composer import Composer
+from src.multirun.conduct import open_sweep
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import read_question
+from src.tracking.runs import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -33,7 +35,7 @@ def plan(context: HydraContext, compose: Compose) -> Callable[..., Plan]:
 
 def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:
     names = [
-        plan("regularizer=l1,l2", f"regularizer.strength={strength}").sweep().name
+        plan("regularizer=l1,l2", f"regularizer.strength={strength}").sweep(fresh=False).name
         for strength in ("0.01", "0.5", "0.01")
     ]
     assert names[0] == names[2] != names[1]
@@ -53,23 +55,38 @@ def test_what_may_change_on_the_way_keeps_the_sweep(
     plan: Callable[..., Plan], arguments: tuple[str, ...]
 ) -> None:
     axes = ("sampler=tpe", "model.kernel_size=3,5")
-    assert plan(*axes).sweep().name == plan(*axes, *arguments).sweep().name
+    assert plan(*axes).sweep(fresh=False).name == plan(*axes, *arguments).sweep(fresh=False).name
 
 
 def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:
     wide = "training.seed=int(interval(0,4000000000))"
-    sweep = plan("sampler=random", "study.trials=2", wide).sweep()
+    sweep = plan("sampler=random", "study.trials=2", wide).sweep(fresh=False)
     assert not sweep.space.is_finite and sweep.total == 2
     with pytest.raises(ConfigError, match="sampler=grid takes at most 100,000 configurations"):
         plan("sampler=grid", wide)
 
 
 def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> None:
-    journal = plan("model.kernel_size=3,5").sweep().journal
+    journal = plan("model.kernel_size=3,5").sweep(fresh=False).journal
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join(['{"op_code": 4, "wor', *lines]) + "\n")
     with pytest.raises(ConfigError, match=f"The journal {journal} is damaged"):
-        plan("model.kernel_size=3,5").sweep()
+        plan("model.kernel_size=3,5").sweep(fresh=False)
+
+
+def test_a_journal_that_lost_its_trials_begins_the_next_generation(
+    plan: Callable[..., Plan], folder: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(folder)
+    made = plan("model.kernel_size=3,5")
+    first = open_sweep(made)
+    assert open_sweep(made).name == first.name
+    tracker = open_tracker(made.base.tracking)
+    tracker.start("trial-0", {"sweep": first.name, "kind": "trial", "trial": "0"}, {})
+    assert open_sweep(made).name == f"{first.name}-2"
+    assert open_sweep(made).name == f"{first.name}-2"
+    first.study.ask()
+    assert plan("model.kernel_size=3,5").sweep(fresh=False).name == f"{first.name}-2"
 
 
 DATA = """
