@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.outcome import Outcome, TrialRef
+from src.terminal import next_commands, say
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
 from src.trial.artifacts import record_images
@@ -64,8 +65,7 @@ def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
 
 def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     metric = cfg.objective[0].metric
-    flag = "" if tracker.is_default else f" tracking.uri='{tracker.uri}'"
     print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
-    print(f"browse:  {'make ui' if tracker.is_default else f'mlflow ui --backend-store-uri {tracker.uri}'}")
-    print(f"predict: python -m src.predict run_id={outcome.run_id} images=[IMAGE.png]{flag}")
+    for line in next_commands(tracker.uri, tracker.is_default, None, outcome.run_id):
+        say(line)

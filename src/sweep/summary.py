@@ -12,7 +12,7 @@ from src.sweep.ledger import RESULT, clean_params, counts
 from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
 from src.sweep.space.axis import Params
-from src.terminal import say, show
+from src.terminal import next_commands, say, show
 from src.tracking.description import objective_text
 
 MOST_NAMED = 5
@@ -130,12 +130,6 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
-    uri, run_id = record.tracker.uri, best.user_attrs.get(RESULT, {}).get("run_id", "ID")
-    flag = "" if record.tracker.is_default else f" tracking.uri='{uri}'"
-    lines = [
-        "browse:  make ui" if record.tracker.is_default else f"browse:  mlflow ui --backend-store-uri {uri}",
-        f"compare: python -m src.compare study={record.sweep.name}{flag}",
-        f"predict: python -m src.predict run_id={run_id} images=[IMAGE.png]{flag}",
-    ]
-    for line in lines:
+    tracker, run_id = record.tracker, best.user_attrs.get(RESULT, {}).get("run_id", "ID")
+    for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
         say(line)
