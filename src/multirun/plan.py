@@ -27,7 +27,8 @@ DEFAULT_TRIALS = 20
 class Plan:
     """A question made ready: the configuration its trials share, and the sweep that answers it.
 
-    Raises ConfigError where the sampler does not suit the space, or no configuration is possible.
+    Raises ConfigError where the sampler does not suit the space, or no configuration is possible;
+    DataError where the data cannot be read.
     """
 
     def __init__(self, question: Question, composer: Composer) -> None:
@@ -57,9 +58,10 @@ class Plan:
 
     def _data(self) -> Prepared | None:
         """The data that all trials share, None where it is swept."""
-        if any(axis.key.lstrip("+").partition(".")[0] == "data" for axis in self.space.axes):
-            return None
-        return prepare(self.base.data, load(self.base.data))
+        return None if self._sweeps_data() else prepare(self.base.data, load(self.base.data))
+
+    def _sweeps_data(self) -> bool:
+        return any(axis.key.lstrip("+").partition(".")[0] == "data" for axis in self.space.axes)
 
     def _check_values(self, axis: Axis) -> None:
         """Raise ConfigError for a value that no choice of groups has a place for, such as a misspelt key."""
@@ -130,7 +132,10 @@ class Plan:
         return [(params, reason) for params, reason in reasons if reason is not None]
 
     def refusal(self, params: Mapping[str, Any]) -> str | None:
-        """Why a configuration cannot be trained, None where it can."""
+        """Why a configuration cannot be trained, None where it can.
+
+        Raises DataError where the data cannot be read that all trials share.
+        """
         key = str(sorted(params.items(), key=str))
         if key not in self._refusals:
             try:
@@ -138,7 +143,11 @@ class Plan:
                 check(cfg)
                 self._check_shape(cfg)
                 self._refusals[key] = None
-            except (ConfigError, DataError) as error:
+            except ConfigError as error:
+                self._refusals[key] = str(error)
+            except DataError as error:
+                if not self._sweeps_data():
+                    raise
                 self._refusals[key] = str(error)
         return self._refusals[key]
 

@@ -1,13 +1,14 @@
 """What follows from a question: the sweep's identity, its refusals, and what is never listed."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.errors import ConfigError
+from src.errors import ConfigError, DataError
 from src.multirun.composer import Composer
 from src.multirun.conduct import open_sweep
 from src.multirun.legacy import read_legacy
@@ -109,3 +110,15 @@ def test_data_that_cannot_be_loaded_is_left_out(
     ((params, reason),) = made.left_out()
     assert params == {"+data.kwargs.mode": "raise"}
     assert "raised OSError: cannot read my file" in reason and "loaders.py, line 6" in reason
+
+
+def test_data_that_all_trials_share_is_asked_for_once(
+    plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "absent_loaders.py").write_text(
+        "calls = []\ndef load():\n    calls.append(1)\n    raise OSError('gone')\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    with pytest.raises(DataError, match="raised OSError: gone"):
+        plan("data=custom", "data.target=absent_loaders:load", "model.kernel_size=3,5,7")
+    assert len(import_module("absent_loaders").calls) == 1
