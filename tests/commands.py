@@ -21,9 +21,13 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: the repository on the path, and nothing of MLflow's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    """The environment of a command: the repository on the path, no proxies, and nothing of MLflow's."""
+    kept = {key: value for key, value in os.environ.items() if not _is_foreign(key)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def _is_foreign(key: str) -> bool:
+    return key.startswith("MLFLOW_") or key.lower().endswith("_proxy")
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -3,45 +3,68 @@
 import gzip
 import pickle
 import socket
-import sqlite3
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from src.config.search import TrackingConf
+from src.tracking.query import find_runs
+from src.tracking.runs import open_tracker
 from tests.commands import Done, run
 
-CLOSED = "http://127.0.0.1:9"
+SINGLE_AND_SWEEP = pytest.mark.parametrize("mode", [(), ("-m",)], ids=["single run", "sweep"])
 
 
-def runs_recorded(folder: Path) -> int:
-    database = folder / "mlruns/mlflow.db"
-    if not database.exists():
-        return 0
-    with sqlite3.connect(database) as connection:
-        return int(connection.execute("select count(*) from runs").fetchone()[0])
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a command runs: empty, with whatever it reads lying beside it."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def attempt(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
+    """Run a command whose caches are its own."""
+    caches = {name: str(folder.parent / name) for name in ("XDG_CACHE_HOME", "KERAS_HOME")}
+    return run(folder, module, *arguments, **caches, **variables)
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """The address of a port that is taken and on which nothing listens, so that connections are refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def assert_nothing_written(folder: Path) -> None:
+    """No database, study, artifact or cache; Hydra's own folder of the job does not count."""
+    places = [folder, *(folder.parent / name for name in ("XDG_CACHE_HOME", "KERAS_HOME"))]
+    written = [path for place in places for path in place.rglob("*") if path.is_file()]
+    assert [path for path in written if "mlruns/jobs/" not in str(path)] == []
 
 
 def assert_refused(done: Done, folder: Path, *sentence: str) -> None:
-    """One line on stderr that says all of this, exit code 2, no run."""
+    """One line on stderr that says all of this, exit code 2, nothing written."""
     assert done.code == 2, done
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
     for part in sentence:
         assert part in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
-    assert runs_recorded(folder) == 0
+    assert_nothing_written(folder)
 
 
 def assert_hydra_refused(done: Done, folder: Path, *words: str) -> None:
     assert done.code == 1, done
     for word in words:
         assert word in done.stderr
-    assert "Traceback" not in done.stderr
-    assert runs_recorded(folder) == 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert_nothing_written(folder)
 
 
 def save_png(path: Path, size: tuple[int, int]) -> None:
@@ -55,12 +78,13 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
         (["model.kernelsize=3"], ["Could not override 'model.kernelsize'", "Key 'kernelsize' not in"]),
         (["model.kernel_size=three"], ["model.kernel_size=three", "could not be converted to Integer"]),
         (["study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
+        (["-m", "study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
         (["data.path=a b(c"], ["data.path=a b(c", "hint: values with spaces"]),
     ],
-    ids=["misspelt key", "wrong type", "unknown study", "unreadable override"],
+    ids=["misspelt key", "wrong type", "unknown study", "unknown study in a sweep", "unreadable override"],
 )
-def test_hydra_reports(tmp_path: Path, overrides: list[str], words: list[str]) -> None:
-    assert_hydra_refused(run(tmp_path, "train", *overrides), tmp_path, *words)
+def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> None:
+    assert_hydra_refused(attempt(folder, "train", *overrides), folder, *words)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +101,7 @@ def test_hydra_reports(tmp_path: Path, overrides: list[str], words: list[str]) -
             "regularizer.strength=0.1 has nothing to act on with regularizer=none. Choose regularizer=l1",
         ),
         (["-m", "optimizer=sgd,adamm"], "optimizer has no option adamm. It has adam, adamw, rmsprop, sgd."),
+        (["-m", "model.kernelsize=3,5"], "Key 'kernelsize' not in 'ModelConf'"),
         (["-m", "model.kernel_size=3,abc"], "model.kernel_size=abc does not fit"),
         (["-m", "tracking.uri=a,b"], "tracking.uri cannot be swept: it does not define a run."),
     ],
@@ -86,27 +111,22 @@ def test_hydra_reports(tmp_path: Path, overrides: list[str], words: list[str]) -
         "too much downsampling",
         "strength of nothing",
         "option",
+        "misspelt axis",
         "axis type",
         "no axis",
     ],
 )
-def test_rules_between_fields(tmp_path: Path, overrides: list[str], sentence: str) -> None:
-    assert_refused(run(tmp_path, "train", *overrides), tmp_path, sentence)
-    assert not (tmp_path / "mlruns/mlflow.db").exists()
+def test_rules_between_fields(folder: Path, overrides: list[str], sentence: str) -> None:
+    assert_refused(attempt(folder, "train", *overrides), folder, sentence)
 
 
-def test_cifar10_without_network_or_path_says_how_to_go_on(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        "train",
-        "data=cifar10",
-        KERAS_HOME=str(tmp_path / "keras"),
-        XDG_CACHE_HOME=str(tmp_path / "cache"),
-        http_proxy=CLOSED,
-        https_proxy=CLOSED,
-    )
-    assert_refused(done, tmp_path, "data=cifar10 is not on this machine", "Offline, copy", "data.path")
-    assert done.seconds < 15
+@SINGLE_AND_SWEEP
+def test_cifar10_without_network_or_path_says_how_to_go_on(
+    folder: Path, closed: str, mode: tuple[str, ...]
+) -> None:
+    done = attempt(folder, "train", *mode, "data=cifar10", http_proxy=closed, https_proxy=closed)
+    assert_refused(done, folder, "data=cifar10 is not on this machine", "Offline, copy", "data.path")
+    assert done.seconds < 10  # the start of Python and Hydra among them
 
 
 def truncated_archive(folder: Path) -> list[str]:
@@ -192,42 +212,69 @@ def truncated_idx(folder: Path) -> list[str]:
         (truncated_idx, ["train-images-idx3-ubyte.gz", "Copy or download it again"]),
     ],
 )
-def test_bad_data(tmp_path: Path, prepare: Callable[[Path], list[str]], words: list[str]) -> None:
-    done = run(tmp_path, "train", *prepare(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert_refused(done, tmp_path, *words)
-    assert not (tmp_path / "attacked").exists()
-    assert not list((tmp_path / "cache").rglob("*.npy"))
+def test_bad_data(folder: Path, prepare: Callable[[Path], list[str]], words: list[str]) -> None:
+    assert_refused(attempt(folder, "train", *prepare(folder.parent)), folder, *words)
 
 
-def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    done = run(tmp_path, "train", f"tracking.uri={CLOSED}")
-    assert_refused(done, tmp_path, CLOSED, "Start it, or correct tracking.uri")
+@SINGLE_AND_SWEEP
+def test_a_server_that_is_not_there(folder: Path, closed: str, mode: tuple[str, ...]) -> None:
+    done = attempt(folder, "train", *mode, f"tracking.uri={closed}")
+    assert_refused(done, folder, closed, "Start it, or correct tracking.uri")
     assert done.seconds < 15
 
 
-def test_a_server_that_never_answers(tmp_path: Path) -> None:
+def test_a_server_that_never_answers(folder: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        done = run(tmp_path, "train", f"tracking.uri={uri}")
-    assert_refused(done, tmp_path, uri)
-    assert done.seconds < 25
+        done = attempt(folder, "train", f"tracking.uri={uri}")
+    assert_refused(done, folder, uri, "Start it, or correct tracking.uri")
+    assert done.seconds < 15
 
 
-def test_predicting_from_a_run_that_does_not_exist(tmp_path: Path) -> None:
-    save_png(tmp_path / "image.png", (8, 8))
-    done = run(tmp_path, "predict", "run_id=0123456789abcdef", "images=[image.png]")
-    assert_refused(done, tmp_path, "No runs are recorded yet", "tracking.uri")
-    assert not (tmp_path / "mlruns").exists()
+def test_predicting_where_nothing_is_recorded(folder: Path) -> None:
+    save_png(folder.parent / "image.png", (8, 8))
+    done = attempt(folder, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
+    assert_refused(done, folder, "No runs are recorded yet", "tracking.uri")
 
 
-def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "image.png").write_text("not an image")
-    done = run(tmp_path, "predict", "run_id=0123456789abcdef", "images=[image.png]")
-    assert_refused(done, tmp_path, "image.png cannot be read as an image")
+def test_an_image_that_cannot_be_read(folder: Path) -> None:
+    (folder.parent / "image.png").write_text("not an image")
+    done = attempt(folder, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
+    assert_refused(done, folder, "image.png cannot be read as an image")
 
 
-def test_a_grid_in_which_nothing_is_possible(tmp_path: Path) -> None:
-    done = run(tmp_path, "train", "-m", "regularizer=none", "regularizer.strength=0.1,0.2")
-    assert_refused(done, tmp_path, "No configuration of this space can be trained", "regularizer=none")
+def test_a_grid_in_which_nothing_is_possible(folder: Path) -> None:
+    done = attempt(folder, "train", "-m", "regularizer=none", "regularizer.strength=0.1,0.2")
+    assert_refused(done, folder, "No configuration of this space can be trained", "regularizer=none")
+
+
+@pytest.fixture
+def recorded(folder: Path, copy_database: Callable[[Path], Path]) -> Path:
+    """A folder whose database holds one trial."""
+    tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
+    run_id = tracker.start("trial-0", {"kind": "trial", "study": "filter_size", "dataset": "digits"}, {})
+    tracker.finish(run_id, "complete")
+    return folder
+
+
+def assert_refused_and_unchanged(recorded: Path, done: Done, *sentence: str) -> None:
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert done.stderr.startswith("error: ")
+    for part in sentence:
+        assert part in done.stderr
+    (run,) = find_runs(TrackingConf(uri=f"sqlite:///{recorded}/mlruns/mlflow.db"), {})
+    assert run.tags["state"] == "complete"
+    assert {path.name for path in recorded.rglob("*")} <= {"mlruns", "mlflow.db", "mlflow.db.lock"}
+
+
+def test_predicting_from_a_run_that_does_not_exist(recorded: Path) -> None:
+    save_png(recorded.parent / "image.png", (8, 8))
+    done = attempt(recorded, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
+    assert_refused_and_unchanged(recorded, done, "No run 0123456789abcdef", "python -m src.compare")
+
+
+def test_comparing_a_study_that_does_not_exist(recorded: Path) -> None:
+    done = attempt(recorded, "compare", "study=nope")
+    assert_refused_and_unchanged(recorded, done, "No run has study=nope. There is study=filter_size.")
