@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from absl import logging as absl_logging
 
+# What a shell says about a tracking server, or a git hook about the repository it commits to,
+# would lead a test there.
+for name in [name for name in os.environ if name.startswith(("MLFLOW_", "GIT_"))]:
+    del os.environ[name]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["MPLBACKEND"] = "Agg"
