@@ -15,6 +15,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "kerasweep needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 		"Name another interpreter, as in: make venv PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "kerasweep needs Python's modules venv and ensurepip, but $(PYTHON) lacks them." \
+		"Install them, as in: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(ENVIRONMENT)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 		--config-settings editable_mode=compat -c constraints.txt -e '.[tests]'

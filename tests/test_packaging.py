@@ -81,3 +81,22 @@ def test_hydra_finds_the_sweeper_and_studies_from_another_directory(installed: P
     assert found.returncode == 0, found.stderr
     assert "hydra_plugins.kerasweep.sweeper" in found.stdout
     assert str(installed) in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("echo Python 3.9.1; exit 1", "but ./python is Python 3.9.1. Name another interpreter"),
+        ('case "$2" in *venv*) exit 1;; esac', "Install them, as in: apt install python3-venv"),
+    ],
+)
+def test_make_says_what_an_interpreter_lacks(answers: str, said: str, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\n{answers}\n")
+    interpreter.chmod(0o755)
+    made = ended(["make", "venv", "PYTHON=./python"], tmp_path)
+    assert made.returncode == 2
+    assert said in made.stderr
+    assert not (tmp_path / ".venv").exists()
