@@ -44,13 +44,13 @@ SIDEWAYS = (("src.train", "src.single"), ("hydra_plugins", "src.multirun"))
 COMMANDS = ROWS[5]
 KERAS_OWNERS = (
     *("src.data.pipeline", "src.data.download", "src.model", "src.training"),
-    *("src.predict", "src.trial"),
+    *("src.predict", "src.trial.network"),
 )
 OWNERS = {
     "tensorflow": KERAS_OWNERS,
     "keras": KERAS_OWNERS,
     "mlflow": ("src.tracking",),
-    "optuna": ("src.sweep",),
+    "optuna": ("src.sweep", "src.report.figures"),
     "hydra": ("src.config", "src.sweep.space", *COMMANDS),
     "matplotlib": ("src.evaluation",),
 }
@@ -181,7 +181,8 @@ def checked(module: str, source: str) -> list[str]:
         ("src.sweep.samplers", "import optuna\nfrom src.sweep.space.axis import Space"),
         ("src.sweep.driver", "from src.sweep.study import open_study"),
         ("src.training.fit", "from src.training.callbacks import BestEpoch"),
-        ("src.trial", "def train():\n    import keras\n    from src.training.fit import fit"),
+        ("src.trial.network", "def train():\n    import keras\n    from src.training.fit import fit"),
+        ("src.report.figures", "from optuna.visualization import matplotlib"),
         ("src.train", "import hydra\nfrom src.command_line import run_command"),
         ("hydra_plugins.kerasweep.sweeper", "from hydra_plugins.kerasweep.conduct import conduct"),
         ("src.sweep", ""),
@@ -222,8 +223,9 @@ def test_admits_what_the_table_allows(module: str, source: str) -> None:
         ("src.sweep", "from src.sweep.space import axis", "src.sweep stands in no row"),
         ("src.data.split", "import tensorflow as tf", "imports tensorflow, which only src.data.pipeline"),
         ("src.sweep.driver", "def late():\n    from keras.utils import plot", "(line 2) imports keras.utils"),
+        ("src.trial.run", "import keras", "which only src.data.pipeline"),
         ("src.trial", "import mlflow.entities", "imports mlflow.entities, which only src.tracking may"),
-        ("src.train", "from optuna.trial import Trial", "imports optuna.trial, which only src.sweep may"),
+        ("src.train", "from optuna.trial import Trial", "imports optuna.trial, which only src.sweep"),
         ("src.sweep.driver", "import hydra", "imports hydra, which only src.config, src.sweep.space"),
         ("src.report.page", "from matplotlib.figure import Figure", "which only src.evaluation may"),
     ],
@@ -235,9 +237,10 @@ def test_names_each_breach(module: str, source: str, said: str) -> None:
 
 def test_commands_start_without_heavy_libraries() -> None:
     program = (
-        "import sys, hydra_plugins.kerasweep.sweeper, src.train;"
+        "import sys, conf, sweeps, hydra_plugins.kerasweep.sweeper, src.train, src.predict, src.compare;"
         "from hydra.core.plugins import Plugins; Plugins.instance();"
-        "print(*(name for name in ('tensorflow', 'keras', 'optuna', 'mlflow') if name in sys.modules))"
+        "heavy = ('tensorflow', 'keras', 'optuna', 'mlflow', 'matplotlib');"
+        "print(*(name for name in heavy if name in sys.modules))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
