@@ -5,6 +5,7 @@ rule that is broken.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -214,11 +215,36 @@ def _check_objective(cfg: DictConfig) -> None:
         )
 
 
+_LEAST = (
+    ("sampler", "n_startup_trials", 0),
+    ("sampler", "population_size", 2),
+    ("pruner", "n_startup_trials", 0),
+    ("pruner", "n_warmup_steps", 0),
+    ("pruner", "min_resource", 1),
+    ("pruner", "reduction_factor", 2),
+)
+
+
+def _check_name(name: str | None) -> None:
+    """A study's name is part of file names."""
+    if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        raise ConfigError(
+            f"study.name may hold letters, digits, and . _ - inside, 100 at most, but got {name!r}. "
+            "Choose one such as filter_size."
+        )
+
+
 def _check_search(cfg: DictConfig) -> None:
     one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
     one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
     one_of("storage.name", cfg.storage.name, search.STORAGES)
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
+    for group, key, low in _LEAST:
+        if key in cfg[group]:
+            between(f"{group}.{key}", cfg[group][key], low)
+    if "qmc_type" in cfg.sampler:
+        one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
+    _check_name(cfg.study.name)
     if cfg.study.trials is not None:
         between("study.trials", cfg.study.trials, 1)
     if cfg.budget.hours is not None:

@@ -46,6 +46,7 @@ def read_legacy(keys: Mapping[str, Any]) -> Legacy:
         for key in SUCCESSORS
         if plain.get(key) not in (None, {}, 1)
     ]
+    notes += _sampler_notes(plain.get("sampler"))
     return Legacy(plain.get("params") or {}, tuple(overrides), tuple(notes))
 
 
@@ -64,6 +65,14 @@ def _sampler(sampler: Any) -> list[str]:
     if sampler.get("seed") is not None:
         overrides.append(f"sampler.seed={sampler['seed']}")
     return overrides
+
+
+def _sampler_notes(sampler: Any) -> list[str]:
+    unused = sorted(set(sampler or ()) - {"name", "seed", "_target_"})
+    return [
+        f"hydra.sweeper.sampler.{key}={sampler[key]} is not used: set sampler.{key}, if sampler= has it."
+        for key in unused
+    ]
 
 
 def _direction(direction: Any) -> list[str]:

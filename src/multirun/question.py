@@ -46,7 +46,7 @@ def read_question(
     fixed = [override for override in overrides if not override.is_sweep_override()]
     added = list(legacy.overrides)
     chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
-    has_study = config.study.name is not None or bool(config.study.space)
+    has_study = choices_of(config).get("study") is not None or bool(config.study.space)
     if not (swept or legacy.axes or has_study):
         added.append(f"study={DEFAULT_STUDY}")
     elif not has_study and not legacy.axes and not _chose_sampler(config, chosen):

@@ -63,10 +63,9 @@ def drive(
     started, spent = time.monotonic(), float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
     while True:
         hours = spent + (time.monotonic() - started) / 3600
-        reason = stop_reason(sweep, hours)
-        if reason is not None:
-            return reason
-        proposal = _next(sweep)
+        proposal = _next(sweep, hours)
+        if isinstance(proposal, str):
+            return proposal
         if isinstance(proposal, NothingLeft):
             return f"{proposal.reason}, {sweep.total} were asked for"
         outcome = _train_or_lose(sweep.study, proposal, train)
@@ -102,9 +101,13 @@ def _since_best(values: list[float]) -> int:
     return len(values) - 1 - values.index(max(values)) if values else 0
 
 
-def _next(sweep: Sweep) -> Proposal | NothingLeft:
+def _next(sweep: Sweep, hours: float) -> Proposal | NothingLeft | str:
+    """The next trial, or why there is none: counted and asked under one lock, so that a total is total."""
     with sweep_lock(sweep.journal):
         mend_journal(sweep.journal)
+        reason = stop_reason(sweep, hours)
+        if reason is not None:
+            return reason
         sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.get_trials(deepcopy=False)))
         return propose(
             sweep.study,

@@ -89,12 +89,19 @@ def lose(study: Study, trial: Trial | FrozenTrial, blamed: bool) -> None:
     it counts as failed. A trial that the user stopped is always enqueued again.
     """
     retries = int(trial.user_attrs.get("retries", 0)) + int(blamed)
-    again = retries <= MOST_RETRIES and bool(trial.params)
-    if again or not trial.params:
+    frozen = study.get_trials(deepcopy=False)[trial.number]
+    params = frozen.params or frozen.system_attrs.get("fixed_params", {})
+    again = retries <= MOST_RETRIES and bool(params)
+    if again and not _has_retry(study, trial.number):
+        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, "retries": retries})
+    if again or not params:
         study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
     study.tell(trial.number, state=TrialState.FAIL)
-    if again:
-        study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number, "retries": retries})
+
+
+def _has_retry(study: Study, number: int) -> bool:
+    """Whether a trial was enqueued again already: its driver may have died before it could say so."""
+    return any(trial.user_attrs.get(RETRY_OF) == number for trial in study.get_trials(deepcopy=False))
 
 
 def recover(study: Study) -> list[FrozenTrial]:

@@ -55,6 +55,15 @@ def mend_journal(journal: Path) -> None:
     """
     if not journal.exists():
         return
+    writers = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
+    writers.acquire()  # a line that another driver is just writing is not torn
+    try:
+        _cut_torn_line(journal)
+    finally:
+        writers.release()
+
+
+def _cut_torn_line(journal: Path) -> None:
     content = journal.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole == len(content):
