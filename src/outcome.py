@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -11,12 +12,16 @@ class TrialRef:
     run_id: MLflow's. number: the trial's within its sweep, None for a single run. incumbents:
     the objective values of the trials so far, one tuple a trial; a run that one of them
     dominates does not keep its model. overrides: what distinguishes this run, as on the command line.
+    repeat: which of the trial's seeds, from 0. resume_from: the job folder of an attempt that died,
+    whose checkpoint goes on.
     """
 
     run_id: str
     number: int | None = None
     incumbents: tuple[tuple[float, ...], ...] = ()
     overrides: tuple[str, ...] = ()
+    repeat: int = 0
+    resume_from: Path | None = None
 
     @property
     def is_single(self) -> bool:

@@ -15,6 +15,7 @@ from src.config.search import (
     StorageConf,
     StudyConf,
     TrackingConf,
+    TrialConf,
 )
 from src.config.training import OptimizerConf, ScheduleConf, TrainingConf
 
@@ -35,6 +36,8 @@ class TrainConf:
     training: TrainingConf = MISSING
     objective: list[ObjectiveConf] = field(default_factory=_accuracy)
     study: StudyConf = field(default_factory=StudyConf)
+    trial: TrialConf = field(default_factory=TrialConf)
+    workers: Any = "auto"  # or how many processes
     sampler: SamplerConf = MISSING
     pruner: PrunerConf = MISSING
     budget: BudgetConf = MISSING

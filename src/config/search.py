@@ -10,7 +10,7 @@ from src.config.data import open_mapping
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
-PRUNERS = ("none", "median", "asha")
+PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
 STORAGES = ("journal",)
 
 
@@ -26,8 +26,11 @@ class StudyConf:
     question: str | None = None
     claim: str | None = None
     trials: int | None = None
+    repeats: int = 1
     fresh: bool = False
+    dry_run: bool = False
     space: Any = field(default_factory=open_mapping)
+    constraints: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -76,10 +79,44 @@ class ASHAConf(PrunerConf):
 
 
 @dataclass
+class HyperbandConf(PrunerConf):
+    min_resource: int = 1
+    reduction_factor: int = 3
+
+
+@dataclass
+class WilcoxonConf(PrunerConf):
+    p_threshold: float = 0.1
+    n_startup_steps: int = 2
+
+
+@dataclass
+class PatientConf(PrunerConf):
+    patience: int = 5
+    min_delta: float = 0.0
+
+
+@dataclass
+class ThresholdConf(PrunerConf):
+    lower: float | None = None
+    upper: float | None = None
+    n_warmup_steps: int = 0
+
+
+@dataclass
 class BudgetConf:
     hours: float | None = None
     target: float | None = None
     patience: int | None = None
+    max_parameters: int | None = None
+
+
+@dataclass
+class TrialConf:
+    target: str = "src.trial.run:run_trial"
+    timeout_seconds: float | None = None
+    memory_mb: int | None = None
+    recycle_mb: int = 4096
 
 
 @dataclass
