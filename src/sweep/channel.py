@@ -1,0 +1,136 @@
+"""The worker's side of a sweep: connects to its driver, does one job after another, sends what they say."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PARENT_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work. function: `module:name`, called as function(payload, channel); its result is sent."""
+
+    id: int
+    function: str
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first message of a worker process."""
+
+    worker: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """Asks the driver to call a method of its tracker."""
+
+    job: int
+    name: str
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An epoch's best value so far. waits: the worker stands still until it hears whether to stop."""
+
+    job: int
+    epoch: int
+    value: float
+    waits: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job's result, after everything else that it had to say."""
+
+    job: int
+    result: Any
+
+
+class Channel:
+    """What a job talks through. waits: whether `report` waits for an answer."""
+
+    def __init__(self, connection: Connection, job: int) -> None:
+        self._connection = connection
+        self._job = job
+        self._lock = threading.Lock()
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> None:
+        """Have the driver's tracker do it, in the order of the calls; nothing comes back."""
+        self._send(Call(self._job, name, arguments, options))
+
+    def report(self, epoch: int, value: float, waits: bool) -> bool:
+        """Tell the driver the best value so far; True where the job is to end itself."""
+        self._send(Report(self._job, epoch, value, waits))
+        return bool(self._connection.recv()) if waits else False
+
+    def finish(self, result: Any) -> None:
+        self._send(Finished(self._job, result))
+
+    def _send(self, message: Any) -> None:
+        with self._lock:
+            self._connection.send(message)
+
+
+_connection: Connection | None = None
+
+
+def start_worker(
+    address: str, key: bytes, worker: int, parent: int, variables: Mapping[str, str], prepare: str, shared: bytes
+) -> None:
+    """Make this new process a worker: its environment, its end with its parent, its connection.
+
+    prepare: `module:name` of a function that is called with `shared` before the first job.
+    """
+    global _connection
+    os.environ.update(variables)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
+    _die_with(parent)
+    _connection = Client(address, authkey=key)
+    _connection.send(Hello(worker, os.getpid()))
+    import_function(prepare)(shared)
+
+
+def work(job: Job) -> None:
+    """Do a job and send its result."""
+    assert _connection is not None
+    channel = Channel(_connection, job.id)
+    channel.finish(import_function(job.function)(job.payload, channel))
+
+
+def import_function(path: str) -> Callable[..., Any]:
+    """The function that `module:name` names."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent does: an orphan would write to runs that a rerun has closed."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
+            if os.getppid() != parent:  # it died before the line above
+                os._exit(1)
+            return
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os._exit(1)

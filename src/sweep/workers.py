@@ -1,0 +1,321 @@
+"""A pool of worker processes, each warm, each with one job at a time, none of which can end the sweep."""
+
+import os
+import queue
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import AuthenticationError, get_context
+from multiprocessing.connection import Connection, Listener
+from typing import Any
+
+import psutil
+from pebble import ProcessExpired, ProcessPool
+
+from src.errors import TrainingError
+from src.sweep.channel import Call, Finished, Hello, Job, Report, start_worker, work
+
+MEMORY_POLL_SECONDS = 0.2
+EXIT_SECONDS = 2.0
+MOST_STILLBORN = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """timeout_seconds, memory_mb: of one job. recycle_mb: a worker that has grown past it is replaced."""
+
+    timeout_seconds: float | None = None
+    memory_mb: float | None = None
+    recycle_mb: float = 4096
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker process has ended, or its job's function raised. reason: a sentence's end for the user."""
+
+    worker: int
+    job: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A worker's connection has ended: what it had to say before has been heard."""
+
+    worker: int
+    pid: int
+
+
+@dataclass
+class _Slot:
+    """One worker. job: what it does now. failure: what pebble says of that job."""
+
+    pool: ProcessPool
+    pid: int | None = None
+    connection: Connection | None = None
+    job: Job | None = None
+    failure: BaseException | None = None
+    closed_at: float | None = None
+    killed_for: str | None = None
+    stillborn: int = 0
+
+
+Event = Call | Report | Finished | Died
+
+
+class WorkerPool:
+    """`count` spawned processes that do jobs and tell what happens, one event at a time.
+
+    variables: the environment of each worker, set before anything else is imported. prepare:
+    `module:name`, called with `shared` in each new process. (pebble starts, ends and replaces the
+    processes, one pool a worker; messages come over a socket of each process's own, so that what a
+    dying process said is whole or absent.)
+    """
+
+    def __init__(
+        self,
+        count: int,
+        variables: Callable[[int], Mapping[str, str]],
+        prepare: str,
+        shared: bytes,
+        limits: Limits,
+    ) -> None:
+        self.limits = limits
+        self._variables = variables
+        self._prepare = prepare
+        self._shared = shared
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._key = secrets.token_bytes(16)
+        self._listener = Listener(authkey=self._key)
+        self._stopping = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+        self._slots = [_Slot(self._open(worker)) for worker in range(count)]
+        if limits.memory_mb is not None:
+            threading.Thread(target=self._watch_memory, daemon=True).start()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def free(self) -> list[int]:
+        """The workers that have nothing to do."""
+        return [worker for worker, slot in enumerate(self._slots) if slot.job is None]
+
+    def submit(self, worker: int, job: Job) -> None:
+        """Give a free worker its next job."""
+        slot = self._slots[worker]
+        assert slot.job is None
+        slot.job, slot.failure, slot.closed_at, slot.killed_for = job, None, None, None
+        try:
+            self._schedule(slot, worker, job)
+        except RuntimeError:  # its process was killed while it had nothing to do
+            self._replace(worker)
+            self._schedule(slot, worker, job)
+
+    def _schedule(self, slot: _Slot, worker: int, job: Job) -> None:
+        future = slot.pool.schedule(work, args=(job,), timeout=self.limits.timeout_seconds)
+
+        def tell(ended: Future[None]) -> None:
+            self._events.put((worker, job.id, ended.exception()))
+
+        future.add_done_callback(tell)
+
+    def answer(self, worker: int, stops: bool) -> None:
+        """Answer a report that waits."""
+        connection = self._slots[worker].connection
+        if connection is not None:
+            with suppress(OSError):  # it died meanwhile, which is an event of its own
+                connection.send(stops)
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        """The next thing that a worker says or suffers, None after `timeout` seconds without any."""
+        deadline = time.monotonic() + timeout
+        while True:
+            died = self._unsaid()
+            if died is not None:
+                return died.worker, died
+            try:
+                item = self._events.get(timeout=max(0.0, min(0.1, deadline - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() >= deadline:
+                    return None
+                continue
+            event = self._take(item)
+            if event is not None:
+                return event
+
+    def _take(self, item: Any) -> tuple[int, Event] | None:
+        worker, first, *rest = item
+        slot = self._slots[worker]
+        if isinstance(first, Hello):
+            slot.pid, slot.connection, slot.stillborn = first.pid, rest[0], 0
+            return None
+        if isinstance(first, Closed):
+            if slot.pid == first.pid:
+                slot.connection = None
+                slot.closed_at = time.monotonic()
+            return None
+        if isinstance(first, int):
+            return self._ended(worker, first, rest[0])
+        if slot.job is None or slot.job.id != first.job:
+            return None  # of a job that was given up
+        if isinstance(first, Finished):
+            slot.job = None
+            self._recycle(worker)
+        return worker, first
+
+    def _ended(self, worker: int, job: int, failure: BaseException | None) -> tuple[int, Event] | None:
+        """What pebble says of a job's process. A failure waits until its last words have been heard."""
+        slot = self._slots[worker]
+        if slot.job is None or slot.job.id != job or failure is None:
+            return None
+        if isinstance(failure, BrokenProcessPool):  # the process ended before it took the job
+            slot.stillborn += 1
+            if slot.stillborn >= MOST_STILLBORN:
+                raise TrainingError(
+                    f"Workers end before they begin, {slot.stillborn} times in a row: what they wrote is above. "
+                    "Check that TensorFlow can be imported and that there is memory for it."
+                )
+            self._replace(worker)
+            self._schedule(slot, worker, slot.job)
+            return None
+        slot.failure = failure
+        is_gone = isinstance(failure, ProcessExpired) or _is_timeout(failure)
+        if is_gone and slot.connection is not None and slot.closed_at is None:
+            return None
+        return self._give_up(worker)
+
+    def _unsaid(self) -> Died | None:
+        """A job whose process is gone and has been heard to the end."""
+        for worker, slot in enumerate(self._slots):
+            if slot.job is None or slot.closed_at is None:
+                continue
+            if slot.failure is not None:
+                return self._give_up(worker)[1]
+            if time.monotonic() - slot.closed_at > EXIT_SECONDS:
+                self._replace(worker)  # pebble waits for ever for a process that exits with 0
+                slot.failure = ProcessExpired("", 0, slot.pid or 0)
+                return self._give_up(worker)[1]
+        return None
+
+    def _give_up(self, worker: int) -> tuple[int, Died]:
+        slot = self._slots[worker]
+        assert slot.job is not None and slot.failure is not None
+        died = Died(worker, slot.job.id, slot.killed_for or self._reason(slot.failure))
+        slot.job, slot.failure, slot.closed_at = None, None, None
+        return worker, died
+
+    def _reason(self, failure: BaseException) -> str:
+        if _is_timeout(failure):
+            return f"it took longer than trial.timeout_seconds={self.limits.timeout_seconds:g}"
+        if isinstance(failure, ProcessExpired):
+            return _exit_reason(int(failure.exitcode))
+        return f"{type(failure).__name__}: {failure}"
+
+    def rss_mb(self, worker: int) -> float:
+        """Resident memory of a worker's process, in MiB; 0 where it is gone."""
+        pid = self._slots[worker].pid
+        if pid is None:
+            return 0.0
+        try:
+            return float(psutil.Process(pid).memory_info().rss) / 2**20
+        except psutil.NoSuchProcess:
+            return 0.0
+
+    def pids(self) -> list[int]:
+        return [slot.pid for slot in self._slots if slot.pid is not None]
+
+    def _watch_memory(self) -> None:
+        limit = self.limits.memory_mb
+        assert limit is not None
+        while not self._stopping.wait(MEMORY_POLL_SECONDS):
+            for worker, slot in enumerate(self._slots):
+                used = self.rss_mb(worker) if slot.job is not None and slot.connection is not None else 0.0
+                if used > limit and slot.pid is not None and slot.killed_for is None:
+                    slot.killed_for = f"its process used {used:.0f} MB, more than trial.memory_mb={limit:g}"
+                    with suppress(ProcessLookupError):
+                        os.kill(slot.pid, signal.SIGKILL)
+
+    def _recycle(self, worker: int) -> None:
+        """Replace a worker that has grown: TensorFlow never gives all of its memory back."""
+        if self.rss_mb(worker) > self.limits.recycle_mb:
+            self._replace(worker)
+
+    def _replace(self, worker: int) -> None:
+        slot = self._slots[worker]
+        slot.pool.stop()
+        slot.pool.join()
+        slot.pid, slot.connection = None, None
+        slot.pool = self._open(worker)
+
+    def _open(self, worker: int) -> ProcessPool:
+        """A pool of one process, which starts at once.
+
+        SIGINT stays blocked in pebble's threads, and so in every process that they start.
+        """
+        pool = ProcessPool(
+            max_workers=1,
+            initializer=start_worker,
+            initargs=(
+                self._listener.address,
+                self._key,
+                worker,
+                os.getpid(),
+                dict(self._variables(worker)),
+                self._prepare,
+                self._shared,
+            ),
+            context=get_context("spawn"),
+        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            _ = pool.active  # starts the pool's process and threads
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pool
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection = self._listener.accept()
+                hello = connection.recv()
+            except (OSError, EOFError, AuthenticationError):
+                continue  # a process that died on the way, or `stop`
+            threading.Thread(target=self._read, args=(connection, hello), daemon=True).start()
+
+    def _read(self, connection: Connection, hello: Hello) -> None:
+        self._events.put((hello.worker, hello, connection))
+        with suppress(EOFError, OSError):
+            while True:
+                self._events.put((hello.worker, connection.recv()))
+        self._events.put((hello.worker, Closed(hello.worker, hello.pid)))
+
+    def stop(self) -> None:
+        """End every process, whatever it does."""
+        self._stopping.set()
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for slot in self._slots:
+            slot.pool.stop()
+        for slot in self._slots:
+            slot.pool.join()
+        self._listener.close()
+
+
+def _is_timeout(failure: BaseException) -> bool:
+    """Whether pebble ended the process; a function may raise a TimeoutError of its own."""
+    return isinstance(failure, TimeoutError) and failure.args[:1] == ("Task timeout",)
+
+
+def _exit_reason(code: int) -> str:
+    if code >= 0:
+        return f"its process exited with code {code}"
+    name = signal.Signals(-code).name
+    advice = ", as the kernel does where memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{advice}"
