@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 from hydra.types import HydraContext
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import RandomSampler
 
 from src.errors import ConfigError
@@ -52,9 +52,8 @@ def composer_of(context: HydraContext, ask: Ask) -> Callable[..., Composer]:
     return build
 
 
-def by_hydra(composer: Composer, overrides: list[str]) -> Any:
-    cfg = composer.context.config_loader.load_sweep_config(composer.master, overrides)
-    return OmegaConf.to_container(without_hydra(cfg)), OmegaConf.to_container(cfg.hydra.runtime.choices)
+def by_hydra(composer: Composer, overrides: list[str]) -> DictConfig:
+    return composer.context.config_loader.load_sweep_config(composer.master, overrides)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS.keys())
@@ -63,9 +62,10 @@ def test_composes_what_hydra_composes(arguments: list[str], composer_of: Callabl
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     for _ in range(3):
         params = composer.space.suggest(study.ask())
-        expected, choices = by_hydra(composer, composer.overrides(params))
-        assert OmegaConf.to_container(composer.compose(params)) == expected
-        ours = composer.choices(params)
+        expected = by_hydra(composer, composer.overrides(params))
+        assert OmegaConf.to_yaml(composer.job_config(params)) == OmegaConf.to_yaml(expected)
+        assert composer.compose(params) == without_hydra(expected)
+        choices, ours = expected.hydra.runtime.choices, composer.choices(params)
         assert ours == {key: str(value) for key, value in choices.items() if key in ours}
 
 

@@ -1,0 +1,84 @@
+"""A sweep composes from the config files as they were when it began."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext
+
+from src.multirun.frozen import freeze, read_ahead
+
+FILES = {
+    "main.yaml": "defaults: [{optimizer: sgd}, _self_]\nepochs: 3\n",
+    "optimizer/base.yaml": "rate: 0.1\n",
+    "optimizer/sgd.yaml": "defaults: [base, {/extra@more: [one, two]}]\nmomentum: 0.9\n",
+    "optimizer/adam.yaml": "defaults: [base]\nbeta: 0.9\n",
+    "extra/one.yaml": "a: 1\n",
+    "extra/two.yaml": "b: 2\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def context(folder: Path) -> Iterator[HydraContext]:
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+
+
+def composed(context: HydraContext, *overrides: str) -> dict[str, object]:
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    cfg = context.config_loader.load_configuration("main", list(overrides), run_mode=RunMode.RUN)
+    content = OmegaConf.to_container(cfg)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items() if key != "hydra"}
+
+
+def spoil(folder: Path) -> None:
+    for name in FILES:
+        (folder / name).write_text("spoiled: true\n")
+
+
+def test_what_was_read_ahead_is_not_read_again(context: HydraContext, folder: Path) -> None:
+    before = [composed(context), composed(context, "optimizer=adam")]
+    freeze(context)
+    read_ahead(context, ["main", "optimizer/sgd", "optimizer/adam"])
+    spoil(folder)
+    assert [composed(context), composed(context, "optimizer=adam")] == before
+    assert before[0] == {
+        "optimizer": {"rate": 0.1, "momentum": 0.9},
+        "more": {"a": 1, "b": 2},
+        "epochs": 3,
+    }
+
+
+def test_without_it_an_edit_would_be_seen(context: HydraContext, folder: Path) -> None:
+    spoil(folder)
+    assert composed(context) == {"spoiled": True}
+
+
+def test_compositions_do_not_change_what_was_read(context: HydraContext) -> None:
+    freeze(context)
+    first = composed(context, "optimizer.rate=5", "epochs=9")
+    assert composed(context) != first
+    assert composed(context)["epochs"] == 3
+
+
+def test_options_stay_those_of_the_start(context: HydraContext, folder: Path) -> None:
+    freeze(context)
+    options = context.config_loader.get_group_options("optimizer")
+    (folder / "optimizer" / "new.yaml").write_text("rate: 1\n")
+    assert context.config_loader.get_group_options("optimizer") == options == ["adam", "base", "sgd"]
