@@ -18,7 +18,10 @@ PARENT_POLL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. function: `module:name`, called as function(payload, channel); its result is sent."""
+    """One piece of work.
+
+    function: `module:name`, called as function(payload, channel); what it returns is sent back.
+    """
 
     id: int
     function: str
@@ -62,7 +65,7 @@ class Finished:
 
 
 class Channel:
-    """What a job talks through. waits: whether `report` waits for an answer."""
+    """What a job talks through."""
 
     def __init__(self, connection: Connection, job: int) -> None:
         self._connection = connection
@@ -90,7 +93,13 @@ _connection: Connection | None = None
 
 
 def start_worker(
-    address: str, key: bytes, worker: int, parent: int, variables: Mapping[str, str], prepare: str, shared: bytes
+    address: str,
+    key: bytes,
+    worker: int,
+    parent: int,
+    variables: Mapping[str, str],
+    prepare: str,
+    shared: bytes,
 ) -> None:
     """Make this new process a worker: its environment, its end with its parent, its connection.
 

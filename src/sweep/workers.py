@@ -178,7 +178,7 @@ class WorkerPool:
             slot.stillborn += 1
             if slot.stillborn >= MOST_STILLBORN:
                 raise TrainingError(
-                    f"Workers end before they begin, {slot.stillborn} times in a row: what they wrote is above. "
+                    f"Workers end before they begin, {slot.stillborn} times in a row. "
                     "Check that TensorFlow can be imported and that there is memory for it."
                 )
             self._replace(worker)

@@ -3,9 +3,10 @@
 import logging
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from src.errors import TrackingError
@@ -15,6 +16,8 @@ from src.tracking.location import database_path, without_password
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 MOST_REASON_CHARACTERS = 300
+LOCKED, LOCKED_SECONDS = "database is locked", 60
+T = TypeVar("T")
 
 
 def open_client(uri: str, create: bool) -> Any:
@@ -56,6 +59,22 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
         verb = "cannot be used" if advice else "says"
         text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
         raise TrackingError(text.strip()) from error
+
+
+def patiently(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Call MLflow; a database that another process keeps locked is waited for, a minute at most.
+
+    Raises TrackingError; see tracking_errors.
+    """
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            with tracking_errors(uri):
+                return call(*arguments, **options)
+        except TrackingError as error:
+            if LOCKED not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _reason(error: Exception) -> str:

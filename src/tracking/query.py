@@ -8,7 +8,7 @@ from typing import Any
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.connect import experiment_id, open_client, tracking_errors
+from src.tracking.connect import experiment_id, open_client, patiently, tracking_errors
 from src.tracking.location import resolve_uri, without_password
 
 PAGE = 1000
@@ -48,14 +48,15 @@ def _search(cfg: TrackingConf, condition: str) -> list[RunRecord]:
     runs: list[RunRecord] = []
     token = None
     while experiment is not None:
-        with tracking_errors(uri):
-            page = client.search_runs(
-                [experiment],
-                condition,
-                max_results=PAGE,
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
+        page = patiently(
+            uri,
+            client.search_runs,
+            [experiment],
+            condition,
+            max_results=PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
         runs += [_record(run) for run in page]
         token = page.token
         if not token:

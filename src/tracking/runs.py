@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
-from src.tracking.connect import experiment_id, open_client, tracking_errors
+from src.tracking.connect import experiment_id, open_client, patiently
 from src.tracking.location import default_uri, resolve_uri
+from src.tracking.recorder import Recorder
 from src.tracking.source import git_diff, source_tags
 
 __all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
@@ -35,13 +35,21 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
     return Tracker(client, uri, experiment)
 
 
-class Tracker:
+def _reopen(uri: str, experiment: str) -> "Tracker":
+    return Tracker(open_client(uri, create=False), uri, experiment)
+
+
+class Tracker(Recorder):
     """An open experiment that runs are written to; what MLflow refuses is raised as TrackingError."""
 
     def __init__(self, client: Any, uri: str, experiment: str) -> None:
         self.client = client
         self.uri = uri
         self.experiment_id = experiment
+
+    def __reduce__(self) -> Any:
+        """Travels to another process as what it was opened from."""
+        return _reopen, (self.uri, self.experiment_id)
 
     @property
     def is_default(self) -> bool:
@@ -81,11 +89,9 @@ class Tracker:
         self._write(self.client.update_run, run_id, status="RUNNING")
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log an epoch's metrics at its step. epoch: from 1."""
         self._log(run_id, metrics, epoch)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Log what is measured once a run."""
         self._log(run_id, metrics, 0)
 
     def _log(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
@@ -97,7 +103,6 @@ class Tracker:
             self._write(self.client.log_batch, run_id, metrics=batch)
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run, in place of older values of the same keys."""
         from mlflow.entities import RunTag
 
         entities = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in tags.items()]
@@ -107,11 +112,6 @@ class Tracker:
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
-        """Record which data a run was trained on.
-
-        digest: of its content. source: its path, or once more its name where code makes it.
-        profile: its sizes.
-        """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         is_code = source == name
@@ -127,19 +127,9 @@ class Tracker:
         self._write(self.client.log_inputs, run_id, [DatasetInput(dataset, [context])])
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
-        """Keep a text at that artifact path."""
         self._write(self.client.log_text, run_id, _storable(text), path)
 
-    def log_figure(self, run_id: str, figure: Any, path: str) -> None:
-        """Keep a matplotlib figure as a PNG at that artifact path."""
-        folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory() as temporary:
-            file = Path(temporary) / name
-            figure.savefig(file, dpi=110)
-            self.log_file(run_id, file, folder)
-
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        """Keep a file in that artifact folder."""
         self._write(self.client.log_artifact, run_id, str(file), folder or None)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
@@ -149,8 +139,7 @@ class Tracker:
         self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=_now())
 
     def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        with tracking_errors(self.uri):
-            return call(*arguments, **options)
+        return patiently(self.uri, call, *arguments, **options)
 
 
 def _now() -> int:

@@ -7,7 +7,8 @@ import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
 
 from src.multirun.frozen import freeze, read_ahead
 
@@ -38,9 +39,6 @@ def context(folder: Path) -> Iterator[HydraContext]:
 
 
 def composed(context: HydraContext, *overrides: str) -> dict[str, object]:
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
-
     cfg = context.config_loader.load_configuration("main", list(overrides), run_mode=RunMode.RUN)
     content = OmegaConf.to_container(cfg)
     assert isinstance(content, dict)
@@ -59,8 +57,7 @@ def test_what_was_read_ahead_is_not_read_again(context: HydraContext, folder: Pa
     spoil(folder)
     assert [composed(context), composed(context, "optimizer=adam")] == before
     assert before[0] == {
-        "optimizer": {"rate": 0.1, "momentum": 0.9},
-        "more": {"a": 1, "b": 2},
+        "optimizer": {"rate": 0.1, "momentum": 0.9, "more": {"a": 1, "b": 2}},
         "epochs": 3,
     }
 
