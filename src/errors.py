@@ -19,3 +19,11 @@ class TrainingError(KerasweepError):
 
 class TrackingError(KerasweepError):
     """The tracking server cannot be reached, or does not hold what was asked for."""
+
+
+class StorageError(KerasweepError):
+    """Something cannot be written, because a disk is full perhaps."""
+
+
+class SweepStopped(Exception):
+    """The user stopped a sweep, and the trials that were under way have ended."""

@@ -1,6 +1,6 @@
 """What crosses between a sweep and its trials: where a trial belongs, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Outcome:
 
     state: `complete`, `pruned` or `failed`. values: one per objective, at the best epoch
     (empty when failed). metrics: everything measured at the best epoch. seconds: training
-    alone. reason: why it was pruned or failed.
+    alone. reason: why it was pruned or failed. seeds: the first objective of each seed, where a
+    trial trained several; values and metrics are their means then.
     """
 
     state: str
@@ -45,6 +46,7 @@ class Outcome:
     seconds: float = 0.0
     reason: str | None = None
     traceback: str | None = None
+    seeds: tuple[float, ...] = ()
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:
@@ -55,3 +57,18 @@ def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tupl
     signs = [1 if direction == "maximize" else -1 for direction in directions]
     gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
     return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
+
+
+def mean_outcome(run_id: str, outcomes: Sequence[Outcome]) -> Outcome:
+    """What a trial of several seeds came to: the means of complete outcomes, the sum of their seconds."""
+    count = len(outcomes)
+    values = tuple(sum(column) / count for column in zip(*(one.values for one in outcomes), strict=True))
+    names = set.intersection(*(set(one.metrics) for one in outcomes))
+    return Outcome(
+        state="complete",
+        run_id=run_id,
+        values=values,
+        metrics={name: sum(one.metrics[name] for one in outcomes) / count for name in sorted(names)},
+        seconds=sum(one.seconds for one in outcomes),
+        seeds=tuple(one.values[0] for one in outcomes),
+    )

@@ -17,16 +17,21 @@ ROWS = {
         *("src.train", "src.single", "src.predict", "src.compare", "src.command_line"),
         *("src.multirun", "hydra_plugins"),
     ),
-    4: ("src.trial", "src.sweep.driver", "src.sweep.record", "src.sweep.summary", "src.report"),
+    4: (
+        *("src.trial", "src.report"),
+        *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
+    ),
     3: (
         *("src.training.fit", "src.training.program"),
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
+        *("src.sweep.stops", "src.sweep.channel", "src.sweep.cores", "src.sweep.journal_report"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source"),
     ),
     2: (
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),
         *("src.tracking.names", "src.tracking.description", "src.tracking.location"),
+        "src.tracking.recorder",
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
         *("src.training.seeding", "src.training.evaluate", "src.training.start"),
     ),
@@ -51,6 +56,7 @@ OWNERS = {
     "keras": KERAS_OWNERS,
     "mlflow": ("src.tracking",),
     "optuna": ("src.sweep", "src.report.figures"),
+    "pebble": ("src.sweep.workers",),
     "hydra": ("src.config", "src.sweep.space", *COMMANDS),
     "matplotlib": ("src.evaluation",),
 }

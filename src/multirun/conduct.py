@@ -1,27 +1,34 @@
 """Conducts a sweep from its command line to its summary."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from src.config.keys import RUN_GROUPS, all_keys
-from src.errors import ConfigError
+from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.composer import Composer, choices_of
-from src.multirun.launch import JobLauncher
+from src.multirun.crew import BatchCrew, TrialCrew
+from src.multirun.launch import BatchPool, batch_size, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import Question, read_question
-from src.outcome import Outcome
 from src.sweep import summary
-from src.sweep.driver import Sweep, begin, drive
-from src.sweep.propose import Proposal
+from src.sweep.driver import Driver, Sweep, begin
+from src.sweep.ledger import counts
 from src.sweep.record import SweepRecord
+from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
+from src.sweep.view import open_view
+from src.sweep.workers import WorkerPool
+from src.tracking.description import objective_text
 from src.tracking.names import short_names
 from src.tracking.query import find_runs
-from src.tracking.runs import open_tracker
+from src.tracking.runs import Tracker, open_tracker
 from src.trial.artifacts import record_data, record_images
 
 DEFAULT_JOBS = "mlruns/jobs"
@@ -33,62 +40,109 @@ def conduct(
     """Run the sweep that the arguments describe; returns the best value of its first objective."""
     legacy = read_legacy(legacy_keys)
     question = read_question(context, config, arguments, legacy)
-    master = question.master
     _check_axes(question)
-    composer = Composer(context, master, question.fixed, question.space)
+    composer = Composer(context, question.master, question.fixed, question.space)
     plan = Plan(question, composer)
-    tracker = open_tracker(master.tracking)
-    sweep = open_sweep(plan)
-    names = short_names([axis.key for axis in question.space.axes], all_keys())
-    with sweep_lock(sweep.journal):
-        record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(master))
-    if plan.data is not None and not record.is_resumed:
-        record_data(plan.base, record.parent, tracker, plan.data)
-        record_images(plan.base, record.parent, tracker, plan.data)
-    summary.print_header(sweep, plan.study, master, legacy.notes, plan.left_out())
-    begin(sweep)
-    record.reconcile()
-    _use_job_folder(master, sweep.name)
-    launcher = JobLauncher(context, master, tracker)
-
-    def train(proposal: Proposal) -> Outcome:
-        params = proposal.params
-        cfg, overrides = composer.compose(params), composer.overrides(params)
-        ref = record.start_trial(
-            proposal.trial.number, params, cfg, composer.choices(params), question.space.overrides(params)
-        )
-        finished = False
-        try:
-            outcome = launcher.train(ref, _pruning(proposal, len(sweep.directions)), overrides)
-            finished = True
-            return outcome
-        finally:
-            if not finished:
-                tracker.finish(ref.run_id, "cancelled", "the sweep was stopped")
-
-    def close(proposal: Proposal, outcome: Outcome) -> None:
-        record.close_trial(outcome)
-        summary.print_trial(sweep, proposal, outcome)
-
-    reason, ended = "the sweep was stopped", False
-    try:
-        reason = drive(sweep, train, close)
-        ended = True
-    finally:
-        record.close("complete" if ended else "cancelled", reason)
-        if not ended:
-            summary.print_stopped(sweep)
+    stop = StopRequest()
+    sweep = plan.sweep(plan.base.study.fresh)
+    with ExitStack() as stack:
+        workers = _start_workers(context, plan, sweep, stack)
+        tracker = open_tracker(plan.base.tracking)
+        sweep = with_its_runs(plan, sweep)
+        _use_job_folder(question.master, sweep.name)
+        record = _open_record(plan, sweep, tracker)
+        summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out())
+        begin(sweep)
+        record.reconcile()
+        with stop.listening():
+            reason = _drive(Conduct(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
     return summary.best_value(sweep)
 
 
-def open_sweep(plan: Plan) -> Sweep:
-    """The sweep's study; the next generation where MLflow has trials of it that its journal lacks.
+@dataclass(frozen=True)
+class Conduct:
+    """A sweep with all that it needs to be driven. workers: None where a foreign launcher trains."""
+
+    context: HydraContext
+    plan: Plan
+    sweep: Sweep
+    record: SweepRecord
+    workers: WorkerPool | None
+    stop: StopRequest
+
+
+def _start_workers(context: HydraContext, plan: Plan, sweep: Sweep, stack: ExitStack) -> WorkerPool | None:
+    """Start them early: TensorFlow is imported there while MLflow is opened here."""
+    master = plan.question.master
+    left = _trials_left(sweep)
+    if left < 1 or not uses_workers(master):
+        return None
+    workers = start_workers(context, master, plan.base, left * sweep.repeats)
+    stack.callback(workers.stop)
+    return workers
+
+
+def _trials_left(sweep: Sweep) -> int:
+    """How many trials are still to be trained, those among them that died with their driver."""
+    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
+    return sweep.total - done
+
+
+def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
+    names = short_names([axis.key for axis in plan.space.axes], all_keys())
+    with sweep_lock(sweep.journal):
+        record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(plan.question.master))
+    if plan.data is not None and not record.is_resumed:
+        record_data(plan.base, record.parent, tracker, plan.data)
+        record_images(plan.base, record.parent, tracker, plan.data)
+    return record
+
+
+def _drive(conduct: Conduct) -> str:
+    """Train to the end; whatever ends it early closes the parent run and says how to go on."""
+    sweep, record = conduct.sweep, conduct.record
+    reason, ended = "the sweep was stopped", False
+    try:
+        reason = _run(conduct)
+        ended = True
+    except SweepStopped:
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        raise StorageError(
+            f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
+            f"{error.filename or sweep.journal.parent}; the same command goes on from here."
+        ) from error
+    finally:
+        with suppress(TrackingError) if not ended else nullcontext():
+            record.close("complete" if ended else "cancelled", reason)
+        if not ended:
+            summary.print_stopped(sweep)
+    return reason
+
+
+def _run(conduct: Conduct) -> str:
+    plan, sweep, record = conduct.plan, conduct.sweep, conduct.record
+    target, master = plan.base.trial.target, plan.question.master
+    crew: TrialCrew
+    pool: WorkerPool | BatchPool
+    if conduct.workers is not None:
+        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), conduct.workers
+    else:
+        crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
+        size = batch_size(master, plan.base, max(1, _trials_left(sweep) * sweep.repeats))
+        pool = BatchPool(conduct.context, master, record.tracker, target, size)
+    objective = objective_text(plan.base)
+    with open_view(sweep, objective, len(pool), plan.base.training.epochs) as view:
+        return Driver(sweep, pool, crew, view, conduct.stop).run()
+
+
+def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
+    """The sweep, or its next generation where MLflow has trials of it that its journal lacks.
 
     Such a journal was deleted or emptied: going on with it would record every trial twice under
     one parent. (MLflow is read first: another driver's trial is in the journal before it is there.)
     """
-    sweep = plan.sweep(plan.base.study.fresh)
     while find_runs(plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}):
         if sweep.study.get_trials(deepcopy=False):
             break
@@ -113,16 +167,5 @@ def _use_job_folder(master: DictConfig, sweep: str) -> None:
     folder = f"{DEFAULT_JOBS}/{sweep}"
     with open_dict(master):
         master.hydra.sweep.dir = folder
-        master.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
-
-
-def _pruning(proposal: Proposal, objectives: int) -> Callable[[int, float], bool]:
-    """Report epochs to Optuna's pruner, which hears one objective only."""
-    if objectives > 1:
-        return lambda epoch, best: False
-
-    def report(epoch: int, best: float) -> bool:
-        proposal.trial.report(best, epoch)
-        return proposal.trial.should_prune()
-
-    return report
+        text = QuotedString(folder, Quote.single).with_quotes()
+        master.hydra.overrides.hydra.append(f"hydra.sweep.dir={text}")

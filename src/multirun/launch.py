@@ -1,71 +1,132 @@
-"""Has one trial trained by whichever Hydra launcher is configured."""
+"""Has trials trained where a sweep says: by workers of our own, or by any launcher of Hydra's in batches."""
 
 import os
-import traceback
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.singleton import Singleton
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.errors import TrackingError, TrainingError
+from src.multirun.job import Shared, call_target, outcome_of
 from src.outcome import Outcome, TrialRef
+from src.sweep import cores
+from src.sweep.channel import Finished, Job
+from src.sweep.workers import Event, Limits, WorkerPool
 from src.tracking.runs import Tracker
-from src.trial.run import Report, run_trial
+
+WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"
+IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+PREPARE = "src.multirun.job:prepare"
 
 
-class TrialTask:
-    """The task function of a sweep's jobs: trains the trial that was set last."""
+def uses_workers(master: DictConfig) -> bool:
+    """Whether the sweep's launcher is our own."""
+    return str(master.hydra.launcher._target_) == WORKERS
 
-    def __init__(self, tracker: Tracker) -> None:
+
+def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trials: int) -> WorkerPool:
+    """Start the worker processes that a sweep of so many more trials asks for.
+
+    master: with Hydra's node. cfg: without it, to warm up with.
+    """
+    gpus, usable = cores.count_gpus(), cores.usable_cores()
+    count = cores.worker_count(cfg.workers, trials, gpus, usable, cores.free_memory_mb())
+    shared = Shared(context, Singleton.get_state(), cfg, cfg.trial.target)
+    limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
+    return WorkerPool(count, cores.worker_variables(count, gpus, usable), PREPARE, shared.pack(), limits)
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One seed of a trial for a foreign launcher. index: its job number. pruned: how it asks its pruner."""
+
+    index: int
+    overrides: list[str]
+    ref: TrialRef
+    report: Callable[[int, float], bool]
+
+
+class BatchTask:
+    """The task function of a batch: finds its run by Hydra's job number, wherever it is called."""
+
+    def __init__(self, tracker: Tracker, target: str, jobs: list[BatchJob]) -> None:
         self.tracker = tracker
-        self.ref: TrialRef | None = None
-        self.report: Report = lambda epoch, value: False
+        self.target = target
+        self.jobs = jobs
 
     def __call__(self, cfg: DictConfig) -> Outcome:
-        assert self.ref is not None
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        try:
-            return run_trial(cfg, self.ref, self.tracker, self.report, folder)
-        except SystemExit as stop:
-            raise TrainingError(f"The trial called sys.exit({stop.code!r}).") from stop
+        hydra_cfg = HydraConfig.get()
+        job = self.jobs[int(hydra_cfg.job.num) - self.jobs[0].index]
+        folder = Path(hydra_cfg.runtime.output_dir)
+        return call_target(self.target, cfg, job.ref, self.tracker, job.report, folder)
 
 
-class JobLauncher:
-    """Hydra's launcher, one job at a time."""
+class BatchPool:
+    """Any launcher of Hydra's: takes `size` jobs, launches them together, and waits for the slowest."""
 
-    def __init__(self, context: HydraContext, master: DictConfig, tracker: Tracker) -> None:
-        self.task = TrialTask(tracker)
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=self.task, config=master
+    def __init__(
+        self, context: HydraContext, master: DictConfig, tracker: Tracker, target: str, size: int
+    ) -> None:
+        self.context = context
+        self.master = master
+        self.tracker = tracker
+        self.target = target
+        self._jobs: list[Job | None] = [None] * size
+        self._events: deque[tuple[int, Event]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def free(self) -> list[int]:
+        """The places of the next batch; none before the last one has been heard."""
+        return [] if self._events else [place for place, job in enumerate(self._jobs) if job is None]
+
+    def submit(self, worker: int, job: Job) -> None:
+        self._jobs[worker] = job
+
+    def answer(self, worker: int, stops: bool) -> None:
+        """Nothing: trials of a batch ask their pruner themselves."""
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        """The next result; launches the batch where none is there."""
+        if not self._events:
+            self._launch()
+        worker, event = self._events.popleft()
+        self._jobs[worker] = None
+        return worker, event
+
+    def stop(self) -> None:
+        """Nothing runs between batches."""
+
+    def _launch(self) -> None:
+        placed = [(place, job) for place, job in enumerate(self._jobs) if job is not None]
+        batch: list[BatchJob] = [job.payload for _, job in placed]
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.context,
+            task_function=BatchTask(self.tracker, self.target, batch),
+            config=self.master,
         )
-
-    def train(self, ref: TrialRef, report: Callable[[int, float], bool], overrides: list[str]) -> Outcome:
-        """Train a trial as job number `ref.number`. An exception of its own is its outcome."""
-        self.task.ref, self.task.report = ref, report
-        assert ref.number is not None
         here = os.getcwd()
         try:
-            job = self.launcher.launch([overrides], initial_job_idx=ref.number)[0]
+            done = launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].index)
         finally:
             os.chdir(here)  # a user's network may have changed it
-        return _outcome(job, ref)
+        for (place, job), each in zip(placed, done, strict=True):
+            self._events.append((place, Finished(job.id, outcome_of(each, job.payload.ref))))
 
 
-def _outcome(job: JobReturn, ref: TrialRef) -> Outcome:
-    """The job's outcome. (`return_value` of a failed job prints and raises: `_return_value` doesn't.)
-
-    A TrackingError is not the trial's fault: it is raised, and the trial comes again.
-    """
-    if job.status is JobStatus.COMPLETED:
-        outcome = job._return_value
-        assert isinstance(outcome, Outcome)
-        return outcome
-    error = job._return_value
-    if isinstance(error, TrackingError):
-        raise error
-    reason = f"{type(error).__name__}: {error}"
-    return Outcome("failed", ref.run_id, reason=reason, traceback="".join(traceback.format_exception(error)))
+def batch_size(master: DictConfig, cfg: DictConfig, trials: int) -> int:
+    """How many jobs a foreign launcher gets at once: one where it runs them in this process."""
+    launcher: Any = master.hydra.launcher
+    if str(launcher._target_) == IN_PROCESS:
+        return 1
+    wanted = launcher.get("n_jobs")
+    if isinstance(wanted, int) and wanted > 0 and cfg.workers == "auto":
+        return min(wanted, trials)
+    return cores.worker_count(cfg.workers, trials, 0, cores.usable_cores(), cores.free_memory_mb())

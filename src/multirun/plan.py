@@ -98,7 +98,18 @@ class Plan:
             if self.data is not None:
                 check_digest(study, self.data.digest)
         study.pruner = build_pruner(cfg.pruner)
-        return Sweep(name, study, self.space, journal, self._total(), cfg.sampler, cfg.budget, self.refusal)
+        return Sweep(
+            name,
+            study,
+            self.space,
+            journal,
+            self._total(),
+            cfg.sampler,
+            cfg.budget,
+            self.refusal,
+            repeats=cfg.study.repeats,
+            prunes=_prunes(cfg.pruner.name),
+        )
 
     def _definition(self) -> dict[str, Any]:
         groups = OmegaConf.to_container(OmegaConf.masked_copy(self.base, list(RUN_GROUPS)), resolve=False)
@@ -157,6 +168,11 @@ class Plan:
             self._shapes[data_key] = read_data(cfg)
         elif cfg.model.architecture != "custom":
             check_shape(cfg.model, self._shapes[data_key].input_shape)
+
+
+def _prunes(pruner: str) -> str:
+    """What the pruner compares: nothing, the epochs of trials, or their seeds."""
+    return {"none": "none", "wilcoxon": "seeds"}.get(pruner, "epochs")
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

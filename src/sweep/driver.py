@@ -1,22 +1,31 @@
-"""Asks Optuna, has the trial trained, tells Optuna the result, until a reason to stop comes up."""
+"""Asks Optuna, has workers train, tells Optuna each result as it comes, until a reason to stop comes up."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from omegaconf import DictConfig
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from src.outcome import Outcome
-from src.sweep.ledger import counts, lose, recover, settle
+from src.errors import StorageError, SweepStopped, TrackingError
+from src.outcome import Outcome, mean_outcome
+from src.sweep.channel import Call, Finished, Job, Report
+from src.sweep.ledger import known_seeds, lose, note_seed, recover, renew_lease, settle
 from src.sweep.propose import NothingLeft, Proposal, propose
 from src.sweep.samplers import build_sampler
-from src.sweep.space.axis import Space
+from src.sweep.space.axis import Params, Space
+from src.sweep.stops import StopRequest, budget_reason, total_reason
 from src.sweep.study import mend_journal, sweep_lock
+from src.sweep.workers import Event
 
 HOURS_USED = "hours_used"
+TICK_SECONDS = 0.5
+LEASE_RENEWAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,8 @@ class Sweep:
     """A search that is ready to go.
 
     journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
-    refusal: why a configuration cannot be trained, None where it can.
+    refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
+    prunes: what the pruner compares, `none`, `epochs` (of the first seed) or `seeds`.
     """
 
     name: str
@@ -35,10 +45,70 @@ class Sweep:
     sampler: DictConfig
     budget: DictConfig
     refusal: Callable[[Mapping[str, object]], str | None]
+    repeats: int = 1
+    prunes: str = "none"
 
     @property
     def directions(self) -> tuple[str, ...]:
         return tuple(direction.name.lower() for direction in self.study.directions)
+
+
+class Pool(Protocol):
+    """Where jobs are done: WorkerPool, or a launcher of Hydra's in batches."""
+
+    def free(self) -> list[int]: ...
+    def submit(self, worker: int, job: Job) -> None: ...
+    def answer(self, worker: int, stops: bool) -> None: ...
+    def next_event(self, timeout: float) -> tuple[int, Event] | None: ...
+
+
+class Crew(Protocol):
+    """What the driver has others do: open, fill and close the runs of its trials."""
+
+    def open_trial(self, proposal: Proposal) -> Any: ...
+    def open_seed(self, proposal: Proposal, ref: Any, repeat: int) -> Any: ...
+    def job(self, proposal: Proposal, ref: Any, waits: bool) -> tuple[str, Any]: ...
+    def record(self, call: Call) -> None: ...
+    def adopt_seed(self, ref: Any, outcome: Outcome) -> None: ...
+    def close_seed(self, outcome: Outcome) -> None: ...
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None: ...
+    def cancel(self, run_id: str) -> None: ...
+
+
+class View(Protocol):
+    """Shows people what happens."""
+
+    def started(self, worker: int, number: int, repeat: int, params: Params) -> None: ...
+    def epoch(self, worker: int, epoch: int, value: float | None) -> None: ...
+    def idle(self, worker: int) -> None: ...
+    def settled(self, number: int, params: Params, outcome: Outcome) -> None: ...
+    def refresh(self) -> None: ...
+
+
+@dataclass
+class _Trial:
+    """A trial under way. ref: its own run. waiting: seeds to start. done: seed -> outcome."""
+
+    proposal: Proposal
+    ref: Any
+    waiting: deque[int]
+    done: dict[int, Outcome] = field(default_factory=dict)
+    active: set[int] = field(default_factory=set)
+    ended: Outcome | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return not self.active and (self.ended is not None or not self.waiting)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a job trains: one seed of a trial, recorded in run_id by a worker."""
+
+    trial: _Trial
+    repeat: int
+    run_id: str
+    worker: int
 
 
 def begin(sweep: Sweep) -> list[FrozenTrial]:
@@ -50,80 +120,237 @@ def begin(sweep: Sweep) -> list[FrozenTrial]:
         return recover(sweep.study)
 
 
-def drive(
-    sweep: Sweep,
-    train: Callable[[Proposal], Outcome],
-    close: Callable[[Proposal, Outcome], None],
-) -> str:
-    """Train trials one after another until the total, and say why it stopped.
+class Driver:
+    """Keeps every worker of a pool busy with the trials of a sweep.
 
-    train: trains one proposal and returns its outcome; what it raises ends the sweep, and the
-    trial is enqueued again. close: called after Optuna knows the outcome.
+    stop: asked before each new trial. Everything that Optuna and MLflow are told is told from the
+    thread that calls `run`.
     """
-    started, spent = time.monotonic(), float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
-    while True:
-        hours = spent + (time.monotonic() - started) / 3600
-        proposal = _next(sweep, hours)
-        if isinstance(proposal, str):
-            return proposal
+
+    def __init__(self, sweep: Sweep, pool: Pool, crew: Crew, view: View, stop: StopRequest) -> None:
+        self.sweep = sweep
+        self.pool = pool
+        self.crew = crew
+        self.view = view
+        self.stop = stop
+        self._trials: list[_Trial] = []
+        self._tasks: dict[int, _Task] = {}
+        self._jobs = 0
+        self._reason: str | None = None
+        self._counted = time.monotonic()
+        self._renewed: float | None = None
+
+    def run(self) -> str:
+        """Train until there is a reason to stop, and say it.
+
+        What the crew raises ends the sweep; trials that are under way then are enqueued again.
+        Raises SweepStopped once the trials under way have ended, where the user asked to stop.
+        """
+        try:
+            while True:
+                self._fill()
+                if not self._trials:
+                    break
+                event = self.pool.next_event(TICK_SECONDS)
+                if event is not None:
+                    self._handle(*event)
+                self._tick()
+        finally:
+            self._abandon()
+            self._count_hours()
+        if self.stop.is_set:
+            raise SweepStopped("the sweep was stopped")
+        assert self._reason is not None
+        return self._reason
+
+    def _tick(self) -> None:
+        self.view.refresh()
+        if self._renewed is None or time.monotonic() - self._renewed > LEASE_RENEWAL_SECONDS:
+            self._renew()
+
+    def _renew(self) -> None:
+        renew_lease(self.sweep.study)
+        self._renewed = time.monotonic()
+
+    def _fill(self) -> None:
+        """Give every free worker the next seed of a trial under way, or else a new trial."""
+        for worker in self.pool.free():
+            trial = next((trial for trial in self._trials if trial.waiting and trial.ended is None), None)
+            trial = trial or self._new_trial()
+            if trial is None:
+                return
+            self._start(worker, trial)
+
+    def _new_trial(self) -> _Trial | None:
+        if self.stop.is_set:
+            return None
+        while True:
+            proposal = self._next()
+            if proposal is None:
+                return None
+            trial = self._open(proposal)
+            if trial.waiting:
+                return trial
+            self._settle(trial)  # every seed of it is known from an attempt before
+
+    def _next(self) -> Proposal | None:
+        """The next trial: counted and asked under one lock, so that a total is total."""
+        sweep = self.sweep
+        with sweep_lock(sweep.journal):
+            mend_journal(sweep.journal)
+            trials = sweep.study.get_trials(deepcopy=False)
+            total = total_reason(trials, sweep.total, len(self._trials))
+            over = budget_reason(trials, sweep.directions, sweep.budget, self._hours_used())
+            if over is not None:
+                self._reason = total or over
+                return None
+            if self._renewed is None:
+                self._renew()
+            sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
+            proposal = propose(
+                sweep.study,
+                sweep.space,
+                sweep.refusal,
+                seed=sweep.sampler.seed,
+                in_order=sweep.sampler.name == "grid",
+                only_waiting=total is not None,
+            )
+        if proposal is None:
+            self._reason = total
+            return None
         if isinstance(proposal, NothingLeft):
-            return f"{proposal.reason}, {sweep.total} were asked for"
-        outcome = _train_or_lose(sweep.study, proposal, train)
-        settle(sweep.study, proposal.trial, outcome)
-        sweep.study.set_user_attr(HOURS_USED, spent + (time.monotonic() - started) / 3600)
-        close(proposal, outcome)
+            self._reason = f"{proposal.reason}, {sweep.total} were asked for"
+            return None
+        return proposal
 
+    def _open(self, proposal: Proposal) -> _Trial:
+        """Open a trial's run; it is kept track of first, so that no error leaves it behind."""
+        trial = _Trial(proposal, None, deque(range(self.sweep.repeats)))
+        self._trials.append(trial)
+        trial.ref = self.crew.open_trial(proposal)
+        if self.sweep.repeats > 1:
+            trial.done = known_seeds(self.sweep.study, proposal.trial.number)
+            trial.waiting = deque(seed for seed in trial.waiting if seed not in trial.done)
+        for seed, outcome in sorted(trial.done.items()):
+            self.crew.adopt_seed(trial.ref, outcome)
+            if self.sweep.prunes == "seeds":
+                proposal.trial.report(outcome.values[0], seed)
+        return trial
 
-def stop_reason(sweep: Sweep, hours: float) -> str | None:
-    """Why no further trial is to be started, or None. hours: spent on this sweep so far."""
-    trials = sweep.study.get_trials(deepcopy=False)
-    counted = [t for t in trials if counts(t) and t.state is not TrialState.WAITING]
-    waiting = any(t.state is TrialState.WAITING for t in trials)
-    if len(counted) >= sweep.total and not waiting:
-        under_way = any(not t.state.is_finished() for t in counted)
-        return f"all {sweep.total} trials are done{' or under way elsewhere' if under_way else ''}"
-    budget = sweep.budget
-    if budget.hours is not None and hours >= budget.hours:
-        return f"the budget of {budget.hours:g} hours is spent"
-    if len(sweep.directions) > 1:
-        return None
-    values = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    sign = 1 if sweep.directions[0] == "maximize" else -1
-    if budget.target is not None and any(sign * value >= sign * budget.target for value in values):
-        return f"the target of {budget.target:g} is reached"
-    if budget.patience is not None and _since_best([sign * value for value in values]) >= budget.patience:
-        return f"{budget.patience} trials in a row brought no improvement"
-    return None
+    def _start(self, worker: int, trial: _Trial) -> None:
+        repeat = trial.waiting.popleft()
+        trial.active.add(repeat)
+        ref = trial.ref
+        if self.sweep.repeats > 1:
+            ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
+        self._jobs += 1
+        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker)
+        function, payload = self.crew.job(trial.proposal, ref, self.sweep.prunes != "none")
+        self.pool.submit(worker, Job(self._jobs, function, payload))
+        self.view.started(worker, trial.proposal.trial.number, repeat, trial.proposal.params)
 
+    def _handle(self, worker: int, event: Event) -> None:
+        task = self._tasks[event.job]
+        if isinstance(event, Call):
+            self.crew.record(event)
+        elif isinstance(event, Report):
+            self.view.epoch(worker, event.epoch, event.value)
+            stops = self._hear(task, event)
+            if event.waits:
+                self.pool.answer(worker, stops)
+        elif isinstance(event, Finished):
+            self._end_task(event.job, event.result)
+        else:
+            self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
 
-def _since_best(values: list[float]) -> int:
-    """How many values came after the first best one."""
-    return len(values) - 1 - values.index(max(values)) if values else 0
+    def _hear(self, task: _Task, report: Report) -> bool:
+        """Tell the pruner an epoch of the first seed; whether this seed is to end."""
+        if task.trial.ended is not None:
+            return True
+        if self.sweep.prunes != "epochs" or task.repeat > 0:
+            return False
+        trial = task.trial.proposal.trial
+        trial.report(report.value, report.epoch)
+        return trial.should_prune()
 
+    def _end_task(self, job: int, outcome: Outcome) -> None:
+        task = self._tasks.pop(job)
+        trial = task.trial
+        trial.active.discard(task.repeat)
+        self.view.idle(task.worker)
+        if outcome.state == "lost":
+            trial.active.add(task.repeat)
+            raise StorageError(outcome.reason or "a trial was lost")
+        if self.sweep.repeats == 1:
+            trial.ended = outcome
+        else:
+            self._end_seed(trial, task.repeat, outcome)
+        if trial.is_over:
+            self._settle(trial)
 
-def _next(sweep: Sweep, hours: float) -> Proposal | NothingLeft | str:
-    """The next trial, or why there is none: counted and asked under one lock, so that a total is total."""
-    with sweep_lock(sweep.journal):
-        mend_journal(sweep.journal)
-        reason = stop_reason(sweep, hours)
-        if reason is not None:
-            return reason
-        sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.get_trials(deepcopy=False)))
-        return propose(
-            sweep.study,
-            sweep.space,
-            sweep.refusal,
-            seed=sweep.sampler.seed,
-            in_order=sweep.sampler.name == "grid",
-        )
+    def _end_seed(self, trial: _Trial, repeat: int, outcome: Outcome) -> None:
+        """Write down a seed's result, and end its trial where the others are not worth training."""
+        note_seed(trial.proposal.trial, repeat, outcome)
+        self.crew.close_seed(outcome)
+        if outcome.state == "complete":
+            trial.done[repeat] = outcome
+        if trial.ended is not None:
+            return
+        if outcome.state == "failed":
+            reason = f"seed {repeat} failed: {outcome.reason}"
+            trial.ended = Outcome("failed", trial.ref.run_id, reason=reason, traceback=outcome.traceback)
+        elif outcome.state == "pruned":
+            trial.ended = replace(outcome, run_id=trial.ref.run_id)
+        elif self._loses(trial, repeat, outcome):
+            trial.ended = Outcome("pruned", trial.ref.run_id)
 
+    def _loses(self, trial: _Trial, repeat: int, outcome: Outcome) -> bool:
+        """Tell a pruner of seeds this one's value; whether it drops the trial."""
+        if self.sweep.prunes != "seeds":
+            return False
+        trial.proposal.trial.report(outcome.values[0], repeat)
+        return bool(trial.waiting) and trial.proposal.trial.should_prune()
 
-def _train_or_lose(study: Study, proposal: Proposal, train: Callable[[Proposal], Outcome]) -> Outcome:
-    finished = False
-    try:
-        outcome = train(proposal)
-        finished = True
-        return outcome
-    finally:
-        if not finished:
-            lose(study, proposal.trial, blamed=False)
+    def _settle(self, trial: _Trial) -> None:
+        outcome = self._result(trial)
+        settle(self.sweep.study, trial.proposal.trial, outcome)
+        self._trials.remove(trial)
+        self.crew.close_trial(trial.proposal, outcome)
+        self.view.settled(trial.proposal.trial.number, trial.proposal.params, outcome)
+
+    def _result(self, trial: _Trial) -> Outcome:
+        ended, done = trial.ended, [trial.done[seed] for seed in sorted(trial.done)]
+        if ended is not None and (self.sweep.repeats == 1 or ended.state == "failed" or not done):
+            return ended
+        mean = mean_outcome(trial.ref.run_id, done)
+        if ended is None:
+            return mean
+        seeds = f"dropped after {len(done)} of {self.sweep.repeats} seeds"
+        return replace(mean, state="pruned", reason=seeds)
+
+    def _abandon(self) -> None:
+        """Enqueue again what is under way, and close its runs.
+
+        What cannot be written now, on a full disk perhaps, the next start does.
+        """
+        runs = {task.run_id for task in self._tasks.values()}
+        for trial in self._trials:
+            runs |= {trial.ref.run_id} if trial.ref is not None else set()
+            with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
+                mend_journal(self.sweep.journal)
+                lose(self.sweep.study, trial.proposal.trial, blamed=False)
+        for run_id in sorted(runs):
+            with suppress(TrackingError):
+                self.crew.cancel(run_id)
+        self._tasks.clear()
+        self._trials.clear()
+
+    def _hours_used(self) -> float:
+        """The hours that all drivers of this sweep have spent."""
+        before = float(self.sweep.study.user_attrs.get(HOURS_USED, 0.0))
+        return before + (time.monotonic() - self._counted) / 3600
+
+    def _count_hours(self) -> None:
+        with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
+            self.sweep.study.set_user_attr(HOURS_USED, self._hours_used())
+            self._counted = time.monotonic()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from typing import Any
 
 import psutil
@@ -12,7 +13,9 @@ from src.outcome import Outcome
 from src.sweep.space.axis import Params, Space, signature
 
 REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result", "retry_of"
+SEED, LEASE = "seed", "lease"
 MOST_RETRIES = 2
+LEASE_SECONDS = 300.0
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -45,12 +48,22 @@ def this_owner() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": pid, "started": psutil.Process(pid).create_time()}
 
 
-def is_alive(owner: dict[str, Any] | None) -> bool:
-    """Whether the owner still runs. One on another host is taken to be alive."""
+def renew_lease(study: Study) -> None:
+    """Say that this owner is alive, for drivers on other hosts; do it again within LEASE_SECONDS."""
+    study.set_user_attr(_lease(this_owner()), time.time())
+
+
+def _lease(owner: dict[str, Any]) -> str:
+    return f"{LEASE}:{owner['host']}:{owner['pid']}:{owner['started']:.0f}"
+
+
+def is_alive(study: Study, owner: dict[str, Any] | None) -> bool:
+    """Whether the owner still runs; on another host, whether its lease is fresh."""
     if owner is None:
         return False
     if owner["host"] != socket.gethostname():
-        return True
+        renewed = float(study.user_attrs.get(_lease(owner), 0.0))
+        return time.time() - renewed < LEASE_SECONDS
     if not psutil.pid_exists(owner["pid"]):
         return False
     try:
@@ -61,19 +74,50 @@ def is_alive(owner: dict[str, Any] | None) -> bool:
 
 def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
     """Write the result into the trial first, then tell Optuna."""
-    trial.set_user_attr(
-        RESULT,
-        {
-            "state": outcome.state,
-            "values": list(outcome.values),
-            "run_id": outcome.run_id,
-            "best_epoch": outcome.best_epoch,
-            "seconds": outcome.seconds,
-            "metrics": dict(outcome.metrics),
-            "reason": outcome.reason,
-        },
-    )
+    trial.set_user_attr(RESULT, _as_attribute(outcome))
     tell_result(study, trial.number, outcome.state, outcome.values)
+
+
+def note_seed(trial: Trial, repeat: int, outcome: Outcome) -> None:
+    """Write down what one seed of a repeated trial gave, so that no restart trains it again."""
+    trial.set_user_attr(f"{SEED}:{repeat}", _as_attribute(outcome))
+
+
+def _as_attribute(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "state": outcome.state,
+        "values": list(outcome.values),
+        "run_id": outcome.run_id,
+        "best_epoch": outcome.best_epoch,
+        "seconds": outcome.seconds,
+        "metrics": dict(outcome.metrics),
+        "reason": outcome.reason,
+        "seeds": list(outcome.seeds),
+    }
+
+
+def attempts(study: Study, number: int) -> list[FrozenTrial]:
+    """A trial and the lost ones that it was enqueued in place of, the newest first."""
+    trials = study.get_trials(deepcopy=False)
+    found = [trials[number]]
+    while (earlier := found[-1].user_attrs.get(RETRY_OF)) is not None:
+        found.append(trials[earlier])
+    return found
+
+
+def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
+    """What the seeds of a trial gave in this attempt and in those before it."""
+    found: dict[int, Outcome] = {}
+    for trial in reversed(attempts(study, number)):
+        for name, result in trial.user_attrs.items():
+            kind, _, repeat = name.partition(":")
+            if kind == SEED and result["state"] == "complete":
+                found[int(repeat)] = _as_outcome(result)
+    return found
+
+
+def _as_outcome(result: dict[str, Any]) -> Outcome:
+    return Outcome(**{**result, "values": tuple(result["values"]), "seeds": tuple(result["seeds"])})
 
 
 def tell_result(study: Study, number: int, state: str, values: tuple[float, ...]) -> None:
@@ -111,7 +155,7 @@ def recover(study: Study) -> list[FrozenTrial]:
     """
     lost = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if is_alive(trial.user_attrs.get(OWNER)):
+        if is_alive(study, trial.user_attrs.get(OWNER)):
             continue
         result = trial.user_attrs.get(RESULT)
         if result is not None:

@@ -33,18 +33,21 @@ def propose(
     refusal: Callable[[Mapping[str, object]], str | None],
     seed: int,
     in_order: bool,
-) -> Proposal | NothingLeft:
+    only_waiting: bool = False,
+) -> Proposal | NothingLeft | None:
     """The next trial, with the sweep's lock held.
 
     refusal: why a configuration cannot be trained, None where it can. in_order: take the finite
     space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
     is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried
-    configuration of a finite space is drawn with the seed.
+    configuration of a finite space is drawn with the seed. only_waiting: none but enqueued trials;
+    None where there is none left.
     """
     done = tried(study, space)
-    waits = bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
     reason = None
-    for _ in range(MOST_ASKS if waits or not in_order else 0):
+    for _ in range(MOST_ASKS):
+        if (in_order or only_waiting) and not _has_waiting(study):
+            break
         trial = study.ask()
         params = space.suggest(trial)
         reason = _objection(params, done, refusal)
@@ -52,6 +55,8 @@ def propose(
             return _own(trial, params)
         trial.set_user_attr(REJECTED, reason)
         study.tell(trial, state=TrialState.FAIL)
+    if only_waiting:
+        return None
     if not space.is_finite:
         return NothingLeft(f"{MOST_ASKS} suggestions in a row could not be trained; the last one: {reason}.")
     untried = [params for params in space.configurations() if _objection(params, done, refusal) is None]
@@ -62,6 +67,10 @@ def propose(
     study.enqueue_trial(params)
     trial = study.ask()
     return _own(trial, space.suggest(trial))
+
+
+def _has_waiting(study: Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def _objection(

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from src.outcome import Outcome, TrialRef
 from src.sweep.driver import Sweep
-from src.sweep.ledger import RESULT
 from src.sweep.space.axis import Params
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text
@@ -45,6 +44,7 @@ class SweepRecord:
         if earlier:
             self.is_resumed = True
             self.tracker.resume(earlier[0].run_id)
+            self.tracker.set_tags(earlier[0].run_id, {**self._changeable(), "state": "running"})
             return earlier[0].run_id
         tags = {
             **source_tags(),
@@ -54,7 +54,7 @@ class SweepRecord:
             "dataset": choices.get("data", self.cfg.data.source),
             "axes": ",".join(self.short_names.values()),
             "objective": objective_text(self.cfg),
-            "sampler": self.cfg.sampler.name,
+            **self._changeable(),
         }
         if self.cfg.study.question:
             tags["mlflow.note.content"] = self.cfg.study.question
@@ -65,6 +65,16 @@ class SweepRecord:
             self.tracker.log_text(run_id, diff, "git.diff")
         return run_id
 
+    def _changeable(self) -> dict[str, str]:
+        """What may differ from one start of a sweep to the next: MLflow refuses changed params, not tags."""
+        budget = {key: value for key, value in self.cfg.budget.items() if value is not None}
+        return {
+            "sampler": self.cfg.sampler.name,
+            "pruner": self.cfg.pruner.name,
+            "trials": str(self.sweep.total),
+            "budget": " ".join(f"{key}={value:g}" for key, value in budget.items()) or "none",
+        }
+
     def start_trial(
         self,
         number: int,
@@ -74,19 +84,8 @@ class SweepRecord:
         overrides: Sequence[str],
     ) -> TrialRef:
         """Open the child run of a trial."""
-        axes = {self.short_names[key]: tag_text(value) for key, value in params.items()}
-        tags = {
-            **user_tags(cfg),
-            **run_tags(cfg, choices),
-            **axes,
-            "study": self.study,
-            "sweep": self.sweep.name,
-            "kind": "trial",
-            "trial": str(number),
-            "objective": objective_text(cfg),
-        }
-        name = f"trial-{number}"
-        run_id = self.tracker.start(name, tags, run_params(cfg), parent=self.parent)
+        tags = {**self._tags(number, params, cfg, choices), "kind": "trial"}
+        run_id = self.tracker.start(f"trial-{number}", tags, run_params(cfg), parent=self.parent)
         return TrialRef(
             run_id=run_id,
             number=number,
@@ -94,28 +93,76 @@ class SweepRecord:
             overrides=tuple(overrides),
         )
 
+    def start_repeat(
+        self, trial: TrialRef, repeat: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
+    ) -> TrialRef:
+        """Open the run of one seed of a trial, below the trial's own. repeat: from 0."""
+        assert trial.number is not None
+        tags = {**self._tags(trial.number, params, cfg, choices), "kind": "repeat", "repeat": str(repeat)}
+        name = f"trial-{trial.number}-seed-{cfg.training.seed}"
+        run_id = self.tracker.start(name, tags, run_params(cfg), parent=trial.run_id)
+        return TrialRef(run_id, trial.number, trial.incumbents, trial.overrides, repeat)
+
+    def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
+        """Show the finished seed of an attempt that was lost below the trial that took its place."""
+        self.tracker.set_tags(
+            outcome.run_id, {"mlflow.parentRunId": trial.run_id, "trial": str(trial.number)}
+        )
+
+    def _tags(
+        self, number: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
+    ) -> dict[str, str]:
+        return {
+            **user_tags(cfg),
+            **run_tags(cfg, choices),
+            **{self.short_names[key]: tag_text(value) for key, value in params.items()},
+            "study": self.study,
+            "sweep": self.sweep.name,
+            "trial": str(number),
+            "objective": objective_text(cfg),
+        }
+
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
+        """The objective values that a new trial has to beat; with one objective, the best."""
         complete = self.sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return tuple(tuple(trial.values) for trial in complete)
+        values = [tuple(trial.values) for trial in complete]
+        if len(self.sweep.directions) > 1 or not values:
+            return tuple(values)
+        return (max(values) if self.sweep.directions[0] == "maximize" else min(values),)
 
     def close_trial(self, outcome: Outcome) -> None:
-        """Close a trial's run once Optuna knows its result."""
-        if outcome.traceback is not None:
+        """Close a trial's run; a traceback is kept with it. The mean of several seeds is logged there."""
+        if outcome.traceback:
             self.tracker.log_text(outcome.run_id, outcome.traceback, "traceback.txt")
+        if outcome.seeds and outcome.values:
+            means = {**outcome.metrics, "objective": outcome.values[0], "seeds": float(len(outcome.seeds))}
+            self.tracker.log_metrics(outcome.run_id, means)
         self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
 
+    def cancel(self, run_id: str, reason: str) -> None:
+        """Close a run whose training was stopped."""
+        self.tracker.finish(run_id, "cancelled", reason)
+
     def reconcile(self) -> None:
-        """Close the runs that a dead driver left open, each as its trial ended."""
+        """Bring every open run of the sweep in line with its trial, after whatever ended the driver.
+
+        Runs are found by their tags, never by a remembered id.
+        """
         trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
-        for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name, "kind": "trial"}):
-            trial = trials.get(int(run.tags["trial"]))
-            if run.status != "RUNNING" or trial is None or not trial.state.is_finished():
+        for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
+            trial = trials.get(int(run.tags.get("trial", -1)))
+            if trial is None or not trial.state.is_finished():
                 continue
-            result = trial.user_attrs.get(RESULT)
+            result = self._result(trial, run.run_id)
             if result is None:
-                self.tracker.finish(run.run_id, "cancelled", "its process ended before the trial did")
+                self.cancel(run.run_id, "its process ended before the trial did")
             else:
                 self.tracker.finish(run.run_id, result["state"], result["reason"])
+
+    def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, str] | None:
+        """What the journal says came of this run: a trial's own, or one of its seeds'."""
+        found = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
+        return next((result for result in found if result.get("run_id") == run_id), None)
 
     def close(self, state: str, reason: str) -> None:
         """Close the parent run, unless another driver still trains for this sweep: then that one does."""

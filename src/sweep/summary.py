@@ -6,10 +6,8 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from src.outcome import Outcome
 from src.sweep.driver import Sweep
 from src.sweep.ledger import RESULT, clean_params, counts
-from src.sweep.propose import Proposal
 from src.sweep.record import SweepRecord
 from src.sweep.space.axis import Params
 from src.terminal import next_commands, say, show
@@ -38,7 +36,7 @@ def print_header(
     if left_out:
         say(f"left out: {len(left_out)} impossible configurations")
     for params, reason in left_out[:MOST_NAMED]:
-        say(f"  {_params_text(params)}: {reason}")
+        say(f"  {params_text(params)}: {reason}")
     if len(left_out) > MOST_NAMED:
         say(f"  … and {len(left_out) - MOST_NAMED} more")
     done = sum(counts(trial) for trial in sweep.study.get_trials(deepcopy=False))
@@ -46,16 +44,8 @@ def print_header(
         say(f"continuing: {done} of {sweep.total} trials are there already")
 
 
-def print_trial(sweep: Sweep, proposal: Proposal, outcome: Outcome) -> None:
-    """One line for a trial that has ended."""
-    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
-    values = " ".join(f"{value:.4g}" for value in outcome.values)
-    result = values if outcome.state == "complete" else f"{outcome.state}: {outcome.reason}"
-    text = f"[{done}/{sweep.total}] {_params_text(proposal.params)}  {result}"
-    say(text + (f"  {outcome.seconds:.1f} s" if outcome.seconds else ""))
-
-
-def _params_text(params: Mapping[str, object]) -> str:
+def params_text(params: Mapping[str, object]) -> str:
+    """A configuration on one line."""
     return " ".join(f"{key}={_short(value)}" for key, value in params.items())
 
 
@@ -116,7 +106,7 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
     values = [f"{value:.4g}" for value in trial.values]
     result = trial.user_attrs.get(RESULT)
     seconds = f"{result['seconds']:.1f}" if result else "-"
-    return [str(trial.number), *values, seconds, _params_text(clean_params(sweep.space, trial))]
+    return [str(trial.number), *values, seconds, params_text(clean_params(sweep.space, trial))]
 
 
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:

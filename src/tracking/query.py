@@ -30,13 +30,16 @@ class RunRecord:
     seconds: float | None
 
 
-def find_runs(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
+def find_runs(cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None) -> list[RunRecord]:
     """Every run of the experiment that carries all of these tags, newest first.
 
+    status: MLflow's, such as RUNNING, where only such runs are asked for.
     Raises TrackingError where the server or the database cannot be read; an experiment that
     does not exist has no runs.
     """
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
+    if status is not None:
+        clauses.append(f"attributes.status = '{status}'")
     found = _search(cfg, " and ".join(clauses))
     return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
 

@@ -9,14 +9,14 @@ from omegaconf import DictConfig
 
 from src.data.prepare import Prepared
 from src.outcome import TrialRef
-from src.tracking.runs import Tracker
+from src.tracking.recorder import Recorder
 from src.trial.network import Network
 
 if TYPE_CHECKING:
     from src.training.fit import FitResult
 
 
-def record_data(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
+def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
     """Note which data a run stands on: its digest and how it was divided."""
     counts = {"train": len(prepared.train.labels), "validation": len(prepared.validation.labels)}
     tracker.log_dataset(
@@ -28,7 +28,7 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepar
     )
 
 
-def record_images(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prepared) -> None:
+def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
     """Draw the first training images into a run, each under its class."""
     from src.evaluation.figures import dataset_figure
 
@@ -37,14 +37,14 @@ def record_images(cfg: DictConfig, run_id: str, tracker: Tracker, prepared: Prep
     tracker.log_figure(run_id, figure, "figures/dataset.png")
 
 
-def record_curves(ref: TrialRef, tracker: Tracker, result: "FitResult") -> None:
+def record_curves(ref: TrialRef, tracker: Recorder, result: "FitResult") -> None:
     from src.evaluation.figures import learning_curves
 
     figure = learning_curves(result.history, result.best_epoch)
     tracker.log_figure(ref.run_id, figure, "figures/learning_curves.png")
 
 
-def record_model(ref: TrialRef, tracker: Tracker, prepared: Prepared, network: Network) -> None:
+def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
     """Keep the model, and show where it errs: a single run on the test set, a trial on the validation set."""
     from src.evaluation.figures import confusion_figure, wrong_images
     from src.evaluation.metrics import confusion_matrix

@@ -11,7 +11,8 @@ from src.data.prepare import Prepared, check_augment, prepare
 from src.data.sources import load
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
-from src.tracking.runs import Tracker
+from src.tracking.recorder import Recorder
+from src.training.start import start_tensorflow
 from src.trial.artifacts import record_curves, record_data, record_model
 from src.trial.network import Network
 
@@ -31,7 +32,16 @@ def read_data(cfg: DictConfig) -> Prepared:
     return prepared
 
 
-def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, folder: Path) -> Outcome:
+def warm_up(cfg: DictConfig) -> None:
+    """Import what training needs, before the first trial asks for it."""
+    start_tensorflow()
+    import src.data.pipeline
+    import src.model.build
+    import src.training.fit
+    import src.training.program  # noqa: F401
+
+
+def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
     """Train one network and record it in the run that `ref` names.
 
     report(epoch, best) hears the first objective's best value after each epoch, from 1 on, and
@@ -67,7 +77,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report, 
 
 
 def _reporter(
-    cfg: DictConfig, ref: TrialRef, tracker: Tracker, report: Report
+    cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
     """Log each epoch, and tell `report` the best value so far of the first objective."""
     objective = cfg.objective[0]

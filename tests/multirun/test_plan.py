@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 
 from src.errors import ConfigError, DataError
 from src.multirun.composer import Composer
-from src.multirun.conduct import open_sweep
+from src.multirun.conduct import with_its_runs
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import read_question
+from src.sweep.driver import Sweep
 from src.tracking.runs import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
@@ -80,12 +81,16 @@ def test_a_journal_that_lost_its_trials_begins_the_next_generation(
 ) -> None:
     copy_database(folder)
     made = plan("model.kernel_size=3,5")
-    first = open_sweep(made)
-    assert open_sweep(made).name == first.name
+
+    def opened() -> Sweep:
+        return with_its_runs(made, made.sweep(fresh=False))
+
+    first = opened()
+    assert opened().name == first.name
     tracker = open_tracker(made.base.tracking)
     tracker.start("trial-0", {"sweep": first.name, "kind": "trial", "trial": "0"}, {})
-    assert open_sweep(made).name == f"{first.name}-2"
-    assert open_sweep(made).name == f"{first.name}-2"
+    assert opened().name == f"{first.name}-2"
+    assert opened().name == f"{first.name}-2"
     first.study.ask()
     assert plan("model.kernel_size=3,5").sweep(fresh=False).name == f"{first.name}-2"
 

@@ -9,12 +9,16 @@ from omegaconf import OmegaConf
 from optuna.pruners import NopPruner
 
 from src.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
-from src.outcome import Outcome
-from src.sweep.driver import Sweep, drive
+from src.outcome import Outcome, TrialRef
+from src.sweep.channel import Call, Finished, Job
+from src.sweep.driver import Driver, Sweep
 from src.sweep.propose import Proposal
 from src.sweep.space.axis import Params, Space
 from src.sweep.space.parse import axis_of_entry, make_space
+from src.sweep.stops import StopRequest
 from src.sweep.study import open_study
+from src.sweep.view import View
+from src.sweep.workers import Event
 
 GROUPS = {"regularizer": ["none", "l1", "l2"]}
 SAMPLERS: dict[str, SamplerConf] = {
@@ -67,17 +71,75 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
     return open_sweep
 
 
+class OnePlace:
+    """A pool in this process: does the job when it is asked what happened."""
+
+    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
+        self.train = train
+        self.job: Job | None = None
+
+    def free(self) -> list[int]:
+        return [0] if self.job is None else []
+
+    def submit(self, worker: int, job: Job) -> None:
+        self.job = job
+
+    def answer(self, worker: int, stops: bool) -> None:
+        raise AssertionError("no job asked")
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        assert self.job is not None
+        finished = Finished(self.job.id, self.train(self.job.payload))
+        self.job = None
+        return 0, finished
+
+
+class Notes:
+    """A crew that writes down what it is asked, in place of MLflow's runs."""
+
+    def __init__(self, close: Callable[[Proposal, Outcome], None]) -> None:
+        self.close = close
+        self.trained: list[Params] = []
+        self.cancelled: list[str] = []
+        self.adopted: list[Outcome] = []
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        return TrialRef(f"{ref.run_id}-{repeat}", ref.number, repeat=repeat)
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Params]:
+        self.trained.append(proposal.params)
+        return "in:process", proposal.params
+
+    def record(self, call: Call) -> None:
+        raise AssertionError(call)
+
+    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+        self.adopted.append(outcome)
+
+    def close_seed(self, outcome: Outcome) -> None:
+        """Nothing to close."""
+
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.close(proposal, outcome)
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
+
+
 @pytest.fixture
 def search() -> Callable[..., tuple[str, list[Params]]]:
     """Drives a sweep to its end; gives its last sentence and the configurations trained."""
 
-    def run(sweep: Sweep, train: Callable[[Mapping[str, Any]], Outcome] = number) -> tuple[str, list[Params]]:
-        trained: list[Params] = []
-
-        def train_one(proposal: Proposal) -> Outcome:
-            trained.append(proposal.params)
-            return train(proposal.params)
-
-        return drive(sweep, train_one, lambda proposal, outcome: None), trained
+    def run(
+        sweep: Sweep,
+        train: Callable[[Mapping[str, Any]], Outcome] = number,
+        close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None,
+    ) -> tuple[str, list[Params]]:
+        notes = Notes(close)
+        driver = Driver(sweep, OnePlace(train), notes, View(sweep, "x", 1, 1), StopRequest())
+        return driver.run(), notes.trained
 
     return run

@@ -8,10 +8,11 @@ import pytest
 from optuna.trial import TrialState
 
 from src.outcome import Outcome
-from src.sweep.driver import HOURS_USED, Sweep, begin, drive, stop_reason
+from src.sweep.driver import HOURS_USED, Sweep, begin
 from src.sweep.ledger import LOST, RETRY_OF, counts
 from src.sweep.propose import Proposal
 from src.sweep.space.axis import Params
+from src.sweep.stops import budget_reason
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -118,7 +119,7 @@ def test_trials_of_another_process_are_seen(sweep_of: Callable[..., Sweep], sear
     assert trained == list(one.space.configurations())[1:]
 
 
-def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep]) -> None:
+def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep], search: Search) -> None:
     sweep = sweep_of(GRID, total=3)
     seen = []
 
@@ -126,7 +127,7 @@ def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep]) -> No
         seen.append((outcome.values, sweep.study.trials[proposal.trial.number].values))
 
     values = iter([0.5, 0.25, 1.0])
-    drive(sweep, lambda proposal: Outcome("complete", "run", (next(values),)), close)
+    search(sweep, lambda params: Outcome("complete", "run", (next(values),)), close)
     assert seen == [((0.5,), [0.5]), ((0.25,), [0.25]), ((1.0,), [1.0])]
 
 
@@ -170,7 +171,7 @@ def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Sear
     search(sweep)
     used = sweep.study.user_attrs[HOURS_USED]
     assert 0 < used < 0.01
-    assert stop_reason(sweep_of(GRID, total=6, hours=1.5), used) is None
+    assert budget_reason(sweep.study.trials, ("maximize",), sweep.budget, used) is None
     sweep.study.set_user_attr(HOURS_USED, 1.5)
     assert search(sweep_of(GRID, total=6, hours=1.5)) == ("the budget of 1.5 hours is spent", [])
     assert search(sweep_of(GRID, total=3, hours=1.5)) == ("all 3 trials are done", [])

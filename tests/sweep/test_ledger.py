@@ -4,16 +4,19 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import psutil
 import pytest
+from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from src.outcome import Outcome
 from src.sweep.driver import Sweep, begin
 from src.sweep.ledger import (
+    LEASE_SECONDS,
     LOST,
     OWNER,
     REJECTED,
@@ -22,6 +25,7 @@ from src.sweep.ledger import (
     counts,
     is_alive,
     lose,
+    renew_lease,
     settle,
     this_owner,
     tried,
@@ -55,18 +59,33 @@ def waiting(sweep: Sweep) -> list[Params]:
     return [clean_params(sweep.space, trial) for trial in sweep.study.get_trials(states=states)]
 
 
-def test_this_process_is_alive_and_a_finished_one_is_not(dead_owner: dict[str, Any]) -> None:
-    assert is_alive(this_owner())
-    assert not is_alive(dead_owner)
-    assert not is_alive(None)
+@pytest.fixture
+def study(sweep_of: Callable[..., Sweep]) -> Study:
+    return sweep_of(SPACE).study
 
 
-def test_process_that_took_over_a_pid_is_another_owner() -> None:
-    assert not is_alive({**this_owner(), "started": this_owner()["started"] - 60})
+def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owner: dict[str, Any]) -> None:
+    assert is_alive(study, this_owner())
+    assert not is_alive(study, dead_owner)
+    assert not is_alive(study, None)
 
 
-def test_owner_on_another_host_is_taken_to_be_alive(dead_owner: dict[str, Any]) -> None:
-    assert is_alive({**dead_owner, "host": "elsewhere"})
+def test_process_that_took_over_a_pid_is_another_owner(study: Study) -> None:
+    assert not is_alive(study, {**this_owner(), "started": this_owner()["started"] - 60})
+
+
+def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {**this_owner(), "host": "elsewhere"}
+    assert not is_alive(study, elsewhere)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "elsewhere")
+        renew_lease(study)
+    assert is_alive(study, elsewhere)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
+    assert not is_alive(study, elsewhere)
 
 
 def test_lost_trial_is_enqueued_again_with_the_same_params(
@@ -91,10 +110,10 @@ def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owne
     assert len(waiting(sweep_of(SPACE))) == 1
 
 
-def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
+def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
-    for owner in (this_owner(), {**dead_owner, "host": "elsewhere"}):
-        start(sweep, owner)
+    for _ in range(2):
+        start(sweep, this_owner())
     assert begin(sweep) == []
     assert [trial.state for trial in sweep.study.trials] == [TrialState.RUNNING] * 2
 
@@ -166,6 +185,7 @@ def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None
         "seconds": 1.5,
         "metrics": {"val_loss": 0.25},
         "reason": None,
+        "seeds": [],
     }
 
 

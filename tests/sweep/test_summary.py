@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 
 from src.config.search import ObjectiveConf, SamplerConf, StudyConf
 from src.outcome import Outcome
-from src.sweep.driver import Sweep, drive
+from src.sweep.driver import Sweep
 from src.sweep.space.axis import Params
-from src.sweep.summary import best_trials, best_value, print_header, print_trial
+from src.sweep.summary import best_trials, best_value, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -53,26 +53,6 @@ def test_header_says_how_much_is_done(
     search(sweep_of(GRID, total=2, sampler="grid"))
     print_header(sweep_of(GRID, total=6, sampler="grid"), "s", config(), [], [])
     assert capsys.readouterr().out.splitlines()[-1] == "continuing: 2 of 6 trials are there already"
-
-
-def test_line_of_each_trial_counts_on_after_a_restart(
-    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
-) -> None:
-    outcomes = iter(
-        [
-            Outcome("complete", "run", (0.98765,), seconds=1.25),
-            Outcome("failed", "run", reason="ValueError: no"),
-            Outcome("pruned", "run", reason="worse than the median", seconds=2.0),
-        ]
-    )
-    for total in (2, 3):
-        sweep = sweep_of(GRID, total=total, sampler="grid")
-        drive(sweep, lambda proposal: next(outcomes), lambda *ended, sweep=sweep: print_trial(sweep, *ended))
-    assert capsys.readouterr().out.splitlines() == [
-        "[1/2] a=1 b=4  0.9877  1.2 s",
-        "[2/2] a=1 b=5  failed: ValueError: no",
-        "[3/3] a=2 b=4  pruned: worse than the median  2.0 s",
-    ]
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", 8.0), ("minimize", 5.0)])

@@ -1,0 +1,131 @@
+"""Opens, ships, fills and closes the trials that a driver asks for."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from src.multirun.composer import Composer, without_hydra
+from src.multirun.job import TrialJob
+from src.multirun.launch import BatchJob
+from src.outcome import Outcome, TrialRef
+from src.sweep.channel import Call
+from src.sweep.journal_report import JournalReport, never
+from src.sweep.ledger import attempts
+from src.sweep.propose import Proposal
+from src.sweep.record import SweepRecord
+from src.tracking.recorder import relay
+
+TRAIN = "src.multirun.job:train"
+
+
+class TrialCrew:
+    """The driver's hands: configurations from the composer, runs in MLflow, jobs for the workers."""
+
+    def __init__(self, composer: Composer, record: SweepRecord, repeats: int, target: str) -> None:
+        self.composer = composer
+        self.record_of_sweep = record
+        self.repeats = repeats
+        self.target = target
+        self._configs: dict[int, DictConfig] = {}
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        params = proposal.params
+        config = self.composer.job_config(params)
+        self._configs[proposal.trial.number] = config
+        return self.record_of_sweep.start_trial(
+            proposal.trial.number,
+            params,
+            without_hydra(config),
+            self.composer.choices(params),
+            self.composer.space.overrides(params),
+        )
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        cfg = without_hydra(self._configs[proposal.trial.number])
+        cfg.training.seed += repeat
+        choices = self.composer.choices(proposal.params)
+        return self.record_of_sweep.start_repeat(ref, repeat, proposal.params, cfg, choices)
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        """The function and the payload that train a seed in a worker."""
+        config = self._job_config(proposal.trial.number, ref.repeat)
+        earlier = self._checkpoints(proposal, ref.repeat)
+        ref = TrialRef(ref.run_id, ref.number, ref.incumbents, ref.overrides, ref.repeat, earlier)
+        return TRAIN, TrialJob(config, ref, self.target, waits)
+
+    def _job_config(self, number: int, repeat: int) -> DictConfig:
+        config = copy.deepcopy(self._configs[number])
+        with open_dict(config.hydra.job):
+            config.hydra.job.num = number
+            config.hydra.job.id = f"job_id_for_{number}"
+        hydra = self.composer.master.hydra
+        config.hydra.sweep.dir, config.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
+        if self.repeats > 1:
+            config.training.seed += repeat
+            config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed-{repeat}"
+        return config
+
+    def _checkpoints(self, proposal: Proposal, repeat: int) -> Path | None:
+        """The job folder of the newest attempt before this one that left checkpoints."""
+        if not self._configs[proposal.trial.number].training.checkpoint.enabled:
+            return None
+        study = self.record_of_sweep.sweep.study
+        for trial in attempts(study, proposal.trial.number)[1:]:
+            config = self._with_number(proposal.trial.number, trial.number, repeat)
+            folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
+            if (folder / "checkpoints").is_dir():
+                return folder
+        return None
+
+    def _with_number(self, number: int, other: int, repeat: int) -> DictConfig:
+        config = self._job_config(number, repeat)
+        config.hydra.job.num = other
+        return config
+
+    def record(self, call: Call) -> None:
+        relay(self.record_of_sweep.tracker, call.name, call.arguments, call.options)
+
+    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+        self.record_of_sweep.adopt_repeat(ref, outcome)
+
+    def close_seed(self, outcome: Outcome) -> None:
+        self.record_of_sweep.close_trial(outcome)
+
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.record_of_sweep.close_trial(outcome)
+        del self._configs[proposal.trial.number]
+
+    def cancel(self, run_id: str) -> None:
+        self.record_of_sweep.cancel(run_id, "the sweep was stopped")
+
+
+class BatchCrew(TrialCrew):
+    """The hands of a driver whose trials are trained by a foreign launcher, which composes them itself."""
+
+    def __init__(
+        self, composer: Composer, record: SweepRecord, repeats: int, target: str, pruner: DictConfig
+    ) -> None:
+        super().__init__(composer, record, repeats, target)
+        self.pruner = pruner
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        number = proposal.trial.number
+        overrides = self.composer.overrides(proposal.params)
+        if self.repeats > 1:
+            seed = self._configs[number].training.seed + ref.repeat
+            overrides = [*overrides, f"training.seed={seed}"]
+        report = self._report(proposal, ref.repeat) if waits and ref.repeat == 0 else never
+        return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
+
+    def _report(self, proposal: Proposal, repeat: int) -> JournalReport:
+        sweep = self.record_of_sweep.sweep
+        return JournalReport(
+            sweep.journal,
+            sweep.name,
+            sweep.directions,
+            self.pruner,
+            int(self._configs[proposal.trial.number].training.epochs),
+            proposal.trial._trial_id,
+        )

@@ -1,0 +1,80 @@
+"""Why a sweep ends: its total, its budget, or its user."""
+
+import signal
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial, TrialState
+
+from src.sweep.ledger import counts
+from src.terminal import say
+
+
+class StopRequest:
+    """Whether the user asked for the end: the first Ctrl-C or SIGTERM sets it, the second interrupts."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals; afterwards they mean again what they did."""
+        before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self.is_set:
+            raise KeyboardInterrupt
+        self.is_set = True
+        say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
+
+
+def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:
+    """Why the total is reached, or None. under_way: trials that this driver trains now."""
+    counted = [t for t in trials if counts(t) and t.state is not TrialState.WAITING]
+    if len(counted) < total:
+        return None
+    elsewhere = sum(not t.state.is_finished() for t in counted) > under_way
+    return f"all {total} trials are done{' or under way elsewhere' if elsewhere else ''}"
+
+
+def budget_reason(
+    trials: Sequence[FrozenTrial], directions: Sequence[str], budget: DictConfig, hours: float
+) -> str | None:
+    """Which part of the budget forbids a further trial, or None. hours: spent on this sweep so far."""
+    if budget.hours is not None and hours + _expected_hours(trials) >= budget.hours:
+        return _out_of_time(budget.hours, hours)
+    if len(directions) > 1:
+        return None
+    values = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    sign = 1 if directions[0] == "maximize" else -1
+    if budget.target is not None and any(sign * value >= sign * budget.target for value in values):
+        return f"the target of {budget.target:g} is reached"
+    if budget.patience is not None and _since_best([sign * value for value in values]) >= budget.patience:
+        return f"{budget.patience} trials in a row brought no improvement"
+    return None
+
+
+def _out_of_time(budget: float, hours: float) -> str:
+    if hours >= budget:
+        return f"the budget of {budget:g} hours is spent"
+    left = (budget - hours) * 60
+    return f"no trial ends within the {left:.1f} minutes that are left of the budget of {budget:g} hours"
+
+
+def _expected_hours(trials: Sequence[FrozenTrial]) -> float:
+    """How long a trial takes: the median of the complete ones, 0 before there is any."""
+    spans = [t.duration.total_seconds() for t in trials if t.state is TrialState.COMPLETE and t.duration]
+    return statistics.median(spans) / 3600 if spans else 0.0
+
+
+def _since_best(values: list[float]) -> int:
+    """How many values came after the first best one."""
+    return len(values) - 1 - values.index(max(values)) if values else 0
