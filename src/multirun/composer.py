@@ -1,6 +1,6 @@
 """Composes the configuration of each trial: once for each set of group choices, then from a copy."""
 
-import copy
+import pickle
 from collections.abc import Mapping
 
 from hydra.errors import HydraException
@@ -26,7 +26,7 @@ class Composer:
         self.master = master
         self.fixed = fixed
         self.space = space
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], bytes] = {}
         freeze(context)
         groups = [axis for axis in space.axes if axis.is_group]
         read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
@@ -40,14 +40,14 @@ class Composer:
 
         Raises ConfigError where the combination cannot be composed, such as a momentum for adam.
         """
-        return without_hydra(self.job_config(params))
+        return _drop_hydra(self.job_config(params))
 
     def job_config(self, params: Params) -> DictConfig:
         """The trial's whole configuration, equal to what Hydra composes for its overrides.
 
         Raises ConfigError as `compose` does.
         """
-        cfg = copy.deepcopy(self._with_groups(self._groups(params)))
+        cfg = self._with_groups(self._groups(params))
         plain = [axis for axis in self.space.axes if axis.key in params and not axis.is_group]
         for axis in plain:
             _put(cfg, axis.key, axis.plain(params[axis.key]))
@@ -73,8 +73,9 @@ class Composer:
                 cfg = self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
             except (HydraException, OmegaConfBaseException) as error:
                 raise ConfigError(f"{' '.join(overrides)} cannot be composed: {first_line(error)}") from error
-            self._composed[overrides] = cfg
-        return self._composed[overrides]
+            self._composed[overrides] = pickle.dumps(cfg)
+        composed: DictConfig = pickle.loads(self._composed[overrides])
+        return composed
 
 
 def _config_path(axis: Axis, option: Value) -> str:
@@ -95,7 +96,16 @@ def _key(override: str) -> str:
 
 def without_hydra(config: DictConfig) -> DictConfig:
     """The configuration as a task function gets it."""
-    cfg = copy.deepcopy(config)
+    return _drop_hydra(copy_of(config))
+
+
+def copy_of(config: DictConfig) -> DictConfig:
+    """A copy by way of pickle, which takes a third of the time of copy.deepcopy."""
+    copied: DictConfig = pickle.loads(pickle.dumps(config))
+    return copied
+
+
+def _drop_hydra(cfg: DictConfig) -> DictConfig:
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
     OmegaConf.set_struct(cfg, True)

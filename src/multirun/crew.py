@@ -1,12 +1,11 @@
 """Opens, ships, fills and closes the trials that a driver asks for."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from src.multirun.composer import Composer, without_hydra
+from src.multirun.composer import Composer, copy_of, without_hydra
 from src.multirun.job import TrialJob
 from src.multirun.launch import BatchJob
 from src.outcome import Outcome, TrialRef
@@ -56,7 +55,7 @@ class TrialCrew:
         return TRAIN, TrialJob(config, ref, self.target, waits)
 
     def _job_config(self, number: int, repeat: int) -> DictConfig:
-        config = copy.deepcopy(self._configs[number])
+        config = copy_of(self._configs[number])
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
             config.hydra.job.id = f"job_id_for_{number}"

@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message of a worker process."""
+    """The first message of a worker process, once it is ready."""
 
     worker: int
     pid: int
@@ -109,9 +109,9 @@ def start_worker(
     os.environ.update(variables)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
     _die_with(parent)
+    import_function(prepare)(shared)
     _connection = Client(address, authkey=key)
     _connection.send(Hello(worker, os.getpid()))
-    import_function(prepare)(shared)
 
 
 def work(job: Job) -> None:

@@ -135,6 +135,7 @@ class Driver:
         self.stop = stop
         self._trials: list[_Trial] = []
         self._tasks: dict[int, _Task] = {}
+        self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
         self._reason: str | None = None
         self._counted = time.monotonic()
@@ -149,7 +150,8 @@ class Driver:
         try:
             while True:
                 self._fill()
-                if not self._trials:
+                self._close_settled()
+                if not self._trials and (self._reason is not None or self.stop.is_set):
                     break
                 event = self.pool.next_event(TICK_SECONDS)
                 if event is not None:
@@ -315,8 +317,14 @@ class Driver:
         outcome = self._result(trial)
         settle(self.sweep.study, trial.proposal.trial, outcome)
         self._trials.remove(trial)
-        self.crew.close_trial(trial.proposal, outcome)
-        self.view.settled(trial.proposal.trial.number, trial.proposal.params, outcome)
+        self._settled.append((trial.proposal, outcome))
+
+    def _close_settled(self) -> None:
+        """Close the runs of trials that Optuna knows; the free worker had its next one first."""
+        while self._settled:
+            proposal, outcome = self._settled.popleft()
+            self.crew.close_trial(proposal, outcome)
+            self.view.settled(proposal.trial.number, proposal.params, outcome)
 
     def _result(self, trial: _Trial) -> Outcome:
         ended, done = trial.ended, [trial.done[seed] for seed in sorted(trial.done)]
@@ -333,6 +341,8 @@ class Driver:
 
         What cannot be written now, on a full disk perhaps, the next start does.
         """
+        with suppress(TrackingError):
+            self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
         for trial in self._trials:
             runs |= {trial.ref.run_id} if trial.ref is not None else set()

@@ -103,8 +103,8 @@ class WorkerPool:
         return len(self._slots)
 
     def free(self) -> list[int]:
-        """The workers that have nothing to do."""
-        return [worker for worker, slot in enumerate(self._slots) if slot.job is None]
+        """The workers that are ready and have nothing to do."""
+        return [worker for worker, slot in enumerate(self._slots) if slot.job is None and slot.connection]
 
     def submit(self, worker: int, job: Job) -> None:
         """Give a free worker its next job."""
@@ -136,6 +136,7 @@ class WorkerPool:
         """The next thing that a worker says or suffers, None after `timeout` seconds without any."""
         deadline = time.monotonic() + timeout
         while True:
+            self._revive()
             died = self._unsaid()
             if died is not None:
                 return died.worker, died
@@ -175,12 +176,6 @@ class WorkerPool:
         if slot.job is None or slot.job.id != job or failure is None:
             return None
         if isinstance(failure, BrokenProcessPool):  # the process ended before it took the job
-            slot.stillborn += 1
-            if slot.stillborn >= MOST_STILLBORN:
-                raise TrainingError(
-                    f"Workers end before they begin, {slot.stillborn} times in a row. "
-                    "Check that TensorFlow can be imported and that there is memory for it."
-                )
             self._replace(worker)
             self._schedule(slot, worker, slot.job)
             return None
@@ -189,6 +184,19 @@ class WorkerPool:
         if is_gone and slot.connection is not None and slot.closed_at is None:
             return None
         return self._give_up(worker)
+
+    def _revive(self) -> None:
+        """Start a worker again that ended without a job: while it was made ready, or killed from outside."""
+        for worker, slot in enumerate(self._slots):
+            if slot.job is not None or slot.connection is not None or slot.pool.active:
+                continue
+            slot.stillborn += 1
+            if slot.stillborn >= MOST_STILLBORN:
+                raise TrainingError(
+                    f"Workers end before they are ready, {slot.stillborn} times in a row: see above. "
+                    "Check that TensorFlow can be imported and that there is memory for it."
+                )
+            self._replace(worker)
 
     def _unsaid(self) -> Died | None:
         """A job whose process is gone and has been heard to the end."""

@@ -1,0 +1,74 @@
+"""Runs sweeps as users do, in a folder of their own, and reads back what they recorded."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).resolve().parents[1]
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trial's run: when it began and ended, in seconds since 1970. seconds: of training."""
+
+    number: int
+    start: float
+    end: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A sweep that has ended. seconds: wall-clock. rss_mb: of the driver, (seconds, MiB) over time."""
+
+    seconds: float
+    rss_mb: list[tuple[float, float]]
+
+
+def sweep(folder: Path, *overrides: str) -> Ended:
+    """Run `python -m src.train -m …` in a folder. Raises CalledProcessError where it fails."""
+    command = [sys.executable, "-m", "src.train", "-m", *overrides]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    began, rss = time.time(), []
+    with open(folder / "output.txt", "a") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+        driver = psutil.Process(process.pid)
+        while process.poll() is None:
+            rss.append((time.time(), driver.memory_info().rss / 2**20))
+            time.sleep(POLL_SECONDS)
+    if process.returncode:
+        print((folder / "output.txt").read_text()[-3000:])
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Ended(time.time() - began, rss[:-1])
+
+
+def trained(folder: Path) -> list[Trained]:
+    """The finished trials of a folder's sweeps, by the time of their start."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("kerasweep")
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id], "tags.kind = 'trial'", max_results=1000, page_token=token
+        )
+        found += [
+            Trained(
+                int(run.data.tags["trial"]),
+                run.info.start_time / 1000,
+                run.info.end_time / 1000,
+                run.data.metrics["seconds"],
+            )
+            for run in page
+            if run.info.end_time is not None
+        ]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda trial: trial.start)

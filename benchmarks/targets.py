@@ -1,0 +1,37 @@
+"""Trials that import no TensorFlow, so that the engine alone is timed."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.outcome import Outcome, TrialRef
+from src.tracking.recorder import Recorder
+
+EPOCHS = 5
+Report = Callable[[int, float], bool]
+
+
+def instant(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+    """Five epochs of six metrics each, and nothing to wait for."""
+    return _trained(cfg, ref, recorder, report, 0.0)
+
+
+def sleeping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+    """As `instant`, over 1 to 10 seconds, drawn with the configuration as its seed."""
+    drawn = random.Random(cfg.optimizer.learning_rate)
+    return _trained(cfg, ref, recorder, report, drawn.uniform(1, 10))
+
+
+def _trained(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, seconds: float) -> Outcome:
+    value = 1 / (1 + abs(cfg.optimizer.learning_rate - 0.01))
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
+    for epoch in range(1, EPOCHS + 1):
+        time.sleep(seconds / EPOCHS)
+        recorder.log_epoch(ref.run_id, epoch, dict.fromkeys(names, value * epoch / EPOCHS))
+        if report(epoch, value * epoch / EPOCHS):
+            return Outcome("pruned", ref.run_id, (value,), reason="the pruner ended it")
+    recorder.log_metrics(ref.run_id, {"seconds": seconds})
+    return Outcome("complete", ref.run_id, (value,), {"val_accuracy": value}, EPOCHS, seconds)
