@@ -4,14 +4,11 @@
 rule that is broken.
 """
 
-import math
-import re
-from collections.abc import Sequence
-from typing import Any
-
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import data, model, search, training
+from src.config.check_search import check_search
+from src.config.rules import between, one_of
 from src.errors import ConfigError
 
 
@@ -25,8 +22,8 @@ def check(cfg: DictConfig) -> None:
     _check_optimizer(cfg.optimizer)
     _check_schedule(cfg.schedule)
     _check_training(cfg.training)
-    _check_objective(cfg)
-    _check_search(cfg)
+    _check_monitors(cfg)
+    check_search(cfg)
 
 
 def _check_missing(cfg: DictConfig) -> None:
@@ -44,31 +41,6 @@ def _check_missing(cfg: DictConfig) -> None:
 
 def _no_value(key: str) -> ConfigError:
     return ConfigError(f"{key} has no value. Give it one, as in {key}=VALUE.")
-
-
-def one_of(key: str, value: Any, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{key} must be one of {', '.join(allowed)}, but got {value}.")
-
-
-def between(
-    key: str,
-    value: float,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    too_low = value <= low if open_low else value < low
-    too_high = value >= high if open_high else value > high
-    if not (too_low or too_high or math.isnan(value)):
-        return
-    bounds = [
-        f"{'above' if open_low else 'at least'} {low:g}" if low > -math.inf else "",
-        f"{'below' if open_high else 'at most'} {high:g}" if high < math.inf else "",
-    ]
-    raise ConfigError(f"{key} must be {' and '.join(filter(None, bounds))}, but got {value}.")
 
 
 def _check_data(cfg: DictConfig) -> None:
@@ -190,6 +162,17 @@ def _check_boundaries(boundaries: list[float]) -> None:
         )
 
 
+def _check_monitors(cfg: DictConfig) -> None:
+    monitors = {
+        "training.early_stopping.monitor": cfg.training.early_stopping.monitor,
+        "training.checkpoint.monitor": cfg.training.checkpoint.monitor,
+    }
+    if cfg.schedule.name == "plateau":
+        monitors["schedule.monitor"] = cfg.schedule.monitor
+    for key, metric in monitors.items():
+        one_of(key, metric, search.EPOCH_METRICS)
+
+
 def _check_training(cfg: DictConfig) -> None:
     between("training.epochs", cfg.epochs, 1)
     between("training.batch_size", cfg.batch_size, 1)
@@ -197,63 +180,3 @@ def _check_training(cfg: DictConfig) -> None:
     one_of("training.precision", cfg.precision, training.PRECISIONS)
     between("training.early_stopping.patience", cfg.early_stopping.patience, 0)
     between("training.early_stopping.min_delta", cfg.early_stopping.min_delta, 0)
-
-
-def _check_objective(cfg: DictConfig) -> None:
-    if not cfg.objective:
-        raise ConfigError("objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}].")
-    for objective in cfg.objective:
-        one_of("objective.metric", objective.metric, search.METRICS)
-        one_of("objective.direction", objective.direction, search.DIRECTIONS)
-    metrics = [objective.metric for objective in cfg.objective]
-    if len(set(metrics)) != len(metrics):
-        raise ConfigError(f"objective names a metric twice: {', '.join(metrics)}.")
-    if len(metrics) > 1 and cfg.pruner.name != "none":
-        raise ConfigError(
-            f"pruner={cfg.pruner.name} compares one value, but there are {len(metrics)} objectives. "
-            "Use pruner=none."
-        )
-
-
-_LEAST = (
-    ("sampler", "n_startup_trials", 0),
-    ("sampler", "population_size", 2),
-    ("pruner", "n_startup_trials", 0),
-    ("pruner", "n_warmup_steps", 0),
-    ("pruner", "min_resource", 1),
-    ("pruner", "reduction_factor", 2),
-)
-
-
-def _check_name(name: str | None) -> None:
-    """A study's name is part of file names."""
-    if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
-        raise ConfigError(
-            f"study.name may hold letters, digits, and . _ - inside, 100 at most, but got {name!r}. "
-            "Choose one such as filter_size."
-        )
-
-
-def _check_search(cfg: DictConfig) -> None:
-    one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
-    one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
-    one_of("storage.name", cfg.storage.name, search.STORAGES)
-    between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
-    for group, key, low in _LEAST:
-        if key in cfg[group]:
-            between(f"{group}.{key}", cfg[group][key], low)
-    if "qmc_type" in cfg.sampler:
-        one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
-    _check_name(cfg.study.name)
-    if cfg.study.trials is not None:
-        between("study.trials", cfg.study.trials, 1)
-    if cfg.budget.hours is not None:
-        between("budget.hours", cfg.budget.hours, 0, open_low=True)
-    if cfg.budget.patience is not None:
-        between("budget.patience", cfg.budget.patience, 1)
-    several = len(cfg.objective) > 1
-    if several and (cfg.budget.target is not None or cfg.budget.patience is not None):
-        raise ConfigError(
-            "budget.target and budget.patience follow one objective, "
-            f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
-        )

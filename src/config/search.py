@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from src.config.data import open_mapping
 
+EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")

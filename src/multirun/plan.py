@@ -15,7 +15,8 @@ from src.model.check import check_shape
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.question import Question
 from src.sweep.driver import Sweep
-from src.sweep.samplers import build_pruner, check_sampler
+from src.sweep.pruners import build_pruner, hears
+from src.sweep.samplers import check_sampler
 from src.sweep.space.axis import Axis, Params
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
@@ -97,7 +98,7 @@ class Plan:
             study = open_study(journal, name, self.directions)
             if self.data is not None:
                 check_digest(study, self.data.digest)
-        study.pruner = build_pruner(cfg.pruner)
+        study.pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         return Sweep(
             name,
             study,
@@ -108,7 +109,7 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
-            prunes=_prunes(cfg.pruner.name),
+            pruner_hears=hears(cfg.pruner.name),
         )
 
     def _definition(self) -> dict[str, Any]:
@@ -121,6 +122,7 @@ class Plan:
             "below": self._fixed_below_groups(),
             "space": self.space.canonical(),
             "objective": objective,
+            **({"repeats": self.base.study.repeats} if self.base.study.repeats != 1 else {}),
         }
 
     def _fixed_below_groups(self) -> list[str]:
@@ -168,11 +170,6 @@ class Plan:
             self._shapes[data_key] = read_data(cfg)
         elif cfg.model.architecture != "custom":
             check_shape(cfg.model, self._shapes[data_key].input_shape)
-
-
-def _prunes(pruner: str) -> str:
-    """What the pruner compares: nothing, the epochs of trials, or their seeds."""
-    return {"none": "none", "wilcoxon": "seeds"}.get(pruner, "epochs")
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

@@ -48,7 +48,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Report:
-    """An epoch's best value so far. waits: the worker stands still until it hears whether to stop."""
+    """An epoch's value of the first objective. waits: the worker stands still until it is answered."""
 
     job: int
     epoch: int
@@ -77,7 +77,7 @@ class Channel:
         self._send(Call(self._job, name, arguments, options))
 
     def report(self, epoch: int, value: float, waits: bool) -> bool:
-        """Tell the driver the best value so far; True where the job is to end itself."""
+        """Tell the driver an epoch's value; True where the job is to end itself."""
         self._send(Report(self._job, epoch, value, waits))
         return bool(self._connection.recv()) if waits else False
 

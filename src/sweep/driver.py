@@ -17,6 +17,7 @@ from src.outcome import Outcome, mean_outcome
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, renew_lease, settle
 from src.sweep.propose import NothingLeft, Proposal, propose
+from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.samplers import build_sampler
 from src.sweep.space.axis import Params, Space
 from src.sweep.stops import StopRequest, budget_reason, total_reason
@@ -34,7 +35,7 @@ class Sweep:
 
     journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
     refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
-    prunes: what the pruner compares, `none`, `epochs` (of the first seed) or `seeds`.
+    pruner_hears: see src.sweep.pruners; epochs are those of the first seed only.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Sweep:
     budget: DictConfig
     refusal: Callable[[Mapping[str, object]], str | None]
     repeats: int = 1
-    prunes: str = "none"
+    pruner_hears: str = NOTHING
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -103,12 +104,13 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a job trains: one seed of a trial, recorded in run_id by a worker."""
+    """What a job trains: one seed of a trial, recorded in run_id by a worker. best: so far."""
 
     trial: _Trial
     repeat: int
     run_id: str
     worker: int
+    best: BestSoFar
 
 
 def begin(sweep: Sweep) -> list[FrozenTrial]:
@@ -235,7 +237,7 @@ class Driver:
             trial.waiting = deque(seed for seed in trial.waiting if seed not in trial.done)
         for seed, outcome in sorted(trial.done.items()):
             self.crew.adopt_seed(trial.ref, outcome)
-            if self.sweep.prunes == "seeds":
+            if self.sweep.pruner_hears == SEEDS:
                 proposal.trial.report(outcome.values[0], seed)
         return trial
 
@@ -246,8 +248,9 @@ class Driver:
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
         self._jobs += 1
-        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker)
-        function, payload = self.crew.job(trial.proposal, ref, self.sweep.prunes != "none")
+        best = BestSoFar(self.sweep.directions[0])
+        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, best)
+        function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
         self.pool.submit(worker, Job(self._jobs, function, payload))
         self.view.started(worker, trial.proposal.trial.number, repeat, trial.proposal.params)
 
@@ -256,8 +259,9 @@ class Driver:
         if isinstance(event, Call):
             self.crew.record(event)
         elif isinstance(event, Report):
-            self.view.epoch(worker, event.epoch, event.value)
-            stops = self._hear(task, event)
+            best = task.best.hear(event.value)
+            self.view.epoch(worker, event.epoch, best)
+            stops = self._hear(task, event, best)
             if event.waits:
                 self.pool.answer(worker, stops)
         elif isinstance(event, Finished):
@@ -265,15 +269,15 @@ class Driver:
         else:
             self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
 
-    def _hear(self, task: _Task, report: Report) -> bool:
+    def _hear(self, task: _Task, report: Report, best: float) -> bool:
         """Tell the pruner an epoch of the first seed; whether this seed is to end."""
         if task.trial.ended is not None:
             return True
-        if self.sweep.prunes != "epochs" or task.repeat > 0:
+        if self.sweep.pruner_hears not in (BEST, EACH) or task.repeat > 0:
             return False
         trial = task.trial.proposal.trial
-        trial.report(report.value, report.epoch)
-        return trial.should_prune()
+        trial.report(best if self.sweep.pruner_hears == BEST else report.value, report.epoch)
+        return bool(trial.should_prune())
 
     def _end_task(self, job: int, outcome: Outcome) -> None:
         task = self._tasks.pop(job)
@@ -308,7 +312,7 @@ class Driver:
 
     def _loses(self, trial: _Trial, repeat: int, outcome: Outcome) -> bool:
         """Tell a pruner of seeds this one's value; whether it drops the trial."""
-        if self.sweep.prunes != "seeds":
+        if self.sweep.pruner_hears != SEEDS:
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
         return bool(trial.waiting) and trial.proposal.trial.should_prune()

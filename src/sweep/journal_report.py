@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
-from src.sweep.samplers import build_pruner
+from src.sweep.pruners import EACH, BestSoFar, build_pruner, hears
 from src.sweep.study import open_study
 
 
@@ -23,19 +23,20 @@ class JournalReport:
     trial_id: int
 
     def __call__(self, epoch: int, value: float) -> bool:
-        trial = _trial(self)
-        trial.report(value, epoch)
-        return trial.should_prune()
+        trial, best = _trial(self)
+        so_far = best.hear(value)
+        trial.report(value if hears(self.pruner.name) == EACH else so_far, epoch)
+        return bool(trial.should_prune())
 
     def __hash__(self) -> int:
         return hash((self.journal, self.study, self.trial_id))
 
 
 @cache
-def _trial(report: JournalReport) -> Trial:
+def _trial(report: JournalReport) -> tuple[Trial, BestSoFar]:
     study = open_study(report.journal, report.study, report.directions)
-    study.pruner = build_pruner(report.pruner)
-    return Trial(study, report.trial_id)
+    study.pruner = build_pruner(report.pruner, report.epochs)
+    return Trial(study, report.trial_id), BestSoFar(report.directions[0])
 
 
 def never(epoch: int, value: float) -> bool:

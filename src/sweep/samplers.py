@@ -1,11 +1,10 @@
-"""Optuna's samplers and pruners, built from the groups `sampler` and `pruner`."""
+"""Optuna's samplers, built from the group `sampler`."""
 
 import warnings
 
 import numpy as np
 import optuna
 from omegaconf import DictConfig
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -81,12 +80,3 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
         if cfg.name == "nsga2":
             return NSGAIISampler(seed=seed, population_size=cfg.population_size)
     return RandomSampler(seed=seed)
-
-
-def build_pruner(cfg: DictConfig) -> BasePruner:
-    """The Optuna pruner of a config; its steps are epochs, counted from 1."""
-    if cfg.name == "median":
-        return MedianPruner(n_startup_trials=cfg.n_startup_trials, n_warmup_steps=cfg.n_warmup_steps)
-    if cfg.name == "asha":
-        return SuccessiveHalvingPruner(min_resource=cfg.min_resource, reduction_factor=cfg.reduction_factor)
-    return NopPruner()

@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 
-from src.config.search import ObjectiveConf
+from src.config.search import EPOCH_METRICS, ObjectiveConf
 from src.config.training import ScheduleConf, TrainingConf
-from src.errors import ConfigError
 from src.training.callbacks import (
     EpochReport,
     FollowSchedule,
@@ -17,8 +16,6 @@ from src.training.callbacks import (
     StopOnNonFiniteLoss,
 )
 from src.training.schedules import rate_function
-
-EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,9 @@ def fit(
     """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
 
     train_batches, validation_batches: finite tf.data.Datasets, one epoch each. report: see
-    ReportEpochs. folder: checkpoints go into its `checkpoints`. Raises ConfigError for a metric
-    to monitor that does not exist, TrainingError for a loss that is not finite.
+    ReportEpochs. folder: checkpoints go into its `checkpoints`. Raises TrainingError for a loss
+    that is not finite.
     """
-    check_monitors(training, schedule)
     reporter = ReportEpochs(report)
     keeper = _keeper(objective)
     steps = int(train_batches.cardinality())
@@ -68,19 +64,6 @@ def fit(
     )
     seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
     return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds)
-
-
-def check_monitors(training: TrainingConf, schedule: ScheduleConf) -> None:
-    """Raise ConfigError where something is to watch a metric that no epoch has."""
-    monitors = {
-        "training.early_stopping.monitor": training.early_stopping.monitor,
-        "training.checkpoint.monitor": training.checkpoint.monitor,
-    }
-    if schedule.name == "plateau":
-        monitors["schedule.monitor"] = schedule.monitor  # type: ignore[attr-defined]
-    for key, metric in monitors.items():
-        if metric not in EPOCH_METRICS:
-            raise ConfigError(f"{key} must be one of {', '.join(EPOCH_METRICS)}, but got {metric}.")
 
 
 def _mode(metric: str) -> str:

@@ -44,8 +44,8 @@ def warm_up(cfg: DictConfig) -> None:
 def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
     """Train one network and record it in the run that `ref` names.
 
-    report(epoch, best) hears the first objective's best value after each epoch, from 1 on, and
-    returns True to prune. folder: takes checkpoints. Raises what training raises; the run stays
+    report(epoch, value) hears the first objective after each epoch, from 1 on, and returns True
+    to prune. folder: takes checkpoints. Raises what training raises; the run stays
     open for the caller to close.
     """
     prepared = read_data(cfg)
@@ -79,17 +79,12 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
 def _reporter(
     cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
-    """Log each epoch, and tell `report` the best value so far of the first objective."""
-    objective = cfg.objective[0]
-    better = max if objective.direction == "maximize" else min
-    best: list[float] = []
+    """Log each epoch, and tell `report` its value of the first objective, where it has one."""
+    metric = cfg.objective[0].metric
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
         tracker.log_epoch(ref.run_id, epoch, metrics)
-        if objective.metric not in metrics:
-            return False
-        best[:] = [better([*best, metrics[objective.metric]])]
-        return report(epoch, best[0])
+        return report(epoch, metrics[metric]) if metric in metrics else False
 
     return after_epoch
 

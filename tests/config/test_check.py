@@ -25,6 +25,35 @@ def hydra() -> Iterator[None]:
 SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, npz, custom"
 SENTENCES = [
     (
+        "pruner=wilcoxon study.repeats=3",
+        "pruner=wilcoxon compares the seeds of a trial, and with study.repeats=3 it could never decide. "
+        "Set study.repeats=4 or more, or use a pruner of epochs, as in pruner=asha.",
+    ),
+    (
+        "pruner=asha objective=[{metric:seconds,direction:minimize}]",
+        "pruner=asha compares epochs, but seconds is not measured after each. "
+        "Use pruner=none, or an objective of loss, accuracy, val_loss, val_accuracy.",
+    ),
+    (
+        "pruner=threshold",
+        "pruner=threshold needs a bound. Set pruner.lower or pruner.upper, as in pruner.lower=0.5.",
+    ),
+    (
+        "pruner=threshold pruner.lower=0.5 pruner.upper=0.5",
+        "pruner.lower must be below pruner.upper, but got 0.5 and 0.5.",
+    ),
+    *(
+        (f"workers={given}", f"workers must be auto or a number from 1 up, but got {shown}.")
+        for given, shown in (("0", "0"), ("true", "True"), ("many", "many"), ("1.5", "1.5"), ("null", "None"))
+    ),
+    (
+        "training.early_stopping.monitor=val_acc",
+        "training.early_stopping.monitor must be one of loss, accuracy, val_loss, val_accuracy, "
+        "but got val_acc.",
+    ),
+    ("training.checkpoint.monitor=x", "training.checkpoint.monitor must be one of loss, accuracy,"),
+    ("schedule=plateau schedule.monitor=lr", "schedule.monitor must be one of loss, accuracy, val_loss,"),
+    (
         "data.image_size=[32]",
         "data.image_size must be a height and a width, but got [32]. Write it as in data.image_size=[32,32].",
     ),
@@ -123,11 +152,24 @@ NAMES = [
     ("schedule.name=linear", "schedule.name must be one of constant, plateau, cosine, "),
     ("training.precision=float64", "training.precision must be one of float32, mixed_float16, "),
     ("sampler.name=best", "sampler.name must be one of grid, random, tpe, qmc, cmaes, nsga2, but got best."),
-    ("pruner.name=hard", "pruner.name must be one of none, median, asha, but got hard."),
+    (
+        "pruner.name=hard",
+        "pruner.name must be one of none, median, asha, hyperband, wilcoxon, patient, threshold, "
+        "but got hard.",
+    ),
     ("storage.name=redis", "storage.name must be one of journal, but got redis."),
 ]
 # group, key, the last value that is refused, what must hold, a value that is allowed
 BOUNDS = [
+    ("", "study.repeats", "0", "at least 1", "1"),
+    ("", "budget.max_parameters", "0", "at least 1", "1"),
+    ("", "trial.timeout_seconds", "0.0", "above 0", "0.1"),
+    ("", "trial.timeout_seconds", NAN, "above 0", "1e9"),
+    ("", "trial.memory_mb", "0", "at least 1", "1"),
+    ("", "trial.recycle_mb", "-1", "at least 1", "1"),
+    ("pruner=patient", "pruner.patience", "0", "at least 1", "1"),
+    ("pruner=patient", "pruner.min_delta", "-0.1", "at least 0", "0.0"),
+    ("pruner=hyperband", "pruner.reduction_factor", "1", "at least 2", "2"),
     ("", "data.validation_split", "0.0", "above 0 and below 1", "0.01"),
     ("", "data.validation_split", "1.0", "above 0 and below 1", "0.99"),
     ("", "data.validation_split", NAN, "above 0 and below 1", "0.5"),

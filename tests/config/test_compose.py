@@ -21,6 +21,7 @@ OPTIONS = [
     for file in sorted(folder.glob("*.yaml"))
     if "???" not in file.read_text()
 ]
+WITH = {"pruner=threshold": ["pruner.lower=0.5"], "pruner=wilcoxon": ["study.repeats=4"]}
 NEEDS = {
     "data=npz": "data.path",
     "data=image_folder": "data.path",
@@ -45,7 +46,8 @@ def train(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_option_composes_and_passes_the_check(group: str, option: str) -> None:
-    check(train(f"{group}={option}"))
+    chosen = f"{group}={option}"
+    check(train(chosen, *WITH.get(chosen, [])))
 
 
 def test_every_group_has_options() -> None:

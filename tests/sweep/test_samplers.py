@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
-from optuna.pruners import MedianPruner, NopPruner, SuccessiveHalvingPruner
 
-from src.config.search import ASHAConf, CmaEsConf, MedianPrunerConf, PrunerConf, SamplerConf
+from src.config.search import CmaEsConf, SamplerConf
 from src.errors import ConfigError
 from src.sweep.driver import Sweep
-from src.sweep.samplers import build_pruner, check_sampler, derived_seed
+from src.sweep.samplers import check_sampler, derived_seed
 from src.sweep.space.axis import Axis, Params, Space, signature
 
 Search = Callable[..., tuple[str, list[Params]]]
@@ -125,15 +124,3 @@ def test_sampler_that_does_not_suit_the_space_is_refused(
     with pytest.raises(ConfigError) as refused:
         check_sampler(OmegaConf.structured(sampler), space_of(entries), objectives)
     assert str(refused.value) == said
-
-
-@pytest.mark.parametrize(
-    ("cfg", "kind"),
-    [
-        (PrunerConf("none"), NopPruner),
-        (MedianPrunerConf("median"), MedianPruner),
-        (ASHAConf("asha"), SuccessiveHalvingPruner),
-    ],
-)
-def test_pruner_is_the_named_one(cfg: PrunerConf, kind: type) -> None:
-    assert type(build_pruner(OmegaConf.structured(cfg))) is kind

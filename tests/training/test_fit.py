@@ -158,21 +158,6 @@ def test_checkpoints(tmp_path: Path, best_only: bool, weights_only: bool, files:
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == files
 
 
-@pytest.mark.parametrize(
-    ("training", "schedule", "key"),
-    [
-        (TrainingConf(early_stopping=EarlyStoppingConf(monitor="val_f1")), None, "training.early_stopping"),
-        (TrainingConf(checkpoint=CheckpointConf(monitor="val_f1")), None, "training.checkpoint"),
-        (TrainingConf(), PlateauConf("plateau", monitor="val_f1"), "schedule"),
-    ],
-)
-def test_watching_a_metric_that_does_not_exist(
-    tmp_path: Path, training: TrainingConf, schedule: ScheduleConf | None, key: str
-) -> None:
-    with pytest.raises(ConfigError, match=rf"{key}\.monitor must be one of loss, .* but got val_f1"):
-        train(tmp_path, training, schedule=schedule)
-
-
 def test_a_loss_that_explodes_raises_after_the_epochs_before_it(tmp_path: Path) -> None:
     model = network(SGDConf("sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(TrainingError, match="in epoch 1"):
