@@ -1,0 +1,270 @@
+"""Nothing is lost and nothing repeated, whatever is killed, full, locked or interrupted."""
+
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
+
+from src.config.search import TrackingConf
+from src.sweep.ledger import RESULT, counts
+from src.tracking.query import RunRecord, find_runs
+from tests.commands import command, environment, run
+
+WORK = '''
+"""Trials that import no TensorFlow: what they do is told by the configuration."""
+import ctypes, os, signal, sys, time
+from src.outcome import Outcome
+
+def slow(cfg, ref, recorder, report, folder):
+    """Half a second in three epochs."""
+    for epoch in (1, 2, 3):
+        time.sleep(cfg.model.dropout)
+        recorder.log_epoch(ref.run_id, epoch, {"val_accuracy": 0.1 * epoch})
+        report(epoch, 0.1 * epoch)
+    return Outcome("complete", ref.run_id, (0.3,), {"val_accuracy": 0.3}, 3, 0.1)
+
+def faulty(cfg, ref, recorder, report, folder):
+    fault = cfg.model.kwargs.fault
+    recorder.log_epoch(ref.run_id, 1, {"val_accuracy": 0.5})
+    if fault == "segfault":
+        ctypes.string_at(0)
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault.startswith("exit"):
+        os._exit(int(fault[-1]))
+    if fault == "hang":
+        time.sleep(60)
+    if fault == "memory":
+        kept = []
+        while True:
+            kept.append(bytearray(20_000_000))
+            time.sleep(0.02)
+    if fault == "raise":
+        raise ValueError("no such thing")
+    if fault == "leave":
+        sys.exit(7)
+    if fault == "nothing":
+        return None
+    return Outcome("complete", ref.run_id, (0.5,), {"val_accuracy": 0.5}, 1, 0.1)
+'''
+SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
+    copy_database(tmp_path)
+    (tmp_path / "work.py").write_text(WORK)
+    return tmp_path
+
+
+def journal_trials(folder: Path) -> list[FrozenTrial]:
+    """The counted trials of the one sweep of a folder."""
+    (journal,) = (folder / "mlruns/studies").glob("*.journal")
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=journal.stem, storage=storage)
+    return [trial for trial in study.trials if counts(trial)]
+
+
+def runs(folder: Path, kind: str) -> list[RunRecord]:
+    return find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": kind})
+
+
+def start(folder: Path, *arguments: str, limit: int | None = None) -> subprocess.Popen[str]:
+    """A sweep in a process of its own. limit: how large a file it may write, in bytes."""
+
+    def limit_files() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        command("train", "-m", *arguments),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit_files,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"{text!r} was not printed: {process.stderr.read() if process.stderr else ''}")
+
+
+def assert_whole(folder: Path, total: int) -> None:
+    """The total is there, no configuration twice, and MLflow says the same as the journal."""
+    trials = journal_trials(folder)
+    assert all(trial.state.is_finished() for trial in trials)
+    assert len(trials) == total
+    assert max(Counter(str(sorted(trial.params.items())) for trial in trials).values()) == 1
+    (parent,) = runs(folder, "study")
+    assert parent.status == "FINISHED"
+    children = runs(folder, "trial")
+    assert not [run for run in children if run.status == "RUNNING"]
+    finished = Counter(run.tags["trial"] for run in children if run.status == "FINISHED")
+    complete = [str(trial.number) for trial in trials if RESULT in trial.user_attrs]
+    assert finished == Counter(complete)
+
+
+def test_killed_driver_loses_nothing_at_ten_random_moments(folder: Path) -> None:
+    axis = "training.batch_size=range(1,41)"
+    moments = random.Random(0)
+    for _ in range(10):
+        process = start(folder, *SLOW, axis)
+        time.sleep(moments.uniform(1.5, 4.5))
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        _, orphans = psutil.wait_procs(family, timeout=5)
+        assert not orphans
+    done = run(folder, "train", "-m", *SLOW, axis)
+    assert done.code == 0, done
+    assert_whole(folder, 40)
+
+
+FAULTS = {
+    "segfault": "its process was killed by SIGSEGV",
+    "killed": "its process was killed by SIGKILL",
+    "exit3": "its process exited with code 3",
+    "exit0": "its process exited with code 0",
+    "hang": "it took longer than trial.timeout_seconds=4",
+    "memory": "MB, more than trial.memory_mb=600",
+    "raise": "ValueError: no such thing",
+    "leave": "TrainingError: The trial called sys.exit(7).",
+    "nothing": "TrainingError: trial.target=work:faulty must return a src.outcome.Outcome",
+}
+
+
+def test_fault_of_a_trial_costs_that_trial_alone(folder: Path) -> None:
+    done = run(
+        folder,
+        "train",
+        "-m",
+        "trial.target=work:faulty",
+        "workers=2",
+        "trial.timeout_seconds=4",
+        "trial.memory_mb=600",
+        f"+model.kwargs.fault=fine,{','.join(FAULTS)},well",
+    )
+    assert done.code == 0, done
+    children = {run.tags["fault"]: run for run in runs(folder, "trial")}
+    assert set(children) == {"fine", "well", *FAULTS}
+    for fault, reason in FAULTS.items():
+        child = children[fault]
+        assert (child.status, child.tags["state"]) == ("FAILED", "failed"), fault
+        assert reason in child.tags["reason"]
+        assert child.metrics["val_accuracy"] == 0.5, fault
+    assert {children[name].tags["state"] for name in ("fine", "well")} == {"complete"}
+    assert "2 complete, 9 failed" in done.stdout
+    assert len(journal_trials(folder)) == 11
+
+
+def test_two_drivers_share_a_sweep(folder: Path) -> None:
+    arguments = (*SLOW, "training.batch_size=range(1,25)")
+    processes = [start(folder, *arguments) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert_whole(folder, 24)
+    trained = [sum(line.startswith("[") for line in stdout.splitlines()) for stdout, _ in said]
+    assert sum(trained) == 24 and min(trained) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_interrupt_lets_the_trials_under_way_end(folder: Path, number: signal.Signals) -> None:
+    arguments = ("trial.target=work:slow", "workers=2", "model.dropout=0.5", "training.batch_size=range(1,9)")
+    process = start(folder, *arguments)
+    wait_for_line(process, "[1/8]")
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "stopping: the trials under way are trained to their end" in stdout
+    assert "trials are done; the same command goes on from here" in stdout
+    states = Counter(run.tags["state"] for run in runs(folder, "trial"))
+    assert set(states) == {"complete"} and 2 <= states["complete"] <= 6
+    assert [run.status for run in runs(folder, "study")] == ["KILLED"]
+    assert run(folder, "train", "-m", *arguments).code == 0
+    assert_whole(folder, 8)
+
+
+def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> None:
+    arguments = ("trial.target=work:slow", "workers=2", "training.batch_size=range(1,5)")
+    process = start(folder, *arguments, "model.dropout=0.9")
+    wait_for(lambda: len(runs(folder, "trial")) == 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert {run.tags["state"] for run in runs(folder, "trial")} == {"cancelled"}
+    assert run(folder, "train", "-m", *arguments, "model.dropout=0.9").code == 0
+    assert_whole(folder, 4)
+
+
+@pytest.fixture
+def locked(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that locks the tracking database as soon as it is told to, for ten seconds."""
+    program = (
+        "import sqlite3, time; input(); c = sqlite3.connect('mlruns/mlflow.db', isolation_level=None);"
+        "c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); time.sleep(10)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_locked_database_is_waited_for(folder: Path, locked: subprocess.Popen[bytes]) -> None:
+    process = start(folder, *SLOW, "training.batch_size=range(1,9)")
+    wait_for_line(process, "[2/8]")
+    assert locked.stdin is not None and locked.stdout is not None
+    locked.stdin.write(b"\n")
+    locked.stdin.flush()
+    locked.stdout.readline()
+    began = time.monotonic()
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, "")
+    assert time.monotonic() - began > 8
+    assert_whole(folder, 8)
+
+
+@pytest.mark.parametrize("spare", [3_000, 30_000, 90_000])
+def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: Path, spare: int) -> None:
+    """The journal, a worker's files or the database hit the limit, whichever is first."""
+    arguments = (*SLOW, "training.batch_size=range(1,13)")
+    size = (folder / "mlruns/mlflow.db").stat().st_size
+    process = start(folder, *arguments, limit=size + spare)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2, stderr
+    assert stderr.startswith("error: ") and "Traceback" not in stderr
+    assert run(folder, "train", "-m", *arguments).code == 0
+    assert_whole(folder, 12)
+    with sqlite3.connect(folder / "mlruns/mlflow.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
