@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from absl import logging as absl_logging
+from omegaconf import DictConfig
+
+SMALL = ("debug=fast", "model.filters=[4]", "training.batch_size=64")
 
 # What a shell says about a tracking server, or a git hook about the repository it commits to,
 # would lead a test there.
@@ -43,3 +46,19 @@ def copy_database(empty_database: Path) -> Callable[[Path], Path]:
         return database
 
     return copy
+
+
+@pytest.fixture
+def configured() -> Callable[..., DictConfig]:
+    """Composes as `python -m src.train OVERRIDES` does, small."""
+    from hydra import compose, initialize_config_module
+
+    from src.config import register
+
+    register()
+
+    def build(*overrides: str) -> DictConfig:
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose("train", [*SMALL, *overrides])
+
+    return build

@@ -20,23 +20,43 @@ def training_batches(
     seed: int,
     num_classes: int,
     labels: str,
+    epochs: range,
 ) -> Any:
-    """A tf.data.Dataset of one epoch of (images float32 (b, h, w, c), labels).
+    """A tf.data.Dataset of (images float32 (b, h, w, c), labels), one epoch after the other.
 
-    shuffle: a new order each time it is iterated, the same sequence of orders for the same seed;
-    without it the order of the part. augment: new flips and crops each time, likewise. labels:
-    `sparse` int64 (b,) or `one_hot` float32 (b, classes). The last batch may be smaller.
+    epochs: their numbers, from 1. Epoch e's order is the stable argsort of n draws of
+    tf.random.stateless_uniform, float64 in [0, 1), with the seeds (seed, e), whatever came before it;
+    without shuffle it is that of the part. augment: flips and crops depend on seed, epoch and
+    batch alone, likewise. labels: `sparse` int64 (b,) or `one_hot` float32 (b, classes). The last
+    batch of an epoch may be smaller.
     """
-    count = len(part.labels)
-    indices = tf.data.Dataset.range(count)
-    if shuffle:
-        indices = indices.shuffle(count, seed=seed, reshuffle_each_iteration=True)
-    batches = indices.batch(batch_size)
+    count, steps = len(part.labels), steps_per_epoch(part, batch_size)
+
+    def epoch_batches(epoch: Any) -> Any:
+        order = _order(count, seed, epoch) if shuffle else tf.range(count, dtype=tf.int64)
+
+        def batch(step: Any) -> tuple[Any, Any]:
+            index = order[step * batch_size : (step + 1) * batch_size]
+            return index, tf.random.fold_in(tf.random.fold_in([seed, 1], epoch), step)
+
+        return tf.data.Dataset.range(steps).map(batch)
+
+    batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(epoch_batches)
     finish = _finisher(part, scaling, num_classes, labels)
-    if not (augment.horizontal_flip or augment.crop_padding):
-        return _mapped(batches, _whole_images(part), finish)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
-    return _mapped(tf.data.Dataset.zip(batches, seeds), _augmented_images(part, augment), finish)
+    is_plain = not (augment.horizontal_flip or augment.crop_padding)
+    return _mapped(batches, _whole_images(part) if is_plain else _augmented_images(part, augment), finish)
+
+
+def steps_per_epoch(part: Part, batch_size: int) -> int:
+    """How many batches an epoch has, the smaller last one among them."""
+    return -(-len(part.labels) // batch_size)
+
+
+def _order(count: int, seed: int, epoch: Any) -> Any:
+    draws = tf.random.stateless_uniform(
+        [count], tf.stack([tf.constant(seed, tf.int64), epoch]), dtype=tf.float64
+    )
+    return tf.cast(tf.argsort(draws, stable=True), tf.int64)
 
 
 def evaluation_batches(part: Part, scaling: Scaling, batch_size: int, num_classes: int, labels: str) -> Any:
@@ -67,7 +87,7 @@ def _finisher(part: Part, scaling: Scaling, num_classes: int, labels: str) -> Ca
 def _whole_images(part: Part) -> Callable[..., Any]:
     images = tf.constant(part.images)
 
-    def gather(index: Any) -> Any:
+    def gather(index: Any, *seeds: Any) -> Any:
         return tf.gather(images, index)
 
     return gather

@@ -74,7 +74,7 @@ class TrialCrew:
         for trial in attempts(study, proposal.trial.number)[1:]:
             config = self._with_number(proposal.trial.number, trial.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
-            if (folder / "checkpoints").is_dir():
+            if (folder / "checkpoints" / "state.npz").exists():
                 return folder
         return None
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -56,6 +56,12 @@ class ReportEpochs(keras.callbacks.Callback):
         self.is_pruned = False
         self._began = 0.0
 
+    def go_on(self, history: Sequence[dict[str, float]]) -> None:
+        """Report epochs of an earlier attempt again; that attempt heard already whether to stop."""
+        for metrics in history:
+            self.history.append(dict(metrics))
+            self.report(len(self.history), metrics)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._began = time.perf_counter()
 
@@ -81,15 +87,15 @@ class KeepBestWeights(keras.callbacks.Callback):
         self.metric = metric
         self.sign = 1.0 if direction == "maximize" else -1.0
         self.best_epoch = 1
-        self._best = -math.inf
-        self._weights: list[np.ndarray] = []
+        self.best = -math.inf
+        self.weights: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = self.sign * float((logs or {})[self.metric])
-        if value > self._best:
-            self._best, self.best_epoch = value, epoch + 1
-            self._weights = self.model.get_weights()
+        if value > self.best:
+            self.best, self.best_epoch = value, epoch + 1
+            self.weights = self.model.get_weights()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._weights:
-            self.model.set_weights(self._weights)
+        if self.weights:
+            self.model.set_weights(self.weights)

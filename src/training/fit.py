@@ -1,5 +1,6 @@
 """Trains a compiled network with Keras's `fit` and the callbacks that a config asks for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from src.training.callbacks import (
     ReportEpochs,
     StopOnNonFiniteLoss,
 )
+from src.training.resume import TakeUp, WriteState, find_state, take_over_files
 from src.training.schedules import rate_function
 
 
@@ -33,7 +35,8 @@ class FitResult:
 
 def fit(
     model: keras.Model,
-    train_batches: Any,
+    train_batches: Callable[[int], Any],
+    steps: int,
     validation_batches: Any,
     training: TrainingConf,
     schedule: ScheduleConf,
@@ -41,29 +44,48 @@ def fit(
     objective: ObjectiveConf,
     report: EpochReport,
     folder: Path,
+    resume_from: Path | None = None,
 ) -> FitResult:
     """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
 
-    train_batches, validation_batches: finite tf.data.Datasets, one epoch each. report: see
-    ReportEpochs. folder: checkpoints go into its `checkpoints`. Raises TrainingError for a loss
-    that is not finite.
+    train_batches: gives the tf.data.Dataset of all epochs from one on, `steps` batches each.
+    validation_batches: one epoch. report: see ReportEpochs. folder: checkpoints go into its
+    `checkpoints`; resume_from: the folder of an attempt that was interrupted, which goes on.
+    Raises TrainingError for a loss that is not finite.
     """
     reporter = ReportEpochs(report)
     keeper = _keeper(objective)
-    steps = int(train_batches.cardinality())
     rate = rate_function(schedule, learning_rate, steps, training.epochs)
     followers = _schedule_callbacks(schedule, rate)
     callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *_stoppers(training, folder)]
+    done = 0
+    if training.checkpoint.enabled:
+        fingerprint = _fingerprint(training, schedule, learning_rate, objective)
+        state = find_state(resume_from, fingerprint, model)
+        if state is not None and resume_from is not None:
+            take_over_files(resume_from, folder)
+            done = training.epochs if state.is_over else len(state.history)
+            callbacks.append(TakeUp(state, callbacks[:]))
+        callbacks.append(WriteState(folder, fingerprint, callbacks[:], training.epochs))
     model.fit(
-        train_batches,
+        train_batches(done + 1),
         validation_data=validation_batches,
         epochs=training.epochs,
+        initial_epoch=done,
+        steps_per_epoch=steps,
         callbacks=callbacks,
         shuffle=False,
         verbose=0,
     )
     seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
     return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds)
+
+
+def _fingerprint(
+    training: TrainingConf, schedule: ScheduleConf, learning_rate: float, objective: ObjectiveConf
+) -> str:
+    """What a state must have been trained with to go on here; the network's shapes are compared apart."""
+    return "\n".join([str(training), str(schedule), str(learning_rate), str(objective)])
 
 
 def _mode(metric: str) -> str:

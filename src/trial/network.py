@@ -46,24 +46,34 @@ class Network:
             plain=plain,
         )
 
-    def fit(self, report: Callable[[int, dict[str, float]], bool], folder: Path) -> "FitResult":
-        from src.data.pipeline import training_batches
+    def fit(
+        self,
+        report: Callable[[int, dict[str, float]], bool],
+        folder: Path,
+        resume_from: Path | None = None,
+    ) -> "FitResult":
+        from src.data.pipeline import steps_per_epoch, training_batches
         from src.training.fit import fit
 
         cfg, data = self.cfg, self.prepared
-        batches = training_batches(
-            data.train,
-            data.scaling,
-            cfg.augment,
-            cfg.training.batch_size,
-            cfg.training.shuffle,
-            cfg.training.seed,
-            data.num_classes,
-            cfg.data.labels,
-        )
+
+        def batches(first_epoch: int) -> Any:
+            return training_batches(
+                data.train,
+                data.scaling,
+                cfg.augment,
+                cfg.training.batch_size,
+                cfg.training.shuffle,
+                cfg.training.seed,
+                data.num_classes,
+                cfg.data.labels,
+                range(first_epoch, cfg.training.epochs + 1),
+            )
+
         return fit(
             self.model,
             batches,
+            steps_per_epoch(data.train, cfg.training.batch_size),
             self._batches(data.validation),
             cfg.training,
             cfg.schedule,
@@ -71,6 +81,7 @@ class Network:
             cfg.objective[0],
             report,
             folder,
+            resume_from,
         )
 
     def evaluate(self, part: Part) -> dict[str, float]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.config.data import AugmentConf
-from src.data.pipeline import evaluation_batches, training_batches
+from src.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from src.data.prepare import Part
 from src.data.scaling import Scaling
 
@@ -18,9 +19,19 @@ BOTH = AugmentConf(horizontal_flip=True, crop_padding=2)
 
 
 def batches(
-    augment: AugmentConf | None = None, shuffle: bool = True, seed: int = 1, part: Part = RAMP
+    augment: AugmentConf | None = None,
+    shuffle: bool = True,
+    seed: int = 1,
+    part: Part = RAMP,
+    epochs: range = range(1, 2),
 ) -> Any:
-    return training_batches(part, PLAIN, augment or AugmentConf(), 4, shuffle, seed, 3, "sparse")
+    return training_batches(part, PLAIN, augment or AugmentConf(), 4, shuffle, seed, 3, "sparse", epochs)
+
+
+def epochs_of(dataset: Any, count: int) -> list[np.ndarray]:
+    """The images of each epoch. count: how many of them in one."""
+    images, _ = epoch(dataset)
+    return [images[start : start + count] for start in range(0, len(images), count)]
 
 
 def epoch(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -30,8 +41,8 @@ def epoch(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def test_keeps_order_and_scales_per_channel() -> None:
     scaling = Scaling((0.5, 2.0), (-1.0, 1.0))
-    dataset = training_batches(RAMP, scaling, AugmentConf(), 4, False, 0, 3, "sparse")
-    assert int(dataset.cardinality()) == 3
+    dataset = training_batches(RAMP, scaling, AugmentConf(), 4, False, 0, 3, "sparse", range(1, 2))
+    assert steps_per_epoch(RAMP, 4) == 3
     assert [len(labels) for _, labels in dataset.as_numpy_iterator()] == [4, 4, 2]
     images, labels = epoch(dataset)
     assert (images.dtype, labels.dtype) == (np.float32, np.int64)
@@ -46,9 +57,12 @@ def test_evaluation_gives_one_hot_rows_in_order() -> None:
 
 
 def test_each_epoch_has_its_own_order_and_each_run_the_same() -> None:
-    first_run, second_run = batches(), batches()
-    orders = [epoch(first_run)[0][:, 0, 0, 0].tolist() for _ in range(3)]
-    assert [epoch(second_run)[0][:, 0, 0, 0].tolist() for _ in range(3)] == orders
+    def orders_of(epochs: range) -> list[list[float]]:
+        return [images[:, 0, 0, 0].tolist() for images in epochs_of(batches(epochs=epochs), 10)]
+
+    orders = orders_of(range(1, 4))
+    assert orders_of(range(1, 4)) == orders
+    assert orders_of(range(2, 4)) == orders[1:]
     assert len({tuple(order) for order in orders}) == 3
     assert all(sorted(order) == sorted(RAMP.images[:, 0, 0, 0].tolist()) for order in orders)
     assert epoch(batches(seed=2))[0][:, 0, 0, 0].tolist() != orders[0]
@@ -62,10 +76,9 @@ def test_labels_stay_with_their_images() -> None:
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_augmentation_repeats_from_run_to_run_but_not_from_epoch_to_epoch(shuffle: bool) -> None:
-    first_run, second_run = batches(BOTH, shuffle), batches(BOTH, shuffle)
-    assert int(first_run.cardinality()) == 3
-    epochs = [epoch(first_run)[0] for _ in range(3)]
-    assert all(np.array_equal(epoch(second_run)[0], images) for images in epochs)
+    epochs = epochs_of(batches(BOTH, shuffle, epochs=range(1, 4)), 10)
+    again = epochs_of(batches(BOTH, shuffle, epochs=range(2, 4)), 10)
+    assert all(np.array_equal(*pair) for pair in zip(epochs[1:], again, strict=True))
     assert not np.array_equal(epochs[0], epochs[1])
     assert not np.array_equal(epochs[1], epochs[2])
     assert not np.array_equal(epoch(batches(BOTH, shuffle, seed=2))[0], epochs[0])
@@ -87,3 +100,9 @@ def test_crops_are_windows_of_the_reflected_image() -> None:
     windows = [padded[row : row + 6, column : column + 7] for row in range(3) for column in range(3)]
     seen = [next(i for i, window in enumerate(windows) if np.array_equal(window, image)) for image in images]
     assert set(seen) == set(range(9))
+
+
+def test_order_is_the_argsort_of_documented_draws() -> None:
+    images, _ = epoch(batches(seed=7, epochs=range(3, 4)))
+    draws = tf.random.stateless_uniform([10], [7, 3], dtype=tf.float64).numpy()
+    assert np.array_equal(images, RAMP.images[np.argsort(draws, kind="stable")])

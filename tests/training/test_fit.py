@@ -71,7 +71,8 @@ def train(
 ) -> FitResult:
     return fit(
         model or network(),
-        batches(),
+        lambda first_epoch: batches().repeat(),
+        3,
         batches(),
         training,
         schedule or ScheduleConf("constant"),
@@ -106,7 +107,8 @@ def test_sparse_and_one_hot_labels_are_the_same_model(tmp_path: Path) -> None:
         data = batches(labels)
         result = fit(
             model,
-            data,
+            lambda first_epoch, data=data: data.repeat(),
+            3,
             data,
             TrainingConf(epochs=2),
             ScheduleConf("constant"),
@@ -155,7 +157,7 @@ def test_early_stopping_ends_before_the_last_epoch(tmp_path: Path) -> None:
 def test_checkpoints(tmp_path: Path, best_only: bool, weights_only: bool, files: list[str]) -> None:
     checkpoint = CheckpointConf(enabled=True, save_best_only=best_only, save_weights_only=weights_only)
     train(tmp_path, TrainingConf(epochs=2, checkpoint=checkpoint))
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == files
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [*files, "state.npz"]
 
 
 def test_a_loss_that_explodes_raises_after_the_epochs_before_it(tmp_path: Path) -> None:
