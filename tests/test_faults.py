@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
@@ -268,3 +269,52 @@ def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: P
     assert_whole(folder, 12)
     with sqlite3.connect(folder / "mlruns/mlflow.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_full_disk_under_a_trial_is_not_its_fault(folder: Path) -> None:
+    """The trial is lost, not failed: it comes again once there is space."""
+    (folder / "full.py").write_text(
+        "import errno, pathlib\nfrom work import slow\n"
+        "def train(cfg, ref, recorder, report, folder):\n"
+        "    if pathlib.Path('is_full').exists() and cfg.training.batch_size == 2:\n"
+        "        raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "    return slow(cfg, ref, recorder, report, folder)\n"
+    )
+    (folder / "is_full").touch()
+    arguments = ("trial.target=full:train", "workers=1", "model.dropout=0.1", "training.batch_size=1,2,3")
+    done = run(folder, "train", "-m", *arguments)
+    assert (done.code, done.stderr) == (2, "error: OSError: [Errno 28] No space left on device\n")
+    (folder / "is_full").unlink()
+    assert run(folder, "train", "-m", *arguments).code == 0
+    assert_whole(folder, 3)
+
+
+def test_checkpointed_trial_of_a_killed_driver_goes_on_from_its_last_epoch(folder: Path) -> None:
+    arguments = (
+        *("debug=fast", "model.filters=[4]", "training.epochs=60", "training.checkpoint.enabled=true"),
+        *("training.deterministic=true", "model.kernel_size=3,5", "study.trials=1", "model.dropout=0.2"),
+    )
+    process = start(folder, *arguments)
+    wait_for(lambda: len(history(folder, 0)) >= 3)
+    process.kill()
+    process.communicate()
+    before, seconds = history(folder, 0), history(folder, 0, "epoch_seconds")
+    assert 3 <= len(before) < 60
+    done = run(folder, "train", "-m", *arguments)
+    assert done.code == 0, done
+    after = history(folder, 1)
+    assert len(after) == 60
+    assert after[: len(before)] == before
+    # taken up, not trained again: even what the clock said is the same (MLflow may be an epoch ahead)
+    assert history(folder, 1, "epoch_seconds")[: len(before) - 1] == seconds[:-1]
+    assert_whole(folder, 1)
+    folders = sorted((folder / "mlruns/jobs").glob("*/*/checkpoints/state.npz"))
+    assert len(folders) == 2
+
+
+def history(folder: Path, trial: int, metric: str = "val_loss") -> list[tuple[int, float]]:
+    """What a trial's run says of a metric, by epoch."""
+    found = [each for each in runs(folder, "trial") if each.tags["trial"] == str(trial)]
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    points = client.get_metric_history(found[0].run_id, metric) if found else []
+    return [(point.step, point.value) for point in points]
