@@ -1,0 +1,196 @@
+"""How trials reach whoever trains them, and what they find there: in real processes, without TensorFlow."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src.config.search import TrackingConf
+from src.tracking.query import RunRecord, find_runs
+from tests.commands import Done, environment, run
+
+WORK = '''
+import os
+from src.outcome import Outcome
+
+def train(cfg, ref, recorder, report, folder):
+    """Scores rise with the batch size and a little with the seed; batch size 3 fails with seed 1."""
+    if cfg.training.batch_size == 3 and cfg.training.seed == 1:
+        raise ValueError("unlucky")
+    score = cfg.training.batch_size + 0.01 * cfg.training.seed
+    recorder.set_tags(ref.run_id, {"pid": str(os.getpid()), "threads": os.environ["OMP_NUM_THREADS"]}
+        if "OMP_NUM_THREADS" in os.environ else {"pid": str(os.getpid())})
+    (folder / "notes.txt").write_text("kept")
+    recorder.log_file(ref.run_id, folder / "notes.txt", "notes")
+    for epoch in (1, 2, 3):
+        recorder.log_epoch(ref.run_id, epoch, {"val_accuracy": score})
+        if report(epoch, score):
+            return Outcome("pruned", ref.run_id, (score,), {"val_accuracy": score}, epoch, 0.1)
+    return Outcome("complete", ref.run_id, (score,), {"val_accuracy": score}, 3, 0.1)
+'''
+TARGET = "trial.target=work:train"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
+    copy_database(tmp_path)
+    (tmp_path / "work.py").write_text(WORK)
+    return tmp_path
+
+
+def sweep(folder: Path, *arguments: str, **variables: str) -> Done:
+    done = run(folder, "train", "-m", TARGET, *arguments, **variables)
+    assert done.code == 0, done
+    return done
+
+
+def runs(folder: Path, kind: str = "trial") -> dict[str, RunRecord]:
+    """The runs of a kind, by the number of their trial and, for a repeat, its seed."""
+    found = find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": kind})
+    return {"-".join([one.tags["trial"], *filter(None, [one.tags.get("repeat")])]): one for one in found}
+
+
+@pytest.mark.parametrize("launcher", ["workers", "basic", "joblib", "submitit_local"])
+def test_every_launcher_trains_prunes_and_repeats(launcher: str, folder: Path) -> None:
+    sweep(
+        folder,
+        f"hydra/launcher={launcher}",
+        "training.batch_size=1,2,3,4",
+        "study.repeats=2",
+        "pruner=threshold",
+        "pruner.lower=1.5",
+        "workers=2",
+    )
+    trials, seeds = runs(folder), runs(folder, "repeat")
+    assert [trials[number].tags["state"] for number in "0123"] == ["pruned", "complete", "failed", "complete"]
+    assert trials["1"].metrics["objective"] == pytest.approx(2.005)
+    assert trials["1"].metrics["seeds"] == 2
+    assert trials["2"].tags["reason"] == "seed 1 failed: ValueError: unlucky"
+    assert seeds["0-0"].tags["state"] == "pruned" and seeds["2-1"].tags["state"] == "failed"
+    assert {seeds[key].metrics["val_accuracy"] for key in ("3-0", "3-1")} == {4.0, 4.01}
+    assert {seeds[key].tags["mlflow.parentRunId"] for key in ("3-0", "3-1")} == {trials["3"].run_id}
+    assert not [one for one in [*trials.values(), *seeds.values()] if one.status == "RUNNING"]
+    artifacts = folder / "mlruns/artifacts" / seeds["3-1"].run_id / "artifacts/notes/notes.txt"
+    assert artifacts.read_text() == "kept"
+    processes = {one.tags["pid"] for one in seeds.values() if "pid" in one.tags}
+    assert len(processes) == (1 if launcher == "basic" else len(processes))
+    assert (folder / "mlruns/jobs").exists()
+
+
+def test_wilcoxon_drops_a_loser_after_fewer_seeds_and_says_so(folder: Path) -> None:
+    done = sweep(
+        folder, "training.batch_size=9,1", "study.repeats=8", "pruner=wilcoxon", "workers=1", "sampler=grid"
+    )
+    trials, seeds = runs(folder), runs(folder, "repeat")
+    assert (trials["0"].tags["state"], trials["0"].metrics["seeds"]) == ("complete", 8)
+    assert trials["1"].tags["state"] == "pruned"
+    dropped = int(trials["1"].metrics["seeds"])
+    assert 2 < dropped < 8
+    assert trials["1"].metrics["objective"] == pytest.approx(1 + 0.01 * (dropped - 1) / 2)
+    assert trials["1"].tags["reason"] == f"dropped after {dropped} of 8 seeds"
+    assert Counter(key.partition("-")[0] for key in seeds) == {"0": 8, "1": dropped}
+    assert f"dropped after {dropped} of 8 seeds" in done.stdout
+
+
+def test_workers_have_their_share_of_the_cores(folder: Path) -> None:
+    sweep(folder, "training.batch_size=1,2,4,5", "workers=2", OMP_NUM_THREADS="3")
+    assert {one.tags["threads"] for one in runs(folder).values()} == {"3"}
+    assert len({one.tags["pid"] for one in runs(folder).values()}) == 2
+
+
+def test_edited_config_files_change_nothing_that_is_queued(folder: Path) -> None:
+    groups = folder / "own/optimizer"
+    groups.mkdir(parents=True)
+    for name, rate in (("slow", 0.01), ("fast", 0.1)):
+        text = f"defaults: [/schema/optimizer/adam@_here_, _self_]\nname: adam\nlearning_rate: {rate}\n"
+        (groups / f"{name}.yaml").write_text(text)
+    (folder / "spoil.py").write_text(
+        "import pathlib\nfrom work import train as trained\n"
+        "def train(*given):\n"
+        "    for path in pathlib.Path('own/optimizer').iterdir():\n"
+        "        path.write_text('name: spoiled')\n"
+        "    return trained(*given)\n"
+    )
+    done = run(
+        folder,
+        "train",
+        "-m",
+        "--config-dir",
+        "own",
+        "trial.target=spoil:train",
+        "optimizer=slow,fast",
+        "workers=1",
+    )
+    assert done.code == 0, done
+    rates = {one.tags["optimizer"]: one.params["optimizer.learning_rate"] for one in runs(folder).values()}
+    assert rates == {"slow": "0.01", "fast": "0.1"}
+    assert (groups / "fast.yaml").read_text() == "name: spoiled"
+    for path in (folder / "mlruns/jobs").glob("*/*/.hydra/config.yaml"):
+        assert yaml.safe_load(path.read_text())["optimizer"]["learning_rate"] in (0.01, 0.1)
+
+
+APP = """
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from src.outcome import Outcome
+
+OmegaConf.register_new_resolver("twice", lambda value: 2 * value)
+LOUD = {"set": "by the module"}
+
+def train(cfg, ref, recorder, report, folder):
+    job = HydraConfig.get()
+    recorder.set_tags(ref.run_id, {
+        "stddev": str(cfg.model.kwargs.twice),
+        "module": LOUD["set"],
+        "num": str(job.job.num),
+        "task": " ".join(job.overrides.task),
+        "mode": str(job.mode).rpartition(".")[2],
+        "output": job.runtime.output_dir,
+    })
+    return Outcome("complete", ref.run_id, (1.0,))
+
+if __name__ == "__main__":
+    LOUD["set"] = "by the main program"
+    from src.train import main
+    main()
+"""
+
+
+def test_worker_sees_what_a_single_run_would(folder: Path) -> None:
+    (folder / "app.py").write_text(APP)
+    arguments = ["-m", "trial.target=__main__:train", "training.batch_size=2,4", "workers=1"]
+    ended = subprocess.run(
+        [sys.executable, "app.py", *arguments, "+model.kwargs.twice='${twice:4}'"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended
+    found = runs(folder)
+    assert set(found) == {"0", "1"}
+    for number, size in (("0", 2), ("1", 4)):
+        tags = found[number].tags
+        assert (tags["stddev"], tags["num"], tags["mode"]) == ("8", number, "MULTIRUN")
+        assert tags["task"].endswith(f"training.batch_size={size}")
+        assert Path(tags["output"]).parts[-1] == number
+        assert (Path(tags["output"]) / ".hydra/overrides.yaml").exists()
+
+
+def test_worker_that_cannot_start_ends_the_sweep_with_a_sentence(folder: Path) -> None:
+    (folder / "broken.py").write_text(
+        "import os\nfrom work import train as trained\n"
+        "def train(*given): return trained(*given)\n"
+        "def warm_up(cfg):\n    os._exit(9)\n"
+    )
+    began = time.monotonic()
+    done = run(folder, "train", "-m", "trial.target=broken:train", "training.batch_size=1,2", "workers=1")
+    assert done.code == 2 and "Workers end before they are ready, 3 times in a row" in done.stderr
+    assert time.monotonic() - began < 60
+    assert {one.status for one in runs(folder).values()} <= {"KILLED"}
