@@ -20,6 +20,7 @@ ROWS = {
     4: (
         *("src.trial", "src.report"),
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
+        *("src.sweep.progress", "src.sweep.picture"),
     ),
     3: (
         *("src.training.fit", "src.training.program"),
@@ -34,7 +35,7 @@ ROWS = {
         *("src.tracking.names", "src.tracking.description", "src.tracking.location"),
         "src.tracking.recorder",
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
-        *("src.training.seeding", "src.training.evaluate", "src.training.start"),
+        *("src.training.seeding", "src.training.evaluate", "src.training.start", "src.training.resume"),
     ),
     1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
 }

@@ -4,23 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared, prepare
 from src.data.sources import load
 from src.errors import ConfigError, DataError
-from src.model.check import check_shape
-from src.multirun.composer import Composer, without_hydra
+from src.multirun.composer import Composer, choices_of, without_hydra
 from src.multirun.question import Question
 from src.sweep.driver import Sweep
 from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
 from src.sweep.space.axis import Axis, Params
+from src.sweep.space.constraint import read_constraints
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
-from src.trial.run import read_data
+from src.trial.network import parameters_of
+from src.trial.run import check_images
 
 DEFAULT_TRIALS = 20
 
@@ -36,8 +37,10 @@ class Plan:
         self.question = question
         self.composer = composer
         self.space = question.space
-        self._shapes: dict[str, Prepared] = {}
+        self._prepared: dict[str, Prepared] = {}
         self._refusals: dict[str, str | None] = {}
+        self.constraints = read_constraints(question.master.study.constraints)
+        self._check_constraints()
         self.base = self._base()
         self.data = self._data()
         directions = [objective.direction for objective in self.base.objective]
@@ -122,6 +125,7 @@ class Plan:
             "below": self._fixed_below_groups(),
             "space": self.space.canonical(),
             "objective": objective,
+            **({"constraints": list(self.base.study.constraints)} if self.constraints else {}),
             **({"repeats": self.base.study.repeats} if self.base.study.repeats != 1 else {}),
         }
 
@@ -152,10 +156,7 @@ class Plan:
         key = str(sorted(params.items(), key=str))
         if key not in self._refusals:
             try:
-                cfg = self.composer.compose(dict(params))
-                check(cfg)
-                self._check_shape(cfg)
-                self._refusals[key] = None
+                self._refusals[key] = self._judge(dict(params))
             except ConfigError as error:
                 self._refusals[key] = str(error)
             except DataError as error:
@@ -164,12 +165,52 @@ class Plan:
                 self._refusals[key] = str(error)
         return self._refusals[key]
 
-    def _check_shape(self, cfg: DictConfig) -> None:
-        data_key = OmegaConf.to_yaml(cfg.data, resolve=True)
-        if data_key not in self._shapes:
-            self._shapes[data_key] = read_data(cfg)
-        elif cfg.model.architecture != "custom":
-            check_shape(cfg.model, self._shapes[data_key].input_shape)
+    def _judge(self, params: Params) -> str | None:
+        """What forbids a configuration, None where nothing does. Raises ConfigError for a broken rule."""
+        cfg = self.composer.compose(params)
+        for constraint in self.constraints:
+            if not constraint.holds(lambda key: self._value(cfg, params, key)):
+                return f"study.constraints forbids it: {constraint.text}"
+        check(cfg)
+        prepared = self._data_of(cfg)
+        check_images(cfg, prepared)
+        most = cfg.budget.max_parameters
+        if most is None:
+            return None
+        try:
+            count = parameters_of(cfg, prepared)
+        except Exception as error:  # a user's own network may raise anything
+            return f"it cannot be built: {type(error).__name__}: {error}"
+        return None if count <= most else f"it has {count:,} parameters, budget.max_parameters is {most:,}"
+
+    def _data_of(self, cfg: DictConfig) -> Prepared:
+        key = OmegaConf.to_yaml(cfg.data, resolve=True)
+        if key not in self._prepared:
+            self._prepared[key] = prepare(cfg.data, load(cfg.data))
+        return self._prepared[key]
+
+    def _value(self, cfg: DictConfig, params: Params, key: str) -> Any:
+        """What a constraint's key is in a trial: an axis, a config group's choice, or any other key."""
+        axes = {axis.key: axis for axis in self.space.axes}
+        if key in axes and key in params:
+            return axes[key].plain(params[key])
+        choices = self.composer.choices(params)
+        if key in choices:
+            return choices[key]
+        found = OmegaConf.select(cfg, key)
+        return list(found) if isinstance(found, ListConfig) else found
+
+    def _check_constraints(self) -> None:
+        """Raise ConfigError for a constraint on a key that does not exist."""
+        master = self.question.master
+        known = {*(axis.key for axis in self.space.axes), *choices_of(master), *all_keys()}
+        for constraint in self.constraints:
+            for key in sorted(constraint.keys - known):
+                if OmegaConf.select(master, key) is None:
+                    raise ConfigError(
+                        f"study.constraints: {constraint.text!r} names {key}, but there is no such key. "
+                        "Name axes, config groups or keys, as in training.batch_size <= 64."
+                    )
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

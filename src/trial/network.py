@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from src.data.prepare import Part, Prepared
+from src.model.count import count_parameters
 from src.training.start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -106,6 +107,13 @@ class Network:
         return evaluation_batches(
             part, data.scaling, self.cfg.training.batch_size, data.num_classes, self.cfg.data.labels
         )
+
+
+def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
+    """How many parameters a network has: reckoned, or where it is custom, built and counted."""
+    if cfg.model.architecture != "custom":
+        return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
+    return Network(cfg, prepared).parameters
 
 
 def _parameters(model: Any) -> int:

@@ -26,10 +26,15 @@ def read_data(cfg: DictConfig) -> Prepared:
     """Check the configuration, then load and prepare its data: all that can be refused before a run."""
     check(cfg)
     prepared = prepare(cfg.data, load(cfg.data))
+    check_images(cfg, prepared)
+    return prepared
+
+
+def check_images(cfg: DictConfig, prepared: Prepared) -> None:
+    """Raise ConfigError where the network or the augmentation cannot take such images."""
     check_augment(cfg.augment, prepared.input_shape)
     if cfg.model.architecture != "custom":
         check_shape(cfg.model, prepared.input_shape)
-    return prepared
 
 
 def warm_up(cfg: DictConfig) -> None:

@@ -127,3 +127,103 @@ def test_data_that_all_trials_share_is_asked_for_once(
     with pytest.raises(DataError, match="raised OSError: gone"):
         plan("data=custom", "data.target=absent_loaders:load", "model.kernel_size=3,5,7")
     assert len(import_module("absent_loaders").calls) == 1
+
+
+def trainable(made: Plan) -> list[dict[str, object]]:
+    return [params for params in made.space.configurations() if made.refusal(params) is None]
+
+
+def test_constraints_forbid_configurations_and_do_not_count(plan: Callable[..., Plan]) -> None:
+    made = plan(
+        "model.kernel_size=3,5,7",
+        "optimizer=sgd,adam",
+        "study.constraints=['model.kernel_size < 7','optimizer != \"sgd\" or model.kernel_size == 3']",
+    )
+    assert trainable(made) == [
+        {"model.kernel_size": 3, "optimizer": "sgd"},
+        {"model.kernel_size": 3, "optimizer": "adam"},
+        {"model.kernel_size": 5, "optimizer": "adam"},
+    ]
+    assert made.sweep(fresh=False).total == 3
+    reasons = {reason for _, reason in made.left_out()}
+    assert reasons == {
+        "study.constraints forbids it: model.kernel_size < 7",
+        'study.constraints forbids it: optimizer != "sgd" or model.kernel_size == 3',
+    }
+
+
+def test_constraint_sees_fixed_keys_and_the_null_of_an_axis_that_does_not_apply(
+    plan: Callable[..., Plan],
+) -> None:
+    made = plan(
+        "study=full_search",
+        "study.constraints=['training.batch_size * training.epochs <= 160','regularizer.strength < 1e-4']",
+    )
+    of = {"model.kernel_size": 3, "initializer": "he_normal", "training.batch_size": 32}
+    assert made.refusal({**of, "regularizer": "none"}) is None
+    assert made.refusal({**of, "regularizer": "l2", "regularizer.strength": 1e-5}) is None
+    assert made.refusal({**of, "regularizer": "l2", "regularizer.strength": 1e-3}) is not None
+    assert made.refusal({**of, "regularizer": "none", "training.batch_size": 64}) is not None
+
+
+@pytest.mark.parametrize(
+    ("constraint", "said"),
+    [
+        ("model.kernel_sise < 7", "names model.kernel_sise, but there is no such key."),
+        ("model.kernel_size < ", "cannot be read: invalid syntax."),
+        ("model.kernel_size < optimizer", "fails with model.kernel_size=3, optimizer=adam"),
+    ],
+)
+def test_constraint_that_makes_no_sense_is_named(
+    plan: Callable[..., Plan], constraint: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("model.kernel_size=3,5", f"study.constraints=['{constraint}']")
+    assert f"study.constraints: '{constraint}'" in str(refused.value) and said in str(refused.value)
+
+
+def test_constraints_and_repeats_make_another_sweep_and_their_absence_the_old_one(
+    plan: Callable[..., Plan],
+) -> None:
+    axes = "model.kernel_size=3,5"
+    changes: list[tuple[str, ...]] = [
+        (),
+        ("study.repeats=2",),
+        ("study.constraints=['model.kernel_size < 9']",),
+    ]
+    names = [plan(axes, *change).sweep(fresh=False).name for change in changes]
+    assert len(set(names)) == 3
+    assert plan(axes, "study.repeats=1", "study.constraints=[]").sweep(fresh=False).name == names[0]
+
+
+def test_networks_with_too_many_parameters_are_refused(plan: Callable[..., Plan]) -> None:
+    made = plan("model.filters=[8],[16],[64,64]", "budget.max_parameters=3000")
+    reasons = [made.refusal(params) for params in made.space.configurations()]
+    assert reasons == [None, None, "it has 40,522 parameters, budget.max_parameters is 3,000"]
+
+
+def test_custom_network_is_built_to_count_it(plan: Callable[..., Plan], folder: Path) -> None:
+    (folder / "counted_nets.py").write_text(
+        "import keras\n"
+        "def net(shape, classes, width):\n"
+        "    if width == 3:\n"
+        "        raise ValueError('odd')\n"
+        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),"
+        " keras.layers.Dense(width), keras.layers.Dense(classes, activation='softmax')])\n"
+    )
+    made = plan(
+        "model=custom",
+        "model.target=counted_nets:net",
+        "+model.kwargs.width=2,3,40",
+        "budget.max_parameters=1000",
+    )
+    assert [made.refusal(params) for params in made.space.configurations()] == [
+        None,
+        "it cannot be built: ValueError: odd",
+        "it has 3,010 parameters, budget.max_parameters is 1,000",
+    ]
+
+
+def test_every_configuration_is_held_to_the_images_size(plan: Callable[..., Plan]) -> None:
+    made = plan("augment=flip_crop", "augment.crop_padding=2,8", "model.filters=[4],[4,4,4,4]")
+    assert trainable(made) == [{"augment.crop_padding": 2, "model.filters": "[4]"}]
