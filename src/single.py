@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.errors import ConfigError
 from src.outcome import Outcome, TrialRef
 from src.terminal import next_commands, say
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
@@ -18,6 +19,10 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
 
     hydra_cfg: Hydra's own node, for the group choices, the overrides and the output folder.
     """
+    if cfg.study.dry_run:
+        raise ConfigError(
+            "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
+        )
     prepared = read_data(cfg)
     tracker = open_tracker(cfg.tracking)
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)

@@ -1,32 +1,63 @@
-"""Prints for people: lines as they are, tables as wide as their content needs."""
+"""Prints for people: lines as they are, tables as wide as their content needs, values in short."""
 
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 WIDEST = 1000
+_speakers: list[Callable[[str], None]] = []
 
 
 def say(line: str) -> None:
     """Print a line without wrapping or markup."""
-    _console(soft_wrap=True).print(line)
+    if _speakers:
+        _speakers[-1](line)
+    else:
+        console().print(line, soft_wrap=True)
+
+
+@contextmanager
+def said_by(speak: Callable[[str], None]) -> Iterator[None]:
+    """Hand every line that is said meanwhile to whoever has the terminal."""
+    _speakers.append(speak)
+    try:
+        yield
+    finally:
+        _speakers.pop()
 
 
 def show(table: Table) -> None:
     """Print a table whose columns are never cut, in a terminal, a pipe or a log."""
-    console = _console()
-    options = console.options.update(max_width=WIDEST)
-    needed = Measurement.get(console, options, table).maximum
-    _console(width=max(console.width, needed)).print(table)
+    narrow = console()
+    options = narrow.options.update(max_width=WIDEST)
+    needed = Measurement.get(narrow, options, table).maximum
+    console(width=max(narrow.width, needed)).print(table)
 
 
-def _console(**options: Any) -> Console:
-    """A console that shows `[a,b]` and `:x:` as they are."""
-    return Console(highlight=False, markup=False, emoji=False, **options)
+def console(width: int | None = None) -> Console:
+    """A console that shows `[a,b]` and `:x:` as they are. width: the terminal's where None."""
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def params_text(params: Mapping[str, object]) -> str:
+    """A configuration on one line."""
+    return " ".join(f"{key}={value_text(value)}" for key, value in params.items())
+
+
+def value_text(value: object) -> str:
+    """A number to four digits; MLflow and the journal hold it in full."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration_text(seconds: float) -> str:
+    """Hours, minutes and seconds: 0:01:32."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str) -> list[str]:

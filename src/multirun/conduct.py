@@ -13,13 +13,14 @@ from src.config.keys import RUN_GROUPS, all_keys
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.composer import Composer, choices_of
 from src.multirun.crew import BatchCrew, TrialCrew
-from src.multirun.launch import BatchPool, batch_size, start_workers, uses_workers
+from src.multirun.dry_run import dry_run
+from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import Question, read_question
 from src.sweep import summary
 from src.sweep.driver import Driver, Sweep, begin
-from src.sweep.ledger import counts
+from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
@@ -43,6 +44,9 @@ def conduct(
     _check_axes(question)
     composer = Composer(context, question.master, question.fixed, question.space)
     plan = Plan(question, composer)
+    if plan.base.study.dry_run:
+        dry_run(plan, count_workers(plan.base, plan.total() * plan.base.study.repeats))
+        raise SystemExit(0)
     stop = StopRequest()
     sweep = plan.sweep(plan.base.study.fresh)
     with ExitStack() as stack:
@@ -85,8 +89,7 @@ def _start_workers(context: HydraContext, plan: Plan, sweep: Sweep, stack: ExitS
 
 def _trials_left(sweep: Sweep) -> int:
     """How many trials are still to be trained, those among them that died with their driver."""
-    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
-    return sweep.total - done
+    return sweep.total - len(finished_trials(sweep.study))
 
 
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:

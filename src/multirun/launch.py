@@ -30,13 +30,19 @@ def uses_workers(master: DictConfig) -> bool:
     return str(master.hydra.launcher._target_) == WORKERS
 
 
+def count_workers(cfg: DictConfig, trials: int) -> int:
+    """How many workers a sweep of so many trials gets."""
+    gpus, usable = cores.count_gpus(), cores.usable_cores()
+    return cores.worker_count(cfg.workers, trials, gpus, usable, cores.free_memory_mb())
+
+
 def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trials: int) -> WorkerPool:
     """Start the worker processes that a sweep of so many more trials asks for.
 
     master: with Hydra's node. cfg: without it, to warm up with.
     """
     gpus, usable = cores.count_gpus(), cores.usable_cores()
-    count = cores.worker_count(cfg.workers, trials, gpus, usable, cores.free_memory_mb())
+    count = count_workers(cfg, trials)
     shared = Shared(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
     return WorkerPool(count, cores.worker_variables(count, gpus, usable), PREPARE, shared.pack(), limits)
@@ -129,4 +135,4 @@ def batch_size(master: DictConfig, cfg: DictConfig, trials: int) -> int:
     wanted = launcher.get("n_jobs")
     if isinstance(wanted, int) and wanted > 0 and cfg.workers == "auto":
         return min(wanted, trials)
-    return cores.worker_count(cfg.workers, trials, 0, cores.usable_cores(), cores.free_memory_mb())
+    return count_workers(cfg, trials)

@@ -107,7 +107,7 @@ class Plan:
             study,
             self.space,
             journal,
-            self._total(),
+            self.total(),
             cfg.sampler,
             cfg.budget,
             self.refusal,
@@ -134,7 +134,8 @@ class Plan:
         prefixes = tuple(f"{axis.key}." for axis in self.space.axes if axis.is_group)
         return sorted(line for line in self.question.fixed if line.lstrip("+").startswith(prefixes))
 
-    def _total(self) -> int:
+    def total(self) -> int:
+        """How many trials there are to be in the end."""
         trials = self.base.study.trials
         if self.base.sampler.name != "grid":
             return int(trials or DEFAULT_TRIALS)
@@ -172,7 +173,7 @@ class Plan:
             if not constraint.holds(lambda key: self._value(cfg, params, key)):
                 return f"study.constraints forbids it: {constraint.text}"
         check(cfg)
-        prepared = self._data_of(cfg)
+        prepared = self.data_of(cfg)
         check_images(cfg, prepared)
         most = cfg.budget.max_parameters
         if most is None:
@@ -183,7 +184,8 @@ class Plan:
             return f"it cannot be built: {type(error).__name__}: {error}"
         return None if count <= most else f"it has {count:,} parameters, budget.max_parameters is {most:,}"
 
-    def _data_of(self, cfg: DictConfig) -> Prepared:
+    def data_of(self, cfg: DictConfig) -> Prepared:
+        """The data of a configuration, read once."""
         key = OmegaConf.to_yaml(cfg.data, resolve=True)
         if key not in self._prepared:
             self._prepared[key] = prepare(cfg.data, load(cfg.data))

@@ -1,6 +1,8 @@
 """Optuna's samplers, built from the group `sampler`."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import optuna
@@ -13,9 +15,12 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.study import StudyDirection
 
 from src.errors import ConfigError
-from src.sweep.space.axis import MOST_LISTABLE, Space
+from src.sweep.space.axis import MOST_LISTABLE, Params, Space, signature
+
+MOST_TRIES = 5
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
@@ -47,6 +52,22 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
 def derived_seed(seed: int, trials: int) -> int:
     """A seed that no restart repeats: it depends on how many trials the study already holds."""
     return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
+
+
+def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int) -> list[Params]:
+    """Different configurations that the sampler would try, `count` at most, of a study that is not kept."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        sampler=build_sampler(cfg, 0),
+    )
+    found: dict[Any, Params] = {}
+    for _ in range(MOST_TRIES * count):
+        params = space.suggest(study.ask())
+        found.setdefault(signature(params), params)
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
 def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:

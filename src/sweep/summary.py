@@ -1,16 +1,19 @@
 """What a sweep prints: its header, a line a trial, and the best at the end with what to do next."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
+from src.outcome import Outcome
 from src.sweep.driver import Sweep
-from src.sweep.ledger import RESULT, clean_params, counts
+from src.sweep.ledger import RESULT, clean_params
+from src.sweep.progress import ENDS, finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.space.axis import Params
-from src.terminal import next_commands, say, show
+from src.terminal import next_commands, params_text, say, show, value_text
 from src.tracking.description import objective_text
 
 MOST_NAMED = 5
@@ -39,24 +42,25 @@ def print_header(
         say(f"  {params_text(params)}: {reason}")
     if len(left_out) > MOST_NAMED:
         say(f"  … and {len(left_out) - MOST_NAMED} more")
-    done = sum(counts(trial) for trial in sweep.study.get_trials(deepcopy=False))
+    done = len(finished_trials(sweep.study))
     if done:
         say(f"continuing: {done} of {sweep.total} trials are there already")
 
 
-def params_text(params: Mapping[str, object]) -> str:
-    """A configuration on one line."""
-    return " ".join(f"{key}={_short(value)}" for key, value in params.items())
-
-
-def _short(value: object) -> str:
-    """A number to four digits; MLflow and the journal hold it in full."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def outcome_text(outcome: Outcome) -> str:
+    """What came of a trial: its values, or why it was pruned or failed; the mean where there are seeds."""
+    values = " ".join(value_text(value) for value in outcome.values)
+    if outcome.seeds:
+        values = f"mean of {len(outcome.seeds)} seeds {values}"
+    if outcome.state == "complete":
+        return values
+    reason = f"{outcome.state}: {outcome.reason}"
+    return f"{reason}, {values}" if outcome.seeds else reason
 
 
 def print_stopped(sweep: Sweep) -> None:
     """Say how far a sweep came that was ended before its total."""
-    done = sum(counts(t) and t.state.is_finished() for t in sweep.study.get_trials(deepcopy=False))
+    done = len(finished_trials(sweep.study))
     say(f"{done} of {sweep.total} trials are done; the same command goes on from here")
 
 
@@ -96,10 +100,8 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
 
 
 def _tally(sweep: Sweep) -> str:
-    trials = [trial for trial in sweep.study.get_trials(deepcopy=False) if counts(trial)]
-    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-    tally = {name: sum(trial.state is state for trial in trials) for name, state in states.items()}
-    return ", ".join(f"{count} {name}" for name, count in tally.items() if count)
+    ends = Counter(ENDS[trial.state] for trial in finished_trials(sweep.study))
+    return ", ".join(f"{ends[end]} {end}" for end in ENDS.values() if ends[end])
 
 
 def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:

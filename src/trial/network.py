@@ -53,27 +53,13 @@ class Network:
         folder: Path,
         resume_from: Path | None = None,
     ) -> "FitResult":
-        from src.data.pipeline import steps_per_epoch, training_batches
+        from src.data.pipeline import steps_per_epoch
         from src.training.fit import fit
 
         cfg, data = self.cfg, self.prepared
-
-        def batches(first_epoch: int) -> Any:
-            return training_batches(
-                data.train,
-                data.scaling,
-                cfg.augment,
-                cfg.training.batch_size,
-                cfg.training.shuffle,
-                cfg.training.seed,
-                data.num_classes,
-                cfg.data.labels,
-                range(first_epoch, cfg.training.epochs + 1),
-            )
-
         return fit(
             self.model,
-            batches,
+            self.batches,
             steps_per_epoch(data.train, cfg.training.batch_size),
             self._batches(data.validation),
             cfg.training,
@@ -83,6 +69,23 @@ class Network:
             report,
             folder,
             resume_from,
+        )
+
+    def batches(self, first_epoch: int) -> Any:
+        """The training batches of all epochs from one on."""
+        from src.data.pipeline import training_batches
+
+        cfg, data = self.cfg, self.prepared
+        return training_batches(
+            data.train,
+            data.scaling,
+            cfg.augment,
+            cfg.training.batch_size,
+            cfg.training.shuffle,
+            cfg.training.seed,
+            data.num_classes,
+            cfg.data.labels,
+            range(first_epoch, cfg.training.epochs + 1),
         )
 
     def evaluate(self, part: Part) -> dict[str, float]:

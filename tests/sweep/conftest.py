@@ -139,7 +139,7 @@ def search() -> Callable[..., tuple[str, list[Params]]]:
         close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None,
     ) -> tuple[str, list[Params]]:
         notes = Notes(close)
-        driver = Driver(sweep, OnePlace(train), notes, View(sweep, "x", 1, 1), StopRequest())
+        driver = Driver(sweep, OnePlace(train), notes, View(sweep), StopRequest())
         return driver.run(), notes.trained
 
     return run
