@@ -24,7 +24,7 @@ from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
-from src.sweep.view import open_view
+from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
 from src.tracking.description import objective_text
 from src.tracking.names import short_names
@@ -136,7 +136,10 @@ def _run(conduct: Conduct) -> str:
         size = batch_size(master, plan.base, max(1, _trials_left(sweep) * sweep.repeats))
         pool = BatchPool(conduct.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
-    with open_view(sweep, objective, len(pool), plan.base.training.epochs) as view:
+    # A foreign launcher prints lines of its own, and tells of a trial when its batch has ended.
+    is_quiet = conduct.workers is not None
+    view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if is_quiet else View(sweep)
+    with view:
         return Driver(sweep, pool, crew, view, conduct.stop).run()
 
 
