@@ -165,8 +165,16 @@ def test_description_is_for_people(entry: Any, said: str) -> None:
         ("range(1,9)", 7, False),
         ("interval(2,2)", 2, False),
         ("3,5", 3, False),
+        ("5,3,7", 3, True),
+        ("5,3,7", 5, False),
+        ("1e-3,1e-4,1e-2", 1e-2, True),
+        ("null,3,5,7", 3, False),
+        ("true,false", True, False),
         ("a,b", "a", False),
+        ("a,b,c", "a", False),
     ],
 )
-def test_border_is_the_outer_hundredth_of_a_range(entry: str, value: Any, is_at_border: bool) -> None:
+def test_border_is_the_outer_hundredth_of_a_range_or_the_outer_number(
+    entry: str, value: Any, is_at_border: bool
+) -> None:
     assert axis("x", entry).is_at_border(value) is is_at_border

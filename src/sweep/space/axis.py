@@ -16,6 +16,7 @@ from optuna.trial import Trial
 
 MOST_LISTED = 12
 MOST_LISTABLE = 100_000
+LEAST_ORDERED = 3
 Value = None | bool | int | float | str
 Params = dict[str, Value]
 
@@ -110,15 +111,25 @@ class Axis:
         return f"{text}, when {' and '.join(when)}" if when else text
 
     def is_at_border(self, value: Value) -> bool:
-        """Whether a numeric value lies at an end of its interval (within 1 % of its length)."""
+        """Whether a number lies at an end of its interval (within 1 % of its length).
+
+        Of choices, whether it is the smallest or largest of three numbers or more.
+        """
         distribution = self.distribution
-        if not isinstance(distribution, (IntDistribution, FloatDistribution)):
-            return False
+        if isinstance(distribution, CategoricalDistribution):
+            numbers = [choice for choice in distribution.choices if _is_number(choice)]
+            is_ordered = len(numbers) == len(distribution.choices) >= LEAST_ORDERED
+            return is_ordered and value in (min(numbers), max(numbers))
+        assert isinstance(distribution, (IntDistribution, FloatDistribution))
         assert isinstance(value, (int, float))
         scale = math.log if distribution.log else float
         low, high, here = scale(distribution.low), scale(distribution.high), scale(value)
         margin = 0.01 * (high - low)
         return low < high and not low + margin < here < high - margin
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _stepped(distribution: FloatDistribution, index: int) -> float:
