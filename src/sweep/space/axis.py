@@ -117,7 +117,8 @@ class Axis:
         """
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
-            numbers = [choice for choice in distribution.choices if _is_number(choice)]
+            numbers = [each for each in distribution.choices if isinstance(each, (int, float))]
+            numbers = [each for each in numbers if not isinstance(each, bool)]
             is_ordered = len(numbers) == len(distribution.choices) >= LEAST_ORDERED
             return is_ordered and value in (min(numbers), max(numbers))
         assert isinstance(distribution, (IntDistribution, FloatDistribution))
@@ -126,10 +127,6 @@ class Axis:
         low, high, here = scale(distribution.low), scale(distribution.high), scale(value)
         margin = 0.01 * (high - low)
         return low < high and not low + margin < here < high - margin
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _stepped(distribution: FloatDistribution, index: int) -> float:
