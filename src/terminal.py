@@ -33,11 +33,11 @@ def said_by(speak: Callable[[str], None]) -> Iterator[None]:
 
 
 def show(table: Table) -> None:
-    """Print a table whose columns are never cut, in a terminal, a pipe or a log."""
-    narrow = console()
-    options = narrow.options.update(max_width=WIDEST)
-    needed = Measurement.get(narrow, options, table).maximum
-    console(width=max(narrow.width, needed)).print(table)
+    """Print a table whose cells are never cut: a terminal folds them between words, a pipe or a log never."""
+    own = console()
+    needed = Measurement.get(own, own.options.update(max_width=WIDEST), table)
+    least = needed.minimum if own.is_terminal else needed.maximum
+    console(width=max(own.width, least)).print(table)
 
 
 def console(width: int | None = None) -> Console:

@@ -1,5 +1,6 @@
 """What a sweep prints: its header, a line a trial, and the best at the end with what to do next."""
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from src.outcome import Outcome
 from src.sweep.driver import Sweep
+from src.sweep.importance import importance
 from src.sweep.ledger import RESULT, clean_params
 from src.sweep.progress import ENDS, finished_trials
 from src.sweep.record import SweepRecord
@@ -18,6 +20,7 @@ from src.tracking.description import objective_text
 
 MOST_NAMED = 5
 MOST_BEST = 5
+MOST_FRONT = 20
 
 
 def print_header(
@@ -80,21 +83,15 @@ def best_value(sweep: Sweep) -> float | None:
 
 
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
-    """The best trials, a warning where one lies on a border, and the commands to go on with."""
+    """The best trials, what decided, a warning where one lies on a border, and how to go on."""
     say(f"finished: {reason}")
     say(_tally(sweep))
     best = best_trials(sweep)
     if not best:
         say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
-    heading = "best trials" if len(sweep.directions) == 1 else "best trade-offs (Pareto front)"
-    say(f"{heading}:")
-    table = Table()
-    for column in ("trial", *objective_text(record.cfg).split(", "), "seconds", "configuration"):
-        table.add_column(column, overflow="fold")
-    for trial in best[: MOST_BEST if len(sweep.directions) == 1 else 20]:
-        table.add_row(*_row(sweep, trial))
-    show(table)
+    _show_best(sweep, best, objective_text(record.cfg))
+    _print_importance(sweep)
     _warn_of_borders(sweep, best[0])
     _print_commands(record, best[0])
 
@@ -104,11 +101,55 @@ def _tally(sweep: Sweep) -> str:
     return ", ".join(f"{ends[end]} {end}" for end in ENDS.values() if ends[end])
 
 
+def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> None:
+    """A table of the best trials and, below a line, of the best that were dropped after fewer seeds."""
+    is_front, has_seeds = len(sweep.directions) > 1, sweep.repeats > 1
+    heading = "best trade-offs (Pareto front)" if is_front else "best trials"
+    say(f"{heading}, mean ± standard deviation of the seeds:" if has_seeds else f"{heading}:")
+    table = Table()
+    seeds = ("seeds",) if has_seeds else ()
+    for column in ("trial", *objective.split(", "), *seeds, "seconds", "configuration"):
+        table.add_column(column, overflow="fold")
+    for trial in best[: MOST_FRONT if is_front else MOST_BEST]:
+        table.add_row(*_row(sweep, trial))
+    table.add_section()
+    for trial in _dropped_trials(sweep)[:MOST_BEST]:
+        table.add_row(*_row(sweep, trial))
+    show(table)
+
+
+def _dropped_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """Trials that were pruned after some of their seeds, by their mean, the best first."""
+    sign = -1 if sweep.directions[0] == "maximize" else 1
+    pruned = sweep.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    dropped = [trial for trial in pruned if trial.user_attrs.get(RESULT, {}).get("seeds")]
+    return sorted(dropped, key=lambda trial: sign * trial.user_attrs[RESULT]["values"][0])
+
+
 def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
-    values = [f"{value:.4g}" for value in trial.values]
-    result = trial.user_attrs.get(RESULT)
+    result = trial.user_attrs.get(RESULT, {})
+    seeds = result.get("seeds", [])
+    values = [value_text(value) for value in result.get("values") or trial.values]
+    if len(seeds) > 1:
+        values[0] += f" ± {statistics.stdev(seeds):.2g}"
+    is_dropped = trial.state is TrialState.PRUNED
+    count = f"{len(seeds)} of {sweep.repeats}, dropped" if is_dropped else str(len(seeds))
     seconds = f"{result['seconds']:.1f}" if result else "-"
-    return [str(trial.number), *values, seconds, params_text(clean_params(sweep.space, trial))]
+    params = params_text(clean_params(sweep.space, trial))
+    return [str(trial.number), *values, *([count] if sweep.repeats > 1 else []), seconds, params]
+
+
+def _print_importance(sweep: Sweep) -> None:
+    found = importance(sweep.study) if len(sweep.directions) == 1 else None
+    if found is None:
+        return
+    say(
+        f"parameter importance (PED-ANOVA: what sets the best {found.top} of {found.trials} "
+        "complete trials apart):"
+    )
+    widest = max(map(len, found.shares))
+    for key, share in found.shares.items():
+        say(f"  {key:{widest}}  {share:4.0%}")
 
 
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:

@@ -28,6 +28,15 @@ def start_tensorflow() -> None:
             os.dup2(kept, 2)
             os.close(kept)
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
+    _share_gpus()
+
+
+def _share_gpus() -> None:
+    """Have TensorFlow take a GPU's memory as it needs it, not all of it at once: other workers may use it."""
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _is_no_retracing_advice(record: logging.LogRecord) -> bool:

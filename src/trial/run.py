@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
-from src.data.prepare import Prepared, check_augment, prepare
-from src.data.sources import load
+from src.data.kept import read_and_keep
+from src.data.prepare import Prepared, check_augment
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
 from src.tracking.recorder import Recorder
@@ -25,7 +25,7 @@ Report = Callable[[int, float], bool]
 def read_data(cfg: DictConfig) -> Prepared:
     """Check the configuration, then load and prepare its data: all that can be refused before a run."""
     check(cfg)
-    prepared = prepare(cfg.data, load(cfg.data))
+    prepared = read_and_keep(cfg.data)
     check_images(cfg, prepared)
     return prepared
 
@@ -77,7 +77,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
         metrics=metrics,
         best_epoch=result.best_epoch,
         seconds=result.seconds,
-        reason="the pruner ended it" if result.pruned else None,
+        reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
     )
 
 

@@ -101,7 +101,7 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
 
     objective = "objective=[{metric:val_loss,direction:minimize}]"
     outcome = trials.train(configured("training.epochs=9", objective), report=report)
-    assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it")
+    assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it after epoch 3")
     history = trials.tracker.client.get_metric_history(outcome.run_id, "val_loss")
     values = [point.value for point in history]
     assert [point.step for point in history] == [1, 2, 3]
