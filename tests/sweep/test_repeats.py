@@ -1,0 +1,223 @@
+"""A trial of several seeds: its mean, its failures, the pruner that compares seeds, and its restart."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from optuna.trial import TrialState
+
+from src.config.search import WilcoxonConf
+from src.errors import SweepStopped
+from src.outcome import Outcome, TrialRef
+from src.sweep.channel import Call, Finished, Job, Report
+from src.sweep.driver import Driver, Sweep, begin
+from src.sweep.ledger import RESULT, RETRY_OF
+from src.sweep.propose import Proposal
+from src.sweep.pruners import BEST, SEEDS, build_pruner
+from src.sweep.space.axis import Params
+from src.sweep.stops import StopRequest
+from src.sweep.view import View
+from src.sweep.workers import Event
+
+Train = Callable[[Params, int], Outcome]
+GRID = {"a": "1,2,3"}
+
+
+class Crew:
+    """Writes down which seeds were trained, adopted and closed."""
+
+    def __init__(self) -> None:
+        self.trained: list[tuple[Any, int]] = []
+        self.adopted: list[Outcome] = []
+        self.closed: list[Outcome] = []
+        self.cancelled: list[str] = []
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        return replace(ref, run_id=f"{ref.run_id}-{repeat}", repeat=repeat)
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        self.trained.append((proposal.params["a"], ref.repeat))
+        return "in:process", (proposal.params, ref)
+
+    def record(self, call: Call) -> None:
+        raise AssertionError(call)
+
+    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+        self.adopted.append(outcome)
+
+    def close_seed(self, outcome: Outcome) -> None:
+        self.closed.append(outcome)
+
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.closed.append(outcome)
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
+
+
+class Pool:
+    """`size` places in this process; the job that has waited longest is done next."""
+
+    def __init__(self, train: Train, size: int, epochs: int) -> None:
+        self.train = train
+        self.epochs = epochs
+        self.jobs: dict[int, Job] = {}
+        self.size = size
+        self.heard: dict[int, int] = {}
+        self.stopped: set[int] = set()
+
+    def free(self) -> list[int]:
+        return [place for place in range(self.size) if place not in self.jobs]
+
+    def submit(self, worker: int, job: Job) -> None:
+        self.jobs[worker] = job
+
+    def answer(self, worker: int, stops: bool) -> None:
+        if stops:
+            self.stopped.add(self.jobs[worker].id)
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        place = min(self.jobs, key=lambda each: (self.heard.get(self.jobs[each].id, 0), self.jobs[each].id))
+        job = self.jobs[place]
+        params, ref = job.payload
+        outcome = replace(self.train(params, ref.repeat), run_id=ref.run_id)
+        epoch = self.heard.get(job.id, 0)
+        if job.id in self.stopped:
+            del self.jobs[place]
+            return place, Finished(job.id, replace(outcome, state="pruned", reason="stopped"))
+        if epoch < self.epochs:
+            self.heard[job.id] = epoch + 1
+            return place, Report(job.id, epoch + 1, outcome.values[0], True)
+        del self.jobs[place]
+        return place, Finished(job.id, outcome)
+
+
+def score(params: Params, seed: int) -> Outcome:
+    a = params["a"]
+    assert isinstance(a, int)
+    value = a + seed / 10
+    return Outcome("complete", "run", (value,), {"val_accuracy": value}, best_epoch=1, seconds=1.0)
+
+
+def drive(
+    sweep: Sweep, train: Train = score, size: int = 2, epochs: int = 0, stop: StopRequest | None = None
+) -> Crew:
+    crew = Crew()
+    Driver(sweep, Pool(train, size, epochs), crew, View(sweep), stop or StopRequest()).run()
+    return crew
+
+
+@pytest.fixture
+def sweep(sweep_of: Callable[..., Sweep]) -> Callable[..., Sweep]:
+    def build(repeats: int = 3, total: int = 3, **changes: Any) -> Sweep:
+        return replace(sweep_of(GRID, total=total, sampler="grid"), repeats=repeats, **changes)
+
+    return build
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) -> None:
+    made = sweep()
+    crew = drive(made, size=size)
+    assert sorted(crew.trained) == [(a, seed) for a in (1, 2, 3) for seed in range(3)]
+    assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1, 3.1])
+    result = made.study.trials[2].user_attrs[RESULT]
+    assert result["seeds"] == [3.0, 3.1, 3.2] and result["seconds"] == 3.0
+    assert result["metrics"] == {"val_accuracy": pytest.approx(3.1)} and result["run_id"] == "run-2"
+
+
+def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[..., Sweep]) -> None:
+    def train(params: Params, seed: int) -> Outcome:
+        if params["a"] == 2 and seed == 1:
+            return Outcome("failed", "run", reason="ValueError: no", traceback="Traceback")
+        return score(params, seed)
+
+    made = sweep()
+    crew = drive(made, train, size=1)
+    assert [seed for a, seed in crew.trained if a == 2] == [0, 1]
+    assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
+
+
+def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., Sweep]) -> None:
+    def train(params: Params, seed: int) -> Outcome:
+        if params["a"] == 2 and seed == 2:
+            raise KeyboardInterrupt
+        return score(params, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(sweep(), train, size=1)
+    again = sweep()
+    begin(again)
+    crew = drive(again, size=1)
+    assert crew.trained == [(2, 2), (3, 0), (3, 1), (3, 2)]
+    assert [outcome.run_id for outcome in crew.adopted] == ["run-1-0", "run-1-1"]
+    retried = [trial for trial in again.study.trials if RETRY_OF in trial.user_attrs]
+    assert [trial.value for trial in retried] == pytest.approx([2.1])
+
+
+def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., Sweep]) -> None:
+    class Torn(Crew):
+        def close_seed(self, outcome: Outcome) -> None:
+            super().close_seed(outcome)
+            if outcome.run_id == "run-0-2":
+                raise KeyboardInterrupt
+
+    made, crew = sweep(), Torn()
+    with pytest.raises(KeyboardInterrupt):
+        Driver(made, Pool(score, 1, 0), crew, View(made), StopRequest()).run()
+    again = sweep()
+    after = drive(again, size=1)
+    assert (1, 0) not in after.trained and len(after.trained) == 6
+    assert sorted(t.value for t in again.study.trials if t.value) == pytest.approx([1.1, 2.1, 3.1])
+
+
+def test_seeds_are_compared_and_a_loser_dropped(sweep: Callable[..., Sweep]) -> None:
+    def better_first(params: Params, seed: int) -> Outcome:
+        outcome = score(params, seed)
+        return replace(outcome, values=(10 - outcome.values[0],))
+
+    made = sweep(repeats=6, pruner_hears=SEEDS)
+    made.study.pruner = build_pruner(OmegaConf.structured(WilcoxonConf("wilcoxon")), 1)
+    crew = drive(made, better_first, size=1)
+    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.trained) for a in (1, 2, 3)}
+    assert counts[1] == 6 and 2 < counts[2] < 6 and 2 < counts[3] < 6
+    states = [trial.state for trial in made.study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
+    result = made.study.trials[1].user_attrs[RESULT]
+    assert result["reason"] == f"dropped after {counts[2]} of 6 seeds"
+    assert result["values"] == [pytest.approx(8 - 0.1 * (counts[2] - 1) / 2)]
+
+
+def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) -> None:
+    made = sweep(repeats=2, total=2, pruner_hears=BEST)
+
+    class Strict:
+        """Prunes everything but a=1 after its second epoch."""
+
+        def prune(self, study: Any, trial: Any) -> bool:
+            return bool(trial.params["a"] != 1 and trial.last_step >= 2)
+
+    made.study.pruner = Strict()  # type: ignore[assignment]
+    crew = drive(made, size=4, epochs=4)
+    assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "PRUNED"]
+    assert set(made.study.trials[1].intermediate_values) == {1, 2}
+    ended = {outcome.run_id: outcome.state for outcome in crew.closed}
+    assert (ended["run-1-0"], ended["run-1-1"]) == ("pruned", "pruned")
+
+
+def test_stop_request_lets_the_seeds_of_a_trial_end(sweep: Callable[..., Sweep]) -> None:
+    stop, made = StopRequest(), sweep()
+
+    def train(params: Params, seed: int) -> Outcome:
+        stop.is_set = params["a"] == 2
+        return score(params, seed)
+
+    with pytest.raises(SweepStopped):
+        drive(made, train, size=1, stop=stop)
+    assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1])
