@@ -1,6 +1,6 @@
 """Trains a compiled network with Keras's `fit` and the callbacks that a config asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from src.training.schedules import rate_function
 class FitResult:
     """history: one dict an epoch (loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds).
 
-    best_epoch: counted from 1, by the objective. seconds: of training and validation.
+    best_epoch: counted from 1, by the first objective that is measured each epoch, or else by the
+    validation accuracy. seconds: of training and validation.
     """
 
     history: list[dict[str, float]]
@@ -41,7 +42,7 @@ def fit(
     training: TrainingConf,
     schedule: ScheduleConf,
     learning_rate: float,
-    objective: ObjectiveConf,
+    objectives: Sequence[ObjectiveConf],
     report: EpochReport,
     folder: Path,
     resume_from: Path | None = None,
@@ -54,7 +55,8 @@ def fit(
     Raises TrainingError for a loss that is not finite.
     """
     reporter = ReportEpochs(report)
-    keeper = _keeper(objective)
+    objective = _measured(objectives)
+    keeper = KeepBestWeights(objective.metric, objective.direction)
     rate = rate_function(schedule, learning_rate, steps, training.epochs)
     followers = _schedule_callbacks(schedule, rate)
     callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *_stoppers(training, folder)]
@@ -92,11 +94,10 @@ def _mode(metric: str) -> str:
     return "max" if metric.endswith("accuracy") else "min"
 
 
-def _keeper(objective: ObjectiveConf) -> KeepBestWeights:
-    """By the objective; by the validation accuracy where the objective is not measured each epoch."""
-    if objective.metric in EPOCH_METRICS:
-        return KeepBestWeights(objective.metric, objective.direction)
-    return KeepBestWeights("val_accuracy", "maximize")
+def _measured(objectives: Sequence[ObjectiveConf]) -> ObjectiveConf:
+    """The first objective that is measured each epoch; the validation accuracy where none is."""
+    measured = (objective for objective in objectives if objective.metric in EPOCH_METRICS)
+    return next(measured, ObjectiveConf("val_accuracy", "maximize"))
 
 
 def _schedule_callbacks(schedule: ScheduleConf, rate: Any) -> list[keras.callbacks.Callback]:

@@ -65,7 +65,7 @@ class Network:
             cfg.training,
             cfg.schedule,
             cfg.optimizer.learning_rate,
-            cfg.objective[0],
+            cfg.objective,
             report,
             folder,
             resume_from,

@@ -1,6 +1,6 @@
 """Training with Keras's fit: what is reported, kept, stopped and written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -65,7 +65,7 @@ def train(
     *,
     model: keras.Model | None = None,
     schedule: ScheduleConf | None = None,
-    objective: ObjectiveConf = ACCURACY,
+    objectives: Sequence[ObjectiveConf] = (ACCURACY,),
     report: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
     learning_rate: float = 0.01,
 ) -> FitResult:
@@ -77,7 +77,7 @@ def train(
         training,
         schedule or ScheduleConf("constant"),
         learning_rate,
-        objective,
+        objectives,
         report,
         folder,
     )
@@ -86,13 +86,35 @@ def train(
 def test_the_model_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
     model = network(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
     result = train(
-        tmp_path, TrainingConf(epochs=5), model=model, objective=ObjectiveConf("val_loss", "minimize")
+        tmp_path, TrainingConf(epochs=5), model=model, objectives=[ObjectiveConf("val_loss", "minimize")]
     )
     losses = [epoch["val_loss"] for epoch in result.history]
     assert len(losses) == 5
     assert result.best_epoch == losses.index(min(losses)) + 1
     assert evaluate(model, batches())["loss"] == pytest.approx(min(losses), rel=1e-5)
     assert result.seconds > 0 and not result.pruned
+
+
+@pytest.mark.parametrize(
+    ("objectives", "followed", "best_of"),
+    [
+        ([("parameters", "minimize"), ("val_loss", "minimize"), ("accuracy", "maximize")], "val_loss", min),
+        ([("seconds", "minimize"), ("loss", "maximize")], "loss", max),
+        ([("seconds", "minimize"), ("parameters", "minimize")], "val_accuracy", max),
+    ],
+)
+def test_the_best_epoch_is_that_of_the_first_objective_with_a_value_each_epoch(
+    objectives: list[tuple[str, str]], followed: str, best_of: Callable[..., float], tmp_path: Path
+) -> None:
+    model = network(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
+    result = train(
+        tmp_path,
+        TrainingConf(epochs=5),
+        model=model,
+        objectives=[ObjectiveConf(*objective) for objective in objectives],
+    )
+    values = [epoch[followed] for epoch in result.history]
+    assert result.best_epoch == values.index(best_of(values)) + 1
 
 
 def test_pruning_ends_after_the_epoch_that_was_reported(tmp_path: Path) -> None:
@@ -113,7 +135,7 @@ def test_sparse_and_one_hot_labels_are_the_same_model(tmp_path: Path) -> None:
             TrainingConf(epochs=2),
             ScheduleConf("constant"),
             0.01,
-            ACCURACY,
+            [ACCURACY],
             lambda e, m: False,
             tmp_path,
         )
