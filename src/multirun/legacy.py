@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.errors import ConfigError
@@ -38,7 +39,8 @@ def read_legacy(keys: Mapping[str, Any]) -> Legacy:
     if plain.get("n_trials") is not None:
         overrides.append(f"study.trials={plain['n_trials']}")
     if plain.get("study_name"):
-        overrides.append(f"study.name='{plain['study_name']}'")
+        name = QuotedString(str(plain["study_name"]), Quote.single).with_quotes()
+        overrides.append(f"study.name={name}")
     overrides += _sampler(plain.get("sampler"))
     overrides += _direction(plain.get("direction"))
     notes = [

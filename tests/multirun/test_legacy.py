@@ -26,6 +26,7 @@ def test_nothing_set_says_nothing() -> None:
     [
         ({"n_trials": 20}, ("study.trials=20",)),
         ({"study_name": "my study"}, ("study.name='my study'",)),
+        ({"study_name": "it's"}, (r"study.name='it\'s'",)),
         ({"sampler": {"name": "tpe"}}, ("sampler=tpe",)),
         ({"sampler": {"name": "nsgaii"}}, ("sampler=nsga2",)),
         (

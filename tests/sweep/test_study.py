@@ -45,6 +45,12 @@ def test_other_journals_are_no_generation(other: str, tmp_path: Path) -> None:
     assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678"
 
 
+def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "s[1]-12345678-3.journal").touch()
+    (tmp_path / "s1-12345678-7.journal").touch()
+    assert sweep_name(tmp_path, "s[1]", "12345678", False) == "s[1]-12345678-3"
+
+
 def test_fresh_in_an_empty_folder_is_the_first(tmp_path: Path) -> None:
     assert sweep_name(tmp_path / "none", "s", "12345678", True) == "s-12345678"
 
