@@ -1,6 +1,7 @@
 """An installed kerasweep is whole, and composes where another project's src/ lies in wait."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PLACEHOLDER = re.compile(r"@[A-Z]+@")
+WRITTEN = (".py", ".yaml", ".toml", ".txt", ".md")
 PACKAGED = ("src", "conf", "sweeps", "hydra_plugins")
 
 
@@ -55,6 +58,14 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.split("/")[0] in PACKAGED}
     assert held == files
+
+
+def test_no_file_holds_a_placeholder() -> None:
+    folders = (*PACKAGED, "benchmarks", "docs")
+    files = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in WRITTEN]
+    files += [path for path in ROOT.iterdir() if path.suffix in WRITTEN or path.name == "Makefile"]
+    found = {path.name: PLACEHOLDER.findall(path.read_text(encoding="utf-8")) for path in files}
+    assert len(files) > 100 and {name: marks for name, marks in found.items() if marks} == {}
 
 
 def test_installed_command_composes_beside_another_src(installed: Path, tmp_path: Path) -> None:
