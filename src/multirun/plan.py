@@ -16,7 +16,7 @@ from src.multirun.question import Question
 from src.sweep.driver import Sweep
 from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
-from src.sweep.space.axis import Axis, Params
+from src.sweep.space.axis import Axis, Params, Value
 from src.sweep.space.constraint import read_constraints
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
@@ -24,6 +24,7 @@ from src.trial.network import parameters_of
 from src.trial.run import check_images
 
 DEFAULT_TRIALS = 20
+LONGEST_NAME = 60
 
 
 class Plan:
@@ -46,10 +47,14 @@ class Plan:
         directions = [objective.direction for objective in self.base.objective]
         check_sampler(self.base.sampler, self.space, len(directions))
         self.directions = directions
-        self.study = self.base.study.name or "-".join(self._short_names())
+        self.study = self.base.study.name or self._name()
 
-    def _short_names(self) -> list[str]:
-        return list(short_names([axis.key for axis in self.space.axes], all_keys()).values())
+    def _name(self) -> str:
+        """As many of the axes' short names as a file's name can bear; the hash tells sweeps apart."""
+        text = "-".join(short_names([axis.key for axis in self.space.axes], all_keys()).values())
+        if len(text) > LONGEST_NAME:
+            text = text[: LONGEST_NAME + 1].rpartition("-")[0] or text[:LONGEST_NAME]
+        return text or "sweep"
 
     def _base(self) -> DictConfig:
         """What the trials share, once one configuration of the space is known to be possible."""
@@ -70,16 +75,26 @@ class Plan:
     def _check_values(self, axis: Axis) -> None:
         """Raise ConfigError for a value that no choice of groups has a place for, such as a misspelt key."""
         for value in axis.ends():
-            error = None
-            for groups in self.space.group_choices():
-                try:
-                    self.composer.compose({**groups, axis.key: value})
-                    error = None
-                    break
-                except ConfigError as refused:
-                    error = refused
-            if error is not None:
-                raise error
+            error = self._misfit(axis, value)
+            if error is None:
+                continue
+            if axis.whole_interval and self._misfit(axis, int(float(str(value)))) is None:
+                raise ConfigError(
+                    f"{axis.key} takes whole numbers, but its interval is one of real numbers. "
+                    f"Write it as {axis.key}='{axis.whole_interval}'."
+                )
+            raise error
+
+    def _misfit(self, axis: Axis, value: Value) -> ConfigError | None:
+        """Why no choice of groups has a place for a value, None where one has."""
+        error = None
+        for groups in self.space.group_choices():
+            try:
+                self.composer.compose({**groups, axis.key: value})
+                return None
+            except ConfigError as refused:
+                error = refused
+        return error
 
     def _check_some_possible(self) -> None:
         first = None

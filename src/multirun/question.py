@@ -57,8 +57,8 @@ def read_question(
     axes = _study_axes(master, legacy.axes, fixed, options)
     for override in swept:
         axis = axis_of_override(override, options)
-        old = axes.get(axis.key)
-        axes[axis.key] = replace(axis, conditions=old.conditions) if old else axis
+        old = axes.get(axis.name)
+        axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
     _check_conditions(axes, master)
     return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
 
@@ -102,10 +102,12 @@ def _group_options(context: HydraContext) -> Any:
 def _study_axes(
     master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
 ) -> dict[str, Axis]:
-    entries = {**legacy, **_container(master.study.space)}
+    """The axes of the study and of older files that no override fixes, by their keys without Hydra's +."""
+    entries = {str(key): entry for key, entry in {**legacy, **_container(master.study.space)}.items()}
     set_keys = {override.key_or_group for override in fixed}
-    kept = {str(key): entry for key, entry in entries.items() if key not in set_keys}
-    return {key: axis_of_entry(key, entry, options) for key, entry in kept.items()}
+    kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
+    axes = [axis_of_entry(key, entry, options) for key, entry in kept.items()]
+    return {axis.name: axis for axis in axes}
 
 
 def _container(node: Any) -> dict[Any, Any]:

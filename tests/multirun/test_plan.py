@@ -68,6 +68,35 @@ def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> N
         plan("sampler=grid", wide)
 
 
+@pytest.mark.parametrize(
+    ("axis", "instead"),
+    [
+        ("model.kernel_size=interval(2,4)", "int(interval(2,4))"),
+        ("training.batch_size=tag(log,interval(8,64))", "tag(log,int(interval(8,64)))"),
+        ("schedule.patience=interval(1,4)", "int(interval(1,4))"),
+    ],
+)
+def test_interval_of_real_numbers_for_whole_ones_is_refused_with_what_to_write(
+    plan: Callable[..., Plan], axis: str, instead: str
+) -> None:
+    key = axis.partition("=")[0]
+    with pytest.raises(ConfigError) as refused:
+        plan("sampler=random", "schedule=constant,plateau", axis)
+    assert str(refused.value) == (
+        f"{key} takes whole numbers, but its interval is one of real numbers. Write it as {key}='{instead}'."
+    )
+    plan("sampler=random", "schedule=constant,plateau", f"{key}={instead}")
+
+
+def test_study_without_a_name_is_called_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:
+    assert plan("model.kernel_size=3,5", "training.batch_size=8,9").study == "kernel_size-batch_size"
+    momentum, epsilon = "model.normalization.momentum=0.5,0.9", "model.normalization.epsilon=0.1,0.2"
+    more = ("model.normalization.center=true,false", "model.normalization.moving_statistics=keras,warmup")
+    assert plan(momentum, epsilon, *more).study == "normalization.momentum-normalization.epsilon-center"
+    assert plan("+model.kwargs." + "x" * 90 + "=1,2").study == "x" * 60
+    assert plan("study.space={model.kernel_size:[3,5]}", "model.kernel_size=3").study == "sweep"
+
+
 def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> None:
     journal = plan("model.kernel_size=3,5").sweep(fresh=False).journal
     lines = journal.read_text().splitlines()

@@ -73,6 +73,26 @@ def test_fixed_value_removes_its_axis(ask: Ask) -> None:
     assert question.master.model.kernel_size == 7
 
 
+@pytest.mark.parametrize("added", ["+model.kwargs.width", "++model.kwargs.width"])
+def test_fixed_value_that_adds_a_key_removes_its_axis(added: str, ask: Ask) -> None:
+    space = "study.space={+model.kwargs.width:[2,3],model.kernel_size:[3,5]}"
+    assert set(axes(ask(space))) == {"+model.kwargs.width", "model.kernel_size"}
+    question = ask(space, f"{added}=7")
+    assert set(axes(question)) == {"model.kernel_size"}
+    assert question.master.model.kwargs.width == 7
+
+
+def test_range_of_the_command_line_wins_however_the_key_is_added(ask: Ask) -> None:
+    question = ask("study.space={+model.kwargs.width:[2,3]}", "++model.kwargs.width=4,5")
+    assert axes(question) == {"++model.kwargs.width": [4, 5]}
+
+
+def test_condition_on_an_added_key_is_known(ask: Ask) -> None:
+    condition = "{range:'choice(3,5)',when:{model.kwargs.width:2}}"
+    question = ask(f"study.space={{+model.kwargs.width:[2,3],model.kernel_size:{condition}}}")
+    assert len(list(question.space.configurations())) == 3
+
+
 def test_fixed_group_removes_its_axis_and_decides_the_conditions(ask: Ask) -> None:
     with_strength = ask("study=full_search", "regularizer=l2", "model.kernel_size=3")
     without = ask("study=full_search", "regularizer=none", "model.kernel_size=3")

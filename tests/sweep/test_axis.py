@@ -61,6 +61,37 @@ def test_condition_on_an_inactive_axis_does_not_hold() -> None:
     assert len(list(space(entries).configurations())) == 2 * 2 + 1
 
 
+def test_condition_on_an_inactive_axis_does_not_hold_even_for_null() -> None:
+    entries = {
+        "a": "1,2",
+        "b": {"range": ["x", None], "when": {"a": 1}},
+        "c": {"range": "7,8", "when": {"b": [None]}},
+    }
+    with_c = [params for params in space(entries).configurations() if "c" in params]
+    assert with_c == [{"a": 1, "b": None, "c": 7}, {"a": 1, "b": None, "c": 8}]
+
+
+@pytest.mark.parametrize("named", ["a.x", "+a.x"])
+def test_condition_names_an_added_key_with_or_without_its_plus(named: str) -> None:
+    entries = {"c": {"range": "7,8", "when": {named: 1}}, "+a.x": "1,2"}
+    assert len(list(space(entries).configurations())) == 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "whole"),
+    [
+        ("interval(2,4)", "int(interval(2,4))"),
+        ("tag(log,interval(1,1000000))", "tag(log,int(interval(1,1000000)))"),
+        ("int(interval(2,4))", None),
+        ("range(0.5,2,0.5)", None),
+        ("2.0,4.0", None),
+    ],
+)
+def test_interval_of_whole_numbers_is_told(entry: str, whole: str | None) -> None:
+    assert axis("a", entry).whole_interval == whole
+    assert whole is None or axis("a", whole).ends() == [int(end) for end in axis("a", entry).ends()]
+
+
 def test_axes_follow_what_their_conditions_name_and_else_stay_in_order() -> None:
     axes = [
         axis("c", {"range": "1,2", "when": {"b": 1}}),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import (
@@ -27,7 +28,7 @@ class Axis:
 
     distribution: Optuna's; a list or mapping among its choices stands as its Hydra text.
     texts: what a choice reads as on the command line. raw: what it is in the configuration.
-    conditions: for each key the values under which this axis applies; all must hold.
+    conditions: for each key, without Hydra's +, the values under which this axis applies; all must hold.
     """
 
     key: str
@@ -38,12 +39,13 @@ class Axis:
     is_group: bool = False
 
     @property
+    def name(self) -> str:
+        """The key in a configuration: an override that adds it begins with a +."""
+        return self.key.lstrip("+")
+
+    @property
     def is_numeric(self) -> bool:
         return not isinstance(self.distribution, CategoricalDistribution)
-
-    def applies(self, lookup: Callable[[str], Value]) -> bool:
-        """Whether every condition holds; `lookup` gives the value of another key in this trial."""
-        return all(lookup(key) in allowed for key, allowed in self.conditions.items())
 
     def values(self) -> Sequence[Value] | None:
         """Every value in order, or None for an interval of real numbers."""
@@ -63,6 +65,15 @@ class Axis:
         if isinstance(self.distribution, (IntDistribution, FloatDistribution)):
             return [self.distribution.low, self.distribution.high]
         return list(self.values() or [])
+
+    @property
+    def whole_interval(self) -> str | None:
+        """Hydra's text for the whole numbers of an interval of real ones; None where it is none."""
+        distribution = self.distribution
+        if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
+            return None
+        text = f"int(interval({distribution.low:.15g},{distribution.high:.15g}))"
+        return f"tag(log,{text})" if distribution.log else text
 
     def snap(self, value: Value) -> Value:
         """The value as it was written: 0.3 where floating point steps give 0.30000000000000004."""
@@ -140,7 +151,7 @@ def ordered(axes: Sequence[Axis]) -> list[Axis]:
     """
     waiting, done = list(axes), []
     while waiting:
-        open_keys = {axis.key for axis in waiting}
+        open_keys = {axis.name for axis in waiting}
         ready = [axis for axis in waiting if not open_keys & set(axis.conditions)]
         if not ready:
             raise ValueError(", ".join(sorted(open_keys)))
@@ -159,15 +170,24 @@ class Space:
     axes: tuple[Axis, ...]
     fixed: Callable[[str], Value]
 
-    def _lookup(self, params: Params) -> Callable[[str], Value]:
-        keys = {axis.key for axis in self.axes}
-        return lambda key: params.get(key) if key in keys else self.fixed(key)
+    @cached_property
+    def _keys(self) -> Mapping[str, str]:
+        return {axis.name: axis.key for axis in self.axes}
+
+    def _applies(self, axis: Axis, params: Params) -> bool:
+        """Whether every condition of an axis holds: none does on an axis that does not apply itself."""
+        return all(self._holds(key, allowed, params) for key, allowed in axis.conditions.items())
+
+    def _holds(self, key: str, allowed: Sequence[Value], params: Params) -> bool:
+        if key not in self._keys:
+            return self.fixed(key) in allowed
+        return self._keys[key] in params and params[self._keys[key]] in allowed
 
     def suggest(self, trial: Trial) -> Params:
         """Ask an Optuna trial for every axis that applies."""
         params: Params = {}
         for axis in self.axes:
-            if axis.applies(self._lookup(params)):
+            if self._applies(axis, params):
                 params[axis.key] = axis.suggest(trial)
         return params
 
@@ -183,7 +203,7 @@ class Space:
             yield dict(params)
             return
         axis = self.axes[depth]
-        if not axis.applies(self._lookup(params)):
+        if not self._applies(axis, params):
             yield from self._extend(params, depth + 1)
             return
         for value in axis.values() or []:

@@ -97,7 +97,7 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
     if not isinstance(when, Mapping):
         raise ConfigError(f"study.space.{key}.when must map keys to values, but got {when!r}.")
     conditions = {
-        other: tuple(_encode(v) for v in (allowed if isinstance(allowed, list) else [allowed]))
+        str(other).lstrip("+"): tuple(map(_encode, allowed if isinstance(allowed, list) else [allowed]))
         for other, allowed in when.items()
     }
     return replace(axis_of_entry(key, entry["range"], group_options), conditions=conditions)
