@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from src.sweep.ledger import OWNER, REJECTED, this_owner, tried
-from src.sweep.samplers import derived_seed
+from src.sweep.samplers import derived_seed, drawn
 from src.sweep.space.axis import Params, Space, signature
 
-MOST_ASKS = 20
+MOST_ASKS, MOST_DRAWS = 20, 1000
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ def propose(
 
     refusal: why a configuration cannot be trained, None where it can. in_order: take the finite
     space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
-    is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried
-    configuration of a finite space is drawn with the seed. only_waiting: none but enqueued trials;
-    None where there is none left.
+    is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried configuration
+    is drawn with the seed, from an endless space at most MOST_DRAWS times: constraints may leave
+    little of it. only_waiting: none but enqueued trials; None where there is none left.
     """
     done = tried(study, space)
     reason = None
@@ -57,16 +58,27 @@ def propose(
         study.tell(trial, state=TrialState.FAIL)
     if only_waiting:
         return None
-    if not space.is_finite:
-        return NothingLeft(f"{MOST_ASKS} suggestions in a row could not be trained; the last one: {reason}.")
-    untried = [params for params in space.configurations() if _objection(params, done, refusal) is None]
-    if not untried:
+    new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
+    other = _another(space, new_seed, in_order, lambda params: _objection(params, done, refusal) is None)
+    if other is None and space.is_finite:
         return NothingLeft(f"all {len(done)} configurations have been tried")
-    drawn = np.random.default_rng(derived_seed(seed, len(study.get_trials(deepcopy=False))))
-    params = untried[0 if in_order else int(drawn.integers(len(untried)))]
-    study.enqueue_trial(params)
+    if other is None:
+        asked = f"{MOST_ASKS} suggestions in a row and {MOST_DRAWS:,} drawn at random could not be trained"
+        return NothingLeft(f"{asked}; the last suggestion: {reason}.")
+    study.enqueue_trial(other)
     trial = study.ask()
     return _own(trial, space.suggest(trial))
+
+
+def _another(space: Space, seed: int, in_order: bool, is_possible: Callable[[Params], bool]) -> Params | None:
+    """A configuration that no sampler chose, None where none is possible (or is found in MOST_DRAWS)."""
+    if not space.is_finite:
+        return next(filter(is_possible, islice(drawn(space, seed), MOST_DRAWS)), None)
+    possible = filter(is_possible, space.configurations())
+    if in_order:
+        return next(possible, None)
+    listed = list(possible)
+    return listed[int(np.random.default_rng(seed).integers(len(listed)))] if listed else None
 
 
 def _has_waiting(study: Study) -> bool:

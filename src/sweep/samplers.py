@@ -1,7 +1,7 @@
 """Optuna's samplers, built from the group `sampler`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,13 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
         if len(found) == count:
             break
     return list(found.values())
+
+
+def drawn(space: Space, seed: int) -> Iterator[Params]:
+    """Configurations at random without an end, of a study that is not kept."""
+    study = optuna.create_study(sampler=RandomSampler(seed))
+    while True:
+        yield space.suggest(study.ask())
 
 
 def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:

@@ -87,9 +87,24 @@ def test_refused_suggestion_keeps_its_reason(sweep_of: Callable[..., Sweep]) -> 
 def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8")
     assert next_of(sweep) == NothingLeft(
-        "20 suggestions in a row could not be trained; the last one: too deep for 8x8."
+        "20 suggestions in a row and 1,000 drawn at random could not be trained; "
+        "the last suggestion: too deep for 8x8."
     )
     assert len(sweep.study.trials) == MOST_ASKS
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
+def test_narrow_constraint_ends_no_search_of_an_endless_space(
+    sampler: str, sweep_of: Callable[..., Sweep]
+) -> None:
+    def refusal(params: Mapping[str, Any]) -> str | None:
+        return None if params["a"] < 0.02 else "a is too large"
+
+    sweep = sweep_of({"a": "interval(0.0,1.0)", "b": "range(3)"}, sampler=sampler, refusal=refusal)
+    for _ in range(20):
+        proposal = next_of(sweep)
+        assert isinstance(proposal, Proposal) and proposal.params["a"] < 0.02
+        settle(sweep.study, proposal.trial, Outcome("complete", "run", (0.5,)))
 
 
 def test_enqueued_trial_comes_first_even_in_a_grid(sweep_of: Callable[..., Sweep]) -> None:
