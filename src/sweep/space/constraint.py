@@ -39,7 +39,7 @@ class Constraint:
     """What must hold for a configuration to be trained. keys: what it speaks of.
 
     Where it compares or reckons with a key that is null, such as the strength of no regularizer,
-    it says nothing, and holds.
+    it says nothing, and holds; so does a part of it that `and` or `or` joins.
     """
 
     text: str
@@ -69,7 +69,7 @@ def _read(text: str) -> Constraint:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise _refused(text, f"{error.msg}") from error
+        raise _refused(text, error.msg) from error
     keys: set[str] = set()
     _check(tree, text, keys)
     if not keys:
@@ -144,9 +144,18 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
 
 
 def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
-    """`and`, `or`: from left to right, as far as it takes."""
+    """`and`, `or`: from left to right, as far as it takes; a part that says nothing decides nothing."""
     ends = isinstance(node.op, ast.Or)
-    return next((ends for each in node.values if bool(_value(each, lookup)) is ends), not ends)
+    says_nothing = False
+    for each in node.values:
+        try:
+            if bool(_value(each, lookup)) is ends:
+                return ends
+        except _Null:
+            says_nothing = True
+    if says_nothing:
+        raise _Null
+    return not ends
 
 
 def _apply(kind: Any, left: Any, right: Any) -> Any:
