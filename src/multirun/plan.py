@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared, prepare
 from src.data.sources import load
 from src.errors import ConfigError, DataError
-from src.multirun.composer import Composer, choices_of, without_hydra
+from src.multirun.composer import Composer, without_hydra
+from src.multirun.constraints import Constraints
 from src.multirun.question import Question
 from src.sweep.driver import Sweep
 from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
 from src.sweep.space.axis import Axis, Params, Value
-from src.sweep.space.constraint import read_constraints
 from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
 from src.trial.network import parameters_of
@@ -40,8 +40,7 @@ class Plan:
         self.space = question.space
         self._prepared: dict[str, Prepared] = {}
         self._refusals: dict[str, str | None] = {}
-        self.constraints = read_constraints(question.master.study.constraints)
-        self._check_constraints()
+        self.constraints = Constraints(question, composer)
         self.base = self._base()
         self.data = self._data()
         directions = [objective.direction for objective in self.base.objective]
@@ -61,6 +60,7 @@ class Plan:
         for axis in self.space.axes:
             if not axis.is_group:
                 self._check_values(axis)
+        self.constraints.check_types()
         if self.space.is_finite:
             self._check_some_possible()
         return without_hydra(self.question.master)
@@ -140,7 +140,7 @@ class Plan:
             "below": self._fixed_below_groups(),
             "space": self.space.canonical(),
             "objective": objective,
-            **({"constraints": list(self.base.study.constraints)} if self.constraints else {}),
+            **({"constraints": self.constraints.texts} if self.constraints.texts else {}),
             **({"repeats": self.base.study.repeats} if self.base.study.repeats != 1 else {}),
         }
 
@@ -184,9 +184,9 @@ class Plan:
     def _judge(self, params: Params) -> str | None:
         """What forbids a configuration, None where nothing does. Raises ConfigError for a broken rule."""
         cfg = self.composer.compose(params)
-        for constraint in self.constraints:
-            if not constraint.holds(lambda key: self._value(cfg, params, key)):
-                return f"study.constraints forbids it: {constraint.text}"
+        broken = self.constraints.broken(cfg, params)
+        if broken is not None:
+            return f"study.constraints forbids it: {broken}"
         check(cfg)
         prepared = self.data_of(cfg)
         check_images(cfg, prepared)
@@ -205,29 +205,6 @@ class Plan:
         if key not in self._prepared:
             self._prepared[key] = prepare(cfg.data, load(cfg.data))
         return self._prepared[key]
-
-    def _value(self, cfg: DictConfig, params: Params, key: str) -> Any:
-        """What a constraint's key is in a trial: an axis, a config group's choice, or any other key."""
-        axes = {axis.key: axis for axis in self.space.axes}
-        if key in axes and key in params:
-            return axes[key].plain(params[key])
-        choices = self.composer.choices(params)
-        if key in choices:
-            return choices[key]
-        found = OmegaConf.select(cfg, key)
-        return list(found) if isinstance(found, ListConfig) else found
-
-    def _check_constraints(self) -> None:
-        """Raise ConfigError for a constraint on a key that does not exist."""
-        master = self.question.master
-        known = {*(axis.key for axis in self.space.axes), *choices_of(master), *all_keys()}
-        for constraint in self.constraints:
-            for key in sorted(constraint.keys - known):
-                if OmegaConf.select(master, key) is None:
-                    raise ConfigError(
-                        f"study.constraints: {constraint.text!r} names {key}, but there is no such key. "
-                        "Name axes, config groups or keys, as in training.batch_size <= 64."
-                    )
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

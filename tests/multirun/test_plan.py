@@ -211,6 +211,24 @@ def test_constraint_that_makes_no_sense_is_named(
     assert f"study.constraints: '{constraint}'" in str(refused.value) and said in str(refused.value)
 
 
+def test_constraint_that_some_values_make_no_sense_of_is_refused_before_any_trial(
+    plan: Callable[..., Plan],
+) -> None:
+    axes = ("sampler=random", "optimizer.learning_rate=interval(0.1,0.2)", "optimizer=adam,sgd")
+    with pytest.raises(ConfigError) as refused:
+        plan(*axes, 'study.constraints=["optimizer.momentum < optimizer"]')
+    assert str(refused.value).startswith(
+        "study.constraints: 'optimizer.momentum < optimizer' fails with optimizer=sgd, optimizer.momentum="
+    )
+    guarded = "study.constraints=[\"optimizer == 'sgd' or optimizer.momentum < optimizer\"]"
+    assert plan(*axes, guarded).sweep(fresh=False).total == 20
+
+
+def test_constraint_names_an_added_key_without_its_plus(plan: Callable[..., Plan]) -> None:
+    made = plan("+model.kwargs.width=2,3,40", 'study.constraints=["model.kwargs.width < 40"]')
+    assert trainable(made) == [{"+model.kwargs.width": 2}, {"+model.kwargs.width": 3}]
+
+
 def test_constraints_and_repeats_make_another_sweep_and_their_absence_the_old_one(
     plan: Callable[..., Plan],
 ) -> None:

@@ -46,6 +46,10 @@ class Constraint:
     tree: ast.expr
     keys: frozenset[str]
 
+    def speaks_of(self, axis: str) -> bool:
+        """Whether it names an axis, or a key that is below it."""
+        return any(key == axis or key.startswith(f"{axis}.") for key in self.keys)
+
     def holds(self, lookup: Lookup) -> bool:
         """Whether a configuration satisfies it; `lookup` gives the value of a key or config group.
 
