@@ -1,15 +1,32 @@
-"""What a sweep shows while it runs."""
+"""What a sweep shows while it runs: lines anywhere, and in a terminal a live part below them."""
 
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.study import Study
+from rich.console import Console
 
 from src.outcome import Outcome
 from src.sweep.driver import Sweep
+from src.sweep.ledger import settle
 from src.sweep.space.axis import Params
+from src.sweep.view import LiveView, View
+from src.terminal import say
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
+ROOT = Path(__file__).resolve().parent.parent.parent
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 def test_line_of_each_trial_counts_on_after_a_restart(
@@ -30,3 +47,289 @@ def test_line_of_each_trial_counts_on_after_a_restart(
         "[2/2] a=1 b=5  failed: ValueError: no",
         "[3/3] a=2 b=4  pruned: worse than the median  2.0 s",
     ]
+
+
+def test_line_of_a_repeated_trial_says_how_many_seeds_its_mean_is_of(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = View(sweep_of(GRID, total=6))
+    view.settled(0, {"a": 1}, Outcome("complete", "run", (0.5,), seeds=(0.4, 0.6), seconds=3.0))
+    dropped = Outcome("pruned", "run", (0.3,), seeds=(0.2, 0.4), reason="dropped after 2 of 5 seeds")
+    view.settled(1, {"a": 2}, dropped)
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/6] a=1  mean of 2 seeds 0.5  3.0 s",
+        "[2/6] a=2  pruned: dropped after 2 of 5 seeds, mean of 2 seeds 0.3",
+    ]
+
+
+def test_line_counts_the_trials_of_other_drivers_within_seconds(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    view = View(sweep_of(GRID, total=6), clock=lambda: now[0])
+    other = sweep_of(GRID, total=6)
+    for _ in range(3):
+        trial = other.study.ask()
+        other.space.suggest(trial)
+        settle(other.study, trial, Outcome("complete", "run", (1.0,)))
+    view.refresh()
+    view.settled(100, {"a": 1}, Outcome("complete", "run", (1.0,)))
+    now[0] = 6.0
+    view.refresh()
+    view.settled(101, {"a": 1}, Outcome("complete", "run", (1.0,)))
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["[1/6]", "[5/6]"]
+
+
+def test_settling_does_not_read_the_study(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(sweep_of(GRID, total=6))
+
+    def read(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a long study is not read for each of its trials")
+
+    monkeypatch.setattr(Study, "get_trials", read)
+    view.started(0, 0, 0, {"a": 1})
+    view.idle(0)
+    view.settled(0, {"a": 1}, Outcome("complete", "run", (1.0,)))
+    view.refresh()
+
+
+class Screen:
+    """A terminal of a given size, and a clock that stands still in between."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.now = 0.0
+        self.file = io.StringIO()
+        # Otherwise a variable such as COLUMNS would win.
+        environment = {"TERM": "xterm"}
+        self.console = Console(
+            file=self.file,
+            force_terminal=True,
+            width=width,
+            height=height,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            color_system=None,
+            _environ=environment,
+        )
+
+    def view(self, sweep: Sweep, workers: int = 2, epochs: int = 5) -> LiveView:
+        return LiveView(
+            sweep, "val_accuracy maximize", workers, epochs, clock=lambda: self.now, screen=self.console
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def picture(self, view: LiveView) -> list[str]:
+        """The live part, line by line."""
+        with self.console.capture() as capture:
+            self.console.print(view.picture)
+        return [line.rstrip() for line in capture.get().splitlines()]
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen(100, 24)
+
+
+def test_live_part_shows_a_sweep(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
+    view = screen.view(sweep_of(GRID, total=6))
+    view.started(0, 0, 0, {"a": 1, "b": 4})
+    view.started(1, 1, 0, {"a": 1, "b": 5})
+    screen.wait(2)
+    view.epoch(0, 1, 0.5)
+    for epoch in (2, 3):
+        screen.wait(0.25)
+        view.epoch(0, epoch, 0.75)
+    screen.wait(7.5)
+    view.epoch(1, 1, 0.25)
+    screen.wait(2.5)
+    view.epoch(1, 2, 0.25)
+    view.idle(1)
+    view.settled(1, {"a": 1, "b": 5}, Outcome("complete", "run", (0.98765,)))
+    bar, tally, best, first, second = screen.picture(view)
+    assert bar.endswith("  1/6  0:00:12 elapsed, 0:00:25 left")  # (5 × 12.5 − 12.5) / 2
+    assert tally == "1 running, 1 complete, 0 pruned, 0 failed"
+    assert best == "best val_accuracy 0.9877 (trial 1) a=1 b=5"
+    assert first == "worker 0  trial 0  epoch 3/5  4.0 epochs/s  0.75  a=1 b=4"
+    assert second == "worker 1  waits"
+    view.started(1, 2, 0, {"a": 2, "b": 4})
+    view.epoch(1, 1, 0.5)
+    screen.wait(30)
+    view.epoch(1, 2, 0.5)
+    assert screen.picture(view)[-1].split("  ")[3] == "30.0 s/epoch"
+
+
+def test_live_part_before_anything_is_known(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
+    bar, tally, first, second = screen.picture(screen.view(sweep_of(GRID, total=6)))
+    assert bar.endswith("0/6  0:00:00 elapsed, — left")
+    assert tally == "0 running, 0 complete, 0 pruned, 0 failed"
+    assert (first, second) == ("worker 0  starts", "worker 1  starts")
+
+
+def test_live_part_names_the_budget_that_ends_the_sweep(
+    screen: Screen, sweep_of: Callable[..., Sweep]
+) -> None:
+    view = screen.view(sweep_of(GRID, total=6, hours=0.5))
+    assert screen.picture(view)[0].endswith("0/6  0:00:00 elapsed, 0:30:00 left (budget)")
+
+
+def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
+    screen: Screen, sweep_of: Callable[..., Sweep]
+) -> None:
+    sweep = sweep_of({"training.epochs": "range(1,9)"}, total=6)
+    view = screen.view(Sweep(**{**vars(sweep), "repeats": 3}), epochs=5)
+    view.started(0, 4, 2, {"training.epochs": 8})
+    view.epoch(0, 6, 0.5)
+    view.started(1, 5, 0, {})
+    view.epoch(1, 6, 0.5)  # of a function that does not keep to training.epochs
+    assert screen.picture(view)[-2].startswith("worker 0  trial 4 seed 2  epoch 6/8")
+    assert screen.picture(view)[-1].startswith("worker 1  trial 5 seed 0    epoch 6 ")
+
+
+@pytest.mark.parametrize("width", [10, 30, 60, 100, 300])
+@pytest.mark.parametrize("height", [3, 10, 24])
+def test_live_part_keeps_within_the_terminal(width: int, height: int, sweep_of: Callable[..., Sweep]) -> None:
+    screen = Screen(width, height)
+    entries = {f"model.some_group.key_{letter}": "choice(" + "x" * 40 + ",y)" for letter in "abcdefgh"}
+    params: Params = {key: "x" * 40 for key in entries}
+    view = screen.view(sweep_of(entries, total=1000), workers=64)
+    for worker in range(64):
+        view.started(worker, 1000 + worker, 0, params)
+        view.epoch(worker, 100, 123456.789)
+    view.settled(1, params, Outcome("complete", "run", (123456.789,)))
+    with view:
+        screen.wait(1)
+        view.refresh()
+    lines = screen.picture(view)
+    assert all(len(line) <= width - 4 for line in lines) and any(lines)
+    assert width < 60 or height < 24 or len(lines) < height
+    if (width, height) == (100, 24):
+        assert lines[4].endswith("…") and lines[-2].startswith("worker 15")
+        assert lines[-1] == "… and 48 more workers"
+
+
+def test_lines_wait_for_the_live_part_to_be_drawn(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
+    with screen.view(sweep_of(GRID, total=6)) as view:
+        begun = len(screen.file.getvalue())
+        view.say("a line")
+        say("another [red]line[/red], " + "x" * 200)
+        view.refresh()
+        assert len(screen.file.getvalue()) == begun
+        screen.wait(0.5)
+        view.refresh()
+        said = screen.file.getvalue()[begun:]
+        assert f"a line\nanother [red]line[/red], {'x' * 200}\n" in said
+        assert said.count("elapsed") == 1  # both were printed at once, and the live part below them
+        view.say("the last line")
+    assert "the last line\n" in screen.file.getvalue()
+
+
+def test_live_part_is_drawn_twice_a_second_at_most(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
+    with screen.view(sweep_of(GRID, total=6)) as view:
+        begun = screen.file.getvalue().count("elapsed")
+        for _ in range(40):
+            screen.wait(0.05)
+            view.refresh()
+        assert screen.file.getvalue().count("elapsed") - begun in (3, 4)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_error_leaves_the_terminal_as_it_was(
+    error: type[BaseException], screen: Screen, sweep_of: Callable[..., Sweep]
+) -> None:
+    streams = sys.stdout, sys.stderr
+    with pytest.raises(error), screen.view(sweep_of(GRID, total=6)) as view:
+        view.settled(0, {"a": 1}, Outcome("failed", "run", reason="no"))
+        raise error
+    written = screen.file.getvalue()
+    assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
+    assert written.rindex(SHOW_CURSOR) > written.rindex("elapsed")
+    assert "[1/6] a=1  failed: no\n" in written
+    assert (sys.stdout, sys.stderr) == streams
+
+
+def test_said_lines_go_to_stdout_again_afterwards(
+    screen: Screen, sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with screen.view(sweep_of(GRID, total=6)):
+        pass
+    say("after")
+    assert capsys.readouterr().out == "after\n"
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from omegaconf import OmegaConf
+from src.config.search import BudgetConf, SamplerConf
+from src.outcome import Outcome
+from src.sweep.driver import Sweep
+from src.sweep.space.parse import axis_of_entry, make_space
+from src.sweep.study import open_study
+from src.sweep.view import open_view
+
+journal = Path(sys.argv[1], "s.journal")
+space = make_space([axis_of_entry("a", "1,2,3", lambda key: [])], {}.get)
+sampler, budget = OmegaConf.structured(SamplerConf("random")), OmegaConf.structured(BudgetConf())
+study = open_study(journal, "s", ("maximize",))
+sweep = Sweep("s", study, space, journal, 3, sampler, budget, lambda params: None)
+with open_view(sweep, "val_accuracy maximize", 2, 5) as view:
+    view.started(0, 0, 0, {"a": 1})
+    time.sleep(0.6)
+    view.refresh()
+    view.idle(0)
+    view.settled(0, {"a": 1}, Outcome("complete", "run", (0.5,), seconds=1.5))
+print("the end")
+"""
+LINE = "[1/3] a=1  0.5  1.5 s"
+
+
+def run_script(folder: Path, output: int, variables: dict[str, str]) -> None:
+    own = ("CI", "TTY_INTERACTIVE", "TTY_COMPATIBLE", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
+    environment = {key: value for key, value in os.environ.items() if key not in own}
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        cwd=ROOT,
+        env=environment | {"TERM": "xterm", **variables},
+        stdout=output,
+        check=True,
+    )
+
+
+def in_terminal(folder: Path, variables: dict[str, str]) -> str:
+    """What a terminal of 60 columns gets of the script."""
+    driver, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    run_script(folder, terminal, variables)
+    os.close(terminal)
+    written = b""
+    try:
+        while piece := os.read(driver, 65536):
+            written += piece
+    except OSError:
+        pass  # Linux says so where no process has the terminal any more
+    os.close(driver)
+    return written.decode()
+
+
+def test_terminal_gets_the_live_view(tmp_path: Path) -> None:
+    written = in_terminal(tmp_path, {})
+    assert "worker 0  trial 0  epoch 0/5" in written and "0/3" in written
+    assert LINE in written
+    assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
+    assert written.endswith("the end\r\n")
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"CI": "true"}, {"TTY_INTERACTIVE": "0"}])
+def test_terminal_that_can_do_no_more_gets_lines(variables: dict[str, str], tmp_path: Path) -> None:
+    assert in_terminal(tmp_path, variables).splitlines() == [LINE, "the end"]
+
+
+def test_pipe_gets_lines(tmp_path: Path) -> None:
+    with open(tmp_path / "out.txt", "w") as file:
+        run_script(tmp_path, file.fileno(), {"FORCE_COLOR": "1"})
+    assert (tmp_path / "out.txt").read_text().splitlines() == [LINE, "the end"]
