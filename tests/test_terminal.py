@@ -1,10 +1,11 @@
-"""What to type next is said in the words that the process was started with."""
+"""What is printed reads the same everywhere, and says what to type next in the user's own words."""
 
 import sys
 
 import pytest
+from rich.table import Table
 
-from src.terminal import next_commands
+from src.terminal import duration_text, next_commands, params_text, said_by, say, show
 
 URI = "sqlite:////data/mlruns/mlflow.db"
 
@@ -47,3 +48,54 @@ def test_next_commands(
     monkeypatch.setattr(sys, "argv", [program])
     assert next_commands(URI, is_default, "s-1", "r") == said
     assert next_commands(URI, is_default, None, "r") == [said[0], said[2]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (90000, "1 day, 1:00:00")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration_text(seconds) == said
+
+
+def test_configuration_on_one_line() -> None:
+    params = {"rate": 0.000123456, "size": 123456, "kind": "l2", "none": None, "on": True}
+    assert params_text(params) == "rate=0.0001235 size=123456 kind=l2 none=None on=True"
+
+
+def test_lines_are_said_by_who_has_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+    with said_by(heard.append):
+        say("[1/2] :x: within")
+    say("[1/2] :x: after")
+    assert heard == ["[1/2] :x: within"] and capsys.readouterr().out == "[1/2] :x: after\n"
+
+
+@pytest.mark.parametrize(("is_terminal", "is_folded"), [(True, True), (False, False)])
+def test_only_a_terminal_folds_a_wide_table(
+    is_terminal: bool,
+    is_folded: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(is_terminal)))
+    monkeypatch.setenv("NO_COLOR", "1")
+    table = Table("trial", "configuration")
+    table.add_row("7", " ".join(f"model.key_{index}=value" for index in range(9)))
+    show(table)
+    said = capsys.readouterr().out
+    assert all(f"model.key_{index}=value" in said for index in range(9))
+    assert (len(said.splitlines()[0]) <= 60) is is_folded
+
+
+def test_table_is_wider_than_a_terminal_that_would_cut_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    table = Table("a" * 30)
+    table.add_row("b" * 40)
+    show(table)
+    assert "b" * 40 in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """What a sweep prints of itself: what is searched, how far it is, what was best."""
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from omegaconf import OmegaConf
 from src.config.search import ObjectiveConf, SamplerConf, StudyConf
 from src.outcome import Outcome
 from src.sweep.driver import Sweep
+from src.sweep.ledger import settle
 from src.sweep.space.axis import Params
-from src.sweep.summary import best_trials, best_value, print_header
+from src.sweep.summary import best_trials, best_value, print_end, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -88,3 +90,123 @@ def test_several_objectives_have_a_pareto_front(sweep_of: Callable[..., Sweep], 
     sweep = sweep_of(GRID, total=6, sampler="grid", directions=("maximize", "minimize"))
     search(sweep, train)
     assert {tuple(trial.values) for trial in best_trials(sweep)} == {(1.0, 5.0), (2.0, 6.0), (3.0, 7.0)}
+
+
+def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What is printed at the end of a sweep, without frames."""
+    record: Any = SimpleNamespace(
+        cfg=OmegaConf.create({"objective": config().objective}),
+        tracker=SimpleNamespace(uri="sqlite:///x.db", is_default=True),
+        sweep=sweep,
+    )
+    capsys.readouterr()
+    print_end(sweep, record, "all trials are done")
+    lines = capsys.readouterr().out.splitlines()
+    return [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in lines]
+
+
+def test_end_tallies_and_tells_what_to_do_next(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = iter(
+        [
+            Outcome("complete", "best", (0.75,), seconds=2.5),
+            Outcome("pruned", "run", (0.5,), reason="worse than the median"),
+            Outcome("failed", "run", reason="no"),
+            Outcome("pruned", "run", (0.5,), reason="worse than the median"),
+        ]
+    )
+    sweep = sweep_of(GRID, total=4, sampler="grid")
+    search(sweep, lambda params: next(ends))
+    lines = end(sweep, capsys)
+    assert lines[:3] == ["finished: all trials are done", "1 complete, 2 pruned, 1 failed", "best trials:"]
+    assert lines[4] == "trial val_accuracy maximize seconds configuration"
+    assert lines[6] == "0 0.75 2.5 a=1 b=4"
+    assert [line.split(":")[0] for line in lines[-3:]] == ["browse", "compare", "predict"]
+    assert lines[-1].startswith("predict:") and "run_id=best" in lines[-1]
+
+
+def test_end_without_a_complete_trial_says_where_the_reasons_are(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of(GRID, total=2)
+    search(sweep, lambda params: Outcome("failed", "run", reason="no"))
+    assert end(sweep, capsys) == [
+        "finished: all trials are done",
+        "2 failed",
+        "No trial is complete: the reasons are in the tag `reason` of each run.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("space", "noted"),
+    [
+        ({"a": "1,2,3"}, ["a=3"]),
+        ({"a": "range(1,4)"}, ["a=3"]),
+        ({"a": "1,2", "b": "5,6,4"}, ["b=6"]),
+        ({"a": "1,2"}, []),
+        ({"a": "choice(x,y,z)"}, []),
+    ],
+)
+def test_end_notes_what_lies_on_the_border(
+    space: Mapping[str, str],
+    noted: list[str],
+    sweep_of: Callable[..., Sweep],
+    search: Search,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep = sweep_of(space, total=6, sampler="grid")
+    search(sweep)
+    notes = [line for line in end(sweep, capsys) if line.startswith("note:")]
+    assert notes == [
+        f"note: the best {axis} lies on the border of what was searched; a wider range may hold a better one."
+        for axis in noted
+    ]
+
+
+def repeated(sweep: Sweep, repeats: int) -> Sweep:
+    return Sweep(**{**vars(sweep), "repeats": repeats})
+
+
+def tell(sweep: Sweep, state: str, seeds: tuple[float, ...]) -> None:
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    mean = sum(seeds) / len(seeds)
+    settle(sweep.study, trial, Outcome(state, "run", (mean,), seconds=3.0, seeds=seeds, reason="dropped"))
+
+
+def test_end_shows_means_with_their_seeds_and_dropped_trials_below(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = repeated(sweep_of({"a": "choice(7)"}, total=4), 4)
+    tell(sweep, "complete", (0.5, 0.5, 0.75, 0.75))
+    tell(sweep, "pruned", (0.25, 0.5))
+    tell(sweep, "pruned", (0.5,))
+    tell(sweep, "complete", (1.0, 1.0, 1.0, 1.0))
+    lines = end(sweep, capsys)
+    assert lines[1:3] == [
+        "2 complete, 2 pruned",
+        "best trials, mean ± standard deviation of the seeds:",
+    ]
+    assert lines[4] == "trial val_accuracy maximize seeds seconds configuration"
+    assert lines[6:8] == ["3 1 ± 0 4 3.0 a=7", "0 0.625 ± 0.14 4 3.0 a=7"]
+    assert lines[9:11] == ["2 0.5 1 of 4, dropped 3.0 a=7", "1 0.375 ± 0.18 2 of 4, dropped 3.0 a=7"]
+
+
+def test_end_says_what_decided(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "x,y", "longer": "range(12)"}, total=24, sampler="grid")
+    search(sweep, lambda params: Outcome("complete", "run", (float(params["longer"]),)))
+    lines = end(sweep, capsys)
+    place = lines.index("parameter importance (PED-ANOVA: what sets the best 6 of 24 complete trials apart):")
+    assert lines[place + 1 : place + 3] == ["longer 100%", "a 0%"]
+
+
+def test_end_of_two_objectives_has_no_importance(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "range(4)", "b": "range(4)"}, 16, "grid", ("maximize", "minimize"))
+    search(sweep, lambda params: Outcome("complete", "run", (float(params["a"]), float(params["b"]))))
+    lines = end(sweep, capsys)
+    assert "best trade-offs (Pareto front):" in lines and "importance" not in " ".join(lines)
