@@ -5,6 +5,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -39,12 +40,18 @@ def _cost(folder: Path, trials: int) -> list[tuple[str, str, str]]:
     runs = trained(folder)
     assert len(runs) == trials, len(runs)
     costs = [later.start - earlier.start for earlier, later in pairwise(runs)]
-    first, last = statistics.median(costs[:EDGE]), statistics.median(costs[-EDGE:])
+    first, last = _cpu_between(ended, runs[1], runs[EDGE]), _cpu_between(ended, runs[-EDGE], runs[-1])
     return [
         ("engine's cost a trial, median", f"{statistics.median(costs):.3f} s", "≤ 0.15 s"),
-        (f"last {EDGE} against first {EDGE} of {trials}", f"{last / first:.2f} ×", "≤ 1.2 ×"),
+        (f"CPU of the last {EDGE} against the first {EDGE} of {trials}", f"{last / first:.2f} ×", "≤ 1.2 ×"),
         ("growth of the driver's memory", f"{_growth(ended, runs):.0f} MB", "< 50 MB"),
     ]
+
+
+def _cpu_between(ended: Ended, first: Trained, last: Trained) -> float:
+    """CPU-seconds from one trial's start to another's: the clock of a shared machine says little."""
+    moments, seconds = zip(*ended.cpu, strict=True)
+    return float(np.interp(last.start, moments, seconds) - np.interp(first.start, moments, seconds))
 
 
 def _growth(ended: Ended, runs: list[Trained]) -> float:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Ended:
-    """A sweep that has ended. seconds: wall-clock. rss_mb: of the driver, (seconds, MiB) over time."""
+    """A sweep that has ended. seconds: wall-clock.
+
+    rss_mb: of the driver; cpu: CPU-seconds of the driver and its workers. Both are pairs with the
+    time since 1970.
+    """
 
     seconds: float
     rss_mb: list[tuple[float, float]]
+    cpu: list[tuple[float, float]]
 
 
 def sweep(folder: Path, *overrides: str) -> Ended:
@@ -37,17 +43,28 @@ def sweep(folder: Path, *overrides: str) -> Ended:
     command = [sys.executable, "-m", "src.train", "-m", *overrides]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    began, rss = time.time(), []
+    began, rss, cpu = time.time(), [], []
     with open(folder / "output.txt", "a") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         driver = psutil.Process(process.pid)
         while process.poll() is None:
             rss.append((time.time(), driver.memory_info().rss / 2**20))
+            cpu.append((time.time(), _cpu_seconds(driver)))
             time.sleep(POLL_SECONDS)
     if process.returncode:
         print((folder / "output.txt").read_text()[-3000:])
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Ended(time.time() - began, rss[:-1])
+    return Ended(time.time() - began, rss[:-1], cpu[:-1])
+
+
+def _cpu_seconds(driver: psutil.Process) -> float:
+    """Of a process and of those that it has started and that still run."""
+    seconds = 0.0
+    for process in [driver, *driver.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 def trained(folder: Path) -> list[Trained]:

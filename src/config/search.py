@@ -75,7 +75,7 @@ class MedianPrunerConf(PrunerConf):
 
 @dataclass
 class ASHAConf(PrunerConf):
-    min_resource: int = 1
+    min_resource: int = 2
     reduction_factor: int = 3
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psutil
 from optuna.study import Study
@@ -16,6 +17,8 @@ REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result",
 SEED, LEASE = "seed", "lease"
 MOST_RETRIES = 2
 LEASE_SECONDS = 300.0
+Signature = tuple[tuple[str, str], ...]
+_finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -33,13 +36,20 @@ def clean_params(space: Space, trial: FrozenTrial) -> Params:
     return {key: axes[key].snap(value) for key, value in params.items() if key in axes}
 
 
-def tried(study: Study, space: Space) -> set[tuple[tuple[str, str], ...]]:
-    """The signatures of every configuration that is counted."""
-    return {
-        signature(clean_params(space, trial))
-        for trial in study.get_trials(deepcopy=False)
-        if counts(trial) and trial.state is not TrialState.WAITING
-    }
+def tried(study: Study, space: Space) -> set[Signature]:
+    """The signatures of every configuration that is counted. Those of finished trials are kept."""
+    if study not in _finished or _finished[study][0] is not space:
+        _finished[study] = (space, {})
+    finished = _finished[study][1]
+    found = set()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state is TrialState.WAITING or not counts(trial):
+            continue
+        known = finished.get(trial.number) or signature(clean_params(space, trial))
+        if trial.state.is_finished():
+            finished[trial.number] = known
+        found.add(known)
+    return found
 
 
 def this_owner() -> dict[str, Any]:

@@ -30,7 +30,7 @@ LOWER = [0.70, 0.71, 0.72, 0.73, 0.74, 0.75]
 CASES = {
     "none": (PrunerConf("none"), [RISING] * 6, LOSING, None),
     "median": (MedianPrunerConf("median"), [RISING] * 6, LOSING, 1),
-    "asha": (ASHAConf("asha"), [RISING] * 6, LOSING, 1),
+    "asha": (ASHAConf("asha"), [RISING] * 6, LOSING, 2),
     "hyperband": (HyperbandConf("hyperband"), [RISING] * 20, LOSING, 1),
     "threshold": (ThresholdConf("threshold", lower=0.13), [], LOSING, 1),
     "threshold after a while": (ThresholdConf("threshold", lower=0.13, n_warmup_steps=3), [], LOSING, 3),
