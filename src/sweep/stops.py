@@ -1,5 +1,6 @@
 """Why a sweep ends: its total, its budget, or its user."""
 
+import math
 import signal
 import statistics
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def budget_reason(
     sign = 1 if directions[0] == "maximize" else -1
     if budget.target is not None and any(sign * value >= sign * budget.target for value in values):
         return f"the target of {budget.target:g} is reached"
-    if budget.patience is not None and _since_best([sign * value for value in values]) >= budget.patience:
+    if budget.patience is not None and _since_best(trials, sign) >= budget.patience:
         return f"{budget.patience} trials in a row brought no improvement"
     return None
 
@@ -75,6 +76,11 @@ def _expected_hours(trials: Sequence[FrozenTrial]) -> float:
     return statistics.median(spans) / 3600 if spans else 0.0
 
 
-def _since_best(values: list[float]) -> int:
-    """How many values came after the first best one."""
+def _since_best(trials: Sequence[FrozenTrial], sign: int) -> int:
+    """How many trials ended after the first best one: complete ones, and pruned ones, which bring nothing."""
+    ends = [(t.datetime_complete, t.number, t) for t in trials if t.datetime_complete is not None]
+    ended = [t for _, _, t in sorted(ends) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    values = [
+        sign * t.value if t.state is TrialState.COMPLETE and t.value is not None else -math.inf for t in ended
+    ]
     return len(values) - 1 - values.index(max(values)) if values else 0

@@ -1,5 +1,6 @@
 """The same command goes on to the total, whatever ended it before, and says why it stops."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -164,6 +165,27 @@ def test_patience_ends_the_sweep(
         if trained < 6
         else "all 6 configurations have been tried, 9 were asked for"
     )
+
+
+def test_pruned_trials_are_no_improvement(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = sweep_of(GRID, total=6, sampler="grid", patience=2)
+    outcomes = iter([Outcome("complete", "run", (1.0,)), *[Outcome("pruned", "run", (0.5,))] * 5])
+    reason, trained = search(sweep, lambda params: next(outcomes))
+    assert (reason, len(trained)) == ("2 trials in a row brought no improvement", 3)
+
+
+def test_trial_that_would_not_end_in_time_is_not_begun(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    sweep = sweep_of(GRID, total=6, sampler="grid", hours=0.001)
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        time.sleep(1.9)
+        return Outcome("complete", "run", (1.0,))
+
+    reason, trained = search(sweep, train)
+    assert len(trained) == 1
+    assert reason.startswith("no trial ends within the 0.0 minutes that are left of the budget of 0.001")
 
 
 def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Search) -> None:
