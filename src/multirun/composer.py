@@ -27,7 +27,7 @@ class Composer:
         self.fixed = fixed
         self.space = space
         self._composed: dict[tuple[str, ...], bytes] = {}
-        freeze(context)
+        freeze(context, master.hydra.job.config_name, master.hydra.overrides.hydra)
         groups = [axis for axis in space.axes if axis.is_group]
         read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
 

@@ -54,11 +54,16 @@ class FrozenRepository(IConfigRepository):
         return self._delegate.get_sources()
 
 
-def freeze(context: HydraContext) -> None:
-    """Have every later composition of this context read each config file once."""
+def freeze(context: HydraContext, config_name: str | None = None, overrides: Sequence[str] = ()) -> None:
+    """Have every later composition of this context read each config file once.
+
+    config_name, overrides: those of the compositions, which may name a hydra.searchpath.
+    """
     loader: Any = context.config_loader
-    if not isinstance(loader.repository, FrozenRepository):
-        loader.repository = FrozenRepository(loader.repository)
+    if isinstance(loader.repository, FrozenRepository):
+        return
+    _, caching = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
+    loader.repository = FrozenRepository(caching.delegate)
 
 
 def read_ahead(context: HydraContext, config_paths: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def read_question(
         added.append("sampler=grid")
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
-    options = _group_options(context)
+    options = _group_options(context, master)
     axes = _study_axes(master, legacy.axes, fixed, options)
     for override in swept:
         axis = axis_of_override(override, options)
@@ -91,10 +91,11 @@ def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) ->
     )
 
 
-def _group_options(context: HydraContext) -> Any:
+def _group_options(context: HydraContext, master: DictConfig) -> Any:
     def options(key: str) -> list[str]:
         group = key.lstrip("+").partition("@")[0]
-        return context.config_loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+        name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+        return context.config_loader.get_group_options(group, ObjectType.CONFIG, name, overrides)
 
     return options
 

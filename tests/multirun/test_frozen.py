@@ -74,6 +74,19 @@ def test_compositions_do_not_change_what_was_read(context: HydraContext) -> None
     assert composed(context)["epochs"] == 3
 
 
+def test_configs_of_another_search_path_are_found_and_frozen(
+    context: HydraContext, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own = tmp_path_factory.mktemp("own")
+    (own / "optimizer").mkdir()
+    (own / "optimizer/mine.yaml").write_text("rate: 7\n")
+    searched = f"hydra.searchpath=[{own}]"
+    freeze(context, "main", [searched])
+    read_ahead(context, ["optimizer/mine"])
+    (own / "optimizer/mine.yaml").write_text("rate: 8\n")
+    assert composed(context, searched, "optimizer=mine")["optimizer"] == {"rate": 7}
+
+
 def test_options_stay_those_of_the_start(context: HydraContext, folder: Path) -> None:
     freeze(context)
     options = context.config_loader.get_group_options("optimizer")

@@ -1,16 +1,19 @@
 """What `-m` means: which study, which axes, which sampler, and what stays fixed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.config_repository import ConfigRepository
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.errors import ConfigError
 from src.multirun.composer import without_hydra
 from src.multirun.conduct import conduct
-from src.multirun.question import Question
+from src.multirun.legacy import read_legacy
+from src.multirun.question import Question, read_question
 
 Ask = Callable[..., Question]
 QUICKSTART = {"model.kernel_size", "training.batch_size", "regularizer", "initializer"}
@@ -158,6 +161,21 @@ def test_key_that_does_not_define_a_run_is_not_swept(
         f"{key} cannot be swept: it does not define a run. Sweep keys of data, augment, model, "
         "initializer, regularizer, optimizer, schedule, training."
     )
+
+
+def test_options_of_another_search_path_may_be_swept(
+    context: HydraContext,
+    compose: Callable[[list[str]], DictConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loader: Any = context.config_loader
+    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not yet frozen
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer/mine.yaml").write_text("defaults: [adam]\nlearning_rate: 0.5\n")
+    arguments = [f"hydra.searchpath=[{tmp_path}]", "optimizer=mine,adam"]
+    question = read_question(context, compose(arguments), arguments[1:], read_legacy({}))
+    assert axes(question) == {"optimizer": ["mine", "adam"]}
 
 
 def test_option_that_does_not_exist_is_named(ask: Ask) -> None:
