@@ -54,13 +54,14 @@ class Closed:
 
 @dataclass
 class _Slot:
-    """One worker. job: what it does now. failure: what pebble says of that job."""
+    """One worker. job: what it does now. failure: what pebble says of that job, since failed_at."""
 
     pool: ProcessPool
     pid: int | None = None
     connection: Connection | None = None
     job: Job | None = None
     failure: BaseException | None = None
+    failed_at: float = 0.0
     closed_at: float | None = None
     killed_for: str | None = None
     stillborn: int = 0
@@ -154,6 +155,8 @@ class WorkerPool:
         worker, first, *rest = item
         slot = self._slots[worker]
         if isinstance(first, Hello):
+            if slot.job is not None and slot.connection is not None:  # the process before it has ended
+                slot.closed_at = slot.closed_at or time.monotonic()
             slot.pid, slot.connection, slot.stillborn = first.pid, rest[0], 0
             return None
         if isinstance(first, Closed):
@@ -179,7 +182,7 @@ class WorkerPool:
             self._replace(worker)
             self._schedule(slot, worker, slot.job)
             return None
-        slot.failure = failure
+        slot.failure, slot.failed_at = failure, time.monotonic()
         is_gone = isinstance(failure, ProcessExpired) or _is_timeout(failure)
         if is_gone and slot.connection is not None and slot.closed_at is None:
             return None
@@ -199,13 +202,20 @@ class WorkerPool:
             self._replace(worker)
 
     def _unsaid(self) -> Died | None:
-        """A job whose process is gone and has been heard to the end."""
+        """A job whose process is gone and has been heard to the end.
+
+        A child that the job forked holds the connection open: then the end is a while later.
+        """
+        now = time.monotonic()
         for worker, slot in enumerate(self._slots):
-            if slot.job is None or slot.closed_at is None:
+            if slot.job is None:
                 continue
-            if slot.failure is not None:
+            if slot.failure is not None and slot.closed_at is not None:
                 return self._give_up(worker)[1]
-            if time.monotonic() - slot.closed_at > EXIT_SECONDS:
+            if slot.failure is not None and now - slot.failed_at > EXIT_SECONDS:
+                slot.pid, slot.connection = None, None
+                return self._give_up(worker)[1]
+            if slot.closed_at is not None and now - slot.closed_at > EXIT_SECONDS:
                 self._replace(worker)  # pebble waits for ever for a process that exits with 0
                 slot.failure = ProcessExpired("", 0, slot.pid or 0)
                 return self._give_up(worker)[1]
@@ -298,10 +308,21 @@ class WorkerPool:
 
     def _read(self, connection: Connection, hello: Hello) -> None:
         self._events.put((hello.worker, hello, connection))
-        with suppress(EOFError, OSError):
+        try:
             while True:
                 self._events.put((hello.worker, connection.recv()))
+        except (EOFError, OSError):
+            pass
+        except Exception as error:  # of a class that this process cannot make
+            self._kill(hello, f"what it sent cannot be read: {type(error).__name__}: {error}")
         self._events.put((hello.worker, Closed(hello.worker, hello.pid)))
+
+    def _kill(self, worker: Hello, reason: str) -> None:
+        slot = self._slots[worker.worker]
+        if slot.pid == worker.pid:
+            slot.killed_for = reason
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End every process, whatever it does."""

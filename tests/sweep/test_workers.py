@@ -16,6 +16,13 @@ from src.sweep.workers import Died, Event, Limits, WorkerPool
 MODULE = "tests.sweep.test_workers"
 
 
+class Garbled:
+    """Cannot be unpacked from a message."""
+
+    def __reduce__(self) -> Any:
+        return int, ("x",)
+
+
 def prepare(shared: bytes) -> None:
     """What each worker process does before its first job."""
     if shared == b"stillborn":
@@ -34,6 +41,13 @@ def obey(order: str, channel: Channel) -> Any:
         raise TimeoutError("of its own")
     if order == "grow":
         globals()["kept"] = bytearray(300_000_000)
+    if order == "garbled":
+        channel.call("log_epoch", Garbled())
+        time.sleep(60)
+    if order == "orphan":
+        if os.fork() == 0:
+            time.sleep(8)
+        os._exit(0)
     if order.startswith("exit"):
         os._exit(int(order[-1]))
     return os.getpid(), os.environ["WORKER"]
@@ -102,6 +116,11 @@ def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..
     ("order", "reason"),
     [
         ("exit0", "its process exited with code 0"),
+        ("orphan", "its process exited with code 0"),
+        (
+            "garbled",
+            "what it sent cannot be read: ValueError: invalid literal for int() with base 10: 'x'",
+        ),
         ("exit3", "its process exited with code 3"),
         ("timeout of its own", "TimeoutError: of its own"),
         ("hang", "it took longer than trial.timeout_seconds=1"),
