@@ -21,6 +21,10 @@ class TrackingError(KerasweepError):
     """The tracking server cannot be reached, or does not hold what was asked for."""
 
 
+class RefusedError(TrackingError):
+    """The tracking server works but does not take this: a name it forbids, or a run that was deleted."""
+
+
 class StorageError(KerasweepError):
     """Something cannot be written, because a disk is full perhaps."""
 

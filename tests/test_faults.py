@@ -27,7 +27,17 @@ from tests.commands import command, environment, run
 WORK = '''
 """Trials that import no TensorFlow: what they do is told by the configuration."""
 import ctypes, os, signal, sys, time
+import numpy as np
 from src.outcome import Outcome
+
+class Foreign(BaseException):
+    """Cannot be unpacked from a message."""
+    def __init__(self, one, two):
+        super().__init__(one)
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError
 
 def slow(cfg, ref, recorder, report, folder):
     """Half a second in three epochs."""
@@ -59,7 +69,34 @@ def faulty(cfg, ref, recorder, report, folder):
         sys.exit(7)
     if fault == "nothing":
         return None
-    return Outcome("complete", ref.run_id, (0.5,), {"val_accuracy": 0.5}, 1, 0.1)
+    values, metrics, state, run = (0.5,), {"val_accuracy": 0.5}, "complete", ref.run_id
+    if fault == "not a number":
+        values = (float("nan"),)
+    if fault == "array":
+        metrics = {"val_accuracy": np.ones(3)}
+    if fault == "state":
+        state = "splendid"
+    if fault == "other run":
+        run = "0" * 32
+    if fault == "none":
+        recorder.log_epoch(ref.run_id, 2, {"val_accuracy": None})
+    if fault == "name":
+        recorder.log_epoch(ref.run_id, 2, {"val=accuracy": 0.5})
+    if fault == "path":
+        recorder.log_text(ref.run_id, "text", "../up.txt")
+    if fault == "foreign":
+        raise Foreign("one", "two")
+    if fault == "silent":
+        raise Silent
+    if fault == "orphan":
+        if os.fork() == 0:
+            time.sleep(120)
+        os._exit(4)
+    if fault == "numpy":
+        values, metrics = (np.float32(0.5),), {"val_accuracy": np.float32(0.5)}
+        recorder.log_epoch(ref.run_id, 1, {"val_accuracy": np.float32(0.5)})
+        recorder.set_tags(ref.run_id, {"seconds": 3})
+    return Outcome(state, run, values, metrics, 1, 0.1)
 '''
 SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.1")
 
@@ -157,6 +194,16 @@ FAULTS = {
     "raise": "ValueError: no such thing",
     "leave": "TrainingError: The trial called sys.exit(7).",
     "nothing": "TrainingError: trial.target=work:faulty must return a src.outcome.Outcome",
+    "not a number": "must give a value for each of 1 objectives, but gave [nan].",
+    "array": "must give numbers, but gave val_accuracy=array([1., 1., 1.]).",
+    "state": "must say one of ('complete', 'pruned', 'failed'), but said 'splendid'.",
+    "other run": "must return an Outcome of run_id=",
+    "none": "TypeError: float() argument must be a string or a real number, not 'NoneType'",
+    "name": 'says: Invalid value "val=accuracy" for parameter',
+    "path": "ValueError: an artifact's path is one below its run",
+    "foreign": "Foreign: one",
+    "silent": "Silent: its text cannot be read",
+    "orphan": "its process exited with code 4",
 }
 
 
@@ -169,19 +216,29 @@ def test_fault_of_a_trial_costs_that_trial_alone(folder: Path) -> None:
         "workers=2",
         "trial.timeout_seconds=4",
         "trial.memory_mb=600",
-        f"+model.kwargs.fault=fine,{','.join(FAULTS)},well",
+        f"+model.kwargs.fault=fine,numpy,{','.join(FAULTS)},well",
     )
     assert done.code == 0, done
     children = {run.tags["fault"]: run for run in runs(folder, "trial")}
-    assert set(children) == {"fine", "well", *FAULTS}
+    assert set(children) == {"fine", "numpy", "well", *FAULTS}
     for fault, reason in FAULTS.items():
         child = children[fault]
         assert (child.status, child.tags["state"]) == ("FAILED", "failed"), fault
         assert reason in child.tags["reason"]
         assert child.metrics["val_accuracy"] == 0.5, fault
-    assert {children[name].tags["state"] for name in ("fine", "well")} == {"complete"}
-    assert "2 complete, 9 failed" in done.stdout
-    assert len(journal_trials(folder)) == 11
+    assert {children[name].tags["state"] for name in ("fine", "numpy", "well")} == {"complete"}
+    assert "3 complete, 19 failed" in done.stdout
+    assert len(journal_trials(folder)) == 22
+
+
+def test_run_that_is_deleted_while_it_trains_costs_that_trial_alone(folder: Path) -> None:
+    process = start(folder, *SLOW, "training.batch_size=range(1,6)")
+    wait_for(lambda: bool(runs(folder, "trial")))
+    (first, *_) = runs(folder, "trial")
+    MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db").delete_run(first.run_id)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, "")
+    assert "4 complete, 1 failed" in stdout
 
 
 def test_two_drivers_share_a_sweep(folder: Path) -> None:

@@ -18,10 +18,12 @@ from omegaconf import DictConfig
 
 from src.config.target import import_target
 from src.errors import TrainingError
+from src.multirun.outcome_check import checked
 from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Channel
 from src.tracking.recorder import Recorder, RelayedRecorder
 
+MOST_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 Report = Callable[[int, float], bool]
 Target = Callable[[DictConfig, TrialRef, Recorder, Report, Path], Outcome]
@@ -101,7 +103,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
             job_subdir_key="hydra.sweep.subdir",
             hydra_context=_context,
         )
-    except OSError as error:  # of the job's folder
+    except BaseException as error:  # of the job's folder, or what Hydra lets pass
         return failed(error, job.ref)
     finally:
         os.chdir(here)  # a user's network may have changed it
@@ -121,12 +123,7 @@ def call_target(
         raise TrainingError(
             f"trial.target={target} must return a src.outcome.Outcome, but returned {type(outcome).__name__}."
         )
-    if outcome.state == "complete" and len(outcome.values) != len(cfg.objective):
-        raise TrainingError(
-            f"trial.target={target} must give a value for each of {len(cfg.objective)} objectives, "
-            f"but gave {list(outcome.values)}."
-        )
-    return outcome
+    return checked(outcome, ref, target, len(cfg.objective))
 
 
 def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
@@ -138,9 +135,17 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
     return failed(done._return_value, ref)
 
 
-def failed(error: Exception, ref: TrialRef) -> Outcome:
+def failed(error: BaseException, ref: TrialRef) -> Outcome:
     """What an exception makes of a trial. A full disk is not its fault: then it is lost, and comes again."""
     is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
     state = "lost" if is_lost else "failed"
-    reason = f"{type(error).__name__}: {error}"
-    return Outcome(state, ref.run_id, reason=reason, traceback="".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    return Outcome(state, ref.run_id, reason=_reason(error), traceback=told)
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # of a user's own class
+        text = "its text cannot be read"
+    return f"{type(error).__name__}: {text}"[:MOST_REASON_CHARACTERS]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from src.errors import StorageError, SweepStopped, TrackingError
+from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome, mean_outcome
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, renew_lease, settle
@@ -104,13 +104,17 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a job trains: one seed of a trial, recorded in run_id by a worker. best: so far."""
+    """What a job trains: one seed of a trial, recorded in run_id by a worker.
+
+    best: so far. refusals: what MLflow did not take of it.
+    """
 
     trial: _Trial
     repeat: int
     run_id: str
     worker: int
     best: BestSoFar
+    refusals: list[str] = field(default_factory=list)
 
 
 def begin(sweep: Sweep) -> list[FrozenTrial]:
@@ -236,7 +240,8 @@ class Driver:
             trial.done = known_seeds(self.sweep.study, proposal.trial.number)
             trial.waiting = deque(seed for seed in trial.waiting if seed not in trial.done)
         for seed, outcome in sorted(trial.done.items()):
-            self.crew.adopt_seed(trial.ref, outcome)
+            with suppress(RefusedError):  # the user deleted the run
+                self.crew.adopt_seed(trial.ref, outcome)
             if self.sweep.pruner_hears == SEEDS:
                 proposal.trial.report(outcome.values[0], seed)
         return trial
@@ -257,7 +262,10 @@ class Driver:
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
         if isinstance(event, Call):
-            self.crew.record(event)
+            try:
+                self.crew.record(event)
+            except RefusedError as error:  # a name it forbids, or a user deleted the run
+                task.refusals.append(str(error))
         elif isinstance(event, Report):
             best = task.best.hear(event.value)
             self.view.epoch(worker, event.epoch, best)
@@ -284,6 +292,8 @@ class Driver:
         trial = task.trial
         trial.active.discard(task.repeat)
         self.view.idle(task.worker)
+        if task.refusals and outcome.state in ("complete", "pruned"):
+            outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
         if outcome.state == "lost":
             trial.active.add(task.repeat)
             raise StorageError(outcome.reason or "a trial was lost")
@@ -297,7 +307,8 @@ class Driver:
     def _end_seed(self, trial: _Trial, repeat: int, outcome: Outcome) -> None:
         """Write down a seed's result, and end its trial where the others are not worth training."""
         note_seed(trial.proposal.trial, repeat, outcome)
-        self.crew.close_seed(outcome)
+        with suppress(RefusedError):  # the user deleted the run
+            self.crew.close_seed(outcome)
         if outcome.state == "complete":
             trial.done[repeat] = outcome
         if trial.ended is not None:
@@ -327,7 +338,8 @@ class Driver:
         """Close the runs of trials that Optuna knows; the free worker had its next one first."""
         while self._settled:
             proposal, outcome = self._settled.popleft()
-            self.crew.close_trial(proposal, outcome)
+            with suppress(RefusedError):  # the user deleted the run
+                self.crew.close_trial(proposal, outcome)
             self.view.settled(proposal.trial.number, proposal.params, outcome)
 
     def _result(self, trial: _Trial) -> Outcome:

@@ -9,13 +9,14 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from src.errors import TrackingError
+from src.errors import RefusedError, TrackingError
 from src.tracking.database import CONNECT_SECONDS, PORTS, check_file, check_server, creation_lock
 from src.tracking.location import database_path, without_password
 
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 MOST_REASON_CHARACTERS = 300
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 LOCKED, LOCKED_SECONDS = "database is locked", 60
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def open_client(uri: str, create: bool) -> Any:
 def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
     """Turn what MLflow and the database below it raise into a TrackingError that names the URI.
 
+    It is a RefusedError where MLflow works, but does not take what it was given.
     advice: what to do where MLflow cannot be used at all.
     """
     from alembic.util.exc import CommandError
@@ -58,7 +60,8 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, CommandError) as error:
         verb = "cannot be used" if advice else "says"
         text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
-        raise TrackingError(text.strip()) from error
+        is_refused = getattr(error, "error_code", None) in REFUSALS
+        raise (RefusedError if is_refused else TrackingError)(text.strip()) from error
 
 
 def patiently(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:

@@ -1,5 +1,7 @@
 """What a trial may record, whether it writes to MLflow itself or asks its driver to."""
 
+import json
+import posixpath
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -54,7 +56,7 @@ class RelayedRecorder(Recorder):
     """Has the driver record, which alone opens MLflow: a worker starts seconds sooner without it.
 
     call: sends a method's name and arguments to the driver, which hands them to `relay`. outbox: a
-    folder for files on their way.
+    folder for files on their way. What is no number or text is refused here, in the trial whose fault it is.
     """
 
     def __init__(self, call: Callable[..., None], outbox: Path) -> None:
@@ -62,27 +64,46 @@ class RelayedRecorder(Recorder):
         self._outbox = outbox
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._call("log_epoch", run_id, epoch, dict(metrics))
+        self._call("log_epoch", run_id, int(epoch), _numbers(metrics))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        self._call("log_metrics", run_id, dict(metrics))
+        self._call("log_metrics", run_id, _numbers(metrics))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self._call("set_tags", run_id, dict(tags))
+        self._call("set_tags", run_id, {str(key): str(value) for key, value in tags.items()})
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
-        self._call("log_dataset", run_id, name, digest, source, dict(profile))
+        self._call("log_dataset", run_id, name, digest, source, json.loads(json.dumps(dict(profile))))
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"log_text needs a str, but got {type(text).__name__}")
+        _check_path(path)
         self._call("log_text", run_id, text, path)
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        if folder:
+            _check_path(folder)
         self._outbox.mkdir(parents=True, exist_ok=True)
-        copied = Path(tempfile.mkdtemp(dir=self._outbox)) / file.name
+        copied = Path(tempfile.mkdtemp(dir=self._outbox)) / Path(file).name
         shutil.copy(file, copied)
         self._call("log_file", run_id, copied, folder)
+
+
+def _check_path(path: str) -> None:
+    """Raise ValueError for an artifact path that MLflow would refuse."""
+    plain = posixpath.normpath(path)
+    if plain != path or plain == "." or plain.startswith(("..", "/")):
+        raise ValueError(
+            f"an artifact's path is one below its run, as in figures/curve.png, but got {path!r}"
+        )
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """As Python's own: the driver has neither NumPy arrays nor tensors to unpack."""
+    return {str(name): float(value) for name, value in metrics.items()}
 
 
 def relay(recorder: Recorder, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
