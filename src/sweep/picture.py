@@ -1,5 +1,6 @@
 """What the live part of a terminal shows: how far a sweep is, its best, and a line for each worker."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -16,6 +17,7 @@ MOST_BEST_LINES = 3
 LEAST_PARAMS_WIDTH = 20
 LINES_ABOVE = 2
 MARGIN = 4
+GAP = "  "
 EPOCHS = "training.epochs"
 
 
@@ -109,22 +111,22 @@ class Picture:
             lines[-1].truncate(options.max_width, overflow="ellipsis")
         return lines
 
-    def _rows(self, height: int, width: int) -> RenderableType:
-        """A line for each worker, as many as fit into the height."""
+    def _rows(self, height: int, width: int) -> Text:
+        """A line for each worker, as many as fit into the height, each cut at the width."""
         fit = self.workers if self.workers <= height else max(0, height - 1)
         names = short_names([axis.key for axis in self.progress.sweep.space.axes], [])
         cells = [self._cells(worker, names) for worker in range(fit)]
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for justify in ("left", "left", "right", "right", "right"):
-            grid.add_column(justify=justify, no_wrap=True)
-        taken = sum(2 + max((len(row[place]) for row in cells), default=0) for place in range(5))
-        shows_params = width - taken >= LEAST_PARAMS_WIDTH
-        if shows_params:
-            grid.add_column(no_wrap=True, overflow="ellipsis", max_width=width - taken)
-        for row in cells:
-            grid.add_row(*(Text(cell) for cell in (row if shows_params else row[:5])))
+        *columns, params = zip(*cells, strict=True) if cells else ([],)
+        aligned = [_aligned(column, index < 2) for index, column in enumerate(columns) if any(column)]
+        taken = sum(len(column[0]) + len(GAP) for column in aligned)
+        shown = [*aligned, params] if width - taken >= LEAST_PARAMS_WIDTH else aligned
+        lines = [Text(GAP.join(row)) for row in zip(*shown, strict=True)]
         more = self.workers - fit
-        return Group(grid, Text(f"… and {more} more workers")) if more and height > 0 else grid
+        if more and height > 0:
+            lines.append(Text(f"… and {more} more workers"))
+        for line in lines:
+            line.truncate(width, overflow="ellipsis")
+        return Text("\n").join(lines)
 
     def _cells(self, worker: int, names: dict[str, str]) -> list[str]:
         job = self.jobs.get(worker)
@@ -146,3 +148,8 @@ class Picture:
         done, planned = job.last[0] if job.last else 0, job.params.get(EPOCHS, self.epochs)
         is_known = isinstance(planned, int) and done <= planned
         return f"epoch {done}/{planned}" if is_known else f"epoch {done}"
+
+
+def _aligned(column: Sequence[str], is_left: bool) -> list[str]:
+    widest = max(map(len, column))
+    return [cell.ljust(widest) if is_left else cell.rjust(widest) for cell in column]
