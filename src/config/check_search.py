@@ -1,5 +1,6 @@
 """The rules of a search: its objective, sampler, pruner, budget and workers."""
 
+import math
 import re
 from typing import Any
 
@@ -100,6 +101,15 @@ def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
         raise ConfigError(
             f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could never "
             f"decide. Set study.repeats={LEAST_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
+        )
+    # The signed-rank test's smallest p-value is 0.5^seeds, and after the last seed nothing is saved.
+    smallest = 0.5 ** (repeats - 1)
+    if smallest >= pruner.p_threshold:
+        enough = math.floor(-math.log2(pruner.p_threshold)) + 2
+        raise ConfigError(
+            f"pruner=wilcoxon could never decide: before the last of {repeats} seeds its p-value is at least "
+            f"{smallest:g}, and pruner.p_threshold is {pruner.p_threshold:g}. "
+            f"Set study.repeats={enough} or more, or a larger threshold."
         )
 
 

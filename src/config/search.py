@@ -87,7 +87,7 @@ class HyperbandConf(PrunerConf):
 
 @dataclass
 class WilcoxonConf(PrunerConf):
-    p_threshold: float = 0.1
+    p_threshold: float = 0.15
     n_startup_steps: int = 2
 
 

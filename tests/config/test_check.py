@@ -30,6 +30,37 @@ SENTENCES = [
         "Set study.repeats=4 or more, or use a pruner of epochs, as in pruner=asha.",
     ),
     (
+        "pruner=wilcoxon study.repeats=4 pruner.p_threshold=0.125",
+        "pruner=wilcoxon could never decide: before the last of 4 seeds its p-value is at least "
+        "0.125, and pruner.p_threshold is 0.125. Set study.repeats=5 or more, or a larger threshold.",
+    ),
+    (
+        "pruner=wilcoxon study.repeats=5 pruner.p_threshold=0.01",
+        "pruner=wilcoxon could never decide: before the last of 5 seeds its p-value is at least "
+        "0.0625, and pruner.p_threshold is 0.01. Set study.repeats=8 or more, or a larger threshold.",
+    ),
+    (
+        "pruner=wilcoxon study.repeats=4 pruner.p_threshold=1.0",
+        "pruner.p_threshold must be above 0 and below 1, but got 1.0.",
+    ),
+    (
+        "pruner=wilcoxon study.repeats=4 pruner.p_threshold=0.0",
+        "pruner.p_threshold must be above 0 and below 1, but got 0.0.",
+    ),
+    ("pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=1", "pruner.n_startup_steps must be at least 2"),
+    *(
+        (
+            f"pruner={name} objective=[{{metric:parameters,direction:minimize}}]{more}",
+            f"pruner={name} compares epochs, but parameters is not measured after each",
+        )
+        for name, more in (
+            ("median", ""),
+            ("hyperband", ""),
+            ("patient", ""),
+            ("threshold", " pruner.lower=1.0"),
+        )
+    ),
+    (
         "pruner=asha objective=[{metric:seconds,direction:minimize}]",
         "pruner=asha compares epochs, but seconds is not measured after each. "
         "Use pruner=none, or an objective of loss, accuracy, val_loss, val_accuracy.",
@@ -252,6 +283,22 @@ def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
     chosen = [group] if group else []
     assert refusal(*chosen, f"{key}={refused}") == f"{key} must be {bounds}, but got {refused}."
     check(train(*chosen, f"{key}={allowed}"))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "pruner=wilcoxon study.repeats=4",
+        "pruner=wilcoxon study.repeats=5 pruner.p_threshold=0.1",
+        "pruner=wilcoxon study.repeats=4 objective=[{metric:seconds,direction:minimize}]",
+        "pruner=threshold pruner.lower=0.2 pruner.upper=0.9",
+        "pruner=threshold pruner.upper=0.9",
+        "workers=auto",
+        "workers=3",
+    ],
+)
+def test_what_can_decide_is_allowed(overrides: str) -> None:
+    check(train(*overrides.split()))
 
 
 def test_shape_of_a_custom_model_is_its_own_business() -> None:

@@ -35,7 +35,7 @@ CASES = {
     "threshold": (ThresholdConf("threshold", lower=0.13), [], LOSING, 1),
     "threshold after a while": (ThresholdConf("threshold", lower=0.13, n_warmup_steps=3), [], LOSING, 3),
     "patient": (PatientConf("patient", patience=3), [], STUCK, 5),
-    "wilcoxon": (WilcoxonConf("wilcoxon"), [SCORES], LOWER, 4),
+    "wilcoxon": (WilcoxonConf("wilcoxon"), [SCORES], LOWER, 3),
 }
 
 
