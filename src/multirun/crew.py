@@ -13,6 +13,7 @@ from src.sweep.channel import Call
 from src.sweep.journal_report import JournalReport, never
 from src.sweep.ledger import attempts
 from src.sweep.propose import Proposal
+from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
 from src.tracking.recorder import relay
 
@@ -49,13 +50,15 @@ class TrialCrew:
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         """The function and the payload that train a seed in a worker."""
-        config = self._job_config(proposal.trial.number, ref.repeat)
+        number = proposal.trial.number
+        config = self._job_config(number, number, ref.repeat)
         earlier = self._checkpoints(proposal, ref.repeat)
         ref = TrialRef(ref.run_id, ref.number, ref.incumbents, ref.overrides, ref.repeat, earlier)
         return TRAIN, TrialJob(config, ref, self.target, waits)
 
-    def _job_config(self, number: int, repeat: int) -> DictConfig:
-        config = copy_of(self._configs[number])
+    def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
+        """The configuration of a trial as the job of that number."""
+        config = copy_of(self._configs[trial])
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
             config.hydra.job.id = f"job_id_for_{number}"
@@ -71,17 +74,12 @@ class TrialCrew:
         if not self._configs[proposal.trial.number].training.checkpoint.enabled:
             return None
         study = self.record_of_sweep.sweep.study
-        for trial in attempts(study, proposal.trial.number)[1:]:
-            config = self._with_number(proposal.trial.number, trial.number, repeat)
+        for attempt in attempts(study, proposal.trial.number)[1:]:
+            config = self._job_config(proposal.trial.number, attempt.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
             if (folder / "checkpoints" / "state.npz").exists():
                 return folder
         return None
-
-    def _with_number(self, number: int, other: int, repeat: int) -> DictConfig:
-        config = self._job_config(number, repeat)
-        config.hydra.job.num = other
-        return config
 
     def record(self, call: Call) -> None:
         relay(self.record_of_sweep.tracker, call.name, call.arguments, call.options)
@@ -115,10 +113,11 @@ class BatchCrew(TrialCrew):
         if self.repeats > 1:
             seed = self._configs[number].training.seed + ref.repeat
             overrides = [*overrides, f"training.seed={seed}"]
-        report = self._report(proposal, ref.repeat) if waits and ref.repeat == 0 else never
+        is_heard = ref.repeat == 0 and hears(self.pruner.name) in (BEST, EACH)
+        report = self._report(proposal) if is_heard else never
         return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
 
-    def _report(self, proposal: Proposal, repeat: int) -> JournalReport:
+    def _report(self, proposal: Proposal) -> JournalReport:
         sweep = self.record_of_sweep.sweep
         return JournalReport(
             sweep.journal,

@@ -50,7 +50,7 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
 
 @dataclass(frozen=True)
 class BatchJob:
-    """One seed of a trial for a foreign launcher. index: its job number. pruned: how it asks its pruner."""
+    """One seed of a trial for a foreign launcher. index: its job number. report: how it asks its pruner."""
 
     index: int
     overrides: list[str]
