@@ -1,10 +1,13 @@
 """Parameters that are reckoned are those that Keras holds."""
 
 from collections.abc import Callable
+from itertools import product
 
+import keras
 import pytest
 from omegaconf import DictConfig
 
+from src.config.model import DOWNSAMPLINGS, HEADS, ModelConf
 from src.model.count import count_parameters
 from src.trial.network import Network
 from src.trial.run import read_data
@@ -34,3 +37,17 @@ def test_counts_what_keras_counts(overrides: tuple[str, ...], configured: Callab
     prepared = read_data(cfg)
     counted = count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
     assert counted == Network(cfg, prepared).parameters
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
+def test_counts_on_odd_images_whatever_is_left_of_a_side(
+    downsampling: str, padding: str, build: Callable[..., keras.Model]
+) -> None:
+    shape = (27, 22, 3)
+    for kernel_size, convs, head, plain in product((2, 3), (1, 2), HEADS, (True, False)):
+        model = ModelConf("cnn", filters=[2, 3], kernel_size=kernel_size, convs_per_block=convs)
+        model.downsampling, model.padding, model.head = downsampling, padding, head
+        weights = build(model, input_shape=shape, num_classes=4, plain=plain).weights
+        held = sum(weight.numpy().size for weight in weights if weight.name != "updates")
+        assert count_parameters(model, shape, 4) == held, (kernel_size, convs, head, plain)
