@@ -56,8 +56,9 @@ class ReportEpochs(keras.callbacks.Callback):
         self.is_pruned = False
         self._began = 0.0
 
-    def go_on(self, history: Sequence[dict[str, float]]) -> None:
+    def go_on(self, history: Sequence[dict[str, float]], is_pruned: bool) -> None:
         """Report epochs of an earlier attempt again; that attempt heard already whether to stop."""
+        self.is_pruned = is_pruned
         for metrics in history:
             self.history.append(dict(metrics))
             self.report(len(self.history), metrics)

@@ -29,7 +29,8 @@ class State:
     """A training after some epoch.
 
     weights: the model's variables, then its optimizer's. best_weights: of KeepBestWeights.
-    counters: of each callback, by the name of its class. is_over: nothing more is to be trained.
+    counters: of each callback, by the name of its class. is_over: nothing more is to be trained,
+    because the pruner ended it where is_pruned.
     """
 
     fingerprint: str
@@ -38,6 +39,7 @@ class State:
     counters: Mapping[str, Mapping[str, Any]]
     history: Sequence[dict[str, float]]
     is_over: bool
+    is_pruned: bool
 
 
 class WriteState(keras.callbacks.Callback):
@@ -58,14 +60,15 @@ class WriteState(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        keeper = _one(self.callbacks, KeepBestWeights)
+        keeper, reporter = _one(self.callbacks, KeepBestWeights), _one(self.callbacks, ReportEpochs)
         state = State(
             fingerprint=self.fingerprint,
             weights=[np.asarray(variable) for variable in _variables(self.model)],
             best_weights=keeper.weights,
             counters=_counters(self.callbacks),
-            history=_one(self.callbacks, ReportEpochs).history,
+            history=reporter.history,
             is_over=bool(self.model.stop_training) or epoch + 1 >= self.epochs,
+            is_pruned=reporter.is_pruned,
         )
         _write(self.path, state)
 
@@ -86,7 +89,7 @@ class TakeUp(keras.callbacks.Callback):
                 setattr(callback, name, value)
         keeper = _one(self.callbacks, KeepBestWeights)
         keeper.weights = list(self.state.best_weights)
-        _one(self.callbacks, ReportEpochs).go_on(self.state.history)
+        _one(self.callbacks, ReportEpochs).go_on(self.state.history, self.state.is_pruned)
 
 
 def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> State | None:
@@ -144,6 +147,7 @@ def _write(path: Path, state: State) -> None:
         "counters": state.counters,
         "history": list(state.history),
         "is_over": state.is_over,
+        "is_pruned": state.is_pruned,
         "weights": len(state.weights),
     }
     arrays = [*state.weights, *state.best_weights]
@@ -166,4 +170,5 @@ def _read(path: Path) -> State:
         counters=notes["counters"],
         history=notes["history"],
         is_over=notes["is_over"],
+        is_pruned=notes["is_pruned"],
     )

@@ -40,7 +40,13 @@ class Interrupted(Exception):
 def train(configured: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., Any]:
     """Trains into a folder, from another one's state; interrupted once an epoch has been reported."""
 
-    def fit(name: str, *overrides: str, resume: str | None = None, interrupt: int | None = None) -> Any:
+    def fit(
+        name: str,
+        *overrides: str,
+        resume: str | None = None,
+        interrupt: int | None = None,
+        prune: int | None = None,
+    ) -> Any:
         cfg = configured(*COMMON, *overrides)
         heard: list[int] = []
 
@@ -48,7 +54,7 @@ def train(configured: Callable[..., DictConfig], tmp_path: Path) -> Callable[...
             heard.append(epoch)
             if epoch == interrupt:
                 raise Interrupted
-            return False
+            return epoch == prune
 
         network = Network(cfg, read_data(cfg))
         try:
@@ -86,6 +92,14 @@ def test_finished_training_trains_nothing_more(train: Callable[..., Any], tmp_pa
     assert again.best_epoch == whole.best_epoch
     assert all(np.array_equal(*pair) for pair in zip(weights, resumed, strict=True))
     assert (tmp_path / "again/checkpoints/best.keras").exists()
+
+
+def test_training_that_the_pruner_ended_stays_pruned(train: Callable[..., Any]) -> None:
+    whole, _, weights = train("whole", "training.epochs=4", prune=2)
+    again, heard, resumed = train("again", "training.epochs=4", resume="whole")
+    assert (whole.pruned, again.pruned) == (True, True)
+    assert again.history == whole.history and heard == [1, 2]
+    assert all(np.array_equal(*pair) for pair in zip(weights, resumed, strict=True))
 
 
 @pytest.mark.parametrize(
