@@ -39,6 +39,7 @@ class Plan:
         self.composer = composer
         self.space = question.space
         self._prepared: dict[str, Prepared] = {}
+        self._is_listed = self.space.is_finite  # an endless space is not asked for twice
         self._refusals: dict[str, str | None] = {}
         self.constraints = Constraints(question, composer)
         self.base = self._base()
@@ -61,7 +62,7 @@ class Plan:
             if not axis.is_group:
                 self._check_values(axis)
         self.constraints.check_types()
-        if self.space.is_finite:
+        if self._is_listed:
             self._check_some_possible()
         return without_hydra(self.question.master)
 
@@ -169,17 +170,22 @@ class Plan:
 
         Raises DataError where the data cannot be read that all trials share.
         """
+        if not self._is_listed:
+            return self._reason(dict(params))
         key = str(sorted(params.items(), key=str))
         if key not in self._refusals:
-            try:
-                self._refusals[key] = self._judge(dict(params))
-            except ConfigError as error:
-                self._refusals[key] = str(error)
-            except DataError as error:
-                if not self._sweeps_data():
-                    raise
-                self._refusals[key] = str(error)
+            self._refusals[key] = self._reason(dict(params))
         return self._refusals[key]
+
+    def _reason(self, params: Params) -> str | None:
+        try:
+            return self._judge(params)
+        except ConfigError as error:
+            return str(error)
+        except DataError as error:
+            if not self._sweeps_data():
+                raise
+            return str(error)
 
     def _judge(self, params: Params) -> str | None:
         """What forbids a configuration, None where nothing does. Raises ConfigError for a broken rule."""

@@ -64,7 +64,7 @@ def propose(
         return NothingLeft(f"all {len(done)} configurations have been tried")
     if other is None:
         asked = f"{MOST_ASKS} suggestions in a row and {MOST_DRAWS:,} drawn at random could not be trained"
-        return NothingLeft(f"{asked}; the last suggestion: {reason}.")
+        return NothingLeft(f"{asked}; the last suggestion: {str(reason).rstrip('.')}")
     study.enqueue_trial(other)
     trial = study.ask()
     return _own(trial, space.suggest(trial))

@@ -85,10 +85,10 @@ def test_refused_suggestion_keeps_its_reason(sweep_of: Callable[..., Sweep]) -> 
 
 
 def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
-    sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8")
+    sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8.")
     assert next_of(sweep) == NothingLeft(
         "20 suggestions in a row and 1,000 drawn at random could not be trained; "
-        "the last suggestion: too deep for 8x8."
+        "the last suggestion: too deep for 8x8"
     )
     assert len(sweep.study.trials) == MOST_ASKS
 
