@@ -88,8 +88,9 @@ def _start_workers(context: HydraContext, plan: Plan, sweep: Sweep, stack: ExitS
 
 
 def _trials_left(sweep: Sweep) -> int:
-    """How many trials are still to be trained, those among them that died with their driver."""
-    return sweep.total - len(finished_trials(sweep.study))
+    """How many trials are still to be trained: up to the total, and all that wait or died."""
+    unfinished = sum(not trial.state.is_finished() for trial in sweep.study.get_trials(deepcopy=False))
+    return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
 
 
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:

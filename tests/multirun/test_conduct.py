@@ -7,9 +7,11 @@ import pytest
 from hydra.types import HydraContext
 from mlflow import MlflowClient
 from omegaconf import DictConfig
+from optuna.trial import TrialState
 
 from src.errors import ConfigError
 from src.multirun.conduct import conduct
+from src.sweep.study import open_study
 
 Compose = Callable[[list[str]], DictConfig]
 SMALL = ["debug=fast", "model.filters=[4]", "training.batch_size=64"]
@@ -49,6 +51,20 @@ def test_sweep_is_recorded_and_continued(
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(list((folder / "mlruns/studies").glob("*.journal"))) == 1
+
+
+def test_trial_that_waits_beyond_a_lowered_total_is_trained_by_workers(
+    folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(folder)
+    given = ["model.kernel_size=3,5,7", "study.trials=1", "trial.target=benchmarks.targets:instant"]
+    conduct(context, compose(given), given, {})
+    (journal,) = (folder / "mlruns/studies").glob("*.journal")
+    open_study(journal, journal.stem, ["maximize"]).enqueue_trial({"model.kernel_size": 7})
+    conduct(context, compose(given), given, {})
+    trials = open_study(journal, journal.stem, ["maximize"]).trials
+    assert [trial.params for trial in trials] == [{"model.kernel_size": 3}, {"model.kernel_size": 7}]
+    assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 
 @pytest.mark.parametrize(
