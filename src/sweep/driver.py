@@ -361,15 +361,20 @@ class Driver:
             self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
         for trial in self._trials:
-            runs |= {trial.ref.run_id} if trial.ref is not None else set()
-            with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-                mend_journal(self.sweep.journal)
-                lose(self.sweep.study, trial.proposal.trial, blamed=False)
+            if self._is_lost(trial) and trial.ref is not None:
+                runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):
                 self.crew.cancel(run_id)
         self._tasks.clear()
         self._trials.clear()
+
+    def _is_lost(self, trial: _Trial) -> bool:
+        """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
+        with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
+            mend_journal(self.sweep.journal)
+            return lose(self.sweep.study, trial.proposal.trial.number, blamed=False)
+        return True
 
     def _hours_used(self) -> float:
         """The hours that all drivers of this sweep have spent."""

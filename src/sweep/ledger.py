@@ -136,26 +136,40 @@ def tell_result(study: Study, number: int, state: str, values: tuple[float, ...]
     study.tell(number, list(values) if complete else None, state=_STATES[state])
 
 
-def lose(study: Study, trial: Trial | FrozenTrial, blamed: bool) -> None:
+def lose(study: Study, number: int, blamed: bool) -> bool:
     """Fail a trial that did not come to its end, and enqueue its configuration again.
 
     blamed: its owner died, perhaps because of it; then at most MOST_RETRIES times, after which
-    it counts as failed. A trial that the user stopped is always enqueued again.
+    it counts as failed. A trial that the user stopped is always enqueued again. Returns False for
+    one that did come to its end: what stands in it is told.
     """
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state.is_finished():
+        return False
+    result = trial.user_attrs.get(RESULT)
+    if result is not None:
+        tell_result(study, number, result["state"], tuple(result["values"]))
+        return False
     retries = int(trial.user_attrs.get("retries", 0)) + int(blamed)
-    frozen = study.get_trials(deepcopy=False)[trial.number]
-    params = frozen.params or frozen.system_attrs.get("fixed_params", {})
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     again = retries <= MOST_RETRIES and bool(params)
-    if again and not _has_retry(study, trial.number):
-        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, "retries": retries})
+    if again and not _has_retry(study, number):
+        study.enqueue_trial(params, user_attrs={RETRY_OF: number, "retries": retries})
     if again or not params:
         study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
-    study.tell(trial.number, state=TrialState.FAIL)
+    study.tell(number, state=TrialState.FAIL)
+    return True
 
 
 def _has_retry(study: Study, number: int) -> bool:
-    """Whether a trial was enqueued again already: its driver may have died before it could say so."""
-    return any(trial.user_attrs.get(RETRY_OF) == number for trial in study.get_trials(deepcopy=False))
+    """Whether a trial was enqueued again already: its driver may have died before it could say so.
+
+    Another driver may have rejected that one meanwhile, as equal to this trial.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return any(
+        each.user_attrs.get(RETRY_OF) == number and not each.user_attrs.get(REJECTED) for each in trials
+    )
 
 
 def recover(study: Study) -> list[FrozenTrial]:
@@ -163,14 +177,6 @@ def recover(study: Study) -> list[FrozenTrial]:
 
     Call it with the sweep's lock held. Returns the trials that were lost, for their runs to be closed.
     """
-    lost = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if is_alive(study, trial.user_attrs.get(OWNER)):
-            continue
-        result = trial.user_attrs.get(RESULT)
-        if result is not None:
-            tell_result(study, trial.number, result["state"], tuple(result["values"]))
-            continue
-        lost.append(trial)
-        lose(study, trial, blamed=True)
-    return lost
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    dead = [trial for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
+    return [trial for trial in dead if lose(study, trial.number, blamed=True)]

@@ -9,8 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from src.outcome import Outcome
+from src.sweep import ledger
 from src.sweep.driver import HOURS_USED, Sweep, begin
-from src.sweep.ledger import LOST, RETRY_OF, counts
+from src.sweep.ledger import LOST, RETRY_OF, counts, tell_result
 from src.sweep.propose import Proposal
 from src.sweep.space.axis import Params
 from src.sweep.stops import budget_reason
@@ -86,6 +87,21 @@ def test_stopped_trial_is_trained_again_after_a_restart(
     lost = [trial for trial in sweep.study.trials if trial.user_attrs.get(LOST)]
     assert len(lost) == 4 and sum(counts(trial) for trial in sweep.study.trials) == 6
     assert sum(RETRY_OF in trial.user_attrs for trial in sweep.study.trials) == 4
+
+
+def test_result_that_was_written_is_told_however_the_sweep_is_stopped(
+    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any) -> None:
+        monkeypatch.setattr(ledger, "tell_result", tell_result)
+        raise KeyboardInterrupt
+
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    monkeypatch.setattr(ledger, "tell_result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(sweep)
+    assert [trial.state for trial in sweep.study.trials] == [TrialState.COMPLETE]
+    assert len(search(sweep)[1]) == 5
 
 
 def test_waiting_trial_is_trained_even_at_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:

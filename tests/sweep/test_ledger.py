@@ -21,6 +21,7 @@ from src.sweep.ledger import (
     OWNER,
     REJECTED,
     RESULT,
+    RETRY_OF,
     clean_params,
     counts,
     is_alive,
@@ -137,10 +138,43 @@ def test_trial_that_the_user_stopped_is_always_enqueued_again(sweep_of: Callable
     for _ in range(5):
         trial = start(sweep, this_owner())
         params.append(trial.params)
-        lose(sweep.study, trial, blamed=False)
+        lose(sweep.study, trial.number, blamed=False)
     assert all(one == params[0] for one in params)
     assert not any(counts(trial) for trial in sweep.study.trials[:5])
     assert len(waiting(sweep)) == 1
+
+
+def test_trial_with_a_result_is_told_and_not_lost(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    trial = start(sweep, this_owner())
+    trial.set_user_attr(RESULT, {"state": "complete", "values": [0.5]})
+    assert not lose(sweep.study, trial.number, blamed=False)
+    assert not lose(sweep.study, trial.number, blamed=False)
+    assert [each.value for each in sweep.study.trials] == [0.5] and not waiting(sweep)
+
+
+def test_retry_that_was_suggested_in_part_keeps_its_whole_configuration(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    sweep = sweep_of(SPACE)
+    sweep.study.enqueue_trial({"a": 5, "b": 0.2})
+    trial = sweep.study.ask()
+    sweep.space.axes[0].suggest(trial)
+    begin(sweep)
+    assert waiting(sweep) == [{"a": 5, "b": 0.2}]
+
+
+def test_retry_that_was_rejected_while_its_trial_ran_is_enqueued_again(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    params = dict(start(sweep, dead_owner).params)
+    sweep.study.enqueue_trial(params, user_attrs={RETRY_OF: 0, "retries": 1})
+    rejected = start(sweep, None)
+    rejected.set_user_attr(REJECTED, "it was tried already")
+    sweep.study.tell(rejected, state=TrialState.FAIL)
+    begin(sweep)
+    assert len(waiting(sweep)) == 1 and sweep.study.trials[2].user_attrs[RETRY_OF] == 0
 
 
 @pytest.mark.parametrize("with_owner", [True, False])
@@ -205,7 +239,7 @@ def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..
     rejected = start(sweep, this_owner())
     rejected.set_user_attr(REJECTED, "no")
     sweep.study.tell(rejected, state=TrialState.FAIL)
-    lose(sweep.study, start(sweep, this_owner()), blamed=False)
+    lose(sweep.study, start(sweep, this_owner()).number, blamed=False)
     start(sweep, this_owner())
     assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
 

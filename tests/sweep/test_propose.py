@@ -122,7 +122,7 @@ def test_lost_configuration_is_proposed_again(sweep_of: Callable[..., Sweep]) ->
     sweep = sweep_of(SPACE, sampler="grid")
     first = next_of(sweep)
     assert isinstance(first, Proposal)
-    lose(sweep.study, first.trial, blamed=False)
+    lose(sweep.study, first.trial.number, blamed=False)
     found, reason = all_of(sweep)
     assert found == list(sweep.space.configurations())
     assert reason == "all 6 configurations have been tried"
