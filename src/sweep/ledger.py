@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -122,11 +123,12 @@ def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
         for name, result in trial.user_attrs.items():
             kind, _, repeat = name.partition(":")
             if kind == SEED and result["state"] == "complete":
-                found[int(repeat)] = _as_outcome(result)
+                found[int(repeat)] = as_outcome(result)
     return found
 
 
-def _as_outcome(result: dict[str, Any]) -> Outcome:
+def as_outcome(result: Mapping[str, Any]) -> Outcome:
+    """What a result in a trial's attributes says; it holds no traceback."""
     return Outcome(**{**result, "values": tuple(result["values"]), "seeds": tuple(result["seeds"])})
 
 

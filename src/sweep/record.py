@@ -1,17 +1,21 @@
 """Keeps MLflow in step with a sweep: the parent run, a child run a trial, and their ends."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from src.outcome import Outcome, TrialRef
 from src.sweep.driver import Sweep
+from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
 from src.sweep.space.axis import Params
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, git_diff, source_tags
+
+DIED_AGAIN = f"its process ended before the trial did, as in {MOST_RETRIES} attempts before"
 
 
 class SweepRecord:
@@ -154,12 +158,14 @@ class SweepRecord:
             if trial is None or not trial.state.is_finished():
                 continue
             result = self._result(trial, run.run_id)
-            if result is None:
-                self.cancel(run.run_id, "its process ended before the trial did")
+            if result is not None:
+                self.close_trial(as_outcome(result))
+            elif trial.state is TrialState.FAIL and counts(trial):
+                self.close_trial(Outcome("failed", run.run_id, reason=DIED_AGAIN))
             else:
-                self.tracker.finish(run.run_id, result["state"], result["reason"])
+                self.cancel(run.run_id, "its process ended before the trial did")
 
-    def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, str] | None:
+    def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
         """What the journal says came of this run: a trial's own, or one of its seeds'."""
         found = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
         return next((result for result in found if result.get("run_id") == run_id), None)
