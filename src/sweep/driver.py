@@ -144,7 +144,8 @@ class Driver:
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
         self._reason: str | None = None
-        self._counted = time.monotonic()
+        self._begun = time.monotonic()
+        self._hours_before = self._hours_noted()
         self._renewed: float | None = None
 
     def run(self) -> str:
@@ -175,6 +176,7 @@ class Driver:
         self.view.refresh()
         if self._renewed is None or time.monotonic() - self._renewed > LEASE_RENEWAL_SECONDS:
             self._renew()
+            self._count_hours()
 
     def _renew(self) -> None:
         renew_lease(self.sweep.study)
@@ -288,15 +290,14 @@ class Driver:
         return bool(trial.should_prune())
 
     def _end_task(self, job: int, outcome: Outcome) -> None:
+        if outcome.state == "lost":
+            raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
         trial.active.discard(task.repeat)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):
             outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
-        if outcome.state == "lost":
-            trial.active.add(task.repeat)
-            raise StorageError(outcome.reason or "a trial was lost")
         if self.sweep.repeats == 1:
             trial.ended = outcome
         else:
@@ -377,11 +378,13 @@ class Driver:
         return True
 
     def _hours_used(self) -> float:
-        """The hours that all drivers of this sweep have spent."""
-        before = float(self.sweep.study.user_attrs.get(HOURS_USED, 0.0))
-        return before + (time.monotonic() - self._counted) / 3600
+        """The hours that this sweep has taken, those of earlier starts among them."""
+        return self._hours_before + (time.monotonic() - self._begun) / 3600
+
+    def _hours_noted(self) -> float:
+        return float(self.sweep.study.user_attrs.get(HOURS_USED, 0.0))
 
     def _count_hours(self) -> None:
+        """Note the hours, for the next start. Those that several drivers share are counted once."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-            self.sweep.study.set_user_attr(HOURS_USED, self._hours_used())
-            self._counted = time.monotonic()
+            self.sweep.study.set_user_attr(HOURS_USED, max(self._hours_noted(), self._hours_used()))

@@ -216,6 +216,32 @@ def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Sear
     assert len(search(sweep_of(GRID, total=6, hours=2))[1]) == 3
 
 
+def test_hours_of_a_killed_driver_are_counted_and_those_of_two_at_once_but_once(
+    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    noted = []
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+        noted.append(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+        return Outcome("complete", "run", (1.0,))
+
+    sweep = sweep_of(GRID, total=3)
+    search(sweep, train)
+    assert noted == [0.0, pytest.approx(1, abs=0.01), pytest.approx(1, abs=0.01)]
+    sweep.study.set_user_attr(HOURS_USED, 0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def train_beside_another(params: Mapping[str, Any]) -> Outcome:
+        monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+        sweep.study.set_user_attr(HOURS_USED, 1.5)
+        return Outcome("complete", "run", (1.0,))
+
+    search(sweep_of(GRID, total=4), train_beside_another)
+    assert sweep_of(GRID).study.user_attrs[HOURS_USED] == 1.5
+
+
 def test_several_objectives_run_to_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:
     sweep = sweep_of(GRID, total=5, sampler="nsga2", directions=("maximize", "minimize"))
     reason, _ = search(sweep, lambda params: Outcome("complete", "run", (float(params["a"]), 1.0)))

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from src.config.search import WilcoxonConf
-from src.errors import SweepStopped
+from src.errors import StorageError, SweepStopped
 from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.driver import Driver, Sweep, begin
@@ -209,6 +209,14 @@ def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) ->
     assert set(made.study.trials[1].intermediate_values) == {1, 2}
     ended = {outcome.run_id: outcome.state for outcome in crew.closed}
     assert (ended["run-1-0"], ended["run-1-1"]) == ("pruned", "pruned")
+
+
+def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sweep]) -> None:
+    made, crew = sweep(), Crew()
+    full = Pool(lambda params, seed: Outcome("lost", "run", reason="no space"), 1, 0)
+    with pytest.raises(StorageError, match="no space"):
+        Driver(made, full, crew, View(made), StopRequest()).run()
+    assert crew.cancelled == ["run-0", "run-0-0"]
 
 
 def test_stop_request_lets_the_seeds_of_a_trial_end(sweep: Callable[..., Sweep]) -> None:
