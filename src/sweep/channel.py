@@ -107,11 +107,17 @@ def start_worker(
     """
     global _connection
     os.environ.update(variables)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
+    # Ctrl-C, and what ends a whole group of processes, reaches this one too: the driver decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     import_function(prepare)(shared)
+    signal.signal(signal.SIGTERM, _go_on)
     _connection = Client(address, authkey=key)
     _connection.send(Hello(worker, os.getpid()))
+
+
+def _go_on(number: int, frame: Any) -> None:
+    """Not SIG_IGN: what a trial starts would inherit that."""
 
 
 def work(job: Job) -> None:

@@ -267,8 +267,11 @@ class WorkerPool:
     def _replace(self, worker: int) -> None:
         slot = self._slots[worker]
         slot.pool.stop()
+        if slot.pid is not None:
+            with suppress(ProcessLookupError):  # a worker that is ready goes on at SIGTERM
+                os.kill(slot.pid, signal.SIGKILL)
         slot.pool.join()
-        slot.pid, slot.connection = None, None
+        slot.pid, slot.connection, slot.closed_at = None, None, None
         slot.pool = self._open(worker)
 
     def _open(self, worker: int) -> ProcessPool:

@@ -11,7 +11,7 @@ import pytest
 
 from src.errors import TrainingError
 from src.sweep.channel import Call, Channel, Finished, Job, Report
-from src.sweep.workers import Died, Event, Limits, WorkerPool
+from src.sweep.workers import EXIT_SECONDS, Died, Event, Limits, WorkerPool
 
 MODULE = "tests.sweep.test_workers"
 
@@ -27,6 +27,8 @@ def prepare(shared: bytes) -> None:
     """What each worker process does before its first job."""
     if shared == b"stillborn":
         os._exit(4)
+    if shared == b"slow":
+        time.sleep(EXIT_SECONDS + 1)
 
 
 def obey(order: str, channel: Channel) -> Any:
@@ -143,6 +145,32 @@ def test_worker_that_is_killed_between_two_jobs_is_replaced(pool_of: Callable[..
     (second,) = do(pool, "work", 2)
     assert isinstance(first, Finished) and isinstance(second, Finished)
     assert first.result[0] != second.result[0]
+
+
+def test_signal_to_the_whole_group_ends_no_job(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of()
+    wait_free(pool, 1)
+    (pid,) = pool.pids()
+    pool.submit(0, Job(1, f"{MODULE}:obey", "ask"))
+    while (found := pool.next_event(5)) is None or not isinstance(found[1], Report):
+        pass
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    pool.answer(0, False)
+    assert isinstance(found := pool.next_event(30), tuple) and isinstance(found[1], Report)
+    pool.answer(0, True)
+    assert pool.next_event(30) == (0, Finished(1, (False, True)))
+
+
+def test_job_that_its_worker_died_before_is_done_by_the_next(pool_of: Callable[..., WorkerPool]) -> None:
+    """The old process's end is heard after the job was given to it, and the new one takes its time."""
+    pool = pool_of(shared=b"slow")
+    wait_free(pool, 1)
+    (pid,) = pool.pids()
+    os.kill(pid, signal.SIGKILL)
+    pool.submit(0, Job(1, f"{MODULE}:obey", ""))
+    found = pool.next_event(30)
+    assert found is not None and isinstance(found[1], Finished) and found[1].result[0] != pid
 
 
 def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPool]) -> None:
