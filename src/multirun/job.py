@@ -91,7 +91,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
         return call_target(job.target, cfg, job.ref, recorder, report, folder)
 
     def report(epoch: int, value: float) -> bool:
-        return channel.report(epoch, float(value), job.waits)
+        return channel.report(epoch, value, job.waits)
 
     assert _context is not None
     here = os.getcwd()
@@ -115,8 +115,14 @@ def call_target(
 ) -> Outcome:
     """Call the function that trains a trial. Raises TrainingError where it ends otherwise than it should."""
     function: Target = import_target(target)
+
+    def hear(epoch: int, value: float) -> bool:
+        if int(epoch) < 1:
+            raise ValueError(f"report needs an epoch from 1 on, but got {epoch}")
+        return report(int(epoch), float(value))
+
     try:
-        outcome = function(cfg, ref, recorder, report, folder)
+        outcome = function(cfg, ref, recorder, hear, folder)
     except SystemExit as stop:
         raise TrainingError(f"The trial called sys.exit({stop.code!r}).") from stop
     if not isinstance(outcome, Outcome):
