@@ -34,8 +34,8 @@ class Outcome:
 
     state: `complete`, `pruned` or `failed`; `lost` where a full disk ended it. values: one per
     objective, at the best epoch (empty when failed). metrics: everything measured at the best
-    epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first objective of each seed, where a
-    trial trained several; values and metrics are their means then.
+    epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first
+    objective of each seed, where a trial trained several; values and metrics are their means then.
     """
 
     state: str

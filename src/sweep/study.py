@@ -4,6 +4,7 @@ import fcntl
 import glob
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,14 +67,22 @@ def mend_journal(journal: Path) -> None:
 
 
 def _cut_torn_line(journal: Path) -> None:
+    if _is_whole(journal):
+        return
     content = journal.read_bytes()
     whole = content.rfind(b"\n") + 1
-    if whole == len(content):
-        return
     with open(journal.with_suffix(".torn"), "ab") as kept:
         kept.write(content[whole:] + b"\n")
     with open(journal, "r+b") as file:
         file.truncate(whole)
+
+
+def _is_whole(journal: Path) -> bool:
+    with open(journal, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
