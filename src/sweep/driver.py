@@ -185,11 +185,26 @@ class Driver:
     def _fill(self) -> None:
         """Give every free worker the next seed of a trial under way, or else a new trial."""
         for worker in self.pool.free():
-            trial = next((trial for trial in self._trials if trial.waiting and trial.ended is None), None)
-            trial = trial or self._new_trial()
+            trial = self._with_seeds() or self._new_trial() or self._with_seeds(side_by_side=True)
             if trial is None:
                 return
             self._start(worker, trial)
+
+    def _with_seeds(self, side_by_side: bool = False) -> _Trial | None:
+        """A trial under way that has seeds to train.
+
+        A pruner of seeds can only drop what was not begun: then a trial's seeds come one after
+        another, as long as there are other trials for the workers.
+        """
+        one_by_one = self.sweep.pruner_hears == SEEDS and not side_by_side
+        return next(
+            (
+                trial
+                for trial in self._trials
+                if trial.waiting and trial.ended is None and not (one_by_one and trial.active)
+            ),
+            None,
+        )
 
     def _new_trial(self) -> _Trial | None:
         if self.stop.is_set:
