@@ -45,11 +45,12 @@ def conduct(
     composer = Composer(context, question.master, question.fixed, question.space)
     plan = Plan(question, composer)
     if plan.base.study.dry_run:
-        dry_run(plan, count_workers(plan.base, plan.total() * plan.base.study.repeats))
+        dry_run(plan, _width(plan))
         raise SystemExit(0)
     stop = StopRequest()
     sweep = plan.sweep(plan.base.study.fresh)
     with ExitStack() as stack:
+        stack.enter_context(stop.listening())  # from here on there may be a run to close
         workers = _start_workers(context, plan, sweep, stack)
         tracker = open_tracker(plan.base.tracking)
         sweep = with_its_runs(plan, sweep)
@@ -58,10 +59,15 @@ def conduct(
         summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out())
         begin(sweep)
         record.reconcile()
-        with stop.listening():
-            reason = _drive(Conduct(context, plan, sweep, record, workers, stop))
+        reason = _drive(Conduct(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
     return summary.best_value(sweep)
+
+
+def _width(plan: Plan) -> int:
+    """How many trainings of a new sweep run side by side."""
+    master, jobs = plan.question.master, plan.total() * plan.base.study.repeats
+    return count_workers(plan.base, jobs) if uses_workers(master) else batch_size(master, plan.base, jobs)
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,22 @@
 """Says what a sweep would train and what it would cost, and records nothing."""
 
-import os
-import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
-import numpy as np
-from omegaconf import DictConfig
 from rich.table import Table
-from scipy.optimize import nnls
 
-from src.data.prepare import Prepared
+from src.config.search import TrialConf
 from src.errors import ConfigError
+from src.multirun.estimate import Estimate, become_worker, build_all, time_all
 from src.multirun.plan import Plan
 from src.sweep import cores
-from src.sweep.samplers import sample
+from src.sweep.propose import MOST_DRAWS
+from src.sweep.samplers import drawn, sample
 from src.sweep.space.axis import Params
 from src.terminal import duration_text, params_text, say, show
-from src.training.start import start_tensorflow
 
-MOST_LISTED, SAMPLED, MOST_PROBES = 200, 20, 6
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One configuration. reason: why it cannot be trained, None where it can.
-
-    flops: of one image. batch_size, steps: of an epoch. seconds: of a whole trial.
-    """
-
-    params: Params
-    reason: str | None = None
-    parameters: int = 0
-    flops: int = 0
-    batch_size: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    is_probed: bool = False
+MOST_LISTED, SAMPLED = 200, 20
 
 
 def dry_run(plan: Plan, workers: int) -> None:
@@ -47,139 +24,115 @@ def dry_run(plan: Plan, workers: int) -> None:
 
     Raises ConfigError where none of them can be trained.
     """
-    _be_a_worker(workers)
-    configurations, is_sample = _configurations(plan)
-    estimates = [_build(plan, params) for params in configurations]
+    configurations, is_sample = shown_configurations(plan)
+    kind = "a sample of" if is_sample else "all"
+    say(f"dry run: {kind} {len(configurations)} configurations are built and some timed; nothing is recorded")
+    start = become_worker(plan, workers)
+    estimates = build_all(plan, configurations)
+    estimates = time_all(plan, estimates)
     if all(estimate.reason for estimate in estimates):
         raise ConfigError(f"No configuration can be trained. The first one: {estimates[0].reason}")
-    estimates = _time(plan, estimates)
-    show(_table(estimates))
-    for reason, count in Counter(each.reason for each in estimates if each.reason).items():
-        say(f"left out: {count} × {reason}")
-    _print_bill(plan, estimates, workers, is_sample)
+    _print_table(estimates, plan.base.study.repeats)
+    _print_bill(plan, estimates, workers, start, is_sample)
 
 
-def _be_a_worker(workers: int) -> None:
-    """Import TensorFlow with the threads that one of so many workers has."""
-    os.environ.update(cores.worker_variables(workers, cores.count_gpus(), cores.usable_cores())(0))
-    start_tensorflow()
-
-
-def _configurations(plan: Plan) -> tuple[list[Params], bool]:
-    """All configurations, or a sample where there are too many."""
+def shown_configurations(plan: Plan) -> tuple[list[Params], bool]:
+    """All configurations, or a sample where there are too many; one that is possible among it, if any is."""
     if plan.space.is_finite:
         listed = list(islice(plan.space.configurations(), MOST_LISTED + 1))
         if len(listed) <= MOST_LISTED:
             return listed, False
-    return sample(plan.base.sampler, plan.space, plan.directions, SAMPLED), True
+    sampler = plan.base.sampler
+    sampled = sample(sampler, plan.space, plan.directions, SAMPLED)
+    if all(map(plan.refusal, sampled)):
+        others = islice(drawn(plan.space, sampler.seed), MOST_DRAWS)
+        sampled += islice((params for params in others if plan.refusal(params) is None), 1)
+    return sampled, True
 
 
-def _build(plan: Plan, params: Params) -> Estimate:
-    reason = plan.refusal(params)
-    if reason is not None:
-        return Estimate(params, reason)
-    cfg = plan.composer.compose(params)
-    data = plan.data_of(cfg)
-    try:
-        parameters, flops = _measure(cfg, data)
-    except Exception as error:  # a user's own network may raise anything
-        return Estimate(params, f"it cannot be built: {type(error).__name__}: {error}")
-    batch_size = int(cfg.training.batch_size)
-    steps = -(-len(data.train.labels) // batch_size)
-    return Estimate(params, None, parameters, flops, batch_size, steps)
-
-
-def _measure(cfg: DictConfig, data: Prepared) -> tuple[int, int]:
-    from src.training.cost import count_flops
-    from src.trial.network import Network
-
-    network = Network(cfg, data)
-    return network.parameters, count_flops(network.model)
-
-
-def _time(plan: Plan, estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Time a few configurations that differ in their cost; the others follow from these.
-
-    A step costs something by itself and something for each operation: both are fitted to the
-    probes, neither below 0.
-    """
-    possible = [estimate for estimate in estimates if estimate.reason is None]
-    costs = {(estimate.flops, estimate.batch_size): estimate for estimate in possible}
-    ordered = sorted(costs, key=lambda cost: cost[0] * cost[1])
-    picked = {ordered[index] for index in np.linspace(0, len(ordered) - 1, MOST_PROBES).round().astype(int)}
-    probes = {cost: _probe(plan, costs[cost]) for cost in sorted(picked)}
-    work = np.array([[1.0, flops * batch_size] for flops, batch_size in probes])
-    (base, rate), _ = nnls(work, np.array([one.step for one in probes.values()]))
-    start = float(np.mean([one.start for one in probes.values()]))
-    validation = float(np.mean([one.validation for one in probes.values()]))
-
-    def timed(estimate: Estimate) -> Estimate:
-        if estimate.reason is not None:
-            return estimate
-        probed = probes.get((estimate.flops, estimate.batch_size))
-        step = probed.step if probed else base + rate * estimate.flops * estimate.batch_size
-        epochs = int(plan.composer.compose(estimate.params).training.epochs)
-        one_epoch = estimate.steps * step + (probed.validation if probed else validation)
-        seconds = (probed.start if probed else start) + epochs * one_epoch
-        return replace(estimate, seconds=seconds * plan.base.study.repeats, is_probed=probed is not None)
-
-    return [timed(estimate) for estimate in estimates]
-
-
-def _probe(plan: Plan, estimate: Estimate) -> Any:
-    from src.training.cost import probe
-    from src.trial.network import Network
-
-    cfg = plan.composer.compose(estimate.params)
-    began = time.perf_counter()
-    network = Network(cfg, plan.data_of(cfg))
-    built = time.perf_counter() - began
-    measured = probe(network.model, network.batches(1), lambda: network.evaluate(network.prepared.validation))
-    return replace(measured, start=measured.start + built)
-
-
-def _table(estimates: Sequence[Estimate]) -> Table:
+def _print_table(estimates: Sequence[Estimate], repeats: int) -> None:
+    """A row a configuration; reasons are numbered and follow, since many share one."""
+    reasons = Counter(estimate.reason for estimate in estimates if estimate.reason is not None)
+    numbers = {reason: number for number, reason in enumerate(reasons, 1)}
     table = Table()
     table.add_column("configuration", overflow="fold")
-    for column in ("parameters", "FLOPs an image", "seconds a trial"):
+    for column in ("parameters", "FLOPs", "seconds"):
         table.add_column(column, justify="right")
     for estimate in estimates:
+        text = params_text(estimate.params) or "as given"
         if estimate.reason is not None:
-            table.add_row(params_text(estimate.params), "-", "-", "left out")
+            table.add_row(text, "-", "-", f"invalid [{numbers[estimate.reason]}]")
             continue
         mark = "" if estimate.is_probed else "~"
-        table.add_row(
-            params_text(estimate.params),
-            f"{estimate.parameters:,}",
-            _short(estimate.flops),
-            f"{mark}{estimate.seconds:.1f}",
-        )
-    return table
+        seconds = f"{mark}{estimate.seconds * repeats:,.1f}"
+        table.add_row(text, f"{estimate.parameters:,}", short_number(estimate.flops), seconds)
+    show(table)
+    for reason, count in reasons.items():
+        say(f"[{numbers[reason]}] {count} × {reason}")
+    a_trial = f"a trial of {repeats} seeds" if repeats > 1 else "a trial"
+    say(
+        f"FLOPs: of one image's way forward. seconds: of {a_trial}, by a few real steps of its like; "
+        "~ where reckoned from those of others by layers and FLOPs."
+    )
 
 
-def _short(number: int) -> str:
-    """1234567 as 1.2 M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+def short_number(number: int) -> str:
+    """Two digits or more, with a unit: 1234567 as 1.2 M."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.1f} {unit}"
     return str(number)
 
 
-def _print_bill(plan: Plan, estimates: Sequence[Estimate], workers: int, is_sample: bool) -> None:
+def _print_bill(
+    plan: Plan, estimates: Sequence[Estimate], workers: int, start: float, is_sample: bool
+) -> None:
+    """start: the seconds until a worker is ready."""
+    cfg = plan.base
     possible = [estimate for estimate in estimates if estimate.reason is None]
-    left_out = len(estimates) - len(possible)
-    mean = sum(estimate.seconds for estimate in possible) / len(possible)
-    total = plan.total()
-    kind = "a sample of" if is_sample else "all"
-    say(f"{kind} {len(estimates)} configurations: {len(possible)} can be trained, {left_out} cannot")
-    repeats = plan.base.study.repeats
+    say(f"{len(possible)} of these {len(estimates)} configurations can be trained")
+    asked = plan.total()
+    trials = asked if is_sample else min(asked, len(possible))
+    trained = possible[:trials] if cfg.sampler.name == "grid" and not is_sample else possible
+    mean = sum(estimate.seconds for estimate in trained) / len(trained)
+    repeats = cfg.study.repeats
+    seconds = start + -(-trials * repeats // workers) * mean
+    only = f" ({asked} were asked for)" if trials < asked else ""
     seeds = f" of {repeats} seeds" if repeats > 1 else ""
     say(
-        f"the sweep: {total} trials{seeds}, {mean:.1f} s each, about {duration_text(total * mean / workers)} "
-        f"with {workers} worker{'s' if workers > 1 else ''}, beside a few seconds to start"
+        f"the sweep: {trials} trials{seeds}{only}, {mean * repeats:.1f} s each, "
+        f"about {duration_text(seconds)} with {_workers_text(workers)}"
     )
-    if plan.base.pruner.name != "none":
-        say(f"pruner={plan.base.pruner.name} will end some of them sooner")
-    if plan.base.budget.hours is not None:
-        say(f"budget.hours={plan.base.budget.hours:g} ends it then at the latest")
-    say("probed by a few real steps, ~ reckoned from these; nothing was recorded")
+    say(
+        f"  = {start:.0f} s to start + {trials * repeats} trainings / {workers} × {mean:.1f} s: "
+        "each worker trains one at a time, bound by its share of the processor"
+    )
+    _print_limits(plan, possible, seconds)
+
+
+def _workers_text(workers: int) -> str:
+    own = "1 worker" if workers == 1 else f"{workers} workers"
+    if cores.count_gpus():
+        return own
+    usable = cores.usable_cores()
+    threads = max(1, usable // workers)
+    return (
+        f"{own} of {threads} thread{'s' if threads > 1 else ''} on {usable} core{'s' if usable > 1 else ''}"
+    )
+
+
+def _print_limits(plan: Plan, possible: Sequence[Estimate], seconds: float) -> None:
+    """What may change the bill: a pruner, the time budget, a time limit, a training function of one's own."""
+    cfg = plan.base
+    if cfg.pruner.name != "none":
+        say(f"pruner={cfg.pruner.name} will end some of them sooner")
+    if cfg.budget.hours is not None:
+        share = cfg.budget.hours * 3600 / seconds
+        found = "is enough" if share >= 1 else f"ends it after about {share:.0%} of that"
+        say(f"budget.hours={cfg.budget.hours:g} {found}")
+    limit = cfg.trial.timeout_seconds
+    slow = sum(estimate.seconds > limit for estimate in possible) if limit is not None else 0
+    if slow:
+        say(f"trial.timeout_seconds={limit:g} would end {slow} of these configurations")
+    if cfg.trial.target != TrialConf.target:
+        say(f"trial.target={cfg.trial.target} trains otherwise: the seconds are not its own")

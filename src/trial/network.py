@@ -61,7 +61,7 @@ class Network:
             self.model,
             self.batches,
             steps_per_epoch(data.train, cfg.training.batch_size),
-            self._batches(data.validation),
+            self.batches_of(data.validation),
             cfg.training,
             cfg.schedule,
             cfg.optimizer.learning_rate,
@@ -91,19 +91,20 @@ class Network:
     def evaluate(self, part: Part) -> dict[str, float]:
         from src.training.evaluate import evaluate
 
-        return evaluate(self.model, self._batches(part))
+        return evaluate(self.model, self.batches_of(part))
 
     def probabilities(self, part: Part) -> Any:
         from src.training.evaluate import predict_probabilities
 
-        return predict_probabilities(self.model, self._batches(part))
+        return predict_probabilities(self.model, self.batches_of(part))
 
     def twin(self) -> Any:
         from src.model.twin import plain_twin
 
         return plain_twin(self.model, lambda: self._build(plain=True), self.prepared.scaling)
 
-    def _batches(self, part: Part) -> Any:
+    def batches_of(self, part: Part) -> Any:
+        """The batches of a part in its order, as it is evaluated."""
         from src.data.pipeline import evaluation_batches
 
         data = self.prepared

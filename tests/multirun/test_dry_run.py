@@ -1,16 +1,19 @@
 """A dry run says what a sweep would cost, and leaves nothing behind."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
+import numpy as np
 import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.errors import ConfigError
+from src.model.build import build_model
+from src.multirun import estimate
 from src.multirun.composer import Composer
-from src.multirun.dry_run import dry_run
+from src.multirun.dry_run import dry_run, short_number, shown_configurations
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import read_question
@@ -21,9 +24,18 @@ SMALL = ("data.limit=200", "training.epochs=2")
 
 
 @pytest.fixture
+def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Plan]:
+    def make(*arguments: str) -> Plan:
+        given = [*SMALL, *arguments]
+        question = read_question(context, compose(given), given, read_legacy({}))
+        return Plan(question, Composer(context, question.master, question.fixed, question.space))
+
+    return make
+
+
+@pytest.fixture
 def said(
-    context: HydraContext,
-    compose: Callable[[list[str]], DictConfig],
+    plan: Callable[..., Plan],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -33,32 +45,46 @@ def said(
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
 
-    def print_it(*arguments: str, workers: int = 2) -> str:
-        given = [*SMALL, *arguments]
-        question = read_question(context, compose(given), given, read_legacy({}))
-        dry_run(Plan(question, Composer(context, question.master, question.fixed, question.space)), workers)
+    def print_it(*arguments: str) -> str:
+        dry_run(plan(*arguments), workers=2)
         assert list(tmp_path.iterdir()) == []
         return capsys.readouterr().out
 
     return print_it
 
 
-def test_lists_a_grid_with_its_costs_and_what_is_left_out(said: Callable[..., str]) -> None:
-    text = said("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5", "budget.hours=2")
-    rows = [line.split("│")[1:-1] for line in text.splitlines() if line.startswith("│")]
-    assert [row[0].strip() for row in rows] == [
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of the table's rows: configuration, parameters, FLOPs, seconds."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line[0] == "│"]
+
+
+def test_lists_a_grid_with_its_costs_and_what_is_invalid(said: Callable[..., str]) -> None:
+    text = said("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5,9", "model.padding=valid")
+    rows = rows_of(text)
+    assert [row[0] for row in rows] == [
         f"model.filters={filters} model.kernel_size={size}"
         for filters in ("[4]", "[4,4,4,4]")
-        for size in (3, 5)
+        for size in (3, 5, 9)
     ]
-    assert [row[1].strip() for row in rows] == ["702", "766", "-", "-"]
-    assert [row[3].strip() for row in rows][2:] == ["left out"] * 2
-    seconds = [float(row[3]) for row in rows[:2]]
-    assert all(0 < each < 60 for each in seconds)
-    assert "left out: 2 × model.filters=[4,4,4,4] halves the image 4 times" in text
-    assert "all 4 configurations: 2 can be trained, 2 cannot" in text
-    assert f"the sweep: 2 trials, {sum(seconds) / 2:.1f} s each, about 0:00:0" in text
-    assert "budget.hours=2 ends it then at the latest" in text
+    assert [row[3] for row in rows[2:]] == ["invalid [1]", *["invalid [2]"] * 2, "invalid [2]"]
+    assert [row[1] for row in rows[2:]] == ["-"] * 4
+    assert all(0 < float(row[3]) < 60 for row in rows[:2])
+    assert "\n[1] 1 × block1_conv1 needs 9 pixels a side" in text
+    assert "\n[2] 3 × model.filters=[4,4,4,4] halves the image 4 times" in text
+    assert "2 of these 6 configurations can be trained" in text
+    assert "the sweep: 2 trials, " in text
+
+
+def test_parameters_are_those_that_keras_counts(
+    said: Callable[..., str], compose: Callable[[list[str]], DictConfig]
+) -> None:
+    rows = rows_of(said("model.filters=[4],[8,8]", "model.normalization.moving_statistics=keras"))
+    expected = []
+    for filters in ("[4]", "[8,8]"):
+        cfg = compose([*SMALL, f"model.filters={filters}", "model.normalization.moving_statistics=keras"])
+        model = build_model(cfg.model, cfg.initializer, cfg.regularizer, (8, 8, 1), 10, seed=0, plain=True)
+        expected.append((f"{model.count_params():,}", short_number(count_flops(model))))
+    assert [(row[1], row[2]) for row in rows] == expected
 
 
 def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., str]) -> None:
@@ -70,10 +96,79 @@ def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., st
         "model.filters=[4],[8]",
         "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))",
     )
-    rows = [line for line in text.splitlines() if line.startswith("│")]
-    assert len(rows) == 20 and sum("~" in row for row in rows) <= 18
-    assert "a sample of 20 configurations: 20 can be trained, 0 cannot" in text
+    rows = rows_of(text)
+    assert len(rows) == 20
+    assert text.startswith("dry run: a sample of 20 configurations are built")
+    assert "seconds: of a trial of 3 seeds" in text
     assert "the sweep: 50 trials of 3 seeds, " in text and "pruner=median will end some" in text
+    assert " 150 trainings / 2 × " in text
+
+
+def test_sample_is_the_sampler_s_own(plan: Callable[..., Plan]) -> None:
+    rate = "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))"
+    (first, is_sample), again, other = (
+        shown_configurations(plan("sampler=qmc", f"sampler.seed={seed}", rate)) for seed in (1, 1, 2)
+    )
+    assert is_sample and len(first) == 20
+    assert (first, True) == again != other
+
+
+def test_a_finite_space_is_listed_in_order_up_to_200(plan: Callable[..., Plan]) -> None:
+    axes = "model.kernel_size=3,5", "sampler=tpe"
+    listed, is_sample = shown_configurations(plan("training.batch_size=range(1,101)", *axes))
+    assert not is_sample
+    assert listed == [
+        {"training.batch_size": size, "model.kernel_size": kernel}
+        for size in range(1, 101)
+        for kernel in (3, 5)
+    ]
+    sampled, is_sample = shown_configurations(plan("training.batch_size=range(1,102)", *axes))
+    assert is_sample and len(sampled) == 20
+
+
+def test_a_sample_of_which_none_is_possible_gets_one_that_is(plan: Callable[..., Plan]) -> None:
+    rate = "optimizer.learning_rate=interval(1e-4,1e-1)"
+    made = plan("sampler=random", "study.constraints=['optimizer.learning_rate > 0.0995']", rate)
+    sampled, _ = shown_configurations(made)
+    assert [made.refusal(params) is None for params in sampled] == [False] * 20 + [True]
+
+
+def test_counts_no_more_trials_than_there_are_configurations(said: Callable[..., str]) -> None:
+    text = said("sampler=tpe", "study.trials=50", "model.filters=[4],[4,4,4,4],[8]")
+    assert "the sweep: 2 trials (50 were asked for), " in text
+
+
+def test_only_a_few_are_timed_and_the_others_marked(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "MOST_PROBES", 3)
+    seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16,20,24"))]
+    assert [text.startswith("~") for text in seconds] == [False, True, False, True, False]
+
+
+def test_timing_ends_when_it_has_taken_long(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "MOST_PROBE_SECONDS", 0.0)
+    seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16"))]
+    assert [text.startswith("~") for text in seconds] == [False, True, True]
+
+
+def test_what_changes_no_cost_is_timed_once(said: Callable[..., str]) -> None:
+    rows = rows_of(said("optimizer.learning_rate=0.1,0.01", "initializer=he_normal,glorot_uniform"))
+    assert len({row[3] for row in rows}) == 1 and "~" not in rows[0][3]
+
+
+def test_bill_follows_from_the_rows_and_the_workers(said: Callable[..., str]) -> None:
+    text = said("model.filters=[4],[8],[12]", "budget.hours=0.0001", "trial.timeout_seconds=0.01")
+    seconds = [float(row[3]) for row in rows_of(text)]
+    found = re.search(r"= (\d+) s to start \+ 3 trainings / 2 × ([\d.]+) s", text)
+    assert found and float(found[2]) == pytest.approx(sum(seconds) / 3, abs=0.11)
+    total = float(found[1]) + 2 * float(found[2])
+    stated = re.search(r"about 0:(\d\d):(\d\d) with 2 workers of 1 thread", text)
+    assert stated and 60 * int(stated[1]) + int(stated[2]) == pytest.approx(total, abs=1.2)
+    assert re.search(r"budget\.hours=0\.0001 ends it after about \d+% of that", text)
+    assert "trial.timeout_seconds=0.01 would end 3 of these configurations" in text
 
 
 def test_nothing_that_can_be_trained_is_an_error(said: Callable[..., str]) -> None:
@@ -81,41 +176,60 @@ def test_nothing_that_can_be_trained_is_an_error(said: Callable[..., str]) -> No
         said("model.filters=[4,4,4,4],[4,4,4,4,4]")
 
 
-def test_flops_are_those_of_the_layers() -> None:
-    network = keras.Sequential(
-        [
-            keras.Input((6, 7, 3)),
-            keras.layers.Conv2D(4, 3, padding="same", use_bias=False),
-            keras.layers.Flatten(),
-            keras.layers.Dense(5, use_bias=False),
-        ]
-    )
-    assert count_flops(network) == 2 * 6 * 7 * 9 * 3 * 4 + 2 * (6 * 7 * 4) * 5
+NETWORKS = """\
+import keras
 
 
-def test_command_leaves_no_trace(tmp_path: Path) -> None:
-    (tmp_path / "dry_nets.py").write_text(
-        "import keras\n"
-        "def net(shape, classes, width):\n"
-        "    if width == 3:\n"
-        "        raise ValueError('odd')\n"
-        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),"
-        " keras.layers.Dense(classes, activation='softmax')])\n"
-    )
+class Refusing(keras.layers.Layer):
+    def call(self, inputs, training=False):
+        if training:
+            raise RuntimeError("not today")
+        return inputs
+
+
+def net(shape, classes, width):
+    if width == 3:
+        raise ValueError("odd")
+    layers = [Refusing()] if width == 4 else []
+    softmax = keras.layers.Dense(classes, activation="softmax")
+    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), *layers, softmax])
+"""
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_command_shows_networks_that_raise_and_leaves_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "dry_nets.py").write_text(NETWORKS)
+    images = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "few.npz", x=images, y=np.arange(60) % 3)
+    before = files_below(tmp_path)
     done = run(
         tmp_path,
         "train",
         "-m",
         "study.dry_run=true",
-        *SMALL,
+        "data=npz",
+        "data.path=few.npz",
+        "training.epochs=2",
         "model=custom",
         "model.target=dry_nets:net",
-        "+model.kwargs.width=2,3",
+        "+model.kwargs.width=2,3,4",
     )
-    assert done.code == 0, done
-    assert "left out: 1 × it cannot be built: ValueError: odd" in done.stdout
-    assert done.stderr == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["dry_nets.py"]
+    assert (done.code, done.stderr) == (0, ""), done
+    assert "[1] 1 × it cannot be built: ValueError: odd" in done.stdout
+    assert "[2] 1 × it cannot be trained: RuntimeError: " in done.stdout and "not today" in done.stdout
+    assert "1 of these 3 configurations can be trained" in done.stdout
+    assert files_below(tmp_path) == before
+
+
+def test_command_dries_a_study(tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "-m", "study=quickstart", "study.dry_run=true", "data.limit=200")
+    assert (done.code, done.stderr) == (0, ""), done
+    assert len(rows_of(done.stdout)) == 20
+    assert "the sweep: 24 trials, " in done.stdout
+    assert files_below(tmp_path) == set()
 
 
 def test_single_run_cannot_be_dry(tmp_path: Path) -> None:
