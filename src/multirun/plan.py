@@ -10,7 +10,7 @@ from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.prepare import Prepared, prepare
 from src.data.sources import load
-from src.errors import ConfigError, DataError
+from src.errors import ConfigError, DataError, StorageError
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.constraints import Constraints
 from src.multirun.question import Question
@@ -112,11 +112,17 @@ class Plan:
         folder = Path(cfg.storage.path or "mlruns/studies").absolute()
         name = sweep_name(folder, self.study, sweep_hash(self._definition()), fresh)
         journal = folder / f"{name}.journal"
-        with sweep_lock(journal):
-            mend_journal(journal)
-            study = open_study(journal, name, self.directions)
-            if self.data is not None:
-                check_digest(study, self.data.digest)
+        try:
+            with sweep_lock(journal):
+                mend_journal(journal)
+                study = open_study(journal, name, self.directions)
+                if self.data is not None:
+                    check_digest(study, self.data.digest)
+        except OSError as error:
+            raise StorageError(
+                f"The sweep's journal cannot be written: {error.strerror or error}: "
+                f"{error.filename or journal}. Name a folder that can be written with storage.path, or free some space."
+            ) from error
         study.pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         return Sweep(
             name,

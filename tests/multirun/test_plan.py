@@ -8,7 +8,7 @@ import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.errors import ConfigError, DataError
+from src.errors import ConfigError, DataError, StorageError
 from src.multirun.composer import Composer
 from src.multirun.conduct import with_its_runs
 from src.multirun.legacy import read_legacy
@@ -103,6 +103,12 @@ def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> 
     journal.write_text("\n".join(['{"op_code": 4, "wor', *lines]) + "\n")
     with pytest.raises(ConfigError, match=f"The journal {journal} is damaged"):
         plan("model.kernel_size=3,5").sweep(fresh=False)
+
+
+def test_folder_that_cannot_be_written_is_named(plan: Callable[..., Plan], folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(StorageError, match="Not a directory: .*/file/studies. Name a folder .* storage.path"):
+        plan("model.kernel_size=3,5", "storage.path=file/studies").sweep(fresh=False)
 
 
 def test_a_journal_that_lost_its_trials_begins_the_next_generation(
