@@ -268,6 +268,17 @@ def test_first_interrupt_lets_the_trials_under_way_end(folder: Path, number: sig
     assert_whole(folder, 8)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_before_the_first_trial_leaves_no_open_run(folder: Path, number: signal.Signals) -> None:
+    process = start(folder, *SLOW, "training.batch_size=range(1,5)")
+    wait_for(lambda: bool(runs(folder, "study")))
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert [run.status for run in runs(folder, "study")] == ["KILLED"]
+    assert not [run for run in runs(folder, "trial") if run.status == "RUNNING"]
+
+
 def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> None:
     arguments = ("trial.target=work:slow", "workers=2", "training.batch_size=range(1,5)")
     process = start(folder, *arguments, "model.dropout=0.9")

@@ -27,6 +27,7 @@ from src.sweep.study import sweep_lock
 from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
 from src.tracking.description import objective_text
+from src.tracking.location import default_uri, resolve_uri
 from src.tracking.names import short_names
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, open_tracker
@@ -48,11 +49,14 @@ def conduct(
         dry_run(plan, _width(plan))
         raise SystemExit(0)
     stop = StopRequest()
+    tracking = plan.base.tracking
+    # Nothing is written before a server has answered; our own database is opened beside the workers.
+    tracker = None if resolve_uri(tracking.uri) == default_uri() else open_tracker(tracking)
     sweep = plan.sweep(plan.base.study.fresh)
     with ExitStack() as stack:
         stack.enter_context(stop.listening())  # from here on there may be a run to close
         workers = _start_workers(context, plan, sweep, stack)
-        tracker = open_tracker(plan.base.tracking)
+        tracker = tracker or open_tracker(tracking)
         sweep = with_its_runs(plan, sweep)
         _use_job_folder(question.master, sweep.name)
         record = _open_record(plan, sweep, tracker)

@@ -121,7 +121,8 @@ class Plan:
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "
-                f"{error.filename or journal}. Name a folder that can be written with storage.path, or free some space."
+                f"{error.filename or journal}. Name a folder that can be written with storage.path, "
+                "or free some space."
             ) from error
         study.pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         return Sweep(
