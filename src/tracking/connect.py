@@ -3,15 +3,24 @@
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from src.errors import RefusedError, TrackingError
-from src.tracking.database import CONNECT_SECONDS, PORTS, check_file, check_server, creation_lock
-from src.tracking.location import database_path, without_password
+from src.tracking.database import (
+    CONNECT_SECONDS,
+    PORTS,
+    check_file,
+    check_server,
+    creation_lock,
+    is_missing,
+)
+from src.tracking.location import SQLITE, database_path, without_password
 
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
@@ -39,9 +48,28 @@ def open_client(uri: str, create: bool) -> Any:
 
         if urlsplit(uri).scheme.partition("+")[0] in PORTS:
             check_server(uri)
+        if database is not None and create and is_missing(database):
+            _make_database(database)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _make_database(database: Path) -> None:
+    """Have MLflow make its tables in another file first.
+
+    It takes seconds, and from tables that a kill left half made MLflow cannot go on.
+    """
+    from mlflow import MlflowClient
+
+    begun, whole = (database.with_name(f"{database.name}.{ending}") for ending in ("begun", "whole"))
+    begun.unlink(missing_ok=True)
+    whole.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"{SQLITE}{begun}").search_experiments(max_results=1)
+    with closing(sqlite3.connect(begun)) as connection:
+        connection.execute("VACUUM INTO ?", (str(whole),))
+    os.replace(whole, database)
+    begun.unlink()
 
 
 @contextmanager
@@ -57,7 +85,7 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, CommandError) as error:
+    except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
         verb = "cannot be used" if advice else "says"
         text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
         is_refused = getattr(error, "error_code", None) in REFUSALS

@@ -43,6 +43,11 @@ def _unusable(database: Path, error: OSError) -> TrackingError:
     )
 
 
+def is_missing(database: Path) -> bool:
+    """Whether there is no such file, or an empty one."""
+    return not _header(database)
+
+
 def _header(database: Path) -> bytes:
     if not database.exists():
         return b""

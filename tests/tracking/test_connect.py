@@ -73,6 +73,22 @@ def test_two_processes_create_one_database_in_silence(tmp_path: Path) -> None:
     assert {run.run_id for run in found} == {output.strip() for output, _ in outputs}
 
 
+def test_database_is_whole_or_not_there_however_its_making_is_killed(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    program = "import sys; from src.tracking.connect import open_client; open_client(sys.argv[1], True)"
+    arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (begun := list(tmp_path.glob("mlflow.db*[!k]"))) or not begun[0].stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert not database.exists()
+    assert subprocess.run(arguments, capture_output=True, check=True).stderr == b""
+    assert {file.name for file in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
 def test_artifacts_lie_beside_the_database(copy_database: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = tmp_path / "내 runs"
     tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
