@@ -1,5 +1,6 @@
 """Finds the next configuration to train: one that is possible and that no trial has had."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -50,9 +51,10 @@ def propose(
         if (in_order or only_waiting) and not _has_waiting(study):
             break
         trial = study.ask()
-        params = space.suggest(trial)
-        reason = _objection(params, done, refusal)
-        if reason is None:
+        params = _suggest(space, trial)
+        if isinstance(params, str):
+            reason = params
+        elif (reason := _objection(params, done, refusal)) is None:
             return _own(trial, params)
         trial.set_user_attr(REJECTED, reason)
         study.tell(trial, state=TrialState.FAIL)
@@ -68,6 +70,16 @@ def propose(
     study.enqueue_trial(other)
     trial = study.ask()
     return _own(trial, space.suggest(trial))
+
+
+def _suggest(space: Space, trial: Trial) -> Params | str:
+    """The trial's configuration, or why it is none: a user may enqueue values that are not of the space."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Fixed parameter")
+        try:
+            return space.suggest(trial)
+        except (ValueError, UserWarning) as error:
+            return f"it is not of this space: {error}"
 
 
 def _another(space: Space, seed: int, in_order: bool, is_possible: Callable[[Params], bool]) -> Params | None:

@@ -118,6 +118,24 @@ def test_enqueued_trial_comes_first_even_in_a_grid(sweep_of: Callable[..., Sweep
     ]
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"a": 4, "x": 0.5}, "it is not of this space: '4' not in (1, 2)."),
+        ({"a": 2, "x": 7.0}, "it is not of this space: Fixed parameter x with value 7.0 is out of range"),
+    ],
+)
+def test_enqueued_value_outside_the_space_is_rejected_with_a_sentence(
+    params: Params, said: str, sweep_of: Callable[..., Sweep]
+) -> None:
+    sweep = sweep_of({"a": "1,2", "x": "interval(0.0,1.0)"})
+    sweep.study.enqueue_trial(params)
+    proposal = next_of(sweep)
+    assert isinstance(proposal, Proposal) and proposal.trial.number == 1
+    rejected, _ = sweep.study.trials
+    assert rejected.state is TrialState.FAIL and rejected.user_attrs[REJECTED].startswith(said)
+
+
 def test_lost_configuration_is_proposed_again(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE, sampler="grid")
     first = next_of(sweep)
