@@ -36,7 +36,7 @@ ROWS = {
         "src.tracking.recorder",
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
         *("src.training.seeding", "src.training.evaluate", "src.training.start", "src.training.resume"),
-        *("src.training.cost",),
+        *("src.training.cost", "src.training.checkpoints"),
     ),
     1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
 }

@@ -16,7 +16,8 @@ from src.training.callbacks import (
     ReportEpochs,
     StopOnNonFiniteLoss,
 )
-from src.training.resume import TakeUp, WriteState, find_state, take_over_files
+from src.training.checkpoints import model_pattern, settle_best, take_over
+from src.training.resume import TakeUp, WriteState, find_state
 from src.training.schedules import rate_function
 
 
@@ -25,13 +26,15 @@ class FitResult:
     """history: one dict an epoch (loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds).
 
     best_epoch: counted from 1, by the first objective that is measured each epoch, or else by the
-    validation accuracy. seconds: of training and validation.
+    validation accuracy. seconds: of training and validation, those of earlier attempts too.
+    restored: how many of the epochs an earlier attempt trained.
     """
 
     history: list[dict[str, float]]
     best_epoch: int
     pruned: bool
     seconds: float
+    restored: int = 0
 
 
 def fit(
@@ -46,13 +49,15 @@ def fit(
     report: EpochReport,
     folder: Path,
     resume_from: Path | None = None,
+    fingerprint: str = "",
 ) -> FitResult:
     """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
 
     train_batches: gives the tf.data.Dataset of all epochs from one on, `steps` batches each.
     validation_batches: one epoch. report: see ReportEpochs. folder: checkpoints go into its
-    `checkpoints`; resume_from: the folder of an attempt that was interrupted, which goes on.
-    Raises TrainingError for a loss that is not finite.
+    `checkpoints`. resume_from: the folder of an attempt that was interrupted, which goes on where it
+    was of this configuration. fingerprint: of all that a training depends on. Raises TrainingError
+    for a loss that is not finite.
     """
     reporter = ReportEpochs(report)
     objective = _measured(objectives)
@@ -60,15 +65,16 @@ def fit(
     rate = rate_function(schedule, learning_rate, steps, training.epochs)
     followers = _schedule_callbacks(schedule, rate)
     callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *_stoppers(training, folder)]
-    done = 0
+    state = None
     if training.checkpoint.enabled:
-        fingerprint = _fingerprint(training, schedule, learning_rate, objective)
         state = find_state(resume_from, fingerprint, model)
         if state is not None and resume_from is not None:
-            take_over_files(resume_from, folder)
-            done = training.epochs if state.is_over else len(state.history)
+            take_over(resume_from, folder)
             callbacks.append(TakeUp(state, callbacks[:]))
+        settle_best(folder, len(state.history) if state else 0)
         callbacks.append(WriteState(folder, fingerprint, callbacks[:], training.epochs))
+    restored = len(state.history) if state else 0
+    done = training.epochs if state and state.is_over else restored
     model.fit(
         train_batches(done + 1),
         validation_data=validation_batches,
@@ -80,14 +86,7 @@ def fit(
         verbose=0,
     )
     seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
-    return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds)
-
-
-def _fingerprint(
-    training: TrainingConf, schedule: ScheduleConf, learning_rate: float, objective: ObjectiveConf
-) -> str:
-    """What a state must have been trained with to go on here; the network's shapes are compared apart."""
-    return "\n".join([str(training), str(schedule), str(learning_rate), str(objective)])
+    return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds, restored)
 
 
 def _mode(metric: str) -> str:
@@ -131,7 +130,7 @@ def _stoppers(training: TrainingConf, folder: Path) -> list[keras.callbacks.Call
     if checkpoint.enabled:
         callbacks.append(
             keras.callbacks.ModelCheckpoint(
-                _checkpoint_path(training, folder),
+                model_pattern(folder, checkpoint.save_best_only, checkpoint.save_weights_only),
                 monitor=checkpoint.monitor,
                 mode=_mode(checkpoint.monitor),
                 save_best_only=checkpoint.save_best_only,
@@ -139,12 +138,3 @@ def _stoppers(training: TrainingConf, folder: Path) -> list[keras.callbacks.Call
             )
         )
     return callbacks
-
-
-def _checkpoint_path(training: TrainingConf, folder: Path) -> str:
-    """`best` or one file an epoch, with the ending that Keras asks for."""
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    name = "best" if training.checkpoint.save_best_only else "epoch-{epoch:03d}"
-    ending = ".weights.h5" if training.checkpoint.save_weights_only else ".keras"
-    return str(checkpoints / (name + ending))

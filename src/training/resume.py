@@ -1,12 +1,7 @@
 """Writes down after each epoch all that a training is, and takes it up again where it ended."""
 
-import json
 import logging
-import os
-import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +9,32 @@ import keras
 import numpy as np
 
 from src.training.callbacks import KeepBestWeights, ReportEpochs
+from src.training.checkpoints import DAMAGED, State, read_state, settle_best, state_path, write_state
 
-CHECKPOINTS, STATE = "checkpoints", "state.npz"
 COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
     "ModelCheckpoint": ("best",),
+    "KeepBestWeights": ("best", "best_epoch"),
 }
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class State:
-    """A training after some epoch.
-
-    weights: the model's variables, then its optimizer's. best_weights: of KeepBestWeights.
-    counters: of each callback, by the name of its class. is_over: nothing more is to be trained,
-    because the pruner ended it where is_pruned.
-    """
-
-    fingerprint: str
-    weights: Sequence[np.ndarray]
-    best_weights: Sequence[np.ndarray]
-    counters: Mapping[str, Mapping[str, Any]]
-    history: Sequence[dict[str, float]]
-    is_over: bool
-    is_pruned: bool
 
 
 class WriteState(keras.callbacks.Callback):
     """Writes the state of a training after each epoch. It stands last, so that it sees what the others did.
 
-    Keras's BackupAndRestore keeps the model and the epoch, but neither the counters of EarlyStopping
-    and ReduceLROnPlateau nor what was reported: a training that goes on with it stops at another
-    epoch than one that was never interrupted.
+    Keras's BackupAndRestore keeps the model, its optimizer and the epoch's number. It leaves out what
+    EarlyStopping, ReduceLROnPlateau and ModelCheckpoint have counted, the best weights and what was
+    reported, so that a training goes on with other rates and stops elsewhere than one that was never
+    interrupted. It writes into its only file, which a kill leaves as half of one, and deletes it at
+    the end, after which a finished training begins anew.
     """
 
     def __init__(
         self, folder: Path, fingerprint: str, callbacks: Sequence[keras.callbacks.Callback], epochs: int
     ) -> None:
         super().__init__()
-        self.path = folder / CHECKPOINTS / STATE
+        self.folder = folder
         self.fingerprint = fingerprint
         self.callbacks = callbacks
         self.epochs = epochs
@@ -63,14 +43,15 @@ class WriteState(keras.callbacks.Callback):
         keeper, reporter = _one(self.callbacks, KeepBestWeights), _one(self.callbacks, ReportEpochs)
         state = State(
             fingerprint=self.fingerprint,
-            weights=[np.asarray(variable) for variable in _variables(self.model)],
+            weights=_arrays(self.model),
             best_weights=keeper.weights,
             counters=_counters(self.callbacks),
             history=reporter.history,
             is_over=bool(self.model.stop_training) or epoch + 1 >= self.epochs,
             is_pruned=reporter.is_pruned,
         )
-        _write(self.path, state)
+        write_state(self.folder, state)
+        settle_best(self.folder, epoch + 1)
 
 
 class TakeUp(keras.callbacks.Callback):
@@ -94,25 +75,28 @@ class TakeUp(keras.callbacks.Callback):
 
 def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> State | None:
     """The state that an earlier attempt left in its folder, None where it does not fit or is damaged."""
-    path = folder / CHECKPOINTS / STATE if folder is not None else None
-    if path is None or not path.exists():
+    if folder is None or not state_path(folder).exists():
         return None
+    path = state_path(folder)
     try:
-        state = _read(path)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        state = read_state(folder)
+    except DAMAGED as error:
         log.warning("%s cannot be read (%s): the training begins anew.", path, error)
         return None
-    shapes = [tuple(variable.shape) for variable in _variables(model)]
-    if state.fingerprint != fingerprint or [array.shape for array in state.weights] != shapes:
-        log.warning("%s is of another network or training: the training begins anew.", path)
+    if state.fingerprint != fingerprint or not _fits(state, model):
+        log.warning("%s is of another configuration or network: the training begins anew.", path)
         return None
+    log.info("%s: the training goes on after epoch %d.", path, len(state.history))
     return state
 
 
-def take_over_files(earlier: Path, folder: Path) -> None:
-    """Copy what the attempt before has kept, such as its best model."""
-    if earlier != folder:
-        shutil.copytree(earlier / CHECKPOINTS, folder / CHECKPOINTS, dirs_exist_ok=True)
+def _fits(state: State, model: keras.Model) -> bool:
+    best = model.get_weights() if state.best_weights else []
+    return _kinds(state.weights) == _kinds(_arrays(model)) and _kinds(state.best_weights) == _kinds(best)
+
+
+def _kinds(arrays: Sequence[np.ndarray]) -> list[tuple[Any, ...]]:
+    return [(array.dtype, array.shape) for array in arrays]
 
 
 def _one(callbacks: Sequence[keras.callbacks.Callback], kind: type) -> Any:
@@ -120,55 +104,24 @@ def _one(callbacks: Sequence[keras.callbacks.Callback], kind: type) -> Any:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Weights, moving statistics and random states, then the optimizer's."""
-    model.optimizer.build(model.trainable_variables)
+    """Weights, moving statistics and random states, then the optimizer's, its loss scale among them."""
+    if not model.optimizer.built:  # a second `build` would make a new loss scale
+        model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
+
+
+def _arrays(model: keras.Model) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in _variables(model)]
 
 
 def _counters(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
     found = {type(callback).__name__: callback for callback in callbacks}
-    names = {**COUNTERS, "KeepBestWeights": ("best", "best_epoch")}
     return {
         kind: {name: _plain(getattr(found[kind], name)) for name in attributes}
-        for kind, attributes in names.items()
+        for kind, attributes in COUNTERS.items()
         if kind in found
     }
 
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int) else float(value)
-
-
-def _write(path: Path, state: State) -> None:
-    """To a temporary name first: a kill while writing leaves the state of the epoch before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    notes = {
-        "fingerprint": state.fingerprint,
-        "counters": state.counters,
-        "history": list(state.history),
-        "is_over": state.is_over,
-        "is_pruned": state.is_pruned,
-        "weights": len(state.weights),
-    }
-    arrays = [*state.weights, *state.best_weights]
-    unfinished = path.with_suffix(".tmp")
-    with open(unfinished, "wb") as file:
-        named: dict[str, Any] = {f"array_{index}": array for index, array in enumerate(arrays)}
-        np.savez(file, notes=np.array(json.dumps(notes)), **named)
-    os.replace(unfinished, path)
-
-
-def _read(path: Path) -> State:
-    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-        notes = json.loads(str(file["notes"]))
-        arrays = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
-    count = notes["weights"]
-    return State(
-        fingerprint=notes["fingerprint"],
-        weights=arrays[:count],
-        best_weights=arrays[count:],
-        counters=notes["counters"],
-        history=notes["history"],
-        is_over=notes["is_over"],
-        is_pruned=notes["is_pruned"],
-    )

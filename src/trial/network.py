@@ -1,11 +1,13 @@
 """A network under training, together with the data it reads."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from src.config.keys import RUN_GROUPS
 from src.data.prepare import Part, Prepared
 from src.model.count import count_parameters
 from src.training.start import start_tensorflow
@@ -69,7 +71,14 @@ class Network:
             report,
             folder,
             resume_from,
+            self._fingerprint(),
         )
+
+    def _fingerprint(self) -> str:
+        """Of all that the training depends on: the state of another one does not fit."""
+        names = (*RUN_GROUPS, "objective")
+        groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
+        return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
 
     def batches(self, first_epoch: int) -> Any:
         """The training batches of all epochs from one on."""

@@ -59,6 +59,8 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
     network = Network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
+    if result.restored:
+        tracker.set_tags(ref.run_id, {"restored_epochs": str(result.restored)})
     metrics = _final_metrics(result, network.parameters)
     values = tuple(metrics[objective.metric] for objective in cfg.objective)
     directions = tuple(objective.direction for objective in cfg.objective)

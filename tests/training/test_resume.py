@@ -1,16 +1,22 @@
 """A training that was interrupted goes on, and ends as one that never was."""
 
-import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from src.training.checkpoints import State, read_state, state_path, write_state
+from src.training.resume import find_state
 from src.trial.network import Network
 from src.trial.run import read_data
+from tests.commands import environment
 
 COMMON = (
     "debug=fast",
@@ -18,18 +24,44 @@ COMMON = (
     "training.deterministic=true",
     "training.checkpoint.enabled=true",
 )
+PLATEAU = (
+    *("optimizer=sgd", "optimizer.learning_rate=0.3", "schedule=plateau", "schedule.patience=1"),
+    *("training=early_stopping", "training.early_stopping.patience=3", "training.epochs=9"),
+    "training.batch_size=16",
+)
+WARM_UP = (
+    *("schedule=warmup_cosine", "augment=flip_crop", "augment.crop_padding=1", "model.dropout=0.3"),
+    *("training.epochs=5", "training.batch_size=64"),
+)
+FILE_AN_EPOCH = (
+    *("optimizer=rmsprop", "training.shuffle=false", "training.epochs=4"),
+    "training.checkpoint.save_best_only=false",
+)
+HALF_PRECISION = ("optimizer=adamw", "training.precision=mixed_float16", "training.epochs=4")
+# The epochs in which two attempts end: with a plateau, those before which its callbacks have counted.
 TRAININGS = {
-    "momentum, plateau, early stopping": (
-        *("optimizer=sgd", "optimizer.learning_rate=0.3", "schedule=plateau", "schedule.patience=1"),
-        *("training=early_stopping", "training.early_stopping.patience=3", "training.epochs=9"),
-        "training.batch_size=16",
-    ),
-    "warm-up, augmentation, dropout, batch norm": (
-        *("schedule=warmup_cosine", "augment=flip_crop", "augment.crop_padding=1", "model.dropout=0.3"),
-        *("training.epochs=5", "training.batch_size=64"),
-    ),
-    "no shuffling, rmsprop": ("optimizer=rmsprop", "training.shuffle=false", "training.epochs=4"),
+    "momentum, plateau, early stopping": (PLATEAU, 5, 6),
+    "adam, warm-up, augmentation, dropout, batch norm": (WARM_UP, 2, 4),
+    "rmsprop, no shuffling, a file an epoch": (FILE_AN_EPOCH, 2, 3),
+    "loss scale": (HALF_PRECISION, 2, 3),
 }
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from omegaconf import OmegaConf
+from src.trial.network import Network
+from src.trial.run import read_data, warm_up
+
+def kill(self, batch, logs=None):
+    if self.model.optimizer.iterations == 2 * self.params["steps"] + 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+cfg = OmegaConf.load(sys.argv[1])
+warm_up(cfg)
+from src.training.callbacks import StopOnNonFiniteLoss
+StopOnNonFiniteLoss.on_train_batch_end = kill
+Network(cfg, read_data(cfg)).fit(lambda epoch, metrics: False, Path(sys.argv[2]))
+"""
 
 
 class Interrupted(Exception):
@@ -71,70 +103,107 @@ def numbers(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{name: value for name, value in epoch.items() if name != "epoch_seconds"} for epoch in history]
 
 
-@pytest.mark.parametrize("overrides", TRAININGS.values(), ids=TRAININGS.keys())
-def test_interrupted_training_equals_one_that_was_not(train: Callable[..., Any], overrides: Any) -> None:
-    whole, _, weights = train("whole", *overrides)
-    assert train("first", *overrides, interrupt=2) is None
-    assert train("second", *overrides, resume="first", interrupt=3) is None
-    result, heard, resumed = train("third", *overrides, resume="second")
-    assert numbers(result.history) == numbers(whole.history)
-    assert heard == list(range(1, len(whole.history) + 1))
-    assert (result.best_epoch, result.pruned) == (whole.best_epoch, False)
-    assert all(np.array_equal(*pair) for pair in zip(weights, resumed, strict=True))
-    assert result.seconds >= sum(epoch["epoch_seconds"] for epoch in result.history[:2])
+def assert_same(resumed: Any, whole: Any) -> None:
+    """Bitwise: histories, the best epoch and its weights."""
+    assert numbers(resumed[0].history) == numbers(whole[0].history)
+    assert (resumed[0].best_epoch, resumed[0].pruned) == (whole[0].best_epoch, whole[0].pruned)
+    assert resumed[1] == list(range(1, len(whole[0].history) + 1))
+    assert all(np.array_equal(*pair) for pair in zip(resumed[2], whole[2], strict=True))
+
+
+def model_weights(folder: Path) -> list[np.ndarray]:
+    """Of the best model, or of the last where each epoch has its own."""
+    path = max((folder / "checkpoints").glob("*.keras"))
+    weights: list[np.ndarray] = keras.models.load_model(path, compile=False).get_weights()
+    return weights
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "checkpoints").iterdir()}
+
+
+@pytest.mark.parametrize(("overrides", "first", "second"), TRAININGS.values(), ids=TRAININGS.keys())
+def test_interrupted_training_equals_one_that_was_not(
+    train: Callable[..., Any], tmp_path: Path, overrides: tuple[str, ...], first: int, second: int
+) -> None:
+    whole = train("whole", *overrides)
+    assert train("first", *overrides, interrupt=first) is None
+    assert train("second", *overrides, resume="first", interrupt=second) is None
+    resumed = train("third", *overrides, resume="second")
+    assert_same(resumed, whole)
+    assert (whole[0].restored, resumed[0].restored) == (0, second - 1)
+    assert resumed[0].seconds == pytest.approx(sum(epoch["epoch_seconds"] for epoch in resumed[0].history))
+    assert files(tmp_path / "third") == files(tmp_path / "whole")
+    states = [read_state(tmp_path / name) for name in ("third", "whole")]
+    assert all(np.array_equal(*pair) for pair in zip(*(state.weights for state in states), strict=True))
+    assert states[0].counters == states[1].counters
+    models = [model_weights(tmp_path / name) for name in ("third", "whole")]
+    assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
+
+
+def test_training_killed_within_an_epoch_goes_on(
+    train: Callable[..., Any], configured: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    overrides = (*WARM_UP, "training.batch_size=16")
+    path = tmp_path / "config.yaml"
+    OmegaConf.save(configured(*COMMON, *overrides), path)
+    command = [sys.executable, "-c", KILLED, str(path), str(tmp_path / "killed")]
+    done = subprocess.run(command, env=environment(), check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(read_state(tmp_path / "killed").history) == 2
+    resumed = train("resumed", *overrides, resume="killed")
+    assert resumed[0].restored == 2
+    assert_same(resumed, train("whole", *overrides))
 
 
 def test_finished_training_trains_nothing_more(train: Callable[..., Any], tmp_path: Path) -> None:
-    overrides = TRAININGS["momentum, plateau, early stopping"]
-    whole, _, weights = train("whole", *overrides)
-    again, heard, resumed = train("again", *overrides, resume="whole")
-    assert again.history == whole.history and heard == list(range(1, len(whole.history) + 1))
-    assert again.best_epoch == whole.best_epoch
-    assert all(np.array_equal(*pair) for pair in zip(weights, resumed, strict=True))
-    assert (tmp_path / "again/checkpoints/best.keras").exists()
+    whole = train("whole", *PLATEAU)
+    assert len(whole[0].history) < 9  # it stopped early
+    again = train("again", *PLATEAU, resume="whole")
+    assert_same(again, whole)
+    assert again[0].history == whole[0].history  # the seconds too
+    assert files(tmp_path / "again") == {"state.npz", "best.keras"}
+    assert_same(train("whole", *PLATEAU, resume="whole"), whole)
 
 
 def test_training_that_the_pruner_ended_stays_pruned(train: Callable[..., Any]) -> None:
-    whole, _, weights = train("whole", "training.epochs=4", prune=2)
-    again, heard, resumed = train("again", "training.epochs=4", resume="whole")
-    assert (whole.pruned, again.pruned) == (True, True)
-    assert again.history == whole.history and heard == [1, 2]
-    assert all(np.array_equal(*pair) for pair in zip(weights, resumed, strict=True))
+    whole = train("whole", "training.epochs=4", prune=2)
+    again = train("again", "training.epochs=4", resume="whole")
+    assert whole[0].pruned
+    assert again[0].history == whole[0].history
+    assert_same(again, whole)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:900]), "cannot be read"),
-        (lambda path: path.write_bytes(b""), "cannot be read"),
-        (
-            lambda path: shutil.copy(path.parents[2] / "other/checkpoints/state.npz", path),
-            "of another network",
-        ),
-    ],
+    ("changed", "size", "said"),
+    [((), 900, "cannot be read"), (("optimizer.beta_1=0.8",), None, "of another configuration or network")],
 )
 def test_state_that_cannot_be_used_is_told_and_the_training_begins_anew(
     train: Callable[..., Any],
     tmp_path: Path,
-    spoil: Callable[[Path], Any],
+    changed: tuple[str, ...],
+    size: int | None,
     said: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    whole, _, _ = train("whole", "training.epochs=2")
-    train("other", "training.epochs=2", "model.kernel_size=1", interrupt=2)
-    assert train("first", "training.epochs=2", interrupt=2) is None
-    spoil(tmp_path / "first/checkpoints/state.npz")
-    result, heard, _ = train("second", "training.epochs=2", resume="first")
-    assert numbers(result.history) == numbers(whole.history) and heard == [1, 2]
-    assert said in caplog.text
+    train("first", "training.epochs=1", *changed)
+    path = state_path(tmp_path / "first")
+    path.write_bytes(path.read_bytes()[:size])
+    result, heard, _ = train("second", "training.epochs=1", resume="first")
+    assert (result.restored, heard) == (0, [1])
+    (warning,) = [record for record in caplog.records if record.name == "src.training.resume"]
+    assert said in warning.getMessage() and warning.levelname == "WARNING"
 
 
-def test_half_written_state_leaves_the_one_before(train: Callable[..., Any], tmp_path: Path) -> None:
-    whole, _, _ = train("whole", "training.epochs=3")
-    assert train("first", "training.epochs=3", interrupt=3) is None
-    (tmp_path / "first/checkpoints/state.tmp").write_bytes(b"half of")
-    result, _, _ = train("second", "training.epochs=3", resume="first")
-    assert numbers(result.history) == numbers(whole.history)
+@pytest.mark.parametrize("weights", [np.zeros((2, 1)), np.zeros((1, 1)), np.zeros((1, 1), "float32")])
+def test_state_of_other_weights_does_not_fit(tmp_path: Path, weights: np.ndarray) -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(optimizer=keras.optimizers.SGD(), loss="mse")
+    rest = [np.zeros((), model.optimizer.iterations.dtype), np.zeros((), "float32")]
+    write_state(tmp_path, State("a1", [weights, *rest], [], {}, [], False, False))
+    state = find_state(tmp_path, "a1", model)
+    assert (state is not None) == (weights.shape == (1, 1) and weights.dtype == "float32")
+    assert find_state(tmp_path, "b2", model) is find_state(tmp_path / "absent", "a1", model) is None
 
 
 def test_without_checkpoints_no_state_is_written(train: Callable[..., Any], tmp_path: Path) -> None:

@@ -32,9 +32,10 @@ class Trials:
         number: int | None = 0,
         incumbents: tuple[tuple[float, ...], ...] = (),
         report: Report = keep_on,
+        resume_from: Path | None = None,
     ) -> Outcome:
         run_id = self.tracker.start("trial", {"kind": "trial"}, {})
-        ref = TrialRef(run_id, number, incumbents, ("model.filters=[4]",))
+        ref = TrialRef(run_id, number, incumbents, ("model.filters=[4]",), resume_from=resume_from)
         return run_trial(cfg, ref, self.tracker, report, self.folder)
 
     def run(self, outcome: Outcome) -> Run:
@@ -107,6 +108,29 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
     assert [point.step for point in history] == [1, 2, 3]
     assert heard == list(enumerate(values, start=1))
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
+
+
+def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
+    trials: Trials, configured: Configured, tmp_path: Path
+) -> None:
+    heard: list[float] = []
+
+    def report(epoch: int, value: float) -> bool:
+        heard.append(value)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+        return epoch == 1  # asked of an epoch that has been trained, it prunes nothing
+
+    cfg = configured("training.epochs=3", "training.checkpoint.enabled=true")
+    with pytest.raises(KeyboardInterrupt):
+        trials.train(cfg, report=lambda epoch, value: report(epoch + 1, value))
+    trials.folder = tmp_path / "retry"
+    outcome = trials.train(cfg, report=report, resume_from=tmp_path / "job")
+    history = trials.tracker.client.get_metric_history(outcome.run_id, "val_accuracy")
+    assert [point.step for point in history] == [1, 2, 3]
+    assert heard[2:] == [point.value for point in history] and heard[2] == heard[0]
+    assert outcome.state == "complete"
+    assert trials.run(outcome).data.tags["restored_epochs"] == "1"
 
 
 def test_loss_that_is_no_number_raises_and_leaves_the_run_to_its_caller(
