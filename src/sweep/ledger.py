@@ -2,8 +2,10 @@
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +20,8 @@ REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result",
 SEED, LEASE = "seed", "lease"
 MOST_RETRIES = 2
 LEASE_SECONDS = 300.0
+CLOCK_SECONDS = 0.1
+START_FIELD = 19  # of /proc/PID/stat, counted from the first one behind the name
 Signature = tuple[tuple[str, str], ...]
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -54,9 +58,27 @@ def tried(study: Study, space: Space) -> set[Signature]:
 
 
 def this_owner() -> dict[str, Any]:
-    """Who trains a trial: host, process id and the process's start time (seconds since 1970)."""
+    """Who trains a trial: host, process id and when the process began."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "started": psutil.Process(pid).create_time()}
+    return {"host": socket.gethostname(), "pid": pid, "started": _began(pid)}
+
+
+def _began(pid: int) -> float | None:
+    """When a process began, in seconds; None for one that is gone, or is a zombie that none has reaped.
+
+    On Linux since the boot: no change of the clock moves that, as it moves psutil's create_time
+    (https://github.com/giampaolo/psutil/issues/2526).
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        if sys.platform != "linux":
+            return process.create_time()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return None
+    return int(fields[START_FIELD]) / os.sysconf("SC_CLK_TCK")
 
 
 def renew_lease(study: Study) -> None:
@@ -75,12 +97,8 @@ def is_alive(study: Study, owner: dict[str, Any] | None) -> bool:
     if owner["host"] != socket.gethostname():
         renewed = float(study.user_attrs.get(_lease(owner), 0.0))
         return time.time() - renewed < LEASE_SECONDS
-    if not psutil.pid_exists(owner["pid"]):
-        return False
-    try:
-        return abs(psutil.Process(owner["pid"]).create_time() - owner["started"]) < 1.0
-    except psutil.NoSuchProcess:
-        return False
+    began = _began(owner["pid"])
+    return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
 
 
 def settle(study: Study, trial: Trial, outcome: Outcome) -> None:

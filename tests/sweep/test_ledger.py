@@ -1,5 +1,6 @@
 """What counts, and what becomes of trials whose owner is gone."""
 
+import json
 import os
 import socket
 import subprocess
@@ -69,6 +70,25 @@ def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owne
     assert is_alive(study, this_owner())
     assert not is_alive(study, dead_owner)
     assert not is_alive(study, None)
+
+
+def test_killed_process_that_none_has_reaped_is_dead(study: Study) -> None:
+    program = "import json; from src.sweep.ledger import this_owner; print(json.dumps(this_owner())); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as process:  # type: ignore[call-overload]
+        owner = json.loads(process.stdout.readline())
+        assert is_alive(study, owner)
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert not is_alive(study, owner)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil's own time is all there is")
+def test_owner_lives_on_when_the_clock_is_set(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = this_owner()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: time.time() + 3600)
+    assert is_alive(study, owner) and this_owner() == owner
 
 
 def test_process_that_took_over_a_pid_is_another_owner(study: Study) -> None:
