@@ -26,7 +26,7 @@ ROWS = {
         *("src.training.fit", "src.training.program"),
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.cores", "src.sweep.journal_report"),
-        *("src.sweep.pruners", "src.sweep.importance"),
+        *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source"),
     ),

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial
 from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome, mean_outcome
 from src.sweep.channel import Call, Finished, Job, Report
-from src.sweep.ledger import known_seeds, lose, note_seed, recover, renew_lease, settle
+from src.sweep.lease import leased
+from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
 from src.sweep.propose import NothingLeft, Proposal, propose
 from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.samplers import build_sampler
@@ -26,7 +27,7 @@ from src.sweep.workers import Event
 
 HOURS_USED = "hours_used"
 TICK_SECONDS = 0.5
-LEASE_RENEWAL_SECONDS = 60.0
+COUNT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def begin(sweep: Sweep) -> list[FrozenTrial]:
 class Driver:
     """Keeps every worker of a pool busy with the trials of a sweep.
 
-    stop: asked before each new trial. Everything that Optuna and MLflow are told is told from the
-    thread that calls `run`.
+    stop: asked before each new trial. Everything that Optuna and MLflow are told of trials is told
+    from the thread that calls `run`.
     """
 
     def __init__(self, sweep: Sweep, pool: Pool, crew: Crew, view: View, stop: StopRequest) -> None:
@@ -146,7 +147,7 @@ class Driver:
         self._reason: str | None = None
         self._begun = time.monotonic()
         self._hours_before = self._hours_noted()
-        self._renewed: float | None = None
+        self._counted = self._begun
 
     def run(self) -> str:
         """Train until there is a reason to stop, and say it.
@@ -154,33 +155,32 @@ class Driver:
         What the crew raises ends the sweep; trials that are under way then are enqueued again.
         Raises SweepStopped once the trials under way have ended, where the user asked to stop.
         """
-        try:
-            while True:
-                self._fill()
-                self._close_settled()
-                if not self._trials and (self._reason is not None or self.stop.is_set):
-                    break
-                event = self.pool.next_event(TICK_SECONDS)
-                if event is not None:
-                    self._handle(*event)
-                self._tick()
-        finally:
-            self._abandon()
-            self._count_hours()
+        with leased(self.sweep.study, self.sweep.journal):
+            try:
+                self._train()
+            finally:
+                self._abandon()
+                self._count_hours()
         if self.stop.is_set:
             raise SweepStopped("the sweep was stopped")
         assert self._reason is not None
         return self._reason
 
+    def _train(self) -> None:
+        while True:
+            self._fill()
+            self._close_settled()
+            if not self._trials and (self._reason is not None or self.stop.is_set):
+                return
+            event = self.pool.next_event(TICK_SECONDS)
+            if event is not None:
+                self._handle(*event)
+            self._tick()
+
     def _tick(self) -> None:
         self.view.refresh()
-        if self._renewed is None or time.monotonic() - self._renewed > LEASE_RENEWAL_SECONDS:
-            self._renew()
+        if time.monotonic() - self._counted > COUNT_SECONDS:
             self._count_hours()
-
-    def _renew(self) -> None:
-        renew_lease(self.sweep.study)
-        self._renewed = time.monotonic()
 
     def _fill(self) -> None:
         """Give every free worker the next seed of a trial under way, or else a new trial."""
@@ -229,8 +229,6 @@ class Driver:
             if over is not None:
                 self._reason = total or over
                 return None
-            if self._renewed is None:
-                self._renew()
             sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
             proposal = propose(
                 sweep.study,
@@ -401,5 +399,6 @@ class Driver:
 
     def _count_hours(self) -> None:
         """Note the hours, for the next start. Those that several drivers share are counted once."""
+        self._counted = time.monotonic()
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
             self.sweep.study.set_user_attr(HOURS_USED, max(self._hours_noted(), self._hours_used()))

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from src.outcome import Outcome
+from src.sweep import lease
 from src.sweep.driver import Sweep, begin
 from src.sweep.ledger import (
     LEASE_SECONDS,
@@ -107,6 +108,24 @@ def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
     assert not is_alive(study, elsewhere)
+
+
+def test_lease_is_kept_while_a_batch_takes_its_time(
+    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leases(study: Study) -> list[float]:
+        return [value for name, value in study.user_attrs.items() if name.startswith("lease:")]
+
+    def train(params: dict[str, Any]) -> Outcome:
+        (before,) = leases(sweep.study)
+        deadline = time.monotonic() + 20
+        while leases(sweep_of(SPACE).study) == [before]:
+            assert time.monotonic() < deadline
+        return Outcome("complete", "run", (0.5,))
+
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.05)
+    sweep = sweep_of(SPACE, total=2)
+    assert len(search(sweep, train)[1]) == 2
 
 
 def test_lost_trial_is_enqueued_again_with_the_same_params(
