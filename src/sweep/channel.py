@@ -70,7 +70,6 @@ class Channel:
     def __init__(self, connection: Connection, job: int) -> None:
         self._connection = connection
         self._job = job
-        self._lock = threading.Lock()
 
     def call(self, name: str, *arguments: Any, **options: Any) -> None:
         """Have the driver's tracker do it, in the order of the calls; nothing comes back."""
@@ -78,18 +77,20 @@ class Channel:
 
     def report(self, epoch: int, value: float, waits: bool) -> bool:
         """Tell the driver an epoch's value; True where the job is to end itself."""
-        self._send(Report(self._job, epoch, value, waits))
-        return bool(self._connection.recv()) if waits else False
+        with _lock:  # a thread that outlived its job must not take the answer of the next one
+            self._connection.send(Report(self._job, epoch, value, waits))
+            return bool(self._connection.recv()) if waits else False
 
     def finish(self, result: Any) -> None:
         self._send(Finished(self._job, result))
 
     def _send(self, message: Any) -> None:
-        with self._lock:
+        with _lock:
             self._connection.send(message)
 
 
 _connection: Connection | None = None
+_lock = threading.RLock()
 
 
 def start_worker(

@@ -167,7 +167,9 @@ class WorkerPool:
         if isinstance(first, int):
             return self._ended(worker, first, rest[0])
         if slot.job is None or slot.job.id != first.job:
-            return None  # of a job that was given up
+            if isinstance(first, Report) and first.waits:
+                self.answer(worker, True)
+            return None  # of a job that has ended, or was given up
         if isinstance(first, Finished):
             slot.job = None
             self._recycle(worker)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,6 +51,11 @@ def obey(order: str, channel: Channel) -> Any:
         if os.fork() == 0:
             time.sleep(8)
         os._exit(0)
+    if order == "leave a thread":
+        threading.Timer(0.3, channel.report, (9, 0.5, True)).start()
+    if order == "ask after a while":
+        time.sleep(1)
+        return channel.report(1, 0.5, True), channel.report(2, 0.5, True)
     if order.startswith("exit"):
         os._exit(int(order[-1]))
     return os.getpid(), os.environ["WORKER"]
@@ -104,6 +110,15 @@ def test_workers_are_ready_before_they_are_free(pool_of: Callable[..., WorkerPoo
     assert first == third and first[0] != second[0]
     assert (first[1], second[1]) == ("0", "1")
     assert sorted(pool.pids()) == sorted([first[0], second[0]])
+
+
+def test_thread_that_outlives_its_job_takes_no_answer_of_the_next(
+    pool_of: Callable[..., WorkerPool],
+) -> None:
+    pool = pool_of()
+    do(pool, "leave a thread", 1)
+    events = do(pool, "ask after a while", 2)
+    assert events == [Report(2, 1, 0.5, True), Report(2, 2, 0.5, True), Finished(2, (False, True))]
 
 
 def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..., WorkerPool]) -> None:
