@@ -85,10 +85,12 @@ def best_value(sweep: Sweep) -> float | None:
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     """The best trials, what decided, a warning where one lies on a border, and how to go on."""
     say(f"finished: {reason}")
-    say(_tally(sweep))
+    tally = _tally(sweep)
+    say(tally or "no trial was trained")
     best = best_trials(sweep)
     if not best:
-        say("No trial is complete: the reasons are in the tag `reason` of each run.")
+        if tally:
+            say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
     _show_best(sweep, best, objective_text(record.cfg))
     _print_importance(sweep)

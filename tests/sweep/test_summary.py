@@ -126,6 +126,12 @@ def test_end_tallies_and_tells_what_to_do_next(
     assert lines[-1].startswith("predict:") and "run_id=best" in lines[-1]
 
 
+def test_end_without_any_trial_says_so(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end(sweep_of(GRID, total=2), capsys) == ["finished: all trials are done", "no trial was trained"]
+
+
 def test_end_without_a_complete_trial_says_where_the_reasons_are(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
