@@ -100,12 +100,13 @@ def _print_bill(
     only = f" ({asked} were asked for)" if trials < asked else ""
     seeds = f" of {repeats} seeds" if repeats > 1 else ""
     say(
-        f"the sweep: {trials} trials{seeds}{only}, {mean * repeats:.1f} s each, "
+        f"the sweep: {trials} trial{'s' if trials > 1 else ''}{seeds}{only}, {mean * repeats:.1f} s each, "
         f"about {duration_text(seconds)} with {_workers_text(workers)}"
     )
     say(
         f"  = {start:.0f} s to start + {trials * repeats} trainings / {workers} × {mean:.1f} s: "
-        "each worker trains one at a time, bound by its share of the processor"
+        "each worker trains one at a time, bound by its share of the processor. "
+        "Opening MLflow, and what else runs on this machine, comes on top."
     )
     _print_limits(plan, possible, seconds)
 
