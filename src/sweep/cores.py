@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -33,10 +34,14 @@ def _quota(file: Path) -> float | None:
 
 def count_gpus() -> int:
     """How many GPUs TensorFlow reports. It is asked in a process of its own, and only where one may be."""
-    if not any(map(os.path.exists, GPU_FILES)):
-        return 0
+    return _reported_number(COUNT_GPUS) if any(map(os.path.exists, GPU_FILES)) else 0
+
+
+@cache
+def _reported_number(program: str) -> int:
+    """The last word that a program prints, 0 where that is no number. It takes seconds: it is run once."""
     asked = subprocess.run(
-        [sys.executable, "-c", COUNT_GPUS], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
     ).stdout.split()
     return int(asked[-1]) if asked and asked[-1].isdigit() else 0
 

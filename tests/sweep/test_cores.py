@@ -79,7 +79,9 @@ def test_without_a_device_file_no_process_is_asked(monkeypatch: pytest.MonkeyPat
 
 def test_tensorflow_is_asked_where_a_device_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cores, "GPU_FILES", (str(tmp_path),))
-    monkeypatch.setattr(cores, "COUNT_GPUS", "print('banner'); print(3)")
-    assert count_gpus() == 3
+    asked = f"open({str(tmp_path / 'asked')!r}, 'a').write('x'); print('banner'); print(3)"
+    monkeypatch.setattr(cores, "COUNT_GPUS", asked)
+    assert count_gpus() == count_gpus() == 3
+    assert (tmp_path / "asked").read_text() == "x"
     monkeypatch.setattr(cores, "COUNT_GPUS", "raise SystemExit('no tensorflow')")
     assert count_gpus() == 0
