@@ -1,5 +1,6 @@
 """A pool of worker processes, each warm, each with one job at a time, none of which can end the sweep."""
 
+import math
 import os
 import queue
 import secrets
@@ -33,6 +34,11 @@ class Limits:
     timeout_seconds: float | None = None
     memory_mb: float | None = None
     recycle_mb: float = 4096
+
+    @property
+    def most_kept_mb(self) -> float:
+        """What a worker may hold between jobs: what some have left fails no other for its memory."""
+        return min(self.recycle_mb, (self.memory_mb or math.inf) / 2)
 
 
 @dataclass(frozen=True)
@@ -263,7 +269,7 @@ class WorkerPool:
 
     def _recycle(self, worker: int) -> None:
         """Replace a worker that has grown: TensorFlow never gives all of its memory back."""
-        if self.rss_mb(worker) > self.limits.recycle_mb:
+        if self.rss_mb(worker) > self.limits.most_kept_mb:
             self._replace(worker)
 
     def _replace(self, worker: int) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from src.errors import TrainingError
 from src.sweep.channel import Call, Channel, Finished, Job, Report
-from src.sweep.workers import EXIT_SECONDS, Died, Event, Limits, WorkerPool
+from src.sweep.workers import EXIT_SECONDS, MEMORY_POLL_SECONDS, Died, Event, Limits, WorkerPool
 
 MODULE = "tests.sweep.test_workers"
+LEFT: list[bytearray] = []
 
 
 class Garbled:
@@ -44,6 +45,9 @@ def obey(order: str, channel: Channel) -> Any:
         raise TimeoutError("of its own")
     if order == "grow":
         globals()["kept"] = bytearray(300_000_000)
+    if order == "leave":
+        LEFT.append(bytearray(100_000_000))
+        time.sleep(2 * MEMORY_POLL_SECONDS)
     if order == "garbled":
         channel.call("log_epoch", Garbled())
         time.sleep(60)
@@ -194,6 +198,13 @@ def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPoo
     assert isinstance(grown, Finished) and isinstance(fresh, Finished) and isinstance(same, Finished)
     assert grown.result[0] != fresh.result[0] == same.result[0]
     assert 0 < pool.rss_mb(0) < 250
+
+
+def test_memory_that_jobs_before_have_left_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(memory_mb=500)
+    said = [event for job in range(1, 8) for event in do(pool, "leave", job)]
+    assert all(isinstance(event, Finished) for event in said)
+    assert len({event.result[0] for event in said if isinstance(event, Finished)}) > 1
 
 
 def test_workers_that_never_get_ready_end_the_sweep(pool_of: Callable[..., WorkerPool]) -> None:
