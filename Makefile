@@ -27,7 +27,7 @@ sweep: $(INSTALLED)
 	$(RUN) -m src.train -m
 
 test: $(INSTALLED)
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 ui: $(INSTALLED)
 	@mkdir -p mlruns

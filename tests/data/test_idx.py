@@ -18,7 +18,7 @@ def test_reads_the_four_files_gzipped_or_not(idx_folder: Path) -> None:
     assert plain.train_images[13].max() == plain.train_images[13].min() == 13
     assert plain.test_labels.tolist() == list(range(10))
     for path in list(idx_folder.iterdir()):
-        (idx_folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        (idx_folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         path.unlink()
     assert load_idx(find_idx_files(idx_folder), TEN).digest == plain.digest
 
@@ -36,7 +36,7 @@ def test_names_the_file_that_is_missing(idx_folder: Path) -> None:
         ("a", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "a is no IDX file of unsigned bytes"),
         ("a", b"\0\0\x08\x03\0\0\0\x01", "a is damaged or incomplete"),
         ("a", b"\0\0\x08\x01\0\0\x10\0abc", "a should hold 4,096 bytes of data, but it holds 3"),
-        ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x01a")[:-9], "a.gz is damaged or incomplete"),
+        ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x01a", mtime=0)[:-9], "a.gz is damaged or incomplete"),
         ("a.gz", b"\0\0\x08\x01\0\0\0\x01a", "a.gz is damaged or incomplete"),
     ],
 )
