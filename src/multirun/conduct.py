@@ -119,6 +119,7 @@ def _drive(conduct: Conduct) -> str:
     reason, ended = "the sweep was stopped", False
     try:
         reason = _run(conduct)
+        record.reconcile()  # the runs of a driver that died meanwhile
         ended = True
     except SweepStopped:
         raise KeyboardInterrupt from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -225,6 +226,8 @@ class Driver:
             mend_journal(sweep.journal)
             trials = sweep.study.get_trials(deepcopy=False)
             total = total_reason(trials, sweep.total, len(self._trials))
+            if total is not None and recover(sweep.study):  # another driver has died meanwhile
+                trials = sweep.study.get_trials(deepcopy=False)
             over = budget_reason(trials, sweep.directions, sweep.budget, self._hours_used())
             if over is not None:
                 self._reason = total or over
@@ -344,7 +347,13 @@ class Driver:
 
     def _settle(self, trial: _Trial) -> None:
         outcome = self._result(trial)
-        settle(self.sweep.study, trial.proposal.trial, outcome)
+        try:
+            settle(self.sweep.study, trial.proposal.trial, outcome)
+        except UpdateFinishedTrialError:  # a driver on another host took this one for dead
+            self._trials.remove(trial)
+            with suppress(RefusedError):
+                self.crew.cancel(trial.ref.run_id)
+            return
         self._trials.remove(trial)
         self._settled.append((trial.proposal, outcome))
 

@@ -184,7 +184,12 @@ class WorkerPool:
     def _ended(self, worker: int, job: int, failure: BaseException | None) -> tuple[int, Event] | None:
         """What pebble says of a job's process. A failure waits until its last words have been heard."""
         slot = self._slots[worker]
-        if slot.job is None or slot.job.id != job or failure is None:
+        if slot.job is None or failure is None:
+            return None
+        if slot.job.id != job:
+            if isinstance(failure, ProcessExpired):  # after its last job: the next one has not begun
+                self._replace(worker)
+                self._schedule(slot, worker, slot.job)
             return None
         if isinstance(failure, BrokenProcessPool):  # the process ended before it took the job
             self._replace(worker)

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from src.outcome import Outcome
 from src.sweep import ledger
 from src.sweep.driver import HOURS_USED, Sweep, begin
-from src.sweep.ledger import LOST, RETRY_OF, counts, tell_result
+from src.sweep.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
 from src.sweep.propose import Proposal
 from src.sweep.space.axis import Params
 from src.sweep.stops import budget_reason
@@ -181,6 +181,34 @@ def test_patience_ends_the_sweep(
         if trained < 6
         else "all 6 configurations have been tried, 9 were asked for"
     )
+
+
+def test_trial_of_a_driver_that_died_meanwhile_is_trained(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    dead = {**this_owner(), "pid": 2**22 + 1}
+    sweep.study.enqueue_trial({"a": 3, "b": 5})
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    trial.set_user_attr(OWNER, dead)
+    reason, trained = search(sweep)
+    assert reason == "all 6 trials are done"
+    assert len(trained) == 6 and trained[-1] == {"a": 3, "b": 5}
+
+
+def test_trial_that_another_host_took_is_left_to_it(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if not taken:
+            taken.append(lose(sweep_of(GRID, total=6, sampler="grid").study, 0, blamed=True))
+        return Outcome("complete", "run", (1.0,))
+
+    taken: list[bool] = []
+    sweep = sweep_of(GRID, total=6, sampler="grid")
+    reason, trained = search(sweep, train)
+    assert taken == [True] and reason == "all 6 trials are done"
+    assert len(trained) == 7 and trained.count(trained[0]) == 2
+    assert [t.state for t in sweep.study.trials if counts(t)] == [TrialState.COMPLETE] * 6
 
 
 def test_pruned_trials_are_no_improvement(sweep_of: Callable[..., Sweep], search: Search) -> None:
