@@ -92,6 +92,7 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
                 n_startup_trials=cfg.n_startup_trials,
                 multivariate=cfg.multivariate,
                 group=cfg.multivariate,
+                constant_liar=True,  # trials under way count as poor: workers search apart
             )
         if cfg.name == "qmc":
             return QMCSampler(
