@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 WORKER_MB = 1200
-TRIALS_PER_WORKER = 4
+TRIALS_PER_WORKER = 2
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"

@@ -15,9 +15,9 @@ PLENTY = 1e6
     [
         ("auto", 100, 0, 8, PLENTY, 8),
         ("auto", 24, 0, 2, PLENTY, 2),
-        ("auto", 4, 0, 2, PLENTY, 1),
-        ("auto", 5, 0, 2, PLENTY, 2),
-        ("auto", 9, 0, 16, PLENTY, 3),
+        ("auto", 2, 0, 2, PLENTY, 1),
+        ("auto", 4, 0, 2, PLENTY, 2),
+        ("auto", 9, 0, 16, PLENTY, 5),
         ("auto", 100, 0, 16, 4 * cores.WORKER_MB + 1, 4),
         ("auto", 100, 0, 16, 10.0, 1),
         ("auto", 100, 4, 16, PLENTY, 4),
