@@ -274,7 +274,7 @@ def kill_in_trial(folder: Path, arguments: tuple[str, ...]) -> None:
 
 
 def test_a_killed_sweep_goes_on_to_its_total(folder: Path) -> None:
-    arguments = ("-m", "debug=fast", "study.trials=4", "sampler=random", "model.filters=[4]")
+    arguments = ("-m", "debug=fast", "study.trials=4", "sampler=random", "model.filters=[4]", "workers=1")
     kill_in_trial(folder, arguments)
     (interrupted,) = [child for child in trials(folder) if child.status == "RUNNING"]
     assert run(folder, "train", *arguments).code == 0
