@@ -159,13 +159,19 @@ def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
     """The sweep, or its next generation where MLflow has trials of it that its journal lacks.
 
     Such a journal was deleted or emptied: going on with it would record every trial twice under
-    one parent. (MLflow is read first: another driver's trial is in the journal before it is there.)
+    one parent.
     """
-    while find_runs(plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}):
-        if sweep.study.get_trials(deepcopy=False):
+    while not _has_trials(sweep) and find_runs(
+        plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, most=1
+    ):
+        if _has_trials(sweep):  # another driver began meanwhile: the journal has its trial first
             break
         sweep = plan.sweep(fresh=True)
     return sweep
+
+
+def _has_trials(sweep: Sweep) -> bool:
+    return bool(sweep.study.get_trials(deepcopy=False))
 
 
 def _check_axes(question: Question) -> None:

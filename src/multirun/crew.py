@@ -1,5 +1,6 @@
 """Opens, ships, fills and closes the trials that a driver asks for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
 from src.tracking.recorder import relay
+from src.training.checkpoints import state_path
 
 TRAIN = "src.multirun.job:train"
 
@@ -25,7 +27,7 @@ class TrialCrew:
 
     def __init__(self, composer: Composer, record: SweepRecord, repeats: int, target: str) -> None:
         self.composer = composer
-        self.record_of_sweep = record
+        self.runs = record
         self.repeats = repeats
         self.target = target
         self._configs: dict[int, DictConfig] = {}
@@ -34,7 +36,7 @@ class TrialCrew:
         params = proposal.params
         config = self.composer.job_config(params)
         self._configs[proposal.trial.number] = config
-        return self.record_of_sweep.start_trial(
+        return self.runs.start_trial(
             proposal.trial.number,
             params,
             without_hydra(config),
@@ -46,15 +48,14 @@ class TrialCrew:
         cfg = without_hydra(self._configs[proposal.trial.number])
         cfg.training.seed += repeat
         choices = self.composer.choices(proposal.params)
-        return self.record_of_sweep.start_repeat(ref, repeat, proposal.params, cfg, choices)
+        return self.runs.start_repeat(ref, repeat, proposal.params, cfg, choices)
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         """The function and the payload that train a seed in a worker."""
         number = proposal.trial.number
         config = self._job_config(number, number, ref.repeat)
         earlier = self._checkpoints(proposal, ref.repeat)
-        ref = TrialRef(ref.run_id, ref.number, ref.incumbents, ref.overrides, ref.repeat, earlier)
-        return TRAIN, TrialJob(config, ref, self.target, waits)
+        return TRAIN, TrialJob(config, replace(ref, resume_from=earlier), self.target, waits)
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""
@@ -73,29 +74,29 @@ class TrialCrew:
         """The job folder of the newest attempt before this one that left checkpoints."""
         if not self._configs[proposal.trial.number].training.checkpoint.enabled:
             return None
-        study = self.record_of_sweep.sweep.study
+        study = self.runs.sweep.study
         for attempt in attempts(study, proposal.trial.number)[1:]:
             config = self._job_config(proposal.trial.number, attempt.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
-            if (folder / "checkpoints" / "state.npz").exists():
+            if state_path(folder).exists():
                 return folder
         return None
 
     def record(self, call: Call) -> None:
-        relay(self.record_of_sweep.tracker, call.name, call.arguments, call.options)
+        relay(self.runs.tracker, call.name, call.arguments, call.options)
 
     def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
-        self.record_of_sweep.adopt_repeat(ref, outcome)
+        self.runs.adopt_repeat(ref, outcome)
 
     def close_seed(self, outcome: Outcome) -> None:
-        self.record_of_sweep.close_trial(outcome)
+        self.runs.close_trial(outcome)
 
     def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
-        self.record_of_sweep.close_trial(outcome)
+        self.runs.close_trial(outcome)
         del self._configs[proposal.trial.number]
 
     def cancel(self, run_id: str) -> None:
-        self.record_of_sweep.cancel(run_id, "the sweep was stopped")
+        self.runs.cancel(run_id, "the sweep was stopped")
 
 
 class BatchCrew(TrialCrew):
@@ -118,7 +119,7 @@ class BatchCrew(TrialCrew):
         return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
 
     def _report(self, proposal: Proposal) -> JournalReport:
-        sweep = self.record_of_sweep.sweep
+        sweep = self.runs.sweep
         return JournalReport(
             sweep.journal,
             sweep.name,

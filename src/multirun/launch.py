@@ -41,11 +41,11 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
 
     master: with Hydra's node. cfg: without it, to warm up with.
     """
-    gpus, usable = cores.count_gpus(), cores.usable_cores()
     count = count_workers(cfg, trials)
+    variables = cores.worker_variables(count, cores.count_gpus(), cores.usable_cores())
     shared = Shared(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
-    return WorkerPool(count, cores.worker_variables(count, gpus, usable), PREPARE, shared.pack(), limits)
+    return WorkerPool(count, variables, PREPARE, shared.pack(), limits)
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,6 @@ class BatchPool:
         worker, event = self._events.popleft()
         self._jobs[worker] = None
         return worker, event
-
-    def stop(self) -> None:
-        """Nothing runs between batches."""
 
     def _launch(self) -> None:
         placed = [(place, job) for place, job in enumerate(self._jobs) if job is not None]

@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
 from src.config.keys import RUN_GROUPS, all_keys
-from src.data.prepare import Prepared, prepare
-from src.data.sources import load
+from src.data.kept import read_and_keep
+from src.data.prepare import Prepared
 from src.errors import ConfigError, DataError, StorageError
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.constraints import Constraints
@@ -38,7 +38,6 @@ class Plan:
         self.question = question
         self.composer = composer
         self.space = question.space
-        self._prepared: dict[str, Prepared] = {}
         self._is_listed = self.space.is_finite  # an endless space is not asked for twice
         self._refusals: dict[str, str | None] = {}
         self.constraints = Constraints(question, composer)
@@ -68,7 +67,7 @@ class Plan:
 
     def _data(self) -> Prepared | None:
         """The data that all trials share, None where it is swept."""
-        return None if self._sweeps_data() else prepare(self.base.data, load(self.base.data))
+        return None if self._sweeps_data() else self.data_of(self.base)
 
     def _sweeps_data(self) -> bool:
         return any(axis.key.lstrip("+").partition(".")[0] == "data" for axis in self.space.axes)
@@ -213,11 +212,8 @@ class Plan:
         return None if count <= most else f"it has {count:,} parameters, budget.max_parameters is {most:,}"
 
     def data_of(self, cfg: DictConfig) -> Prepared:
-        """The data of a configuration, read once."""
-        key = OmegaConf.to_yaml(cfg.data, resolve=True)
-        if key not in self._prepared:
-            self._prepared[key] = prepare(cfg.data, load(cfg.data))
-        return self._prepared[key]
+        """The data of a configuration, read once, or again where more of them are swept than are kept."""
+        return read_and_keep(cfg.data)
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

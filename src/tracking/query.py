@@ -30,21 +30,23 @@ class RunRecord:
     seconds: float | None
 
 
-def find_runs(cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None) -> list[RunRecord]:
+def find_runs(
+    cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None, most: int | None = None
+) -> list[RunRecord]:
     """Every run of the experiment that carries all of these tags, newest first.
 
-    status: MLflow's, such as RUNNING, where only such runs are asked for.
+    status: MLflow's, such as RUNNING, where only such runs are asked for. most: how many are enough.
     Raises TrackingError where the server or the database cannot be read; an experiment that
     does not exist has no runs.
     """
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
     if status is not None:
         clauses.append(f"attributes.status = '{status}'")
-    found = _search(cfg, " and ".join(clauses))
+    found = _search(cfg, " and ".join(clauses), most)
     return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
 
 
-def _search(cfg: TrackingConf, condition: str) -> list[RunRecord]:
+def _search(cfg: TrackingConf, condition: str, most: int | None = None) -> list[RunRecord]:
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     experiment = experiment_id(client, uri, cfg.experiment, create=False)
@@ -56,13 +58,13 @@ def _search(cfg: TrackingConf, condition: str) -> list[RunRecord]:
             client.search_runs,
             [experiment],
             condition,
-            max_results=PAGE,
+            max_results=min(PAGE, most or PAGE),
             order_by=["attributes.start_time DESC"],
             page_token=token,
         )
         runs += [_record(run) for run in page]
         token = page.token
-        if not token:
+        if not token or (most is not None and len(runs) >= most):
             break
     return runs
 

@@ -20,7 +20,7 @@ def start_tensorflow() -> None:
         os.dup2(banners.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
-        except BaseException:
+        except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
             os.write(kept, banners.read())
             raise
