@@ -18,7 +18,7 @@ from src.sweep.driver import Sweep
 from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
 from src.sweep.space.axis import Axis, Params, Value
-from src.sweep.study import check_digest, mend_journal, open_study, sweep_hash, sweep_lock, sweep_name
+from src.sweep.study import check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
 from src.trial.network import parameters_of
 from src.trial.run import check_images
@@ -113,7 +113,6 @@ class Plan:
         journal = folder / f"{name}.journal"
         try:
             with sweep_lock(journal):
-                mend_journal(journal)
                 study = open_study(journal, name, self.directions)
                 if self.data is not None:
                     check_digest(study, self.data.digest)

@@ -23,7 +23,7 @@ from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.samplers import build_sampler
 from src.sweep.space.axis import Params, Space
 from src.sweep.stops import StopRequest, budget_reason, total_reason
-from src.sweep.study import mend_journal, sweep_lock
+from src.sweep.study import sweep_lock
 from src.sweep.workers import Event
 
 HOURS_USED = "hours_used"
@@ -223,7 +223,6 @@ class Driver:
         """The next trial: counted and asked under one lock, so that a total is total."""
         sweep = self.sweep
         with sweep_lock(sweep.journal):
-            mend_journal(sweep.journal)
             trials = sweep.study.get_trials(deepcopy=False)
             total = total_reason(trials, sweep.total, len(self._trials))
             if total is not None and recover(sweep.study):  # another driver has died meanwhile
@@ -395,7 +394,6 @@ class Driver:
     def _is_lost(self, trial: _Trial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-            mend_journal(self.sweep.journal)
             return lose(self.sweep.study, trial.proposal.trial.number, blamed=False)
         return True
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.study import Study
 
 from src.sweep.ledger import renew_lease
-from src.sweep.study import mend_journal, sweep_lock
+from src.sweep.study import sweep_lock
 
 RENEWAL_SECONDS = 60.0
 
@@ -23,7 +23,6 @@ def leased(study: Study, journal: Path) -> Iterator[None]:
 
     def renew() -> None:
         with sweep_lock(journal):
-            mend_journal(journal)
             renew_lease(study)
 
     def keep() -> None:

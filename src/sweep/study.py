@@ -51,22 +51,8 @@ def sweep_lock(journal: Path) -> Iterator[None]:
         yield
 
 
-def mend_journal(journal: Path) -> None:
-    """Cut a torn last line, which would make every later read fail, and keep it beside the journal.
-
-    Call it with the sweep's lock held.
-    """
-    if not journal.exists():
-        return
-    writers = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
-    writers.acquire()  # a line that another driver is just writing is not torn
-    try:
-        _cut_torn_line(journal)
-    finally:
-        writers.release()
-
-
 def _cut_torn_line(journal: Path) -> None:
+    """Cut a last line that has no end, and keep it beside the journal."""
     if _is_whole(journal):
         return
     content = journal.read_bytes()
@@ -85,6 +71,27 @@ def _is_whole(journal: Path) -> bool:
         return file.read() == b"\n"
 
 
+class MendingBackend(JournalFileBackend):
+    """Optuna's journal file, into which nothing is written behind a torn line.
+
+    A line is torn where its driver died in the middle, or the disk was full. Optuna reads past it
+    while it is the last one; with another behind it, every later read fails.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        journal = Path(self._file_path)
+        self._lock.acquire()  # a line that another driver is just writing is not torn
+        try:
+            _cut_torn_line(journal)
+            with open(journal, "ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            self._lock.release()
+
+
 def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
     """Open or create the study in its journal. journal: an absolute path.
 
@@ -94,7 +101,7 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
     assert journal.is_absolute(), "a relative journal leaves a dangling lock"
     lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+        storage = JournalStorage(MendingBackend(str(journal), lock_obj=lock))
         study = _create(name, storage, directions)
     except json.JSONDecodeError as error:
         raise ConfigError(

@@ -8,7 +8,6 @@ import pytest
 from src.errors import ConfigError, DataError
 from src.sweep.study import (
     check_digest,
-    mend_journal,
     open_study,
     sweep_hash,
     sweep_lock,
@@ -68,27 +67,37 @@ def test_torn_last_line_is_cut_and_kept(tmp_path: Path) -> None:
     whole = journal.read_bytes()
     for torn in (b'{"op_code": 4, "wor', b'{"op'):
         journal.write_bytes(whole + torn)
-        mend_journal(journal)
-        assert journal.read_bytes() == whole
+        assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5]
+        assert journal.read_bytes().startswith(whole + b'{"op_code":')
     assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 4, "wor\n{"op\n'
     study = open_study(journal, "s", ["maximize"])
     study.tell(study.ask(), 0.75)
     assert [trial.value for trial in study.trials] == [0.5, 0.75]
 
 
-def test_whole_missing_or_empty_journal_is_left_alone(tmp_path: Path) -> None:
-    for content in (b"", b"{}\n"):
-        (tmp_path / "s.journal").write_bytes(content)
-        mend_journal(tmp_path / "s.journal")
-        assert (tmp_path / "s.journal").read_bytes() == content
-    mend_journal(tmp_path / "none.journal")
+def test_line_that_another_driver_tore_is_cut_before_the_next_one(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    trial = study.ask()
+    with open(journal, "ab") as file:
+        file.write(b'{"op_code": 6, "tri')
+    trial.report(0.25, 1)
+    study.tell(trial, 0.5)
+    (again,) = open_study(journal, "s", ["maximize"]).trials
+    assert (again.value, again.intermediate_values) == (0.5, {1: 0.25})
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 6, "tri\n'
+
+
+def test_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    before = (tmp_path / "s.journal").read_bytes()
+    study.ask()
+    assert (tmp_path / "s.journal").read_bytes().startswith(before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.journal"]
 
 
 def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
     (tmp_path / "s.journal").write_bytes(b'{"op')
-    mend_journal(tmp_path / "s.journal")
-    assert (tmp_path / "s.journal").read_bytes() == b""
     assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
 
 
