@@ -156,7 +156,7 @@ class Driver:
         What the crew raises ends the sweep; trials that are under way then are enqueued again.
         Raises SweepStopped once the trials under way have ended, where the user asked to stop.
         """
-        with leased(self.sweep.study, self.sweep.journal):
+        with leased(self.sweep.study):
             try:
                 self._train()
             finally:
