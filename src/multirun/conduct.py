@@ -19,9 +19,10 @@ from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import Question, read_question
 from src.sweep import summary
-from src.sweep.driver import Driver, Sweep, begin
+from src.sweep.driver import Driver, begin
 from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
+from src.sweep.search import Sweep
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.view import View, open_view

@@ -14,9 +14,9 @@ from src.errors import ConfigError, DataError, StorageError
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.constraints import Constraints
 from src.multirun.question import Question
-from src.sweep.driver import Sweep
 from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Axis, Params, Value
 from src.sweep.study import check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names

@@ -1,107 +1,29 @@
 """Asks Optuna, has workers train, tells Optuna each result as it comes, until a reason to stop comes up."""
 
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
-from omegaconf import DictConfig
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
-from src.outcome import Outcome, mean_outcome
+from src.outcome import Outcome
 from src.sweep.channel import Call, Finished, Job, Report
+from src.sweep.hours import Hours
 from src.sweep.lease import leased
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
 from src.sweep.propose import NothingLeft, Proposal, propose
 from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
+from src.sweep.roles import Crew, Pool, View
 from src.sweep.samplers import build_sampler
-from src.sweep.space.axis import Params, Space
+from src.sweep.search import Sweep
+from src.sweep.seeds import Trial
 from src.sweep.stops import StopRequest, budget_reason, total_reason
 from src.sweep.study import sweep_lock
 from src.sweep.workers import Event
 
-HOURS_USED = "hours_used"
 TICK_SECONDS = 0.5
-COUNT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A search that is ready to go.
-
-    journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
-    refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
-    pruner_hears: see src.sweep.pruners; epochs are those of the first seed only.
-    """
-
-    name: str
-    study: Study
-    space: Space
-    journal: Path
-    total: int
-    sampler: DictConfig
-    budget: DictConfig
-    refusal: Callable[[Mapping[str, object]], str | None]
-    repeats: int = 1
-    pruner_hears: str = NOTHING
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        return tuple(direction.name.lower() for direction in self.study.directions)
-
-
-class Pool(Protocol):
-    """Where jobs are done: WorkerPool, or a launcher of Hydra's in batches."""
-
-    def free(self) -> list[int]: ...
-    def submit(self, worker: int, job: Job) -> None: ...
-    def answer(self, worker: int, stops: bool) -> None: ...
-    def next_event(self, timeout: float) -> tuple[int, Event] | None: ...
-
-
-class Crew(Protocol):
-    """What the driver has others do: open, fill and close the runs of its trials."""
-
-    def open_trial(self, proposal: Proposal) -> Any: ...
-    def open_seed(self, proposal: Proposal, ref: Any, repeat: int) -> Any: ...
-    def job(self, proposal: Proposal, ref: Any, waits: bool) -> tuple[str, Any]: ...
-    def record(self, call: Call) -> None: ...
-    def adopt_seed(self, ref: Any, outcome: Outcome) -> None: ...
-    def close_seed(self, outcome: Outcome) -> None: ...
-    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None: ...
-    def cancel(self, run_id: str) -> None: ...
-
-
-class View(Protocol):
-    """Shows people what happens."""
-
-    def started(self, worker: int, number: int, repeat: int, params: Params) -> None: ...
-    def epoch(self, worker: int, epoch: int, value: float | None) -> None: ...
-    def idle(self, worker: int) -> None: ...
-    def settled(self, number: int, params: Params, outcome: Outcome) -> None: ...
-    def refresh(self) -> None: ...
-
-
-@dataclass
-class _Trial:
-    """A trial under way. ref: its own run. waiting: seeds to start. done: seed -> outcome."""
-
-    proposal: Proposal
-    ref: Any
-    waiting: deque[int]
-    done: dict[int, Outcome] = field(default_factory=dict)
-    active: set[int] = field(default_factory=set)
-    ended: Outcome | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return not self.active and (self.ended is not None or not self.waiting)
 
 
 @dataclass(frozen=True)
@@ -111,7 +33,7 @@ class _Task:
     best: so far. refusals: what MLflow did not take of it.
     """
 
-    trial: _Trial
+    trial: Trial
     repeat: int
     run_id: str
     worker: int
@@ -141,14 +63,12 @@ class Driver:
         self.crew = crew
         self.view = view
         self.stop = stop
-        self._trials: list[_Trial] = []
+        self._trials: list[Trial] = []
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
         self._reason: str | None = None
-        self._begun = time.monotonic()
-        self._hours_before = self._hours_noted()
-        self._counted = self._begun
+        self._hours = Hours(sweep.study, sweep.journal)
 
     def run(self) -> str:
         """Train until there is a reason to stop, and say it.
@@ -161,7 +81,7 @@ class Driver:
                 self._train()
             finally:
                 self._abandon()
-                self._count_hours()
+                self._hours.note()
         if self.stop.is_set:
             raise SweepStopped("the sweep was stopped")
         assert self._reason is not None
@@ -176,12 +96,8 @@ class Driver:
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
                 self._handle(*event)
-            self._tick()
-
-    def _tick(self) -> None:
-        self.view.refresh()
-        if time.monotonic() - self._counted > COUNT_SECONDS:
-            self._count_hours()
+            self.view.refresh()
+            self._hours.note_sometimes()
 
     def _fill(self) -> None:
         """Give every free worker the next seed of a trial under way, or else a new trial."""
@@ -191,23 +107,17 @@ class Driver:
                 return
             self._start(worker, trial)
 
-    def _with_seeds(self, side_by_side: bool = False) -> _Trial | None:
+    def _with_seeds(self, side_by_side: bool = False) -> Trial | None:
         """A trial under way that has seeds to train.
 
         A pruner of seeds can only drop what was not begun: then a trial's seeds come one after
         another, as long as there are other trials for the workers.
         """
         one_by_one = self.sweep.pruner_hears == SEEDS and not side_by_side
-        return next(
-            (
-                trial
-                for trial in self._trials
-                if trial.waiting and trial.ended is None and not (one_by_one and trial.active)
-            ),
-            None,
-        )
+        able = (trial for trial in self._trials if trial.has_seeds and not (one_by_one and trial.active))
+        return next(able, None)
 
-    def _new_trial(self) -> _Trial | None:
+    def _new_trial(self) -> Trial | None:
         if self.stop.is_set:
             return None
         while True:
@@ -215,7 +125,7 @@ class Driver:
             if proposal is None:
                 return None
             trial = self._open(proposal)
-            if trial.waiting:
+            if trial.has_seeds:
                 return trial
             self._settle(trial)  # every seed of it is known from an attempt before
 
@@ -227,7 +137,7 @@ class Driver:
             total = total_reason(trials, sweep.total, len(self._trials))
             if total is not None and recover(sweep.study):  # another driver has died meanwhile
                 trials = sweep.study.get_trials(deepcopy=False)
-            over = budget_reason(trials, sweep.directions, sweep.budget, self._hours_used())
+            over = budget_reason(trials, sweep.directions, sweep.budget, self._hours.used())
             if over is not None:
                 self._reason = total or over
                 return None
@@ -248,14 +158,13 @@ class Driver:
             return None
         return proposal
 
-    def _open(self, proposal: Proposal) -> _Trial:
+    def _open(self, proposal: Proposal) -> Trial:
         """Open a trial's run; it is kept track of first, so that no error leaves it behind."""
-        trial = _Trial(proposal, None, deque(range(self.sweep.repeats)))
+        trial = Trial(proposal, self.sweep.repeats)
         self._trials.append(trial)
         trial.ref = self.crew.open_trial(proposal)
         if self.sweep.repeats > 1:
-            trial.done = known_seeds(self.sweep.study, proposal.trial.number)
-            trial.waiting = deque(seed for seed in trial.waiting if seed not in trial.done)
+            trial.know(known_seeds(self.sweep.study, trial.number))
         for seed, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
                 self.crew.adopt_seed(trial.ref, outcome)
@@ -263,9 +172,8 @@ class Driver:
                 proposal.trial.report(outcome.values[0], seed)
         return trial
 
-    def _start(self, worker: int, trial: _Trial) -> None:
-        repeat = trial.waiting.popleft()
-        trial.active.add(repeat)
+    def _start(self, worker: int, trial: Trial) -> None:
+        repeat = trial.start()
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
@@ -274,7 +182,7 @@ class Driver:
         self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, best)
         function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
         self.pool.submit(worker, Job(self._jobs, function, payload))
-        self.view.started(worker, trial.proposal.trial.number, repeat, trial.proposal.params)
+        self.view.started(worker, trial.number, repeat, trial.proposal.params)
 
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
@@ -309,43 +217,28 @@ class Driver:
             raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
-        trial.active.discard(task.repeat)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):
             outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
-        if self.sweep.repeats == 1:
-            trial.ended = outcome
-        else:
-            self._end_seed(trial, task.repeat, outcome)
+        if self.sweep.repeats > 1:
+            note_seed(trial.proposal.trial, task.repeat, outcome)
+            with suppress(RefusedError):  # the user deleted the run
+                self.crew.close_seed(outcome)
+        trial.end(task.repeat, outcome)
+        if self._loses(trial, task.repeat, outcome):
+            trial.drop()
         if trial.is_over:
             self._settle(trial)
 
-    def _end_seed(self, trial: _Trial, repeat: int, outcome: Outcome) -> None:
-        """Write down a seed's result, and end its trial where the others are not worth training."""
-        note_seed(trial.proposal.trial, repeat, outcome)
-        with suppress(RefusedError):  # the user deleted the run
-            self.crew.close_seed(outcome)
-        if outcome.state == "complete":
-            trial.done[repeat] = outcome
-        if trial.ended is not None:
-            return
-        if outcome.state == "failed":
-            reason = f"seed {repeat} failed: {outcome.reason}"
-            trial.ended = Outcome("failed", trial.ref.run_id, reason=reason, traceback=outcome.traceback)
-        elif outcome.state == "pruned":
-            trial.ended = replace(outcome, run_id=trial.ref.run_id)
-        elif self._loses(trial, repeat, outcome):
-            trial.ended = Outcome("pruned", trial.ref.run_id)
-
-    def _loses(self, trial: _Trial, repeat: int, outcome: Outcome) -> bool:
+    def _loses(self, trial: Trial, repeat: int, outcome: Outcome) -> bool:
         """Tell a pruner of seeds this one's value; whether it drops the trial."""
-        if self.sweep.pruner_hears != SEEDS:
+        if self.sweep.pruner_hears != SEEDS or outcome.state != "complete" or trial.ended is not None:
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
-        return bool(trial.waiting) and trial.proposal.trial.should_prune()
+        return trial.has_seeds and bool(trial.proposal.trial.should_prune())
 
-    def _settle(self, trial: _Trial) -> None:
-        outcome = self._result(trial)
+    def _settle(self, trial: Trial) -> None:
+        outcome = trial.result()
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
         except UpdateFinishedTrialError:  # a driver on another host took this one for dead
@@ -364,16 +257,6 @@ class Driver:
                 self.crew.close_trial(proposal, outcome)
             self.view.settled(proposal.trial.number, proposal.params, outcome)
 
-    def _result(self, trial: _Trial) -> Outcome:
-        ended, done = trial.ended, [trial.done[seed] for seed in sorted(trial.done)]
-        if ended is not None and (self.sweep.repeats == 1 or ended.state == "failed" or not done):
-            return ended
-        mean = mean_outcome(trial.ref.run_id, done)
-        if ended is None:
-            return mean
-        seeds = f"dropped after {len(done)} of {self.sweep.repeats} seeds"
-        return replace(mean, state="pruned", reason=seeds)
-
     def _abandon(self) -> None:
         """Enqueue again what is under way, and close its runs.
 
@@ -391,21 +274,8 @@ class Driver:
         self._tasks.clear()
         self._trials.clear()
 
-    def _is_lost(self, trial: _Trial) -> bool:
+    def _is_lost(self, trial: Trial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-            return lose(self.sweep.study, trial.proposal.trial.number, blamed=False)
+            return lose(self.sweep.study, trial.number, blamed=False)
         return True
-
-    def _hours_used(self) -> float:
-        """The hours that this sweep has taken, those of earlier starts among them."""
-        return self._hours_before + (time.monotonic() - self._begun) / 3600
-
-    def _hours_noted(self) -> float:
-        return float(self.sweep.study.user_attrs.get(HOURS_USED, 0.0))
-
-    def _count_hours(self) -> None:
-        """Note the hours, for the next start. Those that several drivers share are counted once."""
-        self._counted = time.monotonic()
-        with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-            self.sweep.study.set_user_attr(HOURS_USED, max(self._hours_noted(), self._hours_used()))

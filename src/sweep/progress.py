@@ -9,8 +9,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from src.outcome import Outcome
-from src.sweep.driver import HOURS_USED, Sweep
+from src.sweep.hours import HOURS_USED
 from src.sweep.ledger import RESULT, clean_params, counts
+from src.sweep.search import Sweep
 
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 

@@ -7,8 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from src.outcome import Outcome, TrialRef
-from src.sweep.driver import Sweep
 from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text

@@ -9,11 +9,11 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.importance import importance
 from src.sweep.ledger import RESULT, clean_params
 from src.sweep.progress import ENDS, finished_trials
 from src.sweep.record import SweepRecord
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.terminal import next_commands, params_text, say, show, value_text
 from src.tracking.description import objective_text

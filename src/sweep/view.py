@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.live import Live
 
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.picture import JobState, Picture
 from src.sweep.progress import Progress
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.sweep.summary import outcome_text
 from src.terminal import console, params_text, said_by, say

@@ -14,7 +14,7 @@ from src.multirun.conduct import with_its_runs
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
 from src.multirun.question import read_question
-from src.sweep.driver import Sweep
+from src.sweep.search import Sweep
 from src.tracking.runs import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]

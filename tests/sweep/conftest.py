@@ -11,8 +11,9 @@ from optuna.pruners import NopPruner
 from src.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
 from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Call, Finished, Job
-from src.sweep.driver import Driver, Sweep
+from src.sweep.driver import Driver
 from src.sweep.propose import Proposal
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params, Space
 from src.sweep.space.parse import axis_of_entry, make_space
 from src.sweep.stops import StopRequest

@@ -10,9 +10,11 @@ from optuna.trial import TrialState
 
 from src.outcome import Outcome
 from src.sweep import ledger
-from src.sweep.driver import HOURS_USED, Sweep, begin
+from src.sweep.driver import begin
+from src.sweep.hours import HOURS_USED
 from src.sweep.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
 from src.sweep.propose import Proposal
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.sweep.stops import budget_reason
 

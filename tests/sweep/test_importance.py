@@ -17,8 +17,8 @@ from optuna.study import Study, create_study
 from optuna.trial import TrialState, create_trial
 
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.importance import importance
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 
 Search = Callable[..., tuple[str, list[Params]]]

@@ -16,7 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from src.outcome import Outcome
 from src.sweep import lease
-from src.sweep.driver import Sweep, begin
+from src.sweep.driver import begin
 from src.sweep.ledger import (
     LEASE_SECONDS,
     LOST,
@@ -33,6 +33,7 @@ from src.sweep.ledger import (
     this_owner,
     tried,
 )
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 
 Search = Callable[..., tuple[str, list[Params]]]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from src.outcome import Outcome
-from src.sweep.driver import HOURS_USED, Sweep
+from src.sweep.hours import HOURS_USED
 from src.sweep.ledger import settle
 from src.sweep.progress import Progress, finished_trials
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 
 Search = Callable[..., tuple[str, list[Params]]]

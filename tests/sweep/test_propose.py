@@ -7,10 +7,10 @@ import pytest
 from optuna.trial import TrialState
 
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.ledger import OWNER, REJECTED, counts, lose, settle, this_owner
 from src.sweep.propose import MOST_ASKS, NothingLeft, Proposal, propose
 from src.sweep.samplers import build_sampler
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 
 SPACE = {"a": "1,2,3", "b": "true,false"}

@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.search import TrackingConf
 from src.outcome import Outcome
-from src.sweep.driver import Sweep, begin
+from src.sweep.driver import begin
 from src.sweep.ledger import note_seed, settle
 from src.sweep.record import DIED_AGAIN, SweepRecord
+from src.sweep.search import Sweep
 from src.tracking.query import RunRecord, get_run
 from src.tracking.runs import open_tracker
 

@@ -12,10 +12,11 @@ from src.config.search import WilcoxonConf
 from src.errors import StorageError, SweepStopped
 from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Call, Finished, Job, Report
-from src.sweep.driver import Driver, Sweep, begin
+from src.sweep.driver import Driver, begin
 from src.sweep.ledger import RESULT, RETRY_OF
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, SEEDS, build_pruner
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.sweep.stops import StopRequest
 from src.sweep.view import View

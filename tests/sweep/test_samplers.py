@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution
 
 from src.config.search import CmaEsConf, SamplerConf
 from src.errors import ConfigError
-from src.sweep.driver import Sweep
 from src.sweep.samplers import check_sampler, derived_seed
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Axis, Params, Space, signature
 
 Search = Callable[..., tuple[str, list[Params]]]

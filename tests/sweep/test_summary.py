@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from src.config.search import ObjectiveConf, SamplerConf, StudyConf
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.ledger import settle
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.sweep.summary import best_trials, best_value, print_end, print_header
 

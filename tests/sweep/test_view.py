@@ -17,8 +17,8 @@ from optuna.study import Study
 from rich.console import Console
 
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
 from src.sweep.ledger import settle
+from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.sweep.view import LiveView, View
 from src.terminal import say
@@ -267,7 +267,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from src.config.search import BudgetConf, SamplerConf
 from src.outcome import Outcome
-from src.sweep.driver import Sweep
+from src.sweep.search import Sweep
 from src.sweep.space.parse import axis_of_entry, make_space
 from src.sweep.study import open_study
 from src.sweep.view import open_view

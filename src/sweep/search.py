@@ -1,0 +1,36 @@
+"""One search: its study, its space, and how far it is to go."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+from optuna.study import Study
+
+from src.sweep.pruners import NOTHING
+from src.sweep.space.axis import Space
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search that is ready to go.
+
+    journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
+    refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
+    pruner_hears: see src.sweep.pruners; epochs are those of the first seed only.
+    """
+
+    name: str
+    study: Study
+    space: Space
+    journal: Path
+    total: int
+    sampler: DictConfig
+    budget: DictConfig
+    refusal: Callable[[Mapping[str, object]], str | None]
+    repeats: int = 1
+    pruner_hears: str = NOTHING
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return tuple(direction.name.lower() for direction in self.study.directions)
