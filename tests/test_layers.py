@@ -19,14 +19,15 @@ ROWS = {
     ),
     4: (
         *("src.trial", "src.report"),
-        *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours"),
+        *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
         *("src.sweep.progress", "src.sweep.picture"),
     ),
     3: (
         *("src.training.fit", "src.training.program"),
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
-        *("src.sweep.stops", "src.sweep.channel", "src.sweep.cores", "src.sweep.journal_report"),
+        *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
+        *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
         *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source"),
@@ -60,7 +61,7 @@ OWNERS = {
     "keras": KERAS_OWNERS,
     "mlflow": ("src.tracking",),
     "optuna": ("src.sweep", "src.report.figures"),
-    "pebble": ("src.sweep.workers",),
+    "pebble": ("src.sweep.workers", "src.sweep.limits"),
     "hydra": ("src.config", "src.sweep.space", *COMMANDS),
     "matplotlib": ("src.evaluation",),
 }

@@ -17,7 +17,8 @@ from src.multirun.job import Shared, call_target, outcome_of
 from src.outcome import Outcome, TrialRef
 from src.sweep import cores
 from src.sweep.channel import Finished, Job
-from src.sweep.workers import Event, Limits, WorkerPool
+from src.sweep.limits import Limits
+from src.sweep.workers import Event, WorkerPool
 from src.tracking.runs import Tracker
 
 WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"

@@ -9,17 +9,17 @@ from optuna.trial import FrozenTrial
 
 from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome
+from src.sweep.ask import ask
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.hours import Hours
 from src.sweep.lease import leased
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
-from src.sweep.propose import NothingLeft, Proposal, propose
+from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
-from src.sweep.samplers import build_sampler
 from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
-from src.sweep.stops import StopRequest, budget_reason, total_reason
+from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.workers import Event
 
@@ -130,33 +130,9 @@ class Driver:
             self._settle(trial)  # every seed of it is known from an attempt before
 
     def _next(self) -> Proposal | None:
-        """The next trial: counted and asked under one lock, so that a total is total."""
-        sweep = self.sweep
-        with sweep_lock(sweep.journal):
-            trials = sweep.study.get_trials(deepcopy=False)
-            total = total_reason(trials, sweep.total, len(self._trials))
-            if total is not None and recover(sweep.study):  # another driver has died meanwhile
-                trials = sweep.study.get_trials(deepcopy=False)
-            over = budget_reason(trials, sweep.directions, sweep.budget, self._hours.used())
-            if over is not None:
-                self._reason = total or over
-                return None
-            sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
-            proposal = propose(
-                sweep.study,
-                sweep.space,
-                sweep.refusal,
-                seed=sweep.sampler.seed,
-                in_order=sweep.sampler.name == "grid",
-                only_waiting=total is not None,
-            )
-        if proposal is None:
-            self._reason = total
-            return None
-        if isinstance(proposal, NothingLeft):
-            self._reason = f"{proposal.reason}, {sweep.total} were asked for"
-            return None
-        return proposal
+        found = ask(self.sweep, len(self._trials), self._hours.used())
+        self._reason = found if isinstance(found, str) else None
+        return None if isinstance(found, str) else found
 
     def _open(self, proposal: Proposal) -> Trial:
         """Open a trial's run; it is kept track of first, so that no error leaves it behind."""

@@ -1,44 +1,29 @@
 """A pool of worker processes, each warm, each with one job at a time, none of which can end the sweep."""
 
-import math
 import os
 import queue
-import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import AuthenticationError, get_context
-from multiprocessing.connection import Connection, Listener
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
-import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from src.errors import TrainingError
 from src.sweep.channel import Call, Finished, Hello, Job, Report, start_worker, work
+from src.sweep.limits import Limits, is_timeout
+from src.sweep.memory import rss_mb, watch_memory
+from src.sweep.reception import Closed, Reception
 
-MEMORY_POLL_SECONDS = 0.2
 EXIT_SECONDS = 2.0
 MOST_STILLBORN = 3
-
-
-@dataclass(frozen=True)
-class Limits:
-    """timeout_seconds, memory_mb: of one job. recycle_mb: a worker that has grown past it is replaced."""
-
-    timeout_seconds: float | None = None
-    memory_mb: float | None = None
-    recycle_mb: float = 4096
-
-    @property
-    def most_kept_mb(self) -> float:
-        """What a worker may hold between jobs: what some have left fails no other for its memory."""
-        return min(self.recycle_mb, (self.memory_mb or math.inf) / 2)
 
 
 @dataclass(frozen=True)
@@ -48,14 +33,6 @@ class Died:
     worker: int
     job: int
     reason: str
-
-
-@dataclass(frozen=True)
-class Closed:
-    """A worker's connection has ended: what it had to say before has been heard."""
-
-    worker: int
-    pid: int
 
 
 @dataclass
@@ -98,13 +75,11 @@ class WorkerPool:
         self._prepare = prepare
         self._shared = shared
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._key = secrets.token_bytes(16)
-        self._listener = Listener(authkey=self._key)
+        self._reception = Reception(self._events, self._kill)
         self._stopping = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
         self._slots = [_Slot(self._open(worker)) for worker in range(count)]
         if limits.memory_mb is not None:
-            threading.Thread(target=self._watch_memory, daemon=True).start()
+            watch_memory(self._busy, limits.memory_mb, self._grown, self._stopping)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -196,7 +171,7 @@ class WorkerPool:
             self._schedule(slot, worker, slot.job)
             return None
         slot.failure, slot.failed_at = failure, time.monotonic()
-        is_gone = isinstance(failure, ProcessExpired) or _is_timeout(failure)
+        is_gone = isinstance(failure, ProcessExpired) or is_timeout(failure)
         if is_gone and slot.connection is not None and slot.closed_at is None:
             return None
         return self._give_up(worker)
@@ -237,44 +212,30 @@ class WorkerPool:
     def _give_up(self, worker: int) -> tuple[int, Died]:
         slot = self._slots[worker]
         assert slot.job is not None and slot.failure is not None
-        died = Died(worker, slot.job.id, slot.killed_for or self._reason(slot.failure))
+        died = Died(worker, slot.job.id, slot.killed_for or self.limits.reason(slot.failure))
         slot.job, slot.failure, slot.closed_at = None, None, None
         return worker, died
-
-    def _reason(self, failure: BaseException) -> str:
-        if _is_timeout(failure):
-            return f"it took longer than trial.timeout_seconds={self.limits.timeout_seconds:g}"
-        if isinstance(failure, ProcessExpired):
-            return _exit_reason(int(failure.exitcode))
-        return f"{type(failure).__name__}: {failure}"
-
-    def rss_mb(self, worker: int) -> float:
-        """Resident memory of a worker's process, in MiB; 0 where it is gone."""
-        pid = self._slots[worker].pid
-        if pid is None:
-            return 0.0
-        try:
-            return float(psutil.Process(pid).memory_info().rss) / 2**20
-        except psutil.NoSuchProcess:
-            return 0.0
 
     def pids(self) -> list[int]:
         return [slot.pid for slot in self._slots if slot.pid is not None]
 
-    def _watch_memory(self) -> None:
-        limit = self.limits.memory_mb
-        assert limit is not None
-        while not self._stopping.wait(MEMORY_POLL_SECONDS):
-            for worker, slot in enumerate(self._slots):
-                used = self.rss_mb(worker) if slot.job is not None and slot.connection is not None else 0.0
-                if used > limit and slot.pid is not None and slot.killed_for is None:
-                    slot.killed_for = f"its process used {used:.0f} MB, more than trial.memory_mb={limit:g}"
-                    with suppress(ProcessLookupError):
-                        os.kill(slot.pid, signal.SIGKILL)
+    def _grown(self, worker: int, used_mb: float) -> None:
+        """End a worker whose job has outgrown its limit."""
+        slot, limit = self._slots[worker], self.limits.memory_mb
+        if slot.pid is not None and slot.killed_for is None:
+            slot.killed_for = f"its process used {used_mb:.0f} MB, more than trial.memory_mb={limit:g}"
+            with suppress(ProcessLookupError):
+                os.kill(slot.pid, signal.SIGKILL)
+
+    def _busy(self) -> list[tuple[int, int]]:
+        """The workers that do a job, each with its process id."""
+        slots = enumerate(self._slots)
+        return [(worker, slot.pid) for worker, slot in slots if slot.job and slot.connection and slot.pid]
 
     def _recycle(self, worker: int) -> None:
         """Replace a worker that has grown: TensorFlow never gives all of its memory back."""
-        if self.rss_mb(worker) > self.limits.most_kept_mb:
+        pid = self._slots[worker].pid
+        if pid is not None and rss_mb(pid) > self.limits.most_kept_mb:
             self._replace(worker)
 
     def _replace(self, worker: int) -> None:
@@ -296,8 +257,8 @@ class WorkerPool:
             max_workers=1,
             initializer=start_worker,
             initargs=(
-                self._listener.address,
-                self._key,
+                self._reception.address,
+                self._reception.key,
                 worker,
                 os.getpid(),
                 dict(self._variables(worker)),
@@ -312,26 +273,6 @@ class WorkerPool:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pool
-
-    def _accept(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection = self._listener.accept()
-                hello = connection.recv()
-            except (OSError, EOFError, AuthenticationError):
-                continue  # a process that died on the way, or `stop`
-            threading.Thread(target=self._read, args=(connection, hello), daemon=True).start()
-
-    def _read(self, connection: Connection, hello: Hello) -> None:
-        self._events.put((hello.worker, hello, connection))
-        try:
-            while True:
-                self._events.put((hello.worker, connection.recv()))
-        except (EOFError, OSError):
-            pass
-        except Exception as error:  # of a class that this process cannot make
-            self._kill(hello, f"what it sent cannot be read: {type(error).__name__}: {error}")
-        self._events.put((hello.worker, Closed(hello.worker, hello.pid)))
 
     def _kill(self, worker: Hello, reason: str) -> None:
         slot = self._slots[worker.worker]
@@ -350,17 +291,4 @@ class WorkerPool:
             slot.pool.stop()
         for slot in self._slots:
             slot.pool.join()
-        self._listener.close()
-
-
-def _is_timeout(failure: BaseException) -> bool:
-    """Whether pebble ended the process; a function may raise a TimeoutError of its own."""
-    return isinstance(failure, TimeoutError) and failure.args[:1] == ("Task timeout",)
-
-
-def _exit_reason(code: int) -> str:
-    if code >= 0:
-        return f"its process exited with code {code}"
-    name = signal.Signals(-code).name
-    advice = ", as the kernel does where memory runs out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{advice}"
+        self._reception.close()

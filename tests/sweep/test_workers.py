@@ -12,7 +12,9 @@ import pytest
 
 from src.errors import TrainingError
 from src.sweep.channel import Call, Channel, Finished, Job, Report
-from src.sweep.workers import EXIT_SECONDS, MEMORY_POLL_SECONDS, Died, Event, Limits, WorkerPool
+from src.sweep.limits import Limits
+from src.sweep.memory import POLL_SECONDS, rss_mb
+from src.sweep.workers import EXIT_SECONDS, Died, Event, WorkerPool
 
 MODULE = "tests.sweep.test_workers"
 LEFT: list[bytearray] = []
@@ -47,7 +49,7 @@ def obey(order: str, channel: Channel) -> Any:
         globals()["kept"] = bytearray(300_000_000)
     if order == "leave":
         LEFT.append(bytearray(100_000_000))
-        time.sleep(2 * MEMORY_POLL_SECONDS)
+        time.sleep(2 * POLL_SECONDS)
     if order == "garbled":
         channel.call("log_epoch", Garbled())
         time.sleep(60)
@@ -197,7 +199,7 @@ def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPoo
     (grown,), (fresh,), (same,) = (do(pool, order, job) for job, order in enumerate(("grow", "work", "work")))
     assert isinstance(grown, Finished) and isinstance(fresh, Finished) and isinstance(same, Finished)
     assert grown.result[0] != fresh.result[0] == same.result[0]
-    assert 0 < pool.rss_mb(0) < 250
+    assert 0 < rss_mb(pool.pids()[0]) < 250
 
 
 def test_memory_that_jobs_before_have_left_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:

@@ -1,0 +1,36 @@
+"""Asks for a sweep's next trial: counted and proposed under one lock, so that a total is total."""
+
+from src.sweep.ledger import recover
+from src.sweep.propose import NothingLeft, Proposal, propose
+from src.sweep.samplers import build_sampler
+from src.sweep.search import Sweep
+from src.sweep.stops import budget_reason, total_reason
+from src.sweep.study import sweep_lock
+
+
+def ask(sweep: Sweep, under_way: int, hours: float) -> Proposal | str:
+    """The next trial, or why there is none.
+
+    under_way: trials that this driver trains now. hours: that the sweep has taken so far. Where the
+    total is reached, what a driver left that has died meanwhile comes first.
+    """
+    with sweep_lock(sweep.journal):
+        trials = sweep.study.get_trials(deepcopy=False)
+        total = total_reason(trials, sweep.total, under_way)
+        if total is not None and recover(sweep.study):
+            trials = sweep.study.get_trials(deepcopy=False)
+        over = budget_reason(trials, sweep.directions, sweep.budget, hours)
+        if over is not None:
+            return total or over
+        sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
+        proposal = propose(
+            sweep.study,
+            sweep.space,
+            sweep.refusal,
+            seed=sweep.sampler.seed,
+            in_order=sweep.sampler.name == "grid",
+            only_waiting=total is not None,
+        )
+    if isinstance(proposal, NothingLeft):
+        return f"{proposal.reason}, {sweep.total} were asked for"
+    return proposal or total or ""
