@@ -64,7 +64,7 @@ def conduct(
         summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out())
         begin(sweep)
         record.reconcile()
-        reason = _drive(Conduct(context, plan, sweep, record, workers, stop))
+        reason = _drive(Ensemble(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
     return summary.best_value(sweep)
 
@@ -76,7 +76,7 @@ def _width(plan: Plan) -> int:
 
 
 @dataclass(frozen=True)
-class Conduct:
+class Ensemble:
     """A sweep with all that it needs to be driven. workers: None where a foreign launcher trains."""
 
     context: HydraContext
@@ -114,12 +114,12 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     return record
 
 
-def _drive(conduct: Conduct) -> str:
+def _drive(ensemble: Ensemble) -> str:
     """Train to the end; whatever ends it early closes the parent run and says how to go on."""
-    sweep, record = conduct.sweep, conduct.record
+    sweep, record = ensemble.sweep, ensemble.record
     reason, ended = "the sweep was stopped", False
     try:
-        reason = _run(conduct)
+        reason = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
         ended = True
     except SweepStopped:
@@ -137,23 +137,23 @@ def _drive(conduct: Conduct) -> str:
     return reason
 
 
-def _run(conduct: Conduct) -> str:
-    plan, sweep, record = conduct.plan, conduct.sweep, conduct.record
+def _run(ensemble: Ensemble) -> str:
+    plan, sweep, record = ensemble.plan, ensemble.sweep, ensemble.record
     target, master = plan.base.trial.target, plan.question.master
     crew: TrialCrew
     pool: WorkerPool | BatchPool
-    if conduct.workers is not None:
-        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), conduct.workers
+    if ensemble.workers is not None:
+        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), ensemble.workers
     else:
         crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
         size = batch_size(master, plan.base, max(1, _trials_left(sweep) * sweep.repeats))
-        pool = BatchPool(conduct.context, master, record.tracker, target, size)
+        pool = BatchPool(ensemble.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
     # A foreign launcher prints lines of its own, and tells of a trial when its batch has ended.
-    is_quiet = conduct.workers is not None
+    is_quiet = ensemble.workers is not None
     view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if is_quiet else View(sweep)
     with view:
-        return Driver(sweep, pool, crew, view, conduct.stop).run()
+        return Driver(sweep, pool, crew, view, ensemble.stop).run()
 
 
 def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:

@@ -9,8 +9,7 @@ from omegaconf import OmegaConf
 from optuna.pruners import NopPruner
 
 from src.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
-from src.outcome import Outcome, TrialRef
-from src.sweep.channel import Call, Finished, Job
+from src.outcome import Outcome
 from src.sweep.driver import Driver
 from src.sweep.propose import Proposal
 from src.sweep.search import Sweep
@@ -19,7 +18,7 @@ from src.sweep.space.parse import axis_of_entry, make_space
 from src.sweep.stops import StopRequest
 from src.sweep.study import open_study
 from src.sweep.view import View
-from src.sweep.workers import Event
+from tests.sweep.stand_ins import Notes, OnePlace
 
 GROUPS = {"regularizer": ["none", "l1", "l2"]}
 SAMPLERS: dict[str, SamplerConf] = {
@@ -70,64 +69,6 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
         return Sweep("s-0", study, space_of(entries), journal, total, cfg, limits, refusal)
 
     return open_sweep
-
-
-class OnePlace:
-    """A pool in this process: does the job when it is asked what happened."""
-
-    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
-        self.train = train
-        self.job: Job | None = None
-
-    def free(self) -> list[int]:
-        return [0] if self.job is None else []
-
-    def submit(self, worker: int, job: Job) -> None:
-        self.job = job
-
-    def answer(self, worker: int, stops: bool) -> None:
-        raise AssertionError("no job asked")
-
-    def next_event(self, timeout: float) -> tuple[int, Event] | None:
-        assert self.job is not None
-        finished = Finished(self.job.id, self.train(self.job.payload))
-        self.job = None
-        return 0, finished
-
-
-class Notes:
-    """A crew that writes down what it is asked, in place of MLflow's runs."""
-
-    def __init__(self, close: Callable[[Proposal, Outcome], None]) -> None:
-        self.close = close
-        self.trained: list[Params] = []
-        self.cancelled: list[str] = []
-        self.adopted: list[Outcome] = []
-
-    def open_trial(self, proposal: Proposal) -> TrialRef:
-        return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
-
-    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        return TrialRef(f"{ref.run_id}-{repeat}", ref.number, repeat=repeat)
-
-    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Params]:
-        self.trained.append(proposal.params)
-        return "in:process", proposal.params
-
-    def record(self, call: Call) -> None:
-        raise AssertionError(call)
-
-    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
-        self.adopted.append(outcome)
-
-    def close_seed(self, outcome: Outcome) -> None:
-        """Nothing to close."""
-
-    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
-        self.close(proposal, outcome)
-
-    def cancel(self, run_id: str) -> None:
-        self.cancelled.append(run_id)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from src.config.search import WilcoxonConf
 from src.errors import StorageError, SweepStopped
 from src.outcome import Outcome, TrialRef
-from src.sweep.channel import Call, Finished, Job, Report
+from src.sweep.channel import Finished, Job, Report
 from src.sweep.driver import Driver, begin
 from src.sweep.ledger import RESULT, RETRY_OF
 from src.sweep.propose import Proposal
@@ -21,44 +21,22 @@ from src.sweep.space.axis import Params
 from src.sweep.stops import StopRequest
 from src.sweep.view import View
 from src.sweep.workers import Event
+from tests.sweep.stand_ins import Notes
 
 Train = Callable[[Params, int], Outcome]
 GRID = {"a": "1,2,3"}
 
 
-class Crew:
-    """Writes down which seeds were trained, adopted and closed."""
+class Crew(Notes):
+    """Writes down which seeds were trained."""
 
     def __init__(self) -> None:
-        self.trained: list[tuple[Any, int]] = []
-        self.adopted: list[Outcome] = []
-        self.closed: list[Outcome] = []
-        self.cancelled: list[str] = []
-
-    def open_trial(self, proposal: Proposal) -> TrialRef:
-        return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
-
-    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        return replace(ref, run_id=f"{ref.run_id}-{repeat}", repeat=repeat)
+        super().__init__()
+        self.seeds: list[tuple[Any, int]] = []
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
-        self.trained.append((proposal.params["a"], ref.repeat))
+        self.seeds.append((proposal.params["a"], ref.repeat))
         return "in:process", (proposal.params, ref)
-
-    def record(self, call: Call) -> None:
-        raise AssertionError(call)
-
-    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
-        self.adopted.append(outcome)
-
-    def close_seed(self, outcome: Outcome) -> None:
-        self.closed.append(outcome)
-
-    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
-        self.closed.append(outcome)
-
-    def cancel(self, run_id: str) -> None:
-        self.cancelled.append(run_id)
 
 
 class Pool:
@@ -125,7 +103,7 @@ def sweep(sweep_of: Callable[..., Sweep]) -> Callable[..., Sweep]:
 def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) -> None:
     made = sweep()
     crew = drive(made, size=size)
-    assert sorted(crew.trained) == [(a, seed) for a in (1, 2, 3) for seed in range(3)]
+    assert sorted(crew.seeds) == [(a, seed) for a in (1, 2, 3) for seed in range(3)]
     assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1, 3.1])
     result = made.study.trials[2].user_attrs[RESULT]
     assert result["seeds"] == [3.0, 3.1, 3.2] and result["seconds"] == 3.0
@@ -140,7 +118,7 @@ def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[.
 
     made = sweep()
     crew = drive(made, train, size=1)
-    assert [seed for a, seed in crew.trained if a == 2] == [0, 1]
+    assert [seed for a, seed in crew.seeds if a == 2] == [0, 1]
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
 
@@ -156,7 +134,7 @@ def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., S
     again = sweep()
     begin(again)
     crew = drive(again, size=1)
-    assert crew.trained == [(2, 2), (3, 0), (3, 1), (3, 2)]
+    assert crew.seeds == [(2, 2), (3, 0), (3, 1), (3, 2)]
     assert [outcome.run_id for outcome in crew.adopted] == ["run-1-0", "run-1-1"]
     retried = [trial for trial in again.study.trials if RETRY_OF in trial.user_attrs]
     assert [trial.value for trial in retried] == pytest.approx([2.1])
@@ -174,7 +152,7 @@ def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., S
         Driver(made, Pool(score, 1, 0), crew, View(made), StopRequest()).run()
     again = sweep()
     after = drive(again, size=1)
-    assert (1, 0) not in after.trained and len(after.trained) == 6
+    assert (1, 0) not in after.seeds and len(after.seeds) == 6
     assert sorted(t.value for t in again.study.trials if t.value) == pytest.approx([1.1, 2.1, 3.1])
 
 
@@ -187,7 +165,7 @@ def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., S
     made = sweep(repeats=6, pruner_hears=SEEDS)
     made.study.pruner = build_pruner(OmegaConf.structured(WilcoxonConf("wilcoxon")), 1)
     crew = drive(made, better_first, size=size)
-    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.trained) for a in (1, 2, 3)}
+    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.seeds) for a in (1, 2, 3)}
     assert counts[1] == 6 and 2 < counts[3] < 6
     # beside the first trial the second one has nobody to be compared with
     assert counts[2] == 6 if size == 2 else 2 < counts[2] < 6

@@ -1,0 +1,70 @@
+"""Stand in for workers and for MLflow's runs where only the driver itself is under test."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from src.outcome import Outcome, TrialRef
+from src.sweep.channel import Call, Finished, Job
+from src.sweep.propose import Proposal
+from src.sweep.space.axis import Params
+from src.sweep.workers import Event
+
+
+class OnePlace:
+    """A pool in this process: does the job when it is asked what happened."""
+
+    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
+        self.train = train
+        self.job: Job | None = None
+
+    def free(self) -> list[int]:
+        return [0] if self.job is None else []
+
+    def submit(self, worker: int, job: Job) -> None:
+        self.job = job
+
+    def answer(self, worker: int, stops: bool) -> None:
+        raise AssertionError("no job asked")
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        assert self.job is not None
+        finished = Finished(self.job.id, self.train(self.job.payload))
+        self.job = None
+        return 0, finished
+
+
+class Notes:
+    """A crew that writes down what it is asked, in place of MLflow's runs."""
+
+    def __init__(self, close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None) -> None:
+        self.close = close
+        self.trained: list[Params] = []
+        self.cancelled: list[str] = []
+        self.adopted: list[Outcome] = []
+        self.closed: list[Outcome] = []
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        return TrialRef(f"{ref.run_id}-{repeat}", ref.number, repeat=repeat)
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        self.trained.append(proposal.params)
+        return "in:process", proposal.params
+
+    def record(self, call: Call) -> None:
+        raise AssertionError(call)
+
+    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+        self.adopted.append(outcome)
+
+    def close_seed(self, outcome: Outcome) -> None:
+        self.closed.append(outcome)
+
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.closed.append(outcome)
+        self.close(proposal, outcome)
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
