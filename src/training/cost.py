@@ -53,14 +53,16 @@ def probe(
     train_batches: Callable[[], Any],
     validation_batches: Callable[[], Any],
     most_seconds: float = MOST_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Probe:
     """Train a compiled network for a few steps as `fit` does; its weights are spoiled by that.
 
     train_batches, validation_batches: give the tf.data.Datasets, whose making is timed too.
     most_seconds: of training steps after the first; slow networks make fewer of them.
+    clock: gives the seconds since some moment.
     """
-    watch = _Stopwatch(most_seconds)
-    began = time.perf_counter()
+    watch = _Stopwatch(most_seconds, clock)
+    began = clock()
     model.fit(
         train_batches().repeat(),
         validation_data=validation_batches().take(VALIDATION_STEPS),
@@ -70,7 +72,7 @@ def probe(
         shuffle=False,
         verbose=0,
     )
-    seconds = time.perf_counter() - began
+    seconds = clock() - began
     step, repeated = _later(watch.steps)
     validation_step, also_repeated = _later(watch.validation_steps)
     epoch = watch.rests[-1] if len(watch.rests) == EPOCHS else 0.0
@@ -88,9 +90,10 @@ def _later(seconds: list[float]) -> tuple[float, float]:
 class _Stopwatch(keras.callbacks.Callback):
     """Seconds of each batch, from the end of the one before, and of each epoch beside its batches."""
 
-    def __init__(self, most_seconds: float) -> None:
+    def __init__(self, most_seconds: float, clock: Callable[[], float]) -> None:
         super().__init__()
         self.most_seconds = most_seconds
+        self.clock = clock
         self.steps: list[float] = []
         self.validation_steps: list[float] = []
         self.rests: list[float] = []
@@ -115,6 +118,6 @@ class _Stopwatch(keras.callbacks.Callback):
         self.rests[-1] += self._lap()
 
     def _lap(self) -> float:
-        now = time.perf_counter()
+        now = self.clock()
         seconds, self._last = now - self._last, now
         return seconds

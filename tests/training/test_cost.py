@@ -1,7 +1,5 @@
 """Operations are those of the layers; a probe gives what a training takes."""
 
-import time
-
 import keras
 import numpy as np
 import pytest
@@ -60,42 +58,59 @@ def compiled() -> keras.Model:
     return model
 
 
-def batches(count: int, seconds: float = 0.0, made: list[int] | None = None) -> tf.data.Dataset:
-    """As many batches of one image, each of which takes so many seconds. made: notes each."""
+class Clock:
+    """Stands still but for what a test adds."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def batches(clock: Clock, seconds: list[float]) -> tf.data.Dataset:
+    """Batches of one image, each of which takes so many seconds of the clock."""
 
     def make(index: int) -> np.ndarray:
-        time.sleep(seconds)
-        if made is not None:
-            made.append(int(index))
+        clock.seconds += seconds[index]
         return np.zeros((1, 6, 7, 3), np.float32)
 
     def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.numpy_function(make, [index], tf.float32)
         return tf.ensure_shape(image, (1, 6, 7, 3)), tf.zeros([1], tf.int64)
 
-    return tf.data.Dataset.range(count).map(load)
+    on_demand = tf.data.Options()
+    on_demand.experimental_optimization.inject_prefetch = False
+    return tf.data.Dataset.range(len(seconds)).map(load).with_options(on_demand)
 
 
 def test_probe_times_each_part_apart() -> None:
-    def made_slowly() -> tf.data.Dataset:
-        time.sleep(0.5)
-        return batches(3, 0.05)
+    clock = Clock()
 
-    began = time.perf_counter()
-    found = probe(compiled(), made_slowly, lambda: batches(VALIDATION_STEPS, 0.1))
-    whole = time.perf_counter() - began
-    assert found.start >= 0.5 and found.step >= 0.05 and found.validation_step >= 0.1
-    an_epoch = found.epoch + STEPS * found.step + VALIDATION_STEPS * found.validation_step
-    assert found.start + EPOCHS * an_epoch == pytest.approx(whole, rel=0.3)
+    def made_slowly() -> tf.data.Dataset:
+        clock.seconds += 7.0
+        return batches(clock, [2.0, *[1.0] * (EPOCHS * STEPS - 1)])
+
+    def validation() -> tf.data.Dataset:
+        return batches(clock, [0.5] * VALIDATION_STEPS)
+
+    found = probe(compiled(), made_slowly, validation, most_seconds=100, clock=clock)
+    assert (found.step, found.validation_step, found.epoch) == (1.0, 0.5, 0.0)
+    assert found.start == pytest.approx(7.0 + 1.0)  # the first batch takes a second more than a later one
 
 
 def test_probe_of_a_slow_network_takes_fewer_steps() -> None:
-    made: list[int] = []
-    found = probe(compiled(), lambda: batches(100, 0.3, made), lambda: batches(1), most_seconds=0.1)
-    assert 2 <= len(made) < STEPS
-    assert found.step >= 0.3 and found.epoch == 0
+    clock = Clock()
+    found = probe(
+        compiled(),
+        lambda: batches(clock, [0.3] * 100),
+        lambda: batches(clock, [0.0]),
+        most_seconds=0.5,
+        clock=clock,
+    )
+    assert clock.seconds == pytest.approx(3 * 0.3)  # the first does not count, two more pass the half second
+    assert found.step == pytest.approx(0.3) and found.epoch == 0
 
 
 def test_probe_takes_a_single_batch() -> None:
-    found = probe(compiled(), lambda: batches(1), lambda: batches(1))
+    found = probe(compiled(), lambda: batches(Clock(), [0.0]), lambda: batches(Clock(), [0.0]))
     assert found.start > 0 and found.step > 0
