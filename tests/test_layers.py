@@ -24,7 +24,7 @@ ROWS = {
         *("src.sweep.progress", "src.sweep.picture"),
     ),
     3: (
-        *("src.training.fit", "src.training.program"),
+        *("src.training.fit", "src.training.program", "src.training.programs"),
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
@@ -37,8 +37,8 @@ ROWS = {
         *("src.tracking.names", "src.tracking.description", "src.tracking.location"),
         "src.tracking.recorder",
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
-        *("src.training.seeding", "src.training.evaluate", "src.training.start", "src.training.resume"),
-        *("src.training.cost", "src.training.checkpoints"),
+        *("src.training.seeding", "src.training.start", "src.training.resume"),
+        *("src.training.cost", "src.training.checkpoints", "src.training.graph_key"),
     ),
     1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
 }

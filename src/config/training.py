@@ -100,5 +100,7 @@ class TrainingConf:
     seed: int = 0
     deterministic: bool = False
     precision: str = "float32"
+    jit_compile: bool | None = None
+    reuse_programs: bool = True
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)

@@ -1,117 +1,130 @@
-"""Feeds images to Keras: gathered by index from memory, augmented and scaled inside the graph."""
+"""Feeds images to a program: a documented order, gathered from memory or streamed, augmented in the graph."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
 from src.config.data import AugmentConf
 from src.data.prepare import Part
-from src.data.scaling import Scaling
+
+MOST_SHARE_OF_MEMORY = 1 / 8
+STREAMED_BYTES = 64 * 2**20
 
 
-def training_batches(
-    part: Part,
-    scaling: Scaling,
-    augment: AugmentConf,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    num_classes: int,
-    labels: str,
-    epochs: range,
-) -> Any:
-    """A tf.data.Dataset of (images float32 (b, h, w, c), labels), one epoch after the other.
+@dataclass(frozen=True)
+class Piece:
+    """What a graph call reads: images uint8 (n, h, w, c) and labels int64 (n,), in the order int64 (m,)."""
 
-    epochs: their numbers, from 1. Epoch e's order is the stable argsort of n draws of
-    tf.random.stateless_uniform, float64 in [0, 1), with the seeds (seed, e), whatever came before it;
-    without shuffle it is that of the part. augment: flips and crops depend on seed, epoch and
-    batch alone, likewise. labels: `sparse` int64 (b,) or `one_hot` float32 (b, classes). The last
-    batch of an epoch may be smaller.
+    images: Any
+    labels: Any
+    order: np.ndarray
+
+
+class Feed(Protocol):
+    """Gives the images of a part, piece by piece."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
+        """Whole batches in that order, except that the last batch may be smaller.
+
+        steps: how many batches the next piece should have, asked before each.
+        """
+        ...
+
+
+def epoch_order(count: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
+    """Which image comes when in an epoch, counted from 1: int64 (count,).
+
+    Shuffled, it is the stable argsort of `count` draws of tf.random.stateless_uniform, float64 in
+    [0, 1), with the seeds (seed, epoch), whatever came before it; else that of the part.
     """
-    count, steps = len(part.labels), steps_per_epoch(part, batch_size)
-
-    def epoch_batches(epoch: Any) -> Any:
-        order = _order(count, seed, epoch) if shuffle else tf.range(count, dtype=tf.int64)
-
-        def batch(step: Any) -> tuple[Any, Any]:
-            index = order[step * batch_size : (step + 1) * batch_size]
-            return index, tf.random.fold_in(tf.random.fold_in([seed, 1], epoch), step)
-
-        return tf.data.Dataset.range(steps).map(batch)
-
-    batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(epoch_batches)
-    finish = _finisher(part, scaling, num_classes, labels)
-    is_plain = not (augment.horizontal_flip or augment.crop_padding)
-    return _mapped(batches, _whole_images(part) if is_plain else _augmented_images(part, augment), finish)
+    if not shuffle:
+        return np.arange(count, dtype=np.int64)
+    with tf.device("CPU:0"):
+        draws = tf.random.stateless_uniform([count], [seed, epoch], dtype=tf.float64)
+    return np.argsort(draws.numpy(), kind="stable")
 
 
-def steps_per_epoch(part: Part, batch_size: int) -> int:
-    """How many batches an epoch has, the smaller last one among them."""
-    return -(-len(part.labels) // batch_size)
+class InMemory:
+    """A part whose images TensorFlow holds, on the GPU where there is one."""
+
+    def __init__(self, part: Part) -> None:
+        self.images = tf.constant(part.images)
+        self.labels = tf.constant(part.labels)
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+    def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
+        start = 0
+        while start < len(order):
+            end = start + steps() * batch_size
+            yield Piece(self.images, self.labels, order[start:end])
+            start = end
 
 
-def _order(count: int, seed: int, epoch: Any) -> Any:
-    draws = tf.random.stateless_uniform(
-        [count], tf.stack([tf.constant(seed, tf.int64), epoch]), dtype=tf.float64
-    )
-    return tf.cast(tf.argsort(draws, stable=True), tf.int64)
+class Streamed:
+    """A part whose images stay in their file and are read ahead, STREAMED_BYTES at a time."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
+        """`steps` is not asked: what is read ahead has a size of its own."""
+        part, shape = self.part, self.part.image_shape
+        size = max(1, STREAMED_BYTES // (batch_size * int(np.prod(shape)))) * batch_size
+
+        def read(start: Any) -> tuple[np.ndarray, np.ndarray]:
+            taken = order[start : start + size]
+            return part.take(taken), part.labels[taken]
+
+        def load(start: Any) -> tuple[Any, Any]:
+            images, labels = tf.numpy_function(read, [start], [tf.uint8, tf.int64])
+            return tf.ensure_shape(images, [None, *shape]), tf.ensure_shape(labels, [None])
+
+        for images, labels in tf.data.Dataset.range(0, len(order), size).map(load).prefetch(1):
+            yield Piece(images, labels, np.arange(len(labels), dtype=np.int64))
 
 
-def evaluation_batches(part: Part, scaling: Scaling, batch_size: int, num_classes: int, labels: str) -> Any:
-    """As training_batches, in the order of the part and without augmentation."""
-    batches = tf.data.Dataset.range(len(part.labels)).batch(batch_size)
-    return _mapped(batches, _whole_images(part), _finisher(part, scaling, num_classes, labels))
+_feeds: WeakKeyDictionary[Part, Feed] = WeakKeyDictionary()
 
 
-def _mapped(batches: Any, gather: Callable[..., Any], finish: Callable[..., Any]) -> Any:
-    def load(index: Any, *seeds: Any) -> tuple[Any, Any]:
-        return finish(gather(index, *seeds), index)
-
-    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
-
-
-def _finisher(part: Part, scaling: Scaling, num_classes: int, labels: str) -> Callable[..., Any]:
-    numbers = tf.constant(part.labels)
-    scale, offset = np.array(scaling.scale, np.float32), np.array(scaling.offset, np.float32)
-
-    def finish(images: Any, index: Any) -> tuple[Any, Any]:
-        target = tf.gather(numbers, index)
-        scaled = tf.cast(images, tf.float32) * scale + offset
-        return scaled, tf.one_hot(target, num_classes) if labels == "one_hot" else target
-
-    return finish
+def feed_of(part: Part) -> Feed:
+    """The feed of a part, made once: streamed where the images would fill much of the free memory."""
+    if part not in _feeds:
+        most = psutil.virtual_memory().available * MOST_SHARE_OF_MEMORY
+        _feeds[part] = InMemory(part) if part.nbytes <= most else Streamed(part)
+    return _feeds[part]
 
 
-def _whole_images(part: Part) -> Callable[..., Any]:
-    images = tf.constant(part.images)
+def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: Any) -> Any:
+    """Flip and shift a batch, as seed, epoch and the batch's number (from 0) alone decide; in a graph.
 
-    def gather(index: Any, *seeds: Any) -> Any:
-        return tf.gather(images, index)
-
-    return gather
-
-
-def _augmented_images(part: Part, augment: AugmentConf) -> Callable[..., Any]:
-    """Flip and shift by choosing which pixel comes where, so that each is copied once.
-
-    A shift is a crop of the image padded by reflection on each side. The two int64 seeds of a
-    batch fix what happens to each of its images.
+    A shift is a crop of the image padded by reflection on each side. Images uint8
+    (b, height, width, channels) come in and go out.
     """
-    count, height, width, channels = part.images.shape
-    pixels = tf.reshape(tf.constant(part.images), [count * height * width, channels])
-
-    def gather(index: Any, seeds: Any) -> Any:
-        pair = tf.cast(seeds % (2**31 - 1), tf.int32)
-        rows, columns = _shifted_axes(tf.shape(index)[0], height, width, augment.crop_padding, pair)
-        if augment.horizontal_flip:
-            is_flipped = tf.random.stateless_uniform([tf.shape(index)[0], 1], pair) < 0.5
-            columns = tf.where(is_flipped, width - 1 - columns, columns)
-        first = index[:, tf.newaxis, tf.newaxis] * (height * width)
-        return tf.gather(pixels, first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :])
-
-    return gather
+    if not (augment.horizontal_flip or augment.crop_padding):
+        return images
+    pair = tf.random.fold_in(tf.random.fold_in(tf.stack([seed, tf.ones_like(seed)]), epoch), step)
+    pair = tf.cast(pair % (2**31 - 1), tf.int32)
+    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    rows, columns = _shifted_axes(count, height, width, augment.crop_padding, pair)
+    if augment.horizontal_flip:
+        is_flipped = tf.random.stateless_uniform([count, 1], pair) < 0.5
+        columns = tf.where(is_flipped, width - 1 - columns, columns)
+    # Which pixel comes where, so that each is copied once.
+    first = tf.range(tf.cast(count, tf.int64))[:, tf.newaxis, tf.newaxis] * (height * width)
+    pixels = tf.reshape(images, [-1, images.shape[3]])
+    return tf.gather(pixels, first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :])
 
 
 def _shifted_axes(count: Any, height: int, width: int, padding: int, pair: Any) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """From a data set to what a run trains on: limit, split, scaling."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,45 @@ from src.data.scaling import Scaling, fit_scaling
 from src.data.split import stratified_split, stratified_subset
 from src.errors import ConfigError
 
+PIECE = 1024
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Part:
-    """Images uint8 (n, height, width, channels) with their labels int64 (n,)."""
+    """Images with their labels int64 (n,).
 
-    images: np.ndarray
+    source: uint8 (all, height, width, channels), memory-mapped where it comes from the cache.
+    indices: which of these are the part's, int64 (n,); None: all, in their order.
+    """
+
+    source: np.ndarray
     labels: np.ndarray
+    indices: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.source.shape[1:]
+
+    @property
+    def nbytes(self) -> int:
+        return len(self) * int(np.prod(self.image_shape))
+
+    @property
+    def images(self) -> np.ndarray:
+        """A copy of them all, uint8 (n, height, width, channels)."""
+        return self.take(np.arange(len(self)))
+
+    def first(self, count: int) -> "Part":
+        """The first images, at most so many."""
+        numbers = np.arange(len(self)) if self.indices is None else self.indices
+        return Part(self.source, self.labels[:count], numbers[:count])
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """A copy of the images of these numbers, 0 <= number < n."""
+        return np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
 
 
 @dataclass(frozen=True)
@@ -47,7 +80,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         train=train,
         validation=_part(arrays.train_images, arrays.train_labels, kept[split.validation]),
         test=_test_part(arrays, cfg),
-        scaling=fit_scaling(cfg.scaling, train.images),
+        scaling=fit_scaling(cfg.scaling, _pieces(train)),
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
@@ -65,7 +98,6 @@ def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> No
 
 
 def _test_part(arrays: Arrays, cfg: DataConf) -> Part:
-    """The whole test set stays where it is, memory-mapped if it was: a study never reads it."""
     if cfg.limit is None:
         return Part(arrays.test_images, np.asarray(arrays.test_labels))
     return _part(arrays.test_images, arrays.test_labels, _limited(arrays.test_labels, cfg))
@@ -76,4 +108,10 @@ def _limited(labels: np.ndarray, cfg: DataConf) -> np.ndarray:
 
 
 def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
-    return Part(np.asarray(images[indices]), np.asarray(labels[indices]))
+    return Part(images, np.asarray(labels[indices]), indices)
+
+
+def _pieces(part: Part) -> Iterator[np.ndarray]:
+    """The images of a part, some at a time."""
+    for start in range(0, len(part), PIECE):
+        yield part.take(np.arange(start, min(start + PIECE, len(part))))

@@ -1,10 +1,10 @@
 """Pixel scaling whose statistics come from the training part alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
-
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Scaling:
         return images.astype(np.float32) * scale + offset
 
 
-def fit_scaling(kind: str, images: np.ndarray) -> Scaling:
-    """The scaling of a kind for these training images uint8 (n, height, width, channels).
+def fit_scaling(kind: str, pieces: Iterable[np.ndarray]) -> Scaling:
+    """The scaling of a kind for the training images, which come in pieces uint8 (n, height, width, channels).
 
     none: pixels as they are. min_max: the smallest pixel to 0, the largest to 1. z_score: each
     channel to mean 0 and standard deviation 1. A constant image is only shifted.
     """
     if kind == "none":
         return Scaling((1.0,), (0.0,))
-    counts = _histograms(images)
+    counts = reduce(np.add, map(_histograms, pieces))
     if kind == "min_max":
         present = np.flatnonzero(counts.sum(axis=0))
         low, high = float(present[0]), float(present[-1])
@@ -44,10 +44,5 @@ def fit_scaling(kind: str, images: np.ndarray) -> Scaling:
 
 def _histograms(images: np.ndarray) -> np.ndarray:
     """How often each value occurs in each channel, (channels, 256): exact, without a float copy."""
-    channels = images.shape[-1]
-    counts = np.zeros((channels, 256), dtype=np.int64)
-    for start in range(0, len(images), _CHUNK):
-        chunk = np.asarray(images[start : start + _CHUNK])
-        for channel in range(channels):
-            counts[channel] += np.bincount(chunk[..., channel].reshape(-1), minlength=256)
-    return counts
+    channels = range(images.shape[-1])
+    return np.stack([np.bincount(images[..., channel].reshape(-1), minlength=256) for channel in channels])

@@ -3,30 +3,29 @@
 import keras
 
 from src.config.model import ModelConf
-from src.model.normalization import build_normalization
-from src.model.parts import Kernels, dropout
+from src.model.parts import Parts
 
 _POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
 
 
-def block_layers(model: ModelConf, kernels: Kernels, block: int, plain: bool) -> list[keras.Layer]:
+def block_layers(model: ModelConf, parts: Parts, block: int) -> list[keras.Layer]:
     """The layers of a block, named block1_conv1, block1_norm1, ... block: from 0.
 
     With model.downsampling=stride the last convolution moves by 2 pixels, and no pooling follows.
-    plain: Keras's own batch normalization.
     """
     layers: list[keras.Layer] = []
     for conv in range(model.convs_per_block):
-        layers += _convolution(model, kernels, block, conv, plain)
+        layers += _convolution(model, parts, block, conv)
     if model.downsampling != "stride":
         layers.append(_POOLINGS[model.downsampling](2, name=f"block{block + 1}_pool"))
-    return layers + dropout(model.dropout, kernels.seed, block, f"block{block + 1}_dropout")
+    return layers + parts.dropout("dropout", model.dropout, block, f"block{block + 1}_dropout")
 
 
-def _convolution(model: ModelConf, kernels: Kernels, block: int, conv: int, plain: bool) -> list[keras.Layer]:
+def _convolution(model: ModelConf, parts: Parts, block: int, conv: int) -> list[keras.Layer]:
     """Convolution, normalization and activation, in the order model.normalization.position says."""
     prefix, number = f"block{block + 1}", conv + 1
-    normalization = build_normalization(model.normalization, f"{prefix}_norm{number}", plain)
+    name = f"{prefix}_conv{number}"
+    normalization = parts.normalization(model.normalization, f"{prefix}_norm{number}")
     is_between = bool(normalization) and model.normalization.position == "before_activation"
     is_inside = not is_between and not model.separate_activation
     convolution = keras.layers.Conv2D(
@@ -37,8 +36,8 @@ def _convolution(model: ModelConf, kernels: Kernels, block: int, conv: int, plai
         activation=model.activation if is_inside else None,
         # The offset of a normalization that follows at once makes a bias redundant.
         use_bias=not (is_between and model.normalization.center),
-        name=f"{prefix}_conv{number}",
-        **kernels.arguments("conv", block * model.convs_per_block + conv),
+        name=name,
+        **parts.kernel("conv", block * model.convs_per_block + conv, name),
     )
     activation = (
         [] if is_inside else [keras.layers.Activation(model.activation, name=f"{prefix}_activation{number}")]

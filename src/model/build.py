@@ -1,31 +1,24 @@
-"""Builds a network from the groups `model`, `initializer` and `regularizer`."""
+"""Builds a network from the group `model` and the parts that fill it."""
 
 import keras
 
-from src.config.model import InitializerConf, ModelConf, RegularizerConf
+from src.config.model import ModelConf
 from src.errors import ConfigError
 from src.model.blocks import block_layers
 from src.model.check import check_shape
 from src.model.custom import build_custom
 from src.model.head import head_layers
-from src.model.parts import Kernels
+from src.model.parts import Parts
 
 
 def build_model(
-    model: ModelConf,
-    initializer: InitializerConf,
-    regularizer: RegularizerConf,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    seed: int,
-    plain: bool = False,
+    model: ModelConf, parts: Parts, input_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
     """An uncompiled network: scaled images (n, height, width, channels) to probabilities (n, num_classes).
 
-    input_shape: one image, (height, width, channels). seed: fixes the weights and the dropout of
-    each layer, see `parts.layer_seed`; a custom network draws its own as it likes, and takes
-    neither initializer nor regularizer. plain: Keras's own batch normalization, as saved models
-    hold it. Raises ConfigError where the image is too small, and for fewer than two classes.
+    input_shape: one image, (height, width, channels). A custom network takes none of the parts: it
+    draws its weights as it likes. Raises ConfigError where the image is too small, and for fewer
+    than two classes.
     """
     check_shape(model, input_shape)
     if num_classes < 2:
@@ -34,8 +27,7 @@ def build_model(
         )
     if model.architecture == "custom":
         return build_custom(model, input_shape, num_classes)
-    kernels = Kernels(initializer, regularizer, seed)
     layers = [keras.Input(tuple(input_shape), name="images")]
     for block in range(len(model.filters)):
-        layers += block_layers(model, kernels, block, plain)
-    return keras.Sequential(layers + head_layers(model, kernels, num_classes), name=model.architecture)
+        layers += block_layers(model, parts, block)
+    return keras.Sequential(layers + head_layers(model, parts, num_classes), name=model.architecture)

@@ -3,10 +3,10 @@
 import keras
 
 from src.config.model import ModelConf
-from src.model.parts import Kernels, dropout
+from src.model.parts import Parts
 
 
-def head_layers(model: ModelConf, kernels: Kernels, num_classes: int) -> list[keras.Layer]:
+def head_layers(model: ModelConf, parts: Parts, num_classes: int) -> list[keras.Layer]:
     """Flatten or global average pooling, dense layers with dropout, then `output`: softmax.
 
     The output is float32 whatever the precision policy: a float16 softmax rounds small
@@ -15,22 +15,23 @@ def head_layers(model: ModelConf, kernels: Kernels, num_classes: int) -> list[ke
     layers: list[keras.Layer] = [_flattening(model.head)]
     first = len(model.filters) * model.convs_per_block
     for index, units in enumerate(model.dense_units):
+        name = f"dense{index + 1}"
         layers.append(
             keras.layers.Dense(
                 units,
                 activation=model.activation,
-                name=f"dense{index + 1}",
-                **kernels.arguments("dense", first + index),
+                name=name,
+                **parts.kernel("dense", first + index, name),
             )
         )
         position = len(model.filters) + index
-        layers += dropout(model.dense_dropout, kernels.seed, position, f"dense{index + 1}_dropout")
+        layers += parts.dropout("dense_dropout", model.dense_dropout, position, f"{name}_dropout")
     output = keras.layers.Dense(
         num_classes,
         activation="softmax",
         dtype="float32",
         name="output",
-        **kernels.arguments("dense", first + len(model.dense_units)),
+        **parts.kernel("dense", first + len(model.dense_units), "output"),
     )
     return [*layers, output]
 

@@ -1,12 +1,13 @@
-"""What every layer with weights needs: its seed, its kernel's initializer and regularizer."""
+"""What the layers of a network begin with: seeds, initializers, penalties, dropout, normalization."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from src.config.model import InitializerConf, RegularizerConf
+from src.config.model import InitializerConf, NormalizationConf, RegularizerConf
+from src.model.normalization import build_normalization
 
 _BY_FAN = {
     "glorot_uniform": keras.initializers.GlorotUniform,
@@ -43,38 +44,56 @@ def build_initializer(cfg: Any, seed: int) -> keras.initializers.Initializer:
     return _BY_FAN[cfg.name](seed=seed)
 
 
-def build_regularizer(cfg: RegularizerConf, kind: str) -> keras.regularizers.Regularizer | None:
-    """The penalty on the kernels of a kind, `conv` or `dense`; None where there is none.
+def penalties(cfg: RegularizerConf, kind: str) -> tuple[float, float]:
+    """The factors of l1 and l2 on the kernels of a kind, `conv` or `dense`.
 
     l1_l2 adds both penalties, each with the whole strength.
     """
     if cfg.name == "none" or cfg.on not in (kind, "both"):
-        return None
-    l1 = cfg.strength if cfg.name in ("l1", "l1_l2") else 0.0
-    l2 = cfg.strength if cfg.name in ("l2", "l1_l2") else 0.0
-    return keras.regularizers.L1L2(l1=l1, l2=l2)
+        return 0.0, 0.0
+    strength = float(cfg.strength or 0.0)
+    return strength * (cfg.name in ("l1", "l1_l2")), strength * (cfg.name in ("l2", "l1_l2"))
+
+
+class Parts(Protocol):
+    """Makes the layers, or arguments of layers, in which networks of the same shape differ."""
+
+    def kernel(self, kind: str, position: int, name: str) -> dict[str, Any]:
+        """Keyword arguments of a layer with a kernel. kind: conv or dense; position: from 0, over both."""
+        ...
+
+    def dropout(self, kind: str, rate: float, position: int, name: str) -> list[keras.Layer]:
+        """A Dropout layer with a seed of its own; no layer where the rate is 0.
+
+        kind: `dropout` or `dense_dropout`, the key of ModelConf.
+        """
+        ...
+
+    def normalization(self, cfg: NormalizationConf, name: str) -> list[keras.Layer]:
+        """The layer that normalizes; no layer for cfg.kind=none."""
+        ...
 
 
 @dataclass(frozen=True)
-class Kernels:
-    """How the kernels of a network begin and what keeps them small."""
+class StockParts:
+    """Keras's own parts with the numbers of one configuration, as saved models hold them."""
 
     initializer: InitializerConf
     regularizer: RegularizerConf
     seed: int
 
-    def arguments(self, kind: str, position: int) -> dict[str, Any]:
-        """Keyword arguments of a layer. kind: conv or dense; position: from 0, over both kinds."""
+    def kernel(self, kind: str, position: int, name: str) -> dict[str, Any]:
+        l1, l2 = penalties(self.regularizer, kind)
+        seed = layer_seed(self.seed, "kernel", position)
         return {
-            "kernel_initializer": build_initializer(
-                self.initializer, layer_seed(self.seed, "kernel", position)
-            ),
-            "kernel_regularizer": build_regularizer(self.regularizer, kind),
+            "kernel_initializer": build_initializer(self.initializer, seed),
+            "kernel_regularizer": keras.regularizers.L1L2(l1=l1, l2=l2) if l1 or l2 else None,
         }
 
+    def dropout(self, kind: str, rate: float, position: int, name: str) -> list[keras.Layer]:
+        if rate == 0:
+            return []
+        return [keras.layers.Dropout(rate, seed=layer_seed(self.seed, "dropout", position), name=name)]
 
-def dropout(rate: float, seed: int, position: int, name: str) -> list[keras.Layer]:
-    """A Dropout layer with a seed of its own; no layer where the rate is 0."""
-    if rate == 0:
-        return []
-    return [keras.layers.Dropout(rate, seed=layer_seed(seed, "dropout", position), name=name)]
+    def normalization(self, cfg: NormalizationConf, name: str) -> list[keras.Layer]:
+        return build_normalization(cfg, name, plain=True)

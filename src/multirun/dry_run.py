@@ -64,7 +64,7 @@ def _print_table(estimates: Sequence[Estimate], repeats: int) -> None:
             table.add_row(text, "-", "-", f"invalid [{numbers[estimate.reason]}]")
             continue
         mark = "" if estimate.is_probed else "~"
-        seconds = f"{mark}{estimate.seconds * repeats:,.1f}"
+        seconds = f"{mark}{short_seconds(estimate.seconds * repeats)}"
         table.add_row(text, f"{estimate.parameters:,}", short_number(estimate.flops), seconds)
     show(table)
     for reason, count in reasons.items():
@@ -74,6 +74,11 @@ def _print_table(estimates: Sequence[Estimate], repeats: int) -> None:
         f"FLOPs: of one image's way forward. seconds: of {a_trial}, by a few real steps of its like; "
         "~ where reckoned from those of others by layers and FLOPs."
     )
+
+
+def short_seconds(seconds: float) -> str:
+    """With one decimal, or two where there is less than a second."""
+    return f"{seconds:,.1f}" if seconds >= 1 else f"{seconds:.2f}"
 
 
 def short_number(number: int) -> str:
@@ -96,15 +101,20 @@ def _print_bill(
     trained = possible[:trials] if cfg.sampler.name == "grid" and not is_sample else possible
     mean = sum(estimate.seconds for estimate in trained) / len(trained)
     repeats = cfg.study.repeats
-    seconds = start + -(-trials * repeats // workers) * mean
+    graphs = {one.graph: one.start for one in trained if one.graph is not None}
+    traces = sum(graphs.values())
+    seconds = start + traces + -(-trials * repeats // workers) * mean
     only = f" ({asked} were asked for)" if trials < asked else ""
     seeds = f" of {repeats} seeds" if repeats > 1 else ""
     say(
-        f"the sweep: {trials} trial{'s' if trials > 1 else ''}{seeds}{only}, {mean * repeats:.1f} s each, "
+        f"the sweep: {trials} trial{'s' if trials > 1 else ''}{seeds}{only}, {short_seconds(mean * repeats)} s each, "
         f"about {duration_text(seconds)} with {_workers_text(workers)}"
     )
+    traced = (
+        f"{traces:.1f} s to trace {len(graphs)} graph{'s' if len(graphs) > 1 else ''} + " if graphs else ""
+    )
     say(
-        f"  = {start:.0f} s to start + {trials * repeats} trainings / {workers} × {mean:.1f} s: "
+        f"  = {start:.0f} s to start + {traced}{trials * repeats} trainings / {workers} × {short_seconds(mean)} s: "
         "each worker trains one at a time, bound by its share of the processor. "
         "Opening MLflow, and what else runs on this machine, comes on top."
     )

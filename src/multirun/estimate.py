@@ -19,7 +19,7 @@ from src.trial.run import warm_up
 if TYPE_CHECKING:
     from src.training.cost import Probe
 
-MOST_PROBES, MOST_PROBE_SECONDS = 8, 30.0
+MOST_PROBES, MOST_PROBE_SECONDS, MOST_EVALUATED = 8, 30.0, 512
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Estimate:
     """One configuration and one seed of it.
 
     reason: why it cannot be trained, None where it can. flops: of one image. steps,
-    validation_steps: of an epoch. kind: what configurations of the same cost a step share.
+    validation_images: of an epoch. kind: what configurations of the same cost a step share. graph: what
+    those share that need no trace of their own, None where each is traced. start: the seconds of a
+    trace; seconds: of the training, with a trace where each is traced.
     """
 
     params: Params
@@ -37,9 +39,11 @@ class Estimate:
     layers: int = 0
     batch_size: int = 0
     steps: int = 0
-    validation_steps: int = 0
+    validation_images: int = 0
     epochs: int = 0
     kind: str = ""
+    graph: str | None = None
+    start: float = 0.0
     seconds: float = 0.0
     is_probed: bool = False
 
@@ -48,9 +52,11 @@ class Estimate:
         """The operations of a batch's way forward."""
         return self.flops * self.batch_size
 
-    def seconds_with(self, probe: "Probe") -> float:
-        an_epoch = probe.epoch + self.steps * probe.step + self.validation_steps * probe.validation_step
-        return probe.start + self.epochs * an_epoch
+    def timed(self, probe: "Probe", is_probed: bool) -> "Estimate":
+        """With the seconds that follow from a probe."""
+        an_epoch = self.steps * probe.step + self.validation_images * probe.image
+        seconds = self.epochs * an_epoch + (probe.start if self.graph is None else 0.0)
+        return replace(self, start=probe.start, seconds=seconds, is_probed=is_probed)
 
 
 def become_worker(plan: Plan, workers: int) -> float:
@@ -76,7 +82,7 @@ def _build(plan: Plan, params: Params) -> Estimate:
     data = plan.data_of(cfg)
     try:
         network = Network(cfg, data)
-        flops = count_flops(network.model)
+        flops = count_flops(network.stock())
     except Exception as error:  # a user's own network may raise anything
         return Estimate(params, f"it cannot be built: {type(error).__name__}: {error}")
     batch_size = int(cfg.training.batch_size)
@@ -86,10 +92,11 @@ def _build(plan: Plan, params: Params) -> Estimate:
         flops=flops,
         layers=len(network.model.layers),
         batch_size=batch_size,
-        steps=-(-len(data.train.labels) // batch_size),
-        validation_steps=-(-len(data.validation.labels) // batch_size),
+        steps=network.steps_per_epoch,
+        validation_images=len(data.validation),
         epochs=int(cfg.training.epochs),
         kind=_kind(cfg),
+        graph=network.graph,
     )
 
 
@@ -123,8 +130,7 @@ def time_all(plan: Plan, estimates: Sequence[Estimate]) -> list[Estimate]:
         if estimate.reason is not None or estimate.kind in reasons:
             return replace(estimate, reason=estimate.reason or reasons[estimate.kind])
         found = probes.get(estimate.kind)
-        seconds = estimate.seconds_with(found or guess(estimate))
-        return replace(estimate, seconds=seconds, is_probed=found is not None)
+        return estimate.timed(found or guess(estimate), is_probed=found is not None)
 
     return [timed(estimate) for estimate in estimates]
 
@@ -142,24 +148,29 @@ def _probe(plan: Plan, params: Params) -> "Probe":
     from src.training.cost import probe
 
     cfg = plan.composer.compose(params)
+    cfg.training.reuse_programs = False  # a network that has been timed before is traced once more
     began = time.perf_counter()
     network = Network(cfg, plan.data_of(cfg))
     built = time.perf_counter() - began
-    validation = network.prepared.validation
-    measured = probe(network.model, lambda: network.batches(1), lambda: network.batches_of(validation))
+    images = network.prepared.validation.first(MOST_EVALUATED)
+    measured = probe(
+        lambda steps: network.train_steps(0, [cfg.optimizer.learning_rate] * steps),
+        lambda: network.evaluate(images),
+        network.steps_per_epoch,
+        len(images),
+    )
     return replace(measured, start=measured.start + built)
 
 
 def _guess(probed: Sequence[tuple[Estimate, "Probe"]]) -> Callable[[Estimate], "Probe"]:
-    """What a probe of another configuration would give: its start by its layers, its steps by their work."""
+    """What a probe of another configuration would give: its start by its layers, else by the operations."""
     from src.training.cost import Probe
 
     work, layers = [one.work for one, _ in probed], [one.layers for one, _ in probed]
     start = _line(layers, [probe.start for _, probe in probed])
     step = _line(work, [probe.step for _, probe in probed])
-    validation = _line(work, [probe.validation_step for _, probe in probed])
-    epoch = float(np.mean([probe.epoch for _, probe in probed]))
-    return lambda one: Probe(start(one.layers), epoch, step(one.work), validation(one.work))
+    image = _line([one.flops for one, _ in probed], [probe.image for _, probe in probed])
+    return lambda one: Probe(start(one.layers), step(one.work), image(one.flops))
 
 
 def _line(x: Sequence[int], y: Sequence[float]) -> Callable[[int], float]:

@@ -1,29 +1,17 @@
-"""Keras callbacks of a run: each step's rate, a loss that is no number, the report, the best weights."""
+"""Keras callbacks of a run: a loss that is no number, the report, the best weights, the kept models."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from src.errors import TrainingError
-from src.training.schedules import Rate
 
 EpochReport = Callable[[int, dict[str, float]], bool]
-
-
-class FollowSchedule(keras.callbacks.Callback):
-    """Sets the optimizer's learning rate before each step to rate(iterations)."""
-
-    def __init__(self, rate: Rate) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        optimizer = self.model.optimizer
-        optimizer.learning_rate = self.rate(int(optimizer.iterations))
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -100,3 +88,28 @@ class KeepBestWeights(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.weights:
             self.model.set_weights(self.weights)
+
+
+class CheckpointModel(keras.callbacks.ModelCheckpoint):
+    """Keras's ModelCheckpoint, which saves another model than the one that trains.
+
+    make: gives it, with the weights that the training has now; asked where something is saved.
+    """
+
+    def __init__(self, make: Callable[[], keras.Model], filepath: str, **arguments: Any) -> None:
+        super().__init__(filepath, **arguments)
+        self.make = make
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(_MadeWhenSaved(self.make))
+
+
+@dataclass(frozen=True)
+class _MadeWhenSaved:
+    make: Callable[[], keras.Model]
+
+    def save(self, path: str, overwrite: bool) -> None:
+        self.make().save(path, overwrite=overwrite)
+
+    def save_weights(self, path: str, overwrite: bool) -> None:
+        self.make().save_weights(path, overwrite=overwrite)

@@ -1,24 +1,28 @@
-"""Trains a compiled network with Keras's `fit` and the callbacks that a config asks for."""
+"""Trains epoch by epoch with Keras's callbacks, those that a config asks for among them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
+import numpy as np
 
 from src.config.search import EPOCH_METRICS, ObjectiveConf
 from src.config.training import ScheduleConf, TrainingConf
 from src.training.callbacks import (
+    CheckpointModel,
     EpochReport,
-    FollowSchedule,
     KeepBestWeights,
     ReportEpochs,
     StopOnNonFiniteLoss,
 )
 from src.training.checkpoints import model_pattern, settle_best, take_over
 from src.training.resume import TakeUp, WriteState, find_state
-from src.training.schedules import rate_function
+from src.training.schedules import Rate, rate_function
+
+# run_epoch(epoch, rates): trains the epoch, counted from 0, with the learning rate of each of its steps;
+# returns loss, accuracy, val_loss and val_accuracy.
+RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,8 @@ class FitResult:
 
 def fit(
     model: keras.Model,
-    train_batches: Callable[[int], Any],
+    run_epoch: RunEpoch,
     steps: int,
-    validation_batches: Any,
     training: TrainingConf,
     schedule: ScheduleConf,
     learning_rate: float,
@@ -50,21 +53,22 @@ def fit(
     folder: Path,
     resume_from: Path | None = None,
     fingerprint: str = "",
+    checkpoint_model: Callable[[], keras.Model] | None = None,
 ) -> FitResult:
     """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
 
-    train_batches: gives the tf.data.Dataset of all epochs from one on, `steps` batches each.
-    validation_batches: one epoch. report: see ReportEpochs. folder: checkpoints go into its
-    `checkpoints`. resume_from: the folder of an attempt that was interrupted, which goes on where it
-    was of this configuration. fingerprint: of all that a training depends on. Raises TrainingError
-    for a loss that is not finite.
+    model: has an optimizer. run_epoch: see RunEpoch. steps: of each epoch. report: see
+    ReportEpochs. folder: checkpoints go into its `checkpoints`. resume_from: the folder of an attempt
+    that was interrupted, which goes on where it was of this configuration. fingerprint: of all that
+    a training depends on. checkpoint_model: makes what a checkpoint of the model holds, the model
+    itself where it is left out. Raises TrainingError for a loss that is not finite.
     """
     reporter = ReportEpochs(report)
     objective = _measured(objectives)
     keeper = KeepBestWeights(objective.metric, objective.direction)
-    rate = rate_function(schedule, learning_rate, steps, training.epochs)
-    followers = _schedule_callbacks(schedule, rate)
-    callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *_stoppers(training, folder)]
+    followers = _plateau(schedule)
+    stoppers = _stoppers(training, folder, checkpoint_model or (lambda: model))
+    callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *stoppers]
     state = None
     if training.checkpoint.enabled:
         state = find_state(resume_from, fingerprint, model)
@@ -75,18 +79,25 @@ def fit(
         callbacks.append(WriteState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored
-    model.fit(
-        train_batches(done + 1),
-        validation_data=validation_batches,
-        epochs=training.epochs,
-        initial_epoch=done,
-        steps_per_epoch=steps,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
-    )
+    rate = None if followers else rate_function(schedule, learning_rate, steps, training.epochs)
+    heard = keras.callbacks.CallbackList(callbacks, model=model)
+    model.stop_training = False
+    heard.on_train_begin()
+    for epoch in range(done, training.epochs):
+        heard.on_epoch_begin(epoch)
+        heard.on_epoch_end(epoch, run_epoch(epoch, _rates(model, rate, epoch * steps, steps)))
+        if model.stop_training:
+            break
+    heard.on_train_end()
     seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
     return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds, restored)
+
+
+def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:
+    """The learning rate of each step of an epoch: what a plateau has left of it where no function tells."""
+    if rate is None:
+        return [float(np.asarray(model.optimizer.learning_rate))] * steps
+    return [rate(step) for step in range(first, first + steps)]
 
 
 def _mode(metric: str) -> str:
@@ -99,11 +110,10 @@ def _measured(objectives: Sequence[ObjectiveConf]) -> ObjectiveConf:
     return next(measured, ObjectiveConf("val_accuracy", "maximize"))
 
 
-def _schedule_callbacks(schedule: ScheduleConf, rate: Any) -> list[keras.callbacks.Callback]:
-    if schedule.name == "constant":
-        return []
+def _plateau(schedule: ScheduleConf) -> list[keras.callbacks.Callback]:
+    """What changes the learning rate by what the training shows."""
     if schedule.name != "plateau":
-        return [FollowSchedule(rate)]
+        return []
     return [
         keras.callbacks.ReduceLROnPlateau(
             monitor=schedule.monitor,  # type: ignore[attr-defined]
@@ -115,7 +125,9 @@ def _schedule_callbacks(schedule: ScheduleConf, rate: Any) -> list[keras.callbac
     ]
 
 
-def _stoppers(training: TrainingConf, folder: Path) -> list[keras.callbacks.Callback]:
+def _stoppers(
+    training: TrainingConf, folder: Path, checkpoint_model: Callable[[], keras.Model]
+) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     stopping, checkpoint = training.early_stopping, training.checkpoint
     if stopping.enabled:
@@ -129,7 +141,8 @@ def _stoppers(training: TrainingConf, folder: Path) -> list[keras.callbacks.Call
         )
     if checkpoint.enabled:
         callbacks.append(
-            keras.callbacks.ModelCheckpoint(
+            CheckpointModel(
+                checkpoint_model,
                 model_pattern(folder, checkpoint.save_best_only, checkpoint.save_weights_only),
                 monitor=checkpoint.monitor,
                 mode=_mode(checkpoint.monitor),

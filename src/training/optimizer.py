@@ -3,16 +3,30 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from src.config.training import OptimizerConf
 from src.errors import ConfigError
 
+ADJUSTABLE = ("learning_rate", "weight_decay")
 _CLASSES = {
     "sgd": (keras.optimizers.SGD, ("momentum", "nesterov")),
     "adam": (keras.optimizers.Adam, ("beta_1", "beta_2", "epsilon")),
     "adamw": (keras.optimizers.AdamW, ("beta_1", "beta_2", "epsilon", "weight_decay")),
     "rmsprop": (keras.optimizers.RMSprop, ("rho", "momentum", "epsilon")),
 }
+
+LOSSES = {"sparse": "sparse_categorical_crossentropy", "one_hot": "categorical_crossentropy"}
+METRICS = {
+    "sparse": keras.metrics.SparseCategoricalAccuracy,
+    "one_hot": keras.metrics.CategoricalAccuracy,
+}
+
+
+def compile_model(model: keras.Model, optimizer: OptimizerConf, labels: str) -> None:
+    """Compile with the loss that fits the labels: `sparse` class numbers or `one_hot` rows."""
+    accuracy = METRICS[labels](name="accuracy")
+    model.compile(optimizer=build_optimizer(optimizer), loss=LOSSES[labels], metrics=[accuracy])
 
 
 def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
@@ -25,3 +39,25 @@ def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
     maker, fields = _CLASSES[cfg.name]
     arguments: dict[str, Any] = {field: getattr(cfg, field) for field in fields}
     return maker(learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
+
+
+def build_adjustable(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
+    """As build_optimizer, with a variable for the weight decay: see `adjust`."""
+    optimizer = build_optimizer(cfg)
+    if optimizer.weight_decay is not None:
+        optimizer.weight_decay = tf.Variable(optimizer.weight_decay, trainable=False)
+    return optimizer
+
+
+def adjust(optimizer: keras.optimizers.Optimizer, cfg: OptimizerConf) -> None:
+    """Give it, which Keras may have wrapped for its loss scale, another learning rate and weight decay."""
+    optimizer.learning_rate = cfg.learning_rate
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if inner.weight_decay is not None:
+        inner.weight_decay.assign(cfg.weight_decay)  # type: ignore[attr-defined]
+
+
+def fixed_numbers(cfg: OptimizerConf) -> dict[str, Any]:
+    """The fields that are constants of an optimizer's graph: all but those that `adjust` sets."""
+    _, fields = _CLASSES[cfg.name]
+    return {name: getattr(cfg, name) for name in ("name", "clipnorm", *fields) if name not in ADJUSTABLE}

@@ -14,7 +14,7 @@ from src.training.checkpoints import DAMAGED, State, read_state, settle_best, st
 COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
-    "ModelCheckpoint": ("best",),
+    "CheckpointModel": ("best",),
     "KeepBestWeights": ("best", "best_epoch"),
 }
 log = logging.getLogger(__name__)

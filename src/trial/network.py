@@ -1,7 +1,7 @@
 """A network under training, together with the data it reads."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,40 +14,94 @@ from src.training.start import start_tensorflow
 
 if TYPE_CHECKING:
     from src.training.fit import FitResult
+    from src.training.program import Program
 
 
 class Network:
-    """A model under training, and the data it reads."""
+    """A network that begins a training, in a program of its own or in that of an earlier one.
+
+    The next network of the same graph takes this one's program over, weights and all. graph: what such
+    networks share; None where no other takes over.
+    """
 
     def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
         start_tensorflow()
-        import keras
-
-        from src.training.program import compile_model
         from src.training.seeding import seed_everything, set_precision
 
-        keras.backend.clear_session()
         seed_everything(cfg.training.seed, cfg.training.deterministic)
         set_precision(cfg.training.precision)
         self.cfg = cfg
         self.prepared = prepared
-        self.model = self._build(plain=False)
+        self.graph: str | None = None
+        self.program = self._custom() if cfg.model.architecture == "custom" else self._built_in()
+        self.program.begin(cfg.optimizer)
+        self.model = self.program.model
         self.parameters = _parameters(self.model)
-        compile_model(self.model, cfg.optimizer, cfg.data.labels)
+        self._traces_before = self.program.traces
 
-    def _build(self, plain: bool) -> Any:
-        from src.model.build import build_model
+    @property
+    def traces(self) -> int:
+        """How many train functions have been traced for this network."""
+        return self.program.traces - self._traces_before
+
+    def _built_in(self) -> "Program":
+        """A program whose network has fresh weights."""
+        from src.model.adjustable import AdjustableParts
+
+        def make() -> "Program":
+            parts = AdjustableParts()
+            return self._program(self._build(parts), parts)
+
+        cfg, program = self.cfg, self._reused(None, make)
+        assert program.parts is not None
+        program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
+        return program
+
+    def _custom(self) -> "Program":
+        """As _built_in, with the weights that the user's function draws."""
+        import keras
+
+        from src.training.graph_key import structure
+
+        keras.backend.clear_session()  # it counts the names of layers from 0
+        fresh = self._build(None)
+        described = structure(fresh)
+        if described is None:
+            return self._program(fresh, None)
+        program = self._reused(described, lambda: self._program(fresh, None))
+        for variable, value in zip(program.model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        return program
+
+    def _reused(self, described: str | None, make: Callable[[], "Program"]) -> "Program":
+        from src.training.graph_key import graph_key
+        from src.training.programs import PROGRAMS
 
         cfg, data = self.cfg, self.prepared
-        return build_model(
+        if not cfg.training.reuse_programs:
+            return make()
+        self.graph = graph_key(
             cfg.model,
-            cfg.initializer,
-            cfg.regularizer,
+            cfg.optimizer,
+            cfg.training,
+            cfg.augment,
+            cfg.data.labels,
             data.input_shape,
             data.num_classes,
-            seed=cfg.training.seed,
-            plain=plain,
+            described,
         )
+        return PROGRAMS.get(self.graph) or PROGRAMS.make(self.graph, make)
+
+    def _program(self, model: Any, parts: Any) -> "Program":
+        from src.training.program import Program, uses_xla
+
+        cfg = self.cfg
+        return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
+
+    def _build(self, parts: Any) -> Any:
+        from src.model.build import build_model
+
+        return build_model(self.cfg.model, parts, self.prepared.input_shape, self.prepared.num_classes)
 
     def fit(
         self,
@@ -55,15 +109,13 @@ class Network:
         folder: Path,
         resume_from: Path | None = None,
     ) -> "FitResult":
-        from src.data.pipeline import steps_per_epoch
         from src.training.fit import fit
 
-        cfg, data = self.cfg, self.prepared
+        cfg = self.cfg
         return fit(
             self.model,
-            self.batches,
-            steps_per_epoch(data.train, cfg.training.batch_size),
-            self.batches_of(data.validation),
+            self.run_epoch,
+            self.steps_per_epoch,
             cfg.training,
             cfg.schedule,
             cfg.optimizer.learning_rate,
@@ -72,54 +124,61 @@ class Network:
             folder,
             resume_from,
             self._fingerprint(),
+            self.twin,
         )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has, the smaller last one among them."""
+        return -(-len(self.prepared.train) // self.cfg.training.batch_size)
+
+    def run_epoch(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        """Train one epoch, from 0, and evaluate the network on the validation part."""
+        trained = self.train_steps(epoch, rates)
+        validated = self.evaluate(self.prepared.validation)
+        return trained | {f"val_{name}": value for name, value in validated.items()}
+
+    def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        """Train the first steps of an epoch, from 0, one a rate."""
+        from src.data.pipeline import epoch_order, feed_of
+
+        part, training = self.prepared.train, self.cfg.training
+        order = epoch_order(len(part), training.seed, epoch + 1, training.shuffle)
+        return self.program.train(
+            feed_of(part), self.prepared.scaling, order, training.batch_size, training.seed, epoch + 1, rates
+        )
+
+    def evaluate(self, part: Part) -> dict[str, float]:
+        from src.data.pipeline import feed_of
+
+        return self.program.evaluate(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def probabilities(self, part: Part) -> Any:
+        from src.data.pipeline import feed_of
+
+        return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def twin(self) -> Any:
+        """What is saved: see `plain_twin`. It is compiled with a new optimizer of Keras's own."""
+        from src.model.twin import plain_twin
+        from src.training.optimizer import compile_model
+
+        twin = plain_twin(self.model, self.stock, self.prepared.scaling)
+        compile_model(twin, self.cfg.optimizer, self.cfg.data.labels)
+        return twin
+
+    def stock(self) -> Any:
+        """The same network of Keras's own layers, with its first weights."""
+        from src.model.parts import StockParts
+
+        cfg = self.cfg
+        return self._build(StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
 
     def _fingerprint(self) -> str:
         """Of all that the training depends on: the state of another one does not fit."""
         names = (*RUN_GROUPS, "objective")
         groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
         return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
-
-    def batches(self, first_epoch: int) -> Any:
-        """The training batches of all epochs from one on."""
-        from src.data.pipeline import training_batches
-
-        cfg, data = self.cfg, self.prepared
-        return training_batches(
-            data.train,
-            data.scaling,
-            cfg.augment,
-            cfg.training.batch_size,
-            cfg.training.shuffle,
-            cfg.training.seed,
-            data.num_classes,
-            cfg.data.labels,
-            range(first_epoch, cfg.training.epochs + 1),
-        )
-
-    def evaluate(self, part: Part) -> dict[str, float]:
-        from src.training.evaluate import evaluate
-
-        return evaluate(self.model, self.batches_of(part))
-
-    def probabilities(self, part: Part) -> Any:
-        from src.training.evaluate import predict_probabilities
-
-        return predict_probabilities(self.model, self.batches_of(part))
-
-    def twin(self) -> Any:
-        from src.model.twin import plain_twin
-
-        return plain_twin(self.model, lambda: self._build(plain=True), self.prepared.scaling)
-
-    def batches_of(self, part: Part) -> Any:
-        """The batches of a part in its order, as it is evaluated."""
-        from src.data.pipeline import evaluation_batches
-
-        data = self.prepared
-        return evaluation_batches(
-            part, data.scaling, self.cfg.training.batch_size, data.num_classes, self.cfg.data.labels
-        )
 
 
 def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:

@@ -40,10 +40,9 @@ def check_images(cfg: DictConfig, prepared: Prepared) -> None:
 def warm_up(cfg: DictConfig) -> None:
     """Import what training needs, before the first trial asks for it."""
     start_tensorflow()
-    import src.data.pipeline
-    import src.model.build
     import src.training.fit
-    import src.training.program  # noqa: F401
+    import src.training.graph_key
+    import src.training.programs  # noqa: F401
 
 
 def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
@@ -67,7 +66,11 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     is_candidate = not any(dominates(other, values, directions) for other in ref.incumbents)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
-    once = {"objective": values[0], "best_epoch": float(result.best_epoch)}
+    once = {
+        "objective": values[0],
+        "best_epoch": float(result.best_epoch),
+        "traces": float(network.traces),
+    }
     tracker.log_metrics(ref.run_id, _summary(metrics) | once)
     record_curves(ref, tracker, result)
     if is_candidate and not result.pruned:

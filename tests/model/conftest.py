@@ -1,29 +1,43 @@
 """Small networks, and a precision policy that is set back."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import pytest
 
 from src.config.model import InitializerConf, ModelConf, RegularizerConf
+from src.model.adjustable import AdjustableParts
 from src.model.build import build_model
+from src.model.parts import StockParts
 
 
 @pytest.fixture
 def build() -> Callable[..., keras.Model]:
-    """Builds a network of 8x8 grey images and ten classes, with what the test says otherwise."""
+    """Builds a network of 8x8 grey images and ten classes, with what the test says otherwise.
 
-    def build_small(model: ModelConf | None = None, **changes: Any) -> keras.Model:
-        arguments: dict[str, Any] = {
-            "model": model or ModelConf("cnn", filters=[4, 6]),
-            "initializer": InitializerConf("he_normal"),
-            "regularizer": RegularizerConf("none"),
-            "input_shape": (8, 8, 1),
-            "num_classes": 10,
-            "seed": 0,
-        }
-        return build_model(**(arguments | changes))
+    plain: of stock parts; else of adjustable ones, as networks are trained.
+    """
+
+    def build_small(
+        model: ModelConf | None = None,
+        initializer: InitializerConf | None = None,
+        regularizer: RegularizerConf | None = None,
+        input_shape: tuple[int, int, int] = (8, 8, 1),
+        num_classes: int = 10,
+        seed: int = 0,
+        plain: bool = False,
+    ) -> keras.Model:
+        model = model or ModelConf("cnn", filters=[4, 6])
+        initializer = initializer or InitializerConf("he_normal")
+        regularizer = regularizer or RegularizerConf("none")
+        if plain:
+            stock = StockParts(initializer, regularizer, seed)
+            return build_model(model, stock, input_shape, num_classes)
+        parts = AdjustableParts()
+        network = build_model(model, parts, input_shape, num_classes)
+        if model.architecture != "custom":
+            parts.begin(network, model, initializer, regularizer, seed)
+        return network
 
     return build_small
 

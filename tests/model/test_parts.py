@@ -10,7 +10,8 @@ from src.config.model import (
     RandomNormalInitializerConf,
     RegularizerConf,
 )
-from src.model.parts import build_initializer, build_regularizer, layer_seed
+from src.model.adjustable import AdjustablePenalty
+from src.model.parts import StockParts, build_initializer, layer_seed, penalties
 
 # A 3x3 convolution from 32 to 96 channels.
 SHAPE = (3, 3, 32, 96)
@@ -65,13 +66,20 @@ def test_every_weight_is_equal(cfg: InitializerConf, value: float) -> None:
     assert (np.asarray(build_initializer(cfg, 5)(SHAPE)) == np.float32(value)).all()
 
 
-@pytest.mark.parametrize(("name", "l1", "l2"), [("l1", 0.01, 0), ("l2", 0, 0.01), ("l1_l2", 0.01, 0.01)])
+@pytest.mark.parametrize(
+    ("name", "l1", "l2"), [("none", 0, 0), ("l1", 0.01, 0), ("l2", 0, 0.01), ("l1_l2", 0.01, 0.01)]
+)
 def test_penalty_uses_the_strength_for_each_part(name: str, l1: float, l2: float) -> None:
-    weights = np.array([[1.0, -2.0], [0.5, 0.0]], "float32")
-    regularizer = build_regularizer(RegularizerConf(name, 0.01), "conv")
-    assert regularizer is not None
-    penalty = float(regularizer(keras.ops.convert_to_tensor(weights)))
-    assert penalty == pytest.approx(l1 * 3.5 + l2 * 5.25)
+    cfg = RegularizerConf(name, None if name == "none" else 0.01)
+    assert penalties(cfg, "conv") == (l1, l2)
+    stock = StockParts(InitializerConf("zeros"), cfg, 0).kernel("conv", 0, "conv")["kernel_regularizer"]
+    weights = keras.ops.convert_to_tensor(np.array([[1.0, -2.0], [0.5, 0.0]], "float32"))
+    adjustable = AdjustablePenalty()
+    adjustable.adjust(l1, l2)
+    assert float(adjustable(weights)) == pytest.approx(l1 * 3.5 + l2 * 5.25)
+    assert (stock is None) == (name == "none")
+    if stock is not None:
+        assert float(stock(weights)) == pytest.approx(l1 * 3.5 + l2 * 5.25)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +93,4 @@ def test_penalty_uses_the_strength_for_each_part(name: str, l1: float, l2: float
 )
 def test_penalty_lies_on_the_layers_named(name: str, on: str, kinds: set[str]) -> None:
     cfg = RegularizerConf(name, None if name == "none" else 0.1, on)
-    assert {kind for kind in ("conv", "dense") if build_regularizer(cfg, kind)} == kinds
+    assert {kind for kind in ("conv", "dense") if any(penalties(cfg, kind))} == kinds

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from src.errors import ConfigError
 from src.model.build import build_model
+from src.model.parts import StockParts
 from src.multirun import estimate
 from src.multirun.composer import Composer
 from src.multirun.dry_run import dry_run, short_number, shown_configurations
@@ -82,7 +83,7 @@ def test_parameters_are_those_that_keras_counts(
     expected = []
     for filters in ("[4]", "[8,8]"):
         cfg = compose([*SMALL, f"model.filters={filters}", "model.normalization.moving_statistics=keras"])
-        model = build_model(cfg.model, cfg.initializer, cfg.regularizer, (8, 8, 1), 10, seed=0, plain=True)
+        model = build_model(cfg.model, StockParts(cfg.initializer, cfg.regularizer, seed=0), (8, 8, 1), 10)
         expected.append((f"{model.count_params():,}", short_number(count_flops(model))))
     assert [(row[1], row[2]) for row in rows] == expected
 
@@ -162,9 +163,11 @@ def test_what_changes_no_cost_is_timed_once(said: Callable[..., str]) -> None:
 def test_bill_follows_from_the_rows_and_the_workers(said: Callable[..., str]) -> None:
     text = said("model.filters=[4],[8],[12]", "budget.hours=0.0001", "trial.timeout_seconds=0.01")
     seconds = [float(row[3]) for row in rows_of(text)]
-    found = re.search(r"= (\d+) s to start \+ 3 trainings / 2 × ([\d.]+) s", text)
-    assert found and float(found[2]) == pytest.approx(sum(seconds) / 3, abs=0.11)
-    total = float(found[1]) + 2 * float(found[2])
+    found = re.search(
+        r"= (\d+) s to start \+ ([\d.]+) s to trace 3 graphs \+ 3 trainings / 2 × ([\d.]+) s", text
+    )
+    assert found and float(found[3]) == pytest.approx(sum(seconds) / 3, abs=0.11)
+    total = float(found[1]) + float(found[2]) + 2 * float(found[3])
     stated = re.search(r"about 0:(\d\d):(\d\d) with 2 workers of 1 thread", text)
     assert stated and 60 * int(stated[1]) + int(stated[2]) == pytest.approx(total, abs=1.2)
     assert re.search(r"budget\.hours=0\.0001 ends it after about \d+% of that", text)

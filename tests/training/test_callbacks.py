@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.errors import TrainingError
-from src.training.callbacks import FollowSchedule, KeepBestWeights, ReportEpochs, StopOnNonFiniteLoss
+from src.training.callbacks import KeepBestWeights, ReportEpochs, StopOnNonFiniteLoss
 
 
 def logs(val_accuracy: float = 0.5, loss: float = 1.0, val_loss: float = 1.0) -> dict[str, float]:
@@ -68,15 +68,3 @@ def test_reports_each_epoch_from_one_and_stops_when_told() -> None:
     assert reporter.is_pruned and model.stop_training
     assert [epoch["learning_rate"] for epoch in reporter.history] == [0.25, 0.25]
     assert all(epoch["epoch_seconds"] >= 0 for epoch in reporter.history)
-
-
-def test_the_rate_follows_the_optimizers_own_count() -> None:
-    follower = FollowSchedule(lambda step: 0.1 * (step + 1))
-    model = one_weight()
-    optimizer = model.optimizer
-    follower.set_model(model)
-    follower.on_train_batch_begin(0)
-    assert float(optimizer.learning_rate) == pytest.approx(0.1)
-    optimizer.iterations.assign(4)
-    follower.on_train_batch_begin(0)
-    assert float(optimizer.learning_rate) == pytest.approx(0.5)

@@ -1,11 +1,9 @@
 """Operations are those of the layers; a probe gives what a training takes."""
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
 
-from src.training.cost import EPOCHS, STEPS, VALIDATION_STEPS, count_flops, probe
+from src.training.cost import MOST_STEPS, count_flops, probe
 
 
 def network(*layers: keras.layers.Layer) -> keras.Model:
@@ -52,65 +50,41 @@ def test_flops_of_small_operations_hardly_count() -> None:
     assert CONVOLUTION < found < CONVOLUTION + 10 * 6 * 7 * 4
 
 
-def compiled() -> keras.Model:
-    model = network(keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax"))
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    return model
+class Machine:
+    """Trains and evaluates in no time of a real clock, but in that of its own."""
 
+    def __init__(self, step: float, evaluation: float = 0.0) -> None:
+        self.now = 0.0
+        self.step, self.evaluation = step, evaluation
+        self.calls: list[int] = []
 
-class Clock:
-    """Stands still but for what a test adds."""
+    def clock(self) -> float:
+        return self.now
 
-    seconds = 0.0
+    def train(self, steps: int) -> None:
+        self.now += steps * self.step + (0 if self.calls else 7.0)
+        self.calls.append(steps)
 
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def batches(clock: Clock, seconds: list[float]) -> tf.data.Dataset:
-    """Batches of one image, each of which takes so many seconds of the clock."""
-
-    def make(index: int) -> np.ndarray:
-        clock.seconds += seconds[index]
-        return np.zeros((1, 6, 7, 3), np.float32)
-
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.numpy_function(make, [index], tf.float32)
-        return tf.ensure_shape(image, (1, 6, 7, 3)), tf.zeros([1], tf.int64)
-
-    on_demand = tf.data.Options()
-    on_demand.experimental_optimization.inject_prefetch = False
-    return tf.data.Dataset.range(len(seconds)).map(load).with_options(on_demand)
+    def evaluate(self) -> None:
+        self.now += self.evaluation + (0 if self.calls[-1] == -1 else 2.0)
+        self.calls.append(-1)
 
 
 def test_probe_times_each_part_apart() -> None:
-    clock = Clock()
-
-    def made_slowly() -> tf.data.Dataset:
-        clock.seconds += 7.0
-        return batches(clock, [2.0, *[1.0] * (EPOCHS * STEPS - 1)])
-
-    def validation() -> tf.data.Dataset:
-        return batches(clock, [0.5] * VALIDATION_STEPS)
-
-    found = probe(compiled(), made_slowly, validation, most_seconds=100, clock=clock)
-    assert (found.step, found.validation_step, found.epoch) == (1.0, 0.5, 0.0)
-    assert found.start == pytest.approx(7.0 + 1.0)  # the first batch takes a second more than a later one
+    machine = Machine(step=0.01, evaluation=0.5)
+    found = probe(machine.train, machine.evaluate, steps=1000, images=50, clock=machine.clock)
+    assert machine.calls == [1, 1, 4, 16, MOST_STEPS, -1, -1]
+    assert (found.step, found.image) == pytest.approx((0.01, 0.01))
+    assert found.start == pytest.approx(7.0 + 2.0)
 
 
-def test_probe_of_a_slow_network_takes_fewer_steps() -> None:
-    clock = Clock()
-    found = probe(
-        compiled(),
-        lambda: batches(clock, [0.3] * 100),
-        lambda: batches(clock, [0.0]),
-        most_seconds=0.5,
-        clock=clock,
-    )
-    assert clock.seconds == pytest.approx(3 * 0.3)  # the first does not count, two more pass the half second
-    assert found.step == pytest.approx(0.3) and found.epoch == 0
-
-
-def test_probe_takes_a_single_batch() -> None:
-    found = probe(compiled(), lambda: batches(Clock(), [0.0]), lambda: batches(Clock(), [0.0]))
-    assert found.start > 0 and found.step > 0
+@pytest.mark.parametrize(
+    ("step", "steps", "calls"), [(1.0, 1000, [1, 1]), (0.1, 1000, [1, 1, 4]), (0.01, 10, [1, 1, 4, 10])]
+)
+def test_probe_takes_fewer_steps_of_slow_networks_and_of_short_epochs(
+    step: float, steps: int, calls: list[int]
+) -> None:
+    machine = Machine(step)
+    found = probe(machine.train, machine.evaluate, steps, 1, most_seconds=2.0, clock=machine.clock)
+    assert machine.calls == [*calls, -1, -1]
+    assert found.step == pytest.approx(step)

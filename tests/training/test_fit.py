@@ -1,4 +1,4 @@
-"""Training with Keras's fit: what is reported, kept, stopped and written."""
+"""Training with callbacks: what is reported, kept, stopped and written."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from src.config.data import AugmentConf
 from src.config.search import ObjectiveConf
 from src.config.training import (
     AdamConf,
@@ -22,26 +22,32 @@ from src.config.training import (
     StepConf,
     TrainingConf,
 )
+from src.data.pipeline import feed_of
+from src.data.prepare import Part
+from src.data.scaling import Scaling
 from src.errors import ConfigError, TrainingError
-from src.training.evaluate import evaluate, predict_probabilities
 from src.training.fit import FitResult, fit
 from src.training.optimizer import build_optimizer
-from src.training.program import compile_model
+from src.training.program import Program
 from src.training.seeding import seed_everything, set_precision
 
 ACCURACY = ObjectiveConf("val_accuracy", "maximize")
 CLASSES = 3
+SCALING = Scaling((1 / 255,), (0.0,))
 
 
-def batches(labels: str = "sparse", count: int = 48) -> tf.data.Dataset:
+def part(count: int = 48) -> Part:
+    """Images whose brightness tells their class, in batches of 16 that make three steps."""
     generator = np.random.default_rng(0)
-    numbers = generator.integers(0, CLASSES, count)
-    images = generator.normal(numbers[:, None, None, None], 0.3, (count, 4, 4, 1)).astype("float32")
-    target = np.eye(CLASSES, dtype="float32")[numbers] if labels == "one_hot" else numbers
-    return tf.data.Dataset.from_tensor_slices((images, target)).batch(16)
+    labels = generator.integers(0, CLASSES, count)
+    brightness = generator.normal(60 * (labels[:, None, None, None] + 1), 20, (count, 4, 4, 1))
+    return Part(brightness.clip(0, 255).astype(np.uint8), labels)
 
 
-def network(optimizer: OptimizerConf | None = None, labels: str = "sparse") -> keras.Model:
+PART = part()
+
+
+def program(optimizer: OptimizerConf | None = None, labels: str = "sparse") -> Program:
     model = keras.Sequential(
         [
             keras.Input((4, 4, 1)),
@@ -55,25 +61,34 @@ def network(optimizer: OptimizerConf | None = None, labels: str = "sparse") -> k
             ),
         ]
     )
-    compile_model(model, optimizer or AdamConf("adam", learning_rate=0.01), labels)
-    return model
+    optimizer = optimizer or AdamConf("adam", learning_rate=0.01)
+    return Program(model, None, optimizer, labels, AugmentConf(), jit_compile=False)
+
+
+def evaluated(trained: Program) -> dict[str, float]:
+    return trained.evaluate(feed_of(PART), SCALING, 16)
 
 
 def train(
     folder: Path,
     training: TrainingConf,
     *,
-    model: keras.Model | None = None,
+    trained: Program | None = None,
     schedule: ScheduleConf | None = None,
     objectives: Sequence[ObjectiveConf] = (ACCURACY,),
     report: Callable[[int, dict[str, float]], bool] = lambda epoch, metrics: False,
     learning_rate: float = 0.01,
 ) -> FitResult:
+    trained = trained or program()
+
+    def run_epoch(epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        found = trained.train(feed_of(PART), SCALING, np.arange(48), 16, 0, epoch + 1, rates)
+        return found | {f"val_{name}": value for name, value in evaluated(trained).items()}
+
     return fit(
-        model or network(),
-        lambda first_epoch: batches().repeat(),
+        trained.model,
+        run_epoch,
         3,
-        batches(),
         training,
         schedule or ScheduleConf("constant"),
         learning_rate,
@@ -84,14 +99,18 @@ def train(
 
 
 def test_the_model_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
-    model = network(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
+    trained = program(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
     result = train(
-        tmp_path, TrainingConf(epochs=5), model=model, objectives=[ObjectiveConf("val_loss", "minimize")]
+        tmp_path,
+        TrainingConf(epochs=5),
+        trained=trained,
+        objectives=[ObjectiveConf("val_loss", "minimize")],
+        learning_rate=0.3,
     )
     losses = [epoch["val_loss"] for epoch in result.history]
     assert len(losses) == 5
     assert result.best_epoch == losses.index(min(losses)) + 1
-    assert evaluate(model, batches())["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert evaluated(trained)["loss"] == min(losses)
     assert result.seconds > 0 and not result.pruned
 
 
@@ -106,12 +125,12 @@ def test_the_model_ends_with_the_best_epochs_weights(tmp_path: Path) -> None:
 def test_the_best_epoch_is_that_of_the_first_objective_with_a_value_each_epoch(
     objectives: list[tuple[str, str]], followed: str, best_of: Callable[..., float], tmp_path: Path
 ) -> None:
-    model = network(SGDConf("sgd", learning_rate=0.3, momentum=0.9))
     result = train(
         tmp_path,
         TrainingConf(epochs=5),
-        model=model,
+        trained=program(SGDConf("sgd", learning_rate=0.3, momentum=0.9)),
         objectives=[ObjectiveConf(*objective) for objective in objectives],
+        learning_rate=0.3,
     )
     values = [epoch[followed] for epoch in result.history]
     assert result.best_epoch == values.index(best_of(values)) + 1
@@ -125,20 +144,7 @@ def test_pruning_ends_after_the_epoch_that_was_reported(tmp_path: Path) -> None:
 def test_sparse_and_one_hot_labels_are_the_same_model(tmp_path: Path) -> None:
     histories = []
     for labels in ("sparse", "one_hot"):
-        model = network(labels=labels)
-        data = batches(labels)
-        result = fit(
-            model,
-            lambda first_epoch, data=data: data.repeat(),
-            3,
-            data,
-            TrainingConf(epochs=2),
-            ScheduleConf("constant"),
-            0.01,
-            [ACCURACY],
-            lambda e, m: False,
-            tmp_path,
-        )
+        result = train(tmp_path, TrainingConf(epochs=2), trained=program(labels=labels))
         histories.append(
             [[epoch[name] for name in ("loss", "accuracy", "val_loss")] for epoch in result.history]
         )
@@ -154,8 +160,8 @@ def test_a_step_schedule_reaches_the_optimizer(tmp_path: Path) -> None:
 
 def test_plateau_lowers_the_rate_when_nothing_improves(tmp_path: Path) -> None:
     schedule = PlateauConf("plateau", factor=0.5, patience=1, monitor="val_loss")
-    model = network(SGDConf("sgd", learning_rate=1e-12, momentum=0.0))
-    result = train(tmp_path, TrainingConf(epochs=4), model=model, schedule=schedule, learning_rate=1e-12)
+    trained = program(SGDConf("sgd", learning_rate=1e-12, momentum=0.0))
+    result = train(tmp_path, TrainingConf(epochs=4), trained=trained, schedule=schedule, learning_rate=1e-12)
     rates = [epoch["learning_rate"] for epoch in result.history]
     assert rates[0] == pytest.approx(1e-12)
     assert rates[-1] < 0.6e-12
@@ -183,9 +189,9 @@ def test_checkpoints(tmp_path: Path, best_only: bool, weights_only: bool, files:
 
 
 def test_a_loss_that_explodes_raises_after_the_epochs_before_it(tmp_path: Path) -> None:
-    model = network(SGDConf("sgd", learning_rate=1e30, momentum=0.0))
+    trained = program(SGDConf("sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(TrainingError, match="in epoch 1"):
-        train(tmp_path, TrainingConf(epochs=3), model=model)
+        train(tmp_path, TrainingConf(epochs=3), trained=trained, learning_rate=1e30)
 
 
 @pytest.mark.parametrize(
@@ -214,20 +220,21 @@ def test_deterministic_runs_are_equal_to_the_last_bit(tmp_path: Path) -> None:
     histories = []
     for _ in range(2):
         seed_everything(3, deterministic=True)
-        result = train(tmp_path, TrainingConf(epochs=2), model=network())
+        result = train(tmp_path, TrainingConf(epochs=2))
         histories.append([(epoch["loss"], epoch["val_loss"]) for epoch in result.history])
     seed_everything(0, deterministic=False)
     assert histories[0] == histories[1]
 
 
-def test_mixed_precision_trains_and_answers_in_float32(tmp_path: Path) -> None:
-    set_precision("mixed_bfloat16")
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_answers_in_float32(precision: str, tmp_path: Path) -> None:
+    set_precision(precision)
     try:
-        model = network()
-        result = train(tmp_path, TrainingConf(epochs=2), model=model)
+        trained = program()
+        result = train(tmp_path, TrainingConf(epochs=2), trained=trained)
     finally:
         set_precision("float32")
-    probabilities = predict_probabilities(model, batches())
+    probabilities = trained.probabilities(feed_of(PART), SCALING, 16)
     assert probabilities.dtype == np.float32 and probabilities.shape == (48, CLASSES)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-3)
     assert result.history[1]["loss"] < result.history[0]["loss"]

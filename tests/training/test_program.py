@@ -1,0 +1,315 @@
+"""A used program trains as a new one does, to the last bit, and what is like it is not traced again."""
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.data import AugmentConf
+from src.config.training import AdamConf
+from src.data.pipeline import Streamed, epoch_order, feed_of
+from src.training.graph_key import structure
+from src.training.program import Program, _Pace
+from src.training.programs import PROGRAMS, Programs
+from src.trial.network import Network
+from src.trial.run import read_data
+from tests.commands import environment
+
+Configured = Callable[..., DictConfig]
+HISTORIES = Path(__file__).with_name("histories.py")
+
+# Each differs from the one before in what a used program must not keep; of graph and of numbers.
+AXES = [
+    (),
+    ("training.seed=1",),
+    ("optimizer.learning_rate=0.1",),
+    ("schedule=cosine", "training.seed=2"),
+    ("schedule=plateau", "schedule.patience=1", "optimizer.learning_rate=0.05"),
+    ("schedule=warmup_cosine",),
+    ("schedule=step",),
+    ("schedule=exponential",),
+    ("initializer=zeros",),
+    ("initializer=random_normal", "initializer.stddev=0.3"),
+    ("initializer=he_normal", "regularizer=l1", "regularizer.strength=0.01"),
+    ("regularizer=l2", "regularizer.strength=0.1", "regularizer.on=dense"),
+    ("regularizer=l1_l2", "regularizer.strength=0.001", "regularizer.on=conv"),
+    ("training.batch_size=7",),
+    ("training.batch_size=200", "training.shuffle=false"),
+    ("training=early_stopping", "training.early_stopping.patience=1", "training.epochs=5"),
+    ("data.scaling=z_score",),
+    ("data.limit=90", "data.seed=3"),
+    ("model.kernel_size=5",),
+    ("model.dropout=0.2", "model.dense_units=[8]", "model.dense_dropout=0.5"),
+    ("model.dropout=0.7", "model.dense_units=[8]", "model.dense_dropout=0.1", "training.seed=4"),
+    ("optimizer=adamw", "optimizer.weight_decay=0.5"),
+    ("optimizer=adamw", "optimizer.weight_decay=0.01"),
+    ("optimizer=sgd", "optimizer.momentum=0.9", "training.seed=5"),
+    ("optimizer=rmsprop", "optimizer.clipnorm=1.0"),
+    ("augment=flip_crop", "augment.crop_padding=1"),
+    ("augment=flip_crop", "augment.crop_padding=1", "training.seed=6"),
+    ("data.labels=one_hot",),
+    ("model.normalization.moving_statistics=keras",),
+    ("model.normalization.kind=none", "model.downsampling=stride", "model.head=global_average"),
+    ("training.precision=mixed_float16", "optimizer.learning_rate=0.02"),
+    ("training.precision=mixed_float16", "training.seed=7"),
+    ("training.precision=mixed_bfloat16",),
+    ("model=custom", "model.target=tests.training.networks:dropping"),
+    ("model=custom", "model.target=tests.training.networks:dropping", "training.seed=8"),
+    (),
+]
+GRAPHS = 14
+
+
+def train_all(how: str, texts: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    configs, output = folder / "configs.json", folder / f"{how}.json"
+    configs.write_text(json.dumps(texts))
+    threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    command = [sys.executable, str(HISTORIES), how, str(configs), str(output)]
+    subprocess.run(command, env=environment(**threads), cwd=folder, check=True, timeout=280)
+    return list(json.loads(output.read_text()))
+
+
+def test_used_programs_train_as_new_processes_do_to_the_last_bit(
+    configured: Configured, tmp_path: Path
+) -> None:
+    small = ("training.deterministic=true", "training.batch_size=16", "training.epochs=3")
+    texts = []
+    for axis in AXES:
+        cfg = configured(*small, *axis)
+        texts.append(OmegaConf.to_yaml(cfg, resolve=True))
+    used, alone = (train_all(how, texts, tmp_path) for how in ("used", "alone"))
+    for axis, one, other in zip(AXES, used, alone, strict=True):
+        assert one["epochs"] == other["epochs"], axis
+        assert one["best_epoch"] == other["best_epoch"], axis
+    assert {one["traces"] for one in alone} == {1}
+    assert sum(one["traces"] for one in used) == GRAPHS
+
+
+def network_of(cfg: DictConfig) -> Network:
+    return Network(cfg, read_data(cfg))
+
+
+def trained(cfg: DictConfig, epochs: int = 2, feed: Any = None) -> list[dict[str, float]]:
+    """Train a few epochs. feed: instead of the part's own."""
+    network = network_of(cfg)
+    part, training = network.prepared.train, cfg.training
+    found = []
+    for epoch in range(1, epochs + 1):
+        order = epoch_order(len(part), training.seed, epoch, training.shuffle)
+        rates = [cfg.optimizer.learning_rate] * network.steps_per_epoch
+        found.append(
+            network.program.train(
+                feed or feed_of(part),
+                network.prepared.scaling,
+                order,
+                training.batch_size,
+                training.seed,
+                epoch,
+                rates,
+            )
+        )
+    return found
+
+
+def spoil_variables(program: Program) -> None:
+    for variable in program.variables:
+        variable.assign(np.full(variable.shape, 7, variable.dtype))
+
+
+def spoil_learning_rate(program: Program) -> None:
+    program.optimizer.learning_rate = 7.0
+
+
+def spoil_coefficients(program: Program) -> None:
+    assert program.parts is not None
+    for penalty in program.parts._penalties.values():
+        penalty.adjust(7.0, 7.0)
+    for rate in program.parts._rates.values():
+        rate.assign(0.9)
+
+
+def spoil_weight_decay(program: Program) -> None:
+    optimizer = getattr(program.optimizer, "inner_optimizer", program.optimizer)
+    optimizer.weight_decay.assign(7.0)
+
+
+def spoil_stop(program: Program) -> None:
+    program.model.stop_training = True
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_variables, spoil_learning_rate, spoil_coefficients, spoil_weight_decay, spoil_stop],
+    ids=lambda spoil: spoil.__name__,
+)
+def test_nothing_of_a_trial_reaches_the_next(configured: Configured, spoil: Callable[..., None]) -> None:
+    """Weights, moving statistics, seed generators, slots, iterations, the loss scale, rates, factors."""
+    cfg = configured(
+        *("optimizer=adamw", "model.dropout=0.4", "regularizer=l2", "training.deterministic=true"),
+        *("training.precision=mixed_float16", "training.batch_size=16", "initializer=he_normal"),
+    )
+    first = network_of(cfg)
+    fresh = [variable.numpy() for variable in first.program.variables]
+    history = trained(cfg)
+    spoil(first.program)
+    again = network_of(cfg)
+    assert again.program is first.program and again.traces == 0
+    for variable, value in zip(again.program.variables, fresh, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    assert not again.model.stop_training
+    assert trained(cfg) == history
+
+
+def test_training_is_that_of_keras(configured: Configured) -> None:
+    """Keras's own fit of the stock network, batch by batch in the same order."""
+    cfg = configured("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
+    cfg.model.normalization.moving_statistics = "keras"
+    network = network_of(cfg)
+    data, stock = network.prepared, network.stock()
+    stock.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    images, validation = (data.scaling.apply(part.images) for part in (data.train, data.validation))
+    expected = []
+    for epoch in (1, 2, 3):
+        order = epoch_order(len(images), cfg.training.seed, epoch, shuffle=True)
+        history = stock.fit(
+            images[order],
+            data.train.labels[order],
+            batch_size=16,
+            shuffle=False,
+            validation_data=(validation, data.validation.labels),
+            verbose=0,
+        ).history
+        expected.append({name: values[0] for name, values in history.items()})
+    rates = [cfg.optimizer.learning_rate] * network.steps_per_epoch
+    found = [network.run_epoch(epoch, rates) for epoch in range(3)]
+    for ours, keras_own in zip(found, expected, strict=True):
+        assert ours == pytest.approx(keras_own, rel=2e-3, abs=2e-3)
+    np.testing.assert_allclose(
+        network.probabilities(data.validation), stock.predict(validation, verbose=0), atol=2e-3
+    )
+
+
+def test_xla_trains_the_same(configured: Configured) -> None:
+    small = ("training.batch_size=16", "data.limit=100")
+    plain, compiled = (trained(configured(*small, f"training.jit_compile={xla}")) for xla in (False, True))
+    for one, other in zip(plain, compiled, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=0.02)
+
+
+def test_how_an_epoch_is_divided_changes_no_bit(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
+    cfg.augment.crop_padding = 1
+    histories = []
+    for steps in (1, 3, 100):
+        monkeypatch.setattr(_Pace, "steps", lambda pace, steps=steps: steps)
+        histories.append(trained(cfg))
+    assert histories[0] == histories[1] == histories[2]
+
+
+def test_streamed_images_train_as_those_in_memory(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
+    cfg.augment.crop_padding = 1
+    monkeypatch.setattr("src.data.pipeline.STREAMED_BYTES", 3 * 16 * 64)
+    assert trained(cfg, feed=Streamed(read_data(cfg).train)) == trained(cfg)
+
+
+def test_pace_makes_calls_of_about_half_a_second() -> None:
+    pace = _Pace()
+    assert pace.steps() == 1
+    pace.note(1, 2.0)  # the first call, with its trace
+    assert pace.steps() == 1
+    pace.note(1, 0.001)
+    assert pace.steps() == 8
+    pace.note(8, 0.008)
+    assert pace.steps() == 64
+    pace.note(64, 0.64)
+    assert pace.steps() == 50
+
+
+def test_without_reuse_each_network_has_a_program_of_its_own(configured: Configured) -> None:
+    cfg = configured("training.reuse_programs=false")
+    first, second = network_of(cfg), network_of(cfg)
+    assert first.program is not second.program and first.graph is None
+
+
+def tiny(filters: int) -> Program:
+
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Conv2D(filters, 3), keras.layers.Flatten()]
+    )
+    return Program(model, None, AdamConf("adam"), "sparse", AugmentConf(), jit_compile=False)
+
+
+def test_cache_keeps_the_programs_used_last() -> None:
+    kept = Programs(most=2)
+    made = {name: kept.make(name, lambda: tiny(1)) for name in "ab"}
+    assert kept.get("a") is made["a"]
+    kept.make("c", lambda: tiny(1))
+    assert kept.get("b") is None and kept.get("a") is made["a"] and len(kept) == 2
+
+
+def test_cache_is_bounded_by_memory_and_keeps_the_newest() -> None:
+    megabyte = 3 * 2**20 / 4 / 10  # weights and two slots: 10 a filter
+    kept = Programs(most=9, most_mb=2.5)
+    for name in "abc":
+        kept.make(name, lambda: tiny(int(megabyte / 9)))
+    assert [name for name in "abc" if kept.get(name)] == ["b", "c"]
+    kept.make("huge", lambda: tiny(int(megabyte)))
+    assert [name for name in ("a", "b", "c", "huge") if kept.get(name)] == ["huge"]
+
+
+def test_what_the_cache_drops_is_gone(configured: Configured) -> None:
+    cfg = configured("model.filters=[5]")
+    network = network_of(cfg)
+    trained(cfg, epochs=1)
+    network.evaluate(network.prepared.validation)
+    gone = [weakref.ref(network.program), weakref.ref(network.model.layers[0])]
+    del network
+    PROGRAMS._kept.clear()
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+
+
+def foreign(x: Any) -> Any:
+    return x
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.Lambda(foreign),
+        lambda: keras.layers.Activation(foreign),
+        lambda: keras.layers.Dense(3, kernel_initializer=lambda shape, dtype=None: tf.zeros(shape)),
+        lambda: type("Own", (keras.layers.Layer,), {"call": lambda self, x: x})(),
+    ],
+)
+def test_networks_with_foreign_code_are_not_taken_for_alike(layer: Callable[[], Any]) -> None:
+    inputs = keras.Input((4,))
+    assert structure(keras.Sequential([inputs, keras.layers.Dense(3)])) is not None
+    assert structure(keras.Sequential([inputs, layer()])) is None
+
+
+def test_structure_tells_networks_apart() -> None:
+    def described(units: int, seed: int) -> str | None:
+        keras.backend.clear_session()
+        start = keras.initializers.GlorotUniform(seed)
+        return structure(
+            keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, kernel_initializer=start)])
+        )
+
+    assert described(3, 0) == described(3, 0)
+    assert described(3, 0) != described(4, 0)
