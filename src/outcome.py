@@ -13,7 +13,8 @@ class TrialRef:
     the objective values of the trials so far, one tuple a trial; a run that one of them
     dominates does not keep its model. overrides: what distinguishes this run, as on the command line.
     repeat: which of the trial's seeds, from 0. resume_from: the job folder of an attempt that died,
-    whose checkpoint goes on.
+    whose checkpoint goes on. defers_model: whether a candidate only leaves its weights, to be recorded
+    where it is still the best at the end.
     """
 
     run_id: str
@@ -22,6 +23,7 @@ class TrialRef:
     overrides: tuple[str, ...] = ()
     repeat: int = 0
     resume_from: Path | None = None
+    defers_model: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -36,6 +38,7 @@ class Outcome:
     objective, at the best epoch (empty when failed). metrics: everything measured at the best
     epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first
     objective of each seed, where a trial trained several; values and metrics are their means then.
+    left: the job folder where it left its weights, see TrialRef.defers_model.
     """
 
     state: str
@@ -47,6 +50,7 @@ class Outcome:
     reason: str | None = None
     traceback: str | None = None
     seeds: tuple[float, ...] = ()
+    left: str | None = None
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:

@@ -1,6 +1,5 @@
 """Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]"""
 
-import json
 import math
 import re
 import sys
@@ -22,7 +21,6 @@ from src.training.start import start_tensorflow
 if TYPE_CHECKING:
     from src.tracking.query import RunRecord
 
-MODEL, CLASSES = "model/model.keras", "model/classes.json"
 IMAGE_CHANNELS = (1, 3)
 
 register()
@@ -74,21 +72,21 @@ def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:
     if len(shape) != 3 or None in shape or shape[2] not in IMAGE_CHANNELS:
         raise TrackingError(
             f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
-            f"{shape}. Call it from Python: keras.models.load_model reads the run's {MODEL}."
+            f"{shape}. Call it from Python: mlflow.keras.load_model('runs:/{run_id}/model')."
         )
     return shape
 
 
 def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
     """The run's model, which takes raw pixels 0..255, and the names of its classes."""
-    from src.tracking.query import download, get_run, list_artifacts
+    from src.tracking.keras_model import download_model, has_model
+    from src.tracking.query import get_run
 
     run = get_run(cfg.tracking, cfg.run_id)
-    if MODEL not in list_artifacts(cfg.tracking, run.run_id, "model"):
+    if not has_model(cfg.tracking, run.run_id):
         raise TrackingError(_no_model(cfg, run))
     with TemporaryDirectory() as folder:
-        path = download(cfg.tracking, run.run_id, MODEL, Path(folder))
-        names = json.loads(download(cfg.tracking, run.run_id, CLASSES, Path(folder)).read_text("utf-8"))
+        path, names = download_model(cfg.tracking, run.run_id, Path(folder))
         return _read_model(path, run.run_id), names
 
 
@@ -107,13 +105,17 @@ def _read_model(path: Path, run_id: str) -> Any:
 
 
 def _no_model(cfg: DictConfig, run: "RunRecord") -> str:
-    from src.tracking.query import find_runs, list_artifacts
+    from src.tracking.keras_model import has_model
+    from src.tracking.query import find_runs
 
-    text = f"The run {run.run_id} keeps no model: in a sweep only those that were the best so far do."
+    text = (
+        f"The run {run.run_id} keeps no model: a sweep keeps that of its best trial, "
+        "with tracking.models=all those of all."
+    )
     sweep = run.tags.get("sweep")
-    siblings = find_runs(cfg.tracking, {"sweep": sweep, "kind": "trial"}) if sweep else []
+    siblings = find_runs(cfg.tracking, {"sweep": sweep}) if sweep else []
     for sibling in sorted(siblings, key=_best_first):
-        if MODEL in list_artifacts(cfg.tracking, sibling.run_id, "model"):
+        if has_model(cfg.tracking, sibling.run_id):
             return f"{text} The run {sibling.run_id} of the same sweep has one."
     return text
 

@@ -30,7 +30,7 @@ ROWS = {
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
         *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
-        *("src.tracking.selection", "src.tracking.source"),
+        *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
     ),
     2: (
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),

@@ -23,6 +23,7 @@ def check(cfg: DictConfig) -> None:
     _check_schedule(cfg.schedule)
     _check_training(cfg.training)
     _check_monitors(cfg)
+    one_of("tracking.models", cfg.tracking.models, search.MODELS)
     check_search(cfg)
 
 

@@ -126,8 +126,12 @@ class StorageConf:
     path: str | None = None
 
 
+MODELS = ("best", "all", "none")
+
+
 @dataclass
 class TrackingConf:
     uri: str | None = None
     experiment: str = "kerasweep"
+    models: str = "best"
     tags: Any = field(default_factory=open_mapping)

@@ -17,6 +17,7 @@ from src.multirun.dry_run import dry_run
 from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
+from src.multirun.portraits import due_portraits, record_portraits
 from src.multirun.question import Question, read_question
 from src.sweep import summary
 from src.sweep.driver import Driver, begin
@@ -27,6 +28,7 @@ from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
+from src.terminal import say
 from src.tracking.description import objective_text
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.names import short_names
@@ -121,8 +123,10 @@ def _drive(ensemble: Ensemble) -> str:
     try:
         reason = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
+        _portray(ensemble)
         ended = True
     except SweepStopped:
+        _portray(ensemble)
         raise KeyboardInterrupt from None
     except OSError as error:
         raise StorageError(
@@ -154,6 +158,23 @@ def _run(ensemble: Ensemble) -> str:
     view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if is_quiet else View(sweep)
     with view:
         return Driver(sweep, pool, crew, view, ensemble.stop).run()
+
+
+def _portray(ensemble: Ensemble) -> None:
+    """Record the models that are asked for at the end; for a sweep that was complete, start a worker."""
+    plan, sweep = ensemble.plan, ensemble.sweep
+    master = plan.question.master
+    due = due_portraits(sweep) if uses_workers(master) else []
+    if not due:
+        return
+    say("recording the model of the best trial" if len(due) == 1 else f"recording {len(due)} models")
+    crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
+    with ExitStack() as stack:
+        pool = ensemble.workers
+        if pool is None:
+            pool = start_workers(ensemble.context, master, plan.base, 1)
+            stack.callback(pool.stop)
+        record_portraits(due, crew, pool)
 
 
 def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:

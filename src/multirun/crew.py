@@ -16,10 +16,11 @@ from src.sweep.ledger import attempts
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
+from src.sweep.space.axis import Params
 from src.tracking.recorder import relay
 from src.training.checkpoints import state_path
 
-TRAIN = "src.multirun.job:train"
+TRAIN, PORTRAY = "src.multirun.job:train", "src.trial.portrait:portray"
 
 
 class TrialCrew:
@@ -55,7 +56,16 @@ class TrialCrew:
         number = proposal.trial.number
         config = self._job_config(number, number, ref.repeat)
         earlier = self._checkpoints(proposal, ref.repeat)
-        return TRAIN, TrialJob(config, replace(ref, resume_from=earlier), self.target, waits)
+        own = replace(ref, resume_from=earlier, defers_model=True)
+        return TRAIN, TrialJob(config, own, self.target, waits)
+
+    def portrait_job(self, number: int, params: Params, outcome: Outcome, repeat: int) -> tuple[str, Any]:
+        """The function and the payload that record the model of a seed that left its weights."""
+        self._configs[number] = self.composer.job_config(params)
+        config = self._job_config(number, number, repeat)
+        assert outcome.left is not None
+        ref = TrialRef(outcome.run_id, number, repeat=repeat, resume_from=Path(outcome.left))
+        return TRAIN, TrialJob(config, ref, PORTRAY, waits=False)
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""

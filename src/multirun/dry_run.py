@@ -106,15 +106,16 @@ def _print_bill(
     seconds = start + traces + -(-trials * repeats // workers) * mean
     only = f" ({asked} were asked for)" if trials < asked else ""
     seeds = f" of {repeats} seeds" if repeats > 1 else ""
+    each = short_seconds(mean * repeats)
     say(
-        f"the sweep: {trials} trial{'s' if trials > 1 else ''}{seeds}{only}, {short_seconds(mean * repeats)} s each, "
+        f"the sweep: {trials} trial{'s' if trials > 1 else ''}{seeds}{only}, {each} s each, "
         f"about {duration_text(seconds)} with {_workers_text(workers)}"
     )
-    traced = (
-        f"{traces:.1f} s to trace {len(graphs)} graph{'s' if len(graphs) > 1 else ''} + " if graphs else ""
-    )
+    graph = f"graph{'s' if len(graphs) > 1 else ''}"
+    traced = f"{traces:.1f} s to trace {len(graphs)} {graph} + " if graphs else ""
+    trainings = f"{trials * repeats} trainings / {workers} × {short_seconds(mean)} s"
     say(
-        f"  = {start:.0f} s to start + {traced}{trials * repeats} trainings / {workers} × {short_seconds(mean)} s: "
+        f"  = {start:.0f} s to start + {traced}{trainings}: "
         "each worker trains one at a time, bound by its share of the processor. "
         "Opening MLflow, and what else runs on this machine, comes on top."
     )

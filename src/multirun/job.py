@@ -22,6 +22,7 @@ from src.multirun.outcome_check import checked
 from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Channel
 from src.tracking.recorder import Recorder, RelayedRecorder
+from src.tracking.runs import open_tracker
 
 MOST_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -87,7 +88,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
 
     def task(cfg: DictConfig) -> Outcome:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        recorder = RelayedRecorder(channel.call, folder / ".outbox")
+        recorder = RelayedRecorder(channel.call, folder / ".outbox", lambda: open_tracker(cfg.tracking))
         return call_target(job.target, cfg, job.ref, recorder, report, folder)
 
     def report(epoch: int, value: float) -> bool:

@@ -122,6 +122,7 @@ def _as_attribute(outcome: Outcome) -> dict[str, Any]:
         "metrics": dict(outcome.metrics),
         "reason": outcome.reason,
         "seeds": list(outcome.seeds),
+        "left": outcome.left,
     }
 
 

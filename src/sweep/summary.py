@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from src.outcome import Outcome
 from src.sweep.importance import importance
-from src.sweep.ledger import RESULT, clean_params
+from src.sweep.ledger import RESULT, clean_params, known_seeds
 from src.sweep.progress import ENDS, finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.search import Sweep
@@ -165,6 +165,20 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
-    tracker, run_id = record.tracker, best.user_attrs.get(RESULT, {}).get("run_id", "ID")
+    tracker, run_id = record.tracker, _run_of_model(record.sweep, best)
     for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
         say(line)
+
+
+def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
+    """The run that keeps the best trial's model: its own, or that of its best seed."""
+    seeds = known_seeds(sweep.study, best.number) if sweep.repeats > 1 else {}
+    if seeds:
+        return seeds[best_seed(sweep, seeds)].run_id
+    return str(best.user_attrs.get(RESULT, {}).get("run_id", "ID"))
+
+
+def best_seed(sweep: Sweep, seeds: Mapping[int, Outcome]) -> int:
+    """Which seed did best by the first objective, the first among equals."""
+    sign = 1 if sweep.directions[0] == "maximize" else -1
+    return max(sorted(seeds), key=lambda seed: sign * seeds[seed].values[0])

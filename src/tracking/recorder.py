@@ -5,7 +5,7 @@ import posixpath
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Recorder(ABC):
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         """Keep a file in that artifact folder."""
 
+    @abstractmethod
+    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+        """Keep a keras.Model that reads raw pixels as the run's model, by MLflow's flavor `keras`."""
+
     def log_figure(self, run_id: str, figure: Any, path: str) -> None:
         """Keep a matplotlib figure as a PNG at that artifact path."""
         folder, _, name = path.rpartition("/")
@@ -56,12 +60,14 @@ class RelayedRecorder(Recorder):
     """Has the driver record, which alone opens MLflow: a worker starts seconds sooner without it.
 
     call: sends a method's name and arguments to the driver, which hands them to `relay`. outbox: a
-    folder for files on their way. What is no number or text is refused here, in the trial whose fault it is.
+    folder for files on their way. direct: opens MLflow here after all, for what only a process with
+    Keras can record: a model. What is no number or text is refused here, in the trial whose fault it is.
     """
 
-    def __init__(self, call: Callable[..., None], outbox: Path) -> None:
+    def __init__(self, call: Callable[..., None], outbox: Path, direct: Callable[[], Recorder]) -> None:
         self._call = call
         self._outbox = outbox
+        self._direct = direct
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         self._call("log_epoch", run_id, int(epoch), _numbers(metrics))
@@ -90,6 +96,9 @@ class RelayedRecorder(Recorder):
         copied = Path(tempfile.mkdtemp(dir=self._outbox)) / Path(file).name
         shutil.copy(file, copied)
         self._call("log_file", run_id, copied, folder)
+
+    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+        self._direct().log_model(run_id, model, class_names)
 
 
 def _check_path(path: str) -> None:

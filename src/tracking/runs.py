@@ -3,13 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
 from src.tracking.connect import experiment_id, open_client, patiently
+from src.tracking.keras_model import log_keras_model
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.recorder import Recorder
 from src.tracking.source import git_diff, source_tags
@@ -131,6 +132,9 @@ class Tracker(Recorder):
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
         self._write(self.client.log_artifact, run_id, str(file), folder or None)
+
+    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+        log_keras_model(self.uri, run_id, model, class_names)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""

@@ -13,6 +13,7 @@ from src.config.model import ModelConf
 from src.config.training import OptimizerConf, TrainingConf
 from src.training.optimizer import fixed_numbers
 
+FUNCTIONS = ("Lambda", "function", "__lambda__")
 RATES = ("dropout", "dense_dropout")
 
 
@@ -57,7 +58,8 @@ def structure(network: keras.Model) -> str | None:
         return None
     classes = [*_classes(config), (type(network).__module__, type(network).__name__)]
     is_known = all(
-        (module or "keras").partition(".")[0] in ("keras", "builtins") and name not in ("Lambda", "function")
+        (module or "keras").partition(".")[0] in ("keras", "builtins")
+        and name not in ("Lambda", "function", "__lambda__")
         for module, name in classes
     )
     return json.dumps(config, sort_keys=True, default=str) if is_known else None

@@ -1,9 +1,6 @@
 """What is recorded of a trial beside its metrics: data, figures, model."""
 
-import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig
 
@@ -12,8 +9,7 @@ from src.outcome import TrialRef
 from src.tracking.recorder import Recorder
 from src.trial.network import Network
 
-if TYPE_CHECKING:
-    from src.training.fit import FitResult
+MOST_SHOWN = 25
 
 
 def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
@@ -33,15 +29,18 @@ def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Pre
     from src.evaluation.figures import dataset_figure
 
     part = prepared.train
-    figure = dataset_figure(part.images, part.labels, prepared.class_names, cfg.data.source)
+    first = part.first(MOST_SHOWN)
+    figure = dataset_figure(first.images, first.labels, prepared.class_names, cfg.data.source)
     tracker.log_figure(run_id, figure, "figures/dataset.png")
 
 
-def record_curves(ref: TrialRef, tracker: Recorder, result: "FitResult") -> None:
+def record_curves(
+    ref: TrialRef, tracker: Recorder, history: Sequence[Mapping[str, float]], best_epoch: int
+) -> None:
+    """Draw loss and accuracy over the epochs."""
     from src.evaluation.figures import learning_curves
 
-    figure = learning_curves(result.history, result.best_epoch)
-    tracker.log_figure(ref.run_id, figure, "figures/learning_curves.png")
+    tracker.log_figure(ref.run_id, learning_curves(history, best_epoch), "figures/learning_curves.png")
 
 
 def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
@@ -49,12 +48,7 @@ def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: 
     from src.evaluation.figures import confusion_figure, wrong_images
     from src.evaluation.metrics import confusion_matrix
 
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        network.twin().save(path)
-        tracker.log_file(ref.run_id, path, "model")
-    names = json.dumps(list(prepared.class_names), ensure_ascii=False)
-    tracker.log_text(ref.run_id, names, "model/classes.json")
+    tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
     part = prepared.test if ref.is_single else prepared.validation
     probabilities = network.probabilities(part)
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)

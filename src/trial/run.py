@@ -1,6 +1,7 @@
 """Trains one network and records it: data, program, fit, evaluation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from src.tracking.recorder import Recorder
 from src.training.start import start_tensorflow
 from src.trial.artifacts import record_curves, record_data, record_model
 from src.trial.network import Network
+from src.trial.portrait import leave
 
 if TYPE_CHECKING:
     from src.training.fit import FitResult
 
+# Of training: then the seconds that its model takes do not matter, and a user sees it at once.
+SECONDS_WORTH_A_MODEL = 60.0
 Report = Callable[[int, float], bool]
 
 
@@ -49,8 +53,8 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     """Train one network and record it in the run that `ref` names.
 
     report(epoch, value) hears the first objective after each epoch, from 1 on, and returns True
-    to prune. folder: takes checkpoints. Raises what training raises; the run stays
-    open for the caller to close.
+    to prune. folder: takes checkpoints, and what a candidate leaves. Raises what training raises; the
+    run stays open for the caller to close.
     """
     prepared = read_data(cfg)
     record_data(cfg, ref.run_id, tracker, prepared)
@@ -61,29 +65,35 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     if result.restored:
         tracker.set_tags(ref.run_id, {"restored_epochs": str(result.restored)})
     metrics = _final_metrics(result, network.parameters)
-    values = tuple(metrics[objective.metric] for objective in cfg.objective)
-    directions = tuple(objective.direction for objective in cfg.objective)
-    is_candidate = not any(dominates(other, values, directions) for other in ref.incumbents)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
-    once = {
-        "objective": values[0],
-        "best_epoch": float(result.best_epoch),
-        "traces": float(network.traces),
-    }
-    tracker.log_metrics(ref.run_id, _summary(metrics) | once)
-    record_curves(ref, tracker, result)
-    if is_candidate and not result.pruned:
-        record_model(ref, tracker, prepared, network)
-    return Outcome(
+    outcome = Outcome(
         state="pruned" if result.pruned else "complete",
         run_id=ref.run_id,
-        values=values,
+        values=tuple(metrics[objective.metric] for objective in cfg.objective),
         metrics=metrics,
         best_epoch=result.best_epoch,
         seconds=result.seconds,
         reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
     )
+    once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
+    tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
+    if result.pruned or not _is_kept(cfg, ref, outcome):
+        return outcome
+    if ref.defers_model and cfg.tracking.models == "best" and result.seconds < SECONDS_WORTH_A_MODEL:
+        leave(folder, network, outcome, result.history)
+        return replace(outcome, left=str(folder.absolute()))
+    record_model(ref, tracker, prepared, network)
+    record_curves(ref, tracker, result.history, result.best_epoch)
+    return outcome
+
+
+def _is_kept(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
+    """Whether a trial's model is asked for, as far as is known now."""
+    if ref.is_single or cfg.tracking.models != "best":
+        return bool(cfg.tracking.models != "none")
+    directions = tuple(objective.direction for objective in cfg.objective)
+    return not any(dominates(other, outcome.values, directions) for other in ref.incumbents)
 
 
 def _reporter(

@@ -1,0 +1,65 @@
+"""Keeps Keras models in MLflow and finds them again."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.config.search import TrackingConf
+from src.tracking.connect import open_client, patiently, tracking_errors
+from src.tracking.location import resolve_uri
+
+MODEL, CLASSES = "model", "class_names"
+KERAS_FILE = Path("data", "model.keras")
+REQUIRED = ("keras", "tensorflow", "numpy")
+
+
+def log_keras_model(uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+    """Log a model that reads raw pixels, as mlflow.keras.log_model does in a run that is active.
+
+    class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
+    would load the model in a new process, which takes ten seconds.
+    """
+    import mlflow.keras
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    mlflow.set_tracking_uri(uri)
+    pixels = TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))
+    patiently(
+        uri,
+        Model.log,
+        artifact_path=None,
+        name=MODEL,
+        flavor=mlflow.keras,
+        run_id=run_id,
+        model=model,
+        signature=ModelSignature(Schema([pixels]), Schema([probabilities])),
+        metadata={CLASSES: list(class_names)},
+        pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
+    )
+
+
+def has_model(cfg: TrackingConf, run_id: str) -> bool:
+    """Whether a run keeps a model."""
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    with tracking_errors(uri):
+        return bool(client.list_artifacts(run_id, MODEL))
+
+
+def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
+    """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes."""
+    from mlflow.models import Model
+
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with tracking_errors(uri):
+        folder = Path(client.download_artifacts(run_id, MODEL, str(into)))
+    metadata = Model.load(str(folder)).metadata or {}
+    return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]

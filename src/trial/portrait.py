@@ -1,0 +1,53 @@
+"""Records the model of a sweep's best trial once it is known to be the best.
+
+Until then a trial leaves its weights beside its job: making a model of them and drawing it takes longer
+than a small network trains.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import DictConfig
+
+from src.data.kept import read_and_keep
+from src.outcome import Outcome, TrialRef
+from src.tracking.recorder import Recorder
+from src.trial.artifacts import record_curves, record_model
+from src.trial.network import Network
+
+if TYPE_CHECKING:
+    from src.trial.run import Report
+
+LEFT = "best.npz"
+
+
+def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> None:
+    """Write what `portray` needs into a job's folder, under another name first."""
+    notes = {"values": outcome.values, "best_epoch": outcome.best_epoch, "history": history}
+    arrays = {f"array_{index}": array for index, array in enumerate(network.model.get_weights())}
+    unfinished = folder / f"{LEFT}.tmp"
+    with open(unfinished, "wb") as file:
+        np.savez(file, notes=np.array(json.dumps(notes)), **arrays)  # type: ignore[arg-type]
+    os.replace(unfinished, folder / LEFT)
+
+
+def portray(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path) -> Outcome:
+    """Record the model and the figures of a trial that left its weights in ref.resume_from.
+
+    It is called as a trial is, and trains nothing. What was left goes last.
+    """
+    assert ref.resume_from is not None
+    left = ref.resume_from / LEFT
+    with np.load(left, allow_pickle=False) as file:
+        notes = json.loads(str(file["notes"]))
+        weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
+    prepared = read_and_keep(cfg.data)
+    network = Network(cfg, prepared)
+    network.model.set_weights(weights)
+    record_model(ref, recorder, prepared, network)
+    record_curves(ref, recorder, notes["history"], notes["best_epoch"])
+    left.unlink()
+    return Outcome("complete", ref.run_id, tuple(notes["values"]), best_epoch=notes["best_epoch"])
