@@ -38,7 +38,7 @@ class Outcome:
     objective, at the best epoch (empty when failed). metrics: everything measured at the best
     epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first
     objective of each seed, where a trial trained several; values and metrics are their means then.
-    left: the job folder where it left its weights, see TrialRef.defers_model.
+    left: the file in which it left its weights, see TrialRef.defers_model.
     """
 
     state: str

@@ -21,7 +21,7 @@ ROWS = {
         *("src.trial", "src.report"),
         *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
-        *("src.sweep.progress", "src.sweep.picture"),
+        *("src.sweep.progress", "src.sweep.picture", "src.sweep.portraits"),
     ),
     3: (
         *("src.training.fit", "src.training.program", "src.training.programs"),

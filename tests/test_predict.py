@@ -1,6 +1,5 @@
 """`src.predict` reads any image into the size and channels that a recorded model takes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -16,10 +15,11 @@ from PIL import Image
 from src.config.search import TrackingConf
 from src.errors import ConfigError, DataError, KerasweepError, TrackingError
 from src.predict import predict
-from src.tracking.runs import Tracker, open_tracker
+from src.tracking.runs import open_tracker
 
 ROOT = Path(__file__).resolve().parent.parent
 DARK, BRIGHT = 50, 250
+CLASSES = ["어둠", "bright"]
 
 
 class Recorded:
@@ -39,15 +39,8 @@ class Recorded:
         run_id = self.tracker.start(name, tags, {})
         self.tracker.log_metrics(run_id, {"objective": objective})
         if channels is not None:
-            path = self.folder / "model.keras"
-            brightness_model(channels).save(path)
-            log_model(self.tracker, run_id, path)
+            self.tracker.log_model(run_id, brightness_model(channels), CLASSES)
         return run_id
-
-
-def log_model(tracker: Tracker, run_id: str, path: Path) -> None:
-    tracker.log_file(run_id, path, "model")
-    tracker.log_text(run_id, json.dumps(["어둠", "bright"], ensure_ascii=False), "model/classes.json")
 
 
 def brightness_model(channels: int) -> keras.Model:
@@ -172,7 +165,8 @@ def test_run_without_a_model_names_the_best_that_has_one(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     assert refused(TrackingError, f"run_id={recorded.pruned}", "images=[a.png]") == (
-        f"The run {recorded.pruned} keeps no model: in a sweep only those that were the best so far do. "
+        f"The run {recorded.pruned} keeps no model: a sweep keeps that of its best trial, "
+        "with tracking.models=all those of all. "
         f"The run {recorded.color} of the same sweep has one."
     )
 
@@ -182,16 +176,18 @@ def test_run_without_a_sweep_has_no_other_to_name(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     run_id = recorded.tracker.start("run", {"kind": "run"}, {})
-    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("the best so far do.")
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("those of all.")
 
 
 def test_model_that_cannot_be_loaded_is_named(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    (tmp_path / "model.keras").write_bytes(b"not a model")
     run_id = recorded.tracker.start("run", {"kind": "run"}, {})
-    log_model(recorded.tracker, run_id, tmp_path / "model.keras")
+    before = set(recorded.folder.rglob("model.keras"))
+    recorded.tracker.log_model(run_id, brightness_model(1), CLASSES)
+    (path,) = set(recorded.folder.rglob("model.keras")) - before
+    path.write_bytes(b"not a model")
     said = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
     assert said.startswith(f"The model of run {run_id} cannot be loaded: ")
 
@@ -202,12 +198,12 @@ def test_model_that_takes_no_image_files_is_named(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     pixels = keras.Input(shape)
-    keras.Model(pixels, keras.layers.Activation("relu")(pixels)).save(tmp_path / "model.keras")
     run_id = recorded.tracker.start("run", {"kind": "run"}, {})
-    log_model(recorded.tracker, run_id, tmp_path / "model.keras")
+    model = keras.Model(pixels, keras.layers.Activation("relu")(pixels))
+    recorded.tracker.log_model(run_id, model, CLASSES)
     assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]") == (
         f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
-        f"{shape}. Call it from Python: keras.models.load_model reads the run's model/model.keras."
+        f"{shape}. Call it from Python: mlflow.keras.load_model('runs:/{run_id}/model')."
     )
 
 

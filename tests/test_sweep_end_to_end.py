@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from src.config.search import TrackingConf
+from src.tracking.keras_model import has_model
 from src.tracking.query import RunRecord, find_runs, list_artifacts
 from tests.commands import command, environment, run
 
@@ -95,20 +96,20 @@ def test_artifacts_and_the_data_they_stand_on(swept: Path) -> None:
     children = trials(swept)
     for child in children:
         found = list_artifacts(tracking(swept), child.run_id, "")
-        assert {"config.yaml", "overrides.yaml", "figures"} <= set(found)
+        assert {"config.yaml", "overrides.yaml"} <= set(found)
         (data,) = client(swept).get_run(child.run_id).inputs.dataset_inputs
         assert data.dataset.name == "digits" and len(data.dataset.digest) == 16
         assert {tag.key: tag.value for tag in data.tags} == {"mlflow.data.context": "training"}
-    best = max(children, key=lambda child: child.metrics["objective"])
-    assert list_artifacts(tracking(swept), best.run_id, "model") == [
-        "model/classes.json",
-        "model/model.keras",
-    ]
+    best = max(children, key=lambda child: (child.metrics["objective"], -int(child.tags["trial"])))
     assert set(list_artifacts(tracking(swept), best.run_id, "figures")) == {
         "figures/confusion_matrix.png",
         "figures/learning_curves.png",
         "figures/wrong_images.png",
     }
+    assert [child.run_id for child in children if has_model(tracking(swept), child.run_id)] == [best.run_id]
+    others = [child.run_id for child in children if child is not best]
+    assert not [run_id for run_id in others if list_artifacts(tracking(swept), run_id, "figures")]
+    assert not list(swept.glob("mlruns/jobs/**/best.npz"))
 
 
 def test_the_same_command_again_trains_nothing(swept: Path) -> None:

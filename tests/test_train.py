@@ -1,6 +1,5 @@
 """`python -m src.train` trains one network, records all of it, and says what came of it."""
 
-import json
 import re
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import yaml
 from mlflow import MlflowClient
 
 from src.config.search import TrackingConf
+from src.tracking.keras_model import download_model, has_model
 from src.tracking.query import RunRecord, download, find_runs, list_artifacts
 from tests.commands import Done, command, environment, run
 
@@ -104,9 +104,8 @@ def test_artifacts_are_the_configuration_the_figures_and_the_model(twice: Twice,
     assert overrides == list(ARGUMENTS)
     config = yaml.safe_load(download(uri, run_id, "config.yaml", tmp_path).read_text())
     assert (config["model"]["dropout"], config["training"]["epochs"]) == (0.2, 2)
-    classes = json.loads(download(uri, run_id, "model/classes.json", tmp_path).read_text())
-    assert classes == [str(digit) for digit in range(10)]
-    assert "model/model.keras" in list_artifacts(uri, run_id, "model")
+    path, classes = download_model(uri, run_id, tmp_path)
+    assert path.is_file() and classes == [str(digit) for digit in range(10)]
 
 
 def test_it_prints_its_epochs_its_result_and_how_to_go_on(twice: Twice) -> None:
@@ -142,7 +141,7 @@ def test_a_loss_that_explodes_ends_the_run_as_failed(
     (record,) = find_runs(tracking(tmp_path), {"kind": "run"})
     assert (record.status, record.tags["state"]) == ("FAILED", "failed")
     assert re.match(r"TrainingError: (val_)?loss became (nan|inf) in epoch 1\.", record.tags["reason"])
-    assert "model" not in list_artifacts(tracking(tmp_path), record.run_id, "")
+    assert not has_model(tracking(tmp_path), record.run_id)
 
 
 def test_a_run_that_is_stopped_is_closed_as_cancelled(

@@ -17,10 +17,11 @@ from src.multirun.dry_run import dry_run
 from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
-from src.multirun.portraits import due_portraits, record_portraits
+from src.multirun.portray import record_portraits
 from src.multirun.question import Question, read_question
 from src.sweep import summary
 from src.sweep.driver import Driver, begin
+from src.sweep.portraits import due_portraits
 from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.search import Sweep

@@ -13,10 +13,10 @@ from src.outcome import Outcome, TrialRef
 from src.sweep.channel import Call
 from src.sweep.journal_report import JournalReport, never
 from src.sweep.ledger import attempts
+from src.sweep.portraits import Due
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
-from src.sweep.space.axis import Params
 from src.tracking.recorder import relay
 from src.training.checkpoints import state_path
 
@@ -59,12 +59,13 @@ class TrialCrew:
         own = replace(ref, resume_from=earlier, defers_model=True)
         return TRAIN, TrialJob(config, own, self.target, waits)
 
-    def portrait_job(self, number: int, params: Params, outcome: Outcome, repeat: int) -> tuple[str, Any]:
+    def portrait_job(self, due: Due) -> tuple[str, Any]:
         """The function and the payload that record the model of a seed that left its weights."""
-        self._configs[number] = self.composer.job_config(params)
-        config = self._job_config(number, number, repeat)
-        assert outcome.left is not None
-        ref = TrialRef(outcome.run_id, number, repeat=repeat, resume_from=Path(outcome.left))
+        assert due.outcome.left is not None
+        self._configs[due.number] = self.composer.job_config(due.params)
+        config = self._job_config(due.number, due.number, due.repeat)
+        left = Path(due.outcome.left)
+        ref = TrialRef(due.outcome.run_id, due.number, repeat=due.repeat, resume_from=left)
         return TRAIN, TrialJob(config, ref, PORTRAY, waits=False)
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:

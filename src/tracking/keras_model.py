@@ -1,6 +1,7 @@
 """Keeps Keras models in MLflow and finds them again."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,31 +18,45 @@ KERAS_FILE = Path("data", "model.keras")
 REQUIRED = ("keras", "tensorflow", "numpy")
 
 
-def log_keras_model(uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
     """Log a model that reads raw pixels, as mlflow.keras.log_model does in a run that is active.
 
     class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
     would load the model in a new process, which takes ten seconds.
     """
-    import mlflow.keras
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
+        import mlflow.keras
+        import mlflow.pyfunc  # noqa: F401  (else it comes later, with the warnings)
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types.schema import Schema, TensorSpec
 
     mlflow.set_tracking_uri(uri)
-    pixels = TensorSpec(np.dtype(np.uint8), (-1, *model.input_shape[1:]))
-    probabilities = TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))
-    patiently(
-        uri,
-        Model.log,
-        artifact_path=None,
-        name=MODEL,
-        flavor=mlflow.keras,
-        run_id=run_id,
-        model=model,
-        signature=ModelSignature(Schema([pixels]), Schema([probabilities])),
-        metadata={CLASSES: list(class_names)},
-        pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
-    )
+    pixels = TensorSpec(np.dtype(np.uint8), _sides(model.input_shape))
+    probabilities = TensorSpec(np.dtype(np.float32), _sides(model.output_shape))
+
+    def log_it() -> None:
+        experiment = client.get_run(run_id).info.experiment_id
+        # Model.log alone would make it in the experiment that is active.
+        logged = client.create_logged_model(experiment, MODEL, source_run_id=run_id)
+        Model.log(
+            artifact_path=None,
+            name=MODEL,
+            flavor=mlflow.keras,
+            run_id=run_id,
+            model_id=logged.model_id,
+            model=model,
+            signature=ModelSignature(Schema([pixels]), Schema([probabilities])),
+            metadata={CLASSES: list(class_names)},
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
+        )
+
+    patiently(uri, log_it)
+
+
+def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
+    """A shape as MLflow writes it, with -1 where any size goes."""
+    return tuple(-1 if side is None else side for side in shape)
 
 
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
@@ -54,7 +69,9 @@ def has_model(cfg: TrackingConf, run_id: str) -> bool:
 
 def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
     """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes."""
-    from mlflow.models import Model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        from mlflow.models import Model
 
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)

@@ -134,7 +134,7 @@ class Tracker(Recorder):
         self._write(self.client.log_artifact, run_id, str(file), folder or None)
 
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        log_keras_model(self.uri, run_id, model, class_names)
+        log_keras_model(self.client, self.uri, run_id, model, class_names)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""

@@ -4,12 +4,20 @@ import keras
 import tensorflow as tf
 
 
-def seed_everything(seed: int, deterministic: bool) -> None:
-    """Seed Python, NumPy and TensorFlow. deterministic: bitwise repeatable, at some cost in speed.
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and TensorFlow, for code that draws from their global generators.
 
-    Both settings hold for the process until they are set again.
+    TensorFlow forgets the kernels of every function thereby: what has been traced is prepared once
+    more at its next call, which takes about a quarter of a second.
     """
     keras.utils.set_random_seed(seed)
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Whether TensorFlow's operations are bitwise repeatable, at some cost in speed.
+
+    It holds for the process until it is set again.
+    """
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     else:

@@ -26,9 +26,9 @@ class Network:
 
     def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
         start_tensorflow()
-        from src.training.seeding import seed_everything, set_precision
+        from src.training.seeding import set_determinism, set_precision
 
-        seed_everything(cfg.training.seed, cfg.training.deterministic)
+        set_determinism(cfg.training.deterministic)
         set_precision(cfg.training.precision)
         self.cfg = cfg
         self.prepared = prepared
@@ -62,7 +62,9 @@ class Network:
         import keras
 
         from src.training.graph_key import structure
+        from src.training.seeding import seed_everything
 
+        seed_everything(self.cfg.training.seed)
         keras.backend.clear_session()  # it counts the names of layers from 0
         fresh = self._build(None)
         described = structure(fresh)
@@ -159,16 +161,13 @@ class Network:
         return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
 
     def twin(self) -> Any:
-        """What is saved: see `plain_twin`. It is compiled with a new optimizer of Keras's own."""
+        """What is saved: see `plain_twin`."""
         from src.model.twin import plain_twin
-        from src.training.optimizer import compile_model
 
-        twin = plain_twin(self.model, self.stock, self.prepared.scaling)
-        compile_model(twin, self.cfg.optimizer, self.cfg.data.labels)
-        return twin
+        return plain_twin(self.model, self.stock, self.prepared.scaling)
 
     def stock(self) -> Any:
-        """The same network of Keras's own layers, with its first weights."""
+        """The same network of Keras's own layers, with any weights."""
         from src.model.parts import StockParts
 
         cfg = self.cfg

@@ -6,6 +6,7 @@ than a small network trains.
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,24 +25,25 @@ if TYPE_CHECKING:
 LEFT = "best.npz"
 
 
-def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> None:
-    """Write what `portray` needs into a job's folder, under another name first."""
+def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> Outcome:
+    """Write what `portray` needs into a job's folder, under another name first; the outcome says where."""
     notes = {"values": outcome.values, "best_epoch": outcome.best_epoch, "history": history}
     arrays = {f"array_{index}": array for index, array in enumerate(network.model.get_weights())}
     unfinished = folder / f"{LEFT}.tmp"
     with open(unfinished, "wb") as file:
         np.savez(file, notes=np.array(json.dumps(notes)), **arrays)  # type: ignore[arg-type]
-    os.replace(unfinished, folder / LEFT)
+    left = (folder / LEFT).absolute()
+    os.replace(unfinished, left)
+    return replace(outcome, left=str(left))
 
 
 def portray(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path) -> Outcome:
-    """Record the model and the figures of a trial that left its weights in ref.resume_from.
+    """Record the model and the figures of a trial that left its weights in the file ref.resume_from.
 
     It is called as a trial is, and trains nothing. What was left goes last.
     """
     assert ref.resume_from is not None
-    left = ref.resume_from / LEFT
-    with np.load(left, allow_pickle=False) as file:
+    with np.load(ref.resume_from, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
     prepared = read_and_keep(cfg.data)
@@ -49,5 +51,5 @@ def portray(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report"
     network.model.set_weights(weights)
     record_model(ref, recorder, prepared, network)
     record_curves(ref, recorder, notes["history"], notes["best_epoch"])
-    left.unlink()
+    ref.resume_from.unlink()
     return Outcome("complete", ref.run_id, tuple(notes["values"]), best_epoch=notes["best_epoch"])

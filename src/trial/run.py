@@ -1,7 +1,6 @@
 """Trains one network and records it: data, program, fit, evaluation."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,8 +80,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     if result.pruned or not _is_kept(cfg, ref, outcome):
         return outcome
     if ref.defers_model and cfg.tracking.models == "best" and result.seconds < SECONDS_WORTH_A_MODEL:
-        leave(folder, network, outcome, result.history)
-        return replace(outcome, left=str(folder.absolute()))
+        return leave(folder, network, outcome, result.history)
     record_model(ref, tracker, prepared, network)
     record_curves(ref, tracker, result.history, result.best_epoch)
     return outcome

@@ -15,11 +15,9 @@ from src.config.model import (
     NormalizationConf,
     RegularizerConf,
 )
-from src.config.training import SGDConf
 from src.errors import ConfigError
 from src.model.build import build_model
 from src.model.parts import StockParts
-from src.training.optimizer import compile_model
 
 Build = Callable[..., keras.Model]
 IMAGES = np.random.default_rng(0).random((6, 8, 8, 1), dtype="float32")
@@ -181,17 +179,6 @@ def test_one_image_with_its_batch_axis_is_predicted_as_in_a_batch(build: Build) 
     network = build()
     batch = np.asarray(network(IMAGES))
     np.testing.assert_allclose(np.asarray(network(IMAGES[0][None])), batch[:1], atol=1e-6)
-
-
-def test_sparse_and_one_hot_labels_have_identical_losses(build: Build) -> None:
-    losses = {}
-    for labels, targets in (("sparse", LABELS), ("one_hot", np.eye(10)[LABELS])):
-        network = build(regularizer=RegularizerConf("l2", 0.01))
-        compile_model(network, SGDConf("sgd"), labels)
-        network.run_eagerly = True
-        losses[labels] = [network.train_on_batch(IMAGES, targets) for _ in range(4)]
-    assert losses["sparse"][3][0] < losses["sparse"][0][0]
-    np.testing.assert_allclose(losses["sparse"], losses["one_hot"], rtol=1e-5)
 
 
 def test_image_without_channels_is_refused(build: Build) -> None:

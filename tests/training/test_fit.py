@@ -29,7 +29,7 @@ from src.errors import ConfigError, TrainingError
 from src.training.fit import FitResult, fit
 from src.training.optimizer import build_optimizer
 from src.training.program import Program
-from src.training.seeding import seed_everything, set_precision
+from src.training.seeding import set_determinism, set_precision
 
 ACCURACY = ObjectiveConf("val_accuracy", "maximize")
 CLASSES = 3
@@ -219,10 +219,10 @@ def test_unknown_optimizer() -> None:
 def test_deterministic_runs_are_equal_to_the_last_bit(tmp_path: Path) -> None:
     histories = []
     for _ in range(2):
-        seed_everything(3, deterministic=True)
+        set_determinism(True)
         result = train(tmp_path, TrainingConf(epochs=2))
         histories.append([(epoch["loss"], epoch["val_loss"]) for epoch in result.history])
-    seed_everything(0, deterministic=False)
+    set_determinism(False)
     assert histories[0] == histories[1]
 
 

@@ -1,18 +1,26 @@
 """One trial: what it records by its rank, when it is pruned, and what it refuses before any run."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import keras
+import numpy as np
 import pytest
 from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.search import TrackingConf
 from src.errors import ConfigError, DataError, KerasweepError, TrainingError
 from src.outcome import Outcome, TrialRef
+from src.tracking.keras_model import download_model, has_model
 from src.tracking.runs import Tracker
+from src.trial.portrait import portray
 from src.trial.run import Report, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
+FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}
 
 
 def keep_on(epoch: int, best: float) -> bool:
@@ -33,13 +41,31 @@ class Trials:
         incumbents: tuple[tuple[float, ...], ...] = (),
         report: Report = keep_on,
         resume_from: Path | None = None,
+        defers_model: bool = False,
     ) -> Outcome:
         run_id = self.tracker.start("trial", {"kind": "trial"}, {})
-        ref = TrialRef(run_id, number, incumbents, ("model.filters=[4]",), resume_from=resume_from)
+        ref = TrialRef(
+            run_id,
+            number,
+            incumbents,
+            ("model.filters=[4]",),
+            resume_from=resume_from,
+            defers_model=defers_model,
+        )
+        self.folder.mkdir(exist_ok=True)
         return run_trial(cfg, ref, self.tracker, report, self.folder)
 
     def run(self, outcome: Outcome) -> Run:
         return self.tracker.client.get_run(outcome.run_id)
+
+    def has_model(self, outcome: Outcome) -> bool:
+        return has_model(TrackingConf(uri=self.tracker.uri), outcome.run_id)
+
+    def model(self, outcome: Outcome) -> Any:
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        path, names = download_model(TrackingConf(uri=self.tracker.uri), outcome.run_id, folder)
+        assert names == [str(digit) for digit in range(10)]
+        return keras.models.load_model(path, safe_mode=True)
 
     def artifacts(self, outcome: Outcome, folder: str) -> set[str]:
         found = self.tracker.client.list_artifacts(outcome.run_id, folder)
@@ -61,13 +87,16 @@ def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configure
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
     assert not [name for name in run.data.metrics if name.startswith("test_")]
-    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures", "model"}
-    assert trials.artifacts(outcome, "model") == {"model.keras", "classes.json"}
+    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
+    assert trials.artifacts(outcome, "figures") == FIGURES
+    assert trials.has_model(outcome)
     path = trials.tracker.client.download_artifacts(outcome.run_id, "config.yaml", str(trials.folder.parent))
     assert OmegaConf.to_container(OmegaConf.load(path)) == OmegaConf.to_container(cfg, resolve=True)
 
 
-def test_trial_that_is_dominated_keeps_its_curves_only(trials: Trials, configured: Configured) -> None:
+def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
+    trials: Trials, configured: Configured
+) -> None:
     heard: list[float] = []
 
     def report(epoch: int, value: float) -> bool:
@@ -77,8 +106,35 @@ def test_trial_that_is_dominated_keeps_its_curves_only(trials: Trials, configure
     outcome = trials.train(configured("training.epochs=3"), incumbents=((1.1,),), report=report)
     history = trials.tracker.client.get_metric_history(outcome.run_id, "val_accuracy")
     assert heard == [point.value for point in history]
-    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
-    assert trials.artifacts(outcome, "figures") == {"learning_curves.png"}
+    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml"}
+    assert not trials.has_model(outcome)
+
+
+@pytest.mark.parametrize(("models", "kept"), [("best", False), ("all", True), ("none", False)])
+def test_models_are_kept_as_asked(trials: Trials, configured: Configured, models: str, kept: bool) -> None:
+    cfg = configured("training.epochs=1", f"tracking.models={models}")
+    assert trials.has_model(trials.train(cfg, incumbents=((1.1,),), defers_model=True)) is kept
+    assert trials.has_model(trials.train(cfg, incumbents=((0.0,),))) is (models != "none")
+
+
+def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_epoch(
+    trials: Trials, configured: Configured
+) -> None:
+    cfg = configured("training.epochs=4", "optimizer.learning_rate=0.3")
+    direct = trials.train(cfg)
+    outcome = trials.train(cfg, defers_model=True)
+    assert outcome.left is not None and not trials.has_model(outcome)
+    assert outcome.best_epoch is not None and outcome.best_epoch < 4
+    trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))  # in between
+    ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
+    portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
+    assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
+    assert not Path(outcome.left).exists()
+    assert trials.artifacts(outcome, "figures") == FIGURES
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1))
+    one, other = (trials.model(each).predict(pixels, verbose=0) for each in (outcome, direct))
+    np.testing.assert_array_equal(one, other)
+    assert trials.run(outcome).info.status == "RUNNING"
 
 
 def test_first_objective_that_no_epoch_measures_is_not_reported_and_counts(
@@ -90,7 +146,7 @@ def test_first_objective_that_no_epoch_measures_is_not_reported_and_counts(
     both = "[{metric:parameters,direction:minimize},{metric:val_accuracy,direction:maximize}]"
     outcome = trials.train(configured(f"objective={both}"), incumbents=((1e9, 1.1),), report=report)
     assert outcome.values == (outcome.metrics["parameters"], outcome.metrics["val_accuracy"])
-    assert trials.artifacts(outcome, "model") == {"model.keras", "classes.json"}
+    assert trials.has_model(outcome)
 
 
 def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configured) -> None:
@@ -107,7 +163,7 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
     values = [point.value for point in history]
     assert [point.step for point in history] == [1, 2, 3]
     assert heard == list(enumerate(values, start=1))
-    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
+    assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml"}
 
 
 def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
