@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.config.search import TrackingConf
+from src.errors import TrackingError
 from src.tracking.connect import open_client, patiently, tracking_errors
 from src.tracking.location import resolve_uri
 
@@ -62,21 +63,39 @@ def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
     """Whether a run keeps a model."""
     uri = resolve_uri(cfg.uri)
-    client = open_client(uri, create=False)
     with tracking_errors(uri):
-        return bool(client.list_artifacts(run_id, MODEL))
+        return _location(open_client(uri, create=False), run_id) is not None
 
 
 def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
-    """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes."""
+    """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes.
+
+    Raises TrackingError where the run keeps none.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
+        from mlflow.artifacts import download_artifacts
         from mlflow.models import Model
 
     uri = resolve_uri(cfg.uri)
-    client = open_client(uri, create=False)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with tracking_errors(uri):
-        folder = Path(client.download_artifacts(run_id, MODEL, str(into)))
+        location = _location(open_client(uri, create=False), run_id)
+        if location is None:
+            raise TrackingError(f"The run {run_id} keeps no model.")
+        folder = Path(download_artifacts(artifact_uri=location, dst_path=str(into), tracking_uri=uri))
     metadata = Model.load(str(folder)).metadata or {}
     return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]
+
+
+def _location(client: Any, run_id: str) -> str | None:
+    """Where the files of a run's newest whole model are; None where it has none.
+
+    (The client's own list of a run's artifacts looks for its models in the global tracking URI.)
+    """
+    outputs = client.get_run(run_id).outputs
+    for output in reversed(outputs.model_outputs if outputs else []):
+        logged = client.get_logged_model(output.model_id)
+        if logged.name == MODEL and str(logged.status) == "READY":
+            return str(logged.artifact_location)
+    return None
