@@ -1,21 +1,34 @@
-"""Runs a benchmark and prints its table.
+"""Runs a benchmark, prints its table, and writes its section of docs/benchmarks.md.
 
-python -m benchmarks engine      what a sweep costs beside its training (about 8 minutes)
+python -m benchmarks engine        what a sweep costs beside its training (8 minutes)
+python -m benchmarks trials        24 small trainings, against the peers (20 minutes)
+python -m benchmarks trials96      the same with four seeds (an hour)
+python -m benchmarks throughput    images a second, against model.fit (2 minutes)
+python -m benchmarks single        one run, against a script without any tool (2 minutes)
+python -m benchmarks memory        200 trainings in one worker (2 minutes)
 """
 
 import argparse
+from collections.abc import Callable
 
-from benchmarks import engine
+from benchmarks import engine, memory, single, throughput, trials
 
-BENCHMARKS = {"engine": engine.run}
+BENCHMARKS: dict[str, Callable[[int], None]] = {
+    "engine": lambda repeats: engine.run(),
+    "trials": lambda repeats: trials.run(1, repeats),
+    "trials96": lambda repeats: trials.run(4, repeats),
+    "throughput": throughput.run,
+    "single": single.run,
+    "memory": lambda repeats: memory.run(),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
-    parser.add_argument("name", choices=sorted(BENCHMARKS), help="which benchmark")
-    parser.add_argument("--trials", type=int, default=1000, help="of the long sweep (default: 1000)")
+    parser.add_argument("name", choices=BENCHMARKS, help="which benchmark")
+    parser.add_argument("--repeats", type=int, default=3, help="of each contender (default: 3)")
     arguments = parser.parse_args()
-    BENCHMARKS[arguments.name](arguments.trials)
+    BENCHMARKS[arguments.name](arguments.repeats)
 
 
 if __name__ == "__main__":

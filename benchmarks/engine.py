@@ -19,7 +19,7 @@ BATCHES = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}")
 EDGE = 100
 
 
-def run(trials: int) -> None:
+def run(trials: int = 1000) -> None:
     """Measure, and print a row a figure with what it must reach."""
     table = Table("figure", "measured", "must reach")
     with tempfile.TemporaryDirectory() as folder:

@@ -29,12 +29,13 @@ class Trained:
 class Ended:
     """A sweep that has ended. seconds: wall-clock.
 
-    rss_mb: of the driver; cpu: CPU-seconds of the driver and its workers. Both are pairs with the
-    time since 1970.
+    rss_mb: of the driver; worker_rss_mb: of its largest worker; cpu: CPU-seconds of the driver and its
+    workers. All are pairs with the time since 1970.
     """
 
     seconds: float
     rss_mb: list[tuple[float, float]]
+    worker_rss_mb: list[tuple[float, float]]
     cpu: list[tuple[float, float]]
 
 
@@ -43,18 +44,27 @@ def sweep(folder: Path, *overrides: str) -> Ended:
     command = [sys.executable, "-m", "src.train", "-m", *overrides]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    began, rss, cpu = time.time(), [], []
+    began, rss, workers, cpu = time.time(), [], [], []
     with open(folder / "output.txt", "a") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         driver = psutil.Process(process.pid)
         while process.poll() is None:
             rss.append((time.time(), driver.memory_info().rss / 2**20))
+            workers.append((time.time(), _largest_child_mb(driver)))
             cpu.append((time.time(), _cpu_seconds(driver)))
             time.sleep(POLL_SECONDS)
     if process.returncode:
         print((folder / "output.txt").read_text()[-3000:])
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Ended(time.time() - began, rss[:-1], cpu[:-1])
+    return Ended(time.time() - began, rss[:-1], workers[:-1], cpu[:-1])
+
+
+def _largest_child_mb(driver: psutil.Process) -> float:
+    held = [0.0]
+    for process in driver.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            held.append(process.memory_info().rss / 2**20)
+    return max(held)
 
 
 def _cpu_seconds(driver: psutil.Process) -> float:

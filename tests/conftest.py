@@ -18,6 +18,7 @@ for name in [name for name in os.environ if name.startswith(("MLFLOW_", "GIT_"))
     del os.environ[name]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # else the first command measures for ten seconds
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Hydra closes all log handlers when it configures its own, and TensorFlow's would close the

@@ -25,6 +25,7 @@ ROWS = {
     ),
     3: (
         *("src.training.fit", "src.training.program", "src.training.programs"),
+        "src.training.kernel_probe",
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
@@ -39,6 +40,7 @@ ROWS = {
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
         *("src.training.seeding", "src.training.start", "src.training.resume"),
         *("src.training.cost", "src.training.checkpoints", "src.training.graph_key"),
+        "src.training.onednn",
     ),
     1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
 }

@@ -13,6 +13,7 @@ from hydra.core.singleton import Singleton
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from src.config.search import TrialConf
 from src.multirun.job import Shared, call_target, outcome_of
 from src.outcome import Outcome, TrialRef
 from src.sweep import cores
@@ -20,6 +21,7 @@ from src.sweep.channel import Finished, Job
 from src.sweep.limits import Limits
 from src.sweep.workers import Event, WorkerPool
 from src.tracking.runs import Tracker
+from src.training.onednn import set_onednn
 
 WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -42,6 +44,8 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
 
     master: with Hydra's node. cfg: without it, to warm up with.
     """
+    if cfg.trial.target == TrialConf.target:
+        set_onednn()
     count = count_workers(cfg, trials)
     variables = cores.worker_variables(count, cores.count_gpus(), cores.usable_cores())
     shared = Shared(context, Singleton.get_state(), cfg, cfg.trial.target)

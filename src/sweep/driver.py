@@ -83,12 +83,14 @@ class Driver:
                 self._abandon()
                 self._hours.note()
         if self.stop.is_set:
+            self.stop.announce()
             raise SweepStopped("the sweep was stopped")
         assert self._reason is not None
         return self._reason
 
     def _train(self) -> None:
         while True:
+            self.stop.announce()
             self._fill()
             self._close_settled()
             if not self._trials and (self._reason is not None or self.stop.is_set):

@@ -19,6 +19,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.is_set = False
+        self._is_announced = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -33,8 +34,13 @@ class StopRequest:
     def _hear(self, number: int, frame: Any) -> None:
         if self.is_set:
             raise KeyboardInterrupt
-        self.is_set = True
-        say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
+        self.is_set = True  # no more: what the signal interrupted may be printing
+
+    def announce(self) -> None:
+        """Say what the first signal does, once it has come."""
+        if self.is_set and not self._is_announced:
+            self._is_announced = True
+            say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
 
 
 def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:

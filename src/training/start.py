@@ -5,6 +5,8 @@ import os
 import sys
 import tempfile
 
+from src.training.onednn import VARIABLE, set_onednn
+
 
 def start_tensorflow() -> None:
     """Import TensorFlow; what it writes to stderr meanwhile is shown only where the import fails.
@@ -13,6 +15,7 @@ def start_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    set_onednn()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -29,6 +32,17 @@ def start_tensorflow() -> None:
             os.close(kept)
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
     _share_gpus()
+
+
+def arithmetic() -> dict[str, str]:
+    """What the last bits of a training depend on beside its configuration, as tags.
+
+    Both belong to the process: TensorFlow reads them when it is imported.
+    """
+    return {
+        "onednn": os.environ.get(VARIABLE, "default"),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
+    }
 
 
 def _share_gpus() -> None:

@@ -12,7 +12,7 @@ from src.data.prepare import Prepared, check_augment
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
 from src.tracking.recorder import Recorder
-from src.training.start import start_tensorflow
+from src.training.start import arithmetic, start_tensorflow
 from src.trial.artifacts import record_curves, record_data, record_model
 from src.trial.network import Network
 from src.trial.portrait import leave
@@ -61,8 +61,8 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
     network = Network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
-    if result.restored:
-        tracker.set_tags(ref.run_id, {"restored_epochs": str(result.restored)})
+    restored = {"restored_epochs": str(result.restored)} if result.restored else {}
+    tracker.set_tags(ref.run_id, {**arithmetic(), **restored})
     metrics = _final_metrics(result, network.parameters)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}

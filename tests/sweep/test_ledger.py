@@ -247,7 +247,8 @@ def test_result_of_a_dead_owner_is_told(
 
 def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
-    outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, best_epoch=3, seconds=1.5)
+    numbers = {"best_epoch": 3, "seconds": 1.5, "left": "jobs/7/best.npz"}
+    outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, **numbers)
     settle(sweep.study, start(sweep, this_owner()), outcome)
     (trial,) = sweep_of(SPACE).study.trials
     assert trial.values == [0.5]
@@ -260,6 +261,7 @@ def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None
         "metrics": {"val_loss": 0.25},
         "reason": None,
         "seeds": [],
+        "left": "jobs/7/best.npz",
     }
 
 

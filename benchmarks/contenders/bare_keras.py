@@ -1,0 +1,17 @@
+"""A loop around model.fit: what a person writes who needs no tool."""
+
+import keras
+from task import arguments, fit, grid, network, write
+
+
+def main():
+    data, output = arguments()
+    found = []
+    for kernel_size, batch_size, regularizer, initializer, seed in grid(data):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(seed)
+        found.append(max(fit(network(kernel_size, regularizer, initializer), data, batch_size)))
+    write(output, found)
+
+
+main()

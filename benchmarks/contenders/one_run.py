@@ -1,0 +1,15 @@
+"""One training without any tool: what `python -m src.train training.epochs=1` is measured against."""
+
+import keras
+from task import arguments, fit, network
+
+
+def main():
+    data, output = arguments()
+    keras.utils.set_random_seed(0)
+    model = network(3, "none", "glorot_uniform")
+    output.write_text(str(fit(model, data | {"epochs": 1}, 32)))
+    print(model.evaluate(data["x_validation"], data["y_validation"], verbose=0))
+
+
+main()

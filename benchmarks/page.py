@@ -1,0 +1,39 @@
+"""Writes sections of docs/benchmarks.md, each by the benchmark that measured it."""
+
+import re
+import subprocess
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from src.sweep.cores import usable_cores
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+PACKAGES = ("tensorflow", "keras", "mlflow", "optuna", "hydra-core", "numpy")
+INTRODUCTION = """# Benchmarks
+
+Each section is written by the command in its comment, on the machine that it names. Times of a shared
+machine jump: contenders take turns in one run, and ratios say more than seconds.
+"""
+
+
+def publish(name: str, section: str) -> None:
+    """Put a section in place of the one that the same benchmark wrote before, or at the end."""
+    text = PAGE.read_text() if PAGE.exists() else INTRODUCTION
+    begin, end = f"<!-- python -m benchmarks {name} -->", f"<!-- end of {name} -->"
+    block = f"{begin}\n\n{section.strip()}\n\n{end}"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    is_there = bool(pattern.search(text))
+    PAGE.write_text(pattern.sub(lambda _: block, text) if is_there else f"{text.rstrip()}\n\n{block}\n")
+
+
+def machine() -> str:
+    """Processor, cores, versions and day."""
+    held = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return f"{_processor()}, {usable_cores()} cores; {held}; {date.today().isoformat()}"
+
+
+def _processor() -> str:
+    told = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Model name:\s*(.+)", told)
+    return found[1].strip() if found else "unknown processor"

@@ -1,0 +1,67 @@
+"""Runs contenders one after another, in turns, each a whole process in a folder of its own."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """command: what is run in an empty folder. accuracies: reads what came of it there, one a trial."""
+
+    name: str
+    command: Sequence[str]
+    accuracies: Callable[[Path], list[float]]
+
+
+@dataclass
+class Times:
+    """Of one contender: whole processes, in seconds of the clock and of the processor."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+
+
+def race(contenders: Sequence[Contender], repeats: int) -> dict[str, Times]:
+    """In each repeat every contender once; each begins first in turn. Raises where one fails."""
+    found = {contender.name: Times() for contender in contenders}
+    for repeat in range(repeats):
+        shift = repeat % len(contenders)
+        for contender in [*contenders[shift:], *contenders[:shift]]:
+            with tempfile.TemporaryDirectory() as folder:
+                times = found[contender.name]
+                seconds, cpu_seconds = _run(contender.command, Path(folder))
+                times.seconds.append(seconds)
+                times.cpu_seconds.append(cpu_seconds)
+                times.accuracies = contender.accuracies(Path(folder))
+                print(f"  {repeat + 1}/{repeats} {contender.name}: {seconds:.1f} s", flush=True)
+    return found
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
+    before = os.times()
+    began = time.perf_counter()
+    with open(folder / "output.txt", "w") as output:
+        done = subprocess.run(
+            command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        print((folder / "output.txt").read_text()[-3000:])
+        raise subprocess.CalledProcessError(done.returncode, list(command))
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return seconds, cpu
+
+
+def environment() -> Mapping[str, str]:
+    """The caller's, without what would send a contender to another database, and with this repository."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}

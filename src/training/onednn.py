@@ -1,0 +1,108 @@
+"""Decides once a machine whether TensorFlow computes with oneDNN, by what its processor does faster.
+
+TensorFlow switches oneDNN on by what the processor's model promises. What trains faster is measured here,
+with and without it side by side, and kept; TF_ENABLE_ONEDNN_OPTS in the environment wins over both.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from src.terminal import say
+
+VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+PROBE = "src.training.kernel_probe"
+MOST_SECONDS = 120.0
+
+
+def set_onednn(cache: Path | None = None) -> None:
+    """Set the variable for the import of TensorFlow that follows, unless it is set.
+
+    cache: the file of the decisions, by default in the user's cache folder. Where none can be
+    written, or the probe fails, TensorFlow decides.
+    """
+    if VARIABLE in os.environ:
+        return
+    file = cache or cache_file()
+    machine = this_machine()
+    known = _read(file)
+    if machine not in known:
+        found = _measured(file)
+        if found is None:
+            return
+        known[machine] = found
+        _write(file, known)
+    os.environ[VARIABLE] = known[machine]
+
+
+def cache_file() -> Path:
+    """Where decisions are kept: kerasweep/onednn.json in XDG_CACHE_HOME, else in ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "kerasweep", "onednn.json")
+
+
+def this_machine() -> str:
+    """Processor and TensorFlow, which the decision depends on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, TensorFlow {version('tensorflow')}"
+
+
+def _measured(file: Path) -> str | None:
+    """`1` where oneDNN is faster, else `0`; None where that cannot be found out or kept."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(file.parent, os.W_OK):
+        return None
+    say("measuring whether oneDNN is faster on this processor: once, about 10 s")
+    processes = {setting: _probe(setting) for setting in ("0", "1")}
+    seconds = {}
+    for setting, process in processes.items():
+        try:
+            told, _ = process.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            told, _ = process.communicate()
+        if process.returncode == 0:
+            seconds[setting] = float(told.split()[-1])
+    if len(seconds) < len(processes):
+        return None
+    return min(seconds, key=lambda setting: seconds[setting])
+
+
+def _probe(setting: str) -> "subprocess.Popen[str]":
+    """A process with one thread that prints the CPU-seconds of some training."""
+    threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, "-m", PROBE],
+        env={**os.environ, **threads, **quiet, **path, VARIABLE: setting},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _read(file: Path) -> dict[str, str]:
+    """The decisions so far; none where the file is missing or damaged."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {str(machine): str(setting) for machine, setting in found.items()}
+
+
+def _write(file: Path, decisions: dict[str, str]) -> None:
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(decisions, indent=2))
+    os.replace(unfinished, file)

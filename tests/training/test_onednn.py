@@ -1,0 +1,78 @@
+"""oneDNN is decided by measuring, once, and never against the user's own word."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from src.training import onednn
+from src.training.onednn import VARIABLE, set_onednn, this_machine
+
+
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell that says nothing of it; what is set meanwhile is forgotten."""
+    monkeypatch.setenv(VARIABLE, "")
+    del os.environ[VARIABLE]
+
+
+def test_measures_once_and_remembers(
+    unset: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "new" / "onednn.json"
+    set_onednn(cache)
+    assert "once, about 10 s" in capsys.readouterr().out
+    decided = os.environ.pop(VARIABLE)
+    assert decided in ("0", "1")
+    assert json.loads(cache.read_text()) == {this_machine(): decided}
+    monkeypatch.setattr(onednn, "PROBE", "no.such.module")
+    set_onednn(cache)
+    assert capsys.readouterr().out == ""
+    assert os.environ[VARIABLE] == decided
+
+
+def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "onednn.json"
+    cache.write_text(json.dumps({this_machine(): "0"}))
+    monkeypatch.setenv(VARIABLE, "7")
+    set_onednn(cache)
+    assert os.environ[VARIABLE] == "7"
+
+
+def test_another_machine_s_decision_is_kept_and_does_not_count(
+    unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "onednn.json"
+    cache.write_text(json.dumps({"another": "0"}))
+    monkeypatch.setattr(onednn, "_measured", lambda file: "1")
+    set_onednn(cache)
+    assert os.environ[VARIABLE] == "1"
+    assert json.loads(cache.read_text()) == {"another": "0", this_machine(): "1"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_damaged_cache_is_written_anew(
+    content: str, unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "onednn.json"
+    cache.write_text(content)
+    monkeypatch.setattr(onednn, "_measured", lambda file: "0")
+    set_onednn(cache)
+    assert json.loads(cache.read_text()) == {this_machine(): "0"}
+
+
+def test_probe_that_fails_leaves_it_to_tensorflow(
+    unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "PROBE", "no.such.module")
+    set_onednn(tmp_path / "onednn.json")
+    assert VARIABLE not in os.environ and not (tmp_path / "onednn.json").exists()
+
+
+def test_without_a_place_to_remember_nothing_is_measured(
+    unset: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    set_onednn(tmp_path / "file" / "onednn.json")
+    assert VARIABLE not in os.environ and capsys.readouterr().out == ""
