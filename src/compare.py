@@ -1,5 +1,6 @@
 """Compares recorded runs: python -m src.compare study=filter_size"""
 
+import atexit
 import re
 import sys
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from src.collector import leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.terminal import say, show
@@ -63,6 +65,7 @@ def _compare(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    atexit.register(leave_to_the_end)
     check_overrides(sys.argv[1:], plain=("study",))
     _compare()
 

@@ -1,5 +1,6 @@
 """Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]"""
 
+import atexit
 import math
 import re
 import sys
@@ -11,6 +12,7 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from src.collector import leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.data.image_file import open_image, to_pixels
@@ -132,6 +134,7 @@ def _predict(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    atexit.register(leave_to_the_end)
     # An id of digits with an e in it is no number: 12e456 must not become infinity.
     sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:])

@@ -6,6 +6,7 @@ python -m src.train -m study=filter_size                     another question
 python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 """
 
+import atexit
 import sys
 from typing import cast
 
@@ -13,6 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from src.collector import leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.config.studies import add_studies
@@ -34,6 +36,7 @@ def _train(cfg: DictConfig) -> float:
 
 
 def main() -> None:
+    atexit.register(leave_to_the_end)
     check_overrides(sys.argv[1:])
     _train()
 

@@ -42,7 +42,7 @@ ROWS = {
         *("src.training.cost", "src.training.checkpoints", "src.training.graph_key"),
         "src.training.onednn",
     ),
-    1: ("src.config", "src.errors", "src.outcome", "src.terminal"),
+    1: ("src.config", "src.errors", "src.outcome", "src.terminal", "src.collector"),
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -21,11 +20,6 @@ _MARKER = "complete.json"
 # To be raised whenever a format is decoded to other pixels, labels or names than before.
 _VERSION = 2
 _ABANDONED_SECONDS = 3600
-
-
-def default_folder() -> Path:
-    """$XDG_CACHE_HOME/kerasweep, or ~/.cache/kerasweep."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasweep"
 
 
 def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[], Arrays]) -> Arrays:

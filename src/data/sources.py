@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.config.caches import default_folder
 from src.config.data import DataConf
 from src.data.arrays import Arrays, make_arrays
-from src.data.cache import cached, default_folder
+from src.data.cache import cached
 from src.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from src.data.custom import load_custom
-from src.data.digits import load_digits
+from src.data.digits import digits_package, load_digits
 from src.data.download import download, keras_copy
 from src.data.idx import find_idx_files, load_idx
 from src.data.image_folder import find_images, load_image_folder
@@ -37,11 +38,12 @@ def load(cfg: DataConf) -> Arrays:
 
     Raises DataError where it is missing, damaged, or not what the config says.
     """
-    if cfg.source == "digits":
-        return load_digits(cfg)
     if cfg.source == "custom":
         return load_custom(cfg)
     folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else default_folder()
+    if cfg.source == "digits":
+        variant = f"digits {cfg.test_split} {cfg.seed}"
+        return cached(folder, [digits_package()], variant, lambda: load_digits(cfg))
     if cfg.source == "npz":
         variant = f"npz {cfg.test_split} {cfg.seed}"
         return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))

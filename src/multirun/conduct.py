@@ -33,7 +33,7 @@ from src.terminal import say
 from src.tracking.description import objective_text
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.names import short_names
-from src.tracking.query import find_runs
+from src.tracking.query import find_runs, list_artifacts
 from src.tracking.runs import Tracker, open_tracker
 from src.trial.artifacts import record_data, record_images
 
@@ -56,10 +56,14 @@ def conduct(
     tracking = plan.base.tracking
     # Nothing is written before a server has answered; our own database is opened beside the workers.
     tracker = None if resolve_uri(tracking.uri) == default_uri() else open_tracker(tracking)
-    sweep = plan.sweep(plan.base.study.fresh)
+    fresh = plan.base.study.fresh
     with ExitStack() as stack:
         stack.enter_context(stop.listening())  # from here on there may be a run to close
-        workers = _start_workers(context, plan, sweep, stack)
+        is_new = plan.is_new(fresh)
+        workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
+        sweep = plan.sweep(fresh)
+        if not is_new:
+            workers = _start_workers(context, plan, _trials_left(sweep), stack)
         tracker = tracker or open_tracker(tracking)
         sweep = with_its_runs(plan, sweep)
         _use_job_folder(question.master, sweep.name)
@@ -90,13 +94,12 @@ class Ensemble:
     stop: StopRequest
 
 
-def _start_workers(context: HydraContext, plan: Plan, sweep: Sweep, stack: ExitStack) -> WorkerPool | None:
-    """Start them early: TensorFlow is imported there while MLflow is opened here."""
+def _start_workers(context: HydraContext, plan: Plan, trials: int, stack: ExitStack) -> WorkerPool | None:
+    """Start them early: TensorFlow is imported there while Optuna and MLflow are opened here."""
     master = plan.question.master
-    left = _trials_left(sweep)
-    if left < 1 or not uses_workers(master):
+    if trials < 1 or not uses_workers(master):
         return None
-    workers = start_workers(context, master, plan.base, left * sweep.repeats)
+    workers = start_workers(context, master, plan.base, trials * plan.base.study.repeats)
     stack.callback(workers.stop)
     return workers
 
@@ -113,7 +116,6 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(plan.question.master))
     if plan.data is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data)
-        record_images(plan.base, record.parent, tracker, plan.data)
     return record
 
 
@@ -162,20 +164,29 @@ def _run(ensemble: Ensemble) -> str:
 
 
 def _portray(ensemble: Ensemble) -> None:
-    """Record the models that are asked for at the end; for a sweep that was complete, start a worker."""
+    """Record the models that are asked for at the end, and meanwhile the first images of the data.
+
+    For a sweep that was complete already a worker is started.
+    """
     plan, sweep = ensemble.plan, ensemble.sweep
     master = plan.question.master
     due = due_portraits(sweep) if uses_workers(master) else []
-    if not due:
-        return
-    say("recording the model of the best trial" if len(due) == 1 else f"recording {len(due)} models")
+    if due:
+        say("recording the model of the best trial" if len(due) == 1 else f"recording {len(due)} models")
     crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
         pool = ensemble.workers
-        if pool is None:
+        if due and pool is None:
             pool = start_workers(ensemble.context, master, plan.base, 1)
             stack.callback(pool.stop)
-        record_portraits(due, crew, pool)
+        record_portraits(due, crew, pool, lambda: _show_data(ensemble))
+
+
+def _show_data(ensemble: Ensemble) -> None:
+    """Draw the first training images into the parent's run, where an earlier start has not."""
+    plan, record = ensemble.plan, ensemble.record
+    if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
+        record_images(plan.base, record.parent, record.tracker, plan.data)
 
 
 def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:

@@ -105,12 +105,20 @@ class Plan:
             first = first or reason
         raise ConfigError(f"No configuration of this space can be trained. The first one: {first}")
 
+    def _journal(self, fresh: bool) -> tuple[str, Path]:
+        """The sweep's name and its file; fresh: those of the next generation."""
+        folder = Path(self.base.storage.path or "mlruns/studies").absolute()
+        name = sweep_name(folder, self.study, sweep_hash(self._definition()), fresh)
+        return name, folder / f"{name}.journal"
+
+    def is_new(self, fresh: bool) -> bool:
+        """Whether nothing of the sweep has been written yet."""
+        return not self._journal(fresh)[1].exists()
+
     def sweep(self, fresh: bool) -> Sweep:
         """Open the newest generation of the sweep; fresh: begin the next one."""
         cfg = self.base
-        folder = Path(cfg.storage.path or "mlruns/studies").absolute()
-        name = sweep_name(folder, self.study, sweep_hash(self._definition()), fresh)
-        journal = folder / f"{name}.journal"
+        name, journal = self._journal(fresh)
         try:
             with sweep_lock(journal):
                 study = open_study(journal, name, self.directions)

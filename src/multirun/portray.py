@@ -1,5 +1,6 @@
 """Has a worker record the models that a sweep is to keep."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from src.errors import RefusedError
@@ -13,11 +14,21 @@ from src.terminal import say
 TICK_SECONDS = 0.5
 
 
-def record_portraits(due: list[Due], crew: TrialCrew, pool: WorkerPool) -> None:
-    """Record one after another; what fails is said, and tried again when the same command is."""
+def record_portraits(
+    due: list[Due], crew: TrialCrew, pool: WorkerPool | None, meanwhile: Callable[[], None]
+) -> None:
+    """Record one after another; what fails is said, and tried again when the same command is.
+
+    meanwhile: called once, while the first is under way. pool: may be None where none is due.
+    """
+    if pool is None or not due:
+        meanwhile()
+        return
     for number, one in enumerate(due, 1):
         function, payload = crew.portrait_job(one)
         pool.submit(_free_worker(pool), Job(-number, function, payload))
+        if number == 1:
+            meanwhile()
         outcome = _outcome(pool, crew)
         if outcome.state != "complete":
             say(f"note: the model of trial {one.number} is not recorded: {outcome.reason}")

@@ -3,14 +3,18 @@
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from src.collector import collector_paused
+from src.config.caches import default_folder
 from src.errors import RefusedError, TrackingError
 from src.tracking.database import (
     CONNECT_SECONDS,
@@ -44,7 +48,8 @@ def open_client(uri: str, create: bool) -> Any:
         check_file(database, create)
     lock = creation_lock(database) if database else nullcontext()
     with tracking_errors(uri, ADVICE), lock, _impatience():
-        from mlflow import MlflowClient
+        with collector_paused():
+            from mlflow import MlflowClient
 
         if urlsplit(uri).scheme.partition("+")[0] in PORTS:
             check_server(uri)
@@ -56,19 +61,42 @@ def open_client(uri: str, create: bool) -> Any:
 
 
 def _make_database(database: Path) -> None:
-    """Have MLflow make its tables in another file first.
+    """Copy an empty database that was made on this machine before, or have MLflow make its tables.
 
-    It takes seconds, and from tables that a kill left half made MLflow cannot go on.
+    It takes seconds, and from tables that a kill left half made MLflow cannot go on: all is written
+    to another file first. The copy for later is kept by MLflow's version, where it can be.
     """
+    whole = database.with_name(f"{database.name}.whole")
+    template = template_file()
+    if template.exists():
+        shutil.copyfile(template, whole)
+    else:
+        _make_tables(database.with_name(f"{database.name}.begun"), whole)
+        with suppress(OSError):
+            _keep_template(whole, template)
+    os.replace(whole, database)
+
+
+def template_file() -> Path:
+    """Where an empty database of this MLflow is kept."""
+    return default_folder() / f"mlflow-{version('mlflow')}.db"
+
+
+def _keep_template(whole: Path, template: Path) -> None:
+    template.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = template.with_name(f"{template.name}.{os.getpid()}")
+    shutil.copyfile(whole, unfinished)
+    os.replace(unfinished, template)
+
+
+def _make_tables(begun: Path, whole: Path) -> None:
     from mlflow import MlflowClient
 
-    begun, whole = (database.with_name(f"{database.name}.{ending}") for ending in ("begun", "whole"))
     begun.unlink(missing_ok=True)
     whole.unlink(missing_ok=True)
     MlflowClient(tracking_uri=f"{SQLITE}{begun}").search_experiments(max_results=1)
     with closing(sqlite3.connect(begun)) as connection:
         connection.execute("VACUUM INTO ?", (str(whole),))
-    os.replace(whole, database)
     begun.unlink()
 
 

@@ -12,6 +12,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from src.config.caches import default_folder
 from src.terminal import say
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
@@ -22,12 +23,12 @@ MOST_SECONDS = 120.0
 def set_onednn(cache: Path | None = None) -> None:
     """Set the variable for the import of TensorFlow that follows, unless it is set.
 
-    cache: the file of the decisions, by default in the user's cache folder. Where none can be
+    cache: the file of the decisions, by default onednn.json in the cache folder. Where none can be
     written, or the probe fails, TensorFlow decides.
     """
     if VARIABLE in os.environ:
         return
-    file = cache or cache_file()
+    file = cache or default_folder() / "onednn.json"
     machine = this_machine()
     known = _read(file)
     if machine not in known:
@@ -37,12 +38,6 @@ def set_onednn(cache: Path | None = None) -> None:
         known[machine] = found
         _write(file, known)
     os.environ[VARIABLE] = known[machine]
-
-
-def cache_file() -> Path:
-    """Where decisions are kept: kerasweep/onednn.json in XDG_CACHE_HOME, else in ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "kerasweep", "onednn.json")
 
 
 def this_machine() -> str:

@@ -4,8 +4,13 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from src.collector import collector_paused
 from src.training.onednn import VARIABLE, set_onednn
+
+UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
 
 
 def start_tensorflow() -> None:
@@ -22,7 +27,8 @@ def start_tensorflow() -> None:
     with tempfile.TemporaryFile() as banners:
         os.dup2(banners.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            with collector_paused(), _without(UNNEEDED):
+                import tensorflow  # noqa: F401
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
             os.write(kept, banners.read())
@@ -32,6 +38,21 @@ def start_tensorflow() -> None:
             os.close(kept)
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
     _share_gpus()
+
+
+@contextmanager
+def _without(names: Sequence[str]) -> Iterator[None]:
+    """Have packages appear as missing that Keras imports where they are there, for wrappers of its own.
+
+    They take a third of its import. What is imported already stays.
+    """
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def arithmetic() -> dict[str, str]:
