@@ -42,8 +42,8 @@ def closed() -> Iterator[str]:
 
 
 def assert_nothing_written(folder: Path) -> None:
-    """No database, study, artifact or cache; Hydra's own folder of the job does not count."""
-    places = [folder, *(folder.parent / name for name in ("XDG_CACHE_HOME", "KERAS_HOME"))]
+    """No database, study, artifact or download; Hydra's own folder of the job does not count."""
+    places = [folder, folder.parent / "KERAS_HOME"]
     written = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert [path for path in written if "mlruns/jobs/" not in str(path)] == []
 

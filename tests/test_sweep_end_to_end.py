@@ -331,3 +331,34 @@ def test_a_sweep_file_written_for_hydra_optuna_sweeper(old: Path) -> None:
     rates = [float(child.tags["learning_rate"]) for child in trials(old)]
     assert len(rates) == 2 and all(0.0001 <= rate <= 0.1 for rate in rates)
     assert all(child.params["training.epochs"] == "1" for child in trials(old))
+
+
+def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
+    tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    """24 trials of two kernel sizes: two traces with one worker, at most four with two."""
+    grid = (
+        *("model.kernel_size=3,5", "training.batch_size=32,64"),
+        *("regularizer=none,l1,l2", "initializer=glorot_uniform,he_normal"),
+        *("data.limit=200", "training.epochs=2", "training.deterministic=true"),
+    )
+    axes = ("kernel_size", "batch_size", "regularizer", "initializer")
+    threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
+    histories = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        copy_database(folder)
+        done = run(folder, "train", "-m", *grid, f"workers={workers}", **threads)
+        assert done.code == 0, done
+        runs = trials(folder)
+        traces = sum(one.metrics["traces"] for one in runs)
+        assert traces == 2 if workers == 1 else 2 <= traces <= 4
+        assert {one.tags["threads"] for one in runs} == {"1"}
+        found = {}
+        for one in runs:
+            key = tuple(one.tags[axis] for axis in axes)
+            points = client(folder).get_metric_history(one.run_id, "val_loss")
+            found[key] = [(point.step, point.value) for point in points]
+        assert len(found) == 24 and all(len(points) == 2 for points in found.values())
+        histories.append(found)
+    assert histories[0] == histories[1]

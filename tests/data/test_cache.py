@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.config.caches import default_folder
 from src.data.arrays import Arrays, make_arrays
-from src.data.cache import cached, default_folder
+from src.data.cache import cached
 
 ROOT = Path(__file__).resolve().parents[2]
 

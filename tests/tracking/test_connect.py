@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking import connect
+from src.tracking.connect import open_client
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, open_tracker
 
@@ -54,7 +56,39 @@ def broken_server() -> Iterator[str]:
         server.shutdown()
 
 
-def test_two_processes_create_one_database_in_silence(tmp_path: Path) -> None:
+@pytest.fixture
+def no_template(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder: no empty database has been made on this machine."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def test_empty_database_is_made_once_a_machine_and_copied_from_then_on(
+    no_template: Path, tmp_path: Path
+) -> None:
+    first, second = (tmp_path / name for name in ("first.db", "second.db"))
+    open_client(f"sqlite:///{first}", create=True)
+    (template,) = (no_template / "kerasweep").iterdir()
+    with closing(sqlite3.connect(template)) as connection:
+        connection.execute("CREATE TABLE mark (x)")
+    open_client(f"sqlite:///{second}", create=True)
+    for database, marks in ((first, 0), (second, 1)):
+        with closing(sqlite3.connect(database)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name='mark'").fetchone()
+        assert count == marks
+
+
+def test_database_is_made_where_no_template_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    open_client(f"sqlite:///{tmp_path}/mlflow.db", create=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"file", "mlflow.db", "mlflow.db.lock"}
+
+
+def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_path: Path) -> None:
     program = (
         "from src.config.search import TrackingConf; from src.tracking.runs import open_tracker;"
         "print(open_tracker(TrackingConf()).start('first', {}, {}))"
@@ -73,7 +107,9 @@ def test_two_processes_create_one_database_in_silence(tmp_path: Path) -> None:
     assert {run.run_id for run in found} == {output.strip() for output, _ in outputs}
 
 
-def test_database_is_whole_or_not_there_however_its_making_is_killed(tmp_path: Path) -> None:
+def test_database_is_whole_or_not_there_however_its_making_is_killed(
+    no_template: Path, tmp_path: Path
+) -> None:
     database = tmp_path / "mlflow.db"
     program = "import sys; from src.tracking.connect import open_client; open_client(sys.argv[1], True)"
     arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]

@@ -1,0 +1,83 @@
+"""At the end the best trial's model is due, and what the others left is removed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from src.outcome import Outcome
+from src.sweep.ledger import note_seed, settle
+from src.sweep.portraits import due_portraits
+from src.sweep.search import Sweep
+
+SPACE = {"a": "range(9)"}
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Callable[..., Outcome]:
+    """What a trial gave that left its weights."""
+
+    def make(name: str, *values: float) -> Outcome:
+        file = tmp_path / name
+        file.touch()
+        return Outcome("complete", f"run-{name}", values, left=str(file))
+
+    return make
+
+
+def train(sweep: Sweep, *outcomes: Outcome) -> None:
+    for outcome in outcomes:
+        trial = sweep.study.ask()
+        sweep.space.suggest(trial)
+        settle(sweep.study, trial, outcome)
+
+
+def test_best_trial_is_due_once(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, left("0", 0.5), left("1", 0.9), left("2", 0.9), Outcome("complete", "run-3", (0.1,)))
+    (due,) = due_portraits(sweep)
+    assert (due.number, due.repeat, due.outcome.run_id) == (1, 0, "run-1")
+    assert set(due.params) == {"a"}
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ""] == ["1"]
+    Path(str(due.outcome.left)).unlink()
+    assert due_portraits(sweep) == []
+
+
+def test_front_is_due_where_there_are_two_objectives(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
+) -> None:
+    sweep = sweep_of(SPACE, directions=("maximize", "minimize"))
+    train(sweep, left("0", 0.5, 10.0), left("1", 0.9, 30.0), left("2", 0.4, 20.0))
+    assert [one.number for one in due_portraits(sweep)] == [0, 1]
+
+
+def test_best_seed_of_the_best_trial_is_due(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
+) -> None:
+    sweep = replace(sweep_of(SPACE), repeats=3)
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    for seed, value in enumerate((0.5, 0.8, 0.8)):
+        note_seed(trial, seed, left(f"seed-{seed}", value))
+    settle(sweep.study, trial, Outcome("complete", "run", (0.7,), seeds=(0.5, 0.8, 0.8)))
+    (due,) = due_portraits(sweep)
+    assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
+
+
+def test_another_driver_that_still_trains_does_it(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, left("0", 0.5), left("1", 0.9))
+    sweep.study.ask()
+    assert due_portraits(sweep) == []
+    assert (tmp_path / "0").exists() and (tmp_path / "1").exists()
+
+
+def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, Outcome("failed", "run-0", reason="so"))
+    assert due_portraits(sweep) == []
