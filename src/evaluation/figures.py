@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from src.evaluation.metrics import most_confidently_wrong
 
 COLUMNS = 5
+IMAGE_INCHES, GAP_INCHES, TITLE_INCHES = 1.55, 0.15, 0.16
 MOST_NUMBERED_CLASSES = 20
 TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
 
@@ -29,15 +30,22 @@ def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = 
     """
     columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    figure = new_figure(1.7 * columns, 1.9 * rows + (0.4 if heading else 0))
-    grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, image, title in zip(grid, images, titles, strict=False):
-        _draw_image(axes, image)
-        axes.set_title(title, fontsize=9)
-    for axes in figure.axes:
+    lines = max(title.count("\n") for title in titles) + 1
+    above = TITLE_INCHES * lines
+    top = 0.4 if heading else 0.0
+    cell, line = IMAGE_INCHES + GAP_INCHES, IMAGE_INCHES + GAP_INCHES + above
+    width, height = cell * columns, line * rows + top
+    figure = Figure(figsize=(width, height))  # placed by hand: a layout engine takes longer than all else
+    FigureCanvasAgg(figure)
+    for number, (image, title) in enumerate(zip(images, titles, strict=False)):
+        row, column = divmod(number, columns)
+        left, low = cell * column + GAP_INCHES / 2, height - top - line * (row + 1) + GAP_INCHES
+        axes = figure.add_axes((left / width, low / height, IMAGE_INCHES / width, IMAGE_INCHES / height))
         axes.set_axis_off()
+        _draw_image(axes, image)
+        axes.set_title(title, fontsize=9, y=1.0, pad=2)
     if heading:
-        figure.suptitle(heading)
+        figure.suptitle(heading, y=1 - 0.1 / height, va="top")
     return figure
 
 
