@@ -41,13 +41,13 @@ def test_table_compares_medians_to_kerasweep() -> None:
 
 
 def test_a_section_takes_the_place_of_its_former_self(published: Path) -> None:
-    for text in ("one", "two"):
+    for text in ("former", "later"):
         page.publish("a", f"## A\n\n{text} \\1")
         page.publish("b", "## B")
     text = published.read_text()
-    assert text.startswith("# Benchmarks") and "one" not in text
+    assert text.startswith("# Benchmarks") and "former" not in text
     assert re.findall(r"^## (.)", text, re.MULTILINE) == ["A", "B"]
-    assert "<!-- python -m benchmarks a -->\n\n## A\n\ntwo \\1\n\n<!-- end of a -->" in text
+    assert "<!-- python -m benchmarks a -->\n\n## A\n\nlater \\1\n\n<!-- end of a -->" in text
 
 
 def test_throughput_single_and_memory_publish_what_they_found(published: Path) -> None:

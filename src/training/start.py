@@ -29,6 +29,7 @@ def start_tensorflow() -> None:
         try:
             with collector_paused(), _without(UNNEEDED):
                 import tensorflow  # noqa: F401
+            _share_gpus()
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
             os.write(kept, banners.read())
@@ -37,7 +38,6 @@ def start_tensorflow() -> None:
             os.dup2(kept, 2)
             os.close(kept)
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
-    _share_gpus()
 
 
 @contextmanager
