@@ -8,16 +8,21 @@ python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 
 import atexit
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from src.collector import leave_to_the_end
+from src.collector import collect_rarely, leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.config.studies import add_studies
+from src.sweep.template import start_template
+from src.training.onednn import recall_onednn
+
+NO_WORKERS = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
 
 register()
 add_studies()
@@ -36,9 +41,18 @@ def _train(cfg: DictConfig) -> float:
 
 
 def main() -> None:
+    collect_rarely()
     atexit.register(leave_to_the_end)
     check_overrides(sys.argv[1:])
+    if needs_workers(sys.argv[1:]) and recall_onednn():
+        start_template("src.multirun.preload")
     _train()
+
+
+def needs_workers(arguments: Sequence[str]) -> bool:
+    """Whether a command is likely to start workers that train; only its speed depends on it."""
+    sweeps = any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments)
+    return sweeps and not any(argument.startswith(NO_WORKERS) for argument in arguments)
 
 
 if __name__ == "__main__":

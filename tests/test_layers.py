@@ -20,6 +20,7 @@ ROWS = {
     4: (
         *("src.trial", "src.report"),
         *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
+        "src.sweep.homes",
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
         *("src.sweep.progress", "src.sweep.picture", "src.sweep.portraits"),
     ),
@@ -29,7 +30,7 @@ ROWS = {
         *("src.sweep.study", "src.sweep.samplers", "src.sweep.ledger", "src.sweep.propose"),
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
-        *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease"),
+        *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease", "src.sweep.template"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
     ),

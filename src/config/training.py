@@ -4,7 +4,13 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+# Of each optimizer the fields that it takes beside learning_rate and clipnorm.
+OPTIMIZERS = {
+    "sgd": ("momentum", "nesterov"),
+    "adam": ("beta_1", "beta_2", "epsilon"),
+    "adamw": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "rmsprop": ("rho", "momentum", "epsilon"),
+}
 SCHEDULES = ("constant", "plateau", "cosine", "exponential", "step", "warmup_cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 

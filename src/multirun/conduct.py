@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -13,7 +13,6 @@ from src.config.keys import RUN_GROUPS, all_keys
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.composer import Composer, choices_of
 from src.multirun.crew import BatchCrew, TrialCrew
-from src.multirun.dry_run import dry_run
 from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
@@ -24,12 +23,13 @@ from src.sweep.driver import Driver, begin
 from src.sweep.portraits import due_portraits
 from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
-from src.sweep.search import Sweep
+from src.sweep.search import Sweep, unknown_graph
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
 from src.terminal import say
+from src.tracking.connect import import_mlflow
 from src.tracking.description import objective_text
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.names import short_names
@@ -50,6 +50,8 @@ def conduct(
     composer = Composer(context, question.master, question.fixed, question.space)
     plan = Plan(question, composer)
     if plan.base.study.dry_run:
+        from src.multirun.dry_run import dry_run
+
         dry_run(plan, _width(plan))
         raise SystemExit(0)
     stop = StopRequest()
@@ -59,6 +61,7 @@ def conduct(
     fresh = plan.base.study.fresh
     with ExitStack() as stack:
         stack.enter_context(stop.listening())  # from here on there may be a run to close
+        import_mlflow()  # meanwhile the template imports TensorFlow: workers fork off it without waiting
         is_new = plan.is_new(fresh)
         workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
         sweep = plan.sweep(fresh)
@@ -152,6 +155,7 @@ def _run(ensemble: Ensemble) -> str:
     if ensemble.workers is not None:
         crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), ensemble.workers
     else:
+        sweep = replace(sweep, graph_of=unknown_graph)  # where it trains is not ours to say
         crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
         size = batch_size(master, plan.base, max(1, _trials_left(sweep) * sweep.repeats))
         pool = BatchPool(ensemble.context, master, record.tracker, target, size)

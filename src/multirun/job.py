@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from src.collector import collect_rarely
 from src.config.target import import_target
 from src.errors import TrainingError
 from src.multirun.outcome_check import checked
@@ -67,6 +68,7 @@ def prepare(packed: bytes) -> None:
     A module may have a function `warm_up(cfg)`: it is called once, before the first trial.
     """
     global _context
+    collect_rarely()
     shared: Shared = cloudpickle.loads(packed)
     _context = shared.context
     Singleton.set_state(shared.singletons)

@@ -20,7 +20,7 @@ from src.sweep.search import Sweep
 from src.sweep.space.axis import Axis, Params, Value
 from src.sweep.study import check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
-from src.trial.network import parameters_of
+from src.trial.network import graph_of, parameters_of
 from src.trial.run import check_images
 
 DEFAULT_TRIALS = 20
@@ -40,6 +40,7 @@ class Plan:
         self.space = question.space
         self._is_listed = self.space.is_finite  # an endless space is not asked for twice
         self._refusals: dict[str, str | None] = {}
+        self._graphs: dict[str, str | None] = {}
         self.constraints = Constraints(question, composer)
         self.base = self._base()
         self.data = self._data()
@@ -142,6 +143,7 @@ class Plan:
             self.refusal,
             repeats=cfg.study.repeats,
             pruner_hears=hears(cfg.pruner.name),
+            graph_of=self.graph_of,
         )
 
     def _definition(self) -> dict[str, Any]:
@@ -185,10 +187,14 @@ class Plan:
         """
         if not self._is_listed:
             return self._reason(dict(params))
-        key = str(sorted(params.items(), key=str))
+        key = _key(params)
         if key not in self._refusals:
             self._refusals[key] = self._reason(dict(params))
         return self._refusals[key]
+
+    def graph_of(self, params: Params) -> str | None:
+        """What the configurations of a grid share that one worker trains without another trace."""
+        return self._graphs.get(_key(params))
 
     def _reason(self, params: Params) -> str | None:
         try:
@@ -209,6 +215,8 @@ class Plan:
         check(cfg)
         prepared = self.data_of(cfg)
         check_images(cfg, prepared)
+        if self._is_listed:
+            self._graphs[_key(params)] = graph_of(cfg, prepared)
         most = cfg.budget.max_parameters
         if most is None:
             return None
@@ -221,6 +229,10 @@ class Plan:
     def data_of(self, cfg: DictConfig) -> Prepared:
         """The data of a configuration, read once, or again where more of them are swept than are kept."""
         return read_and_keep(cfg.data)
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return str(sorted(params.items(), key=str))
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

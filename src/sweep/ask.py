@@ -1,18 +1,23 @@
 """Asks for a sweep's next trial: counted and proposed under one lock, so that a total is total."""
 
+from collections.abc import Callable
+
 from src.sweep.ledger import recover
-from src.sweep.propose import NothingLeft, Proposal, propose
+from src.sweep.propose import NothingLeft, Proposal, never, propose
 from src.sweep.samplers import build_sampler
 from src.sweep.search import Sweep
+from src.sweep.space.axis import Params
 from src.sweep.stops import budget_reason, total_reason
 from src.sweep.study import sweep_lock
 
 
-def ask(sweep: Sweep, under_way: int, hours: float) -> Proposal | str:
+def ask(
+    sweep: Sweep, under_way: int, hours: float, comes_later: Callable[[Params], bool] = never
+) -> Proposal | str:
     """The next trial, or why there is none.
 
-    under_way: trials that this driver trains now. hours: that the sweep has taken so far. Where the
-    total is reached, what a driver left that has died meanwhile comes first.
+    under_way: trials that this driver trains now. hours: that the sweep has taken so far. comes_later:
+    see `propose`. Where the total is reached, what a driver left that has died meanwhile comes first.
     """
     with sweep_lock(sweep.journal):
         trials = sweep.study.get_trials(deepcopy=False)
@@ -30,6 +35,7 @@ def ask(sweep: Sweep, under_way: int, hours: float) -> Proposal | str:
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
             only_waiting=total is not None,
+            comes_later=comes_later,
         )
     if isinstance(proposal, NothingLeft):
         return f"{proposal.reason}, {sweep.total} were asked for"

@@ -1,19 +1,16 @@
 """The worker's side of a sweep: connects to its driver, does one job after another, sends what they say."""
 
-import ctypes
 import os
 import signal
-import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from multiprocessing import parent_process
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
-PARENT_POLL_SECONDS = 1.0
+from src.sweep.template import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -97,20 +94,21 @@ def start_worker(
     address: str,
     key: bytes,
     worker: int,
-    parent: int,
-    variables: Mapping[str, str],
+    environment: Mapping[str, str],
     prepare: str,
     shared: bytes,
 ) -> None:
     """Make this new process a worker: its environment, its end with its parent, its connection.
 
-    prepare: `module:name` of a function that is called with `shared` before the first job.
+    environment: the whole of it. prepare: `module:name` of a function that is called with `shared`
+    before the first job.
     """
     global _connection
-    os.environ.update(variables)
+    os.environ.clear()
+    os.environ.update(environment)
     # Ctrl-C, and what ends a whole group of processes, reaches this one too: the driver decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    _die_with_driver()
     import_function(prepare)(shared)
     signal.signal(signal.SIGTERM, _go_on)
     _connection = Client(address, authkey=key)
@@ -135,18 +133,17 @@ def import_function(path: str) -> Callable[..., Any]:
     return function
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent does: an orphan would write to runs that a rerun has closed."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
-            if os.getppid() != parent:  # it died before the line above
-                os._exit(1)
-            return
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+def _die_with_driver() -> None:
+    """End this process when the driver does: an orphan would write to runs that a rerun has closed.
 
+    The kernel ends it with the process that it was forked off, a thread with the driver itself.
+    """
+    die_with_parent(signal.SIGKILL)
+    driver = parent_process()
+    assert driver is not None
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_POLL_SECONDS)
-    os._exit(1)
+    def watch() -> None:
+        driver.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -11,6 +11,7 @@ from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome
 from src.sweep.ask import ask
 from src.sweep.channel import Call, Finished, Job, Report
+from src.sweep.homes import Homes
 from src.sweep.hours import Hours
 from src.sweep.lease import leased
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
@@ -19,6 +20,7 @@ from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
 from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
+from src.sweep.space.axis import Params
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.workers import Event
@@ -69,6 +71,7 @@ class Driver:
         self._jobs = 0
         self._reason: str | None = None
         self._hours = Hours(sweep.study, sweep.journal)
+        self._homes = Homes(sweep.graph_of)
 
     def run(self) -> str:
         """Train until there is a reason to stop, and say it.
@@ -102,28 +105,27 @@ class Driver:
             self._hours.note_sometimes()
 
     def _fill(self) -> None:
-        """Give every free worker the next seed of a trial under way, or else a new trial."""
+        """Give every free worker the next seed of its trial, a new trial, or a seed of another's trial."""
         for worker in self.pool.free():
-            trial = self._with_seeds() or self._new_trial() or self._with_seeds(side_by_side=True)
+            trial = self._with_seeds(worker) or self._new_trial(worker) or self._with_seeds()
             if trial is None:
                 return
             self._start(worker, trial)
 
-    def _with_seeds(self, side_by_side: bool = False) -> Trial | None:
-        """A trial under way that has seeds to train.
+    def _with_seeds(self, worker: int | None = None) -> Trial | None:
+        """A trial under way that has seeds to train. worker: the one that began it; None: any.
 
-        A pruner of seeds can only drop what was not begun: then a trial's seeds come one after
-        another, as long as there are other trials for the workers.
+        Seeds of one trial share a graph, so that one worker trains them without another trace; and a
+        pruner of seeds can only drop what was not begun.
         """
-        one_by_one = self.sweep.pruner_hears == SEEDS and not side_by_side
-        able = (trial for trial in self._trials if trial.has_seeds and not (one_by_one and trial.active))
+        able = (trial for trial in self._trials if trial.has_seeds and worker in (None, trial.worker))
         return next(able, None)
 
-    def _new_trial(self) -> Trial | None:
+    def _new_trial(self, worker: int) -> Trial | None:
         if self.stop.is_set:
             return None
         while True:
-            proposal = self._next()
+            proposal = self._next(worker)
             if proposal is None:
                 return None
             trial = self._open(proposal)
@@ -131,8 +133,11 @@ class Driver:
                 return trial
             self._settle(trial)  # every seed of it is known from an attempt before
 
-    def _next(self) -> Proposal | None:
-        found = ask(self.sweep, len(self._trials), self._hours.used())
+    def _next(self, worker: int) -> Proposal | None:
+        def comes_later(params: Params) -> bool:
+            return self._homes.is_elsewhere(worker, params)
+
+        found = ask(self.sweep, len(self._trials), self._hours.used(), comes_later)
         self._reason = found if isinstance(found, str) else None
         return None if isinstance(found, str) else found
 
@@ -151,7 +156,8 @@ class Driver:
         return trial
 
     def _start(self, worker: int, trial: Trial) -> None:
-        repeat = trial.start()
+        repeat = trial.start(worker)
+        self._homes.enter(worker, trial.proposal.params)
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)

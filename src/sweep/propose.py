@@ -1,7 +1,7 @@
 """Finds the next configuration to train: one that is possible and that no trial has had."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -14,6 +14,7 @@ from src.sweep.samplers import derived_seed, drawn
 from src.sweep.space.axis import Params, Space, signature
 
 MOST_ASKS, MOST_DRAWS = 20, 1000
+MOST_PASSED_OVER = 500
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class NothingLeft:
     reason: str
 
 
+def never(params: Params) -> bool:
+    """No configuration comes later than its turn."""
+    return False
+
+
 def propose(
     study: Study,
     space: Space,
@@ -36,6 +42,7 @@ def propose(
     seed: int,
     in_order: bool,
     only_waiting: bool = False,
+    comes_later: Callable[[Params], bool] = never,
 ) -> Proposal | NothingLeft | None:
     """The next trial, with the sweep's lock held.
 
@@ -43,7 +50,8 @@ def propose(
     space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
     is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried configuration
     is drawn with the seed, from an endless space at most MOST_DRAWS times: constraints may leave
-    little of it. only_waiting: none but enqueued trials; None where there is none left.
+    little of it. only_waiting: none but enqueued trials; None where there is none left. comes_later:
+    whether a configuration of the grid is passed over, as long as there are others.
     """
     done = tried(study, space)
     reason = None
@@ -61,7 +69,14 @@ def propose(
     if only_waiting:
         return None
     new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
-    other = _another(space, new_seed, in_order, lambda params: _objection(params, done, refusal) is None)
+
+    def is_possible(params: Params) -> bool:
+        return _objection(params, done, refusal) is None
+
+    if in_order:
+        other = _next_in_order(filter(is_possible, space.configurations()), comes_later)
+    else:
+        other = _another(space, new_seed, is_possible)
     if other is None and space.is_finite:
         return NothingLeft(f"all {len(done)} configurations have been tried")
     if other is None:
@@ -82,14 +97,21 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
             return f"it is not of this space: {error}"
 
 
-def _another(space: Space, seed: int, in_order: bool, is_possible: Callable[[Params], bool]) -> Params | None:
+def _next_in_order(possible: Iterator[Params], comes_later: Callable[[Params], bool]) -> Params | None:
+    """The first one that does not come later, else the first one, else None."""
+    passed_over = None
+    for params in islice(possible, MOST_PASSED_OVER):
+        if not comes_later(params):
+            return params
+        passed_over = passed_over or params
+    return passed_over
+
+
+def _another(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:
     """A configuration that no sampler chose, None where none is possible (or is found in MOST_DRAWS)."""
     if not space.is_finite:
         return next(filter(is_possible, islice(drawn(space, seed), MOST_DRAWS)), None)
-    possible = filter(is_possible, space.configurations())
-    if in_order:
-        return next(possible, None)
-    listed = list(possible)
+    listed = list(filter(is_possible, space.configurations()))
     return listed[int(np.random.default_rng(seed).integers(len(listed)))] if listed else None
 
 

@@ -8,7 +8,11 @@ from omegaconf import DictConfig
 from optuna.study import Study
 
 from src.sweep.pruners import NOTHING
-from src.sweep.space.axis import Space
+from src.sweep.space.axis import Params, Space
+
+
+def unknown_graph(params: Params) -> None:
+    """Of a training that shares nothing, as far as is known."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Sweep:
 
     journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
     refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
-    pruner_hears: see src.sweep.pruners; epochs are those of the first seed only.
+    pruner_hears: see src.sweep.pruners; epochs are those of the first seed only. graph_of: what the
+    trainings share that can follow one another in a worker without a trace, None where that is not known.
     """
 
     name: str
@@ -30,6 +35,7 @@ class Sweep:
     refusal: Callable[[Mapping[str, object]], str | None]
     repeats: int = 1
     pruner_hears: str = NOTHING
+    graph_of: Callable[[Params], str | None] = unknown_graph
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from src.sweep.propose import Proposal
 class Trial:
     """A trial that a driver trains, one seed or several.
 
-    ref: its own run, None until it is open. repeats: how many seeds. waiting: those to start.
+    ref: its own run, None until it is open. worker: which began it. repeats: how many seeds. waiting:
+    those to start.
     active: those that train. done: seed -> outcome, of complete ones. ended: what ended it before
     all of them were done.
     """
@@ -20,6 +21,7 @@ class Trial:
     proposal: Proposal
     repeats: int
     ref: Any = None
+    worker: int | None = None
     waiting: deque[int] = field(default_factory=deque)
     active: set[int] = field(default_factory=set)
     done: dict[int, Outcome] = field(default_factory=dict)
@@ -46,8 +48,9 @@ class Trial:
         self.done = done
         self.waiting = deque(seed for seed in self.waiting if seed not in done)
 
-    def start(self) -> int:
+    def start(self, worker: int) -> int:
         """The next seed; it trains from now on."""
+        self.worker = worker if self.worker is None else self.worker
         seed = self.waiting.popleft()
         self.active.add(seed)
         return seed

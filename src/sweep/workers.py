@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -21,6 +20,7 @@ from src.sweep.channel import Call, Finished, Hello, Job, Report, start_worker, 
 from src.sweep.limits import Limits, is_timeout
 from src.sweep.memory import rss_mb, watch_memory
 from src.sweep.reception import Closed, Reception
+from src.sweep.template import interrupts_blocked, worker_context
 
 EXIT_SECONDS = 2.0
 MOST_STILLBORN = 3
@@ -54,7 +54,7 @@ Event = Call | Report | Finished | Died
 
 
 class WorkerPool:
-    """`count` spawned processes that do jobs and tell what happens, one event at a time.
+    """`count` processes that do jobs and tell what happens, one event at a time.
 
     variables: the environment of each worker, set before anything else is imported. prepare:
     `module:name`, called with `shared` in each new process. (pebble starts, ends and replaces the
@@ -115,7 +115,10 @@ class WorkerPool:
                 connection.send(stops)
 
     def next_event(self, timeout: float) -> tuple[int, Event] | None:
-        """The next thing that a worker says or suffers, None after `timeout` seconds without any."""
+        """The next thing that a worker says or suffers.
+
+        None where a worker has become free without a job, and after `timeout` seconds without anything.
+        """
         deadline = time.monotonic() + timeout
         while True:
             self._revive()
@@ -129,7 +132,7 @@ class WorkerPool:
                     return None
                 continue
             event = self._take(item)
-            if event is not None:
+            if event is not None or (isinstance(item[1], Hello) and self._slots[item[0]].job is None):
                 return event
 
     def _take(self, item: Any) -> tuple[int, Event] | None:
@@ -249,10 +252,7 @@ class WorkerPool:
         slot.pool = self._open(worker)
 
     def _open(self, worker: int) -> ProcessPool:
-        """A pool of one process, which starts at once.
-
-        SIGINT stays blocked in pebble's threads, and so in every process that they start.
-        """
+        """A pool of one process, which starts at once."""
         pool = ProcessPool(
             max_workers=1,
             initializer=start_worker,
@@ -260,18 +260,14 @@ class WorkerPool:
                 self._reception.address,
                 self._reception.key,
                 worker,
-                os.getpid(),
-                dict(self._variables(worker)),
+                {**os.environ, **self._variables(worker)},
                 self._prepare,
                 self._shared,
             ),
-            context=get_context("spawn"),
+            context=worker_context(),  # type: ignore[arg-type]
         )
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with interrupts_blocked():
             _ = pool.active  # starts the pool's process and threads
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pool
 
     def _kill(self, worker: Hello, reason: str) -> None:

@@ -48,8 +48,8 @@ def open_client(uri: str, create: bool) -> Any:
         check_file(database, create)
     lock = creation_lock(database) if database else nullcontext()
     with tracking_errors(uri, ADVICE), lock, _impatience():
-        with collector_paused():
-            from mlflow import MlflowClient
+        import_mlflow()
+        from mlflow import MlflowClient
 
         if urlsplit(uri).scheme.partition("+")[0] in PORTS:
             check_server(uri)
@@ -58,6 +58,12 @@ def open_client(uri: str, create: bool) -> Any:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def import_mlflow() -> None:
+    """Import MLflow, which takes a second or two, with the tables of its databases."""
+    with collector_paused():
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def _make_database(database: Path) -> None:

@@ -3,18 +3,20 @@
 import json
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 from omegaconf import OmegaConf
 
 from src.config.data import AugmentConf
 from src.config.model import ModelConf
-from src.config.training import OptimizerConf, TrainingConf
-from src.training.optimizer import fixed_numbers
+from src.config.training import OPTIMIZERS, OptimizerConf, TrainingConf
+
+if TYPE_CHECKING:
+    import keras
 
 FUNCTIONS = ("Lambda", "function", "__lambda__")
 RATES = ("dropout", "dense_dropout")
+ADJUSTABLE = ("learning_rate", "weight_decay")
 
 
 def graph_key(
@@ -37,7 +39,7 @@ def graph_key(
     parts = {
         "model": described,
         "network": network,
-        "optimizer": fixed_numbers(optimizer),
+        "optimizer": _fixed_numbers(optimizer),
         "augment": _plain(augment),
         "training": [training.precision, training.deterministic, training.jit_compile],
         "data": [labels, list(input_shape), num_classes],
@@ -45,7 +47,13 @@ def graph_key(
     return json.dumps(parts, sort_keys=True)
 
 
-def structure(network: keras.Model) -> str | None:
+def _fixed_numbers(cfg: OptimizerConf) -> dict[str, Any]:
+    """The fields that are constants of an optimizer's graph: all but those that `adjust` sets."""
+    fields = ("name", "clipnorm", *OPTIMIZERS[cfg.name])
+    return {field: getattr(cfg, field) for field in fields if field not in ADJUSTABLE}
+
+
+def structure(network: "keras.Model") -> str | None:
     """The configuration of a user's network; None where it holds what a configuration does not tell.
 
     That is code of others: layers, functions, and the body of a Lambda.

@@ -26,18 +26,27 @@ def set_onednn(cache: Path | None = None) -> None:
     cache: the file of the decisions, by default onednn.json in the cache folder. Where none can be
     written, or the probe fails, TensorFlow decides.
     """
-    if VARIABLE in os.environ:
+    if recall_onednn(cache):
         return
-    file = cache or default_folder() / "onednn.json"
-    machine = this_machine()
-    known = _read(file)
-    if machine not in known:
-        found = _measured(file)
-        if found is None:
-            return
-        known[machine] = found
-        _write(file, known)
-    os.environ[VARIABLE] = known[machine]
+    file = cache or _default_file()
+    found = _measured(file)
+    if found is not None:
+        _write(file, {**_read(file), this_machine(): found})
+        os.environ[VARIABLE] = found
+
+
+def recall_onednn(cache: Path | None = None) -> bool:
+    """As `set_onednn`, without measuring; whether it is set now."""
+    if VARIABLE not in os.environ:
+        known = _read(cache or _default_file()).get(this_machine())
+        if known is None:
+            return False
+        os.environ[VARIABLE] = known
+    return True
+
+
+def _default_file() -> Path:
+    return default_folder() / "onednn.json"
 
 
 def this_machine() -> str:

@@ -5,15 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from src.config.training import OptimizerConf
+from src.config.training import OPTIMIZERS, OptimizerConf
 from src.errors import ConfigError
 
-ADJUSTABLE = ("learning_rate", "weight_decay")
 _CLASSES = {
-    "sgd": (keras.optimizers.SGD, ("momentum", "nesterov")),
-    "adam": (keras.optimizers.Adam, ("beta_1", "beta_2", "epsilon")),
-    "adamw": (keras.optimizers.AdamW, ("beta_1", "beta_2", "epsilon", "weight_decay")),
-    "rmsprop": (keras.optimizers.RMSprop, ("rho", "momentum", "epsilon")),
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
 }
 
 
@@ -24,9 +23,8 @@ def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
     """
     if cfg.name not in _CLASSES:
         raise ConfigError(f"optimizer.name must be one of {', '.join(_CLASSES)}, but got {cfg.name}.")
-    maker, fields = _CLASSES[cfg.name]
-    arguments: dict[str, Any] = {field: getattr(cfg, field) for field in fields}
-    return maker(learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
+    arguments: dict[str, Any] = {field: getattr(cfg, field) for field in OPTIMIZERS[cfg.name]}
+    return _CLASSES[cfg.name](learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
 
 
 def build_adjustable(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
@@ -43,9 +41,3 @@ def adjust(optimizer: keras.optimizers.Optimizer, cfg: OptimizerConf) -> None:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay is not None:
         inner.weight_decay.assign(cfg.weight_decay)  # type: ignore[attr-defined]
-
-
-def fixed_numbers(cfg: OptimizerConf) -> dict[str, Any]:
-    """The fields that are constants of an optimizer's graph: all but those that `adjust` sets."""
-    _, fields = _CLASSES[cfg.name]
-    return {name: getattr(cfg, name) for name in ("name", "clipnorm", *fields) if name not in ADJUSTABLE}

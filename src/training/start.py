@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from src.collector import collector_paused
 from src.training.onednn import VARIABLE, set_onednn
@@ -14,9 +15,16 @@ UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
 
 
 def start_tensorflow() -> None:
+    """Import TensorFlow and make its devices ready."""
+    import_tensorflow()
+    _share_gpus()
+
+
+def import_tensorflow() -> None:
     """Import TensorFlow; what it writes to stderr meanwhile is shown only where the import fails.
 
-    Its C++ part reports the processor and the missing GPU before any log level takes effect.
+    Its C++ part reports the processor and the missing GPU before any log level takes effect. No device is
+    touched: a process that forks off this one may use them.
     """
     if "tensorflow" in sys.modules:
         return
@@ -29,7 +37,6 @@ def start_tensorflow() -> None:
         try:
             with collector_paused(), _without(UNNEEDED):
                 import tensorflow  # noqa: F401
-            _share_gpus()
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
             os.write(kept, banners.read())
@@ -66,6 +73,7 @@ def arithmetic() -> dict[str, str]:
     }
 
 
+@cache
 def _share_gpus() -> None:
     """Have TensorFlow take a GPU's memory as it needs it, not all of it at once: other workers may use it."""
     import tensorflow as tf

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.keys import RUN_GROUPS
 from src.data.prepare import Part, Prepared
 from src.model.count import count_parameters
+from src.training.graph_key import graph_key, structure
 from src.training.start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ class Network:
         """As _built_in, with the weights that the user's function draws."""
         import keras
 
-        from src.training.graph_key import structure
         from src.training.seeding import seed_everything
 
         seed_everything(self.cfg.training.seed)
@@ -76,22 +76,11 @@ class Network:
         return program
 
     def _reused(self, described: str | None, make: Callable[[], "Program"]) -> "Program":
-        from src.training.graph_key import graph_key
         from src.training.programs import PROGRAMS
 
-        cfg, data = self.cfg, self.prepared
-        if not cfg.training.reuse_programs:
+        if not self.cfg.training.reuse_programs:
             return make()
-        self.graph = graph_key(
-            cfg.model,
-            cfg.optimizer,
-            cfg.training,
-            cfg.augment,
-            cfg.data.labels,
-            data.input_shape,
-            data.num_classes,
-            described,
-        )
+        self.graph = _graph(self.cfg, self.prepared, described)
         return PROGRAMS.get(self.graph) or PROGRAMS.make(self.graph, make)
 
     def _program(self, model: Any, parts: Any) -> "Program":
@@ -178,6 +167,25 @@ class Network:
         names = (*RUN_GROUPS, "objective")
         groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
         return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
+
+
+def graph_of(cfg: DictConfig, prepared: Prepared) -> str | None:
+    """What networks share that take over each other's programs; None where that is known only once built."""
+    is_known = cfg.training.reuse_programs and cfg.model.architecture != "custom"
+    return _graph(cfg, prepared, None) if is_known else None
+
+
+def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
+    return graph_key(
+        cfg.model,
+        cfg.optimizer,
+        cfg.training,
+        cfg.augment,
+        cfg.data.labels,
+        prepared.input_shape,
+        prepared.num_classes,
+        described,
+    )
 
 
 def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
