@@ -41,7 +41,7 @@ ROWS = {
         *("src.training.optimizer", "src.training.schedules", "src.training.callbacks"),
         *("src.training.seeding", "src.training.start", "src.training.resume"),
         *("src.training.cost", "src.training.checkpoints", "src.training.graph_key"),
-        "src.training.onednn",
+        *("src.training.onednn", "src.training.fused"),
     ),
     1: ("src.config", "src.errors", "src.outcome", "src.terminal", "src.collector"),
 }

@@ -21,8 +21,17 @@ class AdjustablePenalty(keras.regularizers.Regularizer):
         self.l1, self.l2 = tf.Variable(0.0, trainable=False), tf.Variable(0.0, trainable=False)
 
     def __call__(self, weights: Any) -> Any:
-        weights = tf.convert_to_tensor(weights)
-        return self.l1 * tf.reduce_sum(tf.abs(weights)) + self.l2 * tf.reduce_sum(tf.square(weights))
+        l1, l2 = tf.convert_to_tensor(self.l1), tf.convert_to_tensor(self.l2)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def penalty(weights: Any) -> Any:
+            def gradient(upstream: Any) -> Any:
+                return upstream * (l1 * tf.sign(weights) + l2 * (2.0 * weights))
+
+            absolute, squares = tf.reduce_sum(tf.abs(weights)), tf.reduce_sum(tf.square(weights))
+            return l1 * absolute + l2 * squares, gradient
+
+        return penalty(tf.convert_to_tensor(weights))
 
     def adjust(self, l1: float, l2: float) -> None:
         self.l1.assign(l1)

@@ -1,5 +1,6 @@
 """Builds Keras's optimizers from the group `optimizer`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from src.config.training import OPTIMIZERS, OptimizerConf
 from src.errors import ConfigError
+from src.training.fused import FusedAdam, FusedAdamW
 
 _CLASSES = {
     "sgd": keras.optimizers.SGD,
@@ -14,6 +16,7 @@ _CLASSES = {
     "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
 }
+_FUSED = {"adam": FusedAdam, "adamw": FusedAdamW}
 
 
 def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
@@ -23,13 +26,17 @@ def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
     """
     if cfg.name not in _CLASSES:
         raise ConfigError(f"optimizer.name must be one of {', '.join(_CLASSES)}, but got {cfg.name}.")
-    arguments: dict[str, Any] = {field: getattr(cfg, field) for field in OPTIMIZERS[cfg.name]}
-    return _CLASSES[cfg.name](learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
+    return _built(cfg, _CLASSES)
+
+
+def _built(cfg: OptimizerConf, classes: Mapping[str, Any]) -> Any:
+    arguments = {field: getattr(cfg, field) for field in OPTIMIZERS[cfg.name]}
+    return classes[cfg.name](learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
 
 
 def build_adjustable(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
-    """As build_optimizer, with a variable for the weight decay: see `adjust`."""
-    optimizer = build_optimizer(cfg)
+    """As build_optimizer, by fused kernels, with a variable for the weight decay: see `adjust`."""
+    optimizer = _built(cfg, _CLASSES | _FUSED)
     if optimizer.weight_decay is not None:
         optimizer.weight_decay = tf.Variable(optimizer.weight_decay, trainable=False)
     return optimizer
