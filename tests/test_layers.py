@@ -43,7 +43,7 @@ ROWS = {
         *("src.training.cost", "src.training.checkpoints", "src.training.graph_key"),
         *("src.training.onednn", "src.training.fused"),
     ),
-    1: ("src.config", "src.errors", "src.outcome", "src.terminal", "src.collector"),
+    1: ("src.config", "src.errors", "src.outcome", "src.terminal", "src.collector", "src.hidden"),
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
 

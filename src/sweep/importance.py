@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from src.hidden import hidden
+
 LEAST_TRIALS = 10
 LEAST_TOP = 5
 TOP_SHARE = 0.1
@@ -56,8 +58,8 @@ def _varied(trials: list[FrozenTrial]) -> list[str]:
 
 
 def _evaluate(study: Study, keys: list[str], quantile: float) -> dict[str, float]:
-    # Late: it imports scikit-learn, which takes a second.
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    with hidden(("sklearn",)):  # which takes a second, for Optuna's other evaluators
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings():

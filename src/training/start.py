@@ -4,13 +4,13 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 
 from src.collector import collector_paused
+from src.hidden import hidden
 from src.training.onednn import VARIABLE, set_onednn
 
+# Keras imports them where they are there, for wrappers of its own; they take a third of its import.
 UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
 
 
@@ -35,7 +35,7 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as banners:
         os.dup2(banners.fileno(), 2)
         try:
-            with collector_paused(), _without(UNNEEDED):
+            with collector_paused(), hidden(UNNEEDED):
                 import tensorflow  # noqa: F401
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
@@ -45,21 +45,6 @@ def import_tensorflow() -> None:
             os.dup2(kept, 2)
             os.close(kept)
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
-
-
-@contextmanager
-def _without(names: Sequence[str]) -> Iterator[None]:
-    """Have packages appear as missing that Keras imports where they are there, for wrappers of its own.
-
-    They take a third of its import. What is imported already stays.
-    """
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def arithmetic() -> dict[str, str]:
