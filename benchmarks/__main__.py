@@ -4,6 +4,7 @@ python -m benchmarks engine        what a sweep costs beside its training (8 min
 python -m benchmarks trials        24 small trainings, against the peers (20 minutes)
 python -m benchmarks trials96      the same with four seeds (an hour)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
+python -m benchmarks fashion       best accuracy against the clock, and KerasTuner's (75 minutes)
 python -m benchmarks throughput    images a second, against model.fit (2 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
@@ -12,13 +13,14 @@ python -m benchmarks memory        200 trainings in one worker (2 minutes)
 import argparse
 from collections.abc import Callable
 
-from benchmarks import engine, honest, memory, single, throughput, trials
+from benchmarks import engine, fashion, honest, memory, single, throughput, trials
 
 BENCHMARKS: dict[str, Callable[[int], None]] = {
     "engine": lambda repeats: engine.run(),
     "trials": lambda repeats: trials.run(1, repeats),
     "trials96": lambda repeats: trials.run(4, repeats),
     "honest": honest.run,
+    "fashion": fashion.run,
     "throughput": throughput.run,
     "single": single.run,
     "memory": lambda repeats: memory.run(),

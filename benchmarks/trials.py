@@ -95,13 +95,19 @@ def ours(grid: Grid) -> list[Contender]:
 
 
 def export(path: Path, grid: Grid) -> None:
-    """The images as data=digits gives them, scaled, and the grid, for the scripts."""
-    cfg = OmegaConf.structured(DataConf(source="digits"))
-    data = prepare(cfg, load(cfg))
+    """The images of data=digits and the grid, for the scripts."""
     arrays = {axis: np.array(getattr(grid, axis)) for axis in (*AXES, "epochs")}
-    for name, part in (("train", data.train), ("validation", data.validation)):
-        arrays |= {f"x_{name}": data.scaling.apply(part.images), f"y_{name}": part.labels}
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **images(DataConf(source="digits")), **arrays)  # type: ignore[arg-type]
+
+
+def images(data: DataConf) -> dict[str, np.ndarray]:
+    """The training and the validation part as kerasweep splits and scales them, for the scripts."""
+    cfg = OmegaConf.structured(data)
+    prepared = prepare(cfg, load(cfg))
+    arrays: dict[str, np.ndarray] = {}
+    for name, part in (("train", prepared.train), ("validation", prepared.validation)):
+        arrays |= {f"x_{name}": prepared.scaling.apply(part.images), f"y_{name}": part.labels}
+    return arrays
 
 
 def _written(folder: Path) -> list[float]:
