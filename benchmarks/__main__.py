@@ -3,6 +3,8 @@
 python -m benchmarks engine        what a sweep costs beside its training (8 minutes)
 python -m benchmarks trials        24 small trainings, against the peers (20 minutes)
 python -m benchmarks trials96      the same with four seeds (an hour)
+python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
+python -m benchmarks fashion       best accuracy against the clock, and KerasTuner's (75 minutes)
 python -m benchmarks throughput    images a second, against model.fit (2 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
@@ -11,24 +13,27 @@ python -m benchmarks memory        200 trainings in one worker (2 minutes)
 import argparse
 from collections.abc import Callable
 
-from benchmarks import engine, memory, single, throughput, trials
+from benchmarks import engine, fashion, honest, memory, single, throughput, trials
 
 BENCHMARKS: dict[str, Callable[[int], None]] = {
     "engine": lambda repeats: engine.run(),
     "trials": lambda repeats: trials.run(1, repeats),
     "trials96": lambda repeats: trials.run(4, repeats),
+    "honest": honest.run,
+    "fashion": fashion.run,
     "throughput": throughput.run,
     "single": single.run,
     "memory": lambda repeats: memory.run(),
 }
+REPEATS = {"honest": 5}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
     parser.add_argument("name", choices=BENCHMARKS, help="which benchmark")
-    parser.add_argument("--repeats", type=int, default=3, help="of each contender (default: 3)")
+    parser.add_argument("--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5)")
     arguments = parser.parse_args()
-    BENCHMARKS[arguments.name](arguments.repeats)
+    BENCHMARKS[arguments.name](arguments.repeats or REPEATS.get(arguments.name, 3))
 
 
 if __name__ == "__main__":

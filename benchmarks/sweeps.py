@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL_SECONDS = 0.25
@@ -23,6 +25,19 @@ class Trained:
     start: float
     end: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """One trial's run, an epoch after the other.
+
+    params: as they are recorded. moments: when each epoch had ended, in seconds since 1970.
+    accuracies: of validation, after each epoch.
+    """
+
+    params: Mapping[str, str]
+    moments: list[float]
+    accuracies: list[float]
 
 
 @dataclass(frozen=True)
@@ -79,23 +94,42 @@ def _cpu_seconds(driver: psutil.Process) -> float:
 
 def trained(folder: Path) -> list[Trained]:
     """The finished trials of a folder's sweeps, by the time of their start."""
-    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("kerasweep")
-    found, token = [], None
+    found = [
+        Trained(
+            int(run.data.tags["trial"]),
+            run.info.start_time / 1000,
+            run.info.end_time / 1000,
+            run.data.metrics["seconds"],
+        )
+        for run in _trial_runs(_client(folder))
+        if run.info.end_time is not None
+    ]
+    return sorted(found, key=lambda trial: trial.start)
+
+
+def histories(folder: Path) -> list[History]:
+    """What every trial of a folder's sweeps recorded, pruned ones too."""
+    client = _client(folder)
+    found = []
+    for run in _trial_runs(client):
+        epochs = client.get_metric_history(run.info.run_id, "val_accuracy")
+        epochs = sorted((epoch for epoch in epochs if epoch.step > 0), key=lambda epoch: epoch.step)
+        moments = [epoch.timestamp / 1000 for epoch in epochs]
+        found.append(History(run.data.params, moments, [float(epoch.value) for epoch in epochs]))
+    return found
+
+
+def _client(folder: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+
+
+def _trial_runs(client: MlflowClient) -> Iterator[Run]:
+    experiment, token = client.get_experiment_by_name("kerasweep"), None
     while True:
         page = client.search_runs(
             [experiment.experiment_id], "tags.kind = 'trial'", max_results=1000, page_token=token
         )
-        found += [
-            Trained(
-                int(run.data.tags["trial"]),
-                run.info.start_time / 1000,
-                run.info.end_time / 1000,
-                run.data.metrics["seconds"],
-            )
-            for run in page
-            if run.info.end_time is not None
-        ]
+        yield from page
         token = page.token
         if not token:
-            return sorted(found, key=lambda trial: trial.start)
+            return

@@ -1,14 +1,29 @@
 """A miniature of each benchmark: that it measures what it says, never how long that takes."""
 
+import json
+import math
 import re
+import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+from omegaconf import DictConfig
 
-from benchmarks import memory, page, single, throughput
+from benchmarks import fashion, honest, memory, page, single, throughput
+from benchmarks.contenders.task import network
+from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Times, race
+from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
+from benchmarks.search import Search, searched
 from benchmarks.trials import Grid, export, ours, script, table_of
+from src.config.data import DataConf
+from src.model.build import build_model
+from src.model.parts import StockParts
 
 
 @pytest.fixture
@@ -58,3 +73,184 @@ def test_throughput_single_and_memory_publish_what_they_found(published: Path) -
     assert re.search(r"\| ratio \| [\d.]+ \| [\d.]+ \|", text)
     assert re.search(r"\| difference \| [+-][\d.]+ \|", text)
     assert re.search(r"after 20 trials [\d,]+ MB, after 3 [\d,]+ MB: 1\.000 ×", text)
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "strength"), [("none", None), ("l1", 0.5), ("l2", 0.25), ("l1_l2", 0.125)]
+)
+def test_peers_train_the_default_network(
+    regularizer: str, strength: float | None, configured: Callable[..., DictConfig]
+) -> None:
+    penalty = f"regularizer.strength={strength or 'null'}"
+    chosen = (f"regularizer={regularizer}", penalty, "initializer=he_normal", "model.kernel_size=5")
+    cfg = configured("model.filters=[16,32]", *chosen)
+    own = build_model(cfg.model, StockParts(cfg.initializer, cfg.regularizer, 0), (28, 28, 1), 10)
+    peers = network(5, regularizer, "he_normal", strength, (28, 28, 1))
+    seen = [[_described(layer) for layer in model.layers] for model in (own, peers)]
+    assert seen[0] == seen[1] and own.count_params() == peers.count_params()
+
+
+def _described(layer: keras.Layer) -> dict[str, object]:
+    """A layer without its name and the seed of its weights, which each contender gives it."""
+    config = layer.get_config() | {"name": "", "class": type(layer).__name__}
+    if config.get("kernel_initializer"):
+        config["kernel_initializer"] = type(layer.kernel_initializer).__name__
+    return config
+
+
+def test_rank_correlation_shares_ranks_and_knows_no_ranking_of_equals() -> None:
+    tied, rising, equal = np.array([1, 2, 2, 3]), np.array([1, 2, 3, 4]), np.ones(4)
+    assert rank_correlation(tied, rising) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    assert rank_correlation(rising, -rising) == pytest.approx(-1)
+    assert math.isnan(rank_correlation(rising, equal)) and math.isnan(rank_correlation(equal, rising))
+
+
+def test_a_long_trial_comes_to_the_mean_of_its_last_five_epochs() -> None:
+    accuracies = np.array([[[0.9, 0.1, 0.2, 0.3, 0.4, 0.5]]])
+    assert settled(accuracies).tolist() == [[0.3]]
+
+
+def test_tables_compare_short_trials_with_long_ones() -> None:
+    """Two seeds, three configurations, seven epochs: the second seed's first epoch ranks them backwards."""
+    short = np.array([[[0.1], [0.3], [0.5]], [[0.3], [0.3], [0.0]]])
+    middle = np.array([[[0.6], [0.7], [0.8]], [[0.6], [0.7], [0.8]]])
+    late = np.array([[[0.9], [0.8], [0.7]], [[0.7], [0.8], [0.9]]])
+    found = {"one": np.concatenate([short, *[middle] * 5, late], axis=2)}
+    assert accuracy_table(found).splitlines() == [
+        "| mean ± spread | epoch 1 | epoch 2 | epoch 3 | epoch 7 |",
+        "| --- | --- | --- | --- | --- |",
+        "| one | 0.250 ± 0.152 | 0.700 ± 0.082 | 0.700 ± 0.082 | 0.800 ± 0.082 |",
+    ]
+    assert rank_table(found).splitlines() == [
+        "| rank correlation with | epochs 3–7, each seed | epochs 3–7, seeds' mean "
+        "| epoch 7, each seed | epoch 7, seeds' mean |",
+        "| --- | --- | --- | --- | --- |",
+        "| one, epoch 1 | 0.07 (-0.87 to 1.00) | 0.50 | -0.93 (-1.00 to -0.87) | nan |",
+        "| one, epoch 2 | 1.00 (1.00 to 1.00) | 1.00 | 0.00 (-1.00 to 1.00) | nan |",
+        "| one, epoch 3 | 1.00 (1.00 to 1.00) | 1.00 | 0.00 (-1.00 to 1.00) | nan |",
+        "| one, another seed | 1.00 (1.00 to 1.00) | – | -1.00 (-1.00 to -1.00) | – |",
+    ]
+
+
+def test_honest_reads_every_epoch_of_kerasweep() -> None:
+    grid = Grid(kernel_size=(3,), batch_size=(32,), regularizer=("none", "l1"), seed=(0, 1), epochs=3)
+    found = honest.accuracies(grid, "kerasweep", honest.ours(grid), honest.recorded)
+    assert found.shape == (2, 4, 3)
+    assert (found[:, :, 2] > 0.8).all()  # the default's warm-up; Keras's own averaging lags below
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_honest_arranges_trials_by_seed_and_configuration(tmp_path: Path) -> None:
+    grid = Grid(
+        kernel_size=(3, 5), batch_size=(32,), regularizer=("l1",), initializer=("he_normal",), seed=(0, 1)
+    )
+    common = {"batch_size": 32, "regularizer": "l1", "initializer": "he_normal"}
+    trials = [
+        {"kernel_size": kernel_size, "seed": seed, "val_accuracy": [kernel_size / 10, seed / 10], **common}
+        for kernel_size, seed in ((5, 1), (3, 0), (5, 0), (3, 1))
+    ]
+    (tmp_path / "histories.json").write_text(json.dumps(trials))
+    records = honest.written(tmp_path)
+    assert honest.arranged(grid, records).tolist() == [
+        [[0.3, 0.0], [0.5, 0.0]],
+        [[0.3, 0.1], [0.5, 0.1]],
+    ]
+    with pytest.raises(KeyError):
+        honest.arranged(grid, records[1:])
+
+
+ONE = [Epoch(10, 0.5, "a"), Epoch(20, 0.7, "a"), Epoch(30, 0.6, "b"), Epoch(100, 0.8, "b")]
+OTHER = [Epoch(30, 0.6, "a"), Epoch(50, 0.9, "b")]
+OWN = [[Epoch(5, 0.4, "a"), Epoch(25, 0.85, "b")], [Epoch(10, 0.9, "a")]]
+
+
+def test_a_curve_is_the_best_so_far() -> None:
+    assert [best_within(ONE, seconds) for seconds in (10, 29, 99, 100)] == [0.5, 0.7, 0.7, 0.8]
+    assert math.isnan(best_within(ONE, 9.9))
+    assert [seconds_until(ONE, accuracy) for accuracy in (0.5, 0.6, 0.8, 0.81)] == [10, 20, 100, math.inf]
+
+
+def test_progress_table_averages_the_seeds() -> None:
+    table = progress_table({"peer": [ONE, OTHER], "kerasweep": OWN}, minutes=2)
+    assert table.splitlines() == [
+        "| best so far | 0.25 min | 0.5 min | 1 min | 2 min | configurations | epochs |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| peer | – | 0.6500 (0.6000–0.7000) | 0.8000 (0.7000–0.9000) | 0.8500 (0.8000–0.9000) | 2 | 3 |",
+        "| kerasweep | 0.6500 (0.4000–0.9000) | 0.8750 (0.8500–0.9000) | 0.8750 (0.8500–0.9000) "
+        "| 0.8750 (0.8500–0.9000) | 2 | 2 |",
+    ]
+
+
+def test_reach_table_pairs_the_seeds() -> None:
+    """kerasweep reaches 0.8 after 25 s of 100 s, and 0.9 after 10 s of 50 s; the third seed's 0.95 never."""
+    third = [Epoch(60, 0.95, "a")], [Epoch(40, 0.7, "a")]
+    table = reach_table({"peer": [ONE, OTHER], "kerasweep": OWN}, "kerasweep", minutes=2)
+    assert table.splitlines() == [
+        "| | its best | it took, s | kerasweep took, s | of its time | of 2 min |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| peer | 0.8500 (0.8000–0.9000) | 75 (50–100) | 18 (10–25) | 0.23 (0.20–0.25) | 0.15 (0.08–0.21) |",
+    ]
+    table = reach_table({"peer": [ONE, OTHER, third[0]], "own": [*OWN, third[1]]}, "own", minutes=2)
+    assert table.splitlines()[2] == (
+        "| peer | 0.8833 (0.8000–0.9500) | 60 (50–100) "
+        "| 25 (10–not reached) | 0.25 (0.20–not reached) | 0.21 (0.08–not reached) |"
+    )
+    table = reach_table({"peer": [third[0]], "own": [third[1]]}, "own", minutes=2)
+    assert table.splitlines()[2].endswith("| 60 (60–60) | not reached | not reached | not reached |")
+
+
+def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
+    fashion.export(tmp_path / "task.npz", DataConf(source="digits", limit=100), epochs=4)
+    with np.load(tmp_path / "task.npz") as task:
+        given = {name: task[name].tolist() for name in task.files if name[:2] not in ("x_", "y_")}
+        images = {name: task[name].shape for name in task.files if name.startswith("x_")}
+    assert given == {
+        "kernel_size": [3, 5, 7],
+        "batch_size": [8, 16, 32, 64, 128, 256],
+        "regularizer": ["none", "l1", "l2", "l1_l2"],
+        "strength": [1e-6, 1e-2],
+        "initializer": ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"],
+        "epochs": 4,
+    }
+    assert images == {"x_train": (80, 8, 8, 1), "x_validation": (20, 8, 8, 1)}
+
+
+def test_fashion_reads_every_epoch_of_kerasweep() -> None:
+    """Minutes in plenty for three trials: it ends by their number."""
+    search = fashion.ours(DataConf(source="digits", limit=500), minutes=10, epochs=3)
+    few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3"])
+    epochs = searched(few, 1, minutes=10)
+    assert sorted(epochs, key=lambda epoch: epoch.seconds) == epochs
+    assert {epoch.configuration for epoch in epochs} == {"0", "1", "2"}
+    assert 3 * 2 <= len(epochs) <= 3 * 3  # asha asks at epoch 2
+    assert all(0 < epoch.seconds <= 600 and 0 < epoch.accuracy <= 1 for epoch in epochs)
+
+
+def _writing(lines: str) -> Callable[[int], list[str]]:
+    """A search that writes these lines, of moments from now on, and goes on for an hour."""
+    program = (
+        "import json, sys, time\n"
+        "with open('epochs.jsonl', 'w') as file:\n"
+        f"    for later, accuracy in {lines}:\n"
+        "        line = {'moment': time.time() + later, 'accuracy': accuracy}\n"
+        "        file.write(json.dumps(line | {'configuration': {'seed': int(sys.argv[1])}}) + '\\n')\n"
+        "time.sleep(3600)\n"
+    )
+    return lambda seed: [sys.executable, "-c", program, str(seed)]
+
+
+def test_a_search_without_end_is_ended_and_keeps_what_came_in_time() -> None:
+    lines = "[(0.5, 0.30000001), (0.2, 0.2), (60, 0.9)]"
+    found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.1)
+    assert [(epoch.accuracy, epoch.configuration) for epoch in found] == [
+        (0.2, "{'seed': 7}"),
+        (0.3, "{'seed': 7}"),
+    ]
+
+
+def test_a_search_that_fails_is_not_taken_for_one_that_found_nothing() -> None:
+    failing = Search(
+        "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.written
+    )
+    with pytest.raises(subprocess.CalledProcessError):
+        searched(failing, 1, minutes=1)

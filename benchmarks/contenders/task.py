@@ -12,11 +12,12 @@ STRENGTH = 1e-4
 
 
 def arguments():
-    """How the benchmark calls a contender: SCRIPT TASK OUTPUT. TASK: images, axes and epochs, as .npz."""
+    """How a benchmark calls a contender: SCRIPT TASK OUTPUT. TASK: images, axes and epochs, as .npz."""
     task, output = sys.argv[1:3]
     with np.load(task) as file:
         data = {name: file[name] for name in file.files}
-    return data | {name: data[name].tolist() for name in (*AXES, "epochs")}, Path(output)
+    numbers = {name: array.tolist() for name, array in data.items() if not name.startswith(("x_", "y_"))}
+    return data | numbers, Path(output)
 
 
 def grid(data):
@@ -24,13 +25,19 @@ def grid(data):
     return itertools.product(*(data[axis] for axis in AXES))
 
 
-def network(kernel_size, regularizer, initializer):
-    """Two blocks of convolution, batch normalization, ReLU and pooling; a softmax."""
+def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 8, 1)):
+    """Two blocks of convolution, batch normalization, ReLU and pooling; a softmax.
+
+    strength: of the regularizer; l1_l2 has both penalties with the whole of it. shape: of an image.
+    """
     import keras
 
-    penalty = {"none": None, "l1": keras.regularizers.L1(STRENGTH), "l2": keras.regularizers.L2(STRENGTH)}
-    kernel = {"kernel_regularizer": penalty[regularizer], "kernel_initializer": initializer}
-    layers = [keras.Input((8, 8, 1))]
+    penalties = {name: strength for name in ("l1", "l2") if name in regularizer.split("_")}
+    kernel = {
+        "kernel_regularizer": keras.regularizers.L1L2(**penalties) if penalties else None,
+        "kernel_initializer": initializer,
+    }
+    layers = [keras.Input(shape)]
     for filters in (16, 32):
         layers += [
             keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False, **kernel),

@@ -1,5 +1,6 @@
-"""KerasTuner's GridSearch over the same grid."""
+"""KerasTuner's GridSearch over the same grid; beside OUTPUT, histories.json has every epoch of its trials."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -7,6 +8,7 @@ import keras_tuner
 from task import arguments, network, write
 
 DATA, OUTPUT = arguments()
+HISTORIES = []
 
 
 class Grid(keras_tuner.HyperModel):
@@ -18,7 +20,9 @@ class Grid(keras_tuner.HyperModel):
         return network(*numbers)
 
     def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, batch_size=hp.Choice("batch_size", DATA["batch_size"]), **kwargs)
+        history = model.fit(*args, batch_size=hp.Choice("batch_size", DATA["batch_size"]), **kwargs)
+        HISTORIES.append({**hp.values, "val_accuracy": history.history["val_accuracy"]})
+        return history
 
 
 def main():
@@ -33,6 +37,7 @@ def main():
         verbose=0,
     )
     write(OUTPUT, [trial.score for trial in tuner.oracle.trials.values()])
+    OUTPUT.with_name("histories.json").write_text(json.dumps(HISTORIES))
 
 
 main()

@@ -1,0 +1,68 @@
+"""KerasTuner's search over the space of TASK, until it is stopped: THIS.py TASK OUTPUT hyperband|random SEED.
+
+Each epoch is a line of OUTPUT as it ends: when, in seconds since 1970, its validation accuracy, and of
+which configuration.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner
+from task import arguments, network
+
+DATA, OUTPUT = arguments()
+SEARCH, SEED = sys.argv[3], int(sys.argv[4])
+AXES = ("kernel_size", "batch_size", "regularizer", "initializer", "strength")
+WITHOUT_END = 10**6
+
+
+class Network(keras_tuner.HyperModel):
+    def build(self, hp):
+        kernel_size, _, regularizer, initializer = (hp.Choice(axis, DATA[axis]) for axis in AXES[:4])
+        with hp.conditional_scope("regularizer", [name for name in DATA["regularizer"] if name != "none"]):
+            strength = hp.Float("strength", *DATA["strength"], sampling="log")
+        return network(kernel_size, regularizer, initializer, strength, DATA["x_train"].shape[1:])
+
+    def fit(self, hp, model, *args, callbacks, **kwargs):
+        callbacks = [Recording(hp.values), *callbacks]
+        return model.fit(*args, batch_size=hp.get("batch_size"), callbacks=callbacks, **kwargs)
+
+
+class Recording(keras.callbacks.Callback):
+    """Writes an epoch as soon as it has been validated."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.configuration = {axis: values[axis] for axis in AXES if axis in values}
+
+    def on_epoch_end(self, epoch, logs=None):
+        line = {"moment": time.time(), "accuracy": logs["val_accuracy"], "configuration": self.configuration}
+        with OUTPUT.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def tuner():
+    """KerasTuner gives its n-th draw the seed SEED + n, so neighbouring seeds would share their draws."""
+    common = {"objective": "val_accuracy", "seed": 1000 * SEED, "directory": Path.cwd()}
+    if SEARCH == "random":
+        return keras_tuner.RandomSearch(Network(), max_trials=WITHOUT_END, **common)
+    return keras_tuner.Hyperband(
+        Network(), max_epochs=DATA["epochs"], hyperband_iterations=WITHOUT_END, **common
+    )
+
+
+def main():
+    keras.utils.set_random_seed(SEED)
+    tuner().search(
+        DATA["x_train"],
+        DATA["y_train"],
+        epochs=DATA["epochs"],
+        validation_data=(DATA["x_validation"], DATA["y_validation"]),
+        verbose=0,
+    )
+
+
+main()
