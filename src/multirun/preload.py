@@ -19,4 +19,7 @@ with dying_with_parent():
     import src.training.graph_key
     import src.training.programs
     import src.trial.run  # noqa: F401
+    from src.tracking.keras_model import import_flavor
+
+    import_flavor()
 gc.freeze()  # so that no collection of a worker's copies the pages that it shares

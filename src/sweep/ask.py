@@ -1,9 +1,9 @@
 """Asks for a sweep's next trial: counted and proposed under one lock, so that a total is total."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from src.sweep.ledger import recover
-from src.sweep.propose import NothingLeft, Proposal, never, propose
+from src.sweep.propose import NothingLeft, Proposal, first, propose
 from src.sweep.samplers import build_sampler
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
@@ -12,12 +12,15 @@ from src.sweep.study import sweep_lock
 
 
 def ask(
-    sweep: Sweep, under_way: int, hours: float, comes_later: Callable[[Params], bool] = never
-) -> Proposal | str:
-    """The next trial, or why there is none.
+    sweep: Sweep,
+    under_way: int,
+    hours: float,
+    pick: Callable[[Iterable[Params]], Params | None] = first,
+) -> Proposal | str | None:
+    """The next trial, or why there is none any more; None where `pick` takes none now.
 
-    under_way: trials that this driver trains now. hours: that the sweep has taken so far. comes_later:
-    see `propose`. Where the total is reached, what a driver left that has died meanwhile comes first.
+    under_way: trials that this driver trains now. hours: that the sweep has taken so far. pick: see
+    `propose`. Where the total is reached, what a driver left that has died meanwhile comes first.
     """
     with sweep_lock(sweep.journal):
         trials = sweep.study.get_trials(deepcopy=False)
@@ -35,8 +38,8 @@ def ask(
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
             only_waiting=total is not None,
-            comes_later=comes_later,
+            pick=pick,
         )
     if isinstance(proposal, NothingLeft):
         return f"{proposal.reason}, {sweep.total} were asked for"
-    return proposal or total or ""
+    return proposal or total

@@ -3,6 +3,7 @@
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
@@ -20,7 +21,6 @@ from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
 from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
-from src.sweep.space.axis import Params
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.workers import Event
@@ -108,9 +108,10 @@ class Driver:
         """Give every free worker the next seed of its trial, a new trial, or a seed of another's trial."""
         for worker in self.pool.free():
             trial = self._with_seeds(worker) or self._new_trial(worker) or self._with_seeds()
-            if trial is None:
+            if trial is not None:
+                self._start(worker, trial)
+            elif self._reason is not None or self.stop.is_set:
                 return
-            self._start(worker, trial)
 
     def _with_seeds(self, worker: int | None = None) -> Trial | None:
         """A trial under way that has seeds to train. worker: the one that began it; None: any.
@@ -134,10 +135,8 @@ class Driver:
             self._settle(trial)  # every seed of it is known from an attempt before
 
     def _next(self, worker: int) -> Proposal | None:
-        def comes_later(params: Params) -> bool:
-            return self._homes.is_elsewhere(worker, params)
-
-        found = ask(self.sweep, len(self._trials), self._hours.used(), comes_later)
+        pick = partial(self._homes.pick, worker)
+        found = ask(self.sweep, len(self._trials), self._hours.used(), pick)
         self._reason = found if isinstance(found, str) else None
         return None if isinstance(found, str) else found
 
@@ -201,6 +200,7 @@ class Driver:
             raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
+        self._homes.leave(task.worker, trial.proposal.params)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):
             outcome = Outcome("failed", task.run_id, reason=task.refusals[0])

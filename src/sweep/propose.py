@@ -1,9 +1,9 @@
 """Finds the next configuration to train: one that is possible and that no trial has had."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from optuna.study import Study
@@ -14,7 +14,6 @@ from src.sweep.samplers import derived_seed, drawn
 from src.sweep.space.axis import Params, Space, signature
 
 MOST_ASKS, MOST_DRAWS = 20, 1000
-MOST_PASSED_OVER = 500
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class NothingLeft:
     reason: str
 
 
-def never(params: Params) -> bool:
-    """No configuration comes later than its turn."""
-    return False
+def first(possible: Iterable[Params]) -> Params | None:
+    """The first one, None where there is none."""
+    return next(iter(possible), None)
 
 
 def propose(
@@ -42,7 +41,7 @@ def propose(
     seed: int,
     in_order: bool,
     only_waiting: bool = False,
-    comes_later: Callable[[Params], bool] = never,
+    pick: Callable[[Iterable[Params]], Params | None] = first,
 ) -> Proposal | NothingLeft | None:
     """The next trial, with the sweep's lock held.
 
@@ -50,8 +49,8 @@ def propose(
     space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
     is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried configuration
     is drawn with the seed, from an endless space at most MOST_DRAWS times: constraints may leave
-    little of it. only_waiting: none but enqueued trials; None where there is none left. comes_later:
-    whether a configuration of the grid is passed over, as long as there are others.
+    little of it. only_waiting: none but enqueued trials; None where there is none left. pick: takes one
+    of a grid's configurations that are left, in order; None where it takes none of them.
     """
     done = tried(study, space)
     reason = None
@@ -74,7 +73,11 @@ def propose(
         return _objection(params, done, refusal) is None
 
     if in_order:
-        other = _next_in_order(filter(is_possible, space.configurations()), comes_later)
+        left = filter(is_possible, space.configurations())
+        one = next(left, None)
+        other = None if one is None else pick(chain([one], left))
+        if one is not None and other is None:
+            return None
     else:
         other = _another(space, new_seed, is_possible)
     if other is None and space.is_finite:
@@ -95,16 +98,6 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
             return space.suggest(trial)
         except (ValueError, UserWarning) as error:
             return f"it is not of this space: {error}"
-
-
-def _next_in_order(possible: Iterator[Params], comes_later: Callable[[Params], bool]) -> Params | None:
-    """The first one that does not come later, else the first one, else None."""
-    passed_over = None
-    for params in islice(possible, MOST_PASSED_OVER):
-        if not comes_later(params):
-            return params
-        passed_over = passed_over or params
-    return passed_over
 
 
 def _another(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.connect import open_client, patiently, tracking_errors
+from src.tracking.connect import import_mlflow, open_client, patiently, tracking_errors
 from src.tracking.location import resolve_uri
 
 MODEL, CLASSES = "model", "class_names"
@@ -25,12 +25,10 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
     class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
     would load the model in a new process, which takes ten seconds.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
-        import mlflow.keras
-        import mlflow.pyfunc  # noqa: F401  (else it comes later, with the warnings)
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types.schema import Schema, TensorSpec
+    import_flavor()
+    import mlflow.keras
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
 
     mlflow.set_tracking_uri(uri)
     pixels = TensorSpec(np.dtype(np.uint8), _sides(model.input_shape))
@@ -53,6 +51,15 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
         )
 
     patiently(uri, log_it)
+
+
+def import_flavor() -> None:
+    """Import MLflow with what it takes to log a model of Keras."""
+    import_mlflow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
+        import mlflow.keras
+        import mlflow.pyfunc  # noqa: F401  (else it comes later, with the warnings)
 
 
 def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
