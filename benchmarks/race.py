@@ -1,9 +1,10 @@
 """Runs contenders one after another, in turns, each a whole process in a folder of its own."""
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,19 +47,16 @@ def race(contenders: Sequence[Contender], repeats: int) -> dict[str, Times]:
 
 
 def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
-    before = os.times()
-    began = time.perf_counter()
+    timed = [sys.executable, "-m", "benchmarks.family", "times.json", *command]
     with open(folder / "output.txt", "w") as output:
         done = subprocess.run(
-            command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT, check=False
+            timed, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT, check=False
         )
-    seconds = time.perf_counter() - began
     if done.returncode:
         print((folder / "output.txt").read_text()[-3000:])
         raise subprocess.CalledProcessError(done.returncode, list(command))
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return seconds, cpu
+    times = json.loads((folder / "times.json").read_text())
+    return times["seconds"], times["cpu_seconds"]
 
 
 def environment() -> Mapping[str, str]:

@@ -3,45 +3,58 @@
 import json
 import statistics
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.page import machine, publish
 from benchmarks.race import Contender, race
+from src.sweep.cores import usable_cores
 
 SCRIPT = Path(__file__).with_name("contenders") / "throughput.py"
 NAMES = {"stock": "model.fit on NumPy arrays", "program": "kerasweep"}
+MEASURES = ("second", "cpu_second")
 
 
 def run(repeats: int, images: int = 4096) -> None:
-    """Race in turns; publish the medians and their ratio."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
+    """Race in turns, alone and with a process a core; publish the medians and their ratios."""
+    cores = usable_cores()
+    found: dict[tuple[str, int], list[dict[str, float]]] = {}
 
-    def contender(name: str) -> Contender:
+    def contender(how: str, processes: int) -> Contender:
         def read(folder: Path) -> list[float]:
-            found[name].append(json.loads((folder / "found.json").read_text()))
+            found.setdefault((how, processes), []).append(json.loads((folder / "found.json").read_text()))
             return []
 
-        return Contender(NAMES[name], [sys.executable, str(SCRIPT), name, str(images), "found.json"], read)
+        command = [sys.executable, str(SCRIPT), how, str(processes), str(images), "found.json"]
+        return Contender(_name(how, processes), command, read)
 
-    contenders = [contender(name) for name in NAMES]
-    race(contenders, repeats)
-    table = _table(found)
+    race([contender(how, processes) for processes in sorted({1, cores}) for how in NAMES], repeats)
+    table = _table({key: _medians(found[key]) for key in sorted(found, reverse=True)}, cores)
     publish(
         "throughput",
         "## Images a second\n\nThree blocks of 16, 32 and 64 filters with batch normalization, 32×32×3, "
-        f"batch 64, after the first epoch.\n\n{table}\n\n{repeats} repeats, {machine()}.\n",
+        "batch 64, after the first epoch. One process takes as many threads as TensorFlow likes; of "
+        f"several, each has one: so `workers=auto` trains.\n\n{table}\n\n{repeats} repeats, {machine()}.\n",
     )
     print(table)
 
 
-def _table(found: dict[str, list[dict[str, float]]]) -> str:
-    medians = {
-        name: [statistics.median(one[key] for one in each) for key in ("second", "cpu_second")]
-        for name, each in found.items()
-    }
+def _name(how: str, processes: int) -> str:
+    return f"{NAMES[how]}, {'one process' if processes == 1 else f'{processes} processes'}"
+
+
+def _medians(found: Sequence[Mapping[str, float]]) -> list[float]:
+    return [statistics.median(one[measure] for one in found) for measure in MEASURES]
+
+
+def _table(medians: Mapping[tuple[str, int], Sequence[float]], cores: int) -> str:
     lines = ["| | images a second | images a CPU-second |", "| --- | --- | --- |"]
-    for name, (second, cpu_second) in medians.items():
-        lines.append(f"| {NAMES[name]} | {second:,.0f} | {cpu_second:,.0f} |")
-    ratios = [ours / stock for ours, stock in zip(medians["program"], medians["stock"], strict=True)]
-    lines.append(f"| ratio | {ratios[0]:.2f} | {ratios[1]:.2f} |")
+    for (how, processes), (second, cpu_second) in medians.items():
+        lines.append(f"| {_name(how, processes)} | {second:,.0f} | {cpu_second:,.0f} |")
+    pairs = {(1, 1): "one process each", (cores, cores): f"{cores} processes each"}
+    pairs[cores, 1] = "as each trains unless told otherwise"
+    for (ours, theirs), name in pairs.items():
+        pair = zip(medians["program", ours], medians["stock", theirs], strict=True)
+        second, cpu_second = (mine / other for mine, other in pair)
+        lines.append(f"| ratio, {name} | {second:.2f} | {cpu_second:.2f} |")
     return "\n".join(lines)

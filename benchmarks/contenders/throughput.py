@@ -1,10 +1,13 @@
-"""Images a second of one network: THIS.py stock|program IMAGES OUTPUT.
+"""Images a second of one network: THIS.py stock|program PROCESSES IMAGES OUTPUT.
 
-stock: Keras's own network and model.fit on NumPy arrays. program: kerasweep's. The first epoch, which is
-traced, is not timed.
+stock: Keras's own network and model.fit on NumPy arrays. program: kerasweep's. One process has all threads
+that TensorFlow takes; of several, each has one, as the workers of a sweep have. They begin together, once
+each has trained the first epoch, which is traced and not timed.
 """
 
 import json
+import multiprocessing
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,20 +16,38 @@ import numpy as np
 
 BATCH, EPOCHS = 64, 3
 FILTERS = (16, 32, 64)
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def main():
-    how, count, output = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    how, processes, images, output = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    if processes > 1:
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(processes), context.SimpleQueue()
+    started = [context.Process(target=measure, args=(how, images, barrier, found)) for _ in range(processes)]
+    for process in started:
+        process.start()
+    times = [found.get() for _ in started]
+    for process in started:
+        process.join()
+    count = images * EPOCHS
+    second = sum(count / seconds for seconds, _ in times)
+    cpu_second = count * processes / sum(cpu for _, cpu in times)
+    Path(output).write_text(json.dumps({"second": second, "cpu_second": cpu_second}))
+
+
+def measure(how, count, barrier, found):
+    """Train, and tell the seconds and the CPU-seconds that it took."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, count)
     train = stock(images, labels) if how == "stock" else program(images, labels)
     train(1)
+    barrier.wait()
     began, cpu = time.perf_counter(), time.process_time()
     train(EPOCHS)
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    count *= EPOCHS
-    Path(output).write_text(json.dumps({"second": count / seconds, "cpu_second": count / cpu_seconds}))
+    found.put((time.perf_counter() - began, time.process_time() - cpu))
 
 
 def stock(images, labels):
@@ -70,4 +91,5 @@ def program(images, labels):
     return train
 
 
-main()
+if __name__ == "__main__":
+    main()
