@@ -33,6 +33,7 @@ ROWS = {
         *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease", "src.sweep.template"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
+        "src.tracking.gathered",
     ),
     2: (
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),

@@ -94,7 +94,13 @@ class TrialCrew:
         return None
 
     def record(self, call: Call) -> None:
-        relay(self.runs.tracker, call.name, call.arguments, call.options)
+        relay(self.runs.gathered, call.name, call.arguments, call.options)
+
+    def write_due(self) -> dict[str, str]:
+        return self.runs.gathered.write_due()
+
+    def write(self, run_id: str) -> None:
+        self.runs.gathered.write(run_id)
 
     def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
         self.runs.adopt_repeat(ref, outcome)
@@ -118,6 +124,17 @@ class BatchCrew(TrialCrew):
     ) -> None:
         super().__init__(composer, record, repeats, target)
         self.pruner = pruner
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        """As with workers; but its trainer writes to MLflow itself, and nothing may wait here."""
+        ref = super().open_trial(proposal)
+        self.write(ref.run_id)
+        return ref
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        own = super().open_seed(proposal, ref, repeat)
+        self.write(own.run_id)
+        return own
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         number = proposal.trial.number

@@ -101,6 +101,7 @@ class Driver:
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
                 self._handle(*event)
+            self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
 
@@ -185,6 +186,13 @@ class Driver:
         else:
             self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
 
+    def _write_due(self) -> None:
+        """Have written what was recorded a while ago; a refusal counts against its seed."""
+        refused = self.crew.write_due()
+        for task in self._tasks.values():
+            if task.run_id in refused:
+                task.refusals.append(refused[task.run_id])
+
     def _hear(self, task: _Task, report: Report, best: float) -> bool:
         """Tell the pruner an epoch of the first seed; whether this seed is to end."""
         if task.trial.ended is not None:
@@ -200,6 +208,10 @@ class Driver:
             raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
+        try:
+            self.crew.write(task.run_id)
+        except RefusedError as error:
+            task.refusals.append(str(error))
         self._homes.leave(task.worker, trial.proposal.params)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):

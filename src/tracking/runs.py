@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from src.tracking.location import default_uri, resolve_uri
 from src.tracking.recorder import Recorder
 from src.tracking.source import git_diff, source_tags
 
-__all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
+__all__ = ["Measured", "Notes", "Tracker", "git_diff", "measured", "open_tracker", "source_tags"]
 
 MOST_PER_BATCH = 100
 MOST_NAME_CHARACTERS = 250
@@ -34,6 +35,31 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
     experiment = experiment_id(client, uri, cfg.experiment, create=True)
     assert experiment is not None
     return Tracker(client, uri, experiment)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value at a step. milliseconds: since 1970."""
+
+    name: str
+    value: float
+    step: int
+    milliseconds: int
+
+
+@dataclass
+class Notes:
+    """What is to be logged of a run together."""
+
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[Measured] = field(default_factory=list)
+
+
+def measured(metrics: Mapping[str, float], step: int) -> list[Measured]:
+    """Metrics of one step, measured now."""
+    now = _now()
+    return [Measured(name, float(value), step, now) for name, value in metrics.items()]
 
 
 def _reopen(uri: str, experiment: str) -> "Tracker":
@@ -74,41 +100,36 @@ class Tracker(Recorder):
             tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in first.items()},
         )
         run_id = str(run.info.run_id)
-        self.set_tags(run_id, {key: value for key, value in nested.items() if key not in first})
-        self._log_params(run_id, params)
+        rest = {key: value for key, value in nested.items() if key not in first}
+        self.write(run_id, Notes(dict(params), rest))
         return run_id
 
-    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
+    def write(self, run_id: str, notes: Notes) -> None:
+        """Log all of that, in as few calls as MLflow takes it in."""
+        from mlflow.entities import Metric, Param, RunTag
 
-        entities = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in params.items()]
-        for batch in _batches(entities, MOST_PER_BATCH):
-            self._write(self.client.log_batch, run_id, params=batch)
+        params = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in notes.params.items()]
+        tags = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in notes.tags.items()]
+        metrics = [Metric(one.name, one.value, one.milliseconds, one.step) for one in notes.metrics]
+        size = MOST_PER_BATCH
+        for first in range(0, max(len(params), len(tags), len(metrics)), size):
+            chunk = slice(first, first + size)
+            self._write(
+                self.client.log_batch, run_id, metrics=metrics[chunk], params=params[chunk], tags=tags[chunk]
+            )
 
     def resume(self, run_id: str) -> None:
         """Show a closed run as running again."""
         self._write(self.client.update_run, run_id, status="RUNNING")
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._log(run_id, metrics, epoch)
+        self.write(run_id, Notes(metrics=measured(metrics, epoch)))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        self._log(run_id, metrics, 0)
-
-    def _log(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = _now()
-        entities = [Metric(key, float(value), now, step) for key, value in metrics.items()]
-        for batch in _batches(entities, MOST_PER_BATCH):
-            self._write(self.client.log_batch, run_id, metrics=batch)
+        self.write(run_id, Notes(metrics=measured(metrics, 0)))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        entities = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in tags.items()]
-        for batch in _batches(entities, MOST_PER_BATCH):
-            self._write(self.client.log_batch, run_id, tags=batch)
+        self.write(run_id, Notes(tags=dict(tags)))
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
@@ -159,9 +180,3 @@ def _cut(value: str, length: int) -> str:
 def _storable(text: str) -> str:
     """The text with what UTF-8 cannot hold written out: errors about odd file names carry such."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _batches(entities: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(entities)
-    while batch := list(islice(rest, size)):
-        yield batch
