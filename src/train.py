@@ -9,44 +9,48 @@ python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 import atexit
 import sys
 from collections.abc import Sequence
-from typing import cast
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, cast
 
 from src.collector import collect_rarely, leave_to_the_end
-from src.command_line import check_overrides, run_command
-from src.config import register
-from src.config.studies import add_studies
 from src.sweep.template import start_template
-from src.training.onednn import recall_onednn
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 NO_WORKERS = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
 
-register()
-add_studies()
 
-
-def train_once(cfg: DictConfig) -> float:
+def train_once(cfg: "DictConfig") -> float:
     """Train and record a single run; returns its first objective's value."""
+    from hydra.core.hydra_config import HydraConfig
+
     from src.single import run_single
 
-    return run_single(cfg, cast(DictConfig, HydraConfig.get()))
+    return run_single(cfg, cast("DictConfig", HydraConfig.get()))
 
 
-@hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")
-def _train(cfg: DictConfig) -> float:
+def _train(cfg: "DictConfig") -> float:
+    from src.command_line import run_command
+
     return run_command(lambda: train_once(cfg))
 
 
 def main() -> None:
+    """Begin what workers need before anything else: Hydra alone takes a quarter of a second to import."""
+    if needs_workers(sys.argv[1:]):
+        start_template("src.multirun.preload")
+    import hydra
+
+    from src.command_line import check_overrides
+    from src.config import register
+    from src.config.studies import add_studies
+
     collect_rarely()
     atexit.register(leave_to_the_end)
+    register()
+    add_studies()
     check_overrides(sys.argv[1:])
-    if needs_workers(sys.argv[1:]) and recall_onednn():
-        start_template("src.multirun.preload")
-    _train()
+    hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")(_train)()
 
 
 def needs_workers(arguments: Sequence[str]) -> bool:

@@ -20,7 +20,8 @@ from src.sweep.record import SweepRecord
 from src.tracking.recorder import relay
 from src.training.checkpoints import state_path
 
-TRAIN, PORTRAY = "src.multirun.job:train", "src.trial.portrait:portray"
+TRAIN = "src.multirun.job:train"
+PORTRAITS = ("src.trial.portrait:portray_model", "src.trial.portrait:portray_figures")
 
 
 class TrialCrew:
@@ -59,14 +60,14 @@ class TrialCrew:
         own = replace(ref, resume_from=earlier, defers_model=True)
         return TRAIN, TrialJob(config, own, self.target, waits)
 
-    def portrait_job(self, due: Due) -> tuple[str, Any]:
-        """The function and the payload that record the model of a seed that left its weights."""
+    def portrait_jobs(self, due: Due) -> list[tuple[str, Any]]:
+        """The functions and the payloads that record model and figures of a seed that left its weights."""
         assert due.outcome.left is not None
         self._configs[due.number] = self.composer.job_config(due.params)
         config = self._job_config(due.number, due.number, due.repeat)
         left = Path(due.outcome.left)
         ref = TrialRef(due.outcome.run_id, due.number, repeat=due.repeat, resume_from=left)
-        return TRAIN, TrialJob(config, ref, PORTRAY, waits=False)
+        return [(TRAIN, TrialJob(config, ref, target, waits=False)) for target in PORTRAITS]
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""

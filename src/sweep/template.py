@@ -14,6 +14,7 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
 
 PR_SET_PDEATHSIG = 1
+DECIDED = "TF_ENABLE_ONEDNN_OPTS"
 
 _environment: dict[str, str] | None = None
 
@@ -39,9 +40,14 @@ def worker_context() -> BaseContext:
 
 
 def _read_at_import() -> dict[str, str]:
-    """What the packages that a template imports read of the environment, some of them only then."""
+    """What the packages that a template imports read of the environment, some of them only then.
+
+    But for what the command and its template decide alike: see `src.training.onednn`.
+    """
     prefixes = ("TF_", "XLA_", "KERAS_", "CUDA_", "PYTHON")
-    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    read = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    read.pop(DECIDED, None)
+    return read
 
 
 @contextmanager

@@ -44,11 +44,15 @@ def record_curves(
 
 
 def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
-    """Keep the model, and show where it errs: a single run on the test set, a trial on the validation set."""
+    """Keep the model."""
+    tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
+
+
+def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
+    """Show where the network errs: a single run on the test set, a trial on the validation set."""
     from src.evaluation.figures import confusion_figure, wrong_images
     from src.evaluation.metrics import confusion_matrix
 
-    tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
     part = prepared.test if ref.is_single else prepared.validation
     probabilities = network.probabilities(part)
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)

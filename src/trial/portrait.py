@@ -6,17 +6,19 @@ than a small network trains.
 
 import json
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import DictConfig
 
 from src.data.kept import read_and_keep
+from src.data.prepare import Prepared
 from src.outcome import Outcome, TrialRef
 from src.tracking.recorder import Recorder
-from src.trial.artifacts import record_curves, record_model
+from src.trial.artifacts import record_curves, record_errors, record_model
 from src.trial.network import Network
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ LEFT = "best.npz"
 
 
 def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> Outcome:
-    """Write what `portray` needs into a job's folder, under another name first; the outcome says where."""
+    """Write what a portrait needs into a job's folder, under another name first; the outcome says where."""
     notes = {"values": outcome.values, "best_epoch": outcome.best_epoch, "history": history}
     arrays = {f"array_{index}": array for index, array in enumerate(network.model.get_weights())}
     unfinished = folder / f"{LEFT}.tmp"
@@ -37,11 +39,42 @@ def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[s
     return replace(outcome, left=str(left))
 
 
-def portray(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path) -> Outcome:
-    """Record the model and the figures of a trial that left its weights in the file ref.resume_from.
+@dataclass(frozen=True)
+class _Sitter:
+    """A network with the weights that its trial left, and what was noted of that trial."""
 
-    It is called as a trial is, and trains nothing. What was left goes last.
+    network: Network
+    prepared: Prepared
+    notes: Mapping[str, Any]
+
+    def outcome(self, ref: TrialRef) -> Outcome:
+        values, best_epoch = self.notes["values"], self.notes["best_epoch"]
+        return Outcome("complete", ref.run_id, tuple(values), best_epoch=best_epoch)
+
+
+def portray_model(
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+) -> Outcome:
+    """Record the model of a trial that left its weights in the file ref.resume_from.
+
+    It is called as a trial is, and trains nothing.
     """
+    sitter = _sitter(cfg, ref)
+    record_model(ref, recorder, sitter.prepared, sitter.network)
+    return sitter.outcome(ref)
+
+
+def portray_figures(
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+) -> Outcome:
+    """As `portray_model`, for the figures; another worker may do it at the same time."""
+    sitter = _sitter(cfg, ref)
+    record_errors(ref, recorder, sitter.prepared, sitter.network)
+    record_curves(ref, recorder, sitter.notes["history"], sitter.notes["best_epoch"])
+    return sitter.outcome(ref)
+
+
+def _sitter(cfg: DictConfig, ref: TrialRef) -> _Sitter:
     assert ref.resume_from is not None
     with np.load(ref.resume_from, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
@@ -49,7 +82,4 @@ def portray(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report"
     prepared = read_and_keep(cfg.data)
     network = Network(cfg, prepared)
     network.model.set_weights(weights)
-    record_model(ref, recorder, prepared, network)
-    record_curves(ref, recorder, notes["history"], notes["best_epoch"])
-    ref.resume_from.unlink()
-    return Outcome("complete", ref.run_id, tuple(notes["values"]), best_epoch=notes["best_epoch"])
+    return _Sitter(network, prepared, notes)

@@ -13,7 +13,7 @@ from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
 from src.tracking.recorder import Recorder
 from src.training.start import arithmetic, start_tensorflow
-from src.trial.artifacts import record_curves, record_data, record_model
+from src.trial.artifacts import record_curves, record_data, record_errors, record_model
 from src.trial.network import Network
 from src.trial.portrait import leave
 
@@ -82,6 +82,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     if ref.defers_model and cfg.tracking.models == "best" and result.seconds < SECONDS_WORTH_A_MODEL:
         return leave(folder, network, outcome, result.history)
     record_model(ref, tracker, prepared, network)
+    record_errors(ref, tracker, prepared, network)
     record_curves(ref, tracker, result.history, result.best_epoch)
     return outcome
 

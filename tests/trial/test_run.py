@@ -16,7 +16,7 @@ from src.errors import ConfigError, DataError, KerasweepError, TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.keras_model import download_model, has_model
 from src.tracking.runs import Tracker
-from src.trial.portrait import portray
+from src.trial.portrait import portray_figures, portray_model
 from src.trial.run import Report, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
@@ -127,9 +127,9 @@ def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_
     assert outcome.best_epoch is not None and outcome.best_epoch < 4
     trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))  # in between
     ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
-    portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
-    assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
-    assert not Path(outcome.left).exists()
+    for portray in (portray_model, portray_figures):
+        portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
+        assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
     assert trials.artifacts(outcome, "figures") == FIGURES
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1))
     one, other = (trials.model(each).predict(pixels, verbose=0) for each in (outcome, direct))

@@ -1,0 +1,96 @@
+"""Numbers of quick epochs reach MLflow together, slow ones at once, and none is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from src.config.search import TrackingConf
+from src.errors import RefusedError
+from src.tracking.gathered import Gathered
+from src.tracking.runs import Tracker, open_tracker
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    folder = tmp_path_factory.mktemp("gathered")
+    return open_tracker(TrackingConf(uri=f"sqlite:///{folder}/mlflow.db"))
+
+
+def seen(tracker: Tracker, run_id: str) -> tuple[list[tuple[int, float]], dict[str, str], dict[str, str]]:
+    """The metric `loss` by step, the tags of ours, and the params."""
+    data = tracker.client.get_run(run_id).data
+    points = [(point.step, point.value) for point in tracker.client.get_metric_history(run_id, "loss")]
+    own = {key: value for key, value in data.tags.items() if not key.startswith("mlflow.")}
+    return points, own, data.params
+
+
+def test_quick_epochs_wait_and_are_written_together(tracker: Tracker) -> None:
+    clock, run_id = Clock(), tracker.start("run", {}, {})
+    gathered = Gathered(tracker, clock)
+    gathered.log_params(run_id, {"batch_size": "32"})
+    for epoch in (1, 2):
+        gathered.log_epoch(run_id, epoch, {"loss": 1 / epoch})
+    gathered.set_tags(run_id, {"threads": "1"})
+    assert gathered.write_due() == {}
+    assert seen(tracker, run_id) == ([], {}, {})
+    gathered.write(run_id)
+    expected = ([(1, 1.0), (2, 0.5)], {"threads": "1"}, {"batch_size": "32"})
+    assert seen(tracker, run_id) == expected
+    gathered.write(run_id)
+    assert seen(tracker, run_id) == expected
+
+
+def test_epoch_that_comes_a_second_after_the_last_is_written_at_once(tracker: Tracker) -> None:
+    clock, run_id = Clock(), tracker.start("run", {}, {})
+    gathered = Gathered(tracker, clock)
+    gathered.log_params(run_id, {"batch_size": "32"})
+    for epoch in (1, 2, 3):
+        clock.now += 1.0
+        gathered.log_epoch(run_id, epoch, {"loss": float(epoch)})
+        points, _, params = seen(tracker, run_id)
+        assert points[-1] == (epoch, float(epoch)) and params == {"batch_size": "32"}
+
+
+def test_what_waits_is_written_within_a_second(tracker: Tracker) -> None:
+    clock, run_id = Clock(), tracker.start("run", {}, {})
+    gathered = Gathered(tracker, clock)
+    gathered.log_epoch(run_id, 1, {"loss": 1.0})
+    clock.now += 1.0
+    assert gathered.write_due() == {}
+    assert seen(tracker, run_id)[0] == [(1, 1.0)]
+
+
+def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracker) -> None:
+    clock = Clock()
+    bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
+    gathered = Gathered(tracker, clock)
+    for run_id, name in ((bad, "lo\nss"), (good, "loss")):
+        gathered.log_epoch(run_id, 1, {name: 1.0})
+    clock.now += 2.0
+    refused = gathered.write_due()
+    assert list(refused) == [bad] and "Invalid value" in refused[bad]
+    assert seen(tracker, good)[0] == [(1, 1.0)]
+    assert gathered.write_due() == {}
+    gathered.log_metrics(bad, {"lo\nss": 1.0})
+    with pytest.raises(RefusedError, match="Invalid value"):
+        gathered.write(bad)
+
+
+def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = tracker.start("run", {}, {})
+    gathered = Gathered(tracker, Clock())
+    (tmp_path / "curve.png").write_bytes(b"png")
+    gathered.log_text(run_id, "a: 1", "config.yaml")
+    gathered.log_file(run_id, tmp_path / "curve.png", "figures")
+    gathered.log_dataset(run_id, "digits", "0123", "digits", {"train": 1})
+    paths = {file.path for file in tracker.client.list_artifacts(run_id)}
+    assert paths == {"config.yaml", "figures"}
+    assert tracker.client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest == "0123"

@@ -1,0 +1,70 @@
+"""Adam by one kernel is Keras's Adam: weights and moments, for every dtype and after any number of steps."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from src.training.fused import FusedAdam, FusedAdamW
+
+# 1 - beta_2 has five digits in float32: Keras subtracts in Python where the kernel subtracts in float32.
+ROUNDING = {"rtol": 2e-5, "atol": 2e-6}
+PAIRS = [
+    (FusedAdam, keras.optimizers.Adam, {}),
+    (FusedAdam, keras.optimizers.Adam, {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "clipnorm": 0.5}),
+    (FusedAdamW, keras.optimizers.AdamW, {"weight_decay": 0.1}),
+]
+
+
+def variables() -> list[keras.Variable]:
+    drawn = np.random.default_rng(0)
+    return [keras.Variable(drawn.normal(size=shape).astype(np.float32)) for shape in ((3, 4), (5,))]
+
+
+def after(optimizer: keras.optimizers.Optimizer, steps: int) -> list[np.ndarray]:
+    """Weights and the optimizer's variables, in a graph as a program has it."""
+    weights = variables()
+    optimizer.build(weights)
+
+    @tf.function(autograph=False)
+    def step(gradients: Any, rate: Any) -> None:
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply(gradients, weights)
+
+    drawn = np.random.default_rng(1)
+    for number in range(steps):
+        gradients = [drawn.normal(size=weight.shape).astype(np.float32) for weight in weights]
+        step([tf.constant(gradient) for gradient in gradients], tf.constant(0.1 / (number + 1)))
+    return [variable.numpy() for variable in (*weights, *optimizer.variables)]
+
+
+@pytest.mark.parametrize(("fused", "stock", "arguments"), PAIRS)
+@pytest.mark.parametrize("steps", [1, 7])
+def test_steps_equal_keras(fused: Any, stock: Any, arguments: dict[str, Any], steps: int) -> None:
+    pairs = zip(after(fused(0.1, **arguments), steps), after(stock(0.1, **arguments), steps), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, **ROUNDING)
+
+
+def test_sparse_gradients_are_left_to_keras() -> None:
+    found = []
+    for maker in (FusedAdam, keras.optimizers.Adam):
+        table = keras.Variable(np.ones((4, 2), np.float32))
+        optimizer = maker(0.1)
+        optimizer.build([table])
+        values = tf.constant([[1.0, 2.0]])
+        optimizer.apply([tf.IndexedSlices(values, tf.constant([2]), tf.constant([4, 2]))], [table])
+        found.append(table.numpy())
+    np.testing.assert_array_equal(*found)
+    assert (found[0][2] != 1.0).all()
+
+
+def test_loss_scale_steps_equal_keras() -> None:
+    found = []
+    for maker in (FusedAdam, keras.optimizers.Adam):
+        optimizer = keras.optimizers.LossScaleOptimizer(maker(0.1), initial_scale=8.0)
+        found.append(after(optimizer, 3))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, **ROUNDING)
