@@ -56,8 +56,23 @@ class Gathered(Recorder):
         """Write what waits of a run. Raises what MLflow refuses of it."""
         notes = self._notes.pop(run_id, None)
         self._written.pop(run_id, None)
-        if notes is not None:
+        if notes is None:
+            return
+        try:
             self._tracker.write(run_id, notes)
+        except RefusedError:
+            self._write_singly(run_id, notes)
+
+    def _write_singly(self, run_id: str, notes: Notes) -> None:
+        """MLflow takes all of a call or nothing: keep what it takes, and raise what it refuses first."""
+        refused = None
+        for note in notes.singly():
+            try:
+                self._tracker.write(run_id, note)
+            except RefusedError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
 
     def write_due(self) -> dict[str, str]:
         """Write what has waited for a second; of each run of which MLflow refuses it, why."""

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -54,6 +54,12 @@ class Notes:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[Measured] = field(default_factory=list)
+
+    def singly(self) -> Iterator["Notes"]:
+        """One after another."""
+        yield from (Notes(params={key: value}) for key, value in self.params.items())
+        yield from (Notes(tags={key: value}) for key, value in self.tags.items())
+        yield from (Notes(metrics=[one]) for one in self.metrics)
 
 
 def measured(metrics: Mapping[str, float], step: int) -> list[Measured]:

@@ -73,11 +73,14 @@ def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracke
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
     gathered = Gathered(tracker, clock)
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):
-        gathered.log_epoch(run_id, 1, {name: 1.0})
+        gathered.log_params(run_id, {"batch_size": "32"})
+        gathered.log_epoch(run_id, 1, {"loss": 1.0})
+        gathered.log_epoch(run_id, 2, {name: 1.0})
     clock.now += 2.0
     refused = gathered.write_due()
     assert list(refused) == [bad] and "Invalid value" in refused[bad]
-    assert seen(tracker, good)[0] == [(1, 1.0)]
+    assert seen(tracker, bad) == ([(1, 1.0)], {}, {"batch_size": "32"})
+    assert seen(tracker, good)[0] == [(1, 1.0), (2, 1.0)]
     assert gathered.write_due() == {}
     gathered.log_metrics(bad, {"lo\nss": 1.0})
     with pytest.raises(RefusedError, match="Invalid value"):
