@@ -57,7 +57,10 @@ def run(seeds: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "task.npz")
         export(task, grid)
-        found = race([*peers(task), *ours(grid)], repeats)
+        contenders = [*peers(task), *ours(grid)]
+        if seeds > 1:  # the others say what they have to say with one seed, in a third of the time
+            contenders = [one for one in contenders if one.name in ("kerasweep", *PEERS.values())]
+        found = race(contenders, repeats)
     table = table_of(found)
     publish("trials" if seeds == 1 else f"trials{grid.size}", _section(grid, repeats, table))
     print(table)
