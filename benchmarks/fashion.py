@@ -104,10 +104,11 @@ def _section(seeds: int, minutes: float, epochs: int, tables: str) -> str:
     return (
         "## Best accuracy against the clock\n\n"
         f"The space of `study={STUDY}` (filter size, batch size, regularizer with its strength where there "
-        f"is one, initializer) on {FASHION.limit:,} images of Fashion-MNIST, of which a fifth validate. "
+        f"is one, initializer) on {FASHION.limit:,} images of Fashion-MNIST, of which "
+        f"{FASHION.validation_split:.0%} validate. "
         f"{minutes:g} minutes a search and seed from the start of its process, in turns, and at most "
         f"{epochs} epochs a configuration. KerasTuner's Hyperband (factor 3, iterated) and RandomSearch "
-        f"train in one process with both cores; kerasweep is `python -m src.train -m study={STUDY} "
+        f"train in one process with all cores; kerasweep is `python -m src.train -m study={STUDY} "
         f"pruner=asha budget.hours=… training.epochs={epochs}`, whose sampler is TPE, and records every "
         "trial in MLflow. All train the same images and the same network as their users have it: "
         "KerasTuner's of Keras's own layers, kerasweep's with the warm-up of its batch normalization's "

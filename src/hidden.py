@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hidden(names: Sequence[str]) -> Iterator[None]:
+def packages_hidden(names: Sequence[str]) -> Iterator[None]:
     """Have packages appear as missing to what is imported meanwhile. What is imported already stays."""
     chosen = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(chosen))  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def _train(cfg: "DictConfig") -> float:
 
 
 def main() -> None:
-    """Begin what workers need before anything else: Hydra alone takes a quarter of a second to import."""
+    """Run the command. What workers import begins first: Hydra alone takes a quarter of a second."""
     if needs_workers(sys.argv[1:]):
         start_template("src.multirun.preload")
     import hydra
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def needs_workers(arguments: Sequence[str]) -> bool:
-    """Whether a command is likely to start workers that train; only its speed depends on it."""
+    """Whether a command is likely to start workers that train. Only its speed depends on it."""
     sweeps = any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments)
     return sweeps and not any(argument.startswith(NO_WORKERS) for argument in arguments)
 

@@ -71,7 +71,7 @@ def test_throughput_single_and_memory_publish_what_they_found(published: Path) -
     memory.run(trials=3)
     text = published.read_text()
     assert re.search(r"\| ratio, one process each \| [\d.]+ \| [\d.]+ \|", text)
-    assert re.search(r"\| ratio, as each trains unless told otherwise \| [\d.]+ \| [\d.]+ \|", text)
+    assert re.search(r"\| ratio, a sweep of `workers=auto` and one process.* \| [\d.]+ \| [\d.]+ \|", text)
     assert re.search(r"\| difference \| [+-][\d.]+ \|", text)
     assert re.search(r"after 20 trials [\d,]+ MB, after 3 [\d,]+ MB: 1\.000 ×", text)
 

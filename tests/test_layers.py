@@ -20,7 +20,7 @@ ROWS = {
     4: (
         *("src.trial", "src.report"),
         *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
-        "src.sweep.homes",
+        "src.sweep.affinity",
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
         *("src.sweep.progress", "src.sweep.picture", "src.sweep.portraits"),
     ),
@@ -31,9 +31,10 @@ ROWS = {
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
         *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease", "src.sweep.template"),
+        "src.sweep.lifetime",
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
-        "src.tracking.gathered",
+        *("src.tracking.buffered", "src.tracking.batch"),
     ),
     2: (
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),

@@ -26,6 +26,7 @@ from src.sweep.record import SweepRecord
 from src.sweep.search import Sweep, unknown_graph
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
+from src.sweep.template import has_template
 from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
 from src.terminal import say
@@ -61,7 +62,8 @@ def conduct(
     fresh = plan.base.study.fresh
     with ExitStack() as stack:
         stack.enter_context(stop.listening())  # from here on there may be a run to close
-        import_mlflow()  # meanwhile the template imports TensorFlow: workers fork off it without waiting
+        if has_template():
+            import_mlflow()  # meanwhile it imports TensorFlow: workers fork off it without waiting
         is_new = plan.is_new(fresh)
         workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
         sweep = plan.sweep(fresh)

@@ -17,11 +17,12 @@ from src.sweep.portraits import Due
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
+from src.tracking.keras_model import has_model
 from src.tracking.recorder import relay
 from src.training.checkpoints import state_path
 
 TRAIN = "src.multirun.job:train"
-PORTRAITS = ("src.trial.portrait:portray_model", "src.trial.portrait:portray_figures")
+PORTRAITS = {"model": "src.trial.portrait:portray_model", "figures": "src.trial.portrait:portray_figures"}
 
 
 class TrialCrew:
@@ -60,14 +61,22 @@ class TrialCrew:
         own = replace(ref, resume_from=earlier, defers_model=True)
         return TRAIN, TrialJob(config, own, self.target, waits)
 
-    def portrait_jobs(self, due: Due) -> list[tuple[str, Any]]:
-        """The functions and the payloads that record model and figures of a seed that left its weights."""
+    def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
+        """What a seed that left its weights is to be recorded of, each with a function and its payload.
+
+        A model that it has already, of a sweep that was ended meanwhile, is none of them.
+        """
         assert due.outcome.left is not None
         self._configs[due.number] = self.composer.job_config(due.params)
         config = self._job_config(due.number, due.number, due.repeat)
         left = Path(due.outcome.left)
         ref = TrialRef(due.outcome.run_id, due.number, repeat=due.repeat, resume_from=left)
-        return [(TRAIN, TrialJob(config, ref, target, waits=False)) for target in PORTRAITS]
+        jobs = {
+            part: (TRAIN, TrialJob(config, ref, target, waits=False)) for part, target in PORTRAITS.items()
+        }
+        if has_model(self.composer.master.tracking, due.outcome.run_id):
+            del jobs["model"]
+        return jobs
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""
@@ -95,13 +104,16 @@ class TrialCrew:
         return None
 
     def record(self, call: Call) -> None:
-        relay(self.runs.gathered, call.name, call.arguments, call.options)
+        relay(self.runs.recorder, call.name, call.arguments, call.options)
 
     def write_due(self) -> dict[str, str]:
-        return self.runs.gathered.write_due()
+        return self.runs.recorder.write_due()
 
     def write(self, run_id: str) -> None:
-        self.runs.gathered.write(run_id)
+        self.runs.recorder.write(run_id)
+
+    def write_all(self) -> None:
+        self.runs.recorder.write_all()
 
     def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
         self.runs.adopt_repeat(ref, outcome)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,24 @@ from src.terminal import say
 TICK_SECONDS = 0.5
 
 
+@dataclass
+class _Portrait:
+    """What is recorded of one seed. missing: parts that have not ended yet."""
+
+    due: Due
+    missing: set[str]
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def end(self, part: str, reason: str | None) -> None:
+        """A part has ended, for a reason where it failed. What the seed left goes last."""
+        self.missing.discard(part)
+        if reason is not None:
+            self.failed[part] = reason
+            say(f"note: the {part} of trial {self.due.number} cannot be recorded: {reason}")
+        if not self.missing and not self.failed and self.due.outcome.left is not None:
+            Path(self.due.outcome.left).unlink(missing_ok=True)
+
+
 def record_portraits(
     due: Sequence[Due], crew: TrialCrew, pool: WorkerPool | None, meanwhile: Callable[[], None]
 ) -> None:
@@ -27,28 +46,30 @@ def record_portraits(
     if pool is None or not due:
         meanwhile()
         return
-    parts = [(one, part) for one in due for part in crew.portrait_jobs(one)]
-    waiting = deque(enumerate(parts, 1))
-    under_way: dict[int, Due] = {}
-    reasons: dict[int, str | None] = {}
-    is_first = True
+    waiting: deque[tuple[_Portrait, str, tuple[str, Any]]] = deque()
+    for one in due:
+        jobs = crew.portrait_jobs(one)
+        portrait = _Portrait(one, set(jobs))
+        waiting.extend((portrait, part, job) for part, job in jobs.items())
+    under_way: dict[int, tuple[_Portrait, str]] = {}
+    is_called = False
     while waiting or under_way:
         for worker in pool.free()[: len(waiting)]:
-            number, (one, (function, payload)) = waiting.popleft()
-            pool.submit(worker, Job(-number, function, payload))
-            under_way[-number] = one
-        if is_first and under_way:
-            is_first = False
+            portrait, part, (function, payload) = waiting.popleft()
+            number = -1 - len(waiting)
+            pool.submit(worker, Job(number, function, payload))
+            under_way[number] = portrait, part
+        if under_way and not is_called:
+            is_called = True
             meanwhile()
-        for job, reason in _ended(pool, crew):
-            one = under_way.pop(job)
-            reasons[one.number] = reasons.get(one.number) or reason
-    for one in due:
-        _end(one, reasons[one.number])
+        ended = _next_end(pool, crew)
+        if ended is not None:
+            portrait, part = under_way.pop(ended[0])
+            portrait.end(part, ended[1])
 
 
-def _ended(pool: WorkerPool, crew: TrialCrew) -> list[tuple[int, str | None]]:
-    """The job that ends next, with the reason where it fails; empty where something else happens."""
+def _next_end(pool: WorkerPool, crew: TrialCrew) -> tuple[int, str | None] | None:
+    """The job that ends, with the reason where it fails; None where something else happens, or nothing."""
     found = pool.next_event(TICK_SECONDS)
     event: Any = found[1] if found else None
     if isinstance(event, Call):
@@ -56,15 +77,7 @@ def _ended(pool: WorkerPool, crew: TrialCrew) -> list[tuple[int, str | None]]:
             crew.record(event)
     elif isinstance(event, Finished):
         outcome: Outcome = event.result
-        return [(event.job, None if outcome.state == "complete" else outcome.reason or outcome.state)]
+        return event.job, None if outcome.state == "complete" else outcome.reason or outcome.state
     elif isinstance(event, Died):
-        return [(event.job, event.reason)]
-    return []
-
-
-def _end(due: Due, reason: str | None) -> None:
-    """What was left goes last."""
-    if reason is not None:
-        say(f"note: the model of trial {due.number} is not recorded: {reason}")
-    elif due.outcome.left is not None:
-        Path(due.outcome.left).unlink(missing_ok=True)
+        return event.job, event.reason
+    return None

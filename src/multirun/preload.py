@@ -1,22 +1,27 @@
-"""Imported by the process that workers fork off, for what it imports: see `src.sweep.template`.
+"""Imported by the process that workers fork off, for what it imports itself: see `src.sweep.template`.
 
-What ends a whole group of processes reaches this one too, and must not end it: the command decides. Where
-it is not known yet whether oneDNN is faster here, which TensorFlow reads when it is imported, nothing is.
+A signal that ends a whole group of processes must not end this one: the command decides. Where it is not
+known yet whether oneDNN is faster here, nothing is imported: TensorFlow reads that when it is.
 """
 
 import gc
+import os
 import signal
+from contextlib import suppress
 
-from src.sweep.template import dying_with_parent
+from src.sweep.lifetime import dying_with_parent
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported: it starts its threads then
 signal.signal(signal.SIGTERM, lambda number, frame: None)
-with dying_with_parent():
+with dying_with_parent(), suppress(Exception):  # the worker imports it again, and says what is wrong
     from src.training.onednn import recall_onednn
 
     if recall_onednn():
         from src.training.start import import_tensorflow
 
         import_tensorflow()
+        import numpy as np
+
         import src.multirun.job
         import src.sweep.channel
         import src.training.fit
@@ -26,4 +31,5 @@ with dying_with_parent():
         from src.tracking.keras_model import import_flavor
 
         import_flavor()
+        os.register_at_fork(after_in_child=np.random.seed)  # or all workers would draw the same numbers
 gc.freeze()  # so that no collection of a worker's copies the pages that it shares

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 
 from src.sweep.ledger import recover
-from src.sweep.propose import NothingLeft, Proposal, first, propose
+from src.sweep.propose import NothingLeft, Proposal, propose, take_first
 from src.sweep.samplers import build_sampler
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
-from src.sweep.stops import budget_reason, total_reason
+from src.sweep.stops import budget_reason, counted, total_reason
 from src.sweep.study import sweep_lock
 
 
@@ -15,7 +15,7 @@ def ask(
     sweep: Sweep,
     under_way: int,
     hours: float,
-    pick: Callable[[Iterable[Params]], Params | None] = first,
+    pick: Callable[[Iterable[Params]], Params | None] = take_first,
 ) -> Proposal | str | None:
     """The next trial, or why there is none any more; None where `pick` takes none now.
 
@@ -38,6 +38,7 @@ def ask(
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
             only_waiting=total is not None,
+            most=max(1, sweep.total - counted(trials)),
             pick=pick,
         )
     if isinstance(proposal, NothingLeft):

@@ -10,7 +10,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from src.sweep.template import die_with_parent
+from src.sweep.lifetime import die_with_parent
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial
 
 from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome
+from src.sweep.affinity import GraphAffinity
 from src.sweep.ask import ask
 from src.sweep.channel import Call, Finished, Job, Report
-from src.sweep.homes import Homes
 from src.sweep.hours import Hours
 from src.sweep.lease import leased
 from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
@@ -71,7 +71,8 @@ class Driver:
         self._jobs = 0
         self._reason: str | None = None
         self._hours = Hours(sweep.study, sweep.journal)
-        self._homes = Homes(sweep.graph_of)
+        self._affinity = GraphAffinity(sweep.graph_of, sweep.repeats)
+        self._waits: set[int] = set()
 
     def run(self) -> str:
         """Train until there is a reason to stop, and say it.
@@ -84,6 +85,8 @@ class Driver:
                 self._train()
             finally:
                 self._abandon()
+                with suppress(TrackingError):
+                    self.crew.write_all()
                 self._hours.note()
         if self.stop.is_set:
             self.stop.announce()
@@ -101,18 +104,27 @@ class Driver:
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
                 self._handle(*event)
+            else:
+                self._waits.clear()
             self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
 
     def _fill(self) -> None:
-        """Give every free worker the next seed of its trial, a new trial, or a seed of another's trial."""
+        """Give every free worker the next seed of its trial, or a new trial; at the end any seed."""
         for worker in self.pool.free():
-            trial = self._with_seeds(worker) or self._new_trial(worker) or self._with_seeds()
+            if worker in self._waits:
+                continue
+            trial = self._with_seeds(worker) or self._new_trial(worker)
+            is_end = self._reason is not None or self.stop.is_set
+            if trial is None and is_end:
+                trial = self._with_seeds()
             if trial is not None:
                 self._start(worker, trial)
-            elif self._reason is not None or self.stop.is_set:
+            elif is_end:
                 return
+            else:
+                self._waits.add(worker)  # until a job ends, or for a tick: asking takes the sweep's lock
 
     def _with_seeds(self, worker: int | None = None) -> Trial | None:
         """A trial under way that has seeds to train. worker: the one that began it; None: any.
@@ -136,7 +148,7 @@ class Driver:
             self._settle(trial)  # every seed of it is known from an attempt before
 
     def _next(self, worker: int) -> Proposal | None:
-        pick = partial(self._homes.pick, worker)
+        pick = partial(self._affinity.pick, worker)
         found = ask(self.sweep, len(self._trials), self._hours.used(), pick)
         self._reason = found if isinstance(found, str) else None
         return None if isinstance(found, str) else found
@@ -157,7 +169,7 @@ class Driver:
 
     def _start(self, worker: int, trial: Trial) -> None:
         repeat = trial.start(worker)
-        self._homes.enter(worker, trial.proposal.params)
+        self._affinity.begin(worker, trial.proposal.params)
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
@@ -184,14 +196,15 @@ class Driver:
         elif isinstance(event, Finished):
             self._end_task(event.job, event.result)
         else:
+            self._affinity.forget(worker)
             self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
         """Have written what was recorded a while ago; a refusal counts against its seed."""
         refused = self.crew.write_due()
         for task in self._tasks.values():
-            if task.run_id in refused:
-                task.refusals.append(refused[task.run_id])
+            runs = {task.run_id, task.trial.ref.run_id}
+            task.refusals.extend(refused[run_id] for run_id in runs if run_id in refused)
 
     def _hear(self, task: _Task, report: Report, best: float) -> bool:
         """Tell the pruner an epoch of the first seed; whether this seed is to end."""
@@ -208,11 +221,9 @@ class Driver:
             raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
-        try:
-            self.crew.write(task.run_id)
-        except RefusedError as error:
-            task.refusals.append(str(error))
-        self._homes.leave(task.worker, trial.proposal.params)
+        broken = self._write(task)
+        self._waits.clear()
+        self._affinity.end(task.worker, trial.proposal.params, outcome.state == "complete")
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):
             outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
@@ -225,6 +236,18 @@ class Driver:
             trial.drop()
         if trial.is_over:
             self._settle(trial)
+        if broken is not None:
+            raise broken
+
+    def _write(self, task: _Task) -> TrackingError | None:
+        """Have written what was recorded of a job; why MLflow cannot be used, once its trial is settled."""
+        try:
+            self.crew.write(task.run_id)
+        except RefusedError as error:
+            task.refusals.append(str(error))
+        except TrackingError as error:
+            return error
+        return None
 
     def _loses(self, trial: Trial, repeat: int, outcome: Outcome) -> bool:
         """Tell a pruner of seeds this one's value; whether it drops the trial."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from src.hidden import hidden
+from src.hidden import packages_hidden
 
 LEAST_TRIALS = 10
 LEAST_TOP = 5
@@ -58,7 +58,7 @@ def _varied(trials: list[FrozenTrial]) -> list[str]:
 
 
 def _evaluate(study: Study, keys: list[str], quantile: float) -> dict[str, float]:
-    with hidden(("sklearn",)):  # which takes a second, for Optuna's other evaluators
+    with packages_hidden(("sklearn",)):  # which takes a second, for Optuna's other evaluators
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)

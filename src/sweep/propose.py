@@ -29,7 +29,7 @@ class NothingLeft:
     reason: str
 
 
-def first(possible: Iterable[Params]) -> Params | None:
+def take_first(possible: Iterable[Params]) -> Params | None:
     """The first one, None where there is none."""
     return next(iter(possible), None)
 
@@ -41,7 +41,8 @@ def propose(
     seed: int,
     in_order: bool,
     only_waiting: bool = False,
-    pick: Callable[[Iterable[Params]], Params | None] = first,
+    most: int | None = None,
+    pick: Callable[[Iterable[Params]], Params | None] = take_first,
 ) -> Proposal | NothingLeft | None:
     """The next trial, with the sweep's lock held.
 
@@ -50,7 +51,8 @@ def propose(
     is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried configuration
     is drawn with the seed, from an endless space at most MOST_DRAWS times: constraints may leave
     little of it. only_waiting: none but enqueued trials; None where there is none left. pick: takes one
-    of a grid's configurations that are left, in order; None where it takes none of them.
+    of a grid's next configurations, in order, of which it sees at most `most`; None where it takes none
+    of them now.
     """
     done = tried(study, space)
     reason = None
@@ -73,7 +75,7 @@ def propose(
         return _objection(params, done, refusal) is None
 
     if in_order:
-        left = filter(is_possible, space.configurations())
+        left = islice(filter(is_possible, space.configurations()), most)
         one = next(left, None)
         other = None if one is None else pick(chain([one], left))
         if one is not None and other is None:

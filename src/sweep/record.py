@@ -10,8 +10,8 @@ from src.outcome import Outcome, TrialRef
 from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
+from src.tracking.buffered import BufferedRecorder
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
-from src.tracking.gathered import Gathered
 from src.tracking.names import tag_text
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, git_diff, source_tags
@@ -36,7 +36,7 @@ class SweepRecord:
         choices: Mapping[str, str],
     ) -> None:
         self.tracker = tracker
-        self.gathered = Gathered(tracker)
+        self.recorder = BufferedRecorder(tracker)
         self.cfg = cfg
         self.sweep = sweep
         self.study = study
@@ -92,7 +92,7 @@ class SweepRecord:
         """Open the child run of a trial."""
         tags = {**self._tags(number, params, cfg, choices), "kind": "trial"}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
-        self.gathered.log_params(run_id, run_params(cfg))
+        self.recorder.log_params(run_id, run_params(cfg))
         return TrialRef(
             run_id=run_id,
             number=number,
@@ -108,7 +108,7 @@ class SweepRecord:
         tags = {**self._tags(trial.number, params, cfg, choices), "kind": "repeat", "repeat": str(repeat)}
         name = f"trial-{trial.number}-seed-{cfg.training.seed}"
         run_id = self.tracker.start(name, tags, {}, parent=trial.run_id)
-        self.gathered.log_params(run_id, run_params(cfg))
+        self.recorder.log_params(run_id, run_params(cfg))
         return TrialRef(run_id, trial.number, trial.incumbents, trial.overrides, repeat)
 
     def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
@@ -140,7 +140,12 @@ class SweepRecord:
 
     def close_trial(self, outcome: Outcome) -> None:
         """Close a trial's run; a traceback is kept with it. The mean of several seeds is logged there."""
-        self.gathered.write(outcome.run_id)
+        try:
+            self.recorder.write(outcome.run_id)
+        finally:  # whatever MLflow refuses of its metrics, the run is closed
+            self._close(outcome)
+
+    def _close(self, outcome: Outcome) -> None:
         if outcome.traceback:
             self.tracker.log_text(outcome.run_id, outcome.traceback, "traceback.txt")
         if outcome.seeds and outcome.values:
@@ -150,8 +155,10 @@ class SweepRecord:
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Close a run whose training was stopped."""
-        self.gathered.write(run_id)
-        self.tracker.finish(run_id, "cancelled", reason)
+        try:
+            self.recorder.write(run_id)
+        finally:
+            self.tracker.finish(run_id, "cancelled", reason)
 
     def reconcile(self) -> None:
         """Bring every open run of the sweep in line with its trial, after whatever ended the driver.

@@ -12,10 +12,9 @@ from src.sweep.propose import Proposal
 class Trial:
     """A trial that a driver trains, one seed or several.
 
-    ref: its own run, None until it is open. worker: which began it. repeats: how many seeds. waiting:
-    those to start.
-    active: those that train. done: seed -> outcome, of complete ones. ended: what ended it before
-    all of them were done.
+    ref: its own run, None until it is open. worker: which began it. repeats: how many seeds.
+    waiting: those to start. active: those that train. done: seed -> outcome, of complete ones.
+    ended: what ended it before all of them were done.
     """
 
     proposal: Proposal

@@ -43,12 +43,21 @@ class StopRequest:
             say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
 
 
+def counted(trials: Sequence[FrozenTrial]) -> int:
+    """How many trials count towards the total, those under way among them."""
+    return len(_begun(trials))
+
+
+def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if counts(trial) and trial.state is not TrialState.WAITING]
+
+
 def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:
     """Why the total is reached, or None. under_way: trials that this driver trains now."""
-    counted = [t for t in trials if counts(t) and t.state is not TrialState.WAITING]
-    if len(counted) < total:
+    begun = _begun(trials)
+    if len(begun) < total:
         return None
-    elsewhere = sum(not t.state.is_finished() for t in counted) > under_way
+    elsewhere = sum(not trial.state.is_finished() for trial in begun) > under_way
     return f"all {total} trials are done{' or under way elsewhere' if elsewhere else ''}"
 
 

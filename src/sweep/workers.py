@@ -17,10 +17,11 @@ from pebble import ProcessExpired, ProcessPool
 
 from src.errors import TrainingError
 from src.sweep.channel import Call, Finished, Hello, Job, Report, start_worker, work
+from src.sweep.lifetime import interrupts_blocked
 from src.sweep.limits import Limits, is_timeout
 from src.sweep.memory import rss_mb, watch_memory
 from src.sweep.reception import Closed, Reception
-from src.sweep.template import interrupts_blocked, worker_context
+from src.sweep.template import worker_context
 
 EXIT_SECONDS = 2.0
 MOST_STILLBORN = 3
@@ -266,8 +267,14 @@ class WorkerPool:
             ),
             context=worker_context(),  # type: ignore[arg-type]
         )
-        with interrupts_blocked():
-            _ = pool.active  # starts the pool's process and threads
+        try:
+            with interrupts_blocked():
+                _ = pool.active  # starts the pool's process and threads
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "No worker process can be started. Check that there is memory for it, and that "
+                "TensorFlow can be imported."
+            ) from error
         return pool
 
     def _kill(self, worker: Hello, reason: str) -> None:

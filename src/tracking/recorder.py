@@ -57,7 +57,7 @@ class Recorder(ABC):
 
 
 class RelayedRecorder(Recorder):
-    """Has the driver record, which alone opens MLflow: a worker starts seconds sooner without it.
+    """Has the driver record, so that one process alone writes to MLflow, and in order.
 
     call: sends a method's name and arguments to the driver, which hands them to `relay`. outbox: a
     folder for files on their way. direct: opens MLflow here after all, for what only a process with

@@ -2,21 +2,20 @@
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
+from src.tracking.batch import Batch, metric_values, now
 from src.tracking.connect import experiment_id, open_client, patiently
 from src.tracking.keras_model import log_keras_model
 from src.tracking.location import default_uri, resolve_uri
 from src.tracking.recorder import Recorder
 from src.tracking.source import git_diff, source_tags
 
-__all__ = ["Measured", "Notes", "Tracker", "git_diff", "measured", "open_tracker", "source_tags"]
+__all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
 
 MOST_PER_BATCH = 100
 MOST_NAME_CHARACTERS = 250
@@ -35,37 +34,6 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
     experiment = experiment_id(client, uri, cfg.experiment, create=True)
     assert experiment is not None
     return Tracker(client, uri, experiment)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric's value at a step. milliseconds: since 1970."""
-
-    name: str
-    value: float
-    step: int
-    milliseconds: int
-
-
-@dataclass
-class Notes:
-    """What is to be logged of a run together."""
-
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: list[Measured] = field(default_factory=list)
-
-    def singly(self) -> Iterator["Notes"]:
-        """One after another."""
-        yield from (Notes(params={key: value}) for key, value in self.params.items())
-        yield from (Notes(tags={key: value}) for key, value in self.tags.items())
-        yield from (Notes(metrics=[one]) for one in self.metrics)
-
-
-def measured(metrics: Mapping[str, float], step: int) -> list[Measured]:
-    """Metrics of one step, measured now."""
-    now = _now()
-    return [Measured(name, float(value), step, now) for name, value in metrics.items()]
 
 
 def _reopen(uri: str, experiment: str) -> "Tracker":
@@ -101,22 +69,22 @@ class Tracker(Recorder):
         run = self._write(
             self.client.create_run,
             self.experiment_id,
-            start_time=_now(),
+            start_time=now(),
             run_name=_cut(name, MOST_NAME_CHARACTERS),
             tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in first.items()},
         )
         run_id = str(run.info.run_id)
         rest = {key: value for key, value in nested.items() if key not in first}
-        self.write(run_id, Notes(dict(params), rest))
+        self.write(run_id, Batch(dict(params), rest))
         return run_id
 
-    def write(self, run_id: str, notes: Notes) -> None:
+    def write(self, run_id: str, batch: Batch) -> None:
         """Log all of that, in as few calls as MLflow takes it in."""
         from mlflow.entities import Metric, Param, RunTag
 
-        params = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in notes.params.items()]
-        tags = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in notes.tags.items()]
-        metrics = [Metric(one.name, one.value, one.milliseconds, one.step) for one in notes.metrics]
+        params = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in batch.params.items()]
+        tags = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in batch.tags.items()]
+        metrics = [Metric(one.name, one.value, one.timestamp, one.step) for one in batch.metrics]
         size = MOST_PER_BATCH
         for first in range(0, max(len(params), len(tags), len(metrics)), size):
             chunk = slice(first, first + size)
@@ -129,13 +97,13 @@ class Tracker(Recorder):
         self._write(self.client.update_run, run_id, status="RUNNING")
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.write(run_id, Notes(metrics=measured(metrics, epoch)))
+        self.write(run_id, Batch(metrics=metric_values(metrics, epoch)))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        self.write(run_id, Notes(metrics=measured(metrics, 0)))
+        self.write(run_id, Batch(metrics=metric_values(metrics, 0)))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self.write(run_id, Notes(tags=dict(tags)))
+        self.write(run_id, Batch(tags=dict(tags)))
 
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
@@ -167,15 +135,10 @@ class Tracker(Recorder):
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-        self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=_now())
+        self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=now())
 
     def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         return patiently(self.uri, call, *arguments, **options)
-
-
-def _now() -> int:
-    """Milliseconds since 1970, as MLflow counts."""
-    return int(time.time() * 1000)
 
 
 def _cut(value: str, length: int) -> str:

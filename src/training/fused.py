@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-class _OneKernel:
+class _FusedStep:
     """The step of keras.optimizers.Adam (Kingma and Ba, 2015), by TensorFlow's kernel of the same formula.
 
     Half of the operations of a small network's step are Adam's. Sparse gradients Keras computes.
@@ -16,7 +16,7 @@ class _OneKernel:
     def apply(self: Any, grads: Any, trainable_variables: Any = None) -> None:
         """As Keras's; the powers of beta are computed once for all variables."""
         step = tf.cast(self.iterations + 1, tf.float32)
-        self.powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        self._powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
         super().apply(grads, trainable_variables)  # type: ignore[misc]
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -25,7 +25,7 @@ class _OneKernel:
             super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
             return
         index, dtype = self._get_variable_index(variable), variable.dtype
-        beta_1_power, beta_2_power = (tf.cast(power, dtype) for power in self.powers)
+        beta_1_power, beta_2_power = (tf.cast(power, dtype) for power in self._powers)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -40,9 +40,9 @@ class _OneKernel:
         )
 
 
-class FusedAdam(_OneKernel, keras.optimizers.Adam):
+class FusedAdam(_FusedStep, keras.optimizers.Adam):
     """Keras's Adam, by one kernel a variable."""
 
 
-class FusedAdamW(_OneKernel, keras.optimizers.AdamW):
+class FusedAdamW(_FusedStep, keras.optimizers.AdamW):
     """Keras's AdamW, by one kernel a variable beside its weight decay."""

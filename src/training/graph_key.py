@@ -66,8 +66,7 @@ def structure(network: "keras.Model") -> str | None:
         return None
     classes = [*_classes(config), (type(network).__module__, type(network).__name__)]
     is_known = all(
-        (module or "keras").partition(".")[0] in ("keras", "builtins")
-        and name not in ("Lambda", "function", "__lambda__")
+        (module or "keras").partition(".")[0] in ("keras", "builtins") and name not in FUNCTIONS
         for module, name in classes
     )
     return json.dumps(config, sort_keys=True, default=str) if is_known else None

@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 
 from src.collector import collector_paused
-from src.hidden import hidden
+from src.hidden import packages_hidden
 from src.training.onednn import VARIABLE, set_onednn
 
 # Keras imports them where they are there, for wrappers of its own; they take a third of its import.
@@ -35,7 +36,7 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as banners:
         os.dup2(banners.fileno(), 2)
         try:
-            with collector_paused(), hidden(UNNEEDED):
+            with collector_paused(), packages_hidden(UNNEEDED):
                 import tensorflow  # noqa: F401
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
@@ -63,8 +64,9 @@ def _share_gpus() -> None:
     """Have TensorFlow take a GPU's memory as it needs it, not all of it at once: other workers may use it."""
     import tensorflow as tf
 
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    with suppress(RuntimeError):  # of a GPU that is in use already: who opened it has decided
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _is_no_retracing_advice(record: logging.LogRecord) -> bool:

@@ -40,7 +40,7 @@ def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[s
 
 
 @dataclass(frozen=True)
-class _Sitter:
+class _Candidate:
     """A network with the weights that its trial left, and what was noted of that trial."""
 
     network: Network
@@ -59,22 +59,22 @@ def portray_model(
 
     It is called as a trial is, and trains nothing.
     """
-    sitter = _sitter(cfg, ref)
-    record_model(ref, recorder, sitter.prepared, sitter.network)
-    return sitter.outcome(ref)
+    candidate = _candidate(cfg, ref)
+    record_model(ref, recorder, candidate.prepared, candidate.network)
+    return candidate.outcome(ref)
 
 
 def portray_figures(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
     """As `portray_model`, for the figures; another worker may do it at the same time."""
-    sitter = _sitter(cfg, ref)
-    record_errors(ref, recorder, sitter.prepared, sitter.network)
-    record_curves(ref, recorder, sitter.notes["history"], sitter.notes["best_epoch"])
-    return sitter.outcome(ref)
+    candidate = _candidate(cfg, ref)
+    record_errors(ref, recorder, candidate.prepared, candidate.network)
+    record_curves(ref, recorder, candidate.notes["history"], candidate.notes["best_epoch"])
+    return candidate.outcome(ref)
 
 
-def _sitter(cfg: DictConfig, ref: TrialRef) -> _Sitter:
+def _candidate(cfg: DictConfig, ref: TrialRef) -> _Candidate:
     assert ref.resume_from is not None
     with np.load(ref.resume_from, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
@@ -82,4 +82,4 @@ def _sitter(cfg: DictConfig, ref: TrialRef) -> _Sitter:
     prepared = read_and_keep(cfg.data)
     network = Network(cfg, prepared)
     network.model.set_weights(weights)
-    return _Sitter(network, prepared, notes)
+    return _Candidate(network, prepared, notes)

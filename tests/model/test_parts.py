@@ -1,8 +1,11 @@
 """Seeds, initializers and regularizers are what their names say."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from src.config.model import (
     ConstantInitializerConf,
@@ -80,6 +83,15 @@ def test_penalty_uses_the_strength_for_each_part(name: str, l1: float, l2: float
     assert (stock is None) == (name == "none")
     if stock is not None:
         assert float(stock(weights)) == pytest.approx(l1 * 3.5 + l2 * 5.25)
+        np.testing.assert_array_equal(gradient(adjustable, weights), gradient(stock, weights))
+
+
+def gradient(penalty: Any, weights: Any) -> np.ndarray:
+    """Of a loss that counts the penalty three times."""
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss = 3.0 * penalty(weights)
+    return np.asarray(tape.gradient(loss, weights))
 
 
 @pytest.mark.parametrize(

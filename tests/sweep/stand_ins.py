@@ -62,6 +62,9 @@ class Notes:
     def write(self, run_id: str) -> None:
         """Nothing waits."""
 
+    def write_all(self) -> None:
+        """Nothing waits."""
+
     def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
         self.adopted.append(outcome)
 

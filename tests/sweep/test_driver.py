@@ -10,13 +10,17 @@ from optuna.trial import TrialState
 
 from src.outcome import Outcome
 from src.sweep import ledger
-from src.sweep.driver import begin
+from src.sweep.channel import Finished, Job
+from src.sweep.driver import Driver, begin
 from src.sweep.hours import HOURS_USED
 from src.sweep.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
 from src.sweep.propose import Proposal
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
-from src.sweep.stops import budget_reason
+from src.sweep.stops import StopRequest, budget_reason
+from src.sweep.view import View
+from src.sweep.workers import Event
+from tests.sweep.stand_ins import Notes
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -278,3 +282,61 @@ def test_several_objectives_run_to_the_total(sweep_of: Callable[..., Sweep], sea
     assert reason == "all 5 trials are done"
     assert sweep.directions == ("maximize", "minimize")
     assert {trial.values[0] for trial in sweep.study.best_trials} == {3.0}
+
+
+class Places:
+    """Two places in this process; the job that has waited longest is done next."""
+
+    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
+        self.train = train
+        self.jobs: dict[int, Job] = {}
+        self.trained: list[tuple[int, Params]] = []
+
+    def free(self) -> list[int]:
+        return [place for place in (0, 1) if place not in self.jobs]
+
+    def submit(self, worker: int, job: Job) -> None:
+        self.jobs[worker] = job
+
+    def answer(self, worker: int, stops: bool) -> None:
+        raise AssertionError("no job asked")
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        worker, job = next(iter(self.jobs.items()))
+        del self.jobs[worker]
+        self.trained.append((worker, job.payload))
+        return worker, Finished(job.id, self.train(job.payload))
+
+
+def drive(
+    sweep: Sweep, train: Callable[[Mapping[str, Any]], Outcome] | None = None
+) -> list[tuple[int, Params]]:
+    """The trials of a sweep by two workers, where configurations of the same `a` share a graph."""
+    pool = Places(train or (lambda params: Outcome("complete", "run", (1.0,))))
+    shared = replace(sweep, graph_of=lambda params: str(params["a"]))
+    Driver(shared, pool, Notes(), View(shared), StopRequest()).run()
+    return pool.trained
+
+
+def test_grid_goes_to_the_worker_that_holds_its_graph(sweep_of: Callable[..., Sweep]) -> None:
+    trained = drive(sweep_of({"a": "1,2", "b": "range(6)"}, total=12, sampler="grid"))
+    assert {(worker, params["a"]) for worker, params in trained} == {(0, 1), (1, 2)}
+    assert sorted((params["a"], params["b"]) for _, params in trained) == [
+        (a, b) for a in (1, 2) for b in range(6)
+    ]
+
+
+def test_part_of_a_grid_is_its_first_part(sweep_of: Callable[..., Sweep]) -> None:
+    trained = drive(sweep_of({"a": "1,2", "b": "range(6)"}, total=4, sampler="grid"))
+    assert sorted((params["a"], params["b"]) for _, params in trained) == [(1, b) for b in range(4)]
+
+
+def test_worker_for_which_no_trace_is_worth_it_waits_to_the_end(sweep_of: Callable[..., Sweep]) -> None:
+    def train(params: Mapping[str, Any]) -> Outcome:
+        is_first = params["b"] in (0, 10)  # of each worker, with its trace
+        time.sleep(0.5 if is_first else 0.01)
+        return Outcome("complete", "run", (1.0,))
+
+    trained = drive(sweep_of({"b": "0,1,2,3,4,5,6,7,10", "a": "1,2"}, total=18, sampler="grid"), train)
+    assert len(trained) == 18 and len({str(params) for _, params in trained}) == 18
+    assert {(worker, params["a"]) for worker, params in trained} == {(0, 1), (1, 2)}

@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from typing import Any
 
 import psutil
 import pytest
 
 from src.errors import TrainingError
+from src.sweep import template
 from src.sweep.channel import Call, Channel, Finished, Job, Report
 from src.sweep.limits import Limits
 from src.sweep.memory import POLL_SECONDS, rss_mb
@@ -67,9 +69,16 @@ def obey(order: str, channel: Channel) -> Any:
     return os.getpid(), os.environ["WORKER"]
 
 
-@pytest.fixture
-def pool_of() -> Iterator[Callable[..., WorkerPool]]:
+@pytest.fixture(params=["spawn", "forkserver"])
+def pool_of(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., WorkerPool]]:
+    """Makes pools whose workers start anew, or fork off a template."""
     pools: list[WorkerPool] = []
+    if request.param == "forkserver":
+        forkserver.set_forkserver_preload([MODULE])
+        monkeypatch.setattr(template, "_environment", template._read_at_import())
+    assert template.worker_context().get_start_method() == request.param
 
     def build(count: int = 1, shared: bytes = b"", **limits: Any) -> WorkerPool:
         def variables(worker: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.training import onednn
-from src.training.onednn import VARIABLE, set_onednn, this_machine
+from src.training.onednn import VARIABLE, recall_onednn, set_onednn, this_machine
 
 
 @pytest.fixture
@@ -30,6 +30,13 @@ def test_measures_once_and_remembers(
     set_onednn(cache)
     assert capsys.readouterr().out == ""
     assert os.environ[VARIABLE] == decided
+
+
+def test_recalling_measures_nothing(unset: None, tmp_path: Path) -> None:
+    cache = tmp_path / "onednn.json"
+    assert not recall_onednn(cache) and VARIABLE not in os.environ
+    cache.write_text(json.dumps({this_machine(): "0"}))
+    assert recall_onednn(cache) and os.environ[VARIABLE] == "0"
 
 
 def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from src.config.search import TrackingConf
-from src.errors import RefusedError
-from src.tracking.gathered import Gathered
+from src.errors import RefusedError, TrackingError
+from src.tracking.buffered import BufferedRecorder
 from src.tracking.runs import Tracker, open_tracker
 
 
@@ -20,7 +21,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    folder = tmp_path_factory.mktemp("gathered")
+    folder = tmp_path_factory.mktemp("buffered")
     return open_tracker(TrackingConf(uri=f"sqlite:///{folder}/mlflow.db"))
 
 
@@ -34,66 +35,91 @@ def seen(tracker: Tracker, run_id: str) -> tuple[list[tuple[int, float]], dict[s
 
 def test_quick_epochs_wait_and_are_written_together(tracker: Tracker) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    gathered = Gathered(tracker, clock)
-    gathered.log_params(run_id, {"batch_size": "32"})
+    recorder = BufferedRecorder(tracker, clock)
+    recorder.log_params(run_id, {"batch_size": "32"})
     for epoch in (1, 2):
-        gathered.log_epoch(run_id, epoch, {"loss": 1 / epoch})
-    gathered.set_tags(run_id, {"threads": "1"})
-    assert gathered.write_due() == {}
+        recorder.log_epoch(run_id, epoch, {"loss": 1 / epoch})
+    recorder.set_tags(run_id, {"threads": "1"})
+    assert recorder.write_due() == {}
     assert seen(tracker, run_id) == ([], {}, {})
-    gathered.write(run_id)
+    recorder.write(run_id)
     expected = ([(1, 1.0), (2, 0.5)], {"threads": "1"}, {"batch_size": "32"})
     assert seen(tracker, run_id) == expected
-    gathered.write(run_id)
+    recorder.write(run_id)
     assert seen(tracker, run_id) == expected
 
 
 def test_epoch_that_comes_a_second_after_the_last_is_written_at_once(tracker: Tracker) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    gathered = Gathered(tracker, clock)
-    gathered.log_params(run_id, {"batch_size": "32"})
+    recorder = BufferedRecorder(tracker, clock)
+    recorder.log_params(run_id, {"batch_size": "32"})
     for epoch in (1, 2, 3):
         clock.now += 1.0
-        gathered.log_epoch(run_id, epoch, {"loss": float(epoch)})
+        recorder.log_epoch(run_id, epoch, {"loss": float(epoch)})
         points, _, params = seen(tracker, run_id)
         assert points[-1] == (epoch, float(epoch)) and params == {"batch_size": "32"}
 
 
 def test_what_waits_is_written_within_a_second(tracker: Tracker) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    gathered = Gathered(tracker, clock)
-    gathered.log_epoch(run_id, 1, {"loss": 1.0})
+    recorder = BufferedRecorder(tracker, clock)
+    recorder.log_epoch(run_id, 1, {"loss": 1.0})
     clock.now += 1.0
-    assert gathered.write_due() == {}
+    assert recorder.write_due() == {}
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
 def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracker) -> None:
     clock = Clock()
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
-    gathered = Gathered(tracker, clock)
+    recorder = BufferedRecorder(tracker, clock)
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):
-        gathered.log_params(run_id, {"batch_size": "32"})
-        gathered.log_epoch(run_id, 1, {"loss": 1.0})
-        gathered.log_epoch(run_id, 2, {name: 1.0})
+        recorder.log_params(run_id, {"batch_size": "32"})
+        recorder.log_epoch(run_id, 1, {"loss": 1.0})
+        recorder.log_epoch(run_id, 2, {name: 1.0})
     clock.now += 2.0
-    refused = gathered.write_due()
+    refused = recorder.write_due()
     assert list(refused) == [bad] and "Invalid value" in refused[bad]
     assert seen(tracker, bad) == ([(1, 1.0)], {}, {"batch_size": "32"})
     assert seen(tracker, good)[0] == [(1, 1.0), (2, 1.0)]
-    assert gathered.write_due() == {}
-    gathered.log_metrics(bad, {"lo\nss": 1.0})
+    assert recorder.write_due() == {}
+    recorder.log_metrics(bad, {"lo\nss": 1.0})
     with pytest.raises(RefusedError, match="Invalid value"):
-        gathered.write(bad)
+        recorder.write(bad)
 
 
 def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
     run_id = tracker.start("run", {}, {})
-    gathered = Gathered(tracker, Clock())
+    recorder = BufferedRecorder(tracker, Clock())
     (tmp_path / "curve.png").write_bytes(b"png")
-    gathered.log_text(run_id, "a: 1", "config.yaml")
-    gathered.log_file(run_id, tmp_path / "curve.png", "figures")
-    gathered.log_dataset(run_id, "digits", "0123", "digits", {"train": 1})
+    recorder.log_text(run_id, "a: 1", "config.yaml")
+    recorder.log_file(run_id, tmp_path / "curve.png", "figures")
+    recorder.log_dataset(run_id, "digits", "0123", "digits", {"train": 1})
     paths = {file.path for file in tracker.client.list_artifacts(run_id)}
     assert paths == {"config.yaml", "figures"}
     assert tracker.client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest == "0123"
+
+
+def test_what_waits_is_written_when_the_database_can_be_used_again(tracker: Tracker) -> None:
+    """Another tracker stands for a database that was away: its address leads nowhere."""
+    run_id = tracker.start("run", {}, {})
+    recorder = BufferedRecorder(tracker, Clock())
+    recorder.log_epoch(run_id, 1, {"loss": 1.0})
+    client, tracker.client = tracker.client, MlflowClient("http://127.0.0.1:9")
+    try:
+        with pytest.raises(TrackingError) as raised:
+            recorder.write(run_id)
+    finally:
+        tracker.client = client
+    assert not isinstance(raised.value, RefusedError)
+    recorder.write(run_id)
+    assert seen(tracker, run_id)[0] == [(1, 1.0)]
+
+
+def test_all_that_waits_is_written_but_what_is_refused(tracker: Tracker) -> None:
+    bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
+    recorder = BufferedRecorder(tracker, Clock())
+    for run_id, name in ((bad, "lo\nss"), (good, "loss")):
+        recorder.log_metrics(run_id, {name: 1.0})
+    recorder.write_all()
+    assert seen(tracker, good)[0] == [(0, 1.0)]

@@ -1,0 +1,35 @@
+"""How processes end with each other, and which signals reach them."""
+
+import ctypes
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Processes that start meanwhile never hear of Ctrl-C, nor do theirs: the command decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def dying_with_parent() -> Iterator[None]:
+    """Meanwhile this process ends when its parent does, at once, whatever it is busy with."""
+    die_with_parent(signal.SIGKILL)
+    try:
+        yield
+    finally:
+        die_with_parent(0)
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when its parent ends; 0: none. Linux knows how."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)

@@ -1,0 +1,84 @@
+"""Models and figures are recorded side by side, and what fails is said and kept for the next start."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src.multirun.portray import record_portraits
+from src.outcome import Outcome
+from src.sweep.channel import Finished, Job
+from src.sweep.portraits import Due
+from src.sweep.workers import Died, Event
+
+DONE = Outcome("complete", "run")
+
+
+class Places:
+    """Two places in this process. ends: what comes of a job, by its payload; else it is done."""
+
+    def __init__(self, ends: Mapping[str, Outcome | str] | None = None) -> None:
+        self.ends = ends or {}
+        self.jobs: dict[int, Job] = {}
+        self.most = 0
+
+    def free(self) -> list[int]:
+        return [place for place in (0, 1) if place not in self.jobs]
+
+    def submit(self, worker: int, job: Job) -> None:
+        self.jobs[worker] = job
+        self.most = max(self.most, len(self.jobs))
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        worker, job = next(iter(self.jobs.items()))
+        del self.jobs[worker]
+        end = self.ends.get(job.payload, DONE)
+        return worker, Died(worker, job.id, end) if isinstance(end, str) else Finished(job.id, end)
+
+
+class Crew:
+    def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
+        return {part: ("in:process", f"{part} {due.number}") for part in ("model", "figures")}
+
+
+@pytest.fixture
+def due(tmp_path: Path) -> list[Due]:
+    found = []
+    for number in (3, 5):
+        left = tmp_path / f"{number}.npz"
+        left.touch()
+        found.append(Due(number, {}, 0, Outcome("complete", f"run-{number}", left=str(left))))
+    return found
+
+
+def record(due: list[Due], pool: Places | None) -> int:
+    """How often something else was called meanwhile."""
+    called: list[None] = []
+    record_portraits(due, Crew(), pool, lambda: called.append(None))  # type: ignore[arg-type]
+    return len(called)
+
+
+def test_all_is_recorded_side_by_side_and_what_was_left_goes(due: list[Due], tmp_path: Path) -> None:
+    pool = Places()
+    assert record(due, pool) == 1
+    assert pool.most == 2 and list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_is_said_and_tried_again_later(
+    due: list[Due], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = {"figures 3": "its process was killed", "model 5": Outcome("failed", "run", reason="OSError: no")}
+    record(due, Places(ends))
+    assert capsys.readouterr().out.splitlines() == [
+        "note: the figures of trial 3 cannot be recorded: its process was killed",
+        "note: the model of trial 5 cannot be recorded: OSError: no",
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"3.npz", "5.npz"}
+    record(due, Places({"model 5": "its process was killed"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["5.npz"]
+
+
+@pytest.mark.parametrize("pool", [None, Places()])
+def test_nothing_due_leaves_time_for_the_rest(pool: Places | None) -> None:
+    assert record([], pool) == 1
