@@ -99,6 +99,8 @@ def faulty(cfg, ref, recorder, report, folder):
     return Outcome(state, run, values, metrics, 1, 0.1)
 '''
 SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.1")
+# Networks, trained by workers that fork off the command's template.
+NETWORKS = ("model.filters=[4]", "data.limit=100", "training.epochs=20", "workers=2")
 
 
 @pytest.fixture
@@ -293,6 +295,37 @@ def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> N
     assert {run.tags["state"] for run in runs(folder, "trial")} == {"cancelled"}
     assert run(folder, "train", "-m", *arguments, "model.dropout=0.9").code == 0
     assert_whole(folder, 4)
+
+
+@pytest.mark.parametrize("line", ["", "[1/4]"])
+def test_killed_command_takes_its_template_and_workers_along(folder: Path, line: str) -> None:
+    """While it composes and the template imports, and while workers train."""
+    axis = "training.batch_size=range(8,12)"
+    process = start(folder, *NETWORKS, axis)
+    if line:
+        wait_for_line(process, line)
+    else:
+        wait_for(lambda: bool(psutil.Process(process.pid).children()))
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(family, timeout=10)[1]
+    done = run(folder, "train", "-m", *NETWORKS, axis)
+    assert done.code == 0, done
+    assert_whole(folder, 4)
+
+
+def test_signal_to_the_template_and_the_workers_too_lets_trials_under_way_end(folder: Path) -> None:
+    """As a shell or a scheduler does that ends a whole group of processes."""
+    process = start(folder, *NETWORKS, "training.batch_size=range(8,40)")
+    wait_for_line(process, "[1/32]")
+    for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        each.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert "the trials under way are trained to their end" in stdout
+    states = {run.tags["state"] for run in runs(folder, "trial")}
+    assert states == {"complete"}
 
 
 @pytest.fixture
