@@ -17,7 +17,7 @@ from src.tracking.source import git_diff, source_tags
 
 __all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
 
-MOST_PER_BATCH = 100
+MOST_PER_BATCH, MOST_METRICS_PER_BATCH = 100, 800  # 1,000 in all
 MOST_NAME_CHARACTERS = 250
 MOST_PARAM_CHARACTERS = 6000
 MOST_TAG_CHARACTERS = 8000
@@ -85,12 +85,15 @@ class Tracker(Recorder):
         params = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in batch.params.items()]
         tags = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in batch.tags.items()]
         metrics = [Metric(one.name, one.value, one.timestamp, one.step) for one in batch.metrics]
-        size = MOST_PER_BATCH
-        for first in range(0, max(len(params), len(tags), len(metrics)), size):
-            chunk = slice(first, first + size)
-            self._write(
-                self.client.log_batch, run_id, metrics=metrics[chunk], params=params[chunk], tags=tags[chunk]
-            )
+        while params or tags or metrics:
+            chunk = {
+                "params": params[:MOST_PER_BATCH],
+                "tags": tags[:MOST_PER_BATCH],
+                "metrics": metrics[:MOST_METRICS_PER_BATCH],
+            }
+            self._write(self.client.log_batch, run_id, **chunk)
+            params, tags = params[MOST_PER_BATCH:], tags[MOST_PER_BATCH:]
+            metrics = metrics[MOST_METRICS_PER_BATCH:]
 
     def resume(self, run_id: str) -> None:
         """Show a closed run as running again."""
