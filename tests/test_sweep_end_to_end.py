@@ -191,6 +191,13 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
     return tmp_path
 
 
+def test_workers_keep_to_themselves_that_there_is_no_gpu(folder: Path) -> None:
+    """TensorFlow's C++ part says it of every process that asks, on stderr."""
+    small = ("model.filters=[4]", "data.limit=100", "training.epochs=1", "training.batch_size=8,16")
+    done = run(folder, "train", "-m", *small, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
+    assert (done.code, done.stderr) == (0, "")
+
+
 def test_a_grid_of_two_axes_is_four_children(folder: Path) -> None:
     done = run(folder, "train", "-m", "debug=fast", "model.kernel_size=3,5", "training.batch_size=32,64")
     assert done.code == 0, done

@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from src.collector import collector_paused
@@ -22,22 +23,28 @@ def start_tensorflow() -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow; what it writes to stderr meanwhile is shown only where the import fails.
-
-    Its C++ part reports the processor and the missing GPU before any log level takes effect. No device is
-    touched: a process that forks off this one may use them.
-    """
+    """Import TensorFlow. No device is touched: a process that forks off this one may use them."""
     if "tensorflow" in sys.modules:
         return
     set_onednn()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _banners_hidden(), collector_paused(), packages_hidden(UNNEEDED):
+        import tensorflow  # noqa: F401
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
+
+
+@contextmanager
+def _banners_hidden() -> Iterator[None]:
+    """What is written to stderr meanwhile is shown only where an error is raised.
+
+    TensorFlow's C++ part reports the processor and the missing GPU whatever its log level.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as banners:
         os.dup2(banners.fileno(), 2)
         try:
-            with collector_paused(), packages_hidden(UNNEEDED):
-                import tensorflow  # noqa: F401
+            yield
         except BaseException:  # whatever it is, what was hidden explains it; it is raised again
             banners.seek(0)
             os.write(kept, banners.read())
@@ -45,7 +52,6 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-    logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
 
 
 def arithmetic() -> dict[str, str]:
@@ -64,7 +70,8 @@ def _share_gpus() -> None:
     """Have TensorFlow take a GPU's memory as it needs it, not all of it at once: other workers may use it."""
     import tensorflow as tf
 
-    with suppress(RuntimeError):  # of a GPU that is in use already: who opened it has decided
+    # A RuntimeError comes of a GPU that is in use already: who opened it has decided.
+    with _banners_hidden(), suppress(RuntimeError):
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
 
