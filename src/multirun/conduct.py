@@ -63,7 +63,8 @@ def conduct(
     with ExitStack() as stack:
         stack.enter_context(stop.listening())  # from here on there may be a run to close
         if has_template():
-            import_mlflow()  # meanwhile it imports TensorFlow: workers fork off it without waiting
+            # Meanwhile it imports TensorFlow: workers fork off it without waiting.
+            import_mlflow(resolve_uri(tracking.uri))
         is_new = plan.is_new(fresh)
         workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
         sweep = plan.sweep(fresh)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,18 @@ TICK_SECONDS = 0.5
 
 @dataclass
 class _Portrait:
-    """What is recorded of one seed. missing: parts that have not ended yet."""
+    """What is recorded of one seed. missing: parts that have not been recorded yet, or cannot be."""
 
     due: Due
     missing: set[str]
-    failed: dict[str, str] = field(default_factory=dict)
 
     def end(self, part: str, reason: str | None) -> None:
         """A part has ended, for a reason where it failed. What the seed left goes last."""
-        self.missing.discard(part)
         if reason is not None:
-            self.failed[part] = reason
             say(f"note: the {part} of trial {self.due.number} cannot be recorded: {reason}")
-        if not self.missing and not self.failed and self.due.outcome.left is not None:
+            return
+        self.missing.discard(part)
+        if not self.missing and self.due.outcome.left is not None:
             Path(self.due.outcome.left).unlink(missing_ok=True)
 
 

@@ -29,7 +29,8 @@ with dying_with_parent(), suppress(Exception):  # the worker imports it again, a
         import src.training.programs
         import src.trial.run  # noqa: F401
         from src.tracking.keras_model import import_flavor
+        from src.tracking.location import default_uri
 
-        import_flavor()
+        import_flavor(default_uri())
         os.register_at_fork(after_in_child=np.random.seed)  # or all workers would draw the same numbers
 gc.freeze()  # so that no collection of a worker's copies the pages that it shares

@@ -48,7 +48,7 @@ def open_client(uri: str, create: bool) -> Any:
         check_file(database, create)
     lock = creation_lock(database) if database else nullcontext()
     with tracking_errors(uri, ADVICE), lock, _impatience():
-        import_mlflow()
+        import_mlflow(uri)
         from mlflow import MlflowClient
 
         if urlsplit(uri).scheme.partition("+")[0] in PORTS:
@@ -60,10 +60,13 @@ def open_client(uri: str, create: bool) -> Any:
     return client
 
 
-def import_mlflow() -> None:
-    """Import MLflow, which takes a second or two, with the tables of its databases."""
+def import_mlflow(uri: str) -> None:
+    """Import MLflow, which takes a second or two; where the URI is a database, its tables too."""
     with collector_paused():
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        import mlflow  # noqa: F401
+
+        if database_path(uri) is not None:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def _make_database(database: Path) -> None:

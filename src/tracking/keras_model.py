@@ -25,7 +25,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
     class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
     would load the model in a new process, which takes ten seconds.
     """
-    import_flavor()
+    import_flavor(uri)
     import mlflow.keras
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
@@ -53,9 +53,9 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
     patiently(uri, log_it)
 
 
-def import_flavor() -> None:
-    """Import MLflow with what it takes to log a model of Keras."""
-    import_mlflow()
+def import_flavor(uri: str) -> None:
+    """Import MLflow with what it takes to log a model of Keras there."""
+    import_mlflow(uri)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
         import mlflow.keras
