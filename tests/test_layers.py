@@ -20,7 +20,7 @@ ROWS = {
     4: (
         *("src.trial", "src.report"),
         *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
-        "src.sweep.affinity",
+        *("src.sweep.affinity", "src.sweep.supply"),
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
         *("src.sweep.progress", "src.sweep.picture", "src.sweep.portraits"),
     ),

@@ -3,19 +3,16 @@
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
 from src.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from src.outcome import Outcome
-from src.sweep.affinity import GraphAffinity
-from src.sweep.ask import ask
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.hours import Hours
 from src.sweep.lease import leased
-from src.sweep.ledger import known_seeds, lose, note_seed, recover, settle
+from src.sweep.ledger import lose, note_seed, recover, settle
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
@@ -23,6 +20,7 @@ from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
 from src.sweep.stops import StopRequest
 from src.sweep.study import sweep_lock
+from src.sweep.supply import Supply
 from src.sweep.workers import Event
 
 TICK_SECONDS = 0.5
@@ -65,14 +63,11 @@ class Driver:
         self.crew = crew
         self.view = view
         self.stop = stop
-        self._trials: list[Trial] = []
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
-        self._reason: str | None = None
         self._hours = Hours(sweep.study, sweep.journal)
-        self._affinity = GraphAffinity(sweep.graph_of, sweep.repeats)
-        self._waits: set[int] = set()
+        self._supply = Supply(sweep, crew, self._hours, self._settle)
 
     def run(self) -> str:
         """Train until there is a reason to stop, and say it.
@@ -91,85 +86,42 @@ class Driver:
         if self.stop.is_set:
             self.stop.announce()
             raise SweepStopped("the sweep was stopped")
-        assert self._reason is not None
-        return self._reason
+        assert self._supply.reason is not None
+        return self._supply.reason
 
     def _train(self) -> None:
         while True:
             self.stop.announce()
             self._fill()
             self._close_settled()
-            if not self._trials and (self._reason is not None or self.stop.is_set):
+            if not self._supply.under_way and self._is_end:
                 return
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
                 self._handle(*event)
             else:
-                self._waits.clear()
+                self._supply.ask_again()
             self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
 
     def _fill(self) -> None:
-        """Give every free worker the next seed of its trial, or a new trial; at the end any seed."""
+        """Give every free worker a seed to train, as long as there are any."""
         for worker in self.pool.free():
-            if worker in self._waits:
-                continue
-            trial = self._with_seeds(worker) or self._new_trial(worker)
-            is_end = self._reason is not None or self.stop.is_set
-            if trial is None and is_end:
-                trial = self._with_seeds()
+            trial = self._supply.trial_for(worker, self.stop.is_set)
             if trial is not None:
                 self._start(worker, trial)
-            elif is_end:
+            elif self._is_end:
                 return
-            else:
-                self._waits.add(worker)  # until a job ends, or for a tick: asking takes the sweep's lock
 
-    def _with_seeds(self, worker: int | None = None) -> Trial | None:
-        """A trial under way that has seeds to train. worker: the one that began it; None: any.
-
-        Seeds of one trial share a graph, so that one worker trains them without another trace; and a
-        pruner of seeds can only drop what was not begun.
-        """
-        able = (trial for trial in self._trials if trial.has_seeds and worker in (None, trial.worker))
-        return next(able, None)
-
-    def _new_trial(self, worker: int) -> Trial | None:
-        if self.stop.is_set:
-            return None
-        while True:
-            proposal = self._next(worker)
-            if proposal is None:
-                return None
-            trial = self._open(proposal)
-            if trial.has_seeds:
-                return trial
-            self._settle(trial)  # every seed of it is known from an attempt before
-
-    def _next(self, worker: int) -> Proposal | None:
-        pick = partial(self._affinity.pick, worker)
-        found = ask(self.sweep, len(self._trials), self._hours.used(), pick)
-        self._reason = found if isinstance(found, str) else None
-        return None if isinstance(found, str) else found
-
-    def _open(self, proposal: Proposal) -> Trial:
-        """Open a trial's run; it is kept track of first, so that no error leaves it behind."""
-        trial = Trial(proposal, self.sweep.repeats)
-        self._trials.append(trial)
-        trial.ref = self.crew.open_trial(proposal)
-        if self.sweep.repeats > 1:
-            trial.know(known_seeds(self.sweep.study, trial.number))
-        for seed, outcome in sorted(trial.done.items()):
-            with suppress(RefusedError):  # the user deleted the run
-                self.crew.adopt_seed(trial.ref, outcome)
-            if self.sweep.pruner_hears == SEEDS:
-                proposal.trial.report(outcome.values[0], seed)
-        return trial
+    @property
+    def _is_end(self) -> bool:
+        """Whether no further trial is begun."""
+        return self._supply.reason is not None or self.stop.is_set
 
     def _start(self, worker: int, trial: Trial) -> None:
         repeat = trial.start(worker)
-        self._affinity.begin(worker, trial.proposal.params)
+        self._supply.began(worker, trial)
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
@@ -196,7 +148,7 @@ class Driver:
         elif isinstance(event, Finished):
             self._end_task(event.job, event.result)
         else:
-            self._affinity.forget(worker)
+            self._supply.died(worker)
             self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
@@ -222,8 +174,7 @@ class Driver:
         task = self._tasks.pop(job)
         trial = task.trial
         broken = self._write(task)
-        self._waits.clear()
-        self._affinity.end(task.worker, trial.proposal.params, outcome.state == "complete")
+        self._supply.ended(task.worker, trial, outcome.state == "complete")
         self.view.idle(task.worker)
         if task.refusals and outcome.state in ("complete", "pruned"):
             outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
@@ -261,11 +212,11 @@ class Driver:
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
         except UpdateFinishedTrialError:  # a driver on another host took this one for dead
-            self._trials.remove(trial)
+            self._supply.under_way.remove(trial)
             with suppress(RefusedError):
                 self.crew.cancel(trial.ref.run_id)
             return
-        self._trials.remove(trial)
+        self._supply.under_way.remove(trial)
         self._settled.append((trial.proposal, outcome))
 
     def _close_settled(self) -> None:
@@ -284,14 +235,14 @@ class Driver:
         with suppress(TrackingError):
             self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
-        for trial in self._trials:
+        for trial in self._supply.under_way:
             if self._is_lost(trial) and trial.ref is not None:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):
                 self.crew.cancel(run_id)
         self._tasks.clear()
-        self._trials.clear()
+        self._supply.under_way.clear()
 
     def _is_lost(self, trial: Trial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
