@@ -15,7 +15,7 @@ def accuracy_table(found: Mapping[str, np.ndarray]) -> str:
 
     found: of each contender, validation accuracies (seeds, configurations, epochs).
     """
-    epochs = [*SHORT, _epochs(found)]
+    epochs = sorted({*SHORT, _epochs(found)})
     lines = [
         _row("mean ± spread", [f"epoch {epoch}" for epoch in epochs]),
         _row("---", ["---"] * len(epochs)),

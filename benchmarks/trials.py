@@ -32,7 +32,7 @@ PEERS = {"keras_tuner": "KerasTuner", "hydra_optuna_sweeper": "hydra-optuna-swee
 
 @dataclass(frozen=True)
 class Grid:
-    """What is trained: every combination, `epochs` each."""
+    """What is trained: every combination, `epochs` each, of a network with so many filters a block."""
 
     kernel_size: tuple[int, ...] = (3, 5)
     batch_size: tuple[int, ...] = (32, 64)
@@ -40,6 +40,7 @@ class Grid:
     initializer: tuple[str, ...] = ("glorot_uniform", "he_normal")
     seed: tuple[int, ...] = (0,)
     epochs: int = 3
+    filters: tuple[int, ...] = (16, 32)
 
     @property
     def size(self) -> int:
@@ -48,7 +49,8 @@ class Grid:
     def overrides(self) -> list[str]:
         """As kerasweep is told."""
         axes = [f"{AXES[axis]}={','.join(map(str, getattr(self, axis)))}" for axis in AXES]
-        return [*axes, f"training.epochs={self.epochs}"]
+        filters = ",".join(map(str, self.filters))
+        return [*axes, f"training.epochs={self.epochs}", f"model.filters=[{filters}]"]
 
 
 def run(seeds: int, repeats: int) -> None:
@@ -99,7 +101,7 @@ def ours(grid: Grid) -> list[Contender]:
 
 def export(path: Path, grid: Grid) -> None:
     """The images of data=digits and the grid, for the scripts."""
-    arrays = {axis: np.array(getattr(grid, axis)) for axis in (*AXES, "epochs")}
+    arrays = {axis: np.array(getattr(grid, axis)) for axis in (*AXES, "epochs", "filters")}
     np.savez(path, **images(DataConf(source="digits")), **arrays)  # type: ignore[arg-type]
 
 

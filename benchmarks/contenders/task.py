@@ -25,8 +25,8 @@ def grid(data):
     return itertools.product(*(data[axis] for axis in AXES))
 
 
-def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 8, 1)):
-    """Two blocks of convolution, batch normalization, ReLU and pooling; a softmax.
+def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 8, 1), filters=(16, 32)):
+    """Blocks of convolution, batch normalization, ReLU and pooling; a softmax.
 
     strength: of the regularizer; l1_l2 has both penalties with the whole of it. shape: of an image.
     """
@@ -38,9 +38,9 @@ def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 
         "kernel_initializer": initializer,
     }
     layers = [keras.Input(shape)]
-    for filters in (16, 32):
+    for number in filters:
         layers += [
-            keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False, **kernel),
+            keras.layers.Conv2D(number, kernel_size, padding="same", use_bias=False, **kernel),
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
             keras.layers.MaxPooling2D(2),

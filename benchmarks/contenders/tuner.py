@@ -17,7 +17,7 @@ class Grid(keras_tuner.HyperModel):
             hp.Choice(axis, DATA[axis]) for axis in ("seed", "kernel_size", "regularizer", "initializer")
         )
         keras.utils.set_random_seed(seed)
-        return network(*numbers)
+        return network(*numbers, filters=DATA["filters"])
 
     def fit(self, hp, model, *args, **kwargs):
         history = model.fit(*args, batch_size=hp.Choice("batch_size", DATA["batch_size"]), **kwargs)

@@ -8,6 +8,8 @@ from keras import ops
 
 from src.config.model import NormalizationConf
 
+WARMUP_UPDATES = 9.0
+
 
 @keras.saving.register_keras_serializable(package="kerasweep")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -57,11 +59,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 class WarmupBatchNormalization(FusedBatchNormalization):
     """A batch normalization with a warm-up of its moving statistics.
 
-    Update t (the first is 0) keeps min(momentum, t / (t + 1)) of the old mean and variance: the
-    plain mean over the batches at first, which turns into the moving average once t / (t + 1)
-    exceeds momentum. With Keras's constant 0.99 the statistics of a short run are mostly their
-    initial 0 and 1, and its validation shows that lag instead of the network. A layer with
-    trainable=False keeps its statistics.
+    Update t (the first is 0) keeps min(momentum, t / (t + 9)) of the old mean and variance: nothing
+    of their initial 0 and 1, then about the last tenth of the updates, until momentum takes over.
+    It is the decay of tf.train.ExponentialMovingAverage with num_updates, (1 + t) / (10 + t), moved
+    by one so that the first update keeps nothing. With Keras's constant 0.99 the statistics of a
+    short run are mostly their initial values, and its validation shows that lag instead of the
+    network. A layer with trainable=False keeps its statistics.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -75,7 +78,7 @@ class WarmupBatchNormalization(FusedBatchNormalization):
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         momentum = self.momentum
-        self.momentum = ops.minimum(momentum, self.updates / (self.updates + 1.0))
+        self.momentum = ops.minimum(momentum, self.updates / (self.updates + WARMUP_UPDATES))
         try:
             outputs = super().call(inputs, training=training, mask=mask)
         finally:

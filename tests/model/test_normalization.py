@@ -20,6 +20,8 @@ from src.model.normalization import (
 
 RANDOM = np.random.default_rng(0)
 BATCHES = [RANDOM.normal(3 + number, 2 + number, (6, 4, 4, 3)).astype("float32") for number in range(6)]
+# What the first batches are worth in the statistics after so many of them: they add up to 1.
+SHARES = {1: [1], 2: [1 / 10, 9 / 10], 3: [2 / 110, 18 / 110, 90 / 110]}
 
 
 def statistics(layer: Any) -> np.ndarray:
@@ -33,30 +35,30 @@ def of_batch(batch: np.ndarray) -> np.ndarray:
     return np.stack([pixels.mean(axis=0), pixels.var(axis=0)])
 
 
-@pytest.mark.parametrize("momentum", [0.99, 0.5, 0.0])
-def test_decay_is_the_running_mean_until_momentum_takes_over(momentum: float) -> None:
+@pytest.mark.parametrize("momentum", [0.99, 0.2, 0.0])
+def test_decay_warms_up_until_momentum_takes_over(momentum: float) -> None:
     layer = WarmupBatchNormalization(momentum=momentum)
     expected = np.array([[0.0] * 3, [1.0] * 3])
     for update, batch in enumerate(BATCHES):
         layer(batch, training=True)
-        decay = min(momentum, update / (update + 1))
+        decay = min(momentum, update / (update + 9))
         expected = decay * expected + (1 - decay) * of_batch(batch)
         np.testing.assert_allclose(statistics(layer), expected, rtol=2e-5)
         assert float(layer.updates) == update + 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_first_updates_are_the_plain_mean_of_the_batches(count: int) -> None:
+def test_first_updates_hold_nothing_of_the_initial_values(count: int) -> None:
     layer = WarmupBatchNormalization(momentum=0.99)
     for batch in BATCHES[:count]:
         layer(batch, training=True)
-    expected = np.mean([of_batch(batch) for batch in BATCHES[:count]], axis=0)
+    expected = np.average([of_batch(batch) for batch in BATCHES[:count]], axis=0, weights=SHARES[count])
     np.testing.assert_allclose(statistics(layer), expected, rtol=2e-5)
 
 
 def test_is_keras_once_warmed_up() -> None:
-    ours, keras_own = WarmupBatchNormalization(momentum=0.5), keras.layers.BatchNormalization(momentum=0.5)
-    # Update 1 is the first with t / (t + 1) >= 0.5.
+    ours, keras_own = WarmupBatchNormalization(momentum=0.1), keras.layers.BatchNormalization(momentum=0.1)
+    # Update 1 is the first with t / (t + 9) >= 0.1.
     ours(BATCHES[0], training=True)
     keras_own.build(BATCHES[0].shape)
     keras_own.moving_mean.assign(ours.moving_mean)
@@ -151,7 +153,7 @@ def test_saved_layer_goes_on_where_it_was(tmp_path: Path) -> None:
     assert loaded.layers[0].momentum == 0.9
     for network in (model, loaded):
         network(BATCHES[2], training=True)
-    expected = np.mean([of_batch(batch) for batch in BATCHES[:3]], axis=0)
+    expected = np.average([of_batch(batch) for batch in BATCHES[:3]], axis=0, weights=SHARES[3])
     np.testing.assert_allclose(statistics(loaded.layers[0]), expected, rtol=2e-5)
     np.testing.assert_array_equal(statistics(loaded.layers[0]), statistics(model.layers[0]))
 
