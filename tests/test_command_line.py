@@ -100,4 +100,6 @@ def test_key_that_is_no_group_here_takes_any_value(argument: str) -> None:
 
 
 def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "filter_size, full_search, quickstart" in refusal(["study=null"], capsys)
+    assert "batch_norm, batch_size, downsampling, feature_scaling, filter_size" in refusal(
+        ["study=null"], capsys
+    )

@@ -34,11 +34,29 @@ def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     record(tracker, 0.5, {"dataset": "mnist", "kind": "run"}, "complete")
     other = {"study": "other", "sweep": "other-1", "dataset": "mnist", "kind": "trial"}
     record(tracker, 0.25, other, "complete")
+    claimed(tracker)
     return folder
 
 
-def record(tracker: Tracker, accuracy: float, tags: dict[str, str], state: str) -> None:
-    run_id = tracker.start("run", {**tags, "objective": "val_accuracy maximize"}, {})
+def claimed(tracker: Tracker) -> None:
+    """A sweep of five seeds a trial, with a claim that its numbers support."""
+    own = {"study": "claimed", "sweep": "claimed-1", "dataset": "digits"}
+    parent = tracker.start(own["sweep"], {**own, "kind": "study", "axes": "kernel_size"}, {})
+    side = "{of: {model.kernel_size: 5}, relation: higher, than: {model.kernel_size: 3}}"
+    text = f"study: {{claim: {{text: Large filters are better., comparisons: [{side}]}}}}"
+    tracker.log_text(parent, text, "config.yaml")
+    for trial, (kernel_size, mean) in enumerate({"3": 0.5, "5": 0.75}.items()):
+        tags = {**own, "kernel_size": kernel_size, "trial": str(trial)}
+        record(tracker, mean, {**tags, "kind": "trial"}, "complete")
+        for seed in range(5):
+            value = mean + 0.01 * seed * (1 + 0.1 * trial)
+            record(tracker, value, {**tags, "kind": "repeat"}, "complete", {"training.seed": str(seed)})
+
+
+def record(
+    tracker: Tracker, accuracy: float, tags: dict[str, str], state: str, params: dict[str, str] | None = None
+) -> None:
+    run_id = tracker.start("run", {**tags, "objective": "val_accuracy maximize"}, params or {})
     tracker.log_metrics(run_id, {"objective": accuracy, "parameters": 100, "seconds": 2})
     tracker.finish(run_id, state)
 
@@ -80,6 +98,23 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
     ]
 
 
+def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]]) -> None:
+    """Differences of 0.250 to 0.254: mean 0.252, t(0.975, 4) = 2.7764, standard error 0.000707."""
+    lines = run("study=claimed")
+    cells = [[cell.strip() for cell in line.split("│")[1:6]] for line in lines if line.startswith("│")]
+    assert [row[:2] + row[3:4] for row in cells] == [["5", "0.7720", "5"], ["3", "0.5200", "5"]]
+    assert cells[0][4] == "best" and cells[1][4].startswith("-0.2520, worse, p ")
+    assert lines[-7:] == [
+        "1 of 2 configurations cannot be told from the best (Holm, 5 %)",
+        "10 runs: 10 complete",
+        "verdict: supported",
+        "  of claimed-1: Large filters are better.",
+        "  supported: objective is higher with model.kernel_size=5 than with model.kernel_size=3",
+        "    difference +0.252 (+0.25 to +0.254), 5 seeds; from 0.0026 on such runs find it",
+        "written: mlruns/compare-claimed.csv",
+    ]
+
+
 def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: Path) -> None:
     lines = run("tags.study=filter_size", "group_by=[kernel_size]", "csv=sub/runs.csv")
     cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in lines if line.startswith("│")]
@@ -89,16 +124,20 @@ def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: P
 
 
 def test_several_tags_select_together(run: Callable[..., list[str]]) -> None:
-    assert run("tags.dataset=digits", "tags.kernel_size=5")[-2:] == [
-        "2 runs: 2 complete",
-        "written: mlruns/compare-digits-5.csv",
+    assert run("tags.dataset=digits", "tags.kernel_size=5", "tags.batch_size=8")[-2:] == [
+        "1 run: 1 complete",
+        "written: mlruns/compare-digits-5-8.csv",
     ]
+
+
+def test_a_choice_of_runs_across_sweeps_has_no_verdict(run: Callable[..., list[str]]) -> None:
+    assert not any("verdict" in line for line in run("tags.dataset=digits"))
 
 
 def test_data_sets_are_not_averaged(run: Callable[..., list[str]]) -> None:
     with pytest.raises(TrackingError, match="come from different data sets: digits, mnist"):
         run("group_by=[state]")
-    assert run("group_by=[dataset]")[-3] == "8 runs: 6 complete, 1 failed, 1 pruned"
+    assert "18 runs: 16 complete, 1 failed, 1 pruned" in run("group_by=[dataset]")
 
 
 def test_sweeps_in_one_mean_are_noted(run: Callable[..., list[str]]) -> None:
@@ -117,7 +156,7 @@ def test_nothing_found_says_what_there_is_and_writes_nothing(
 ) -> None:
     with pytest.raises(TrackingError) as raised:
         run("tags.study=depth")
-    assert str(raised.value) == "No run has study=depth. There is study=filter_size, other."
+    assert str(raised.value) == "No run has study=depth. There is study=claimed, filter_size, other."
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,7 +182,7 @@ def test_command_finds_the_study_and_leaves_only_its_csv(folder: Path) -> None:
 def test_command_takes_a_number_for_a_study(folder: Path) -> None:
     ended = command(folder, "study=2024")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "error: No run has study=2024. There is study=filter_size, other.\n"
+    assert ended.stderr == "error: No run has study=2024. There is study=claimed, filter_size, other.\n"
 
 
 def test_command_refuses_in_one_line(tmp_path: Path) -> None:

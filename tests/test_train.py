@@ -170,6 +170,6 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
 def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:
     done = run(tmp_path, "train", "--help")
     assert done.code == 0
-    for words in ("python -m src.train -m", "study: filter_size, full_search, quickstart", "sampler: cmaes"):
+    for words in ("python -m src.train -m", "study: batch_norm, batch_size, downsampling", "sampler: cmaes"):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []

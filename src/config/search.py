@@ -11,6 +11,7 @@ EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
+RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
 STORAGES = ("journal",)
 
@@ -22,10 +23,29 @@ class ObjectiveConf:
 
 
 @dataclass
+class ComparisonConf:
+    """One side's measure beside the other's: what a claim is made of."""
+
+    of: Any = field(default_factory=open_mapping)
+    relation: str = MISSING
+    than: Any = field(default_factory=open_mapping)
+    measure: str = "objective"
+    margin: float = 0.0
+    where: Any = field(default_factory=open_mapping)
+    spread_over: str | None = None
+
+
+@dataclass
+class ClaimConf:
+    text: str = MISSING
+    comparisons: list[ComparisonConf] = field(default_factory=list)
+
+
+@dataclass
 class StudyConf:
     name: str | None = None
     question: str | None = None
-    claim: str | None = None
+    claim: ClaimConf | None = None
     trials: int | None = None
     repeats: int = 1
     fresh: bool = False

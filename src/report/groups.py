@@ -69,8 +69,7 @@ def _check_objective(groups: Sequence[Group]) -> None:
 
 def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
     """A sort key: the better mean first, no number last, equals in their axes' order."""
-    text = groups[0].runs[0].tags.get("objective", "") if groups else ""
-    sign = -1 if text.partition(",")[0].endswith("maximize") else 1
+    sign = -1 if maximizes(groups) else 1
 
     def rank(group: Group) -> tuple[bool, float, Any]:
         mean = group.mean("objective")
@@ -78,6 +77,12 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
         return (missing, 0.0 if missing or mean is None else sign * mean, natural(group.values))
 
     return rank
+
+
+def maximizes(groups: Sequence[Group]) -> bool:
+    """Whether their first objective is better the larger it is."""
+    text = groups[0].runs[0].tags.get("objective", "") if groups else ""
+    return text.partition(",")[0].endswith("maximize")
 
 
 def natural(values: Sequence[str]) -> tuple[Any, ...]:

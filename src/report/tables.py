@@ -12,28 +12,73 @@ from rich.table import Table
 
 from src.errors import ConfigError
 from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, values_of
+from src.report.seeds import Standing
 from src.tracking.query import RunRecord
 
 MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
 
 
-def render(groups: Sequence[Group], axes: Sequence[str]) -> Table:
-    """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run."""
+def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
+    """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run.
+
+    Where seeds were repeated, the interval of the mean over them and how it stands beside the best.
+    """
+    repeated = any(_has_interval(standing) for standing in found)
     objective = groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
     table = Table()
     for column in axes:
         table.add_column(column, no_wrap=True)
-    for column in (f"mean {objective.partition(' ')[0]}", "runs", "parameters", "seconds"):
+    for column in (
+        f"mean {objective.partition(' ')[0]}",
+        *(("95 % interval", "seeds", "beside the best") if repeated else ()),
+        *("runs", "parameters", "seconds"),
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("best run", no_wrap=True)
-    for group in groups:
-        table.add_row(*group.values, *_measures(group), _best_run(group))
+    for group, standing in zip(groups, found, strict=True):
+        certainty = _certainty(standing) if repeated else []
+        mean = _number(group.mean("objective"), ".4f")
+        table.add_row(*group.values, mean, *certainty, *_measures(group), _best_run(group))
     return table
+
+
+def notes(found: Sequence[Standing]) -> list[str]:
+    """What the table's last columns mean, or why there is no interval."""
+    if not any(_has_interval(standing) for standing in found):
+        return ["note: one seed each tells no uncertainty; study.repeats=5 trains five"]
+    equal = [standing for standing in found if standing.is_best or _is_equal(standing)]
+    some = f"{len(equal)} of {len(found)} configurations cannot be told from the best (Holm, 5 %)"
+    missing = sum(not _has_interval(standing) for standing in found)
+    untold = f"; {missing} without an interval" if missing else ""
+    return [f"{some}{untold}"]
+
+
+def _has_interval(standing: Standing) -> bool:
+    return standing.estimate is not None and standing.estimate.low is not None
+
+
+def _is_equal(standing: Standing) -> bool:
+    return standing.against_best.p is not None and not standing.against_best.is_worse
+
+
+def _certainty(standing: Standing) -> list[str]:
+    found, beside = standing.estimate, standing.against_best
+    if found is None:
+        return [NOT_APPLICABLE] * 3
+    if found.low is None:
+        return [NOT_APPLICABLE, "1", "one seed"]
+    interval = f"{found.low:.4f} to {found.high:.4f}"
+    if standing.is_best:
+        return [interval, str(found.count), "best"]
+    if beside.p is None:
+        return [interval, str(found.count), "not tested"]
+    gap = f"{-beside.behind:+.4f}"
+    told = f"worse, p {beside.p:.2g}" if beside.is_worse else "not told apart"
+    return [interval, str(found.count), f"{gap}, {told}"]
 
 
 def _measures(group: Group) -> list[str]:
     return [
-        _number(group.mean("objective"), ".4f"),
         str(len(group.runs)),
         _number(group.mean("parameters"), ",.0f"),
         _number(group.mean("seconds"), ".1f"),

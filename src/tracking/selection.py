@@ -6,7 +6,7 @@ from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking.query import RunRecord, find_runs
 
-KINDS = ("trial", "run")
+KINDS = ("trial", "run", "repeat")
 # The tags of every run that can tell single runs apart.
 CHOICES = (
     "dataset",
@@ -20,10 +20,11 @@ CHOICES = (
     "normalization",
 )
 MOST_VALUES = 20
+SEED = "training.seed"
 
 
 def select_runs(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
-    """Trials and single runs with all these tags; `study` may name one sweep by its id, too."""
+    """Trials, their seeds and single runs with all these tags; `study` may name one sweep by its id, too."""
     found = _of_kinds(find_runs(cfg, tags))
     if found or "study" not in tags:
         return found
@@ -35,20 +36,24 @@ def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return [run for run in runs if run.tags.get("kind") in KINDS]
 
 
-def axes_of(cfg: TrackingConf, runs: Sequence[RunRecord]) -> list[str]:
-    """The axes that the runs' sweeps vary, in their own order.
+def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:
+    """The axes that the runs' sweeps vary, in their own order; a seed repeats, and is none.
 
     Single runs have no sweep: those of CHOICES in which the runs differ join in. Without any
     the runs are told apart by their model.
     """
-    sweeps = {run.tags["sweep"] for run in runs if "sweep" in run.tags}
     axes: dict[str, None] = {}
-    for parent in find_runs(cfg, {"kind": "study"}) if sweeps else []:
-        if parent.tags.get("sweep") in sweeps:
-            axes |= dict.fromkeys(filter(None, parent.tags.get("axes", "").split(",")))
+    for parent in parents:
+        axes |= dict.fromkeys(swept(parent))
+    axes.pop(SEED, None)
     if any("sweep" not in run.tags for run in runs):
         axes |= dict.fromkeys(tag for tag in CHOICES if len({run.tags.get(tag) for run in runs}) > 1)
     return list(axes) or ["model"]
+
+
+def swept(parent: RunRecord) -> list[str]:
+    """The tags that a sweep varies."""
+    return list(filter(None, parent.tags.get("axes", "").split(",")))
 
 
 def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:

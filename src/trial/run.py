@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import check
 from src.data.kept import read_and_keep
 from src.data.prepare import Prepared, check_augment
+from src.evaluation.history import of_history
 from src.model.check import check_shape
 from src.outcome import Outcome, TrialRef, dominates
 from src.tracking.recorder import Recorder
@@ -76,6 +77,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
         reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
     )
     once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
+    once |= of_history(result.history, result.best_epoch)
     tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
     if result.pruned or not _is_kept(cfg, ref, outcome):
         return outcome

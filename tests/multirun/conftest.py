@@ -12,7 +12,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from src.config import register, studies
+from src.multirun.composer import Composer
 from src.multirun.legacy import read_legacy
+from src.multirun.plan import Plan
 from src.multirun.question import Question, read_question
 
 
@@ -50,3 +52,14 @@ def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Ca
         return read_question(context, compose(list(arguments)), list(arguments), read_legacy(legacy))
 
     return read
+
+
+@pytest.fixture
+def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Plan]:
+    """What would be trained for a command line."""
+
+    def make(*arguments: str) -> Plan:
+        question = read_question(context, compose(list(arguments)), list(arguments), read_legacy({}))
+        return Plan(question, Composer(context, question.master, question.fixed, question.space))
+
+    return make

@@ -5,15 +5,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.errors import ConfigError, DataError, StorageError
-from src.multirun.composer import Composer
 from src.multirun.conduct import with_its_runs
-from src.multirun.legacy import read_legacy
 from src.multirun.plan import Plan
-from src.multirun.question import read_question
 from src.sweep.search import Sweep
 from src.tracking.runs import open_tracker
 
@@ -24,15 +20,6 @@ Compose = Callable[[list[str]], DictConfig]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def plan(context: HydraContext, compose: Compose) -> Callable[..., Plan]:
-    def make(*arguments: str) -> Plan:
-        question = read_question(context, compose(list(arguments)), list(arguments), read_legacy({}))
-        return Plan(question, Composer(context, question.master, question.fixed, question.space))
-
-    return make
 
 
 def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:

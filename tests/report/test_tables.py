@@ -1,6 +1,7 @@
 """Tables are whole wherever they are printed, and the CSV has every run."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from src.errors import ConfigError
 from src.report.groups import group_runs
-from src.report.tables import render, tally, write_csv
+from src.report.seeds import standings
+from src.report.tables import notes, render, tally, write_csv
 from src.terminal import say, show
 from src.tracking.query import RunRecord
 
@@ -22,18 +24,58 @@ def run(run_id: str, objective: float, **tags: str) -> RunRecord:
 
 def printed(runs: list[RunRecord], axes: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     """The cells of the table's rows, its head first."""
-    show(render(group_runs(runs, axes), axes))
+    groups = group_runs(runs, axes)
+    show(render(groups, axes, standings(groups, axes)))
     lines = capsys.readouterr().out.splitlines()
     rows = [line.replace("┃", "│").strip("│").split("│") for line in lines if line[0] in "┃│"]
     return [[cell.strip() for cell in row] for row in rows]
 
 
 def test_table_has_a_row_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [run("a" * 32, 0.5, k="3"), run("b" * 32, 0.75, k="3"), run("c" * 32, 0.7, k="5")]
+    runs = [run("a" * 32, 0.5, k="3"), run("c" * 32, 0.7, k="5")]
     assert printed(runs, ["k"], capsys) == [
         ["k", "mean val_accuracy", "runs", "parameters", "seconds", "best run"],
         ["5", "0.7000", "1", "12,345", "1.2", "c" * 32],
-        ["3", "0.6250", "2", "12,345", "1.2", "b" * 32],
+        ["3", "0.5000", "1", "12,345", "1.2", "a" * 32],
+    ]
+
+
+def test_best_run_is_that_of_the_group(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [run("a" * 32, 0.5, k="3"), run("b" * 32, 0.75, k="3")]
+    (_, row) = printed(runs, ["k"], capsys)
+    assert (row[1], row[-4], row[-1]) == ("0.6250", "2", "b" * 32)
+
+
+def seeds(k: str, *objectives: float) -> list[RunRecord]:
+    """A run a seed."""
+    return [
+        replace(run(f"{k}{seed}" * 16, objective, k=k), params={"training.seed": str(seed)})
+        for seed, objective in enumerate(objectives)
+    ]
+
+
+def test_seeds_give_an_interval_and_a_place_beside_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+    """Student's interval of 0.9, 0.91, 0.92: t(0.975, 2) = 4.3027 standard errors of 0.01 / sqrt(3)."""
+    runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
+    lacking = seeds("9", 0.4)
+    head, *rows = printed([*runs, *lacking], ["k"], capsys)
+    assert head[:5] == ["k", "mean val_accuracy", "95 % interval", "seeds", "beside the best"]
+    assert rows[0][:5] == ["3", "0.9100", "0.8852 to 0.9348", "3", "best"]
+    assert rows[1][3:5] == ["3", "-0.0067, not told apart"]
+    assert rows[2][4].startswith("-0.4000, worse, p ")
+    assert rows[3][1:5] == ["0.4000", "-", "1", "one seed"]
+
+
+def test_notes_count_what_cannot_be_told_from_the_best() -> None:
+    runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
+    assert notes(standings(group_runs(runs, ["k"]), ["k"])) == [
+        "2 of 3 configurations cannot be told from the best (Holm, 5 %)"
+    ]
+    assert notes(standings(group_runs([*runs, *seeds("9", 0.4)], ["k"]), ["k"])) == [
+        "2 of 4 configurations cannot be told from the best (Holm, 5 %); 1 without an interval"
+    ]
+    assert notes(standings(group_runs(seeds("3", 0.9), ["k"]), ["k"])) == [
+        "note: one seed each tells no uncertainty; study.repeats=5 trains five"
     ]
 
 

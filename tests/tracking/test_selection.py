@@ -6,6 +6,7 @@ import pytest
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
+from src.tracking.parents import parents_of
 from src.tracking.runs import Tracker
 from src.tracking.selection import axes_of, check_axes, explain_nothing, select_runs
 
@@ -26,6 +27,11 @@ def recorded(tracker: Tracker) -> None:
     sweep(tracker, "schedule", 3, "schedule", [{"schedule": "cosine", "dataset": "mnist"}])
 
 
+def axes(cfg: TrackingConf, **tags: str) -> list[str]:
+    runs = select_runs(cfg, tags)
+    return axes_of(parents_of(cfg, runs), runs)
+
+
 def count(cfg: TrackingConf, **tags: str) -> int:
     return len(select_runs(cfg, tags))
 
@@ -42,19 +48,25 @@ def test_study_may_be_one_sweep(tracking: TrackingConf) -> None:
 
 
 def test_axes_come_from_the_parents_in_their_order(tracking: TrackingConf) -> None:
-    assert axes_of(tracking, select_runs(tracking, {"study": "filter_size-1"})) == [
-        "kernel_size",
-        "batch_size",
-    ]
-    both = axes_of(tracking, select_runs(tracking, {"study": "filter_size"}))
-    assert sorted(both) == ["batch_size", "kernel_size", "strength"]
+    assert axes(tracking, study="filter_size-1") == ["kernel_size", "batch_size"]
+    assert sorted(axes(tracking, study="filter_size")) == ["batch_size", "kernel_size", "strength"]
 
 
 def test_single_runs_are_told_apart_by_what_differs(tracking: TrackingConf, tracker: Tracker) -> None:
     for optimizer in ("adam", "sgd"):
         tracker.start("run", {"kind": "run", "optimizer": optimizer, "model": "cnn"}, {})
-    assert axes_of(tracking, select_runs(tracking, {"kind": "run"})) == ["optimizer"]
-    assert axes_of(tracking, select_runs(tracking, {"optimizer": "sgd"})) == ["model"]
+    assert axes(tracking, kind="run") == ["optimizer"]
+    assert axes(tracking, optimizer="sgd") == ["model"]
+
+
+def test_a_seed_is_no_axis(tracking: TrackingConf, tracker: Tracker) -> None:
+    sweep(tracker, "seeds", 1, "kernel_size,training.seed", [{"kernel_size": "3", "training.seed": "1"}])
+    assert axes(tracking, study="seeds") == ["kernel_size"]
+
+
+def test_seeds_of_a_trial_are_selected_with_it(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.start("seed", {"study": "schedule", "sweep": "schedule-3", "kind": "repeat", "trial": "0"}, {})
+    assert count(tracking, study="schedule") == 2
 
 
 @pytest.mark.parametrize(

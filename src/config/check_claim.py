@@ -1,0 +1,43 @@
+"""The rules of a study's claim, so that it can be tested."""
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from src.config import search
+from src.config.keys import all_keys
+from src.config.rules import between, one_of
+from src.errors import ConfigError
+
+
+def check_claim(claim: DictConfig) -> None:
+    """Raise ConfigError where a comparison of a claim could not be tested."""
+    if OmegaConf.is_missing(claim, "text") or not claim.comparisons:
+        raise ConfigError(
+            "study.claim needs a text and a comparison, as in claim: {text: 3x3 is better, comparisons: "
+            "[{of: {model.kernel_size: 3}, relation: higher, than: {model.kernel_size: 5}}]}."
+        )
+    for number, comparison in enumerate(claim.comparisons):
+        _check_comparison(f"study.claim.comparisons[{number}]", comparison)
+
+
+def _check_comparison(name: str, comparison: DictConfig) -> None:
+    if OmegaConf.is_missing(comparison, "relation"):
+        raise ConfigError(f"{name}.relation is missing. Give one of {', '.join(search.RELATIONS)}.")
+    one_of(f"{name}.relation", comparison.relation, search.RELATIONS)
+    between(f"{name}.margin", comparison.margin, 0, open_low=comparison.relation == "similar")
+    sides = {side: OmegaConf.to_container(comparison[side]) for side in ("of", "than")}
+    for side in ("of", "than"):
+        if not sides[side]:
+            raise ConfigError(f"{name}.{side} is empty. Name values, as in {{model.kernel_size: [3, 5]}}.")
+    if sides["of"] == sides["than"]:
+        raise ConfigError(f"{name} compares {sides['of']} with itself. Let of and than differ.")
+    keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
+    for key in (*keys, *filter(None, [comparison.spread_over])):
+        if key not in all_keys():
+            raise ConfigError(f"{name} names {key}, but there is no such key. Name one as in study.space.")
+    if comparison.relation == "mixed" and _lists_values(comparison):
+        raise ConfigError(f"{name}: mixed compares one value with one other in each setting, not lists.")
+
+
+def _lists_values(comparison: DictConfig) -> bool:
+    values = [*comparison.of.values(), *comparison.than.values()]
+    return bool(comparison.spread_over) or any(isinstance(value, ListConfig) for value in values)

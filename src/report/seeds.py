@@ -1,0 +1,87 @@
+"""Puts runs together by seed: what is repeated, so that a mean has an uncertainty."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from src.report.groups import Group, maximizes, values_of
+from src.report.ranking import FEWEST, AgainstBest, against_best
+from src.report.statistics import Estimate, estimate
+from src.tracking.query import RunRecord
+from src.tracking.selection import SEED
+
+NOT_TESTED = AgainstBest(math.nan, None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A group's mean over its seeds, and how it stands beside the best group.
+
+    estimate: None where seeds cannot be told apart from other differences. is_best: by its mean.
+    """
+
+    estimate: Estimate | None
+    against_best: AgainstBest
+    is_best: bool
+
+
+def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that trained: those of the seeds instead of the trial that has their mean."""
+    repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    return [run for run in runs if run.tags.get("kind") != "trial" or _trial(run) not in repeated]
+
+
+def _trial(run: RunRecord) -> tuple[str | None, str | None]:
+    return run.tags.get("sweep"), run.tags.get("trial")
+
+
+def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
+    """The mean of each seed over the group's runs with it.
+
+    axes: all that vary. Empty unless each seed was trained with the same values of the axes that
+    the group averages over: else a seed's mean would differ by these too.
+    """
+    found: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in group.runs:
+        if metric in run.metrics:
+            found[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
+    if len({frozenset(settings) for settings in found.values()}) > 1:
+        return {}
+    return {seed: fmean(map(fmean, settings.values())) for seed, settings in found.items()}
+
+
+def seed_of(run: RunRecord) -> str:
+    """The seed of its weights; a run that names none stands for itself."""
+    return run.params.get(SEED, run.run_id)
+
+
+def standings(groups: Sequence[Group], axes: Sequence[str], metric: str = "objective") -> list[Standing]:
+    """How the groups stand, in their order. A group with a value that is no number is not tested."""
+    seeds = [by_seed(group, metric, axes) for group in groups]
+    known = [place for place, values in enumerate(seeds) if values and _are_finite(values)]
+    compared = dict(zip(known, _compared([seeds[place] for place in known], groups), strict=True))
+    best = min(compared, key=lambda place: compared[place].behind, default=None)
+    return [
+        Standing(
+            estimate(list(values.values())) if place in compared else None,
+            compared.get(place, NOT_TESTED),
+            place == best and len(values) >= FEWEST,
+        )
+        for place, values in enumerate(seeds)
+    ]
+
+
+def _are_finite(values: Mapping[str, float]) -> bool:
+    return all(map(math.isfinite, values.values()))
+
+
+def _compared(seeds: Sequence[Mapping[str, float]], groups: Sequence[Group]) -> list[AgainstBest]:
+    if not seeds:
+        return []
+    columns = sorted(set().union(*seeds))
+    scores = np.array([[values.get(seed, math.nan) for seed in columns] for values in seeds])
+    return against_best(scores, maximizes(groups))

@@ -1,0 +1,88 @@
+"""Judges a sweep's claim by its recorded runs, and says so in lines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from src.config.keys import all_keys
+from src.config.search import ClaimConf, ComparisonConf
+from src.report.claims import Finding, Observation, Verdict
+from src.report.seeds import seed_of
+from src.report.statistics import Difference
+from src.tracking.names import short_names, tag_text
+from src.tracking.query import RunRecord
+from src.tracking.selection import SEED
+
+
+def observations(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> list[Observation]:
+    """What complete runs say: their values of the axes and of what the claim names, and their metrics.
+
+    axes: the tags that the sweep varies; they are called by their keys, as in the claim.
+    """
+    keys = {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+    varied = {keys.get(axis, axis): axis for axis in axes}
+    named = {str(key) for comparison in claim.comparisons for key in _keys(comparison)} - set(varied) - {SEED}
+    found = []
+    for run in runs:
+        if run.tags.get("state") != "complete":
+            continue
+        choices = {key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key != SEED}
+        choices |= {key: text for key in named if (text := _text(run, key)) is not None}
+        found.append(Observation(choices, seed_of(run), run.metrics))
+    return found
+
+
+def _keys(comparison: ComparisonConf) -> list[str]:
+    spread = [comparison.spread_over] if comparison.spread_over else []
+    return [*comparison.of, *comparison.than, *comparison.where, *spread]
+
+
+def _text(run: RunRecord, key: str) -> str | None:
+    return run.params.get(key, run.tags.get(key))
+
+
+def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str) -> list[str]:
+    """The verdict first, then each comparison with its numbers, its power, or why it was not tested."""
+    lines = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
+    for finding in verdict.findings:
+        lines.append(f"  {finding.verdict}: {_sentence(finding.comparison)}")
+        lines += [f"    {line}" for line in _numbers(finding)]
+    return lines
+
+
+def _sentence(comparison: ComparisonConf) -> str:
+    measure = (
+        f"the spread of {comparison.measure} over {comparison.spread_over}"
+        if comparison.spread_over
+        else (f"{comparison.measure}")
+    )
+    one, other = _side(comparison.of), _side(comparison.than)
+    margin = f" by more than {comparison.margin:g}" if comparison.margin else ""
+    said = {
+        "higher": f"{measure} is higher{margin} with {one} than with {other}",
+        "lower": f"{measure} is lower{margin} with {one} than with {other}",
+        "similar": f"{measure} with {one} and with {other} differs by less than {comparison.margin:g}",
+        "mixed": f"{measure} is higher with {one} in some settings and with {other} in others",
+    }[comparison.relation]
+    return f"{said}, where {_side(comparison.where)}" if comparison.where else said
+
+
+def _side(choices: Mapping[str, Any]) -> str:
+    texts = {key: tag_text(value).strip("[]") for key, value in choices.items()}
+    return " ".join(f"{key}={text}" for key, text in texts.items())
+
+
+def _numbers(finding: Finding) -> list[str]:
+    if finding.missing:
+        return [f"not tested: {finding.missing}"]
+    return [
+        f"{f'{setting}: ' if setting else ''}{_number(difference)}"
+        for setting, difference in finding.differences.items()
+    ]
+
+
+def _number(difference: Difference) -> str:
+    found = difference.estimate
+    return (
+        f"difference {found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g}), {found.count} seeds; "
+        f"from {difference.detectable:.2g} on such runs find it"
+    )

@@ -1,0 +1,72 @@
+"""A claim that could not be tested is refused before anything is trained, with a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.check_claim import check_claim
+from src.config.search import ClaimConf
+from src.errors import ConfigError
+
+GOOD = {"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": [5, 7]}}
+
+
+def check(*comparisons: Mapping[str, Any], text: str = "so") -> None:
+    claim = {"text": text, "comparisons": comparisons}
+    check_claim(OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        GOOD,
+        GOOD | {"relation": "similar", "margin": 0.01, "measure": "seconds"},
+        GOOD | {"where": {"regularizer": ["l1", "l2"]}, "spread_over": "initializer"},
+        GOOD | {"relation": "mixed", "than": {"model.kernel_size": 5}},
+    ],
+    ids=str,
+)
+def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
+    check(comparison)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"relation": "better"}, "relation must be one of higher, lower, similar, mixed, but got better."),
+        ({"relation": "similar"}, "margin must be above 0, but got 0.0."),
+        ({"margin": -1.0}, "margin must be at least 0, but got -1.0."),
+        ({"of": {}}, "of is empty. Name values, as in {model.kernel_size: [3, 5]}."),
+        ({"than": {}}, "than is empty. Name values, as in {model.kernel_size: [3, 5]}."),
+        ({"than": GOOD["of"]}, " compares {'model.kernel_size': 3} with itself. Let of and than differ."),
+        ({"of": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
+        ({"where": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
+        ({"spread_over": "seed"}, " names seed, but there is no such key. Name one as in study.space."),
+        ({"relation": "mixed"}, ": mixed compares one value with one other in each setting, not lists."),
+        (
+            {"relation": "mixed", "than": {"model.kernel_size": 5}, "spread_over": "initializer"},
+            ": mixed compares one value with one other in each setting, not lists.",
+        ),
+    ],
+    ids=str,
+)
+def test_refuses_what_could_not_be_tested(changes: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(GOOD, GOOD | changes)
+    assert str(caught.value).startswith("study.claim.comparisons[1]")
+    assert str(caught.value).removeprefix("study.claim.comparisons[1]").removeprefix(".") == message
+
+
+def test_a_comparison_needs_a_relation() -> None:
+    with pytest.raises(
+        ConfigError, match=r"comparisons\[0\].relation is missing. Give one of higher, lower,"
+    ):
+        check({key: value for key, value in GOOD.items() if key != "relation"})
+
+
+@pytest.mark.parametrize("claim", [{}, {"text": "so"}, {"comparisons": [GOOD]}], ids=str)
+def test_a_claim_needs_a_text_and_a_comparison(claim: Mapping[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="study.claim needs a text and a comparison, as in claim: "):
+        check_claim(OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))

@@ -1,0 +1,70 @@
+"""Every study can be planned as it stands, and what it claims can be tested by what it trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.multirun.plan import Plan
+from src.report.claims import FEWEST_SEEDS, Observation, find
+from src.sweep.space.axis import Params
+from src.tracking.names import flatten, tag_text
+
+STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
+# What the whole grid trains, seeds apart; a search has no grid.
+CONFIGURATIONS = {
+    "batch_norm": 5,
+    "batch_size": 12,
+    "downsampling": 3,
+    "feature_scaling": 3,
+    "filter_size": 8,
+    "filters_and_depth": 12,
+    "head": 6,
+    "initializer": 24,
+    "initializer_with_batch_norm": 12,
+    "learning_rate_schedule": 6,
+    "regularizer": 19,
+    "shuffle": 4,
+}
+WITHOUT_CLAIM = ("filters_and_depth", "full_search", "quickstart")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def trained(plan: Plan) -> list[Observation]:
+    """What the study's runs would say of their choices, with the measures that a claim may name."""
+    found = []
+    for params in plan.space.configurations():
+        cfg = plan.composer.compose(params)
+        measures = dict.fromkeys(("objective", "seconds", "generalization_gap", "epoch_variability"), 0.5)
+        for seed in range(cfg.study.repeats):
+            found.append(Observation(texts(params), str(seed), measures))
+    return found
+
+
+def texts(params: Params) -> dict[str, str]:
+    return {key: tag_text(value) for key, value in flatten(params).items()}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_study_is_what_its_file_says(plan: Callable[..., Plan], study: str) -> None:
+    asked = plan(f"study={study}")
+    cfg = asked.base
+    assert cfg.study.name == study and cfg.study.question.endswith("?")
+    assert asked.left_out() == []
+    if study in CONFIGURATIONS:
+        assert (cfg.sampler.name, asked.total(), cfg.study.repeats) == ("grid", CONFIGURATIONS[study], 5)
+    assert (cfg.study.claim is None) == (study in WITHOUT_CLAIM)
+
+
+@pytest.mark.parametrize("study", sorted(set(STUDIES) - set(WITHOUT_CLAIM)))
+def test_each_comparison_of_a_claim_has_both_sides(plan: Callable[..., Plan], study: str) -> None:
+    asked = plan(f"study={study}")
+    observations = trained(asked)
+    for comparison in asked.base.study.claim.comparisons:
+        finding = find(comparison, observations)
+        assert finding.missing is None, comparison
+        assert all(each.estimate.count >= FEWEST_SEEDS for each in finding.differences.values())

@@ -1,0 +1,210 @@
+"""A claim is judged by what its runs can show, in each direction and in neither."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.search import ClaimConf
+from src.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, Observation, find, judge
+
+REPEATS = 500
+LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05
+
+
+def claim(*comparisons: Mapping[str, Any]) -> ClaimConf:
+    schema = OmegaConf.structured(ClaimConf)
+    return cast(ClaimConf, OmegaConf.merge(schema, {"text": "so", "comparisons": comparisons}))
+
+
+def runs(
+    value: Callable[..., float],
+    axes: Mapping[str, Sequence[Any]],
+    seeds: int = 5,
+    noise: float = 0.01,
+    random: np.random.Generator | None = None,
+) -> list[Observation]:
+    """A full grid: value(of the axes) and noise of each seed."""
+    random = random or np.random.default_rng(1)
+    luck = random.normal(0, 0.05, seeds)
+    return [
+        Observation(
+            dict(zip(axes, map(str, chosen), strict=True)),
+            str(seed),
+            {"objective": value(*chosen) + luck[seed] + random.normal(0, noise)},
+        )
+        for chosen in itertools.product(*axes.values())
+        for seed in range(seeds)
+    ]
+
+
+SIZES = {"training.batch_size": [8, 16, 64, 128]}
+SMALL = {"of": {"training.batch_size": [8, 16]}, "than": {"training.batch_size": [64, 128]}}
+
+
+@pytest.mark.parametrize(
+    ("relation", "margin", "slope", "verdict"),
+    [
+        ("higher", 0.0, -0.001, SUPPORTED),
+        ("higher", 0.0, 0.001, CONTRADICTED),
+        ("higher", 0.0, 0.0, UNDECIDED),
+        ("lower", 0.0, 0.001, SUPPORTED),
+        ("lower", 0.0, -0.001, CONTRADICTED),
+        ("higher", 0.2, -0.001, CONTRADICTED),
+        ("higher", 0.05, -0.001, SUPPORTED),
+        ("similar", 0.05, 0.0, SUPPORTED),
+        ("similar", 0.05, 0.001, CONTRADICTED),
+        ("similar", 0.0001, 0.0, UNDECIDED),
+    ],
+)
+def test_verdict_of_one_comparison(relation: str, margin: float, slope: float, verdict: str) -> None:
+    """Between 12 and 96 images a batch lie 84 slopes."""
+    observations = runs(lambda size: 0.8 + slope * size, SIZES)
+    found = judge(claim({**SMALL, "relation": relation, "margin": margin}), observations)
+    assert found.verdict == verdict
+
+
+def test_difference_is_of_the_means_of_each_side_with_students_interval() -> None:
+    observations = [
+        Observation({"training.batch_size": str(size)}, str(seed), {"objective": score})
+        for size, scores in {8: [0.9, 0.8], 16: [0.7, 0.8], 64: [0.6, 0.6], 128: [0.8, 0.4]}.items()
+        for seed, score in enumerate(scores)
+    ]
+    finding = find(claim({**SMALL, "relation": "higher"}).comparisons[0], observations)
+    (difference,) = finding.differences.values()
+    assert difference.estimate.mean == pytest.approx((0.1 + 0.3) / 2)
+    half = 12.7062 * 0.1  # t(0.975, 1), and the standard error of 0.1 and 0.3
+    assert difference.estimate.low == pytest.approx(0.2 - half, rel=1e-4)
+
+
+AXES = {"initializer": ["he_normal", "glorot_normal"], "model.activation": ["relu", "tanh"]}
+HE_ABOVE = {
+    "of": {"initializer": "he_normal"},
+    "relation": "higher",
+    "than": {"initializer": "glorot_normal"},
+}
+SUITS = (
+    {**HE_ABOVE, "where": {"model.activation": "relu"}},
+    {**HE_ABOVE, "relation": "lower", "where": {"model.activation": "tanh"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"relu": 0.1, "tanh": -0.1}, SUPPORTED),
+        ({"relu": 0.1, "tanh": 0.1}, CONTRADICTED),
+        ({"relu": 0.1, "tanh": 0.0}, UNDECIDED),
+    ],
+)
+def test_a_claim_holds_where_all_of_its_comparisons_do(gains: dict[str, float], verdict: str) -> None:
+    observations = runs(lambda scheme, activation: gains[activation] * (scheme == "he_normal"), AXES)
+    assert judge(claim(*SUITS), observations).verdict == verdict
+
+
+KERNELS = {"model.kernel_size": [3, 5], "training.batch_size": [32, 64]}
+NEITHER = {"of": {"model.kernel_size": 3}, "relation": "mixed", "than": {"model.kernel_size": 5}}
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({32: 0.1, 64: -0.1}, SUPPORTED),
+        ({32: 0.1, 64: 0.1}, CONTRADICTED),
+        ({32: -0.1, 64: -0.1}, CONTRADICTED),
+        ({32: 0.1, 64: 0.0}, UNDECIDED),
+    ],
+)
+def test_neither_always_wins(gains: dict[int, float], verdict: str) -> None:
+    observations = runs(lambda kernel, size: gains[size] * (kernel == 3), KERNELS)
+    found = judge(claim(NEITHER), observations)
+    assert found.verdict == verdict
+    assert list(found.findings[0].differences) == ["training.batch_size=32", "training.batch_size=64"]
+
+
+def test_spread_between_the_levels_of_an_axis() -> None:
+    schemes = {"initializer": ["a", "b", "c"], "model.normalization.kind": ["none", "batch"]}
+    far = {"a": 0.1, "b": 0.0, "c": -0.1}
+    observations = runs(lambda scheme, kind: far[scheme] * (kind == "none"), schemes, noise=0.001)
+    shrinks = {
+        "of": {"model.normalization.kind": "batch"},
+        "relation": "lower",
+        "than": {"model.normalization.kind": "none"},
+        "spread_over": "initializer",
+    }
+    found = judge(claim(shrinks), observations)
+    assert found.verdict == SUPPORTED
+    (difference,) = found.findings[0].differences.values()
+    assert difference.estimate.mean == pytest.approx(-0.0816, abs=0.003)  # of ±0.1 and 0
+
+
+def test_settings_that_lack_a_value_do_not_count() -> None:
+    """Else a side would be the mean of other values than the other side's."""
+    observations = runs(
+        lambda size, kernel: 0.8 - 0.001 * size + kernel, {**SIZES, "model.kernel_size": [3, 5]}
+    )
+    observations = [each for each in observations if tuple(each.choices.values()) != ("8", "5")]
+    (difference,) = find(
+        claim({**SMALL, "relation": "higher"}).comparisons[0], observations
+    ).differences.values()
+    assert difference.estimate.mean == pytest.approx(0.084, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "sizes", "missing"),
+    [
+        (1, [8, 16, 64, 128], "1 seed in common gives no interval"),
+        (5, [8, 16, 64], "no runs were trained on both sides with all else equal"),
+        (5, [], "no runs were trained on both sides with all else equal"),
+    ],
+)
+def test_what_cannot_be_tested_is_not_decided_and_says_why(
+    seeds: int, sizes: list[int], missing: str
+) -> None:
+    observations = runs(lambda size: 0.8 - 0.001 * size, {"training.batch_size": sizes}, seeds)
+    found = judge(claim({**SMALL, "relation": "higher"}), observations)
+    assert found.verdict == UNDECIDED
+    assert found.findings[0].missing == missing
+
+
+FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
+    "higher": [{**SMALL, "relation": "higher"}],
+    "two comparisons": [
+        {"of": {"training.batch_size": 8}, "relation": "higher", "than": {"training.batch_size": 64}},
+        {"of": {"training.batch_size": 16}, "relation": "higher", "than": {"training.batch_size": 128}},
+    ],
+}
+
+
+@pytest.mark.parametrize("comparisons", FALSE_CLAIMS.values(), ids=FALSE_CLAIMS)
+def test_where_nothing_differs_a_verdict_is_seldom(comparisons: list[Mapping[str, Any]]) -> None:
+    random = np.random.default_rng(1)
+    decided = 0
+    for _ in range(REPEATS):
+        observations = runs(lambda size: 0.0, SIZES, random=random)
+        decided += judge(claim(*comparisons), observations).verdict != UNDECIDED
+    assert decided / REPEATS <= LEVEL_AND_LUCK
+
+
+def test_where_one_always_wins_the_other_claim_is_seldom_supported() -> None:
+    """And where nothing differs, neither verdict comes."""
+    random = np.random.default_rng(2)
+    decided = 0
+    for _ in range(REPEATS):
+        observations = runs(lambda kernel, size: 0.0, KERNELS, random=random)
+        decided += judge(claim(NEITHER), observations).verdict != UNDECIDED
+    assert decided / REPEATS <= LEVEL_AND_LUCK
+
+
+@pytest.mark.parametrize(("relation", "shift"), [("higher", 0.0), ("similar", 0.02)])
+def test_a_claim_at_its_border_is_seldom_supported(relation: str, shift: float) -> None:
+    random = np.random.default_rng(3)
+    supported = 0
+    for _ in range(REPEATS):
+        observations = runs(lambda size: shift * (size < 32), SIZES, random=random)
+        comparison = {**SMALL, "relation": relation, "margin": shift}
+        supported += judge(claim(comparison), observations).verdict == SUPPORTED
+    assert supported / REPEATS <= LEVEL_AND_LUCK

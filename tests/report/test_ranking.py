@@ -1,0 +1,120 @@
+"""What is set apart from the best differs from it, and chance sets nothing apart more often than it may."""
+
+import numpy as np
+import pytest
+
+from src.report.ranking import MOST, against_best
+
+REPEATS = 500
+# 3.5 standard errors of 500 draws of 0.05.
+LEVEL_AND_LUCK = 0.084
+
+
+def shares_set_apart(
+    deviations: list[float], seeds: int, *, paired: bool = True, missing: float = 0.0, behind: float = 0.0
+) -> tuple[float, float]:
+    """How often anything but the last configuration is called worse, and how often the last one."""
+    random = np.random.default_rng(seeds + len(deviations))
+    count = len(deviations)
+    others = last = 0
+    for _ in range(REPEATS):
+        scores = random.normal(size=(count, seeds)) * np.array(deviations)[:, None]
+        scores += random.normal(0, 3, (1, seeds)) if paired else 0
+        scores[-1] -= behind
+        gone = random.random(scores.shape) < missing
+        gone[:, :2] = False
+        scores[gone] = np.nan
+        if not paired:
+            apart = np.full((count, count * seeds), np.nan)
+            for number, values in enumerate(scores):
+                apart[number, number * seeds : (number + 1) * seeds] = values
+            scores = apart
+        *rest, final = (each.is_worse for each in against_best(scores, maximize=True))
+        others, last = others + any(rest), last + final
+    return others / REPEATS, last / REPEATS
+
+
+CASES = {
+    "two": ([1.0] * 2, 5, True, 0.0),
+    "four": ([1.0] * 4, 5, True, 0.0),
+    "eight": ([1.0] * 8, 5, True, 0.0),
+    "24": ([1.0] * 24, 5, True, 0.0),
+    "24 of three seeds": ([1.0] * 24, 3, True, 0.0),
+    "one erratic": ([10.0] + [1.0] * 7, 5, True, 0.0),
+    "half erratic": ([5.0] * 4 + [1.0] * 4, 5, True, 0.0),
+    "some missing": ([1.0] * 8, 5, True, 0.2),
+    "no pairs": ([1.0] * 8, 5, False, 0.0),
+    "no pairs, half erratic": ([5.0] * 4 + [1.0] * 4, 5, False, 0.0),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_equal_configurations_are_seldom_set_apart(case: tuple[list[float], int, bool, float]) -> None:
+    deviations, seeds, paired, missing = case
+    others, last = shares_set_apart(deviations, seeds, paired=paired, missing=missing)
+    assert others + last <= LEVEL_AND_LUCK
+
+
+def test_a_worse_one_is_found_although_many_are_compared() -> None:
+    """Three deviations behind, five seeds of 24: a test of its own variance alone finds 7 %."""
+    others, last = shares_set_apart([1.0] * 24, 5, behind=3.0)
+    assert last > 0.8 and others <= LEVEL_AND_LUCK
+
+
+def test_the_best_is_by_the_direction() -> None:
+    scores = np.array([[0.1, 0.2, 0.3], [0.3, 0.4, 0.5]])
+    assert [each.behind for each in against_best(scores, True)] == pytest.approx([0.2, 0.0])
+    assert [each.behind for each in against_best(scores, False)] == pytest.approx([0.0, 0.2])
+
+
+def test_two_configurations_are_compared_by_students_paired_test() -> None:
+    from scipy import stats
+
+    scores = np.array([[0.91, 0.95, 0.90, 0.97], [0.90, 0.92, 0.91, 0.94]])
+    best, other = against_best(scores, maximize=True)
+    assert best.p is None and not best.is_worse
+    assert other.p == pytest.approx(stats.ttest_rel(*scores).pvalue)
+
+
+def test_without_pairs_two_configurations_are_compared_by_welchs_test() -> None:
+    from scipy import stats
+
+    one, other = [0.91, 0.95, 0.90, 0.97], [0.60, 0.62, 0.81]
+    scores = np.full((2, 7), np.nan)
+    scores[0, :4], scores[1, 4:] = one, other
+    assert against_best(scores, True)[1].p == pytest.approx(
+        stats.ttest_ind(one, other, equal_var=False).pvalue
+    )
+
+
+def test_nothing_is_said_of_a_single_seed() -> None:
+    scores = np.array([[0.9, 0.91, 0.92], [0.1, np.nan, np.nan], [0.5, 0.51, 0.5]])
+    first, second, third = against_best(scores, maximize=True)
+    assert second.p is None and second.behind == pytest.approx(0.81)
+    assert third.is_worse
+
+
+def test_nothing_is_said_where_the_best_has_a_single_seed() -> None:
+    scores = np.array([[0.99, np.nan], [0.1, 0.11], [0.5, 0.52]])
+    assert [each.p for each in against_best(scores, maximize=True)] == [None] * 3
+
+
+def test_values_that_never_vary_differ_with_certainty() -> None:
+    scores = np.array([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.9, 0.9, 0.9]])
+    first, second, third = against_best(scores, maximize=True)
+    assert second.p is not None and second.p < 1e-9
+    assert third.p == 1.0
+
+
+def test_more_than_can_be_paired_are_not_tested() -> None:
+    scores = np.random.default_rng(0).normal(size=(MOST + 1, 2))
+    assert {each.p for each in against_best(scores, maximize=True)} == {None}
+
+
+def test_a_configuration_that_lacks_blocks_is_compared_in_those_it_has() -> None:
+    """Its mean is lower only for the seed that it lacks: there it is ahead, and not called worse."""
+    scores = np.array([[0.50, 0.51, 0.90], [0.60, 0.61, np.nan]])
+    best, other = against_best(scores, maximize=True)
+    assert best.behind == 0.0
+    assert other.behind == pytest.approx(-0.1) and not other.is_worse
+    assert against_best(-scores, maximize=False)[1].behind == pytest.approx(-0.1)

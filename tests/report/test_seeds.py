@@ -1,0 +1,105 @@
+"""Seeds are what is repeated: a group's value of each is over the same settings."""
+
+import math
+from typing import Any
+
+import pytest
+
+from src.report.groups import group_runs
+from src.report.seeds import by_seed, measured, standings
+from src.tracking.query import RunRecord
+
+
+def run(
+    objective: float, seed: int | None = 0, kind: str = "trial", trial: int = 0, **tags: Any
+) -> RunRecord:
+    own = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize", "kind": kind}
+    texts = {key: str(value) for key, value in {**tags, "trial": trial, "sweep": "s"}.items()}
+    params = {} if seed is None else {"training.seed": str(seed)}
+    run_id = f"{kind}-{trial}-{seed}-{objective}"
+    return RunRecord(run_id, "trial", "FINISHED", own | texts, params, {"objective": objective}, 0.0, 1.0)
+
+
+def test_seeds_stand_in_for_the_mean_of_their_trial() -> None:
+    mean, single = run(0.5, trial=1), run(0.6, trial=2)
+    seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.4, 0.6))]
+    alone = run(0.7, kind="run")
+    assert measured([mean, *seeds, single, alone]) == [*seeds, single, alone]
+
+
+def test_group_has_a_value_a_seed() -> None:
+    (group,) = group_runs([run(0.5, 0, k=3), run(0.7, 1, k=3)], ["k"])
+    assert by_seed(group, "objective", ["k"]) == {"0": 0.5, "1": 0.7}
+    assert by_seed(group, "seconds", ["k"]) == {}
+
+
+def test_other_axes_are_averaged_over_within_a_seed() -> None:
+    runs = [
+        run(value, seed, k=3, b=b)
+        for seed, b, value in ((0, 8, 0.2), (0, 16, 0.4), (1, 8, 0.6), (1, 16, 0.8))
+    ]
+    (group,) = group_runs(runs, ["k"])
+    assert by_seed(group, "objective", ["k", "b"]) == pytest.approx({"0": 0.3, "1": 0.7})
+    (lacking,) = group_runs(runs[:3], ["k"])
+    assert by_seed(lacking, "objective", ["k", "b"]) == {}
+
+
+def test_a_seed_trained_twice_counts_once() -> None:
+    runs = [run(0.2, 0, k=3, b=8), run(0.4, 0, k=3, b=8), run(0.9, 0, k=3, b=16)]
+    (group,) = group_runs(runs, ["k"])
+    assert by_seed(group, "objective", ["k", "b"]) == pytest.approx({"0": 0.6})
+
+
+def test_runs_without_a_seed_are_seeds_of_their_own() -> None:
+    (group,) = group_runs([run(0.2, None, k=3), run(0.4, None, k=3)], ["k"])
+    assert len(by_seed(group, "objective", ["k"])) == 2
+
+
+def test_best_is_marked_and_others_stand_beside_it() -> None:
+    values = {3: (0.9, 0.91, 0.92), 5: (0.5, 0.51, 0.52), 7: (0.89, 0.92, 0.90)}
+    groups = group_runs([run(v, s, k=k) for k, seeds in values.items() for s, v in enumerate(seeds)], ["k"])
+    found = standings(groups, ["k"])
+    assert [group.values for group in groups] == [("3",), ("7",), ("5",)]
+    assert [each.is_best for each in found] == [True, False, False]
+    assert [each.against_best.is_worse for each in found] == [False, False, True]
+    assert found[2].estimate is not None and found[2].estimate.mean == pytest.approx(0.51)
+
+
+def test_smaller_is_better_where_the_objective_says_so() -> None:
+    groups = group_runs([run(v, s, k=k) for k, v in ((3, 0.9), (5, 0.1)) for s in (0, 1)], ["k"])
+    lower = [
+        RunRecord(
+            r.run_id,
+            r.name,
+            r.status,
+            {**r.tags, "objective": "val_loss minimize"},
+            r.params,
+            r.metrics,
+            0,
+            1,
+        )
+        for group in groups
+        for r in group.runs
+    ]
+    ranked = group_runs(lower, ["k"])
+    assert [group.values for group in ranked] == [("5",), ("3",)]
+    assert [each.is_best for each in standings(ranked, ["k"])] == [True, False]
+
+
+def test_one_seed_each_has_no_best() -> None:
+    groups = group_runs([run(0.9, k=3), run(0.8, k=5)], ["k"])
+    found = standings(groups, ["k"])
+    assert [each.is_best for each in found] == [False, False]
+    assert [each.estimate.low for each in found if each.estimate] == [None, None]
+
+
+def test_what_is_no_number_is_neither_averaged_nor_tested() -> None:
+    values = {3: (0.9, 0.91), 5: (0.99, math.nan), 7: (0.1, 0.11)}
+    groups = group_runs([run(v, s, k=k) for k, seeds in values.items() for s, v in enumerate(seeds)], ["k"])
+    found = dict(zip([group.values[0] for group in groups], standings(groups, ["k"]), strict=True))
+    assert found["5"].estimate is None and not found["5"].is_best
+    assert found["3"].is_best and found["7"].against_best.is_worse
+
+
+def test_nothing_is_said_of_no_groups() -> None:
+    assert standings([], ["k"]) == []

@@ -1,0 +1,80 @@
+"""Intervals and tests keep what they promise: on textbook numbers, and by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.report.statistics import difference, estimate, holm
+
+REPEATS = 4000
+
+
+def test_interval_of_the_mean_is_students() -> None:
+    """Mean 3, deviation sqrt(2.5), n 5: t(0.975, 4) = 2.776445."""
+    found = estimate([1, 2, 3, 4, 5])
+    half = 2.776445 * 2.5**0.5 / 5**0.5
+    assert (found.mean, found.count) == (3.0, 5)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half), rel=1e-6)
+
+
+def test_a_single_value_has_no_interval() -> None:
+    found = estimate([0.5])
+    assert (found.mean, found.low, found.high, found.count) == (0.5, None, None, 1)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf"), 1.0]])
+def test_a_mean_takes_finite_numbers(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"A mean takes one or more finite numbers, but got"):
+        estimate(values)
+
+
+def test_difference_of_pairs_is_students_paired_test() -> None:
+    one, other = [0.91, 0.95, 0.90, 0.97], [0.90, 0.92, 0.91, 0.94]
+    found = difference(one, other)
+    expected = stats.ttest_rel(one, other)
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_equal_pairs_differ_with_certainty_or_not_at_all() -> None:
+    assert difference([1, 1, 1], [1, 1, 1]).p == 1.0
+    assert difference([2, 2, 2], [1, 1, 1]).p == 0.0
+
+
+def test_a_difference_takes_two_pairs() -> None:
+    with pytest.raises(ValueError, match="takes two pairs or more, but got 1"):
+        difference([1.0], [0.5])
+
+
+def test_holm_by_hand() -> None:
+    """0.01 · 4, 0.02 · 3, then 0.03 · 2 no smaller than before, 0.5 · 1."""
+    assert holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_an_interval_covers_the_true_difference_in_95_of_100(seeds: int) -> None:
+    random = np.random.default_rng(seeds)
+    luck = random.normal(0, 1, (REPEATS, seeds))
+    one, other = (luck + random.normal(mean, 0.5, (REPEATS, seeds)) for mean in (0.3, 0.0))
+    found = [difference(*pair).estimate for pair in zip(one, other, strict=True)]
+    covered = np.mean([each.low <= 0.3 <= each.high for each in found if each.low and each.high])
+    assert covered == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors of 4,000
+
+
+def test_what_is_detectable_is_found_four_times_in_five() -> None:
+    """With the true error known: that of six pairs of deviation 1."""
+    random = np.random.default_rng(0)
+    pairs = random.normal(0, 1, (REPEATS, 6))
+    errors = [difference(each, np.zeros(6)).detectable for each in pairs]
+    true = float(np.mean(errors)) / _small_sample_bias(6)
+    found = [difference(each + true, np.zeros(6)).p < 0.05 for each in pairs]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def _small_sample_bias(count: int) -> float:
+    """How much smaller a deviation of so many normal values is on the average (c4)."""
+    from math import gamma, sqrt
+
+    return sqrt(2 / (count - 1)) * gamma(count / 2) / gamma((count - 1) / 2)
