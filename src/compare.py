@@ -3,9 +3,8 @@
 import atexit
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -13,66 +12,43 @@ from omegaconf import DictConfig, OmegaConf
 from src.collector import leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
-from src.config.search import TrackingConf
 from src.terminal import say, show
-
-if TYPE_CHECKING:
-    from src.tracking.query import RunRecord
 
 register()
 
 
 def compare(cfg: DictConfig) -> None:
-    """Print the runs that the config selects, grouped and ranked, and write them as CSV.
+    """Print the runs that the config selects, grouped and ranked, and write them as CSV and as a page.
 
     Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
-    where the CSV cannot be written.
+    where a file cannot be written.
     """
-    from src.report.groups import group_runs, mixed_sweeps
-    from src.report.seeds import measured, standings
+    from src.report.groups import mixed_sweeps
+    from src.report.publish import write_page
+    from src.report.reading import read_report
     from src.report.tables import notes, render, tally, write_csv
-    from src.tracking.parents import parents_of
-    from src.tracking.selection import axes_of, check_axes, explain_nothing, select_runs
+    from src.report.verdicts import verdict_lines
+    from src.tracking.source import command_text
 
     tags = _tags(cfg)
-    selected = select_runs(cfg.tracking, tags)
-    if not selected:
-        raise explain_nothing(cfg.tracking, tags)
-    runs, parents = measured(selected), parents_of(cfg.tracking, selected)
-    varied = axes_of(parents, runs)
-    axes = varied if cfg.group_by is None else list(cfg.group_by)
-    check_axes(runs, axes if cfg.group_by is not None else [])
-    groups = group_runs(runs, axes)
+    report = read_report(cfg.tracking, tags, cfg.group_by)
     path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags)
-    write_csv(path, runs, axes)
-    if groups:
-        found = standings(groups, list(dict.fromkeys([*axes, *varied])))
-        show(render(groups, axes, found))
-        for line in notes(found):
+    write_csv(path, report.runs, report.axes)
+    if report.groups:
+        show(render(report.groups, report.axes, report.standings))
+        for line in notes(report.standings):
             say(line)
-    say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {tally(runs)}")
-    mixed = mixed_sweeps(groups)
+    say(f"{len(report.runs)} {'run' if len(report.runs) == 1 else 'runs'}: {tally(report.runs)}")
+    mixed = mixed_sweeps(report.groups)
     if mixed:
         say(f"note: means are over runs of {', '.join(mixed)}; study=NAME takes one of them")
-    for parent in parents if {"study", "sweep"} & set(tags) else ():
-        _say_verdict(cfg.tracking, parent, runs)
+    for judged in report.judged:
+        for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
+            say(line)
     say(f"written: {path}")
-
-
-def _say_verdict(tracking: TrackingConf, parent: "RunRecord", runs: "Sequence[RunRecord]") -> None:
-    """What a sweep's own runs say of its claim, where it has one."""
-    from src.report.claims import judge
-    from src.report.verdicts import observations, verdict_lines
-    from src.tracking.parents import claim_of
-    from src.tracking.selection import swept
-
-    claim = claim_of(tracking, parent)
-    if claim is None:
-        return
-    own = [run for run in runs if run.tags.get("sweep") == parent.tags["sweep"]]
-    verdict = judge(claim, observations(claim, own, swept(parent)))
-    for line in verdict_lines(claim, verdict, parent.tags["sweep"]):
-        say(line)
+    page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
+    write_page(cfg.tracking, report, page, command_text("src.compare"))
+    say(f"written: {page}")
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:

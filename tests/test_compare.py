@@ -86,9 +86,10 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
         ["5", "8", "0.2500", "1", "100"],
         ["5", "32", "0.1250", "1", "100"],
     ]
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "6 runs: 4 complete, 1 failed, 1 pruned",
         "written: mlruns/compare-filter_size.csv",
+        "written: mlruns/compare-filter_size.html",
     ]
     with open(tmp_path / "mlruns" / "compare-filter_size.csv", newline="") as file:
         rows = [(row["kernel_size"], row["batch_size"], row["state"]) for row in csv.DictReader(file)]
@@ -104,14 +105,15 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
     cells = [[cell.strip() for cell in line.split("│")[1:6]] for line in lines if line.startswith("│")]
     assert [row[:2] + row[3:4] for row in cells] == [["5", "0.7720", "5"], ["3", "0.5200", "5"]]
     assert cells[0][4] == "best" and cells[1][4].startswith("-0.2520, worse, p ")
-    assert lines[-7:] == [
+    assert lines[-8:] == [
         "1 of 2 configurations cannot be told from the best (Holm, 5 %)",
         "10 runs: 10 complete",
         "verdict: supported",
         "  of claimed-1: Large filters are better.",
         "  supported: objective is higher with model.kernel_size=5 than with model.kernel_size=3",
-        "    difference +0.252 (+0.25 to +0.254), 5 seeds; from 0.0026 on such runs find it",
+        "    difference +0.252 (+0.25 to +0.254), 5 seeds; differences from 0.0026 on can be detected",
         "written: mlruns/compare-claimed.csv",
+        "written: mlruns/compare-claimed.html",
     ]
 
 
@@ -124,9 +126,10 @@ def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: P
 
 
 def test_several_tags_select_together(run: Callable[..., list[str]]) -> None:
-    assert run("tags.dataset=digits", "tags.kernel_size=5", "tags.batch_size=8")[-2:] == [
+    assert run("tags.dataset=digits", "tags.kernel_size=5", "tags.batch_size=8")[-3:] == [
         "1 run: 1 complete",
         "written: mlruns/compare-digits-5-8.csv",
+        "written: mlruns/compare-digits-5-8.html",
     ]
 
 
@@ -148,7 +151,11 @@ def test_sweeps_in_one_mean_are_noted(run: Callable[..., list[str]]) -> None:
 
 def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> None:
     lines = run("tags.state=failed")
-    assert lines == ["1 run: 1 failed", "written: mlruns/compare-failed.csv"]
+    assert lines == [
+        "1 run: 1 failed",
+        "written: mlruns/compare-failed.csv",
+        "written: mlruns/compare-failed.html",
+    ]
 
 
 def test_nothing_found_says_what_there_is_and_writes_nothing(
@@ -172,11 +179,12 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_command_finds_the_study_and_leaves_only_its_csv(folder: Path) -> None:
+def test_command_finds_the_study_and_leaves_only_its_files(folder: Path) -> None:
     ended = command(folder, "study=filter_size", "csv=runs.csv")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1] == "written: runs.csv"
-    assert {path.name for path in folder.iterdir()} == {"mlruns", "runs.csv"}
+    assert ended.stdout.splitlines()[-2:] == ["written: runs.csv", "written: runs.html"]
+    assert {path.name for path in folder.iterdir()} == {"mlruns", "runs.csv", "runs.html"}
+    assert "python -m src.compare study=filter_size csv=runs.csv" in (folder / "runs.html").read_text()
 
 
 def test_command_takes_a_number_for_a_study(folder: Path) -> None:

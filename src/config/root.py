@@ -59,4 +59,5 @@ class CompareConf:
     tags: Any = field(default_factory=open_mapping)
     group_by: list[str] | None = None
     csv: str | None = None
+    html: str | None = None
     tracking: TrackingConf = MISSING

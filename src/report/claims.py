@@ -77,6 +77,8 @@ def find(comparison: ComparisonConf, observations: Sequence[Observation]) -> Fin
     if len(seeds) < FEWEST_SEEDS:
         return Finding(comparison, {}, missing=f"{len(seeds)} seed in common gives no interval")
     gaps = {setting: [by_seed[seed] for seed in seeds] for setting, by_seed in pairs.items()}
+    if not np.isfinite(list(gaps.values())).all():
+        return Finding(comparison, {}, missing="a run on one of the sides came to no number (NaN)")
     if comparison.relation == "mixed":
         differences = {setting: difference(values, np.zeros(len(values))) for setting, values in gaps.items()}
         return Finding(comparison, differences, *_mixed(list(differences.values())))

@@ -81,8 +81,12 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
 
 def maximizes(groups: Sequence[Group]) -> bool:
     """Whether their first objective is better the larger it is."""
-    text = groups[0].runs[0].tags.get("objective", "") if groups else ""
-    return text.partition(",")[0].endswith("maximize")
+    return objective_of(groups).partition(",")[0].endswith("maximize")
+
+
+def objective_of(groups: Sequence[Group]) -> str:
+    """Their objectives, which all have in common, as in `val_accuracy maximize`."""
+    return groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
 
 
 def natural(values: Sequence[str]) -> tuple[Any, ...]:

@@ -28,6 +28,16 @@ class Standing:
     against_best: AgainstBest
     is_best: bool
 
+    @property
+    def is_not_worse(self) -> bool:
+        """Whether it is the best, or was tested and cannot be told from it."""
+        tested = self.against_best.p is not None
+        return self.is_best or (tested and not self.against_best.is_worse)
+
+    @property
+    def has_interval(self) -> bool:
+        return self.estimate is not None and self.estimate.low is not None
+
 
 def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs that trained: those of the seeds instead of the trial that has their mean."""

@@ -1,20 +1,20 @@
 """Renders groups of runs as a table for people and as CSV for programs."""
 
 import csv
-import errno
-import os
+import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from src.errors import ConfigError
-from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, values_of
+from src.report.files import write_whole
+from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, objective_of, values_of
 from src.report.seeds import Standing
 from src.tracking.query import RunRecord
 
+CERTAINTY = ("95 % interval", "seeds", "beside the best")
+HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
 
 
@@ -23,42 +23,41 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
 
     Where seeds were repeated, the interval of the mean over them and how it stands beside the best.
     """
-    repeated = any(_has_interval(standing) for standing in found)
-    objective = groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
+    hidden = [] if any(standing.has_interval for standing in found) else CERTAINTY
     table = Table()
     for column in axes:
         table.add_column(column, no_wrap=True)
-    for column in (
-        f"mean {objective.partition(' ')[0]}",
-        *(("95 % interval", "seeds", "beside the best") if repeated else ()),
-        *("runs", "parameters", "seconds"),
-    ):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("best run", no_wrap=True)
+    table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
+    for column in HEADINGS:
+        if column not in hidden:
+            table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
     for group, standing in zip(groups, found, strict=True):
-        certainty = _certainty(standing) if repeated else []
-        mean = _number(group.mean("objective"), ".4f")
-        table.add_row(*group.values, mean, *certainty, *_measures(group), _best_run(group))
+        mean, *others = cells(group, standing)
+        kept = [cell for column, cell in zip(HEADINGS, others, strict=True) if column not in hidden]
+        table.add_row(*group.values, mean, *kept)
     return table
+
+
+def cells(group: Group, standing: Standing) -> list[str]:
+    """The mean objective, then what HEADINGS name."""
+    return [
+        _number(group.mean("objective"), ".4f"),
+        *_certainty(standing),
+        str(len(group.runs)),
+        _number(group.mean("parameters"), ",.0f"),
+        _number(group.mean("seconds"), ".1f"),
+        _best_run(group),
+    ]
 
 
 def notes(found: Sequence[Standing]) -> list[str]:
     """What the table's last columns mean, or why there is no interval."""
-    if not any(_has_interval(standing) for standing in found):
+    if not any(standing.has_interval for standing in found):
         return ["note: one seed each tells no uncertainty; study.repeats=5 trains five"]
-    equal = [standing for standing in found if standing.is_best or _is_equal(standing)]
-    some = f"{len(equal)} of {len(found)} configurations cannot be told from the best (Holm, 5 %)"
-    missing = sum(not _has_interval(standing) for standing in found)
+    equal = sum(standing.is_not_worse for standing in found)
+    missing = sum(not standing.has_interval for standing in found)
     untold = f"; {missing} without an interval" if missing else ""
-    return [f"{some}{untold}"]
-
-
-def _has_interval(standing: Standing) -> bool:
-    return standing.estimate is not None and standing.estimate.low is not None
-
-
-def _is_equal(standing: Standing) -> bool:
-    return standing.against_best.p is not None and not standing.against_best.is_worse
+    return [f"{equal} of {len(found)} configurations cannot be told from the best (Holm, 5 %){untold}"]
 
 
 def _certainty(standing: Standing) -> list[str]:
@@ -72,17 +71,8 @@ def _certainty(standing: Standing) -> list[str]:
         return [interval, str(found.count), "best"]
     if beside.p is None:
         return [interval, str(found.count), "not tested"]
-    gap = f"{-beside.behind:+.4f}"
     told = f"worse, p {beside.p:.2g}" if beside.is_worse else "not told apart"
-    return [interval, str(found.count), f"{gap}, {told}"]
-
-
-def _measures(group: Group) -> list[str]:
-    return [
-        str(len(group.runs)),
-        _number(group.mean("parameters"), ",.0f"),
-        _number(group.mean("seconds"), ".1f"),
-    ]
+    return [interval, str(found.count), f"{-beside.behind:+.4f}, {told}"]
 
 
 def _best_run(group: Group) -> str:
@@ -110,24 +100,10 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
         [run.run_id, run.name, *(run.tags.get(tag, "") for tag in tags), *_final(run)]
         for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
     ]
-    try:
-        _replace(path, [["run_id", "name", *tags, *MEASURES], *rows])
-    except OSError as error:
-        raise ConfigError(
-            f"csv={path} cannot be written: {error.strerror}. Name another file, as in csv=runs.csv."
-        ) from error
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([["run_id", "name", *tags, *MEASURES], *rows])
+    write_whole(path, buffer.getvalue(), "csv")
 
 
 def _final(run: RunRecord) -> list[float | str]:
     return [run.metrics.get(measure, "") for measure in MEASURES]
-
-
-def _replace(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write to a temporary name first, so that no reader meets half a file."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    temporary.replace(path)

@@ -42,10 +42,16 @@ def _text(run: RunRecord, key: str) -> str | None:
 
 def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str) -> list[str]:
     """The verdict first, then each comparison with its numbers, its power, or why it was not tested."""
-    lines = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
+    heading = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
+    return heading + [f"  {line}" for line in finding_lines(verdict)]
+
+
+def finding_lines(verdict: Verdict) -> list[str]:
+    """Each comparison, and below it its numbers, or why it was not tested."""
+    lines = []
     for finding in verdict.findings:
-        lines.append(f"  {finding.verdict}: {_sentence(finding.comparison)}")
-        lines += [f"    {line}" for line in _numbers(finding)]
+        lines.append(f"{finding.verdict}: {_sentence(finding.comparison)}")
+        lines += [f"  {line}" for line in _numbers(finding)]
     return lines
 
 
@@ -84,5 +90,5 @@ def _number(difference: Difference) -> str:
     found = difference.estimate
     return (
         f"difference {found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g}), {found.count} seeds; "
-        f"from {difference.detectable:.2g} on such runs find it"
+        f"differences from {difference.detectable:.2g} on can be detected"
     )

@@ -2,10 +2,13 @@
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from src.hidden import packages_hidden
 
@@ -46,6 +49,29 @@ def importance(study: Study) -> Importance | None:
         return None
     shares = {key: value / whole for key, value in sorted(found.items(), key=lambda item: -item[1])}
     return Importance(shares, _top(study, trials, quantile), len(trials))
+
+
+def importance_of(rows: Sequence[tuple[Mapping[str, str], float]], maximize: bool) -> Importance | None:
+    """The same of recorded runs: of each its values of the axes that apply, and what it came to."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    optuna.logging.set_verbosity(verbosity)
+    levels: dict[str, dict[str, None]] = {}
+    for values, _ in rows:
+        for axis, value in values.items():
+            levels.setdefault(axis, {})[value] = None
+    choices = {axis: CategoricalDistribution(tuple(own)) for axis, own in levels.items()}
+    study.add_trials(
+        [
+            create_trial(
+                params=dict(values), distributions={axis: choices[axis] for axis in values}, value=value
+            )
+            for values, value in rows
+            if math.isfinite(value)
+        ]
+    )
+    return importance(study)
 
 
 def _varied(trials: list[FrozenTrial]) -> list[str]:

@@ -14,7 +14,8 @@ from src.tracking.buffered import BufferedRecorder
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text
 from src.tracking.query import find_runs
-from src.tracking.runs import Tracker, git_diff, source_tags
+from src.tracking.runs import Tracker
+from src.tracking.source import command_text, git_diff, source_tags, versions_text
 
 DIED_AGAIN = f"its process ended before the trial did, as in {MOST_RETRIES} attempts before"
 
@@ -79,6 +80,8 @@ class SweepRecord:
             "pruner": self.cfg.pruner.name,
             "trials": str(self.sweep.total),
             "budget": " ".join(f"{key}={value:g}" for key, value in budget.items()) or "none",
+            "command": command_text("src.train"),
+            "versions": versions_text(),
         }
 
     def start_trial(

@@ -13,6 +13,8 @@ RESERVED = {
     "state",
     "reason",
     "axes",
+    "command",
+    "versions",
     "objective",
     "sampler",
     "normalization",

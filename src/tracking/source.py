@@ -1,11 +1,15 @@
 """What code made a run: git's commit, whether the tree was dirty, and its diff."""
 
 import getpass
+import importlib.metadata
 import os
+import platform
+import shlex
 import subprocess
 import sys
 
 MOST_DIFF_CHARACTERS = 1_000_000
+PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
 
 
 def source_tags() -> dict[str, str]:
@@ -16,6 +20,17 @@ def source_tags() -> dict[str, str]:
         return tags
     dirty = bool(_git("status", "--porcelain"))
     return tags | {"mlflow.source.git.commit": commit.strip(), "git.dirty": str(dirty).lower()}
+
+
+def command_text(module: str) -> str:
+    """The command that this process was started with, to be typed again. module: what it runs."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def versions_text() -> str:
+    """What a result may depend on: Python's version and those of the packages that train and record."""
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()}", *found, f"{os.cpu_count()} cores"])
 
 
 def git_diff() -> str | None:

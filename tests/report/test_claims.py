@@ -170,6 +170,13 @@ def test_what_cannot_be_tested_is_not_decided_and_says_why(
     assert found.findings[0].missing == missing
 
 
+def test_no_number_decides_nothing() -> None:
+    observations = runs(lambda size: float("nan") if size == 8 else 0.5, SIZES)
+    found = judge(claim({**SMALL, "relation": "higher"}), observations)
+    assert found.verdict == UNDECIDED
+    assert found.findings[0].missing == "a run on one of the sides came to no number (NaN)"
+
+
 FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
     "higher": [{**SMALL, "relation": "higher"}],
     "two comparisons": [

@@ -17,7 +17,7 @@ from optuna.study import Study, create_study
 from optuna.trial import TrialState, create_trial
 
 from src.outcome import Outcome
-from src.sweep.importance import importance
+from src.sweep.importance import importance, importance_of
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 
@@ -138,3 +138,19 @@ def test_two_hundred_trials_take_less_than_a_second() -> None:
     begun = time.perf_counter()
     assert importance(study) is not None
     assert time.perf_counter() - begun < 1
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_recorded_runs_tell_it_too(maximize: bool) -> None:
+    sign = 1 if maximize else -1
+    rows = [({"a": str(a), "b": str(b)}, sign * (10.0 * b + 0.1 * a)) for a in range(4) for b in range(4)]
+    found = importance_of([*rows, ({"a": "0", "b": "0"}, float("nan"))], maximize)
+    assert found is not None and list(found.shares) == ["b", "a"]
+    assert (found.top, found.trials) == (5, 16)
+    assert importance_of(rows[:9], maximize) is None
+
+
+def test_an_axis_that_does_not_apply_counts_where_it_does() -> None:
+    rows = [({"r": "none"}, 0.5)] * 4 + [({"r": "l2", "s": str(s)}, s / 10) for s in range(8)]
+    found = importance_of(rows, maximize=True)
+    assert found is not None and set(found.shares) == {"r", "s"}

@@ -1,0 +1,117 @@
+"""What each axis does on the average over the others, and whether two axes act together."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from src.report.groups import Group, group_runs, natural, values_of
+from src.report.seeds import Standing, by_seed, standings
+from src.tracking.query import RunRecord
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The values of an axis, in their own order, each averaged over the others' within each seed.
+
+    is_balanced: whether all were averaged over the same values of the other axes.
+    """
+
+    axis: str
+    groups: tuple[Group, ...]
+    standings: tuple[Standing, ...]
+    is_balanced: bool
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Of two axes. means: of their values' combinations (values of the first, of the second).
+
+    share: of the variance between these that the sum of the axes' effects does not explain. p: of
+    effects that only add up; None with a single seed.
+    """
+
+    axes: tuple[str, str]
+    values: tuple[tuple[str, ...], tuple[str, ...]]
+    means: np.ndarray
+    share: float
+    p: float | None
+
+
+def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Effect:
+    """axes: all that vary, this one too. Seeds are what repeats: the other axes' values were chosen."""
+    groups = group_runs(runs, [axis])
+    found = zip(groups, standings(groups, axes), strict=True)
+    others = [other for other in axes if other != axis]
+    settings = {frozenset(values_of(run, others) for run in group.runs) for group in groups}
+    ordered = sorted(found, key=lambda pair: natural(pair[0].values))
+    return Effect(
+        axis, tuple(pair[0] for pair in ordered), tuple(pair[1] for pair in ordered), len(settings) < 2
+    )
+
+
+def interactions(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[Interaction]:
+    """Of every two axes, the strongest first; none unless the runs are a full grid with the same seeds.
+
+    F is the interaction's mean square by that of interaction × seed, in blocks that are the seeds:
+    Fisher (1935), The design of experiments.
+    """
+    levels = [
+        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural([value]))
+        for axis in axes
+    ]
+    grid = _full_grid(
+        {group.values: by_seed(group, "objective", axes) for group in group_runs(runs, axes)}, levels
+    )
+    if grid is None:
+        return []
+    pairs = [
+        pair
+        for pair in itertools.combinations(range(len(axes)), 2)
+        if min(grid.shape[each] for each in pair) > 1
+    ]
+    found = [_interaction(grid, pair, axes, levels) for pair in pairs]
+    return sorted(found, key=lambda interaction: -interaction.share)
+
+
+def _interaction(
+    grid: np.ndarray, pair: tuple[int, int], axes: Sequence[str], levels: Sequence[Sequence[str]]
+) -> Interaction:
+    """grid: (values of axis 0, of axis 1, ..., seeds)."""
+    others = tuple(place for place in range(grid.ndim - 1) if place not in pair)
+    cells = grid.mean(axis=others)
+    rows, columns, seeds = cells.shape
+    left = cells - cells.mean(axis=0, keepdims=True) - cells.mean(axis=1, keepdims=True)
+    left = left + cells.mean(axis=(0, 1), keepdims=True)
+    mean, between = left.mean(axis=2), cells.mean(axis=2)
+    total = float(((between - between.mean()) ** 2).sum())
+    explained = float((mean**2).sum())
+    freedom = (rows - 1) * (columns - 1)
+    error = float(((left - mean[:, :, None]) ** 2).sum()) / max(freedom * (seeds - 1), 1)
+    p = None
+    if seeds > 1 and error:
+        p = float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
+    first, second = pair
+    return Interaction(
+        (axes[first], axes[second]),
+        (tuple(levels[first]), tuple(levels[second])),
+        between,
+        explained / total if total else 0.0,
+        p,
+    )
+
+
+def _full_grid(
+    cells: Mapping[tuple[str, ...], Mapping[str, float]], levels: Sequence[Sequence[str]]
+) -> np.ndarray | None:
+    """(values of axis 0, of axis 1, ..., seeds); None unless each combination has the same seeds."""
+    places = list(itertools.product(*levels))
+    seeds = {frozenset(cells.get(place, {})) for place in places}
+    if len(seeds) != 1 or frozenset() in seeds:
+        return None
+    names = sorted(seeds.pop())
+    values = [[cells[place][seed] for seed in names] for place in places]
+    array = np.array(values, dtype=float).reshape(*map(len, levels), len(names))
+    return array if np.isfinite(array).all() else None

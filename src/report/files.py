@@ -1,0 +1,22 @@
+"""Writes the files of a comparison whole, so that no reader meets half of one."""
+
+import errno
+import os
+from pathlib import Path
+
+from src.errors import ConfigError
+
+
+def write_whole(path: Path, text: str, key: str) -> None:
+    """Write to a temporary name first. Raises ConfigError, which names the key that chose the file."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{key}={path} cannot be written: {error.strerror}. Name another file, as in {key}=runs.{key}."
+        ) from error

@@ -1,0 +1,183 @@
+"""Renders a report as one HTML page that needs nothing else: no network, no other file."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from src.report import figures
+from src.report.effects import Effect, axis_effect, interactions
+from src.report.groups import Group, maximizes, natural, objective_of, values_of
+from src.report.reading import Judged, Report
+from src.report.tables import HEADINGS, cells, notes, tally
+from src.report.verdicts import finding_lines
+from src.sweep.importance import importance_of
+from src.terminal import duration_text
+from src.tracking.query import RunRecord
+
+MOST_ROWS, MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 200, 100, 1_000, 5, 2
+ID_DIGITS = 8
+Curves = Mapping[str, Sequence[Sequence[float]]]
+
+
+def render_page(report: Report, title: str, command: str, curves: Curves, metric: str) -> str:
+    """The verdicts first. command: what makes this page. curves: see `figures.curves_figure`, of `metric`."""
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
+        files("src.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
+    measure = objective_of(report.groups).partition(" ")[0]
+    return template.render(
+        title=title,
+        subtitle=_subtitle(report),
+        question=next((text for text in map(_question, report.parents) if text), None),
+        verdicts=[_verdict(judged) for judged in report.judged],
+        **_ranking(report, measure),
+        effects=[_effect(each, measure) for each in _effects(report)],
+        interactions=_interactions(report, measure),
+        curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
+        parallel=_parallel(report, measure),
+        importance=_importance(report),
+        **_others(report),
+        fairness=_fairness(report),
+        origins=[_origin(parent) for parent in report.parents],
+        own_command=command,
+    )
+
+
+def label_of(group: Group, axes: Sequence[str]) -> str:
+    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.values, strict=True))
+
+
+def _subtitle(report: Report) -> str:
+    datasets = sorted({run.tags.get("dataset", "?") for run in report.runs})
+    return f"{len(report.runs)} runs on {', '.join(datasets)}: {tally(report.runs)}"
+
+
+def _question(parent: RunRecord) -> str | None:
+    return parent.tags.get("mlflow.note.content")
+
+
+def _verdict(judged: Judged) -> dict[str, Any]:
+    return {
+        "verdict": judged.verdict.verdict,
+        "kind": judged.verdict.verdict.partition(" ")[0],
+        "claim": judged.claim.text,
+        "sweep": judged.sweep,
+        "lines": finding_lines(judged.verdict),
+    }
+
+
+def _ranking(report: Report, measure: str) -> dict[str, Any]:
+    pairs = list(zip(report.groups, report.standings, strict=True))
+    labels = [label_of(group, report.axes) for group in report.groups]
+    is_known = any(standing.estimate for standing in report.standings)
+    image = figures.ranking_figure(labels, report.standings, measure) if is_known else None
+    return {
+        "notes": notes(report.standings) if pairs else ["No run is complete."],
+        "ranking": figures.data_uri(image) if image else None,
+        "columns": [*report.axes, f"mean {measure}", *HEADINGS],
+        "rows": [
+            {"cells": [*group.values, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}
+            for group, standing in pairs[:MOST_ROWS]
+        ],
+        "hidden_rows": max(0, len(pairs) - MOST_ROWS),
+    }
+
+
+def _short(row: Sequence[str]) -> list[str]:
+    """With so much of the best run's id, the last cell, as commands need."""
+    return [*row[:-1], row[-1][:ID_DIGITS]]
+
+
+def _effects(report: Report) -> list[Effect]:
+    """Of the axes with several values, where there are several axes: else the ranking says it all."""
+    found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
+    shown = [each for each in found if len(each.groups) > 1 and any(one.estimate for one in each.standings)]
+    return shown if len(found) > 1 else []
+
+
+def _effect(effect: Effect, measure: str) -> dict[str, Any]:
+    image = figures.data_uri(figures.effect_figure(effect, measure))
+    return {"axis": effect.axis, "image": image, "is_balanced": effect.is_balanced}
+
+
+def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
+    complete = [run for group in report.groups for run in group.runs]
+    return [
+        {
+            "axes": " × ".join(each.axes),
+            "share": f"{each.share:.0%}",
+            "p": "-" if each.p is None else f"{each.p:.2g}",
+            "image": figures.data_uri(figures.interaction_figure(each, measure))
+            if place < MOST_PLOTTED
+            else None,
+        }
+        for place, each in enumerate(interactions(complete, report.axes))
+    ]
+
+
+def _parallel(report: Report, measure: str) -> str | None:
+    """Of the best thousand groups, where there are several axes."""
+    means = [(group.values, group.mean("objective")) for group in report.groups[:MOST_LINES]]
+    rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
+    if len(report.axes) < 2 or len(rows) < 2:
+        return None
+    levels = [
+        sorted({values[place] for values, _ in rows}, key=lambda value: natural([value]))
+        for place in range(len(report.axes))
+    ]
+    return figures.data_uri(figures.parallel_figure(report.axes, levels, rows, measure))
+
+
+def _importance(report: Report) -> list[tuple[str, str]]:
+    rows = [
+        ({axis: run.tags[axis] for axis in report.axes if axis in run.tags}, run.metrics["objective"])
+        for group in report.groups
+        for run in group.runs
+    ]
+    found = importance_of(rows, maximizes(report.groups))
+    return [(axis, f"{share:.0%}") for axis, share in found.shares.items()] if found else []
+
+
+def _others(report: Report) -> dict[str, Any]:
+    """Runs that failed, were pruned, or go on, with the reasons."""
+    found = [run for run in report.runs if run.tags.get("state") != "complete"]
+    shown = [
+        {
+            "name": run.name,
+            "state": run.tags.get("state", "running"),
+            "configuration": " ".join(
+                f"{axis}={value}"
+                for axis, value in zip(report.axes, values_of(run, report.axes), strict=True)
+            ),
+            "reason": run.tags.get("reason", ""),
+        }
+        for run in found[:MOST_OTHERS]
+    ]
+    return {"others": shown, "hidden_others": max(0, len(found) - MOST_OTHERS)}
+
+
+def _fairness(report: Report) -> list[str]:
+    complete = [run for group in report.groups for run in group.runs]
+    epochs = sorted({run.params.get("training.epochs", "?") for run in complete})
+    lines = [
+        "The best epoch of each run is chosen by validation, so the winner's value flatters it; the test set "
+        "was not looked at.",
+        f"Configurations are compared at equal epochs: {', '.join(epochs)}."
+        if len(epochs) == 1
+        else f"Configurations were trained for different numbers of epochs: {', '.join(epochs)}.",
+    ]
+    seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
+    return [*lines, f"Training took {duration_text(seconds)} in all, by the workers' own clocks."]
+
+
+def _origin(parent: RunRecord) -> dict[str, str]:
+    commit = parent.tags.get("mlflow.source.git.commit")
+    dirty = " with changes" if parent.tags.get("git.dirty") == "true" else ""
+    code = f"; git {commit[:10]}{dirty}" if commit else ""
+    return {
+        "command": parent.tags.get("command", "its command is not recorded"),
+        "sweep": parent.tags.get("sweep", parent.name),
+        "versions": f"{parent.tags.get('versions', 'versions are not recorded')}{code}",
+    }

@@ -1,0 +1,34 @@
+"""Writes a report's page into a file, and into the parent run of the sweep that it is about."""
+
+from pathlib import Path
+
+from src.config.search import TrackingConf
+from src.report.files import write_whole
+from src.report.page import MOST_CURVES, Curves, label_of, render_page
+from src.report.reading import Report
+from src.tracking.histories import histories
+from src.tracking.runs import open_tracker
+
+EPOCH_METRIC = "val_accuracy"
+ARTIFACT = "report.html"
+
+
+def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> None:
+    """Raises ConfigError where the file cannot be written; a single sweep's parent keeps it too."""
+    page = render_page(
+        report, path.stem.removeprefix("compare-"), command, _curves(cfg, report), EPOCH_METRIC
+    )
+    write_whole(path, page, "html")
+    if report.is_whole_sweep:
+        open_tracker(cfg).log_text(report.parents[0].run_id, page, ARTIFACT)
+
+
+def _curves(cfg: TrackingConf, report: Report) -> Curves:
+    """Of the best groups, how their runs went."""
+    best = report.groups[:MOST_CURVES]
+    found = histories(cfg, [run.run_id for group in best for run in group.runs], EPOCH_METRIC)
+    curves = {
+        label_of(group, report.axes): [found[run.run_id] for run in group.runs if found[run.run_id]]
+        for group in best
+    }
+    return {label: seeds for label, seeds in curves.items() if seeds}

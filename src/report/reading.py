@@ -1,0 +1,76 @@
+"""Reads what a comparison is about: the runs, their groups, how these stand, and the verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from src.config.search import ClaimConf, TrackingConf
+from src.report.claims import Verdict, judge
+from src.report.groups import Group, group_runs
+from src.report.seeds import Standing, measured, standings
+from src.report.verdicts import observations
+from src.tracking.parents import claim_of, parents_of
+from src.tracking.query import RunRecord
+from src.tracking.selection import axes_of, check_axes, explain_nothing, select_runs, swept
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sweep's claim and what its runs say of it."""
+
+    sweep: str
+    claim: ClaimConf
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Report:
+    """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
+
+    is_whole_sweep: whether these are all runs of one sweep, by all of its axes.
+    """
+
+    runs: tuple[RunRecord, ...]
+    axes: tuple[str, ...]
+    varied: tuple[str, ...]
+    groups: tuple[Group, ...]
+    standings: tuple[Standing, ...]
+    judged: tuple[Judged, ...]
+    parents: tuple[RunRecord, ...]
+    is_whole_sweep: bool
+
+
+def read_report(cfg: TrackingConf, tags: Mapping[str, str], group_by: Sequence[str] | None = None) -> Report:
+    """Of all runs with these tags; claims only where the tags choose a study or a sweep.
+
+    Raises TrackingError where none matches, or where they cannot be averaged.
+    """
+    selected = select_runs(cfg, tags)
+    if not selected:
+        raise explain_nothing(cfg, tags)
+    runs, parents = measured(selected), parents_of(cfg, selected)
+    varied = axes_of(parents, runs)
+    axes = varied if group_by is None else list(group_by)
+    check_axes(runs, axes if group_by is not None else [])
+    groups = group_runs(runs, axes)
+    every = list(dict.fromkeys([*axes, *varied]))
+    is_study = bool({"study", "sweep"} & set(tags))
+    return Report(
+        tuple(runs),
+        tuple(axes),
+        tuple(every),
+        tuple(groups),
+        tuple(standings(groups, every)),
+        tuple(_judged(cfg, parents, runs) if is_study else ()),
+        tuple(parents),
+        is_whole_sweep=group_by is None and len(parents) == 1 and set(tags) <= {"study", "sweep"},
+    )
+
+
+def _judged(cfg: TrackingConf, parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[Judged]:
+    found = []
+    for parent in parents:
+        claim, sweep = claim_of(cfg, parent), parent.tags["sweep"]
+        if claim is not None:
+            own = [run for run in runs if run.tags.get("sweep") == sweep]
+            found.append(Judged(sweep, claim, judge(claim, observations(claim, own, swept(parent)))))
+    return found

@@ -1,0 +1,114 @@
+"""What an axis does, and what two do together."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.report.effects import axis_effect, interactions
+from src.tracking.query import RunRecord
+
+REPEATS = 300
+LEVEL_AND_LUCK = 0.094  # 3.5 standard errors of 300 draws of 0.05
+
+
+def runs(
+    value: Callable[..., float],
+    axes: Mapping[str, Sequence[str]],
+    seeds: int = 5,
+    noise: float = 0.01,
+    seed: int = 0,
+) -> list[RunRecord]:
+    """A full grid: value(of the axes), each seed's luck, and each run's noise."""
+    random = np.random.default_rng(seed)
+    luck = random.normal(0, 0.05, seeds)
+    found = []
+    for chosen, number in itertools.product(itertools.product(*axes.values()), range(seeds)):
+        tags = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize", "kind": "run"}
+        tags |= dict(zip(axes, chosen, strict=True))
+        objective = value(*chosen) + luck[number] + random.normal(0, noise)
+        params = {"training.seed": str(number)}
+        run_id = f"{'-'.join(chosen)}-{number}"
+        found.append(RunRecord(run_id, "run", "FINISHED", tags, params, {"objective": objective}, 0.0, 1.0))
+    return found
+
+
+AXES = {"k": ["3", "5", "11"], "b": ["8", "32"]}
+
+
+def test_effect_of_an_axis_is_averaged_over_the_others() -> None:
+    found = axis_effect(runs(lambda k, b: int(k) + 100 * (b == "8"), AXES, noise=0.0), "k", ["k", "b"])
+    assert [group.values for group in found.groups] == [("3",), ("5",), ("11",)]
+    means = [standing.estimate.mean for standing in found.standings if standing.estimate]
+    assert np.diff(means) == pytest.approx([2.0, 6.0])
+    assert [standing.is_best for standing in found.standings] == [False, False, True]
+    assert [standing.estimate.count for standing in found.standings if standing.estimate] == [5, 5, 5]
+    assert found.is_balanced
+
+
+def test_a_worse_value_is_told_from_the_others_and_equals_are_not() -> None:
+    found = axis_effect(runs(lambda k, b: 0.9 - 0.1 * (k == "3"), AXES), "k", ["k", "b"])
+    assert [standing.against_best.is_worse for standing in found.standings] == [True, False, False]
+
+
+def test_values_that_met_others_are_not_balanced() -> None:
+    observed = [run for run in runs(lambda k, b: 0.5, AXES) if (run.tags["k"], run.tags["b"]) != ("3", "8")]
+    assert not axis_effect(observed, "k", ["k", "b"]).is_balanced
+
+
+def test_interaction_is_what_the_sum_does_not_explain() -> None:
+    """Crossed over, no axis has an effect of its own: all is interaction."""
+    axes = {"k": ["3", "5"], "b": ["8", "32"]}
+    (found,) = interactions(runs(lambda k, b: float((k == "3") == (b == "8")), axes), ["k", "b"])
+    assert found.axes == ("k", "b") and found.values == (("3", "5"), ("8", "32"))
+    assert found.means == pytest.approx(np.eye(2) + found.means[0, 1], abs=0.02)
+    assert found.share > 0.99 and found.p is not None and found.p < 0.001
+    (found,) = interactions(runs(lambda k, b: int(k) + int(b), axes), ["k", "b"])
+    assert found.share < 0.01 and found.p is not None and found.p > 0.05
+
+
+def test_strongest_interaction_comes_first() -> None:
+    axes = {"k": ["3", "5"], "b": ["8", "32"], "r": ["l1", "l2"]}
+    found = interactions(runs(lambda k, b, r: float((k == "3") == (r == "l1")), axes), list(axes))
+    assert found[0].axes == ("k", "r") and len(found) == 3
+
+
+def test_f_is_that_of_the_analysis_of_variance() -> None:
+    """Two values each: F is the square of Student's t of each seed's contrast."""
+    axes = {"k": ["3", "5"], "b": ["8", "32"]}
+    observed = runs(lambda k, b: 0.02 * ((k == "3") == (b == "8")), axes, noise=0.02)
+    objective = {run.run_id: run.metrics["objective"] for run in observed}
+    signs = {"3-8": 1, "3-32": -1, "5-8": -1, "5-32": 1}
+    contrasts = [sum(sign * objective[f"{cell}-{seed}"] for cell, sign in signs.items()) for seed in range(5)]
+    assert interactions(observed, ["k", "b"])[0].p == pytest.approx(stats.ttest_1samp(contrasts, 0).pvalue)
+
+
+def test_no_interaction_is_seldom_called_one() -> None:
+    found = [
+        interactions(runs(lambda k, b: int(k) + int(b), AXES, seed=seed), ["k", "b"])[0].p
+        for seed in range(REPEATS)
+    ]
+    assert np.mean([p is not None and p < 0.05 for p in found]) <= LEVEL_AND_LUCK
+
+
+def test_a_single_seed_tells_no_interaction() -> None:
+    assert interactions(runs(lambda k, b: 0.5, AXES, seeds=1), ["k", "b"])[0].p is None
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param(runs(lambda k, b: 0.5, AXES)[:-1], id="a seed is missing"),
+        pytest.param(runs(lambda k, b: 0.5, AXES)[5:], id="a combination is missing"),
+        pytest.param(runs(lambda k, b: float("nan"), AXES), id="no numbers"),
+        pytest.param([], id="nothing"),
+    ],
+)
+def test_only_a_full_grid_tells_interactions(observed: list[RunRecord]) -> None:
+    assert interactions(observed, ["k", "b"]) == []
+
+
+def test_an_axis_of_one_value_interacts_with_nothing() -> None:
+    assert interactions(runs(lambda k, b: 0.5, {"k": ["3"], "b": ["8", "32"]}), ["k", "b"]) == []

@@ -1,0 +1,106 @@
+"""Figures show the numbers that they were given."""
+
+import base64
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from src.report.effects import Effect, Interaction
+from src.report.figures import (
+    GOOD,
+    MOST_RANKED,
+    UNTOLD,
+    WORSE,
+    curves_figure,
+    data_uri,
+    effect_figure,
+    interaction_figure,
+    parallel_figure,
+    ranking_figure,
+)
+from src.report.groups import Group
+from src.report.ranking import AgainstBest
+from src.report.seeds import Standing
+from src.report.statistics import Estimate
+
+BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None), is_best=True)
+EQUAL = Standing(Estimate(0.89, 0.8, 0.98, 5), AgainstBest(0.01, 0.6), is_best=False)
+BEHIND = Standing(Estimate(0.5, 0.4, 0.6, 5), AgainstBest(0.4, 0.001), is_best=False)
+SINGLE = Standing(Estimate(0.7, None, None, 1), AgainstBest(0.2, None), is_best=False)
+NOTHING = Standing(None, AgainstBest(float("nan"), None), is_best=False)
+
+
+def only(figure: Figure) -> Axes:
+    (axes,) = figure.axes
+    return axes
+
+
+def labels(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_yticklabels()]
+
+
+def test_ranking_shows_means_and_intervals_from_above() -> None:
+    axes = only(ranking_figure(list("abcde"), [BEST, EQUAL, BEHIND, SINGLE, NOTHING], "val_accuracy"))
+    assert labels(axes) == ["a", "b", "c", "d"] and axes.get_xlabel() == "val_accuracy"
+    assert axes.get_ylim() == (3.5, -0.5)
+    intervals = [list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert intervals == [[0.85, 0.95], [0.8, 0.98], [0.4, 0.6]]
+    points = {
+        line.get_xdata()[0]: to_hex(line.get_color()) for line in axes.lines if len(line.get_xdata()) == 1
+    }
+    assert points == {0.9: GOOD.lower(), 0.89: GOOD.lower(), 0.5: to_hex(WORSE), 0.7: UNTOLD.lower()}
+
+
+def test_long_rankings_show_the_best() -> None:
+    axes = only(ranking_figure([str(place) for place in range(99)], [BEST] * 99, "val_accuracy"))
+    assert labels(axes) == [str(place) for place in range(MOST_RANKED)]
+
+
+def test_effect_shows_values_in_their_order() -> None:
+    groups = tuple(Group((value,), ()) for value in ("8", "16"))
+    axes = only(effect_figure(Effect("batch_size", groups, (BEHIND, BEST), True), "val_accuracy"))
+    assert (axes.get_title(), labels(axes)) == ("batch_size", ["8", "16"])
+
+
+def test_interaction_has_a_line_a_value_of_the_second_axis() -> None:
+    means = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    found = Interaction(("k", "b"), (("3", "5", "7"), ("8", "16")), means, 0.1, 0.01)
+    axes = only(interaction_figure(found, "val_accuracy"))
+    assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == {
+        "8": [0.1, 0.3, 0.5],
+        "16": [0.2, 0.4, 0.6],
+    }
+    assert axes.get_xlabel() == "k"
+
+
+def test_curves_are_means_over_seeds_as_far_as_each_went() -> None:
+    axes = only(curves_figure({"a": [[0.2, 0.4, 0.8], [0.4, 0.6]]}, "val_accuracy"))
+    (line,) = axes.lines
+    assert list(line.get_xdata()) == [1, 2, 3]
+    assert line.get_ydata() == pytest.approx([0.3, 0.5, 0.8])
+    (band,) = axes.collections
+    low, high = band.get_paths()[0].get_extents().get_points()
+    assert (low[1], high[1]) == pytest.approx((0.2, 0.8))
+
+
+def test_parallel_lines_pass_their_values_and_end_at_their_score() -> None:
+    rows = [(("8", "b"), 0.5), (("32", "a"), 0.9)]
+    axes = only(parallel_figure(["k", "c"], [["8", "16", "32"], ["a", "b"]], rows, "val_accuracy"))
+    runs = [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 3]
+    assert runs == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    written = [text.get_text() for text in axes.texts]
+    assert written == ["8", "16", "32", "a", "b", "0.5", "0.7", "0.9"]
+
+
+def test_equal_scores_are_drawn() -> None:
+    rows = [(("8",), 0.5), (("16",), 0.5)]
+    assert len(only(parallel_figure(["k"], [["8", "16"]], rows, "val_accuracy")).lines) == 4
+
+
+def test_texts_stay_texts() -> None:
+    uri = data_uri(ranking_figure(["a label"], [BEST], "val_accuracy"))
+    svg = base64.b64decode(uri.partition(",")[2]).decode()
+    assert uri.startswith("data:image/svg+xml;base64,") and ">a label</text>" in svg

@@ -1,0 +1,206 @@
+"""The page has all that a reader asks for, needs no network, and shows texts as texts."""
+
+import base64
+import itertools
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.search import ClaimConf
+from src.report.claims import judge
+from src.report.groups import group_runs
+from src.report.page import MOST_OTHERS, MOST_ROWS, render_page
+from src.report.reading import Judged, Report
+from src.report.seeds import standings
+from src.report.verdicts import observations
+from src.tracking.query import RunRecord
+
+AXES = ("kernel_size", "regularizer")
+CLAIM = {
+    "text": "Large filters are better.",
+    "comparisons": [{"of": {"model.kernel_size": 5}, "relation": "higher", "than": {"model.kernel_size": 3}}],
+}
+
+
+def run(kernel_size: str, regularizer: str, seed: int, objective: float, **tags: str) -> RunRecord:
+    own = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize", "kind": "repeat"}
+    own |= {"kernel_size": kernel_size, "regularizer": regularizer, "sweep": "s-1", **tags}
+    params = {"training.seed": str(seed), "training.epochs": "5"}
+    metrics = {"objective": objective, "seconds": 90.0, "parameters": 1000.0}
+    run_id = f"{kernel_size}{regularizer}{seed}".ljust(32, "0")
+    return RunRecord(run_id, f"seed-{seed}", "FINISHED", own, params, metrics, 0.0, 1.0)
+
+
+def grid() -> list[RunRecord]:
+    """5 beats 3 by 0.1, l2 is as good as none."""
+    return [
+        run(k, r, seed, 0.8 + 0.1 * (k == "5") + 0.01 * seed + 0.001 * ((seed + len(r)) % 3))
+        for k, r, seed in itertools.product(("3", "5"), ("none", "l2"), range(3))
+    ]
+
+
+PARENT = replace(
+    run("3", "none", 0, 0.0),
+    tags={
+        "sweep": "s-1",
+        "mlflow.note.content": "Are large filters better?",
+        "command": "python -m src.train -m study=s",
+        "versions": "keras 3.15.1",
+        "mlflow.source.git.commit": "0123456789abcdef",
+        "git.dirty": "true",
+    },
+)
+
+
+def report(runs: list[RunRecord], axes: tuple[str, ...] = AXES) -> Report:
+    groups = group_runs(runs, axes)
+    claim: Any = OmegaConf.merge(OmegaConf.structured(ClaimConf), CLAIM)
+    verdict = judge(claim, observations(claim, runs, axes))
+    found = standings(groups, axes)
+    return Report(
+        tuple(runs),
+        axes,
+        axes,
+        tuple(groups),
+        tuple(found),
+        (Judged("s-1", claim, verdict),),
+        (PARENT,),
+        True,
+    )
+
+
+def page(runs: list[RunRecord], curves: dict[str, list[list[float]]] | None = None) -> str:
+    return render_page(
+        report(runs), "my study", "python -m src.compare study=s", curves or {}, "val_accuracy"
+    )
+
+
+class Reader(HTMLParser):
+    """What a browser would load, and the texts in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "data", "srcset")]
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(data.strip())
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+def test_page_loads_nothing() -> None:
+    reader = read(page(grid(), {"kernel_size=5": [[0.5, 0.6], [0.4, 0.7]]}))
+    assert len(reader.sources) == 6  # ranking, two axes, their interaction, curves, all at once
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in reader.sources)
+    for source in reader.sources:
+        svg = base64.b64decode(source.partition(",")[2]).decode()
+        assert "</svg>" in svg and not re.search(r'href="(?!#)', svg.replace("xlink:href", "href"))
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+
+
+def test_verdict_comes_first_then_the_ranking() -> None:
+    texts = read(page(grid())).texts
+    places = [
+        texts.index(text)
+        for text in ("supported", "Ranking", "Each axis", "Two axes together", "The same again")
+    ]
+    assert places == sorted(places)
+    assert "Are large filters better?" in texts[: places[1]]
+    assert "2 of 4 configurations cannot be told from the best (Holm, 5 %)" in texts
+
+
+def test_what_cannot_be_told_from_the_best_is_marked() -> None:
+    rows = re.findall(r"<tr( class=\"equal\")?><td>(\d)</td><td>(\w+)</td>", page(grid()))
+    assert [(bool(equal), kernel) for equal, kernel, _ in rows] == [
+        (True, "5"),
+        (True, "5"),
+        (False, "3"),
+        (False, "3"),
+    ]
+
+
+def test_it_says_how_it_was_made_and_what_it_cost() -> None:
+    texts = read(page(grid())).texts
+    for text in (
+        "python -m src.train -m study=s",
+        "s-1: keras 3.15.1; git 0123456789 with changes",
+        "python -m src.compare study=s",
+        "Training took 0:18:00 in all, by the workers' own clocks.",
+        "Configurations are compared at equal epochs: 5.",
+    ):
+        assert text in texts
+
+
+def test_different_epochs_are_said() -> None:
+    other = replace(grid()[0], params={"training.seed": "0", "training.epochs": "9"})
+    said = "Configurations were trained for different numbers of epochs: 5, 9."
+    assert said in read(page([other, *grid()[1:]])).texts
+
+
+def test_what_is_not_complete_stands_with_its_reason() -> None:
+    failed = run("7", "l2", 0, 0.0, state="failed", reason="exit code -9 & <no> memory")
+    texts = read(page([*grid(), failed])).texts
+    place = texts.index("Not complete")
+    assert texts[place + 5 : place + 9] == [
+        "seed-0",
+        "failed",
+        "kernel_size=7 regularizer=l2",
+        "exit code -9 & <no> memory",
+    ]
+    many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MOST_OTHERS + 3)]
+    assert "… and 3 more, in the CSV." in read(page([*grid(), *many])).texts
+
+
+def test_texts_are_shown_as_they_are() -> None:
+    evil = [run("<script>alert(1)</script>", "none", seed, 0.9 + seed / 100) for seed in range(2)]
+    reader = read(page([*grid(), *evil]))
+    assert "script" not in reader.tags
+    assert "<script>alert(1)</script>" in reader.texts
+
+
+def test_a_study_of_failures_has_a_page() -> None:
+    texts = read(page([run("3", "none", 0, 0.0, state="failed", reason="it broke")])).texts
+    assert "No run is complete." in texts and "it broke" in texts
+
+
+def test_one_seed_has_a_page_without_intervals() -> None:
+    texts = read(page([each for each in grid() if each.params["training.seed"] == "0"])).texts
+    assert "note: one seed each tells no uncertainty; study.repeats=5 trains five" in texts
+
+
+def test_a_value_that_is_no_number_has_a_page() -> None:
+    broken = replace(grid()[0], metrics={"objective": float("nan"), "seconds": 1.0})
+    assert "nan" in read(page([broken, *grid()[1:]])).texts
+
+
+def test_long_rankings_are_cut() -> None:
+    runs = [
+        run(str(size), "none", seed, 0.5 + seed / 100) for size in range(MOST_ROWS + 5) for seed in (0, 1)
+    ]
+    texts = read(page(runs)).texts
+    assert "… and 5 more, in the CSV." in texts
+
+
+def test_same_report_same_page() -> None:
+    assert page(grid()) == page(grid())
+
+
+@pytest.mark.parametrize("axes", [("kernel_size",), AXES])
+def test_one_axis_needs_no_figure_an_axis(axes: tuple[str, ...]) -> None:
+    html = render_page(report(grid(), axes), "t", "c", {}, "val_accuracy")
+    assert ("Each axis" in read(html).texts) == (len(axes) > 1)
