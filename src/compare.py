@@ -31,7 +31,7 @@ def compare(cfg: DictConfig) -> None:
     from src.tracking.source import command_text
 
     tags = _tags(cfg)
-    report = read_report(cfg.tracking, tags, cfg.group_by)
+    report = read_report(cfg.tracking, tags, cfg.group_by, cfg.runs, cfg.where)
     path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags)
     write_csv(path, report.runs, report.axes)
     if report.groups:

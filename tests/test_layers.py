@@ -34,7 +34,7 @@ ROWS = {
         "src.sweep.lifetime",
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
-        *("src.tracking.parents", "src.tracking.histories"),
+        *("src.tracking.parents", "src.tracking.histories", "src.tracking.filters"),
         *("src.tracking.buffered", "src.tracking.batch"),
     ),
     2: (

@@ -57,6 +57,8 @@ class PredictConf:
 class CompareConf:
     study: str | None = None
     tags: Any = field(default_factory=open_mapping)
+    runs: list[str] | None = None
+    where: list[str] = field(default_factory=list)
     group_by: list[str] | None = None
     csv: str | None = None
     html: str | None = None

@@ -10,7 +10,7 @@ from src.report.seeds import Standing, measured, standings
 from src.report.verdicts import observations
 from src.tracking.parents import claim_of, parents_of
 from src.tracking.query import RunRecord
-from src.tracking.selection import axes_of, check_axes, explain_nothing, select_runs, swept
+from src.tracking.selection import axes_of, check_axes, select_runs, swept
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,18 @@ class Report:
     is_whole_sweep: bool
 
 
-def read_report(cfg: TrackingConf, tags: Mapping[str, str], group_by: Sequence[str] | None = None) -> Report:
-    """Of all runs with these tags; claims only where the tags choose a study or a sweep.
+def read_report(
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    group_by: Sequence[str] | None = None,
+    run_ids: Sequence[str] | None = None,
+    where: Sequence[str] = (),
+) -> Report:
+    """Of all runs that `select_runs` chooses; claims only where the tags choose a study or a sweep.
 
     Raises TrackingError where none matches, or where they cannot be averaged.
     """
-    selected = select_runs(cfg, tags)
-    if not selected:
-        raise explain_nothing(cfg, tags)
+    selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = measured(selected), parents_of(cfg, selected)
     varied = axes_of(parents, runs)
     axes = varied if group_by is None else list(group_by)
@@ -54,6 +58,7 @@ def read_report(cfg: TrackingConf, tags: Mapping[str, str], group_by: Sequence[s
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
     is_study = bool({"study", "sweep"} & set(tags))
+    is_whole = group_by is None and run_ids is None and not where and set(tags) <= {"study", "sweep"}
     return Report(
         tuple(runs),
         tuple(axes),
@@ -62,7 +67,7 @@ def read_report(cfg: TrackingConf, tags: Mapping[str, str], group_by: Sequence[s
         tuple(standings(groups, every)),
         tuple(_judged(cfg, parents, runs) if is_study else ()),
         tuple(parents),
-        is_whole_sweep=group_by is None and len(parents) == 1 and set(tags) <= {"study", "sweep"},
+        is_whole_sweep=is_whole and len(parents) == 1,
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.query import RunRecord, find_runs
+from src.tracking.filters import filter_runs
+from src.tracking.query import RunRecord, find_runs, get_run
 
 KINDS = ("trial", "run", "repeat")
 # The tags of every run that can tell single runs apart.
@@ -23,8 +24,31 @@ MOST_VALUES = 20
 SEED = "training.seed"
 
 
-def select_runs(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
-    """Trials, their seeds and single runs with all these tags; `study` may name one sweep by its id, too."""
+def select_runs(
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    run_ids: Sequence[str] | None = None,
+    where: Sequence[str] = (),
+) -> list[RunRecord]:
+    """Trials, their seeds and single runs with all these tags; `study` may name one sweep by its id, too.
+
+    run_ids: only these, or the beginnings of their ids. where: see `filter_runs`. Raises TrackingError
+    where none is left, and says what there is.
+    """
+    if run_ids is None:
+        chosen = _with_tags(cfg, tags)
+    else:
+        named = [get_run(cfg, run_id) for run_id in dict.fromkeys(run_ids)]
+        chosen = [run for run in named if all(run.tags.get(key) == value for key, value in tags.items())]
+    if not chosen:
+        raise explain_nothing(cfg, tags)
+    filtered = filter_runs(chosen, where)
+    if not filtered:
+        raise TrackingError(f"None of {len(chosen)} runs satisfies where={list(where)}. Ask for less.")
+    return filtered
+
+
+def _with_tags(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
     found = _of_kinds(find_runs(cfg, tags))
     if found or "study" not in tags:
         return found

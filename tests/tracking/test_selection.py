@@ -44,7 +44,8 @@ def test_study_selects_trials_and_not_its_parents(tracking: TrackingConf) -> Non
 
 def test_study_may_be_one_sweep(tracking: TrackingConf) -> None:
     assert count(tracking, study="filter_size-1") == 2
-    assert count(tracking, study="filter_size-1", kernel_size="7") == 0
+    with pytest.raises(TrackingError, match="No run has study=filter_size-1"):
+        count(tracking, study="filter_size-1", kernel_size="7")
 
 
 def test_axes_come_from_the_parents_in_their_order(tracking: TrackingConf) -> None:
@@ -67,6 +68,23 @@ def test_a_seed_is_no_axis(tracking: TrackingConf, tracker: Tracker) -> None:
 def test_seeds_of_a_trial_are_selected_with_it(tracking: TrackingConf, tracker: Tracker) -> None:
     tracker.start("seed", {"study": "schedule", "sweep": "schedule-3", "kind": "repeat", "trial": "0"}, {})
     assert count(tracking, study="schedule") == 2
+
+
+def test_runs_are_chosen_by_their_ids(tracking: TrackingConf) -> None:
+    every = [run.run_id for run in select_runs(tracking, {})]
+    chosen = select_runs(tracking, {}, [every[2], every[0][:8], every[2]])
+    assert [run.run_id for run in chosen] == [every[2], every[0]]
+    with pytest.raises(TrackingError, match="No run 0000000 in the experiment"):
+        select_runs(tracking, {}, ["0000000"])
+    with pytest.raises(TrackingError, match="No run has study=nope"):
+        select_runs(tracking, {"study": "nope"}, every)
+
+
+def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
+    assert len(select_runs(tracking, {}, where=["kernel_size > 3", "batch_size == 8"])) == 1
+    with pytest.raises(TrackingError) as raised:
+        select_runs(tracking, {}, where=["kernel_size > 30"])
+    assert str(raised.value) == "None of 4 runs satisfies where=['kernel_size > 30']. Ask for less."
 
 
 @pytest.mark.parametrize(

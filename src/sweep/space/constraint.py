@@ -36,7 +36,7 @@ class _Null(Exception):
 
 @dataclass(frozen=True)
 class Constraint:
-    """What must hold for a configuration to be trained. keys: what it speaks of.
+    """What must hold for a configuration to be trained. keys: what it speaks of. source: where it stands.
 
     Where it compares or reckons with a key that is null, such as the strength of no regularizer,
     it says nothing, and holds; so does a part of it that `and` or `or` joins.
@@ -45,6 +45,7 @@ class Constraint:
     text: str
     tree: ast.expr
     keys: frozenset[str]
+    source: str
 
     def speaks_of(self, axis: str) -> bool:
         """Whether it names an axis, or a key that is below it."""
@@ -61,44 +62,53 @@ class Constraint:
             return True
         except (TypeError, ArithmeticError) as error:
             values = ", ".join(f"{key}={lookup(key)}" for key in sorted(self.keys))
-            raise ConfigError(f"study.constraints: {self.text!r} fails with {values}: {error}.") from error
+            raise ConfigError(f"{self.source}: {self.text!r} fails with {values}: {error}.") from error
 
 
-def read_constraints(texts: Sequence[str]) -> tuple[Constraint, ...]:
-    """The constraints of a study. Raises ConfigError, naming the first that is no such expression."""
-    return tuple(_read(text) for text in texts)
+def read_constraints(texts: Sequence[str], source: str = "study.constraints") -> tuple[Constraint, ...]:
+    """The constraints of a study. Raises ConfigError, naming the first that is no such expression.
+
+    source: the key that they stand under, for errors.
+    """
+    return tuple(_read(text, source) for text in texts)
 
 
-def _read(text: str) -> Constraint:
+def _read(text: str, source: str) -> Constraint:
+    keys: set[str] = set()
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, keys)
     except SyntaxError as error:
-        raise _refused(text, error.msg) from error
-    keys: set[str] = set()
-    _check(tree, text, keys)
+        raise ConfigError(
+            f"{source}: {text!r} cannot be read: {error.msg}. Write what must hold, as in {EXAMPLE}."
+        ) from error
+    return Constraint(text, tree, frozenset(keys), source)
+
+
+def _check(tree: ast.expr, keys: set[str]) -> None:
+    """Collect the keys, and raise SyntaxError where there are none, or for anything that is not allowed."""
+    _collect(tree, keys)
     if not keys:
-        raise _refused(text, "it names no key")
-    return Constraint(text, tree, frozenset(keys))
+        raise SyntaxError("it names no key")
 
 
-def _check(node: ast.expr, text: str, keys: set[str]) -> None:
-    """Collect the keys, and raise ConfigError for anything that is not allowed."""
+def _collect(node: ast.expr, keys: set[str]) -> None:
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float, str, type(None))):
         return
     if isinstance(node, (ast.Name, ast.Attribute)):
         key = _key(node)
         if key is None:
-            raise _refused(text, f"{ast.unparse(node)} is no key")
+            raise SyntaxError(f"{ast.unparse(node)} is no key")
         keys |= {key} - set(KEYWORDS)
         return
     operators, operands = _parts(node)
     if not operands and not isinstance(node, (ast.List, ast.Tuple)):
-        raise _refused(text, f"{ast.unparse(node)} is not allowed")
+        raise SyntaxError(f"{ast.unparse(node)} is not allowed")
     for each in operators:
         if type(each) not in OPERATORS:
-            raise _refused(text, f"{type(each).__name__} is not allowed")
+            raise SyntaxError(f"{type(each).__name__} is not allowed")
     for operand in operands:
-        _check(operand, text, keys)
+        _collect(operand, keys)
 
 
 def _parts(node: ast.expr) -> tuple[list[Any], list[ast.expr]]:
@@ -166,9 +176,3 @@ def _apply(kind: Any, left: Any, right: Any) -> Any:
     if (left is None or right is None) and not isinstance(kind, SAFE_WITH_NULL):
         raise _Null
     return OPERATORS[type(kind)](left, right)
-
-
-def _refused(text: str, reason: str) -> ConfigError:
-    return ConfigError(
-        f"study.constraints: {text!r} cannot be read: {reason}. Write what must hold, as in {EXAMPLE}."
-    )
