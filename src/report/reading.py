@@ -46,9 +46,11 @@ def read_report(
     run_ids: Sequence[str] | None = None,
     where: Sequence[str] = (),
 ) -> Report:
-    """Of all runs that `select_runs` chooses; claims only where the tags choose a study or a sweep.
+    """Of all runs that `select_runs` chooses.
 
-    Raises TrackingError where none matches, or where they cannot be averaged.
+    Claims are judged only where the tags choose a study or a sweep, and nothing else was picked out:
+    runs that were chosen by their results would bias the verdict. Raises TrackingError where none
+    matches, or where they cannot be averaged.
     """
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = measured(selected), parents_of(cfg, selected)
@@ -57,8 +59,9 @@ def read_report(
     check_axes(runs, axes if group_by is not None else [])
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
-    is_study = bool({"study", "sweep"} & set(tags))
-    is_whole = group_by is None and run_ids is None and not where and set(tags) <= {"study", "sweep"}
+    is_picked = run_ids is not None or bool(where)
+    is_study = bool({"study", "sweep"} & set(tags)) and not is_picked
+    is_whole = is_study and group_by is None and set(tags) <= {"study", "sweep"}
     return Report(
         tuple(runs),
         tuple(axes),

@@ -1,7 +1,7 @@
 """Keeps the runs for which expressions over their params, metrics and tags hold."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,53 +9,51 @@ from src.errors import TrackingError
 from src.sweep.space.constraint import Constraint, read_constraints
 from src.tracking.query import RunRecord
 
+Reader = Callable[[RunRecord], str | float | None]
 PLAIN = {"null": None, "true": True, "false": False}
 
 
 def filter_runs(runs: Sequence[RunRecord], texts: Sequence[str]) -> list[RunRecord]:
     """The runs that have all keys of the expressions and satisfy them; numbers compare as numbers.
 
-    texts: such as `optimizer.learning_rate > 0.001 and val_accuracy >= 0.9`. Raises ConfigError for what
-    is no expression, or compares a number with a name; TrackingError for a key that no run has.
+    texts: such as `optimizer.learning_rate > 0.001 and val_accuracy >= 0.9`. A key is a param where any
+    run has one of that name, else a metric, else a tag. Raises ConfigError for what is no expression, or
+    compares a number with a name; TrackingError for a key that no run has.
     """
     conditions = read_constraints(texts, "where")
-    for condition in conditions:
-        for key in sorted(condition.keys):
-            _check_known(runs, key)
-    return [run for run in runs if all(_holds(run, condition) for condition in conditions)]
+    readers = {key: _reader(runs, key) for condition in conditions for key in sorted(condition.keys)}
+    return [run for run in runs if all(_holds(run, condition, readers) for condition in conditions)]
 
 
-def _holds(run: RunRecord, condition: Constraint) -> bool:
-    is_known = all(_has(run, key) for key in condition.keys)
-    return is_known and condition.holds(lambda key: value_of(run, key))
+def _holds(run: RunRecord, condition: Constraint, readers: Mapping[str, Reader]) -> bool:
+    values = {key: readers[key](run) for key in condition.keys}
+    return None not in values.values() and condition.holds(lambda key: _plain(values[key]))
 
 
-def _has(run: RunRecord, key: str) -> bool:
-    return key in run.params or key in run.metrics or key in run.tags
-
-
-def value_of(run: RunRecord, key: str) -> Any:
-    """A param, a metric or a tag of a run, as a number where it is one."""
-    if key not in run.params and key in run.metrics:
-        return run.metrics[key]
-    return _plain(run.params.get(key, run.tags.get(key, "null")))
-
-
-def _plain(text: str) -> Any:
-    if text in PLAIN:
-        return PLAIN[text]
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) else text
-
-
-def _check_known(runs: Sequence[RunRecord], key: str) -> None:
-    if any(_has(run, key) for run in runs):
-        return
+def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
+    readers: tuple[Reader, ...] = (
+        lambda run: run.params.get(key),
+        lambda run: run.metrics.get(key),
+        lambda run: run.tags.get(key),
+    )
+    for reader in readers:
+        if any(reader(run) is not None for run in runs):
+            return reader
     known = {name for run in runs for name in (*run.params, *run.metrics, *run.tags) if "mlflow." not in name}
     near = get_close_matches(key, known, n=3, cutoff=0.5) or sorted(known)[:20]
     raise TrackingError(
         f"where names {key}, which no run has as param, metric or tag. There is {', '.join(near)}."
     )
+
+
+def _plain(value: str | float | None) -> Any:
+    """A recorded value as a number, true, false or null where it is one."""
+    if not isinstance(value, str):
+        return value
+    if value in PLAIN:
+        return PLAIN[value]
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value

@@ -56,6 +56,15 @@ def test_runs_that_satisfy_all(texts: list[str], names: str) -> None:
     assert "".join(each.run_id for each in filter_runs(RUNS, texts)) == names
 
 
+def test_a_metric_is_no_tag_of_the_same_name() -> None:
+    """Every run has the tag objective, as in `val_accuracy maximize`; a failed one lacks the metric."""
+    runs = [
+        run("a", {}, {"objective": 0.9}, objective="x maximize"),
+        run("b", {}, {}, objective="x maximize"),
+    ]
+    assert [each.run_id for each in filter_runs(runs, ["objective > 0.5"])] == ["a"]
+
+
 def test_a_key_that_no_run_has_is_named_with_those_that_are_like_it() -> None:
     with pytest.raises(TrackingError) as raised:
         filter_runs(RUNS, ["training.batch_sise > 9"])
