@@ -8,12 +8,13 @@ python -m benchmarks fashion       best accuracy against the clock, and KerasTun
 python -m benchmarks throughput    images a second, against model.fit (2 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
+python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
 """
 
 import argparse
 from collections.abc import Callable
 
-from benchmarks import engine, fashion, honest, memory, single, throughput, trials
+from benchmarks import compare, engine, fashion, honest, memory, single, throughput, trials
 
 BENCHMARKS: dict[str, Callable[[int], None]] = {
     "engine": lambda repeats: engine.run(),
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[int], None]] = {
     "throughput": throughput.run,
     "single": single.run,
     "memory": lambda repeats: memory.run(),
+    "compare": compare.run,
 }
 REPEATS = {"honest": 5}
 

@@ -21,7 +21,7 @@ from src.terminal import say
 from src.training.start import start_tensorflow
 
 if TYPE_CHECKING:
-    from src.tracking.query import RunRecord
+    from src.tracking.run_record import RunRecord
 
 IMAGE_CHANNELS = (1, 3)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from benchmarks import fashion, honest, memory, page, single, throughput
+from benchmarks import compare, fashion, honest, memory, page, single, throughput
 from benchmarks.contenders.task import network
 from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Times, race
@@ -255,3 +255,10 @@ def test_a_search_that_fails_is_not_taken_for_one_that_found_nothing() -> None:
     )
     with pytest.raises(subprocess.CalledProcessError):
         searched(failing, 1, minutes=1)
+
+
+def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
+    compare.run(repeats=1, runs=15)
+    text = published.read_text()
+    assert "over 3 configurations of four axes with 5 seeds each" in text
+    assert re.search(r"the table is there after [\d.]+ s, the page after [\d.]+ s, with \d+ MB", text)

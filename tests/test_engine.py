@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from src.config.search import TrackingConf
-from src.tracking.query import RunRecord, find_runs
+from src.tracking.query import find_runs
+from src.tracking.run_record import RunRecord
 from tests.commands import Done, environment, run
 
 WORK = '''

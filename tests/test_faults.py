@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial
 
 from src.config.search import TrackingConf
 from src.sweep.ledger import RESULT, counts
-from src.tracking.query import RunRecord, find_runs
+from src.tracking.query import find_runs
+from src.tracking.run_record import RunRecord
 from tests.commands import command, environment, run
 
 WORK = '''

@@ -35,6 +35,7 @@ ROWS = {
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
         *("src.tracking.parents", "src.tracking.histories", "src.tracking.filters"),
+        *("src.tracking.tables", "src.tracking.run_record"),
         *("src.tracking.buffered", "src.tracking.batch"),
     ),
     2: (

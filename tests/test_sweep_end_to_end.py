@@ -22,7 +22,8 @@ from PIL import Image
 
 from src.config.search import TrackingConf
 from src.tracking.keras_model import has_model
-from src.tracking.query import RunRecord, find_runs, list_artifacts
+from src.tracking.query import find_runs, list_artifacts
+from src.tracking.run_record import RunRecord
 from tests.commands import command, environment, run
 
 DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2")

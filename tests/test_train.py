@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 
 from src.config.search import TrackingConf
 from src.tracking.keras_model import download_model, has_model
-from src.tracking.query import RunRecord, download, find_runs, list_artifacts
+from src.tracking.query import download, find_runs, list_artifacts
+from src.tracking.run_record import RunRecord
 from tests.commands import Done, command, environment, run
 
 ARGUMENTS = (

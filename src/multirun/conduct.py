@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 from src.config.keys import RUN_GROUPS, all_keys
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.composer import Composer, choices_of
+from src.multirun.conclude import conclude, is_evidence
 from src.multirun.crew import BatchCrew, TrialCrew
 from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
@@ -79,6 +80,8 @@ def conduct(
         record.reconcile()
         reason = _drive(Ensemble(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
+    if is_evidence(plan.base) and finished_trials(sweep.study):
+        conclude(plan.base, sweep.name)
     return summary.best_value(sweep)
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from src.report.groups import Group, group_runs, natural, values_of
 from src.report.seeds import Standing, by_seed, standings
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from src.errors import TrackingError
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 NOT_APPLICABLE = "-"
 

@@ -10,13 +10,13 @@ from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
 from src.report.groups import Group, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
-from src.report.tables import HEADINGS, cells, notes, tally
+from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
 from src.report.verdicts import finding_lines
 from src.sweep.importance import importance_of
 from src.terminal import duration_text
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
-MOST_ROWS, MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 200, 100, 1_000, 5, 2
+MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 100, 1_000, 5, 2
 ID_DIGITS = 8
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
@@ -81,7 +81,6 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
             {"cells": [*group.values, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}
             for group, standing in pairs[:MOST_ROWS]
         ],
-        "hidden_rows": max(0, len(pairs) - MOST_ROWS),
     }
 
 

@@ -7,7 +7,7 @@ from scipy import special
 
 from src.report.statistics import LEVEL, holm, p_values
 
-# Values that say anything about a spread; configurations of which each pair is tested.
+# Values that say anything about a spread; configurations of which all pairs are compared.
 FEWEST, MOST = 2, 1_000
 SMALLEST = 1e-5
 ROUNDS = 50
@@ -38,7 +38,8 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     tested; else the values are taken for independent ones (Welch, 1947).
 
     The best is found by looking, so Holm's correction is over all pairs of configurations: over
-    those with the best alone, 5 seeds of 24 equal configurations err in 16 %. A pair's variance is
+    those with the best alone, 5 seeds of 24 equal configurations err in 16 %. Of more than a thousand
+    configurations it is Bonferroni's, which finds hardly less. A pair's variance is
     drawn towards the common one, as far as the configurations vary alike: Smyth (2004), Linear
     models and empirical Bayes methods, https://doi.org/10.2202/1544-6115.1027; never below its own.
     """
@@ -47,12 +48,18 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     sign = 1 if maximize else -1
     found = [AgainstBest(sign * float(means[best] - mean), None) for mean in means]
     several = np.flatnonzero(np.isfinite(scores).sum(axis=1) >= FEWEST)
-    if best not in several or not FEWEST <= len(several) <= MOST:
+    count = len(several)
+    if best not in several or count < FEWEST:
         return found
-    first, second = np.triu_indices(len(several), 1)
-    gaps, errors, freedom = _pairs(scores[several], first, second)
-    adjusted = holm(p_values(gaps, errors, freedom))
     place = int(np.searchsorted(several, best))
+    if count <= MOST:
+        first, second = np.triu_indices(count, 1)
+    else:
+        second = np.delete(np.arange(count), place)
+        first = np.full(count - 1, place)
+    gaps, errors, freedom = _pairs(scores[several], first, second)
+    ps = p_values(gaps, errors, freedom)
+    adjusted = holm(ps) if count <= MOST else np.minimum(ps * (count * (count - 1) / 2), 1.0)
     for pair in np.flatnonzero((first == place) | (second == place)):
         other = several[first[pair] + second[pair] - place]
         gap = gaps[pair] if first[pair] == place else -gaps[pair]
@@ -65,7 +72,7 @@ def _pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each pair the difference of the means, its standard error and the degrees of freedom."""
     present = np.isfinite(scores).astype(float)
-    shared = (present @ present.T)[first, second]
+    shared = np.einsum("pb,pb->p", present[first], present[second])
     if shared.min() >= FEWEST:
         return _paired(scores, first, second, shared)
     return _independent(scores, first, second)

@@ -9,7 +9,7 @@ from src.report.groups import Group, group_runs
 from src.report.seeds import Standing, measured, standings
 from src.report.verdicts import observations
 from src.tracking.parents import claim_of, parents_of
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 from src.tracking.selection import axes_of, check_axes, select_runs, swept
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from src.report.groups import Group, maximizes, values_of
 from src.report.ranking import FEWEST, AgainstBest, against_best
 from src.report.statistics import Estimate, estimate
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
 NOT_TESTED = AgainstBest(math.nan, None)

@@ -11,8 +11,9 @@ from rich.table import Table
 from src.report.files import write_whole
 from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, objective_of, values_of
 from src.report.seeds import Standing
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
+MOST_ROWS = 100
 CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
@@ -21,7 +22,8 @@ MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
 def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
     """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run.
 
-    Where seeds were repeated, the interval of the mean over them and how it stands beside the best.
+    Of many groups the best hundred. Where seeds were repeated, the interval of the mean over them and how
+    it stands beside the best.
     """
     hidden = [] if any(standing.has_interval for standing in found) else CERTAINTY
     table = Table()
@@ -31,7 +33,7 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     for column in HEADINGS:
         if column not in hidden:
             table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
-    for group, standing in zip(groups, found, strict=True):
+    for group, standing in list(zip(groups, found, strict=True))[:MOST_ROWS]:
         mean, *others = cells(group, standing)
         kept = [cell for column, cell in zip(HEADINGS, others, strict=True) if column not in hidden]
         table.add_row(*group.values, mean, *kept)
@@ -53,11 +55,18 @@ def cells(group: Group, standing: Standing) -> list[str]:
 def notes(found: Sequence[Standing]) -> list[str]:
     """What the table's last columns mean, or why there is no interval."""
     if not any(standing.has_interval for standing in found):
-        return ["note: one seed each tells no uncertainty; study.repeats=5 trains five"]
+        return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
     equal = sum(standing.is_not_worse for standing in found)
     missing = sum(not standing.has_interval for standing in found)
     untold = f"; {missing} without an interval" if missing else ""
-    return [f"{equal} of {len(found)} configurations cannot be told from the best (Holm, 5 %){untold}"]
+    told = f"{equal} of {len(found)} configurations cannot be told from the best (Holm, 5 %){untold}"
+    return [told, *cut_note(found)]
+
+
+def cut_note(found: Sequence[Standing]) -> list[str]:
+    """Where the table ends before its rows do."""
+    hidden = len(found) - MOST_ROWS
+    return [f"… and {hidden} more configurations, in the CSV"] if hidden > 0 else []
 
 
 def _certainty(standing: Standing) -> list[str]:

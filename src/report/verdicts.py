@@ -9,7 +9,7 @@ from src.report.claims import Finding, Observation, Verdict
 from src.report.seeds import seed_of
 from src.report.statistics import Difference
 from src.tracking.names import short_names, tag_text
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
 

@@ -13,6 +13,7 @@ from src.sweep.space.axis import Params
 from src.tracking.buffered import BufferedRecorder
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.names import tag_text
+from src.tracking.parents import CONFIG
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker
 from src.tracking.source import command_text, git_diff, source_tags, versions_text
@@ -52,6 +53,7 @@ class SweepRecord:
             self.is_resumed = True
             self.tracker.resume(earlier[0].run_id)
             self.tracker.set_tags(earlier[0].run_id, {**self._changeable(), "state": "running"})
+            self._log_config(earlier[0].run_id)
             return earlier[0].run_id
         tags = {
             **source_tags(),
@@ -66,11 +68,15 @@ class SweepRecord:
         if self.cfg.study.question:
             tags["mlflow.note.content"] = self.cfg.study.question
         run_id = self.tracker.start(self.sweep.name, tags, run_params(self.cfg))
-        self.tracker.log_text(run_id, OmegaConf.to_yaml(self.cfg), "config.yaml")
+        self._log_config(run_id)
         diff = git_diff()
         if diff:
             self.tracker.log_text(run_id, diff, "git.diff")
         return run_id
+
+    def _log_config(self, run_id: str) -> None:
+        """The whole configuration, with the claim: that of the latest start."""
+        self.tracker.log_text(run_id, OmegaConf.to_yaml(self.cfg), CONFIG)
 
     def _changeable(self) -> dict[str, str]:
         """What may differ from one start of a sweep to the next: MLflow refuses changed params, not tags."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from src.errors import TrackingError
 from src.sweep.space.constraint import Constraint, read_constraints
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 Reader = Callable[[RunRecord], str | float | None]
 PLAIN = {"null": None, "true": True, "false": False}

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
-from src.tracking.query import RunRecord, download, find_runs
+from src.tracking.query import download, find_runs
+from src.tracking.run_record import RunRecord
 
 CONFIG = "config.yaml"
 

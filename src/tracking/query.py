@@ -1,8 +1,7 @@
-"""Reads runs back from MLflow, page by page."""
+"""Reads runs back from MLflow: from the tables of its database, or page by page from a server."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,12 @@ from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking.connect import experiment_id, open_client, patiently, tracking_errors
 from src.tracking.location import resolve_uri, without_password
+from src.tracking.run_record import RunRecord, seconds_between
+from src.tracking.tables import is_database, read_runs
 
 PAGE = 1000
 FEWEST_DIGITS = 6
 WHOLE_ID = 32
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run as it is recorded. seconds: from start to end, None while it runs."""
-
-    run_id: str
-    name: str
-    status: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    start_time: float
-    seconds: float | None
 
 
 def find_runs(
@@ -39,20 +26,38 @@ def find_runs(
     Raises TrackingError where the server or the database cannot be read; an experiment that
     does not exist has no runs.
     """
-    clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
-    if status is not None:
-        clauses.append(f"attributes.status = '{status}'")
-    found = _search(cfg, " and ".join(clauses), most)
-    return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
+    return _search(cfg, tags, status, most)
 
 
-def _search(cfg: TrackingConf, condition: str, most: int | None = None) -> list[RunRecord]:
+def _search(
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    status: str | None = None,
+    most: int | None = None,
+    begins: str = "",
+) -> list[RunRecord]:
+    """begins: the beginning of the runs' ids."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     experiment = experiment_id(client, uri, cfg.experiment, create=False)
+    if experiment is None:
+        return []
+    if is_database(uri):
+        return patiently(uri, read_runs, uri, experiment, tags, status, most, begins)
+    clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
+    clauses += [f"attributes.status = '{status}'"] if status is not None else []
+    clauses += [f"attributes.run_id LIKE '{begins}%'"] if begins else []
+    found = ask_client(uri, client, experiment, " and ".join(clauses), most)
+    return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
+
+
+def ask_client(
+    uri: str, client: Any, experiment: str, condition: str, most: int | None = None
+) -> list[RunRecord]:
+    """The runs of an experiment by MLflow's own search, page by page, newest first."""
     runs: list[RunRecord] = []
     token = None
-    while experiment is not None:
+    while True:
         page = patiently(
             uri,
             client.search_runs,
@@ -65,8 +70,7 @@ def _search(cfg: TrackingConf, condition: str, most: int | None = None) -> list[
         runs += [_record(run) for run in page]
         token = page.token
         if not token or (most is not None and len(runs) >= most):
-            break
-    return runs
+            return runs
 
 
 def _can_be_asked(key: str, value: str) -> bool:
@@ -88,7 +92,7 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
         raise _no_run(cfg, run_id)
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
-    found = _search(cfg, f"attributes.run_id LIKE '{run_id}%'") if len(run_id) >= FEWEST_DIGITS else []
+    found = _search(cfg, {}, begins=run_id) if len(run_id) >= FEWEST_DIGITS else []
     if not found:
         raise _no_run(cfg, run_id)
     if len(found) > 1:
@@ -145,7 +149,6 @@ def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
 
 def _record(run: Any) -> RunRecord:
     info = run.info
-    ended = None if info.end_time is None else (info.end_time - info.start_time) / 1000
     return RunRecord(
         run_id=info.run_id,
         name=info.run_name,
@@ -154,5 +157,5 @@ def _record(run: Any) -> RunRecord:
         params=dict(run.data.params),
         metrics=dict(run.data.metrics),
         start_time=info.start_time / 1000,
-        seconds=ended,
+        seconds=seconds_between(info.start_time, info.end_time),
     )

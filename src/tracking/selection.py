@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking.filters import filter_runs
-from src.tracking.query import RunRecord, find_runs, get_run
+from src.tracking.query import find_runs, get_run
+from src.tracking.run_record import RunRecord
 
 KINDS = ("trial", "run", "repeat")
 # The tags of every run that can tell single runs apart.

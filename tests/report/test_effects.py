@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from src.report.effects import axis_effect, interactions
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 REPEATS = 300
 LEVEL_AND_LUCK = 0.094  # 3.5 standard errors of 300 draws of 0.05

@@ -7,7 +7,7 @@ import pytest
 
 from src.errors import TrackingError
 from src.report.groups import group_runs, mixed_sweeps, natural
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 
 def run(objective: float | None, direction: str = "val_accuracy maximize", **tags: Any) -> RunRecord:

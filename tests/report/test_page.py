@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from src.config.search import ClaimConf
 from src.report.claims import judge
 from src.report.groups import group_runs
-from src.report.page import MOST_OTHERS, MOST_ROWS, render_page
+from src.report.page import MOST_OTHERS, render_page
 from src.report.reading import Judged, Report
 from src.report.seeds import standings
+from src.report.tables import MOST_ROWS
 from src.report.verdicts import observations
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 AXES = ("kernel_size", "regularizer")
 CLAIM = {
@@ -193,7 +194,7 @@ def test_long_rankings_are_cut() -> None:
         run(str(size), "none", seed, 0.5 + seed / 100) for size in range(MOST_ROWS + 5) for seed in (0, 1)
     ]
     texts = read(page(runs)).texts
-    assert "… and 5 more, in the CSV." in texts
+    assert "… and 5 more configurations, in the CSV" in texts
 
 
 def test_same_report_same_page() -> None:

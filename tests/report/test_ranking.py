@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from src.report.ranking import MOST, against_best
+from src.report import ranking
+from src.report.ranking import against_best
 
 REPEATS = 500
 # 3.5 standard errors of 500 draws of 0.05.
@@ -106,9 +107,16 @@ def test_values_that_never_vary_differ_with_certainty() -> None:
     assert third.p == 1.0
 
 
-def test_more_than_can_be_paired_are_not_tested() -> None:
-    scores = np.random.default_rng(0).normal(size=(MOST + 1, 2))
-    assert {each.p for each in against_best(scores, maximize=True)} == {None}
+def test_of_very_many_configurations_the_correction_is_bonferronis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is Holm's for the smallest p, and no smaller for the others."""
+    scores = np.random.default_rng(0).normal(size=(30, 5)) - np.arange(30)[:, None] / 10
+    holms = against_best(scores, maximize=True)
+    monkeypatch.setattr(ranking, "MOST", 29)
+    bonferronis = against_best(scores, maximize=True)
+    assert [each.behind for each in holms] == pytest.approx([each.behind for each in bonferronis])
+    ratios = [b.p / h.p for b, h in zip(bonferronis, holms, strict=True) if b.p and h.p]
+    assert len(ratios) == 29 and min(ratios) >= 1 - 1e-9 and max(ratios) < 2
+    assert [each.is_worse for each in bonferronis] == [each.is_worse for each in holms]
 
 
 def test_a_configuration_that_lacks_blocks_is_compared_in_those_it_has() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from src.report.groups import group_runs
 from src.report.seeds import by_seed, measured, standings
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 
 def run(

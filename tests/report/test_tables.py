@@ -12,7 +12,7 @@ from src.report.groups import group_runs
 from src.report.seeds import standings
 from src.report.tables import notes, render, tally, write_csv
 from src.terminal import say, show
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 
 def run(run_id: str, objective: float, **tags: str) -> RunRecord:

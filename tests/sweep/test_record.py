@@ -14,7 +14,8 @@ from src.sweep.driver import begin
 from src.sweep.ledger import note_seed, settle
 from src.sweep.record import DIED_AGAIN, SweepRecord
 from src.sweep.search import Sweep
-from src.tracking.query import RunRecord, get_run
+from src.tracking.query import get_run
+from src.tracking.run_record import RunRecord
 from src.tracking.runs import open_tracker
 
 SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seeds=(0.4, 0.6))

@@ -6,7 +6,7 @@ import pytest
 
 from src.errors import ConfigError, TrackingError
 from src.tracking.filters import filter_runs
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 
 
 def run(name: str, params: dict[str, str], metrics: dict[str, float], **tags: str) -> RunRecord:

@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 
 from src.config.search import TrackingConf
 from src.tracking.parents import claim_of, config_of, parents_of
-from src.tracking.query import RunRecord
+from src.tracking.run_record import RunRecord
 from src.tracking.runs import Tracker
 from src.tracking.selection import select_runs
 
