@@ -28,6 +28,7 @@ def compare(cfg: DictConfig) -> None:
     from src.report.reading import read_report
     from src.report.tables import notes, render, tally, write_csv
     from src.report.verdicts import verdict_lines
+    from src.report.winner import winner_line
     from src.tracking.source import command_text
 
     tags = _tags(cfg)
@@ -45,6 +46,9 @@ def compare(cfg: DictConfig) -> None:
     for judged in report.judged:
         for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
             say(line)
+    test = winner_line(report)
+    if test:
+        say(f"the winner {test}")
     say(f"written: {path}")
     page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     write_page(cfg.tracking, report, page, command_text("src.compare"))

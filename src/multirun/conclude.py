@@ -22,6 +22,7 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     from src.report.reading import read_report
     from src.report.tables import notes
     from src.report.verdicts import verdict_lines
+    from src.report.winner import winner_line
 
     report = read_report(cfg.tracking, {"sweep": sweep})
     for line in notes(report.standings) if report.groups else ():
@@ -29,6 +30,9 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     for judged in report.judged:
         for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
             say(line)
+    test = winner_line(report)
+    if test:
+        say(f"the winner {test}")
     page = Path("mlruns") / f"compare-{sweep}.html"
     write_page(cfg.tracking, report, page, f"python -m src.compare study={sweep}")
     say(f"report: {page}")

@@ -79,6 +79,12 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
     return rank
 
 
+def best_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """The one with the best objective, the first among equals."""
+    alone = [Group((), (run,)) for run in runs]
+    return min(alone, key=best_first(alone)).runs[0]
+
+
 def maximizes(groups: Sequence[Group]) -> bool:
     """Whether their first objective is better the larger it is."""
     return objective_of(groups).partition(",")[0].endswith("maximize")

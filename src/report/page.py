@@ -12,6 +12,7 @@ from src.report.groups import Group, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
 from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
 from src.report.verdicts import finding_lines
+from src.report.winner import winner_line
 from src.sweep.importance import importance_of
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
@@ -161,14 +162,18 @@ def _fairness(report: Report) -> list[str]:
     complete = [run for group in report.groups for run in group.runs]
     epochs = sorted({run.params.get("training.epochs", "?") for run in complete})
     lines = [
-        "The best epoch of each run is chosen by validation, so the winner's value flatters it; the test set "
-        "was not looked at.",
+        "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
         f"Configurations are compared at equal epochs: {', '.join(epochs)}."
         if len(epochs) == 1
         else f"Configurations were trained for different numbers of epochs: {', '.join(epochs)}.",
     ]
+    test = winner_line(report)
     seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
-    return [*lines, f"Training took {duration_text(seconds)} in all, by the workers' own clocks."]
+    return [
+        *lines,
+        f"The winner {test}." if test else "The test set was not looked at.",
+        f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
+    ]
 
 
 def _origin(parent: RunRecord) -> dict[str, str]:

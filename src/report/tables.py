@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from src.report.files import write_whole
-from src.report.groups import NOT_APPLICABLE, Group, best_first, natural, objective_of, values_of
+from src.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
 from src.report.seeds import Standing
 from src.tracking.run_record import RunRecord
 
@@ -48,7 +48,7 @@ def cells(group: Group, standing: Standing) -> list[str]:
         str(len(group.runs)),
         _number(group.mean("parameters"), ",.0f"),
         _number(group.mean("seconds"), ".1f"),
-        _best_run(group),
+        best_run(group.runs).run_id,
     ]
 
 
@@ -82,11 +82,6 @@ def _certainty(standing: Standing) -> list[str]:
         return [interval, str(found.count), "not tested"]
     told = f"worse, p {beside.p:.2g}" if beside.is_worse else "not told apart"
     return [interval, str(found.count), f"{-beside.behind:+.4f}, {told}"]
-
-
-def _best_run(group: Group) -> str:
-    alone = [Group(group.values, (run,)) for run in group.runs]
-    return min(alone, key=best_first(alone)).runs[0].run_id
 
 
 def _number(value: float | None, form: str) -> str:

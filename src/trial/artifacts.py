@@ -48,6 +48,13 @@ def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: 
     tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
 
 
+def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
+    """How many images of the test set a network classifies rightly: for the winner of a sweep, once."""
+    part = prepared.test
+    right = network.probabilities(part).argmax(axis=1) == part.labels
+    tracker.log_metrics(ref.run_id, {"test_accuracy": float(right.mean()), "test_images": float(len(right))})
+
+
 def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
     """Show where the network errs: a single run on the test set, a trial on the validation set."""
     from src.evaluation.figures import confusion_figure, wrong_images

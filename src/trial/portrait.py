@@ -18,7 +18,7 @@ from src.data.kept import read_and_keep
 from src.data.prepare import Prepared
 from src.outcome import Outcome, TrialRef
 from src.tracking.recorder import Recorder
-from src.trial.artifacts import record_curves, record_errors, record_model
+from src.trial.artifacts import record_curves, record_errors, record_model, record_test
 from src.trial.network import Network
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def portray_model(
 def portray_figures(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_model`, for the figures; another worker may do it at the same time."""
+    """As `portray_model`, for the figures and the test set; another worker may do it at the same time."""
     candidate = _candidate(cfg, ref)
+    record_test(ref, recorder, candidate.prepared, candidate.network)
     record_errors(ref, recorder, candidate.prepared, candidate.network)
     record_curves(ref, recorder, candidate.notes["history"], candidate.notes["best_epoch"])
     return candidate.outcome(ref)

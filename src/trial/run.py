@@ -67,6 +67,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     metrics = _final_metrics(result, network.parameters)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
+        metrics["test_images"] = float(len(prepared.test.labels))
     outcome = Outcome(
         state="pruned" if result.pruned else "complete",
         run_id=ref.run_id,

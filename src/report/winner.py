@@ -1,0 +1,26 @@
+"""What the winner does on the test set, which nothing was chosen by."""
+
+from scipy.stats import binomtest
+
+from src.report.groups import best_run
+from src.report.reading import Report
+from src.report.statistics import LEVEL
+
+
+def winner_line(report: Report) -> str | None:
+    """The test score of the best group's network with its interval; None where none was measured.
+
+    Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953: what other test
+    images of the same kind would have said. The winner's validation is the best of many, and flatters.
+    """
+    if not report.groups:
+        return None
+    tested = [run for run in report.groups[0].runs if {"test_accuracy", "test_images"} <= set(run.metrics)]
+    if not tested:
+        return None
+    run = best_run(tested)
+    accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
+    found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
+    interval = f"{found.low:.4f} to {found.high:.4f}"
+    score = f"accuracy {accuracy:.4f} ({interval}), {images:,} images"
+    return f"on the test set, once: {score}, run {run.run_id[:8]}"

@@ -1,0 +1,47 @@
+"""The winner's test score has its interval, and stands only where it was measured."""
+
+from dataclasses import replace
+
+import pytest
+
+from src.report.groups import group_runs
+from src.report.reading import Report
+from src.report.winner import winner_line
+from src.tracking.run_record import RunRecord
+
+
+def run(name: str, objective: float, k: str, **metrics: float) -> RunRecord:
+    tags = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize", "k": k}
+    return RunRecord(name * 32, name, "FINISHED", tags, {}, {"objective": objective, **metrics}, 0.0, 1.0)
+
+
+def report(*runs: RunRecord) -> Report:
+    return Report(runs, ("k",), ("k",), tuple(group_runs(runs, ["k"])), (), (), (), True)
+
+
+def test_wilsons_interval_of_the_winner() -> None:
+    """90 of 100: (0.9 + z²/200 ± z sqrt(0.9 · 0.1 / 100 + z²/40000)) / (1 + z²/100), z = 1.96."""
+    winner = run("a", 0.95, "3", test_accuracy=0.9, test_images=100.0)
+    other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
+    assert winner_line(report(other, winner)) == (
+        "on the test set, once: accuracy 0.9000 (0.8256 to 0.9448), 100 images, run aaaaaaaa"
+    )
+
+
+def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
+    seeds = [
+        run("a", 0.99, "3"),
+        run("b", 0.90, "3", test_accuracy=0.5, test_images=10.0),
+        run("c", 0.95, "3", test_accuracy=0.8, test_images=10.0),
+    ]
+    line = winner_line(report(*seeds))
+    assert line is not None and "accuracy 0.8000" in line and "run cccccccc" in line
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [(), (run("a", 0.9, "3"),), (run("a", 0.9, "3", test_accuracy=0.5),)],
+    ids=["no runs", "no test", "no count"],
+)
+def test_nothing_is_said_where_nothing_was_measured(runs: tuple[RunRecord, ...]) -> None:
+    assert winner_line(replace(report(*runs), standings=())) is None
