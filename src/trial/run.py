@@ -1,5 +1,6 @@
 """Trains one network and records it: data, program, fit, evaluation."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,12 +102,17 @@ def _is_kept(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
 def _reporter(
     cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
-    """Log each epoch, and tell `report` its value of the first objective, where it has one."""
+    """Log each epoch, and tell `report` its value of the first objective, where it has one.
+
+    A trial whose rate still climbs starts slowly, and is not ended for that.
+    """
     metric = cfg.objective[0].metric
+    slow_epochs = math.ceil(cfg.schedule.warmup_epochs) if "warmup_epochs" in cfg.schedule else 0
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
         tracker.log_epoch(ref.run_id, epoch, metrics)
-        return report(epoch, metrics[metric]) if metric in metrics else False
+        stops = report(epoch, metrics[metric]) if metric in metrics else False
+        return stops and epoch > slow_epochs
 
     return after_epoch
 

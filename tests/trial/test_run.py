@@ -86,6 +86,8 @@ def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configure
     assert run.info.status == "RUNNING"  # its caller closes it
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
+    gap = outcome.metrics["accuracy"] - outcome.metrics["val_accuracy"]
+    assert run.data.metrics["generalization_gap"] == pytest.approx(gap)
     assert not [name for name in run.data.metrics if name.startswith("test_")]
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
     assert trials.artifacts(outcome, "figures") == FIGURES
@@ -131,6 +133,10 @@ def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_
         portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
         assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
     assert trials.artifacts(outcome, "figures") == FIGURES
+    metrics = trials.run(outcome).data.metrics
+    assert metrics["test_images"] == len(read_data(cfg).test.labels)
+    right = metrics["test_accuracy"] * metrics["test_images"]
+    assert right == pytest.approx(round(right))
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1))
     one, other = (trials.model(each).predict(pixels, verbose=0) for each in (outcome, direct))
     np.testing.assert_array_equal(one, other)
@@ -164,6 +170,12 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
     assert [point.step for point in history] == [1, 2, 3]
     assert heard == list(enumerate(values, start=1))
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml"}
+
+
+def test_no_trial_is_pruned_while_its_rate_climbs(trials: Trials, configured: Configured) -> None:
+    cfg = configured("training.epochs=5", "schedule=warmup_cosine", "schedule.warmup_epochs=1.5")
+    outcome = trials.train(cfg, report=lambda epoch, value: True)
+    assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it after epoch 3")
 
 
 def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
