@@ -23,7 +23,7 @@ def compare(cfg: DictConfig) -> None:
     Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
     where a file cannot be written.
     """
-    from src.report.groups import mixed_sweeps
+    from src.report.fairness import caveats
     from src.report.publish import write_page
     from src.report.reading import read_report
     from src.report.tables import notes, render, tally, write_csv
@@ -40,9 +40,8 @@ def compare(cfg: DictConfig) -> None:
         for line in notes(report.standings):
             say(line)
     say(f"{len(report.runs)} {'run' if len(report.runs) == 1 else 'runs'}: {tally(report.runs)}")
-    mixed = mixed_sweeps(report.groups)
-    if mixed:
-        say(f"note: means are over runs of {', '.join(mixed)}; study=NAME takes one of them")
+    for line in caveats(report):
+        say(f"note: {line}")
     for judged in report.judged:
         for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
             say(line)

@@ -86,8 +86,9 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
         ["5", "8", "0.2500", "1", "100"],
         ["5", "32", "0.1250", "1", "100"],
     ]
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "6 runs: 4 complete, 1 failed, 1 pruned",
+        "note: 1 pruned run is no part of any mean, which flatters what lost early",
         "written: mlruns/compare-filter_size.csv",
         "written: mlruns/compare-filter_size.html",
     ]

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
+from src.report.fairness import caveats
 from src.report.groups import Group, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
 from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
@@ -159,19 +160,12 @@ def _others(report: Report) -> dict[str, Any]:
 
 
 def _fairness(report: Report) -> list[str]:
-    complete = [run for group in report.groups for run in group.runs]
-    epochs = sorted({run.params.get("training.epochs", "?") for run in complete})
-    lines = [
-        "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
-        f"Configurations are compared at equal epochs: {', '.join(epochs)}."
-        if len(epochs) == 1
-        else f"Configurations were trained for different numbers of epochs: {', '.join(epochs)}.",
-    ]
     test = winner_line(report)
     seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
     return [
-        *lines,
+        "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
         f"The winner {test}." if test else "The test set was not looked at.",
+        *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
     ]
 

@@ -12,11 +12,15 @@ from src.report.files import write_whole
 from src.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
 from src.report.seeds import Standing
 from src.tracking.run_record import RunRecord
+from src.tracking.selection import SEED
 
 MOST_ROWS = 100
 CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
-MEASURES = ("objective", "best_epoch", "parameters", "seconds", "test_accuracy")
+MEASURES = (
+    *("objective", "best_epoch", "parameters", "seconds"),
+    *("generalization_gap", "epoch_variability", "test_accuracy"),
+)
 
 
 def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
@@ -95,17 +99,23 @@ def tally(runs: Iterable[RunRecord]) -> str:
 
 
 def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """One row a run, in the order of its axes: id, name, state, data set, axes and final metrics.
+    """One row a run, in the order of its axes: id, name, state, data set, axes, seed and final metrics.
 
     Raises ConfigError where the file cannot be written.
     """
     tags = list(dict.fromkeys(("state", "dataset", *axes)))
     rows = [
-        [run.run_id, run.name, *(run.tags.get(tag, "") for tag in tags), *_final(run)]
+        [
+            run.run_id,
+            run.name,
+            *(run.tags.get(tag, "") for tag in tags),
+            run.params.get(SEED, ""),
+            *_final(run),
+        ]
         for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
     ]
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([["run_id", "name", *tags, *MEASURES], *rows])
+    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *MEASURES], *rows])
     write_whole(path, buffer.getvalue(), "csv")
 
 

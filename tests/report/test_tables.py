@@ -111,8 +111,9 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
     with open(tmp_path / "new" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        *("run_id", "name", "state", "dataset", "k", "note"),
-        *("objective", "best_epoch", "parameters", "seconds", "test_accuracy"),
+        *("run_id", "name", "state", "dataset", "k", "note", "seed"),
+        *("objective", "best_epoch", "parameters", "seconds"),
+        *("generalization_gap", "epoch_variability", "test_accuracy"),
     ]
     assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
         ("b", "pruned", "8", ""),
