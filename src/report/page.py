@@ -11,6 +11,7 @@ from src.report.effects import Effect, axis_effect, interactions
 from src.report.fairness import caveats
 from src.report.groups import Group, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
+from src.report.statistics import p_text
 from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
 from src.report.verdicts import finding_lines
 from src.report.winner import winner_line
@@ -109,7 +110,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
         {
             "axes": " × ".join(each.axes),
             "share": f"{each.share:.0%}",
-            "p": "-" if each.p is None else f"{each.p:.2g}",
+            "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
             "image": figures.data_uri(figures.interaction_figure(each, measure))
             if place < MOST_PLOTTED
             else None,

@@ -9,6 +9,7 @@ from scipy import stats
 LEVEL = 0.95
 POWER = 0.8
 ROUNDING = 1e-12
+SMALLEST_P = 1e-4
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -
     with np.errstate(divide="ignore", invalid="ignore"):
         found = 2 * stats.t.sf(np.abs(differences) / errors, freedom)
     return np.where(np.abs(differences) <= ROUNDING, 1.0, found)
+
+
+def p_text(p: float) -> str:
+    """As in p 0.012; what is smaller than the tests' assumptions can carry is only said to be small."""
+    return "p < 0.0001" if p < SMALLEST_P else f"p {p:.2g}"
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from rich.table import Table
 from src.report.files import write_whole
 from src.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
 from src.report.seeds import Standing
+from src.report.statistics import p_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
@@ -84,7 +85,7 @@ def _certainty(standing: Standing) -> list[str]:
         return [interval, str(found.count), "best"]
     if beside.p is None:
         return [interval, str(found.count), "not tested"]
-    told = f"worse, p {beside.p:.2g}" if beside.is_worse else "not told apart"
+    told = f"worse, {p_text(beside.p)}" if beside.is_worse else "not told apart"
     return [interval, str(found.count), f"{-beside.behind:+.4f}, {told}"]
 
 

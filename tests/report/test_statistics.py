@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.report.statistics import difference, estimate, holm
+from src.report.statistics import difference, estimate, holm, p_text
 
 REPEATS = 4000
 
@@ -51,6 +51,14 @@ def test_holm_by_hand() -> None:
     """0.01 · 4, 0.02 · 3, then 0.03 · 2 no smaller than before, 0.5 · 1."""
     assert holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0123, "p 0.012"), (1.0, "p 1"), (1e-4, "p 0.0001"), (9e-5, "p < 0.0001"), (0.0, "p < 0.0001")],
+)
+def test_p_is_as_precise_as_it_can_be(p: float, text: str) -> None:
+    assert p_text(p) == text
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
