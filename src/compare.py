@@ -23,12 +23,10 @@ def compare(cfg: DictConfig) -> None:
     Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
     where a file cannot be written.
     """
-    from src.report.fairness import caveats
+    from src.report.lines import lines_of
     from src.report.publish import write_page
     from src.report.reading import read_report
-    from src.report.tables import notes, render, tally, write_csv
-    from src.report.verdicts import verdict_lines
-    from src.report.winner import winner_line
+    from src.report.tables import render, write_csv
     from src.tracking.source import command_text
 
     tags = _tags(cfg)
@@ -37,21 +35,19 @@ def compare(cfg: DictConfig) -> None:
     write_csv(path, report.runs, report.axes)
     if report.groups:
         show(render(report.groups, report.axes, report.standings))
-        for line in notes(report.standings):
-            say(line)
-    say(f"{len(report.runs)} {'run' if len(report.runs) == 1 else 'runs'}: {tally(report.runs)}")
-    for line in caveats(report):
-        say(f"note: {line}")
-    for judged in report.judged:
-        for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
-            say(line)
-    test = winner_line(report)
-    if test:
-        say(f"the winner {test}")
+    for line in lines_of(report):
+        say(line)
     say(f"written: {path}")
     page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")
+
+
+def quoted_ids(argument: str) -> str:
+    """An id of digits with an e in it is no number: 12e45678 must not become infinity."""
+    if not argument.startswith("runs="):
+        return argument
+    return re.sub(r"(?<=[\[,\s])(\w+)(?=[\],\s])", r"'\1'", argument)
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
@@ -75,6 +71,7 @@ def _compare(cfg: DictConfig) -> None:
 
 def main() -> None:
     atexit.register(leave_to_the_end)
+    sys.argv[1:] = [quoted_ids(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], plain=("study",))
     _compare()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from src.compare import compare
+from src.compare import compare, quoted_ids
 from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking.runs import Tracker, open_tracker
@@ -86,9 +86,10 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
         ["5", "8", "0.2500", "1", "100"],
         ["5", "32", "0.1250", "1", "100"],
     ]
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         "6 runs: 4 complete, 1 failed, 1 pruned",
         "note: 1 pruned run is no part of any mean, which flatters what lost early",
+        "note: failed, and no part of any mean: 1 trial",
         "written: mlruns/compare-filter_size.csv",
         "written: mlruns/compare-filter_size.html",
     ]
@@ -160,6 +161,7 @@ def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> No
     lines = run("tags.state=failed")
     assert lines == [
         "1 run: 1 failed",
+        "note: failed, and no part of any mean: 1 trial",
         "written: mlruns/compare-failed.csv",
         "written: mlruns/compare-failed.html",
     ]
@@ -172,6 +174,19 @@ def test_nothing_found_says_what_there_is_and_writes_nothing(
         run("tags.study=depth")
     assert str(raised.value) == "No run has study=depth. There is study=claimed, filter_size, other."
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("runs=[67f485f8,12e45678]", "runs=['67f485f8','12e45678']"),
+        ("runs=[ 1e9 , 22 ]", "runs=[ '1e9' , '22' ]"),
+        ("runs=['67f485f8']", "runs=['67f485f8']"),
+        ("study=12e4", "study=12e4"),
+    ],
+)
+def test_ids_are_no_numbers(typed: str, quoted: str) -> None:
+    assert quoted_ids(typed) == quoted
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

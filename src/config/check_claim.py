@@ -7,6 +7,10 @@ from src.config.keys import all_keys
 from src.config.rules import between, one_of
 from src.errors import ConfigError
 
+# What lies below may be called as the user likes.
+OPEN = ("model.kwargs.", "data.kwargs.")
+LISTS = ("model.filters", "model.dense_units", "data.image_size", "schedule.boundaries")
+
 
 def check_claim(claim: DictConfig) -> None:
     """Raise ConfigError where a comparison of a claim could not be tested."""
@@ -32,10 +36,25 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
         raise ConfigError(f"{name} compares {sides['of']} with itself. Let of and than differ.")
     keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
     for key in (*keys, *filter(None, [comparison.spread_over])):
-        if key not in all_keys():
+        if key not in all_keys() and not key.startswith(OPEN):
             raise ConfigError(f"{name} names {key}, but there is no such key. Name one as in study.space.")
-    if comparison.relation == "mixed" and _lists_values(comparison):
-        raise ConfigError(f"{name}: mixed compares one value with one other in each setting, not lists.")
+    for side in ("of", "than", "where"):
+        _check_lists(f"{name}.{side}", comparison[side])
+    if comparison.relation == "mixed" and (_lists_values(comparison) or comparison.margin):
+        raise ConfigError(
+            f"{name}: mixed compares one value with one other in each setting, without a margin."
+        )
+
+
+def _check_lists(name: str, side: DictConfig) -> None:
+    """A list is several values; one that is a list itself is a text."""
+    for key in LISTS:
+        value = side.get(key)
+        if isinstance(value, ListConfig) and not all(isinstance(each, str) for each in value):
+            raise ConfigError(
+                f"{name} gives {key} several values, {list(value)}, but each of them is a list. "
+                f'Quote them, as in {{{key}: "{str(list(value)).replace(" ", "")}"}}.'
+            )
 
 
 def _lists_values(comparison: DictConfig) -> bool:

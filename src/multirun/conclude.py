@@ -1,10 +1,13 @@
 """Says at the end of a study what its runs show, and keeps the page of it."""
 
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.config.search import TrackingConf
 from src.terminal import say
+from src.tracking.location import without_password
 
 
 def is_evidence(cfg: DictConfig) -> bool:
@@ -18,21 +21,26 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     cfg: the composed configuration. Raises TrackingError where the runs cannot be read.
     """
     # Only here: a sweep that concludes nothing need not import what draws.
+    from src.report.lines import lines_of
     from src.report.publish import write_page
     from src.report.reading import read_report
-    from src.report.tables import notes
-    from src.report.verdicts import verdict_lines
-    from src.report.winner import winner_line
 
     report = read_report(cfg.tracking, {"sweep": sweep})
-    for line in notes(report.standings) if report.groups else ():
+    for line in lines_of(report):
         say(line)
-    for judged in report.judged:
-        for line in verdict_lines(judged.claim, judged.verdict, judged.sweep):
-            say(line)
-    test = winner_line(report)
-    if test:
-        say(f"the winner {test}")
     page = Path("mlruns") / f"compare-{sweep}.html"
-    write_page(cfg.tracking, report, page, f"python -m src.compare study={sweep}")
+    tracking = [f"tracking.{key}={value}" for key, value in _told(cfg.tracking).items()]
+    write_page(
+        cfg.tracking, report, page, shlex.join(["python", "-m", "src.compare", f"study={sweep}", *tracking])
+    )
     say(f"report: {page}")
+
+
+def _told(tracking: DictConfig) -> dict[str, str]:
+    """What a later command must be told to find the runs: what is not the default."""
+    told = {} if tracking.uri is None else {"uri": without_password(tracking.uri)}
+    return (
+        told
+        if tracking.experiment == TrackingConf().experiment
+        else {**told, "experiment": tracking.experiment}
+    )

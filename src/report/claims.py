@@ -4,19 +4,20 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from omegaconf import ListConfig
-from scipy import stats
 
 from src.config.search import ClaimConf, ComparisonConf
-from src.report.statistics import LEVEL, Difference, difference
+from src.report.spread import jackknife
+from src.report.statistics import LEVEL, Difference, difference, p_values
 from src.tracking.names import tag_text
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
-FEWEST_SEEDS = 2
+# With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.
+FEWEST_SEEDS = 3
 Choices = Mapping[str, str]
 
 
@@ -70,22 +71,41 @@ def judge(claim: ClaimConf, observations: Sequence[Observation]) -> Verdict:
 
 def find(comparison: ComparisonConf, observations: Sequence[Observation]) -> Finding:
     """Compare the two sides seed by seed, in the settings of the other axes that both were trained in."""
-    pairs = _pairs(comparison, observations)
+    measured = [each for each in observations if comparison.measure in each.measures]
+    if observations and not measured:
+        return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
+    pairs = _pairs(comparison, measured)
     if not pairs:
-        return Finding(comparison, {}, missing="no runs were trained on both sides with all else equal")
+        return Finding(comparison, {}, missing="no runs are complete on both sides with all else equal")
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values())))
     if len(seeds) < FEWEST_SEEDS:
-        return Finding(comparison, {}, missing=f"{len(seeds)} seed in common gives no interval")
-    gaps = {setting: [by_seed[seed] for seed in seeds] for setting, by_seed in pairs.items()}
-    if not np.isfinite(list(gaps.values())).all():
+        return Finding(
+            comparison, {}, missing=f"it takes {FEWEST_SEEDS} seeds in common, and there are {len(seeds)}"
+        )
+    sides = {
+        setting: (_columns(by_seed[seed][0] for seed in seeds), _columns(by_seed[seed][1] for seed in seeds))
+        for setting, by_seed in pairs.items()
+    }
+    if not all(np.isfinite(side).all() for pair in sides.values() for side in pair):
         return Finding(comparison, {}, missing="a run on one of the sides came to no number (NaN)")
+    if comparison.spread_over:
+        found = difference(jackknife(list(sides.values())))
+        return Finding(comparison, {"": found}, *_judged(found, comparison))
+    gaps = {setting: one.mean(axis=0) - other.mean(axis=0) for setting, (one, other) in sides.items()}
     if comparison.relation == "mixed":
-        differences = {setting: difference(values, np.zeros(len(values))) for setting, values in gaps.items()}
+        differences = {setting: difference(values) for setting, values in gaps.items()}
         return Finding(comparison, differences, *_mixed(list(differences.values())))
-    means = np.mean(list(gaps.values()), axis=0)
-    found = difference(means, np.zeros(len(means)))
-    judged = _similar if comparison.relation == "similar" else _ordered
-    return Finding(comparison, {"": found}, *judged(found, comparison))
+    found = difference(np.mean(list(gaps.values()), axis=0))
+    return Finding(comparison, {"": found}, *_judged(found, comparison))
+
+
+def _judged(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
+    return (_similar if comparison.relation == "similar" else _ordered)(found, comparison)
+
+
+def _columns(values: Iterable[Sequence[float]]) -> np.ndarray:
+    """(values of a side, seeds) of each seed's values."""
+    return np.array(list(values), dtype=float).T
 
 
 def _verdict(p_for: float, p_against: float) -> str:
@@ -121,69 +141,72 @@ def _mixed(found: Sequence[Difference]) -> tuple[float, float]:
 
 def _sides(distance: float, found: Difference) -> tuple[float, float]:
     """p of a distance from the border, two-sided, for being above it and for being below."""
-    p = _two_sided(distance, found)
+    freedom = np.array([found.estimate.count - 1])
+    p = float(p_values(np.array([distance]), np.array([found.error]), freedom)[0])
     return (p, 1.0) if distance > 0 else (1.0, p)
 
 
-def _two_sided(distance: float, found: Difference) -> float:
-    if distance == 0:
-        return 1.0
-    if found.error == 0:
-        return 0.0
-    return float(2 * stats.t.sf(abs(distance) / found.error, found.estimate.count - 1))
+Sides = tuple[list[float], list[float]]
 
 
-def _pairs(comparison: ComparisonConf, observations: Iterable[Observation]) -> dict[str, dict[str, float]]:
-    """By how much the first side exceeds the second, by setting of the other axes and by seed."""
+def _pairs(comparison: ComparisonConf, observations: Sequence[Observation]) -> dict[str, dict[str, Sides]]:
+    """The values of both sides, by setting of the other axes and by seed."""
     sides = _side(comparison.of), _side(comparison.than)
     where = _side(comparison.where)
-    named = {key for side in sides for key in side} | {str(comparison.spread_over)}
+    axis = comparison.spread_over
+    named = {key for side in sides for key in side} | {axis}
+    fitting = [each for each in observations if _fits(each.choices, where)]
+    levels = sorted({each.choices[axis] for each in fitting if axis in each.choices}) if axis else []
     cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
-    for observation in observations:
-        if comparison.measure in observation.measures and _fits(observation.choices, where):
-            others = (
-                f"{key}={value}" for key, value in sorted(observation.choices.items()) if key not in named
-            )
-            cells[" ".join(others), observation.seed].append(observation)
-    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for observation in fitting:
+        choices = sorted(observation.choices.items())
+        setting = " ".join(f"{key}={value}" for key, value in choices if key not in named)
+        cells[setting, observation.seed].append(observation)
+    found: dict[str, dict[str, Sides]] = defaultdict(dict)
     for (setting, seed), members in cells.items():
-        one, other = (_value(members, side, comparison) for side in sides)
-        if one is not None and other is not None:
-            found[setting][seed] = one - other
+        one, other = (_values(members, side, comparison, levels) for side in sides)
+        if one and other:
+            found[setting][seed] = one, other
     return found
 
 
 def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:
     """Of each key the texts of its values, one or several."""
     return {
-        key: [tag_text(each) for each in value] if isinstance(value, ListConfig | list) else [tag_text(value)]
+        str(key): [tag_text(each) for each in value]
+        if isinstance(value, ListConfig | list)
+        else [tag_text(value)]
         for key, value in choices.items()
     }
 
 
 def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
-    return all(choices.get(key) in values for key, values in side.items())
+    return all(any(_is_same(choices.get(key), value) for value in values) for key, values in side.items())
 
 
-def _value(
-    members: Sequence[Observation], side: Mapping[str, Sequence[str]], comparison: ComparisonConf
-) -> float | None:
-    """A side's mean over the values that it lists, or its spread; None unless each of them was trained."""
+def _is_same(recorded: str | None, value: str) -> bool:
+    """1 and 1.0 are the same number."""
+    if recorded is None or recorded == value:
+        return recorded == value
+    try:
+        return float(recorded) == float(value)
+    except ValueError:
+        return False
+
+
+def _values(
+    members: Sequence[Observation],
+    side: Mapping[str, Sequence[str]],
+    comparison: ComparisonConf,
+    levels: Sequence[str],
+) -> list[float]:
+    """One for each combination of a side's values, or for each level; none unless all are there."""
     if comparison.spread_over:
-        levels = {member.choices.get(comparison.spread_over, "") for member in members}
-        sides = [{**side, comparison.spread_over: [level]} for level in sorted(levels)]
-        means = [_mean(members, each, comparison.measure) for each in sides]
+        parts = [{**side, comparison.spread_over: [level]} for level in levels] if len(levels) > 1 else []
     else:
-        values = itertools.product(*side.values())
-        means = [
-            _mean(members, dict(zip(side, zip(each), strict=True)), comparison.measure) for each in values
-        ]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < len(means):
-        return None
-    return pstdev(known) if comparison.spread_over else fmean(known)
-
-
-def _mean(members: Sequence[Observation], side: Mapping[str, Sequence[str]], measure: str) -> float | None:
-    found = [member.measures[measure] for member in members if _fits(member.choices, side)]
-    return fmean(found) if found else None
+        parts = [dict(zip(side, zip(each), strict=True)) for each in itertools.product(*side.values())]
+    found = [
+        [member.measures[comparison.measure] for member in members if _fits(member.choices, part)]
+        for part in parts
+    ]
+    return [fmean(values) for values in found] if all(found) else []

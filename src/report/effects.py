@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from src.report.groups import Group, group_runs, natural, values_of
+from src.report.groups import Group, group_runs, is_unbalanced, natural, values_of
 from src.report.seeds import Standing, by_seed, standings
 from src.tracking.run_record import RunRecord
 
@@ -44,27 +44,31 @@ def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Ef
     """axes: all that vary, this one too. Seeds are what repeats: the other axes' values were chosen."""
     groups = group_runs(runs, [axis])
     found = zip(groups, standings(groups, axes), strict=True)
-    others = [other for other in axes if other != axis]
-    settings = {frozenset(values_of(run, others) for run in group.runs) for group in groups}
     ordered = sorted(found, key=lambda pair: natural(pair[0].values))
     return Effect(
-        axis, tuple(pair[0] for pair in ordered), tuple(pair[1] for pair in ordered), len(settings) < 2
+        axis,
+        tuple(pair[0] for pair in ordered),
+        tuple(pair[1] for pair in ordered),
+        not is_unbalanced(groups, [axis], axes),
     )
 
 
-def interactions(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[Interaction]:
-    """Of every two axes, the strongest first; none unless the runs are a full grid with the same seeds.
+def interactions(
+    runs: Sequence[RunRecord], axes: Sequence[str], varied: Sequence[str] = ()
+) -> list[Interaction]:
+    """Of every two of these axes, the strongest first; none unless the runs are a full grid of them.
 
-    F is the interaction's mean square by that of interaction × seed, in blocks that are the seeds:
-    Fisher (1935), The design of experiments.
+    varied: all axes that vary; every combination must have met the same values of the others. Only
+    seeds that all of them have are taken. F is the interaction's mean square by that of
+    interaction × seed, in blocks that are the seeds: Fisher (1935), The design of experiments.
     """
     levels = [
         sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural([value]))
         for axis in axes
     ]
-    grid = _full_grid(
-        {group.values: by_seed(group, "objective", axes) for group in group_runs(runs, axes)}, levels
-    )
+    groups = group_runs(runs, axes)
+    seeds = {group.values: by_seed(group, "objective", varied or axes) for group in groups}
+    grid = None if is_unbalanced(groups, axes, varied) else _full_grid(seeds, levels)
     if grid is None:
         return []
     pairs = [
@@ -106,12 +110,14 @@ def _interaction(
 def _full_grid(
     cells: Mapping[tuple[str, ...], Mapping[str, float]], levels: Sequence[Sequence[str]]
 ) -> np.ndarray | None:
-    """(values of axis 0, of axis 1, ..., seeds); None unless each combination has the same seeds."""
+    """(values of axis 0, of axis 1, ..., seeds); None where a combination shares no seed with the others."""
     places = list(itertools.product(*levels))
-    seeds = {frozenset(cells.get(place, {})) for place in places}
-    if len(seeds) != 1 or frozenset() in seeds:
+    if not places:
         return None
-    names = sorted(seeds.pop())
+    seeds = set.intersection(*(set(cells.get(place, {})) for place in places))
+    if not seeds:
+        return None
+    names = sorted(seeds)
     values = [[cells[place][seed] for seed in names] for place in places]
     array = np.array(values, dtype=float).reshape(*map(len, levels), len(names))
     return array if np.isfinite(array).all() else None

@@ -1,34 +1,78 @@
 """What could bias a comparison, and is said beside it."""
 
-from src.report.groups import mixed_sweeps
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from src.config.keys import RUN_GROUPS, all_keys
+from src.report.groups import is_unbalanced, mixed_sweeps
 from src.report.reading import Report
+from src.tracking.names import short_names
+from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
+
+MOST_NAMED = 8
+KINDS = {"repeat": "seed", "trial": "trial"}
+PICKED = "intervals and p-values do not hold for runs that were picked by their results"
 
 
 def caveats(report: Report) -> list[str]:
     """A line for each; none where configurations were compared like with like."""
     complete = [run for group in report.groups for run in group.runs]
-    epochs = {run.params["training.epochs"] for run in complete if "training.epochs" in run.params}
-    pruned = [run for run in report.runs if run.tags.get("state") == "pruned"]
+    found = [
+        _mixed(report),
+        _unbalanced(report),
+        _other_params(complete, report.varied),
+        _fewer_seeds(report),
+        _pruned(report.runs),
+        _failed(report.runs),
+        PICKED if report.is_picked else None,
+    ]
+    return [line for line in found if line is not None]
+
+
+def _mixed(report: Report) -> str | None:
     mixed = mixed_sweeps(report.groups)
-    lines = []
-    if mixed:
-        lines.append(f"means are over runs of {', '.join(mixed)}; study=NAME takes one of them")
-    if len(epochs) > 1 and "epochs" not in report.axes:
-        lines.append(
-            f"runs were trained for different numbers of epochs: {', '.join(sorted(epochs, key=int))}"
-        )
-    if pruned:
-        lines.append(
-            f"{len(pruned)} pruned {_runs(len(pruned))} no part of any mean, which flatters what lost early"
-        )
-    failed = sorted(
-        {run.tags.get("trial", run.name) for run in report.runs if run.tags.get("state") == "failed"}
+    return f"means are over runs of {', '.join(mixed)}; study=NAME takes one of them" if mixed else None
+
+
+def _unbalanced(report: Report) -> str | None:
+    if not is_unbalanced(report.groups, report.axes, report.varied):
+        return None
+    others = ", ".join(axis for axis in report.varied if axis not in report.axes)
+    return f"groups met different values of {others}, and may differ by these"
+
+
+def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
+    """Params in which runs differ although nobody asked: those of no axis, and below no swept group."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for key, value in run.params.items():
+            values[key].add(value)
+    keys = {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+    axes = {keys.get(axis, axis) for axis in varied}
+    groups = tuple(f"{axis}." for axis in axes if axis in RUN_GROUPS)
+    names = sorted(
+        key
+        for key, found in values.items()
+        if len(found) > 1 and key != SEED and key not in axes and not key.startswith(groups)
     )
-    if failed and any(SEED in run.params for run in complete):
-        lines.append(f"failed seeds are no part of any mean: trial {', '.join(failed[:10])}")
-    return lines
+    return f"runs also differ in {', '.join(names[:MOST_NAMED])}" if names else None
 
 
-def _runs(count: int) -> str:
-    return "run is" if count == 1 else "runs are"
+def _fewer_seeds(report: Report) -> str | None:
+    counts = {each.estimate.count for each in report.standings if each.estimate is not None}
+    return f"configurations have {min(counts)} to {max(counts)} seeds" if len(counts) > 1 else None
+
+
+def _pruned(runs: Iterable[RunRecord]) -> str | None:
+    count = sum(run.tags.get("state") == "pruned" for run in runs)
+    are = "run is" if count == 1 else "runs are"
+    return f"{count} pruned {are} no part of any mean, which flatters what lost early" if count else None
+
+
+def _failed(runs: Iterable[RunRecord]) -> str | None:
+    kinds = Counter(run.tags.get("kind", "run") for run in runs if run.tags.get("state") == "failed")
+    counts = ", ".join(
+        f"{count} {KINDS.get(kind, 'run')}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items())
+    )
+    return f"failed, and no part of any mean: {counts}" if kinds else None

@@ -111,6 +111,12 @@ def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
     return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))
 
 
+def is_unbalanced(groups: Iterable[Group], axes: Sequence[str], varied: Sequence[str]) -> bool:
+    """Whether groups by some axes met different values of the others: then they may differ by these."""
+    others = [axis for axis in varied if axis not in axes]
+    return len({frozenset(values_of(run, others) for run in group.runs) for group in groups}) > 1
+
+
 def mixed_sweeps(groups: Iterable[Group]) -> list[str]:
     """The sweeps whose runs are averaged with those of another sweep, sorted."""
     found = [{run.tags.get("sweep", "single runs") for run in group.runs} for group in groups]

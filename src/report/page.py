@@ -14,7 +14,7 @@ from src.report.reading import Judged, Report
 from src.report.statistics import p_text
 from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
 from src.report.verdicts import finding_lines
-from src.report.winner import winner_line
+from src.report.winner import test_line
 from src.sweep.importance import importance_of
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
@@ -115,7 +115,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
             if place < MOST_PLOTTED
             else None,
         }
-        for place, each in enumerate(interactions(complete, report.axes))
+        for place, each in enumerate(interactions(complete, report.axes, report.varied))
     ]
 
 
@@ -161,11 +161,10 @@ def _others(report: Report) -> dict[str, Any]:
 
 
 def _fairness(report: Report) -> list[str]:
-    test = winner_line(report)
     seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
     return [
         "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
-        f"The winner {test}." if test else "The test set was not looked at.",
+        test_line(report),
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
     ]

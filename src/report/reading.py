@@ -26,7 +26,8 @@ class Judged:
 class Report:
     """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
 
-    is_whole_sweep: whether these are all runs of one sweep, by all of its axes.
+    is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
+    runs were picked, perhaps by their results.
     """
 
     runs: tuple[RunRecord, ...]
@@ -37,6 +38,7 @@ class Report:
     judged: tuple[Judged, ...]
     parents: tuple[RunRecord, ...]
     is_whole_sweep: bool
+    is_picked: bool = False
 
 
 def read_report(
@@ -48,9 +50,9 @@ def read_report(
 ) -> Report:
     """Of all runs that `select_runs` chooses.
 
-    Claims are judged only where the tags choose a study or a sweep, and nothing else was picked out:
-    runs that were chosen by their results would bias the verdict. Raises TrackingError where none
-    matches, or where they cannot be averaged.
+    Claims are judged only where the tags choose a study or a sweep, and nothing else: a part of its
+    runs, or those that were chosen by their results, would say something else. Raises TrackingError
+    where none matches, or where they cannot be averaged.
     """
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = measured(selected), parents_of(cfg, selected)
@@ -60,8 +62,8 @@ def read_report(
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
     is_picked = run_ids is not None or bool(where)
-    is_study = bool({"study", "sweep"} & set(tags)) and not is_picked
-    is_whole = is_study and group_by is None and set(tags) <= {"study", "sweep"}
+    is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
+    is_whole = is_study and group_by is None
     return Report(
         tuple(runs),
         tuple(axes),
@@ -71,6 +73,7 @@ def read_report(
         tuple(_judged(cfg, parents, runs) if is_study else ()),
         tuple(parents),
         is_whole_sweep=is_whole and len(parents) == 1,
+        is_picked=is_picked,
     )
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from src.report.groups import Group, maximizes, values_of
-from src.report.ranking import FEWEST, AgainstBest, against_best
+from src.report.ranking import AgainstBest, against_best
 from src.report.statistics import Estimate, estimate
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
@@ -21,12 +21,15 @@ NOT_TESTED = AgainstBest(math.nan, None)
 class Standing:
     """A group's mean over its seeds, and how it stands beside the best group.
 
-    estimate: None where seeds cannot be told apart from other differences. is_best: by its mean.
+    estimate: None where seeds cannot be told apart from other differences.
     """
 
     estimate: Estimate | None
     against_best: AgainstBest
-    is_best: bool
+
+    @property
+    def is_best(self) -> bool:
+        return self.against_best.is_best
 
     @property
     def is_not_worse(self) -> bool:
@@ -52,16 +55,16 @@ def _trial(run: RunRecord) -> tuple[str | None, str | None]:
 def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
     """The mean of each seed over the group's runs with it.
 
-    axes: all that vary. Empty unless each seed was trained with the same values of the axes that
-    the group averages over: else a seed's mean would differ by these too.
+    axes: all that vary. Only seeds that were trained with all the values of the axes that the group
+    averages over: else a seed's mean would differ by these too.
     """
     found: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in group.runs:
         if metric in run.metrics:
             found[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
-    if len({frozenset(settings) for settings in found.values()}) > 1:
-        return {}
-    return {seed: fmean(map(fmean, settings.values())) for seed, settings in found.items()}
+    every = set().union(*found.values())
+    whole = {seed: settings for seed, settings in found.items() if set(settings) == every}
+    return {seed: fmean(map(fmean, settings.values())) for seed, settings in whole.items()}
 
 
 def seed_of(run: RunRecord) -> str:
@@ -69,17 +72,15 @@ def seed_of(run: RunRecord) -> str:
     return run.params.get(SEED, run.run_id)
 
 
-def standings(groups: Sequence[Group], axes: Sequence[str], metric: str = "objective") -> list[Standing]:
+def standings(groups: Sequence[Group], axes: Sequence[str]) -> list[Standing]:
     """How the groups stand, in their order. A group with a value that is no number is not tested."""
-    seeds = [by_seed(group, metric, axes) for group in groups]
+    seeds = [by_seed(group, "objective", axes) for group in groups]
     known = [place for place, values in enumerate(seeds) if values and _are_finite(values)]
     compared = dict(zip(known, _compared([seeds[place] for place in known], groups), strict=True))
-    best = min(compared, key=lambda place: compared[place].behind, default=None)
     return [
         Standing(
             estimate(list(values.values())) if place in compared else None,
             compared.get(place, NOT_TESTED),
-            place == best and len(values) >= FEWEST,
         )
         for place, values in enumerate(seeds)
     ]

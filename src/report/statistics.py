@@ -14,7 +14,7 @@ SMALLEST_P = 1e-4
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval of 95 %. low, high: None where a single value gives no interval."""
+    """A mean with its interval. low, high: None where a single value gives no interval."""
 
     mean: float
     low: float | None
@@ -24,11 +24,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of pairs. error: its standard error. p: two-sided, of no difference."""
+    """A mean difference of pairs. error: its standard error."""
 
     estimate: Estimate
     error: float
-    p: float
 
     @property
     def detectable(self) -> float:
@@ -41,8 +40,8 @@ class Difference:
         return float((stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom)) * self.error)
 
 
-def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
-    """The mean of independent values (n,) and Student's interval for it.
+def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:
+    """The mean of independent values (n,) and Student's interval for it, of 95 % or another level.
 
     Student (1908), The probable error of a mean. Raises ValueError without a value, or where one is
     not finite: a mean of those says nothing.
@@ -53,24 +52,20 @@ def estimate(values: Sequence[float] | np.ndarray) -> Estimate:
     mean = float(numbers.mean())
     if numbers.size == 1:
         return Estimate(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, numbers.size - 1) * stats.sem(numbers))
+    half = float(stats.t.ppf((1 + level) / 2, numbers.size - 1) * stats.sem(numbers))
     return Estimate(mean, mean - half, mean + half, numbers.size)
 
 
-def difference(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> Difference:
-    """How much larger `one` is than `other`, pair by pair (n,): such as the same seed with either choice.
+def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
+    """Of pairs (n,), such as the same seed with either of two choices: by how much one exceeds the other.
 
-    The pairs' differences are taken for normal with an unknown variance (Student's paired test).
-    Raises ValueError for fewer than two pairs.
+    The gaps are taken for normal with an unknown variance (Student's paired test). Raises ValueError
+    for fewer than two pairs.
     """
-    differences = np.subtract(one, other, dtype=float)
+    differences = np.asarray(gaps, dtype=float)
     if differences.size < 2:
         raise ValueError(f"A difference takes two pairs or more, but got {differences.size}.")
-    error = float(stats.sem(differences))
-    freedom = differences.size - 1
-    found = estimate(differences)
-    p = float(p_values(np.array([found.mean]), np.array([error]), np.array([freedom]))[0])
-    return Difference(found, error, p)
+    return Difference(estimate(differences), float(stats.sem(differences)))
 
 
 def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -> np.ndarray:

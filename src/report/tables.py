@@ -64,6 +64,8 @@ def notes(found: Sequence[Standing]) -> list[str]:
     equal = sum(standing.is_not_worse for standing in found)
     missing = sum(not standing.has_interval for standing in found)
     untold = f"; {missing} without an interval" if missing else ""
+    if not any(standing.is_best for standing in found):
+        return ["note: no configuration has two seeds or more", *cut_note(found)]
     told = f"{equal} of {len(found)} configurations cannot be told from the best (Holm, 5 %){untold}"
     return [told, *cut_note(found)]
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf import ListConfig
+
 from src.config.keys import all_keys
 from src.config.search import ClaimConf, ComparisonConf
 from src.report.claims import Finding, Observation, Verdict
@@ -57,7 +59,7 @@ def finding_lines(verdict: Verdict) -> list[str]:
 
 def _sentence(comparison: ComparisonConf) -> str:
     measure = (
-        f"the spread of {comparison.measure} over {comparison.spread_over}"
+        f"the variance of {comparison.measure} between {comparison.spread_over}"
         if comparison.spread_over
         else (f"{comparison.measure}")
     )
@@ -73,8 +75,11 @@ def _sentence(comparison: ComparisonConf) -> str:
 
 
 def _side(choices: Mapping[str, Any]) -> str:
-    texts = {key: tag_text(value).strip("[]") for key, value in choices.items()}
-    return " ".join(f"{key}={text}" for key, text in texts.items())
+    texts = {
+        key: [tag_text(each) for each in value] if isinstance(value, ListConfig) else [tag_text(value)]
+        for key, value in choices.items()
+    }
+    return " ".join(f"{key}={' or '.join(values)}" for key, values in texts.items())
 
 
 def _numbers(finding: Finding) -> list[str]:

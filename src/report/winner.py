@@ -6,6 +6,8 @@ from src.report.groups import best_run
 from src.report.reading import Report
 from src.report.statistics import LEVEL
 
+TESTED = {"test_accuracy", "test_images"}
+
 
 def winner_line(report: Report) -> str | None:
     """The test score of the best group's network with its interval; None where none was measured.
@@ -15,12 +17,22 @@ def winner_line(report: Report) -> str | None:
     """
     if not report.groups:
         return None
-    tested = [run for run in report.groups[0].runs if {"test_accuracy", "test_images"} <= set(run.metrics)]
+    tested = [run for run in report.groups[0].runs if set(run.metrics) >= TESTED]
     if not tested:
         return None
     run = best_run(tested)
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
-    interval = f"{found.low:.4f} to {found.high:.4f}"
-    score = f"accuracy {accuracy:.4f} ({interval}), {images:,} images"
-    return f"on the test set, once: {score}, run {run.run_id[:8]}"
+    score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}), {images:,} images"
+    return f"on the test set: {score}, run {run.run_id[:8]}"
+
+
+def test_line(report: Report) -> str:
+    """What is known of the test set, of the winner or of others."""
+    line = winner_line(report)
+    count = sum(set(run.metrics) >= TESTED for run in report.runs)
+    if line is not None:
+        return f"The winner {line}." if count == 1 else f"The winner {line}; {count} runs were tested in all."
+    if count:
+        return f"The winner was not held against the test set; {count} of the other runs were."
+    return "No run was held against the test set."

@@ -27,7 +27,7 @@ def filter_runs(runs: Sequence[RunRecord], texts: Sequence[str]) -> list[RunReco
 
 def _holds(run: RunRecord, condition: Constraint, readers: Mapping[str, Reader]) -> bool:
     values = {key: readers[key](run) for key in condition.keys}
-    return None not in values.values() and condition.holds(lambda key: _plain(values[key]))
+    return None not in values.values() and condition.holds(lambda key: _plain(values[key]), False)
 
 
 def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
@@ -47,9 +47,11 @@ def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
 
 
 def _plain(value: str | float | None) -> Any:
-    """A recorded value as a number, true, false or null where it is one."""
+    """A recorded value as a number, true, false, null or a list where it is one."""
     if not isinstance(value, str):
         return value
+    if value.startswith("[") and value.endswith("]"):
+        return [_plain(part) for part in value[1:-1].split(",") if part]
     if value in PLAIN:
         return PLAIN[value]
     try:

@@ -7,6 +7,9 @@ import platform
 import shlex
 import subprocess
 import sys
+from pathlib import Path
+
+from src.tracking.location import without_password
 
 MOST_DIFF_CHARACTERS = 1_000_000
 PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
@@ -23,8 +26,13 @@ def source_tags() -> dict[str, str]:
 
 
 def command_text(module: str) -> str:
-    """The command that this process was started with, to be typed again. module: what it runs."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    """The command that this process was started with, to be typed again, without a password in it.
+
+    module: what it runs, where it was not typed as a command of its own.
+    """
+    name = Path(sys.argv[0]).name
+    typed = [name] if name.startswith("kerasweep-") else ["python", "-m", module]
+    return shlex.join([*typed, *map(without_password, sys.argv[1:])])
 
 
 def versions_text() -> str:

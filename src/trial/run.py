@@ -104,15 +104,15 @@ def _reporter(
 ) -> Callable[[int, dict[str, float]], bool]:
     """Log each epoch, and tell `report` its value of the first objective, where it has one.
 
-    A trial whose rate still climbs starts slowly, and is not ended for that.
+    A trial whose rate still climbs starts slowly: no pruner hears of these epochs.
     """
     metric = cfg.objective[0].metric
     slow_epochs = math.ceil(cfg.schedule.warmup_epochs) if "warmup_epochs" in cfg.schedule else 0
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
         tracker.log_epoch(ref.run_id, epoch, metrics)
-        stops = report(epoch, metrics[metric]) if metric in metrics else False
-        return stops and epoch > slow_epochs
+        is_heard = metric in metrics and epoch > slow_epochs
+        return report(epoch, metrics[metric]) if is_heard else False
 
     return after_epoch
 

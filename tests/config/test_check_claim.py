@@ -10,6 +10,7 @@ from src.config.check_claim import check_claim
 from src.config.search import ClaimConf
 from src.errors import ConfigError
 
+MIXED = ": mixed compares one value with one other in each setting, without a margin."
 GOOD = {"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": [5, 7]}}
 
 
@@ -25,6 +26,7 @@ def check(*comparisons: Mapping[str, Any], text: str = "so") -> None:
         GOOD | {"relation": "similar", "margin": 0.01, "measure": "seconds"},
         GOOD | {"where": {"regularizer": ["l1", "l2"]}, "spread_over": "initializer"},
         GOOD | {"relation": "mixed", "than": {"model.kernel_size": 5}},
+        GOOD | {"where": {"model.filters": ["[16,32]", "[16]"], "model.kwargs.width": 3}},
     ],
     ids=str,
 )
@@ -44,10 +46,16 @@ def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
         ({"of": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
         ({"where": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
         ({"spread_over": "seed"}, " names seed, but there is no such key. Name one as in study.space."),
-        ({"relation": "mixed"}, ": mixed compares one value with one other in each setting, not lists."),
+        ({"relation": "mixed"}, MIXED),
+        ({"relation": "mixed", "than": {"model.kernel_size": 5}, "margin": 0.1}, MIXED),
+        (
+            {"where": {"model.filters": [16, 32]}},
+            "where gives model.filters several values, [16, 32], but each of them is a list. "
+            'Quote them, as in {model.filters: "[16,32]"}.',
+        ),
         (
             {"relation": "mixed", "than": {"model.kernel_size": 5}, "spread_over": "initializer"},
-            ": mixed compares one value with one other in each setting, not lists.",
+            MIXED,
         ),
     ],
     ids=str,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from src.evaluation.history import FEWEST_EPOCHS
 from src.multirun.plan import Plan
 from src.report.claims import FEWEST_SEEDS, Observation, find
 from src.sweep.space.axis import Params
@@ -22,7 +23,7 @@ CONFIGURATIONS = {
     "head": 6,
     "initializer": 24,
     "initializer_with_batch_norm": 12,
-    "learning_rate_schedule": 6,
+    "learning_rate_schedule": 12,
     "regularizer": 19,
     "shuffle": 4,
 }
@@ -39,7 +40,8 @@ def trained(plan: Plan) -> list[Observation]:
     found = []
     for params in plan.space.configurations():
         cfg = plan.composer.compose(params)
-        measures = dict.fromkeys(("objective", "seconds", "generalization_gap", "epoch_variability"), 0.5)
+        measures = dict.fromkeys(("objective", "epoch_seconds", "generalization_gap"), 0.5)
+        measures |= {"epoch_variability": 0.1} if cfg.training.epochs >= FEWEST_EPOCHS else {}
         for seed in range(cfg.study.repeats):
             found.append(Observation(texts(params), str(seed), measures))
     return found

@@ -100,7 +100,6 @@ def test_a_single_seed_tells_no_interaction() -> None:
 @pytest.mark.parametrize(
     "observed",
     [
-        pytest.param(runs(lambda k, b: 0.5, AXES)[:-1], id="a seed is missing"),
         pytest.param(runs(lambda k, b: 0.5, AXES)[5:], id="a combination is missing"),
         pytest.param(runs(lambda k, b: float("nan"), AXES), id="no numbers"),
         pytest.param([], id="nothing"),
@@ -108,6 +107,25 @@ def test_a_single_seed_tells_no_interaction() -> None:
 )
 def test_only_a_full_grid_tells_interactions(observed: list[RunRecord]) -> None:
     assert interactions(observed, ["k", "b"]) == []
+
+
+def test_a_seed_that_some_combination_lacks_does_not_count() -> None:
+    observed = [run for run in runs(lambda k, b: 0.5, AXES) if run.run_id != "3-8-4"]
+    four = [run for run in observed if run.params["training.seed"] != "4"]
+    assert interactions(observed, ["k", "b"])[0].p == interactions(four, ["k", "b"])[0].p
+    effect = axis_effect(observed, "k", ["k", "b"])
+    assert [standing.estimate.count for standing in effect.standings if standing.estimate] == [4, 5, 5]
+
+
+def test_combinations_that_met_other_values_of_a_third_axis_tell_nothing() -> None:
+    """Here the third axis alone decides, and is what the two others do together."""
+    axes = {"k": ["3", "5"], "b": ["8", "32"], "r": ["l1", "l2"]}
+    every = runs(lambda k, b, r: float(r == "l1"), axes)
+    observed = [
+        run for run in every if ((run.tags["k"] == "3") == (run.tags["b"] == "8")) == (run.tags["r"] == "l1")
+    ]
+    assert interactions(observed, ["k", "b"], ["k", "b", "r"]) == []
+    assert len(interactions(every, ["k", "b"], ["k", "b", "r"])) == 1
 
 
 def test_an_axis_of_one_value_interacts_with_nothing() -> None:

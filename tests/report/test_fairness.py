@@ -1,33 +1,50 @@
 """What could bias a comparison is said."""
 
 from dataclasses import replace
+from typing import Any
 
-from src.report.fairness import caveats
+from src.report.fairness import PICKED, caveats
 from src.report.groups import group_runs
 from src.report.reading import Report
+from src.report.seeds import standings
 from src.tracking.run_record import RunRecord
 
 
-def run(k: str, state: str = "complete", epochs: str = "5", **tags: str) -> RunRecord:
+def run(k: str, state: str = "complete", seed: int = 0, epochs: str = "5", **tags: str) -> RunRecord:
     own = {"state": state, "dataset": "digits", "objective": "val_accuracy maximize", "k": k, "sweep": "a-1"}
-    params = {"training.seed": "0", "training.epochs": epochs}
+    params = {"training.seed": str(seed), "training.epochs": epochs}
     return RunRecord("id", "trial", "FINISHED", own | tags, params, {"objective": 0.5}, 0.0, 1.0)
 
 
-def said(*runs: RunRecord, axes: tuple[str, ...] = ("k",)) -> list[str]:
-    return caveats(Report(runs, axes, axes, tuple(group_runs(runs, axes)), (), (), (), False))
+def said(
+    *runs: RunRecord, axes: tuple[str, ...] = ("k",), varied: tuple[str, ...] = (), **more: Any
+) -> list[str]:
+    groups = group_runs(runs, axes)
+    every = varied or axes
+    return caveats(
+        Report(runs, axes, every, tuple(groups), tuple(standings(groups, every)), (), (), False, **more)
+    )
 
 
 def test_like_with_like_needs_no_word() -> None:
-    assert said(run("3"), run("5")) == []
+    assert said(run("3"), run("5"), run("3", seed=1), run("5", seed=1)) == []
     assert said() == []
 
 
-def test_different_epochs() -> None:
-    runs = [run("3"), replace(run("5"), params={"training.seed": "0", "training.epochs": "20"})]
-    assert said(*runs) == ["runs were trained for different numbers of epochs: 5, 20"]
-    swept = [replace(each, tags={**each.tags, "epochs": each.params["training.epochs"]}) for each in runs]
+def test_params_that_differ_and_are_no_axis() -> None:
+    assert said(run("3"), run("5", epochs="20")) == ["runs also differ in training.epochs"]
+    swept = [run("3", epochs=epochs) for epochs in ("5", "20")]
+    swept = [replace(each, tags={**each.tags, "epochs": each.params["training.epochs"]}) for each in swept]
     assert said(*swept, axes=("k", "epochs")) == []
+
+
+def test_what_a_swept_group_brings_is_no_difference() -> None:
+    runs = [run("3", regularizer="none"), run("3", regularizer="l2")]
+    brought = [
+        replace(each, params={**each.params, "regularizer.strength": strength})
+        for each, strength in zip(runs, ("null", "0.01"), strict=True)
+    ]
+    assert said(*brought, axes=("regularizer",)) == []
 
 
 def test_pruned_runs_are_missing_from_means() -> None:
@@ -36,9 +53,27 @@ def test_pruned_runs_are_missing_from_means() -> None:
     assert said(run("3"), run("5", "pruned"), run("5", "pruned"))[0].startswith("2 pruned runs are no part")
 
 
-def test_failed_seeds_are_named_by_their_trial() -> None:
-    runs = [run("3"), run("5", "failed", trial="7"), run("5", "failed", trial="7")]
-    assert said(*runs) == ["failed seeds are no part of any mean: trial 7"]
+def test_failed_runs_are_counted_by_their_kind() -> None:
+    runs = [
+        run("3"),
+        run("5", "failed", kind="repeat"),
+        run("5", "failed", kind="repeat"),
+        run("5", "failed"),
+    ]
+    assert said(*runs) == ["failed, and no part of any mean: 2 seeds, 1 run"]
+
+
+def test_fewer_seeds_of_some() -> None:
+    assert said(run("3"), run("3", seed=1), run("5")) == ["configurations have 1 to 2 seeds"]
+
+
+def test_groups_that_met_different_settings() -> None:
+    runs = [run("3", r="l1"), run("5", r="l1"), run("5", r="none")]
+    assert said(*runs, varied=("k", "r")) == ["groups met different values of r, and may differ by these"]
+
+
+def test_picked_runs() -> None:
+    assert said(run("3"), is_picked=True) == [PICKED]
 
 
 def test_sweeps_that_share_a_mean() -> None:

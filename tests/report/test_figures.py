@@ -26,11 +26,11 @@ from src.report.ranking import AgainstBest
 from src.report.seeds import Standing
 from src.report.statistics import Estimate
 
-BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None), is_best=True)
-EQUAL = Standing(Estimate(0.89, 0.8, 0.98, 5), AgainstBest(0.01, 0.6), is_best=False)
-BEHIND = Standing(Estimate(0.5, 0.4, 0.6, 5), AgainstBest(0.4, 0.001), is_best=False)
-SINGLE = Standing(Estimate(0.7, None, None, 1), AgainstBest(0.2, None), is_best=False)
-NOTHING = Standing(None, AgainstBest(float("nan"), None), is_best=False)
+BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None, is_best=True))
+EQUAL = Standing(Estimate(0.89, 0.8, 0.98, 5), AgainstBest(0.01, 0.6))
+BEHIND = Standing(Estimate(0.5, 0.4, 0.6, 5), AgainstBest(0.4, 0.001))
+SINGLE = Standing(Estimate(0.7, None, None, 1), AgainstBest(0.2, None))
+NOTHING = Standing(None, AgainstBest(float("nan"), None))
 
 
 def only(figure: Figure) -> Axes:

@@ -95,9 +95,19 @@ def test_nothing_is_said_of_a_single_seed() -> None:
     assert third.is_worse
 
 
-def test_nothing_is_said_where_the_best_has_a_single_seed() -> None:
-    scores = np.array([[0.99, np.nan], [0.1, 0.11], [0.5, 0.52]])
-    assert [each.p for each in against_best(scores, maximize=True)] == [None] * 3
+def test_a_single_lucky_seed_is_not_the_best() -> None:
+    scores = np.array([[0.99, np.nan, np.nan], [0.1, 0.11, 0.1], [0.5, 0.52, 0.51]])
+    lucky, worse, best = against_best(scores, maximize=True)
+    assert (best.is_best, best.behind, best.p) == (True, 0.0, None)
+    assert worse.is_worse and not worse.is_best
+    assert lucky.p is None and lucky.behind == pytest.approx(-0.48) and not lucky.is_best
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_of_single_seeds_none_is_the_best(maximize: bool) -> None:
+    found = against_best(np.array([[0.9], [0.8]]), maximize)
+    assert not any(each.is_best for each in found)
+    assert sorted(each.behind for each in found) == pytest.approx([0.0, 0.1])
 
 
 def test_values_that_never_vary_differ_with_certainty() -> None:
@@ -123,6 +133,6 @@ def test_a_configuration_that_lacks_blocks_is_compared_in_those_it_has() -> None
     """Its mean is lower only for the seed that it lacks: there it is ahead, and not called worse."""
     scores = np.array([[0.50, 0.51, 0.90], [0.60, 0.61, np.nan]])
     best, other = against_best(scores, maximize=True)
-    assert best.behind == 0.0
+    assert best.behind == 0.0 and best.is_best and not other.is_best
     assert other.behind == pytest.approx(-0.1) and not other.is_worse
     assert against_best(-scores, maximize=False)[1].behind == pytest.approx(-0.1)

@@ -6,6 +6,7 @@ import pytest
 
 from src.report.groups import group_runs
 from src.report.reading import Report
+from src.report.winner import test_line as line_of_test
 from src.report.winner import winner_line
 from src.tracking.run_record import RunRecord
 
@@ -24,7 +25,7 @@ def test_wilsons_interval_of_the_winner() -> None:
     winner = run("a", 0.95, "3", test_accuracy=0.9, test_images=100.0)
     other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
     assert winner_line(report(other, winner)) == (
-        "on the test set, once: accuracy 0.9000 (0.8256 to 0.9448), 100 images, run aaaaaaaa"
+        "on the test set: accuracy 0.9000 (0.8256 to 0.9448), 100 images, run aaaaaaaa"
     )
 
 
@@ -45,3 +46,15 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
 )
 def test_nothing_is_said_where_nothing_was_measured(runs: tuple[RunRecord, ...]) -> None:
     assert winner_line(replace(report(*runs), standings=())) is None
+
+
+def test_what_is_known_of_the_test_set_is_said() -> None:
+    tested, other = run("a", 0.9, "3", test_accuracy=0.9, test_images=10.0), run("b", 0.8, "5")
+    assert line_of_test(report(tested, other)).endswith("run aaaaaaaa.")
+    assert line_of_test(report(other)) == "No run was held against the test set."
+    better = run("c", 0.99, "7")
+    assert line_of_test(report(tested, better)) == (
+        "The winner was not held against the test set; 1 of the other runs were."
+    )
+    both = report(tested, run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0))
+    assert line_of_test(both).endswith("run aaaaaaaa; 2 runs were tested in all.")

@@ -32,14 +32,15 @@ RUNS = [
         {"val_accuracy": math.nan},
         regularizer="none",
     ),
-    run("d", {"regularizer.strength": "null"}, {}, state="failed"),
+    run("d", {"regularizer.strength": "null", "model.filters": "[16,32]"}, {}, state="failed"),
+    run("e", {"regularizer.strength": "0.01", "model.filters": "[]"}, {}, state="complete"),
 ]
 
 
 @pytest.mark.parametrize(
     ("texts", "names"),
     [
-        ([], "abcd"),
+        ([], "abcde"),
         (["training.batch_size > 9"], "bc"),
         (["training.batch_size > 9 and training.batch_size < 100"], "b"),
         (["optimizer.learning_rate < 1e-4"], "a"),
@@ -50,6 +51,11 @@ RUNS = [
         (["state == 'failed'"], "d"),
         (["regularizer.strength == null"], "d"),
         (["not training.batch_size > 9"], "a"),
+        (["regularizer.strength < 1"], "e"),
+        (["regularizer.strength > 1e-3"], "e"),
+        (["model.filters == [16,32]"], "d"),
+        (["model.filters in [[16,32], [8]]"], "d"),
+        (["model.filters == []"], "e"),
     ],
 )
 def test_runs_that_satisfy_all(texts: list[str], names: str) -> None:

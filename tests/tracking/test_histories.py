@@ -17,6 +17,6 @@ def test_an_epoch_that_was_trained_again_counts_as_it_was_last(
     tracking: TrackingConf, tracker: Tracker
 ) -> None:
     run_id = tracker.start("run", {}, {})
-    for accuracy in (0.5, 0.6):
-        tracker.log_epoch(run_id, 1, {"val_accuracy": accuracy})
-    assert histories(tracking, [run_id], "val_accuracy") == {run_id: [0.6]}
+    for moment, accuracy in ((1000, 0.6), (3000, 0.5), (2000, 0.7)):
+        tracker.client.log_metric(run_id, "val_accuracy", accuracy, timestamp=moment, step=1)
+    assert histories(tracking, [run_id], "val_accuracy") == {run_id: [0.5]}

@@ -174,8 +174,15 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
 
 def test_no_trial_is_pruned_while_its_rate_climbs(trials: Trials, configured: Configured) -> None:
     cfg = configured("training.epochs=5", "schedule=warmup_cosine", "schedule.warmup_epochs=1.5")
-    outcome = trials.train(cfg, report=lambda epoch, value: True)
-    assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it after epoch 3")
+    heard: list[int] = []
+
+    def report(epoch: int, value: float) -> bool:
+        heard.append(epoch)
+        return epoch == 4
+
+    outcome = trials.train(cfg, report=report)
+    assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it after epoch 4")
+    assert heard == [3, 4]
 
 
 def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(

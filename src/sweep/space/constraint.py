@@ -51,15 +51,16 @@ class Constraint:
         """Whether it names an axis, or a key that is below it."""
         return any(key == axis or key.startswith(f"{axis}.") for key in self.keys)
 
-    def holds(self, lookup: Lookup) -> bool:
+    def holds(self, lookup: Lookup, by_default: bool = True) -> bool:
         """Whether a configuration satisfies it; `lookup` gives the value of a key or config group.
 
-        Raises ConfigError where values cannot be compared, such as a number with a name.
+        by_default: the answer where it says nothing. Raises ConfigError where values cannot be compared,
+        such as a number with a name.
         """
         try:
             return bool(_value(self.tree, lookup))
         except _Null:
-            return True
+            return by_default
         except (TypeError, ArithmeticError) as error:
             values = ", ".join(f"{key}={lookup(key)}" for key in sorted(self.keys))
             raise ConfigError(f"{self.source}: {self.text!r} fails with {values}: {error}.") from error
