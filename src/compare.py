@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.collector import leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
+from src.errors import ConfigError
 from src.terminal import say, show
 
 register()
@@ -29,16 +30,22 @@ def compare(cfg: DictConfig) -> None:
     from src.report.tables import render, write_csv
     from src.tracking.source import command_text
 
+    if cfg.runs is not None and not cfg.runs:
+        raise ConfigError("runs=[] names none. Name ids, or the first digits of some, as in runs=[67f485f8].")
     tags = _tags(cfg)
     report = read_report(cfg.tracking, tags, cfg.group_by, cfg.runs, cfg.where)
     path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags)
+    page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
+    if page == path:
+        raise ConfigError(
+            f"csv and html both name {path}. Name two files, as in csv=runs.csv html=runs.html."
+        )
     write_csv(path, report.runs, report.axes)
     if report.groups:
         show(render(report.groups, report.axes, report.standings))
     for line in lines_of(report):
         say(line)
     say(f"written: {path}")
-    page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 
 from src.compare import compare, quoted_ids
 from src.config.search import TrackingConf
-from src.errors import TrackingError
+from src.errors import ConfigError, TrackingError
 from src.tracking.runs import Tracker, open_tracker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,10 +86,11 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
         ["5", "8", "0.2500", "1", "100"],
         ["5", "32", "0.1250", "1", "100"],
     ]
-    assert lines[-5:] == [
+    assert lines[-6:] == [
         "6 runs: 4 complete, 1 failed, 1 pruned",
         "note: 1 pruned run is no part of any mean, which flatters what lost early",
         "note: failed, and no part of any mean: 1 trial",
+        "note: the claim of filter_size-1 cannot be read",
         "written: mlruns/compare-filter_size.csv",
         "written: mlruns/compare-filter_size.html",
     ]
@@ -165,6 +166,22 @@ def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> No
         "written: mlruns/compare-failed.csv",
         "written: mlruns/compare-failed.html",
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["csv=out.html"], "csv and html both name out.html. Name two files"),
+        (["csv=same.x", "html=same.x"], "csv and html both name same.x. Name two files"),
+        (["runs=[]"], r"runs=\[\] names none. Name ids"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    run: Callable[..., list[str]], tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run("study=claimed", *overrides)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_found_says_what_there_is_and_writes_nothing(

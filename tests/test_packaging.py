@@ -53,7 +53,7 @@ def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for name in PACKAGED
         for path in (ROOT / name).rglob("*")
-        if path.suffix in (".py", ".yaml")
+        if path.suffix in (".py", ".yaml", ".html")
     }
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.split("/")[0] in PACKAGED}

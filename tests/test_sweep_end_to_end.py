@@ -108,6 +108,7 @@ def test_artifacts_and_the_data_they_stand_on(swept: Path) -> None:
         "figures/wrong_images.png",
     }
     assert [child.run_id for child in children if has_model(tracking(swept), child.run_id)] == [best.run_id]
+    assert [child.run_id for child in children if "test_accuracy" in child.metrics] == [best.run_id]
     others = [child.run_id for child in children if child is not best]
     assert not [run_id for run_id in others if list_artifacts(tracking(swept), run_id, "figures")]
     assert not list(swept.glob("mlruns/jobs/**/best.npz"))

@@ -1,5 +1,8 @@
 """The rules of a study's claim, so that it can be tested."""
 
+import math
+from typing import Any
+
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config import search
@@ -28,6 +31,10 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
         raise ConfigError(f"{name}.relation is missing. Give one of {', '.join(search.RELATIONS)}.")
     one_of(f"{name}.relation", comparison.relation, search.RELATIONS)
     between(f"{name}.margin", comparison.margin, 0, open_low=comparison.relation == "similar")
+    if math.isinf(comparison.margin):
+        raise ConfigError(f"{name}.margin must be a number, but got {comparison.margin}.")
+    for side in ("of", "than", "where"):
+        _check_values(f"{name}.{side}", comparison[side])
     sides = {side: OmegaConf.to_container(comparison[side]) for side in ("of", "than")}
     for side in ("of", "than"):
         if not sides[side]:
@@ -38,16 +45,26 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
     for key in (*keys, *filter(None, [comparison.spread_over])):
         if key not in all_keys() and not key.startswith(OPEN):
             raise ConfigError(f"{name} names {key}, but there is no such key. Name one as in study.space.")
-    for side in ("of", "than", "where"):
-        _check_lists(f"{name}.{side}", comparison[side])
+    for side in ("of", "than"):
+        if comparison.spread_over in comparison[side]:
+            raise ConfigError(
+                f"{name}.spread_over names {comparison.spread_over}, which {side} fixes. Let one go."
+            )
     if comparison.relation == "mixed" and (_lists_values(comparison) or comparison.margin):
         raise ConfigError(
             f"{name}: mixed compares one value with one other in each setting, without a margin."
         )
 
 
-def _check_lists(name: str, side: DictConfig) -> None:
-    """A list is several values; one that is a list itself is a text."""
+def _check_values(name: str, side: Any) -> None:
+    """A side is a mapping. A list is several values; a value that is a list itself is a text."""
+    if not isinstance(side, DictConfig):
+        raise ConfigError(
+            f"{name} must name keys and values, as in {{model.kernel_size: [3, 5]}}, but is {side}."
+        )
+    for key, value in side.items():
+        if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not value):
+            raise ConfigError(f"{name}.{key!s} needs a value or a list of them, but got {value}.")
     for key in LISTS:
         value = side.get(key)
         if isinstance(value, ListConfig) and not all(isinstance(each, str) for each in value):

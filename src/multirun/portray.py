@@ -64,6 +64,8 @@ def record_portraits(
         ended = _next_end(pool, crew)
         if ended is not None:
             portrait, part = under_way.pop(ended[0])
+            with suppress(RefusedError):  # the user deleted the run
+                crew.write(portrait.due.outcome.run_id)
             portrait.end(part, ended[1])
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from src.report.groups import Group, group_runs, is_unbalanced, natural, values_of
 from src.report.seeds import Standing, by_seed, standings
+from src.report.statistics import ROUNDING
 from src.tracking.run_record import RunRecord
 
 
@@ -95,14 +96,20 @@ def _interaction(
     freedom = (rows - 1) * (columns - 1)
     error = float(((left - mean[:, :, None]) ** 2).sum()) / max(freedom * (seeds - 1), 1)
     p = None
-    if seeds > 1 and error:
-        p = float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
+    if explained <= ROUNDING**2:
+        explained = 0.0
+    if seeds > 1 and (error > ROUNDING**2 or explained):
+        p = (
+            0.0
+            if error <= ROUNDING**2
+            else float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
+        )
     first, second = pair
     return Interaction(
         (axes[first], axes[second]),
         (tuple(levels[first]), tuple(levels[second])),
         between,
-        explained / total if total else 0.0,
+        explained / total if explained else 0.0,
         p,
     )
 

@@ -26,6 +26,7 @@ def caveats(report: Report) -> list[str]:
         _pruned(report.runs),
         _failed(report.runs),
         PICKED if report.is_picked else None,
+        f"the claim of {', '.join(report.unread)} cannot be read" if report.unread else None,
     ]
     return [line for line in found if line is not None]
 

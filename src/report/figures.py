@@ -111,7 +111,8 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) 
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=7)
+    if any(curves):
+        axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
     return figure
 

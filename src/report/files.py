@@ -9,13 +9,16 @@ from src.errors import ConfigError
 
 def write_whole(path: Path, text: str, key: str) -> None:
     """Write to a temporary name first. Raises ConfigError, which names the key that chose the file."""
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        if path.is_dir():
+        place = path.resolve()  # what a link leads to, not the link
+        if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_file():
+            raise OSError(errno.EINVAL, "It is no regular file")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.with_name(f".{place.name}.new")
         temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
+        temporary.replace(place)
     except OSError as error:
         raise ConfigError(
             f"{key}={path} cannot be written: {error.strerror}. Name another file, as in {key}=runs.{key}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from src.config.search import ClaimConf, TrackingConf
+from src.errors import TrackingError
 from src.report.claims import Verdict, judge
 from src.report.groups import Group, group_runs
 from src.report.seeds import Standing, measured, standings
@@ -27,7 +28,7 @@ class Report:
     """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
 
     is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
-    runs were picked, perhaps by their results.
+    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read.
     """
 
     runs: tuple[RunRecord, ...]
@@ -39,6 +40,7 @@ class Report:
     parents: tuple[RunRecord, ...]
     is_whole_sweep: bool
     is_picked: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def read_report(
@@ -64,24 +66,34 @@ def read_report(
     is_picked = run_ids is not None or bool(where)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
     is_whole = is_study and group_by is None
+    judged, unread = _judged(cfg, parents, runs) if is_study else ([], [])
     return Report(
         tuple(runs),
         tuple(axes),
         tuple(every),
         tuple(groups),
         tuple(standings(groups, every)),
-        tuple(_judged(cfg, parents, runs) if is_study else ()),
+        tuple(judged),
         tuple(parents),
         is_whole_sweep=is_whole and len(parents) == 1,
         is_picked=is_picked,
+        unread=tuple(unread),
     )
 
 
-def _judged(cfg: TrackingConf, parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[Judged]:
-    found = []
+def _judged(
+    cfg: TrackingConf, parents: Sequence[RunRecord], runs: Sequence[RunRecord]
+) -> tuple[list[Judged], list[str]]:
+    """The claims of these sweeps by their own runs, and the sweeps of which it cannot be read."""
+    found, unread = [], []
     for parent in parents:
-        claim, sweep = claim_of(cfg, parent), parent.tags["sweep"]
+        sweep = parent.tags["sweep"]
+        try:
+            claim = claim_of(cfg, parent)
+        except TrackingError:
+            unread.append(sweep)
+            continue
         if claim is not None:
             own = [run for run in runs if run.tags.get("sweep") == sweep]
             found.append(Judged(sweep, claim, judge(claim, observations(claim, own, swept(parent)))))
-    return found
+    return found, unread

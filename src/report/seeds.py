@@ -43,9 +43,22 @@ class Standing:
 
 
 def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs that trained: those of the seeds instead of the trial that has their mean."""
+    """The runs that trained: those of the seeds instead of the trial that has their mean.
+
+    Of a trial that failed, was pruned or goes on, the trial: the mean of the seeds that it has so far
+    would stand beside the mean of all of another's.
+    """
     repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
-    return [run for run in runs if run.tags.get("kind") != "trial" or _trial(run) not in repeated]
+    kept = {
+        _trial(run) for run in runs if run.tags.get("kind") == "trial" and run.tags.get("state") != "complete"
+    }
+    whole = repeated - kept
+    return [
+        run
+        for run in runs
+        if run.tags.get("kind") not in ("trial", "repeat")
+        or (_trial(run) in whole) == (run.tags.get("kind") == "repeat")
+    ]
 
 
 def _trial(run: RunRecord) -> tuple[str | None, str | None]:

@@ -19,7 +19,7 @@ MOST_ROWS = 100
 CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 MEASURES = (
-    *("objective", "best_epoch", "parameters", "seconds"),
+    *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
     *("generalization_gap", "epoch_variability", "test_accuracy"),
 )
 
@@ -48,7 +48,7 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
 def cells(group: Group, standing: Standing) -> list[str]:
     """The mean objective, then what HEADINGS name."""
     return [
-        _number(group.mean("objective"), ".4f"),
+        _number(standing.estimate.mean if standing.estimate else group.mean("objective"), ".4f"),
         *_certainty(standing),
         str(len(group.runs)),
         _number(group.mean("parameters"), ",.0f"),

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
@@ -23,21 +25,16 @@ def parents_of(cfg: TrackingConf, runs: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:
-    """The claim that a sweep was to test; None where it had none."""
-    content = config_of(cfg, parent)
-    claim = OmegaConf.select(content, "study.claim") if content is not None else None
-    if not isinstance(claim, DictConfig):
-        return None
-    return cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+    """The claim that a sweep was to test; None where it had none.
 
-
-def config_of(cfg: TrackingConf, parent: RunRecord) -> DictConfig | None:
-    """The composed configuration that a sweep recorded; None where its artifact is gone."""
+    Raises TrackingError where that cannot be read: its artifact is gone, damaged, or of another version.
+    """
     with tempfile.TemporaryDirectory() as folder:
+        path = download(cfg, parent.run_id, CONFIG, Path(folder))
         try:
-            path = download(cfg, parent.run_id, CONFIG, Path(folder))
-        except TrackingError:
-            return None
-        content = OmegaConf.load(path)
-    assert isinstance(content, DictConfig)
-    return content
+            claim = OmegaConf.select(OmegaConf.load(path), "study.claim")
+            if claim is None:
+                return None
+            return cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise TrackingError(f"{CONFIG} of {parent.name} cannot be read: {error}") from error

@@ -41,6 +41,23 @@ def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
         ({"relation": "similar"}, "margin must be above 0, but got 0.0."),
         ({"margin": -1.0}, "margin must be at least 0, but got -1.0."),
         ({"of": {}}, "of is empty. Name values, as in {model.kernel_size: [3, 5]}."),
+        (
+            {"of": 5},
+            "of must name keys and values, as in {model.kernel_size: [3, 5]}, but is 5.",
+        ),
+        (
+            {"where": None},
+            "where must name keys and values, as in {model.kernel_size: [3, 5]}, but is None.",
+        ),
+        (
+            {"of": {"model.kernel_size": []}},
+            "of.model.kernel_size needs a value or a list of them, but got [].",
+        ),
+        ({"margin": float("inf")}, "margin must be a number, but got inf."),
+        (
+            {"spread_over": "model.kernel_size"},
+            "spread_over names model.kernel_size, which of fixes. Let one go.",
+        ),
         ({"than": {}}, "than is empty. Name values, as in {model.kernel_size: [3, 5]}."),
         ({"than": GOOD["of"]}, " compares {'model.kernel_size': 3} with itself. Let of and than differ."),
         ({"of": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),

@@ -38,6 +38,15 @@ class Places:
 
 
 class Crew:
+    """written: whose records were written, and whether what it left was still there then."""
+
+    def __init__(self, due: list[Due]) -> None:
+        self.left = {one.outcome.run_id: Path(str(one.outcome.left)) for one in due}
+        self.written: list[tuple[str, bool]] = []
+
+    def write(self, run_id: str) -> None:
+        self.written.append((run_id, self.left[run_id].exists()))
+
     def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
         return {part: ("in:process", f"{part} {due.number}") for part in ("model", "figures")}
 
@@ -53,9 +62,11 @@ def due(tmp_path: Path) -> list[Due]:
 
 
 def record(due: list[Due], pool: Places | None) -> int:
-    """How often something else was called meanwhile."""
+    """How often something else was called meanwhile. What was recorded is written before its source goes."""
     called: list[None] = []
-    record_portraits(due, Crew(), pool, lambda: called.append(None))  # type: ignore[arg-type]
+    crew = Crew(due)
+    record_portraits(due, crew, pool, lambda: called.append(None))  # type: ignore[arg-type]
+    assert sorted(crew.written) == sorted((one.outcome.run_id, True) for one in due for _ in range(2))
     return len(called)
 
 

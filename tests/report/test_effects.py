@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,17 @@ def test_no_interaction_is_seldom_called_one() -> None:
         for seed in range(REPEATS)
     ]
     assert np.mean([p is not None and p < 0.05 for p in found]) <= LEVEL_AND_LUCK
+
+
+def test_rounding_is_no_interaction_and_no_noise_is_certainty() -> None:
+    constant = [
+        replace(run, metrics={"objective": 0.9666666666666667}) for run in runs(lambda k, b: 0.5, AXES)
+    ]
+    (found,) = interactions(constant, ["k", "b"])
+    assert (found.share, found.p) == (0.0, None)
+    axes = {"k": ["3", "5"], "b": ["8", "32"]}
+    (found,) = interactions(runs(lambda k, b: float((k == "3") == (b == "8")), axes, noise=0.0), ["k", "b"])
+    assert found.p is not None and found.p < 1e-9
 
 
 def test_a_single_seed_tells_no_interaction() -> None:

@@ -27,6 +27,19 @@ def test_seeds_stand_in_for_the_mean_of_their_trial() -> None:
     assert measured([mean, *seeds, single, alone]) == [*seeds, single, alone]
 
 
+@pytest.mark.parametrize("state", ["failed", "pruned", None])
+def test_seeds_of_a_trial_that_did_not_end_well_are_not_ranked(state: str | None) -> None:
+    own = run(0.5, trial=1)
+    tags = {key: value for key, value in own.tags.items() if key != "state"} | (
+        {"state": state} if state else {}
+    )
+    own = RunRecord(own.run_id, own.name, "FINISHED", tags, own.params, own.metrics, 0.0, 1.0)
+    seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.9, 0.9))]
+    other = [run(0.4, trial=2), run(0.4, 0, "repeat", trial=2)]
+    assert measured([own, *seeds, *other]) == [own, other[1]]
+    assert measured(seeds) == seeds  # the trial itself was not selected
+
+
 def test_group_has_a_value_a_seed() -> None:
     (group,) = group_runs([run(0.5, 0, k=3), run(0.7, 1, k=3)], ["k"])
     assert by_seed(group, "objective", ["k"]) == {"0": 0.5, "1": 0.7}

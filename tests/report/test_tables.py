@@ -1,6 +1,7 @@
 """Tables are whole wherever they are printed, and the CSV has every run."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("run_id", "name", "state", "dataset", "k", "note", "seed"),
-        *("objective", "best_epoch", "parameters", "seconds"),
+        *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
         *("generalization_gap", "epoch_variability", "test_accuracy"),
     ]
     assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
@@ -129,6 +130,16 @@ def test_csv_replaces_an_older_one_whole(tmp_path: Path) -> None:
     write_csv(path, [run("a", 0.5)], [])
     assert len(path.read_text().splitlines()) == 2
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    write_csv(tmp_path / "link.csv", [run("a", 0.5)], [])
+    assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "real.csv").read_text().splitlines()) == 2
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe cannot be written: It is no regular file"):
+        write_csv(tmp_path / "pipe", [], [])
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_csv_that_cannot_be_written_is_named(tmp_path: Path) -> None:

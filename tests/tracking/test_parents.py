@@ -1,9 +1,11 @@
 """A sweep's parent is found from its runs, and tells the claim that the sweep was to test."""
 
+import pytest
 from omegaconf import OmegaConf
 
 from src.config.search import TrackingConf
-from src.tracking.parents import claim_of, config_of, parents_of
+from src.errors import TrackingError
+from src.tracking.parents import claim_of, parents_of
 from src.tracking.run_record import RunRecord
 from src.tracking.runs import Tracker
 from src.tracking.selection import select_runs
@@ -44,12 +46,16 @@ def test_a_sweep_without_a_claim_has_none(tracking: TrackingConf, tracker: Track
     )
 
 
-def test_a_parent_whose_artifact_is_gone_has_no_configuration(
-    tracking: TrackingConf, tracker: Tracker
+@pytest.mark.parametrize(
+    "config",
+    [None, "[[[", "study: {claim: so}", "study: {claim: {text: so, proofs: []}}"],
+    ids=["gone", "damaged", "a text", "of another version"],
+)
+def test_a_claim_that_cannot_be_read_is_an_error(
+    tracking: TrackingConf, tracker: Tracker, config: str | None
 ) -> None:
-    found = parent(tracking, tracker, None)
-    assert config_of(tracking, found) is None
-    assert claim_of(tracking, found) is None
+    with pytest.raises(TrackingError):
+        claim_of(tracking, parent(tracking, tracker, config))
 
 
 def test_single_runs_have_no_parent(tracking: TrackingConf, tracker: Tracker) -> None:

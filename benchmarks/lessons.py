@@ -1,0 +1,164 @@
+"""Runs the studies of sweeps/study on real images, and writes docs/lessons.md from what they found.
+
+python -m benchmarks.lessons FOLDER [NAME …]   train these studies, or all, on the Fashion-MNIST in FOLDER
+python -m benchmarks.lessons                   only write docs/lessons.md anew from docs/lessons/*.csv
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from benchmarks.sweeps import ROOT
+from src.config.search import ClaimConf
+from src.report.claims import judge
+from src.report.figures import ranking_figure
+from src.report.groups import Group, group_runs, objective_of
+from src.report.seeds import Standing, standings
+from src.report.tables import MEASURES, cells, notes
+from src.report.verdicts import finding_lines, observations
+from src.terminal import duration_text
+from src.tracking.run_record import RunRecord
+from src.tracking.selection import SEED
+
+STUDIES, LESSONS = ROOT / "sweeps" / "study", ROOT / "docs" / "lessons"
+SEARCHES = ("quickstart", "full_search")
+DATA = ("data=fashion_mnist", "data.limit=3000")
+MOST_SHOWN = 8
+COLUMNS = ("validation accuracy", "95 % interval", "beside the best", "seconds", "parameters")
+OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *MEASURES}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lessons", description="Measure the lessons.")
+    parser.add_argument("images", nargs="?", type=Path, help="folder with the four files of Fashion-MNIST")
+    parser.add_argument("studies", nargs="*", choices=[*names(), []], help="which studies (default: all)")
+    arguments = parser.parse_args()
+    if arguments.images is not None:
+        for name in arguments.studies or names():
+            train(name, arguments.images.resolve())
+    write()
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in STUDIES.glob("*.yaml") if path.stem not in SEARCHES)
+
+
+def train(name: str, images: Path) -> None:
+    """Run a study to its end, and keep its runs as CSV. images: the folder with Fashion-MNIST's IDX files."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [f"study={name}", *DATA, f"data.path={images}"]
+        _run(folder, "src.train", "-m", *command)
+        _run(folder, "src.compare", f"study={name}", "csv=runs.csv")
+        LESSONS.mkdir(exist_ok=True)
+        shutil.copyfile(Path(folder, "runs.csv"), LESSONS / f"{name}.csv")
+    print(f"{name}: done", flush=True)
+
+
+def _run(folder: str, module: str, *arguments: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder, env=environment, check=True)
+
+
+def write() -> None:
+    """docs/lessons.md, and a figure beside each CSV."""
+    found = [name for name in names() if (LESSONS / f"{name}.csv").exists()]
+    (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
+    for name in found:
+        groups, known, _ = read(name)
+        labels = [" ".join(group.values) for group in groups]
+        figure = ranking_figure(labels, known, objective_of(groups).partition(" ")[0])
+        figure.savefig(LESSONS / f"{name}.png", dpi=100, metadata={"Software": None})
+
+
+def page(found: Sequence[str]) -> str:
+    """The text, a section a study."""
+    data = " ".join(DATA)
+    introduction = (
+        "# Lessons, measured\n\n"
+        f"Each study of [sweeps/study](../sweeps/README.md) on 3,000 images of Fashion-MNIST (`{data}`), of "
+        "which 600 validate, with five seeds a configuration. This page is written by "
+        "`python -m benchmarks.lessons` from the runs in `docs/lessons`, a CSV a study. A verdict is about "
+        "these networks, these images and these epochs; *not decided by these runs* is a result.\n"
+    )
+    return "\n".join([introduction, *(section(name) for name in found)])
+
+
+def section(name: str) -> str:
+    """Question, verdict with its numbers, ranking and figure of a study, and what surprised."""
+    study = _study(name)
+    groups, known, axes = read(name)
+    runs = [run for group in groups for run in group.runs]
+    seconds = sum(run.metrics["seconds"] for run in runs)
+    lines = [f"## {study['question']}", "", f"`python -m src.train -m study={name} {' '.join(DATA)}`", ""]
+    if study.get("claim"):
+        schema = OmegaConf.structured(ClaimConf)
+        claim = cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(study["claim"])))
+        verdict = judge(claim, observations(claim, runs, axes))
+        lines += [f"> {claim.text}", "", f"**{verdict.verdict.capitalize()}.**", ""]
+        lines += [
+            f"{'  ' if line.startswith(' ') else ''}- {line.strip()}" for line in finding_lines(verdict)
+        ]
+        lines.append("")
+    lines += [*notes(known), "", _table(groups, known, axes), "", f"![{name}](lessons/{name}.png)", ""]
+    lines.append(f"{len(runs)} networks, {duration_text(seconds)} of training.")
+    surprise = _surprises().get(name)
+    return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
+
+
+def _surprises() -> dict[str, str]:
+    """What surprised who ran them, by study: the only part that is written by hand."""
+    path = LESSONS / "surprises.yaml"
+    return {str(name): text for name, text in OmegaConf.load(path).items()} if path.exists() else {}
+
+
+def _study(name: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(STUDIES / f"{name}.yaml"))
+    assert isinstance(content, dict)
+    return dict(content["study"])
+
+
+def read(name: str) -> tuple[list[Group], list[Standing], list[str]]:
+    with open(LESSONS / f"{name}.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    axes = [column for column in rows[0] if column not in OWN_COLUMNS]
+    groups = group_runs([_record(row, axes) for row in rows], axes)
+    return groups, standings(groups, axes), axes
+
+
+def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
+    tags = {key: row[key] for key in ("state", "dataset", *axes) if row[key]}
+    metrics = {key: float(row[key]) for key in MEASURES if row[key]}
+    objective = {"objective": "val_accuracy maximize"}
+    return RunRecord(
+        row["run_id"], row["name"], "FINISHED", tags | objective, {SEED: row["seed"]}, metrics, 0.0, 0.0
+    )
+
+
+def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[str]) -> str:
+    """The best eight and the last one."""
+    shown = list(zip(groups, known, strict=True))
+    shown = shown if len(shown) <= MOST_SHOWN + 1 else [*shown[:MOST_SHOWN], shown[-1]]
+    lines = [
+        f"| {' | '.join([*axes, *COLUMNS])} |",
+        "| --- " * (len(axes) + len(COLUMNS)) + "|",
+    ]
+    lines += [f"| {' | '.join([*group.values, *_cells(group, standing)])} |" for group, standing in shown]
+    return "\n".join(lines)
+
+
+def _cells(group: Group, standing: Standing) -> list[str]:
+    mean, interval, _, beside, _, parameters, seconds, _ = cells(group, standing)
+    return [mean, interval, beside, seconds, parameters]
+
+
+if __name__ == "__main__":
+    main()
