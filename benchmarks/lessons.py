@@ -136,7 +136,7 @@ def read(name: str) -> tuple[list[Group], list[Standing], list[str]]:
 
 def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
     tags = {key: row[key] for key in ("state", "dataset", *axes) if row[key]}
-    metrics = {key: float(row[key]) for key in MEASURES if row[key]}
+    metrics = {key: float(row[key]) for key in MEASURES if row.get(key)}
     objective = {"objective": "val_accuracy maximize"}
     return RunRecord(
         row["run_id"], row["name"], "FINISHED", tags | objective, {SEED: row["seed"]}, metrics, 0.0, 0.0
