@@ -34,7 +34,8 @@ def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pyte
             "downsampling": kind,
             "seed": str(seed),
             "objective": str(0.9 + seed / 1000 + (seed % 2) * (kind == "max") / 1000),
-            "seconds": str(seconds + seed / 100 + (seed % 2) * (kind == "max") / 100),
+            "seconds": str(seconds + seed / 100),
+            "epoch_seconds": str(seconds / 5 + (seed % 2) * (kind == "max") / 100),
         }
         for kind, seconds in (("max", 2.0), ("stride", 1.0), ("average", 2.0))
         for seed in range(5)
@@ -47,7 +48,7 @@ def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pyte
     text = lessons.section("downsampling")
     assert "**Supported.**" in text and "A stride of 2 is as accurate as max pooling" in text
     assert (
-        "- supported: seconds is lower with model.downsampling=stride than with model.downsampling=max"
+        "- supported: epoch_seconds is lower with model.downsampling=stride than with model.downsampling=max"
         in text
     )
     assert text.count("\n| ") == 4 + 1 and "15 networks, 0:00:25 of training." in text
