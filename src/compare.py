@@ -34,7 +34,7 @@ def compare(cfg: DictConfig) -> None:
         raise ConfigError("runs=[] names none. Name ids, or the first digits of some, as in runs=[67f485f8].")
     tags = _tags(cfg)
     report = read_report(cfg.tracking, tags, cfg.group_by, cfg.runs, cfg.where)
-    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags)
+    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(cfg, tags)
     page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     if page == path:
         raise ConfigError(
@@ -66,8 +66,11 @@ def _tags(cfg: DictConfig) -> Mapping[str, str]:
     return named | flatten({str(key): value for key, value in content.items()})
 
 
-def _default_path(tags: Mapping[str, str]) -> Path:
-    name = "-".join(re.sub(r"[^\w.-]+", "_", value) for value in tags.values())
+def _default_path(cfg: DictConfig, tags: Mapping[str, str]) -> Path:
+    """A part of the runs, or other groups of them, do not replace the page of the whole."""
+    parts = [*tags.values(), *(["picked"] if cfg.where or cfg.runs else [])]
+    parts += ["by", *cfg.group_by] if cfg.group_by else []
+    name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
     return Path("mlruns") / f"compare-{name or 'all'}.csv"
 
 

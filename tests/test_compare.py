@@ -128,6 +128,16 @@ def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: P
     assert not (tmp_path / "mlruns").exists()
 
 
+def test_a_part_does_not_replace_the_page_of_the_whole(run: Callable[..., list[str]]) -> None:
+    assert run("study=claimed", "group_by=[model.kernel_size]")[-2:] == [
+        "written: mlruns/compare-claimed-by-model.kernel_size.csv",
+        "written: mlruns/compare-claimed-by-model.kernel_size.html",
+    ]
+    assert (
+        run("study=claimed", "where=['kernel_size==5']")[-1] == "written: mlruns/compare-claimed-picked.html"
+    )
+
+
 def test_several_tags_select_together(run: Callable[..., list[str]]) -> None:
     assert run("tags.dataset=digits", "tags.kernel_size=5", "tags.batch_size=8")[-3:] == [
         "1 run: 1 complete",

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from src.config.keys import RUN_GROUPS, all_keys
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
+from src.multirun.claim_sides import check_sides
 from src.multirun.composer import Composer, choices_of
 from src.multirun.conclude import conclude, is_evidence
 from src.multirun.crew import BatchCrew, TrialCrew
@@ -51,6 +52,7 @@ def conduct(
     _check_axes(question)
     composer = Composer(context, question.master, question.fixed, question.space)
     plan = Plan(question, composer)
+    check_sides(plan)
     if plan.base.study.dry_run:
         from src.multirun.dry_run import dry_run
 

@@ -80,8 +80,8 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
 
 
 def best_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """The one with the best objective, the first among equals."""
-    alone = [Group((), (run,)) for run in runs]
+    """The one with the best objective; among equals the one that began first, as in a sweep's summary."""
+    alone = [Group((), (run,)) for run in sorted(runs, key=lambda run: run.start_time)]
     return min(alone, key=best_first(alone)).runs[0]
 
 

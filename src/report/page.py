@@ -33,7 +33,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
     return template.render(
         title=title,
         subtitle=_subtitle(report),
-        question=next((text for text in map(_question, report.parents) if text), None),
+        question=_question(report.parents[0]) if len(report.parents) == 1 else None,
         verdicts=[_verdict(judged) for judged in report.judged],
         **_ranking(report, measure),
         effects=[_effect(each, measure) for each in _effects(report)],

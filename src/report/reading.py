@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from src.config.keys import all_keys
 from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
 from src.report.claims import Verdict, judge
 from src.report.groups import Group, group_runs
 from src.report.seeds import Standing, measured, standings
 from src.report.verdicts import observations
+from src.tracking.names import short_names
 from src.tracking.parents import claim_of, parents_of
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import axes_of, check_axes, select_runs, swept
@@ -59,7 +61,8 @@ def read_report(
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = measured(selected), parents_of(cfg, selected)
     varied = axes_of(parents, runs)
-    axes = varied if group_by is None else list(group_by)
+    names = short_names(all_keys(), all_keys())
+    axes = varied if group_by is None else [names.get(axis, axis) for axis in group_by]
     check_axes(runs, axes if group_by is not None else [])
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))

@@ -12,15 +12,18 @@ TESTED = {"test_accuracy", "test_images"}
 def winner_line(report: Report) -> str | None:
     """The test score of the best group's network with its interval; None where none was measured.
 
+    Of several groups with the best mean it is the first that was tested.
     Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953: what other test
     images of the same kind would have said. The winner's validation is the best of many, and flatters.
     """
     if not report.groups:
         return None
-    tested = [run for run in report.groups[0].runs if set(run.metrics) >= TESTED]
-    if not tested:
+    best = report.groups[0].mean("objective")
+    equals = [group for group in report.groups if group.mean("objective") == best]
+    tested = [[run for run in group.runs if set(run.metrics) >= TESTED] for group in equals]
+    if not any(tested):
         return None
-    run = best_run(tested)
+    run = best_run(next(runs for runs in tested if runs))
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
     score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}), {images:,} images"

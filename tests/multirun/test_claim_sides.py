@@ -1,0 +1,73 @@
+"""A claim that a grid could never decide is refused before anything is trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.search import ClaimConf
+from src.errors import ConfigError
+from src.multirun.claim_sides import check_sides
+from src.multirun.plan import Plan
+
+KERNELS = ("model.kernel_size=3,5", "training.batch_size=8,16")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def claimed(plan: Plan, **comparison: Any) -> Plan:
+    """The plan with a claim of one comparison, as a study file has it."""
+    content = {"text": "so", "comparisons": [{"relation": "higher", **comparison}]}
+    plan.base.study.claim = OmegaConf.merge(OmegaConf.structured(ClaimConf), content)
+    return plan
+
+
+LARGER = {"of": {"model.kernel_size": 5}, "than": {"model.kernel_size": 3}}
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        LARGER,
+        LARGER | {"where": {"optimizer.name": "adam"}},
+        LARGER | {"measure": "whatever"},
+        {"of": {"training.batch_size": [8, 16]}, "than": {"training.batch_size": 16}},
+    ],
+    ids=str,
+)
+def test_what_the_grid_can_decide_is_accepted(plan: Callable[..., Plan], comparison: dict[str, Any]) -> None:
+    check_sides(claimed(plan(*KERNELS), **comparison))
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        LARGER | {"than": {"model.kernel_size": 7}},
+        LARGER | {"where": {"training.batch_size": 32}},
+        LARGER | {"spread_over": "initializer"},
+    ],
+    ids=str,
+)
+def test_what_it_could_not_is_refused(plan: Callable[..., Plan], comparison: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"study.claim.comparisons\[0\] could not be tested: this grid trains"
+    ):
+        check_sides(claimed(plan(*KERNELS), **comparison))
+
+
+def test_a_broken_claim_is_refused_as_such(plan: Callable[..., Plan]) -> None:
+    with pytest.raises(ConfigError, match=r"^study.claim.comparisons\[0\].relation must be one of"):
+        check_sides(claimed(plan(*KERNELS), **LARGER | {"relation": "better"}))
+
+
+def test_a_search_is_not_foreseen(plan: Callable[..., Plan]) -> None:
+    check_sides(claimed(plan(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}))
+
+
+def test_without_a_claim_there_is_nothing_to_check(plan: Callable[..., Plan]) -> None:
+    check_sides(plan(*KERNELS))
