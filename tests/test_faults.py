@@ -316,6 +316,26 @@ def test_killed_command_takes_its_template_and_workers_along(folder: Path, line:
     assert_whole(folder, 4)
 
 
+def test_killed_template_costs_no_trial(folder: Path) -> None:
+    """Its workers end with it, which is not their trials' fault."""
+    axis = "training.batch_size=range(8,12)"
+    process = start(folder, *NETWORKS, axis, "training.epochs=300")
+    wait_for(lambda: len(runs(folder, "trial")) == 2)
+    (template,) = [
+        child for child in psutil.Process(process.pid).children() if "forkserver" in " ".join(child.cmdline())
+    ]
+    template.kill()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert stderr.splitlines()[-1].startswith(
+        "error: The process that workers fork off has ended, and they with it"
+    )
+    assert {run.tags["state"] for run in runs(folder, "trial")} == {"cancelled"}
+    done = run(folder, "train", "-m", *NETWORKS, axis, "training.epochs=300")
+    assert done.code == 0, done
+    assert_whole(folder, 4)
+
+
 def test_signal_to_the_template_and_the_workers_too_lets_trials_under_way_end(folder: Path) -> None:
     """As a shell or a scheduler does that ends a whole group of processes."""
     process = start(folder, *NETWORKS, "training.batch_size=range(8,40)")

@@ -9,6 +9,8 @@ import sys
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
 
+import psutil
+
 from src.sweep.lifetime import interrupts_blocked
 
 # What packages read of the environment when they are imported; but for what the command and its template
@@ -17,6 +19,7 @@ READ = ("TF_", "XLA_", "KERAS_", "CUDA_", "PYTHON")
 NOT_COMPARED = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "TF2_BEHAVIOR")
 
 _environment: dict[str, str] | None = None
+_process: psutil.Process | None = None
 
 
 def start_template(module: str) -> None:
@@ -25,18 +28,30 @@ def start_template(module: str) -> None:
     Called once, from the main thread of a command: the process ends with it. It keeps the terminal and the
     environment that it was started with; workers are told today's environment.
     """
-    global _environment
+    global _environment, _process
     if sys.platform != "linux" or _environment is not None:
         return
     _environment = _read_at_import()
     forkserver.set_forkserver_preload([module])
     with interrupts_blocked():
         forkserver.ensure_running()
+    # Python tells nobody which process that is.
+    _process = psutil.Process(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def has_template() -> bool:
     """Whether workers fork off a template: where there is one that read the same environment."""
     return _environment == _read_at_import()
+
+
+def template_has_ended() -> bool:
+    """Whether there was one and it is gone, killed or for lack of memory: its workers end with it."""
+    if _process is None:
+        return False
+    try:
+        return _process.status() == psutil.STATUS_ZOMBIE or not _process.is_running()
+    except psutil.NoSuchProcess:
+        return True
 
 
 def worker_context() -> BaseContext:

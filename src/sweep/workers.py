@@ -21,7 +21,7 @@ from src.sweep.lifetime import interrupts_blocked
 from src.sweep.limits import Limits, is_timeout
 from src.sweep.memory import rss_mb, watch_memory
 from src.sweep.reception import Closed, Reception
-from src.sweep.template import worker_context
+from src.sweep.template import has_template, template_has_ended, worker_context
 
 EXIT_SECONDS = 2.0
 MOST_STILLBORN = 3
@@ -214,8 +214,14 @@ class WorkerPool:
         return None
 
     def _give_up(self, worker: int) -> tuple[int, Died]:
+        """Raises TrainingError where all workers went with the template: that is no trial's fault."""
         slot = self._slots[worker]
         assert slot.job is not None and slot.failure is not None
+        if slot.killed_for is None and has_template() and template_has_ended():
+            raise TrainingError(
+                "The process that workers fork off has ended, and they with it: it was killed, or memory ran "
+                "out. The trials under way are not lost: the same command goes on with them."
+            )
         died = Died(worker, slot.job.id, slot.killed_for or self.limits.reason(slot.failure))
         slot.job, slot.failure, slot.closed_at = None, None, None
         return worker, died
