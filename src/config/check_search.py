@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import search
-from src.config.check_claim import check_claim
 from src.config.rules import between, one_of
 from src.errors import ConfigError
 
@@ -62,8 +61,6 @@ def check_search(cfg: DictConfig) -> None:
     if "qmc_type" in cfg.sampler:
         one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
     _check_name(cfg.study.name)
-    if cfg.study.claim is not None:
-        check_claim(cfg.study.claim)
     for key, low in {**_LEAST, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():
         value = OmegaConf.select(cfg, key)
         if value is not None:

@@ -3,12 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from src.config.keys import RUN_GROUPS, all_keys
+from src.config.keys import RUN_GROUPS
 from src.report.groups import is_unbalanced, mixed_sweeps
 from src.report.reading import Report
-from src.tracking.names import short_names
 from src.tracking.run_record import RunRecord
-from src.tracking.selection import SEED
+from src.tracking.selection import SEED, keys_by_name
 
 MOST_NAMED = 8
 KINDS = {"repeat": "seed", "trial": "trial"}
@@ -49,7 +48,7 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
     for run in runs:
         for key, value in run.params.items():
             values[key].add(value)
-    keys = {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+    keys = keys_by_name()
     axes = {keys.get(axis, axis) for axis in varied}
     groups = tuple(f"{axis}." for axis in axes if axis in RUN_GROUPS)
     names = sorted(

@@ -5,14 +5,13 @@ from typing import Any
 
 from omegaconf import ListConfig
 
-from src.config.keys import all_keys
 from src.config.search import ClaimConf, ComparisonConf
 from src.report.claims import Finding, Observation, Verdict
 from src.report.seeds import seed_of
 from src.report.statistics import Difference
-from src.tracking.names import short_names, tag_text
+from src.tracking.names import tag_text
 from src.tracking.run_record import RunRecord
-from src.tracking.selection import SEED
+from src.tracking.selection import SEED, keys_by_name
 
 
 def observations(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> list[Observation]:
@@ -20,7 +19,7 @@ def observations(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str
 
     axes: the tags that the sweep varies; they are called by their keys, as in the claim.
     """
-    keys = {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+    keys = keys_by_name()
     varied = {keys.get(axis, axis): axis for axis in axes}
     named = {str(key) for comparison in claim.comparisons for key in _keys(comparison)} - set(varied) - {SEED}
     found = []

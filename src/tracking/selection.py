@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from src.config.keys import all_keys
 from src.config.search import TrackingConf
 from src.errors import TrackingError
 from src.tracking.filters import filter_runs
+from src.tracking.names import short_names
 from src.tracking.query import find_runs, get_run
 from src.tracking.run_record import RunRecord
 
@@ -79,6 +81,11 @@ def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str
 def swept(parent: RunRecord) -> list[str]:
     """The tags that a sweep varies."""
     return list(filter(None, parent.tags.get("axes", "").split(",")))
+
+
+def keys_by_name() -> dict[str, str]:
+    """The key that each short name stands for."""
+    return {name: key for key, name in short_names(all_keys(), all_keys()).items()}
 
 
 def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
