@@ -5,13 +5,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.beside import TrackerBeside, open_beside
 from src.errors import ConfigError
 from src.outcome import Outcome, TrialRef
 from src.terminal import next_commands, say
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
-from src.tracking.runs import Tracker, git_diff, open_tracker, source_tags
+from src.tracking.runs import Tracker, git_diff, source_tags
 from src.trial.artifacts import record_images
-from src.trial.run import read_data, run_trial
+from src.trial.run import read_data, run_trial, warm_up
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
@@ -24,7 +25,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
     prepared = read_data(cfg)
-    tracker = open_tracker(cfg.tracking)
+    tracker = open_beside(cfg.tracking)
+    warm_up(cfg)
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     run_id = _start(cfg, hydra_cfg, tracker, overrides)
     state, reason = "cancelled", "it was stopped"
@@ -32,6 +34,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         record_images(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
+        tracker.wait()
         state, reason = outcome.state, outcome.reason or ""
     except Exception as error:  # whatever ended the training is the run's reason; it is raised again
         state, reason = "failed", f"{type(error).__name__}: {error}"
@@ -42,7 +45,9 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     return outcome.values[0]
 
 
-def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: tuple[str, ...]) -> str:
+def _start(
+    cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker | TrackerBeside, overrides: tuple[str, ...]
+) -> str:
     choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
     tags = {
         **source_tags(),
@@ -68,7 +73,7 @@ def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
     return report
 
 
-def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
+def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker | TrackerBeside) -> None:
     metric = cfg.objective[0].metric
     print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from src.collector import collect_rarely, leave_to_the_end
+from src.sweep.cores import usable_cores
 from src.sweep.template import start_template
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-NO_WORKERS = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
+ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
 
 
 def train_once(cfg: "DictConfig") -> float:
@@ -36,9 +37,10 @@ def _train(cfg: "DictConfig") -> float:
 
 
 def main() -> None:
-    """Run the command. What workers import begins first: Hydra alone takes a quarter of a second."""
-    if needs_workers(sys.argv[1:]):
-        start_template("src.multirun.preload")
+    """Run the command. What other processes import begins first: Hydra alone takes a quarter of a second."""
+    preload = needed_preload(sys.argv[1:])
+    if preload:
+        start_template(preload)
     import hydra
 
     from src.command_line import check_overrides
@@ -53,10 +55,16 @@ def main() -> None:
     hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")(_train)()
 
 
-def needs_workers(arguments: Sequence[str]) -> bool:
-    """Whether a command is likely to start workers that train. Only its speed depends on it."""
-    sweeps = any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments)
-    return sweeps and not any(argument.startswith(NO_WORKERS) for argument in arguments)
+def needed_preload(arguments: Sequence[str]) -> str | None:
+    """What the processes import that a command is likely to start. Only its speed depends on it.
+
+    A sweep has workers that train; a single run a process that records, where there is a core for it.
+    """
+    if any(argument.startswith(ALONE) for argument in arguments):
+        return None
+    if any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments):
+        return "src.multirun.preload"
+    return "src.beside_preload" if usable_cores() > 1 else None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ROWS = {
         *("src.multirun", "hydra_plugins"),
     ),
     4: (
-        *("src.trial", "src.report"),
+        *("src.trial", "src.report", "src.beside", "src.beside_preload"),
         *("src.sweep.search", "src.sweep.seeds", "src.sweep.roles", "src.sweep.hours", "src.sweep.ask"),
         *("src.sweep.affinity", "src.sweep.supply"),
         *("src.sweep.driver", "src.sweep.workers", "src.sweep.record", "src.sweep.summary", "src.sweep.view"),
@@ -31,7 +31,7 @@ ROWS = {
         *("src.sweep.stops", "src.sweep.channel", "src.sweep.reception", "src.sweep.limits"),
         *("src.sweep.memory", "src.sweep.cores", "src.sweep.journal_report"),
         *("src.sweep.pruners", "src.sweep.importance", "src.sweep.lease", "src.sweep.template"),
-        "src.sweep.lifetime",
+        *("src.sweep.lifetime", "src.sweep.preload"),
         *("src.tracking.connect", "src.tracking.database", "src.tracking.runs", "src.tracking.query"),
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
         *("src.tracking.parents", "src.tracking.histories", "src.tracking.filters"),

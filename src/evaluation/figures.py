@@ -8,8 +8,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.evaluation.metrics import most_confidently_wrong
-
 COLUMNS = 5
 IMAGE_INCHES, GAP_INCHES, TITLE_INCHES = 1.55, 0.15, 0.16
 MOST_NUMBERED_CLASSES = 20
@@ -116,20 +114,19 @@ def wrong_images(
     labels: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    count: int = 25,
+    wrong: int,
+    total: int,
 ) -> Figure:
-    """The most confidently wrong images: true class, what it was taken for, and how surely."""
-    wrong = most_confidently_wrong(probabilities, labels, count)
-    if len(wrong) == 0:
+    """The most confidently wrong images: true class, what it was taken for, and how surely.
+
+    images, labels, probabilities: of these images. wrong: how many there were in all, of so many (total).
+    """
+    if len(images) == 0:
         figure = new_figure(6, 2)
-        figure.text(0.5, 0.5, f"None of {len(labels):,} images was classified wrongly.", ha="center")
+        figure.text(0.5, 0.5, f"None of {total:,} images was classified wrongly.", ha="center")
         return figure
-    predicted = probabilities.argmax(axis=1)
     titles = [
-        f"{class_names[labels[i]]}\n→ {class_names[predicted[i]]} ({probabilities[i, predicted[i]]:.0%})"
-        for i in wrong
+        f"{class_names[label]}\n→ {class_names[row.argmax()]} ({row.max():.0%})"
+        for label, row in zip(labels, probabilities, strict=True)
     ]
-    total = int((predicted != labels).sum())
-    return image_grid(
-        np.asarray(images[wrong]), titles, f"Most confidently wrong of {total:,} (true → predicted)"
-    )
+    return image_grid(images, titles, f"Most confidently wrong of {wrong:,} (true → predicted)")

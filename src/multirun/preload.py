@@ -1,21 +1,15 @@
 """Imported by the process that workers fork off, for what it imports itself: see `src.sweep.template`.
 
-A signal that ends a whole group of processes must not end this one: the command decides. Where it is not
-known yet whether oneDNN is faster here, nothing is imported: TensorFlow reads that when it is.
+Where it is not known yet whether oneDNN is faster here, nothing is imported: TensorFlow reads that when
+it is.
 """
 
-import gc
 import os
-import signal
-from contextlib import suppress
 
-from src.sweep.lifetime import dying_with_parent
+from src.sweep.preload import preloading
+from src.training.onednn import recall_onednn
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported: it starts its threads then
-signal.signal(signal.SIGTERM, lambda number, frame: None)
-with dying_with_parent(), suppress(Exception):  # the worker imports it again, and says what is wrong
-    from src.training.onednn import recall_onednn
-
+with preloading():
     if recall_onednn():
         from src.training.start import import_tensorflow
 
@@ -33,4 +27,3 @@ with dying_with_parent(), suppress(Exception):  # the worker imports it again, a
 
         import_flavor(default_uri())
         os.register_at_fork(after_in_child=np.random.seed)  # or all workers would draw the same numbers
-gc.freeze()  # so that no collection of a worker's copies the pages that it shares

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing import parent_process
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-from src.sweep.lifetime import die_with_parent
+from src.sweep.lifetime import die_with_driver, go_on
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,11 @@ def start_worker(
     os.environ.update(environment)
     # Ctrl-C, and what ends a whole group of processes, reaches this one too: the driver decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_driver()
+    die_with_driver()
     import_function(prepare)(shared)
-    signal.signal(signal.SIGTERM, _go_on)
+    signal.signal(signal.SIGTERM, go_on)
     _connection = Client(address, authkey=key)
     _connection.send(Hello(worker, os.getpid()))
-
-
-def _go_on(number: int, frame: Any) -> None:
-    """Not SIG_IGN: what a trial starts would inherit that."""
 
 
 def work(job: Job) -> None:
@@ -131,19 +126,3 @@ def import_function(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     function: Callable[..., Any] = getattr(import_module(module), name)
     return function
-
-
-def _die_with_driver() -> None:
-    """End this process when the driver does: an orphan would write to runs that a rerun has closed.
-
-    The kernel ends it with the process that it was forked off, a thread with the driver itself.
-    """
-    die_with_parent(signal.SIGKILL)
-    driver = parent_process()
-    assert driver is not None
-
-    def watch() -> None:
-        driver.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()

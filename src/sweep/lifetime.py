@@ -1,10 +1,14 @@
 """How processes end with each other, and which signals reach them."""
 
 import ctypes
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 
@@ -33,3 +37,23 @@ def die_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when its parent ends; 0: none. Linux knows how."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
+
+
+def die_with_driver() -> None:
+    """End this process when the driver does: an orphan would write to runs that a rerun has closed.
+
+    The kernel ends it with the process that it was forked off, a thread with the driver itself.
+    """
+    die_with_parent(signal.SIGKILL)
+    driver = parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        driver.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def go_on(number: int, frame: Any) -> None:
+    """Handles SIGTERM by nothing. Not SIG_IGN: what a trial starts would inherit that."""

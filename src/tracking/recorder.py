@@ -47,12 +47,15 @@ class Recorder(ABC):
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
         """Keep a keras.Model that reads raw pixels as the run's model, by MLflow's flavor `keras`."""
 
-    def log_figure(self, run_id: str, figure: Any, path: str) -> None:
-        """Keep a matplotlib figure as a PNG at that artifact path."""
+    def log_figure(self, run_id: str, draw: Callable[[], Any], path: str) -> None:
+        """Keep the matplotlib figure that `draw` makes as a PNG at that artifact path.
+
+        It may be drawn in another process: `draw` can be pickled.
+        """
         folder, _, name = path.rpartition("/")
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / name
-            figure.savefig(file, dpi=110)
+            draw().savefig(file, dpi=110)
             self.log_file(run_id, file, folder)
 
 

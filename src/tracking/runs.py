@@ -134,6 +134,9 @@ class Tracker(Recorder):
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
         log_keras_model(self.client, self.uri, run_id, model, class_names)
 
+    def wait(self) -> None:
+        """Return once all is written: each call has returned only then."""
+
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

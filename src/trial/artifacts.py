@@ -1,13 +1,20 @@
 """What is recorded of a trial beside its metrics: data, figures, model."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
+import numpy as np
 from omegaconf import DictConfig
 
 from src.data.prepare import Prepared
+from src.evaluation.metrics import confusion_matrix, most_confidently_wrong
 from src.outcome import TrialRef
 from src.tracking.recorder import Recorder
 from src.trial.network import Network
+
+if TYPE_CHECKING:
+    from src.evaluation.figures import Figure
 
 MOST_SHOWN = 25
 
@@ -26,21 +33,20 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepa
 
 def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
     """Draw the first training images into a run, each under its class."""
-    from src.evaluation.figures import dataset_figure
-
-    part = prepared.train
-    first = part.first(MOST_SHOWN)
-    figure = dataset_figure(first.images, first.labels, prepared.class_names, cfg.data.source)
-    tracker.log_figure(run_id, figure, "figures/dataset.png")
+    first = prepared.train.first(MOST_SHOWN)
+    draw = partial(
+        _draw_images, first.take(np.arange(len(first))), first.labels, prepared.class_names, cfg.data.source
+    )
+    tracker.log_figure(run_id, draw, "figures/dataset.png")
 
 
 def record_curves(
     ref: TrialRef, tracker: Recorder, history: Sequence[Mapping[str, float]], best_epoch: int
 ) -> None:
     """Draw loss and accuracy over the epochs."""
-    from src.evaluation.figures import learning_curves
-
-    tracker.log_figure(ref.run_id, learning_curves(history, best_epoch), "figures/learning_curves.png")
+    tracker.log_figure(
+        ref.run_id, partial(_draw_curves, list(history), best_epoch), "figures/learning_curves.png"
+    )
 
 
 def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
@@ -57,14 +63,45 @@ def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: N
 
 def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
     """Show where the network errs: a single run on the test set, a trial on the validation set."""
-    from src.evaluation.figures import confusion_figure, wrong_images
-    from src.evaluation.metrics import confusion_matrix
-
     part = prepared.test if ref.is_single else prepared.validation
     probabilities = network.probabilities(part)
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)
-    tracker.log_figure(
-        ref.run_id, confusion_figure(matrix, prepared.class_names), "figures/confusion_matrix.png"
-    )
-    wrong = wrong_images(part.images, part.labels, probabilities, prepared.class_names)
-    tracker.log_figure(ref.run_id, wrong, "figures/wrong_images.png")
+    names = prepared.class_names
+    tracker.log_figure(ref.run_id, partial(_draw_confusion, matrix, names), "figures/confusion_matrix.png")
+    shown = most_confidently_wrong(probabilities, part.labels, MOST_SHOWN)
+    draw = partial(_draw_wrong, part.take(shown), part.labels[shown], probabilities[shown], names, matrix)
+    tracker.log_figure(ref.run_id, draw, "figures/wrong_images.png")
+
+
+# These may run in another process than the training: only there matplotlib is imported.
+
+
+def _draw_images(images: np.ndarray, labels: np.ndarray, names: Sequence[str], source: str) -> "Figure":
+    from src.evaluation.figures import dataset_figure
+
+    return dataset_figure(images, labels, names, source)
+
+
+def _draw_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> "Figure":
+    from src.evaluation.figures import learning_curves
+
+    return learning_curves(history, best_epoch)
+
+
+def _draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
+    from src.evaluation.figures import confusion_figure
+
+    return confusion_figure(matrix, names)
+
+
+def _draw_wrong(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    matrix: np.ndarray,
+) -> "Figure":
+    from src.evaluation.figures import wrong_images
+
+    total = int(matrix.sum())
+    return wrong_images(images, labels, probabilities, names, total - int(matrix.trace()), total)

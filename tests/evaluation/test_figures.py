@@ -64,16 +64,15 @@ def test_many_classes_are_drawn_without_numbers() -> None:
 
 
 def test_wrong_images_tell_truth_guess_and_confidence() -> None:
-    probabilities = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
-    figure = wrong_images(
-        np.zeros((3, 2, 2, 1), np.uint8), np.array([0, 1, 1]), probabilities, ["cat", "dog"]
-    )
+    images, probabilities = np.zeros((2, 2, 2, 1), np.uint8), np.array([[0.1, 0.9], [0.8, 0.2]])
+    figure = wrong_images(images, np.array([0, 1]), probabilities, ["cat", "dog"], wrong=7, total=90)
+    assert figure.get_suptitle() == "Most confidently wrong of 7 (true → predicted)"
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     assert titles == ["cat\n→ dog (90%)", "dog\n→ cat (80%)"]
 
 
 def test_nothing_wrong_is_said_in_words(tmp_path: Path) -> None:
-    figure = wrong_images(np.zeros((2, 2, 2, 1), np.uint8), np.arange(2), np.eye(2), ["a", "b"])
+    figure = wrong_images(np.zeros((0, 2, 2, 1), np.uint8), np.arange(0), np.eye(0), ["a", "b"], 0, 2)
     assert [text.get_text() for text in figure.texts] == ["None of 2 images was classified wrongly."]
     figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as drawn:

@@ -4,10 +4,11 @@ import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from src.train import needs_workers
+from src.train import needed_preload
 
 # What these tests set, and a user's command does not.
 UNUSUAL = ("CUDA_VISIBLE_DEVICES", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "CI")
@@ -32,24 +33,37 @@ def test_template_starts_no_thread_and_opens_no_device() -> None:
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     tasks, devices, missing = done.stdout.splitlines()
-    assert set(ast.literal_eval(tasks)) <= {"python", "jemalloc_bg_thd"} and tasks.count("python") == 1
+    python = Path(sys.executable).name
+    assert [task for task in ast.literal_eval(tasks) if task != "jemalloc_bg_thd"] == [python]
     assert (devices, missing) == ("None", "[]")
+
+
+SWEEP, SINGLE = "src.multirun.preload", "src.beside_preload"
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("-m", True),
-        ("--multirun model.kernel_size=3,5", True),
-        ("study=filter_size data.limit=100", True),
-        ("", False),
-        ("training.epochs=1", False),
-        ("-m study.dry_run=true", False),
-        ("-m hydra/launcher=joblib", False),
-        ("-m trial.target=mine:train", False),
-        ("-m --cfg job", False),
-        ("--help", False),
+        ("-m", SWEEP),
+        ("--multirun model.kernel_size=3,5", SWEEP),
+        ("study=filter_size data.limit=100", SWEEP),
+        ("", SINGLE),
+        ("training.epochs=1", SINGLE),
+        ("-m study.dry_run=true", None),
+        ("-m hydra/launcher=joblib", None),
+        ("-m trial.target=mine:train", None),
+        ("-m --cfg job", None),
+        ("--help", None),
     ],
 )
-def test_sweeps_that_train_here_need_workers(line: str, expected: bool) -> None:
-    assert needs_workers(line.split()) is expected
+def test_what_a_command_is_likely_to_need_is_imported_early(
+    monkeypatch: pytest.MonkeyPatch, line: str, expected: str | None
+) -> None:
+    monkeypatch.setattr("src.train.usable_cores", lambda: 2)
+    assert needed_preload(line.split()) == expected
+
+
+def test_one_core_records_in_the_process_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.train.usable_cores", lambda: 1)
+    assert needed_preload(["training.epochs=1"]) is None
+    assert needed_preload(["-m"]) == SWEEP

@@ -124,7 +124,7 @@ def test_artifacts_come_back(tracker: Tracker, client: MlflowClient, tmp_path: P
     figure = Figure()
     figure.subplots().plot([1, 2])
     tracker.log_text(run_id, "길이: 3", "config.yaml")
-    tracker.log_figure(run_id, figure, "figures/curve.png")
+    tracker.log_figure(run_id, lambda: figure, "figures/curve.png")
     (tmp_path / "model.keras").write_bytes(b"weights")
     tracker.log_file(run_id, tmp_path / "model.keras", "model")
     into = tmp_path / "back"
