@@ -29,9 +29,14 @@ from src.tracking.runs import Tracker, open_tracker
 IDLE = {"CUDA_VISIBLE_DEVICES": "", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
+def is_beside() -> bool:
+    """Whether the command began a process for it."""
+    return has_template()
+
+
 def open_beside(cfg: TrackingConf) -> "Tracker | TrackerBeside":
     """As `open_tracker`, in the process that the command began for it; where it did not, in this one."""
-    return TrackerBeside(cfg, worker_context()) if has_template() else open_tracker(cfg)
+    return TrackerBeside(cfg, worker_context()) if is_beside() else open_tracker(cfg)
 
 
 class TrackerBeside(Recorder):

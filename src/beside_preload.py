@@ -7,4 +7,5 @@ with preloading():
     from src.tracking.location import default_uri
 
     import_mlflow(default_uri())
+    import src.evaluation.figures
     import src.tracking.runs  # noqa: F401

@@ -1,11 +1,12 @@
 """A single run from its configuration to its last line of output."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.beside import TrackerBeside, open_beside
+from src.beside import TrackerBeside, is_beside, open_beside
 from src.errors import ConfigError
 from src.outcome import Outcome, TrialRef
 from src.terminal import next_commands, say
@@ -25,12 +26,12 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
     prepared = read_data(cfg)
-    tracker = open_beside(cfg.tracking)
-    warm_up(cfg)
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
-    run_id = _start(cfg, hydra_cfg, tracker, overrides)
+    started = _starting(cfg, hydra_cfg, overrides)
     state, reason = "cancelled", "it was stopped"
     try:
+        warm_up(cfg)
+        tracker, run_id = started.result()
         record_images(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
@@ -40,14 +41,28 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         state, reason = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
+        tracker, run_id = started.result()
         tracker.finish(run_id, state, reason or None)
     _print_result(cfg, outcome, tracker)
     return outcome.values[0]
 
 
+def _starting(
+    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
+) -> Future[tuple[Tracker | TrackerBeside, str]]:
+    """Open a tracker and a run in it, while TensorFlow is imported where MLflow has a process of its own.
+
+    Within one process the two imports would wait for each other, each for what the other has begun.
+    """
+    starting = ThreadPoolExecutor(1).submit(_start, cfg, hydra_cfg, overrides)
+    if not is_beside():
+        wait([starting])
+    return starting
+
+
 def _start(
-    cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker | TrackerBeside, overrides: tuple[str, ...]
-) -> str:
+    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
+) -> tuple[Tracker | TrackerBeside, str]:
     choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
     tags = {
         **source_tags(),
@@ -56,11 +71,12 @@ def _start(
         "kind": "run",
         "objective": objective_text(cfg),
     }
+    tracker = open_beside(cfg.tracking)
     run_id = tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
     diff = git_diff()
     if diff:
         tracker.log_text(run_id, diff, "git.diff")
-    return run_id
+    return tracker, run_id
 
 
 def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
