@@ -22,6 +22,7 @@ from src.config.search import ClaimConf
 from src.report.claims import judge
 from src.report.figures import ranking_figure
 from src.report.groups import Group, group_runs, objective_of
+from src.report.page import SEPARATOR
 from src.report.seeds import Standing, standings
 from src.report.tables import MEASURES, cells, notes
 from src.report.verdicts import finding_lines, observations
@@ -73,9 +74,10 @@ def write() -> None:
     found = [name for name in names() if (LESSONS / f"{name}.csv").exists()]
     (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
     for name in found:
-        groups, known, _ = read(name)
-        labels = [" ".join(group.values) for group in groups]
-        figure = ranking_figure(labels, known, objective_of(groups).partition(" ")[0])
+        groups, known, axes = read(name)
+        labels = [SEPARATOR.join(group.values) for group in groups]
+        measure = objective_of(groups).partition(" ")[0]
+        figure = ranking_figure(labels, known, measure, SEPARATOR.join(axes))
         figure.savefig(LESSONS / f"{name}.png", dpi=100, metadata={"Software": None})
 
 

@@ -17,7 +17,7 @@ from src.report.seeds import Standing
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MOST_RANKED = 30
-WIDTH, ROW_INCHES = 7.0, 0.26
+WIDTH, ROW_INCHES = 9.4, 0.26
 
 
 def data_uri(figure: Figure) -> str:
@@ -28,8 +28,13 @@ def data_uri(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def ranking_figure(labels: Sequence[str], found: Sequence[Standing], measure: str) -> Figure:
-    """Means with their intervals, the best above; of many configurations the first 30."""
+def ranking_figure(
+    labels: Sequence[str], found: Sequence[Standing], measure: str, heading: str = ""
+) -> Figure:
+    """Means with their intervals, the best above; of many configurations the first 30.
+
+    heading: what the labels' parts are, above them.
+    """
     shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MOST_RANKED]
     figure = new_figure(WIDTH, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
@@ -37,6 +42,16 @@ def ranking_figure(labels: Sequence[str], found: Sequence[Standing], measure: st
     axes.set_yticks(range(len(shown)), [label for label, _ in shown], fontsize=8)
     axes.set_xlabel(measure)
     axes.grid(axis="x", alpha=0.3)
+    axes.annotate(
+        heading,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(-7, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="0.4",
+    )
     return figure
 
 
@@ -123,7 +138,7 @@ def parallel_figure(
     rows: Sequence[tuple[Sequence[str], float]],
     measure: str,
 ) -> Figure:
-    """Each run as a line through its values of the axes, coloured by what it came to, the best above all.
+    """Each configuration as a line through its values of the axes, the darker the better, the best above all.
 
     levels: of each axis its values, in their order. rows: values and measure, the worst first.
     """
@@ -131,14 +146,16 @@ def parallel_figure(
     axes = figure.subplots()
     scores = [score for _, score in rows]
     low, high = min(scores), max(scores)
+    worst, best = scores[0], scores[-1]
     places = [{level: _place(position, len(own)) for position, level in enumerate(own)} for own in levels]
     for values, score in rows:
         share = (score - low) / (high - low) if high > low else 1.0
+        goodness = (score - worst) / (best - worst) if high > low else 1.0
         heights = [own[value] for own, value in zip(places, values, strict=True)]
         axes.plot(
             [*range(len(levels)), len(levels)],
             [*heights, share],
-            color=colormaps["viridis"](1 - share),
+            color=colormaps["viridis_r"](goodness),
             alpha=0.5,
             linewidth=1,
         )

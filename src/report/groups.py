@@ -95,6 +95,12 @@ def objective_of(groups: Sequence[Group]) -> str:
     return groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
 
 
+def bounds_of(objective: str) -> tuple[float, float]:
+    """Between which numbers its first measure lies, whatever was trained: an accuracy is a share."""
+    measure = objective.partition(" ")[0]
+    return (0.0, 1.0) if measure.endswith("accuracy") else (-math.inf, math.inf)
+
+
 def natural(values: Sequence[str]) -> tuple[Any, ...]:
     """A sort key in which numbers compare as numbers, inside of lists too, and come before words."""
     return tuple(_natural(value) for value in values)

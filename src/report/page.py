@@ -20,7 +20,7 @@ from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 
 MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 100, 1_000, 5, 2
-ID_DIGITS = 8
+ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
 
@@ -73,12 +73,17 @@ def _verdict(judged: Judged) -> dict[str, Any]:
 
 def _ranking(report: Report, measure: str) -> dict[str, Any]:
     pairs = list(zip(report.groups, report.standings, strict=True))
-    labels = [label_of(group, report.axes) for group in report.groups]
+    labels = [SEPARATOR.join(group.values) for group in report.groups]
     is_known = any(standing.estimate for standing in report.standings)
-    image = figures.ranking_figure(labels, report.standings, measure) if is_known else None
+    image = (
+        figures.ranking_figure(labels, report.standings, measure, SEPARATOR.join(report.axes))
+        if is_known
+        else None
+    )
     return {
         "notes": notes(report.standings) if pairs else ["No run is complete."],
         "ranking": figures.data_uri(image) if image else None,
+        "axes_shown": len(report.axes),
         "columns": [*report.axes, f"mean {measure}", *HEADINGS],
         "rows": [
             {"cells": [*group.values, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}

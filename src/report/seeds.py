@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from src.report.groups import Group, maximizes, values_of
+from src.report.groups import Group, bounds_of, maximizes, objective_of, values_of
 from src.report.ranking import AgainstBest, against_best
 from src.report.statistics import Estimate, estimate
 from src.tracking.run_record import RunRecord
@@ -88,11 +88,12 @@ def seed_of(run: RunRecord) -> str:
 def standings(groups: Sequence[Group], axes: Sequence[str]) -> list[Standing]:
     """How the groups stand, in their order. A group with a value that is no number is not tested."""
     seeds = [by_seed(group, "objective", axes) for group in groups]
+    bounds = bounds_of(objective_of(groups))
     known = [place for place, values in enumerate(seeds) if values and _are_finite(values)]
     compared = dict(zip(known, _compared([seeds[place] for place in known], groups), strict=True))
     return [
         Standing(
-            estimate(list(values.values())) if place in compared else None,
+            estimate(list(values.values())).within(*bounds) if place in compared else None,
             compared.get(place, NOT_TESTED),
         )
         for place, values in enumerate(seeds)

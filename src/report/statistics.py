@@ -1,7 +1,7 @@
 """Means, differences and their uncertainty: what can be said from a few seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -20,6 +20,12 @@ class Estimate:
     low: float | None
     high: float | None
     count: int
+
+    def within(self, lowest: float, highest: float) -> "Estimate":
+        """Its interval cut to where the mean can lie at all: what is cut off never held it."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, lowest), high=min(self.high, highest))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _certainty(standing: Standing) -> list[str]:
     if beside.p is None:
         return [interval, str(found.count), "not tested"]
     told = f"worse, {p_text(beside.p)}" if beside.is_worse else "not told apart"
-    return [interval, str(found.count), f"{-beside.behind:+.4f}, {told}"]
+    return [interval, str(found.count), f"{round(-beside.behind, 4) + 0.0:+.4f}, {told}"]
 
 
 def _number(value: float | None, form: str) -> str:

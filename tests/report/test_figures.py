@@ -1,11 +1,12 @@
 """Figures show the numbers that they were given."""
 
 import base64
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from src.report.effects import Effect, Interaction
@@ -54,6 +55,11 @@ def test_ranking_shows_means_and_intervals_from_above() -> None:
     assert points == {0.9: GOOD.lower(), 0.89: GOOD.lower(), 0.5: to_hex(WORSE), 0.7: UNTOLD.lower()}
 
 
+def test_the_heading_of_the_labels_stands_above_them() -> None:
+    axes = only(ranking_figure(["3 · 8"], [BEST], "val_accuracy", "k · b"))
+    assert [text.get_text() for text in axes.texts] == ["k · b"]
+
+
 def test_long_rankings_show_the_best() -> None:
     axes = only(ranking_figure([str(place) for place in range(99)], [BEST] * 99, "val_accuracy"))
     assert labels(axes) == [str(place) for place in range(MOST_RANKED)]
@@ -93,6 +99,14 @@ def test_parallel_lines_pass_their_values_and_end_at_their_score() -> None:
     assert runs == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     written = [text.get_text() for text in axes.texts]
     assert written == ["8", "16", "32", "a", "b", "0.5", "0.7", "0.9"]
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.7, 0.9), (0.9, 0.7, 0.5)])
+def test_the_best_line_is_the_darkest_whether_high_or_low(scores: Sequence[float]) -> None:
+    rows = [((level,), score) for level, score in zip(("8", "16", "32"), scores, strict=True)]
+    axes = only(parallel_figure(["k"], [["8", "16", "32"]], rows, "measure"))
+    brightness = [sum(to_rgb(line.get_color())) for line in axes.lines if line.get_alpha() == 0.5]
+    assert brightness == sorted(brightness, reverse=True)
 
 
 def test_equal_scores_are_drawn() -> None:

@@ -1,6 +1,7 @@
 """Seeds are what is repeated: a group's value of each is over the same settings."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,3 +117,14 @@ def test_what_is_no_number_is_neither_averaged_nor_tested() -> None:
 
 def test_nothing_is_said_of_no_groups() -> None:
     assert standings([], ["k"]) == []
+
+
+@pytest.mark.parametrize(("objective", "high"), [("val_accuracy maximize", 1.0), ("val_loss minimize", None)])
+def test_no_accuracy_is_said_to_be_above_one(objective: str, high: float | None) -> None:
+    runs = [
+        replace(each, tags=each.tags | {"objective": objective})
+        for each in (run(value, seed, k=3) for seed, value in enumerate((0.97, 0.99, 1.0)))
+    ]
+    (standing,) = standings(group_runs(runs, ["k"]), ["k"])
+    assert standing.estimate is not None and standing.estimate.high is not None
+    assert standing.estimate.high == high if high else standing.estimate.high > 1

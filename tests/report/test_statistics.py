@@ -87,3 +87,11 @@ def _small_sample_bias(count: int) -> float:
     from math import gamma, sqrt
 
     return sqrt(2 / (count - 1)) * gamma(count / 2) / gamma((count - 1) / 2)
+
+
+def test_an_interval_is_cut_to_where_its_mean_can_lie() -> None:
+    found = estimate([0.97, 0.99, 1.0])
+    assert found.high is not None and found.high > 1
+    cut = found.within(0.0, 1.0)
+    assert (cut.mean, cut.low, cut.high, cut.count) == (found.mean, found.low, 1.0, 3)
+    assert estimate([0.5]).within(0.6, 1.0) == estimate([0.5])
