@@ -1,5 +1,10 @@
 """The errors a user can mend: each message says what was expected, what came and what to do."""
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+MOST_SUGGESTED, LIKE = 3, 0.6
+
 
 class KerasweepError(Exception):
     """The family's root: a command that meets one prints its message and exits with code 2."""
@@ -31,3 +36,14 @@ class StorageError(KerasweepError):
 
 class SweepStopped(Exception):
     """The user stopped a sweep, and the trials that were under way have ended."""
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """As in `Did you mean model.kernel_size?`, of the known names whose last part is like a misspelt one's."""
+    alike = sorted((-_likeness(name, each), each) for each in set(known))
+    near = [each for score, each in alike[:MOST_SUGGESTED] if -score >= LIKE]
+    return f"Did you mean {' or '.join(near)}?" if near else otherwise
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one.rpartition(".")[2], other.rpartition(".")[2]).ratio()

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from src.config import search
 from src.config.keys import all_keys
 from src.config.rules import between, one_of
-from src.errors import ConfigError
+from src.errors import ConfigError, suggestion
 
 # What lies below may be called as the user likes.
 OPEN = ("model.kwargs.", "data.kwargs.")
@@ -44,7 +44,10 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
     keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
     for key in (*keys, *filter(None, [comparison.spread_over])):
         if key not in all_keys() and not key.startswith(OPEN):
-            raise ConfigError(f"{name} names {key}, but there is no such key. Name one as in study.space.")
+            raise ConfigError(
+                f"{name} names {key}, but there is no such key. "
+                + suggestion(key, all_keys(), "Name one as in study.space.")
+            )
     for side in ("of", "than"):
         if comparison.spread_over in comparison[side]:
             raise ConfigError(

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config.keys import all_keys
-from src.errors import ConfigError
+from src.errors import ConfigError, suggestion
 from src.multirun.composer import Composer, choices_of
 from src.multirun.question import Question
 from src.sweep.space.axis import Params
@@ -66,5 +66,7 @@ class Constraints:
                 if OmegaConf.select(self.master, key) is None:
                     raise ConfigError(
                         f"study.constraints: {constraint.text!r} names {key}, but there is no such key. "
-                        "Name axes, config groups or keys, as in training.batch_size <= 64."
+                        + suggestion(
+                            key, known, "Name axes, groups or keys, as in training.batch_size <= 64."
+                        )
                     )

@@ -11,7 +11,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config.keys import all_keys
-from src.errors import ConfigError
+from src.errors import ConfigError, suggestion
 from src.multirun.composer import choices_of
 from src.multirun.legacy import Legacy
 from src.sweep.space.axis import Axis, Space, Value
@@ -71,7 +71,7 @@ def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
             if key not in known and OmegaConf.select(master, key) is None:
                 raise ConfigError(
                     f"study.space.{axis.key} has a condition on {key}, but there is no such key. "
-                    "Name an axis, a config group or a key, as in when: {optimizer: sgd}."
+                    + suggestion(key, known, "Name an axis, a group or a key, as in when: {optimizer: sgd}.")
                 )
 
 

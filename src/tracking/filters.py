@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from src.errors import TrackingError
+from src.errors import TrackingError, suggestion
 from src.sweep.space.constraint import Constraint, read_constraints
 from src.tracking.run_record import RunRecord
 
@@ -39,11 +38,20 @@ def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
     for reader in readers:
         if any(reader(run) is not None for run in runs):
             return reader
-    known = {name for run in runs for name in (*run.params, *run.metrics, *run.tags) if "mlflow." not in name}
-    near = get_close_matches(key, known, n=3, cutoff=0.5) or sorted(known)[:20]
-    raise TrackingError(
-        f"where names {key}, which no run has as param, metric or tag. There is {', '.join(near)}."
-    )
+    raise TrackingError(f"where names {key}, which no run has as param, metric or tag. {_hint(runs, key)}")
+
+
+def _hint(runs: Sequence[RunRecord], key: str) -> str:
+    texts = [(name, value) for run in runs for name, value in (*run.tags.items(), *run.params.items())]
+    owner = next((name for name, value in texts if value == key), None)
+    if owner is not None:
+        return f"As a value of {owner} it is quoted: {owner} == '{key}'."
+    known = {
+        *(name for name, _ in texts if "mlflow." not in name),
+        *(name for run in runs for name in run.metrics),
+    }
+    there_is = f"There is {', '.join(sorted(known)[:20])}. A text is quoted, as in optimizer == 'adam'."
+    return suggestion(key, known, there_is)
 
 
 def _plain(value: str | float | None) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from src.config.keys import all_keys
 from src.config.search import TrackingConf
-from src.errors import TrackingError
+from src.errors import TrackingError, suggestion
 from src.tracking.filters import filter_runs
 from src.tracking.names import short_names
 from src.tracking.query import find_runs, get_run
@@ -115,4 +115,5 @@ def _what_there_is(runs: Sequence[RunRecord], key: str, values: Sequence[str]) -
         more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
         return f"There is {key}={', '.join(values[:MOST_VALUES])}{more}."
     own = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
-    return f"No run has that tag at all; there are {', '.join(sorted(own))}."
+    others = f"No run has that tag at all; there are {', '.join(sorted(own))}."
+    return " ".join(filter(None, [others, suggestion(key, own)]))

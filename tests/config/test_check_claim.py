@@ -60,9 +60,12 @@ def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
         ),
         ({"than": {}}, "than is empty. Name values, as in {model.kernel_size: [3, 5]}."),
         ({"than": GOOD["of"]}, " compares {'model.kernel_size': 3} with itself. Let of and than differ."),
-        ({"of": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
-        ({"where": {"kernel": 3}}, " names kernel, but there is no such key. Name one as in study.space."),
-        ({"spread_over": "seed"}, " names seed, but there is no such key. Name one as in study.space."),
+        ({"of": {"kernel": 3}}, " names kernel, but there is no such key. Did you mean model.kernel_size?"),
+        ({"where": {"xyz": 3}}, " names xyz, but there is no such key. Name one as in study.space."),
+        (
+            {"spread_over": "seed"},
+            " names seed, but there is no such key. Did you mean data.seed or training.seed?",
+        ),
         ({"relation": "mixed"}, MIXED),
         ({"relation": "mixed", "than": {"model.kernel_size": 5}, "margin": 0.1}, MIXED),
         (

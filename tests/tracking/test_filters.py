@@ -71,13 +71,18 @@ def test_a_metric_is_no_tag_of_the_same_name() -> None:
     assert [each.run_id for each in filter_runs(runs, ["objective > 0.5"])] == ["a"]
 
 
-def test_a_key_that_no_run_has_is_named_with_those_that_are_like_it() -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("training.batch_sise > 9", "Did you mean training.batch_size?"),
+        ("regularizer == l1", "As a value of regularizer it is quoted: regularizer == 'l1'."),
+        ("regularizer == xyz", "There is "),
+    ],
+)
+def test_a_key_that_no_run_has_is_answered_with_what_was_meant(text: str, said: str) -> None:
     with pytest.raises(TrackingError) as raised:
-        filter_runs(RUNS, ["training.batch_sise > 9"])
-    assert str(raised.value).startswith(
-        "where names training.batch_sise, which no run has as param, metric or tag. "
-        "There is training.batch_size"
-    )
+        filter_runs(RUNS, [text])
+    assert f"which no run has as param, metric or tag. {said}" in str(raised.value)
 
 
 @pytest.mark.parametrize(

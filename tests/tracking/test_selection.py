@@ -95,7 +95,7 @@ def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
         (
             {"datset": "mnist"},
             "No run has datset=mnist. No run has that tag at all; there are "
-            "batch_size, dataset, kernel_size, kind, schedule, study, sweep.",
+            "batch_size, dataset, kernel_size, kind, schedule, study, sweep. Did you mean dataset?",
         ),
         (
             {"dataset": "mnist", "kernel_size": "3"},
@@ -119,5 +119,6 @@ def test_unknown_axis_is_refused(tracking: TrackingConf) -> None:
     with pytest.raises(TrackingError) as raised:
         check_axes(runs, ["shedule"])
     assert str(raised.value) == (
-        "group_by names shedule. No run has that tag at all; there are dataset, kind, schedule, study, sweep."
+        "group_by names shedule. No run has that tag at all; "
+        "there are dataset, kind, schedule, study, sweep. Did you mean schedule?"
     )

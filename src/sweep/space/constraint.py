@@ -9,7 +9,7 @@ from typing import Any
 from src.errors import ConfigError
 
 Lookup = Callable[[str], Any]
-EXAMPLE = "training.batch_size * model.kernel_size <= 320, or optimizer != 'sgd' or optimizer.momentum < 0.9"
+EXAMPLE = "training.batch_size * model.kernel_size <= 320, or optimizer == 'adam' or optimizer.momentum < 0.9"
 KEYWORDS = {"null": None, "true": True, "false": False}
 OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

@@ -1,0 +1,26 @@
+"""A misspelt name is answered with the one that was meant."""
+
+import pytest
+
+from src.errors import suggestion
+
+KNOWN = ["model.kernel_size", "training.batch_size", "data.seed", "training.seed", "optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("model.kernel_sise", "Did you mean model.kernel_size?"),
+        ("kernelsize", "Did you mean model.kernel_size?"),
+        ("seed", "Did you mean data.seed or training.seed?"),
+        ("optimiser", "Did you mean optimizer?"),
+        ("xyz", ""),
+    ],
+)
+def test_suggests_what_a_name_is_like(name: str, said: str) -> None:
+    assert suggestion(name, KNOWN) == said
+
+
+def test_says_something_else_where_nothing_is_like_it() -> None:
+    assert suggestion("xyz", KNOWN, "Name a key.") == "Name a key."
+    assert suggestion("seed", [], "Name a key.") == "Name a key."
