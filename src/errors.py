@@ -39,7 +39,7 @@ class SweepStopped(Exception):
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """As in `Did you mean model.kernel_size?`, of the known names whose last part is like a misspelt one's."""
+    """As in `Did you mean model.kernel_size?`: the known names that end like a misspelt one."""
     alike = sorted((-_likeness(name, each), each) for each in set(known))
     near = [each for score, each in alike[:MOST_SUGGESTED] if -score >= LIKE]
     return f"Did you mean {' or '.join(near)}?" if near else otherwise

@@ -13,8 +13,8 @@ class TrialRef:
     the objective values of the trials so far, one tuple a trial; a run that one of them
     dominates does not keep its model. overrides: what distinguishes this run, as on the command line.
     repeat: which of the trial's seeds, from 0. resume_from: the job folder of an attempt that died,
-    whose checkpoint goes on. defers_model: whether a candidate only leaves its weights, to be recorded
-    where it is still the best at the end.
+    whose checkpoint goes on. defers_model: whether the model of a candidate can wait until the end, when it
+    is made of the weights that it leaves.
     """
 
     run_id: str
@@ -38,7 +38,7 @@ class Outcome:
     objective, at the best epoch (empty when failed). metrics: everything measured at the best
     epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first
     objective of each seed, where a trial trained several; values and metrics are their means then.
-    left: the file in which it left its weights, see TrialRef.defers_model.
+    left: the file in which a candidate for the best of its sweep left its weights.
     """
 
     state: str

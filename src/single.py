@@ -93,5 +93,6 @@ def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker | TrackerB
     metric = cfg.objective[0].metric
     print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
-    for line in next_commands(tracker.uri, tracker.is_default, None, outcome.run_id):
+    kept = None if cfg.tracking.models == "none" else outcome.run_id
+    for line in next_commands(tracker.uri, tracker.is_default, None, kept):
         say(line)

@@ -60,11 +60,11 @@ def duration_text(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str) -> list[str]:
+def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str | None) -> list[str]:
     """What to type next, in the words that this process was started with.
 
     uri, is_default: MLflow's, and whether commands find it without being told. compared: a study
-    or sweep to compare, if there is one. run_id: a run that keeps a model.
+    or sweep to compare, if there is one. run_id: a run that keeps a model, likewise.
     """
     is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
     command = "kerasweep-" if is_installed else "python -m src."
@@ -73,4 +73,6 @@ def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str)
     lines = [f"browse:  {'make ui' if by_make else f'mlflow ui --backend-store-uri {uri}'}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
-    return [*lines, f"predict: {command}predict run_id={run_id} images=[IMAGE.png]{flag}"]
+    if run_id is not None:
+        lines.append(f"predict: {command}predict run_id={run_id} images=[IMAGE.png]{flag}")
+    return lines

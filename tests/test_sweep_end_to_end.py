@@ -371,3 +371,18 @@ def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
         assert len(found) == 24 and all(len(points) == 2 for points in found.values())
         histories.append(found)
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("option", ["tracking.models=none", "hydra/launcher=basic"])
+def test_the_winner_is_tested_whoever_trained_it_and_whatever_is_kept(
+    option: str, tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(tmp_path)
+    done = run(tmp_path, "train", "-m", "training.batch_size=32,256", "training.epochs=1", option)
+    assert done.code == 0, done
+    tested = [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
+    (best,) = tested
+    assert best.metrics["objective"] == max(child.metrics["objective"] for child in trials(tmp_path))
+    assert has_model(tracking(tmp_path), best.run_id) is (option != "tracking.models=none")
+    assert ("predict:" in done.stdout) is (option != "tracking.models=none")
+    assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))

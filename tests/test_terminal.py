@@ -48,6 +48,7 @@ def test_next_commands(
     monkeypatch.setattr(sys, "argv", [program])
     assert next_commands(URI, is_default, "s-1", "r") == said
     assert next_commands(URI, is_default, None, "r") == [said[0], said[2]]
+    assert next_commands(URI, is_default, "s-1", None) == said[:2]
 
 
 @pytest.mark.parametrize(

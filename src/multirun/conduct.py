@@ -176,15 +176,16 @@ def _run(ensemble: Ensemble) -> str:
 
 
 def _portray(ensemble: Ensemble) -> None:
-    """Record the models that are asked for at the end, and meanwhile the first images of the data.
+    """Record the models that are asked for at the end, test them, and meanwhile draw images of the data.
 
-    For a sweep that was complete already a worker is started.
+    For a sweep that was complete already, or trained by a foreign launcher, a worker is started.
     """
     plan, sweep = ensemble.plan, ensemble.sweep
     master = plan.question.master
-    due = due_portraits(sweep) if uses_workers(master) else []
+    due = due_portraits(sweep)
     if due:
-        say("recording the model of the best trial" if len(due) == 1 else f"recording {len(due)} models")
+        what = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
+        say(what.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
     crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
         pool = ensemble.workers

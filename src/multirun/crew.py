@@ -23,6 +23,7 @@ from src.training.checkpoints import state_path
 
 TRAIN = "src.multirun.job:train"
 PORTRAITS = {"model": "src.trial.portrait:portray_model", "figures": "src.trial.portrait:portray_figures"}
+PORTRAIT_WITHOUT_MODEL = {"test score": "src.trial.portrait:portray_test"}
 
 
 class TrialCrew:
@@ -64,19 +65,22 @@ class TrialCrew:
     def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
         """What a seed that left its weights is to be recorded of, each with a function and its payload.
 
-        A model that it has already, of a sweep that was ended meanwhile, is none of them.
+        A model that it has already is none of them: of a long training, or of a sweep that was ended
+        meanwhile.
         """
         assert due.outcome.left is not None
         self._configs[due.number] = self.composer.job_config(due.params)
         config = self._job_config(due.number, due.number, due.repeat)
         left = Path(due.outcome.left)
         ref = TrialRef(due.outcome.run_id, due.number, repeat=due.repeat, resume_from=left)
-        jobs = {
-            part: (TRAIN, TrialJob(config, ref, target, waits=False)) for part, target in PORTRAITS.items()
+        tracking = self.composer.master.tracking
+        parts = PORTRAIT_WITHOUT_MODEL if tracking.models == "none" else PORTRAITS
+        has_it = has_model(tracking, due.outcome.run_id)
+        return {
+            part: (TRAIN, TrialJob(config, ref, target, waits=False))
+            for part, target in parts.items()
+            if not (part == "model" and has_it)
         }
-        if has_model(self.composer.master.tracking, due.outcome.run_id):
-            del jobs["model"]
-        return jobs
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""

@@ -165,7 +165,8 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
-    tracker, run_id = record.tracker, _run_of_model(record.sweep, best)
+    tracker = record.tracker
+    run_id = None if record.cfg.tracking.models == "none" else _run_of_model(record.sweep, best)
     for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
         say(line)
 

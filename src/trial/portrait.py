@@ -1,7 +1,7 @@
-"""Records the model of a sweep's best trial once it is known to be the best.
+"""Records the model of a sweep's best trial once it is known to be the best, and tests it.
 
 Until then a trial leaves its weights beside its job: making a model of them and drawing it takes longer
-than a small network trains.
+than a small network trains, and the test set is for the best alone.
 """
 
 import json
@@ -72,6 +72,15 @@ def portray_figures(
     record_test(ref, recorder, candidate.prepared, candidate.network)
     record_errors(ref, recorder, candidate.prepared, candidate.network)
     record_curves(ref, recorder, candidate.notes["history"], candidate.notes["best_epoch"])
+    return candidate.outcome(ref)
+
+
+def portray_test(
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+) -> Outcome:
+    """As `portray_model`, for the test set alone, where no model is to be kept."""
+    candidate = _candidate(cfg, ref)
+    record_test(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)
 
 

@@ -81,22 +81,29 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
     once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
     once |= of_history(result.history, result.best_epoch)
     tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
-    if result.pruned or not _is_kept(cfg, ref, outcome):
+    if result.pruned:
         return outcome
-    if ref.defers_model and cfg.tracking.models == "best" and result.seconds < SECONDS_WORTH_A_MODEL:
-        return leave(folder, network, outcome, result.history)
-    record_model(ref, tracker, prepared, network)
-    record_errors(ref, tracker, prepared, network)
-    record_curves(ref, tracker, result.history, result.best_epoch)
+    is_candidate = _is_candidate(cfg, ref, outcome)
+    if is_candidate and not ref.is_single:
+        outcome = leave(folder, network, outcome, result.history)
+    if _records_model_now(cfg, ref, outcome, is_candidate):
+        record_model(ref, tracker, prepared, network)
+        record_errors(ref, tracker, prepared, network)
+        record_curves(ref, tracker, result.history, result.best_epoch)
     return outcome
 
 
-def _is_kept(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
-    """Whether a trial's model is asked for, as far as is known now."""
-    if ref.is_single or cfg.tracking.models != "best":
-        return bool(cfg.tracking.models != "none")
+def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
+    """Whether a trial may be the best of its sweep, as far as is known now."""
     directions = tuple(objective.direction for objective in cfg.objective)
     return not any(dominates(other, outcome.values, directions) for other in ref.incumbents)
+
+
+def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_candidate: bool) -> bool:
+    """Whether its model is asked for, and cannot wait until it is known which trial is the best."""
+    if ref.is_single or cfg.tracking.models != "best":
+        return bool(cfg.tracking.models != "none")
+    return is_candidate and not (ref.defers_model and outcome.seconds < SECONDS_WORTH_A_MODEL)
 
 
 def _reporter(

@@ -179,6 +179,7 @@ def test_constraint_sees_fixed_keys_and_the_null_of_an_axis_that_does_not_apply(
 ) -> None:
     made = plan(
         "study=full_search",
+        "training.epochs=5",
         "study.constraints=['training.batch_size * training.epochs <= 160','regularizer.strength < 1e-4']",
     )
     of = {"model.kernel_size": 3, "initializer": "he_normal", "training.batch_size": 32}

@@ -16,7 +16,7 @@ from src.errors import ConfigError, DataError, KerasweepError, TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.keras_model import download_model, has_model
 from src.tracking.runs import Tracker
-from src.trial.portrait import portray_figures, portray_model
+from src.trial.portrait import portray_figures, portray_model, portray_test
 from src.trial.run import Report, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
@@ -117,6 +117,21 @@ def test_models_are_kept_as_asked(trials: Trials, configured: Configured, models
     cfg = configured("training.epochs=1", f"tracking.models={models}")
     assert trials.has_model(trials.train(cfg, incumbents=((1.1,),), defers_model=True)) is kept
     assert trials.has_model(trials.train(cfg, incumbents=((0.0,),))) is (models != "none")
+
+
+@pytest.mark.parametrize(("models", "defers"), [("none", True), ("all", True), ("best", False)])
+def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
+    trials: Trials, configured: Configured, models: str, defers: bool
+) -> None:
+    cfg = configured("training.epochs=1", f"tracking.models={models}")
+    assert trials.train(cfg, incumbents=((1.1,),), defers_model=defers).left is None
+    outcome = trials.train(cfg, incumbents=((0.0,),), defers_model=defers)
+    assert outcome.left is not None
+    ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
+    portrayed = portray_test(cfg, ref, trials.tracker, keep_on, trials.folder)
+    assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
+    metrics = trials.run(outcome).data.metrics
+    assert metrics["test_images"] == len(read_data(cfg).test.labels) and metrics["test_accuracy"] > 0
 
 
 def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_epoch(
