@@ -9,12 +9,13 @@ python -m benchmarks throughput    images a second, against model.fit (2 minutes
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
+python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 """
 
 import argparse
 from collections.abc import Callable
 
-from benchmarks import compare, engine, fashion, honest, memory, single, throughput, trials
+from benchmarks import compare, engine, fashion, honest, memory, single, studies, throughput, trials
 
 BENCHMARKS: dict[str, Callable[[int], None]] = {
     "engine": lambda repeats: engine.run(),
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[int], None]] = {
     "single": single.run,
     "memory": lambda repeats: memory.run(),
     "compare": compare.run,
+    "studies": lambda repeats: studies.run(),
 }
 REPEATS = {"honest": 5}
 

@@ -13,10 +13,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import OmegaConf
 
+from benchmarks.studies import content, names
 from benchmarks.sweeps import ROOT
 from src.config.search import ClaimConf
 from src.report.claims import judge
@@ -30,9 +31,10 @@ from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
-STUDIES, LESSONS = ROOT / "sweeps" / "study", ROOT / "docs" / "lessons"
-SEARCHES = ("quickstart", "full_search")
+LESSONS = ROOT / "docs" / "lessons"
 DATA = ("data=fashion_mnist", "data.limit=3000")
+# What a study's file does not say, so that each has five seeds.
+MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
 MOST_SHOWN = 8
 COLUMNS = ("validation accuracy", "95 % interval", "beside the best", "seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *MEASURES}
@@ -49,19 +51,18 @@ def main() -> None:
     write()
 
 
-def names() -> list[str]:
-    return sorted(path.stem for path in STUDIES.glob("*.yaml") if path.stem not in SEARCHES)
-
-
 def train(name: str, images: Path) -> None:
     """Run a study to its end, and keep its runs as CSV. images: the folder with Fashion-MNIST's IDX files."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [f"study={name}", *DATA, f"data.path={images}"]
-        _run(folder, "src.train", "-m", *command)
+        _run(folder, "src.train", "-m", *_overrides(name), f"data.path={images}")
         _run(folder, "src.compare", f"study={name}", "csv=runs.csv")
         LESSONS.mkdir(exist_ok=True)
         shutil.copyfile(Path(folder, "runs.csv"), LESSONS / f"{name}.csv")
     print(f"{name}: done", flush=True)
+
+
+def _overrides(name: str) -> list[str]:
+    return [f"study={name}", *DATA, *MORE.get(name, ())]
 
 
 def _run(folder: str, module: str, *arguments: str) -> None:
@@ -96,11 +97,11 @@ def page(found: Sequence[str]) -> str:
 
 def section(name: str) -> str:
     """Question, verdict with its numbers, ranking and figure of a study, and what surprised."""
-    study = _study(name)
+    study = content(name)
     groups, known, axes = read(name)
     runs = [run for group in groups for run in group.runs]
     seconds = sum(run.metrics["seconds"] for run in runs)
-    lines = [f"## {study['question']}", "", f"`python -m src.train -m study={name} {' '.join(DATA)}`", ""]
+    lines = [f"## {study['question']}", "", f"`python -m src.train -m {' '.join(_overrides(name))}`", ""]
     if study.get("claim"):
         schema = OmegaConf.structured(ClaimConf)
         claim = cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(study["claim"])))
@@ -120,12 +121,6 @@ def _surprises() -> dict[str, str]:
     """What surprised who ran them, by study: the only part that is written by hand."""
     path = LESSONS / "surprises.yaml"
     return {str(name): text for name, text in OmegaConf.load(path).items()} if path.exists() else {}
-
-
-def _study(name: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(STUDIES / f"{name}.yaml"))
-    assert isinstance(content, dict)
-    return dict(content["study"])
 
 
 def read(name: str) -> tuple[list[Group], list[Standing], list[str]]:

@@ -17,14 +17,18 @@ machine jump: contenders take turns in one run, and ratios say more than seconds
 """
 
 
-def publish(name: str, section: str) -> None:
-    """Put a section in place of the one that the same benchmark wrote before, or at the end."""
-    text = PAGE.read_text() if PAGE.exists() else INTRODUCTION
+def publish(name: str, section: str, page: Path | None = None) -> None:
+    """Put a section in place of the one that the same benchmark wrote before, or at the end.
+
+    page: docs/benchmarks.md unless told otherwise.
+    """
+    page = page or PAGE
+    text = page.read_text() if page.exists() else INTRODUCTION
     begin, end = f"<!-- python -m benchmarks {name} -->", f"<!-- end of {name} -->"
     block = f"{begin}\n\n{section.strip()}\n\n{end}"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     is_there = bool(pattern.search(text))
-    PAGE.write_text(pattern.sub(lambda _: block, text) if is_there else f"{text.rstrip()}\n\n{block}\n")
+    page.write_text(pattern.sub(lambda _: block, text) if is_there else f"{text.rstrip()}\n\n{block}\n")
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from benchmarks import compare, fashion, honest, memory, page, single, throughput
+from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
 from benchmarks.contenders.task import network
 from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Times, race
@@ -262,3 +262,21 @@ def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
     text = published.read_text()
     assert "over 3 configurations of four axes with 5 seeds each" in text
     assert re.search(r"the table is there after [\d.]+ s, the page after [\d.]+ s, with \d+ MB", text)
+
+
+def test_a_study_is_measured_as_its_file_has_it(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "README", published)
+    monkeypatch.setattr(studies, "names", lambda: ["feature_scaling"])
+    studies.run()
+    row = re.search(r"^\| `feature_scaling` .*$", published.read_text(), re.MULTILINE)
+    assert row is not None
+    cells = [cell.strip() for cell in row[0].strip("|").split("|")]
+    claim = "Scaled inputs converge faster, so a short training gets further with them."
+    assert cells[:6] == ["`feature_scaling`", "`data.scaling`", claim, "grid, 3", "5", "3"]
+    assert re.fullmatch(r"\d+ s", cells[6])
+
+
+@pytest.mark.parametrize("name", studies.names())
+def test_the_table_of_studies_says_what_their_files_say(name: str) -> None:
+    begins = f"| {' | '.join(studies.said(name))} | "
+    assert [line for line in studies.README.read_text().splitlines() if line.startswith(begins)]
