@@ -27,6 +27,7 @@ from src.report.page import SEPARATOR
 from src.report.seeds import Standing, standings
 from src.report.tables import MEASURES, cells, notes
 from src.report.verdicts import finding_lines, observations
+from src.report.winner import winner_line, winner_run
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
@@ -113,8 +114,18 @@ def section(name: str) -> str:
         lines.append("")
     lines += [*notes(known), "", _table(groups, known, axes), "", f"![{name}](lessons/{name}.png)", ""]
     lines.append(f"{len(runs)} networks, {duration_text(seconds)} of training.")
+    lines += _winner(groups)
     surprise = _surprises().get(name)
     return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
+
+
+def _winner(groups: Sequence[Group]) -> list[str]:
+    """What its best network came to on the test set, beside the validation that chose it."""
+    run = winner_run(groups)
+    if run is None:
+        return []
+    chosen_by = run.metrics["objective"]
+    return ["", f"The winner {winner_line(groups)}; its validation, which chose it, was {chosen_by:.4f}."]
 
 
 def _surprises() -> dict[str, str]:

@@ -9,6 +9,7 @@ from src.report.reading import Report
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
+EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
 MOST_NAMED = 8
 KINDS = {"repeat": "seed", "trial": "trial"}
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
@@ -19,6 +20,7 @@ def caveats(report: Report) -> list[str]:
     complete = [run for group in report.groups for run in group.runs]
     found = [
         _mixed(report),
+        _unequal_epochs(complete, report.varied),
         _unbalanced(report),
         _other_params(complete, report.varied),
         _fewer_seeds(report),
@@ -33,6 +35,33 @@ def caveats(report: Report) -> list[str]:
 def _mixed(report: Report) -> str | None:
     mixed = mixed_sweeps(report.groups)
     return f"means are over runs of {', '.join(mixed)}; study=NAME takes one of them" if mixed else None
+
+
+def epochs_line(report: Report) -> str | None:
+    """After how many epochs runs are compared, where these are as many for all of them."""
+    complete = [run for group in report.groups for run in group.runs]
+    epochs = {run.params.get(EPOCHS) for run in complete}
+    if len(epochs) != 1 or None in epochs or any(_may_stop_early(run) for run in complete):
+        return None
+    (count,) = epochs
+    return f"All complete runs trained for {count} epochs, however long these took."
+
+
+def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
+    """Where a run's own progress, or an axis, says how long it trains."""
+    if any(_may_stop_early(run) for run in runs):
+        return (
+            "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
+            "at equal seconds"
+        )
+    keys = keys_by_name()
+    if EPOCHS in {keys.get(axis, axis) for axis in varied}:
+        return f"{EPOCHS} is an axis: configurations are not compared at equal epochs"
+    return None
+
+
+def _may_stop_early(run: RunRecord) -> bool:
+    return run.params.get(EARLY_STOPPING) == "true"
 
 
 def _unbalanced(report: Report) -> str | None:

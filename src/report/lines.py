@@ -10,7 +10,7 @@ from src.report.winner import winner_line
 def lines_of(report: Report) -> list[str]:
     """What cannot be told apart, how many runs, what could bias, the verdicts, the winner on the test set."""
     count = len(report.runs)
-    winner = winner_line(report)
+    winner = winner_line(report.groups)
     return [
         *(notes(report.standings) if report.groups else ()),
         f"{count} {'run' if count == 1 else 'runs'}: {tally(report.runs)}",

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
-from src.report.fairness import caveats
+from src.report.fairness import caveats, epochs_line
 from src.report.groups import Group, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
 from src.report.statistics import p_text
@@ -167,9 +167,11 @@ def _others(report: Report) -> dict[str, Any]:
 
 def _fairness(report: Report) -> list[str]:
     seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
+    epochs = epochs_line(report)
     return [
+        *([epochs] if epochs else []),
         "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
-        test_line(report),
+        test_line(report.groups, report.runs),
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
     ]

@@ -20,7 +20,7 @@ CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 MEASURES = (
     *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
-    *("generalization_gap", "epoch_variability", "test_accuracy"),
+    *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
 )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from src.report.fairness import PICKED, caveats
+from src.report.fairness import PICKED, caveats, epochs_line
 from src.report.groups import group_runs
 from src.report.reading import Report
 from src.report.seeds import standings
@@ -19,11 +19,15 @@ def run(k: str, state: str = "complete", seed: int = 0, epochs: str = "5", **tag
 def said(
     *runs: RunRecord, axes: tuple[str, ...] = ("k",), varied: tuple[str, ...] = (), **more: Any
 ) -> list[str]:
+    return caveats(report(*runs, axes=axes, varied=varied, **more))
+
+
+def report(
+    *runs: RunRecord, axes: tuple[str, ...] = ("k",), varied: tuple[str, ...] = (), **more: Any
+) -> Report:
     groups = group_runs(runs, axes)
     every = varied or axes
-    return caveats(
-        Report(runs, axes, every, tuple(groups), tuple(standings(groups, every)), (), (), False, **more)
-    )
+    return Report(runs, axes, every, tuple(groups), tuple(standings(groups, every)), (), (), False, **more)
 
 
 def test_like_with_like_needs_no_word() -> None:
@@ -35,7 +39,27 @@ def test_params_that_differ_and_are_no_axis() -> None:
     assert said(run("3"), run("5", epochs="20")) == ["runs also differ in training.epochs"]
     swept = [run("3", epochs=epochs) for epochs in ("5", "20")]
     swept = [replace(each, tags={**each.tags, "epochs": each.params["training.epochs"]}) for each in swept]
-    assert said(*swept, axes=("k", "epochs")) == []
+    assert said(*swept, axes=("k", "epochs")) == [
+        "training.epochs is an axis: configurations are not compared at equal epochs"
+    ]
+
+
+def test_equal_epochs_are_said_where_they_are_equal() -> None:
+    alike = "All complete runs trained for 5 epochs, however long these took."
+    assert epochs_line(report(run("3"), run("5"), run("7", "pruned", epochs="9"))) == alike
+    assert epochs_line(report(run("3"), run("5", epochs="20"))) is None
+    assert epochs_line(report()) is None
+
+
+def test_early_stopping_leaves_no_equal_epochs() -> None:
+    runs = [run("3"), run("5")]
+    params = {**runs[1].params, "training.early_stopping.enabled": "true"}
+    runs[1] = replace(runs[1], params=params)
+    line = (
+        "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
+        "at equal seconds"
+    )
+    assert line in said(*runs) and epochs_line(report(*runs)) is None
 
 
 def test_what_a_swept_group_brings_is_no_difference() -> None:

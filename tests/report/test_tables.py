@@ -114,7 +114,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
     assert list(rows[0]) == [
         *("run_id", "name", "state", "dataset", "k", "note", "seed"),
         *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
-        *("generalization_gap", "epoch_variability", "test_accuracy"),
+        *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
     ]
     assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
         ("b", "pruned", "8", ""),

@@ -1,11 +1,8 @@
 """The winner's test score has its interval, and stands only where it was measured."""
 
-from dataclasses import replace
-
 import pytest
 
-from src.report.groups import group_runs
-from src.report.reading import Report
+from src.report.groups import Group, group_runs
 from src.report.winner import test_line as line_of_test
 from src.report.winner import winner_line
 from src.tracking.run_record import RunRecord
@@ -16,15 +13,15 @@ def run(name: str, objective: float, k: str, **metrics: float) -> RunRecord:
     return RunRecord(name * 32, name, "FINISHED", tags, {}, {"objective": objective, **metrics}, 0.0, 1.0)
 
 
-def report(*runs: RunRecord) -> Report:
-    return Report(runs, ("k",), ("k",), tuple(group_runs(runs, ["k"])), (), (), (), True)
+def groups(*runs: RunRecord) -> list[Group]:
+    return group_runs(runs, ["k"])
 
 
 def test_wilsons_interval_of_the_winner() -> None:
     """90 of 100: (0.9 + z²/200 ± z sqrt(0.9 · 0.1 / 100 + z²/40000)) / (1 + z²/100), z = 1.96."""
     winner = run("a", 0.95, "3", test_accuracy=0.9, test_images=100.0)
     other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
-    assert winner_line(report(other, winner)) == (
+    assert winner_line(groups(other, winner)) == (
         "on the test set: accuracy 0.9000 (0.8256 to 0.9448), 100 images, run aaaaaaaa"
     )
 
@@ -35,7 +32,7 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
         run("b", 0.90, "3", test_accuracy=0.5, test_images=10.0),
         run("c", 0.95, "3", test_accuracy=0.8, test_images=10.0),
     ]
-    line = winner_line(report(*seeds))
+    line = winner_line(groups(*seeds))
     assert line is not None and "accuracy 0.8000" in line and "run cccccccc" in line
 
 
@@ -45,16 +42,17 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
     ids=["no runs", "no test", "no count"],
 )
 def test_nothing_is_said_where_nothing_was_measured(runs: tuple[RunRecord, ...]) -> None:
-    assert winner_line(replace(report(*runs), standings=())) is None
+    assert winner_line(groups(*runs)) is None
 
 
 def test_what_is_known_of_the_test_set_is_said() -> None:
     tested, other = run("a", 0.9, "3", test_accuracy=0.9, test_images=10.0), run("b", 0.8, "5")
-    assert line_of_test(report(tested, other)).endswith("run aaaaaaaa.")
-    assert line_of_test(report(other)) == "No run was held against the test set."
-    better = run("c", 0.99, "7")
-    assert line_of_test(report(tested, better)) == (
-        "The winner was not held against the test set; 1 of the other runs were."
-    )
-    both = report(tested, run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0))
-    assert line_of_test(both).endswith("run aaaaaaaa; 2 runs were tested in all.")
+    better, both = run("c", 0.99, "7"), run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0)
+    assert known(tested, other).endswith("run aaaaaaaa.")
+    assert known(other) == "No run was held against the test set."
+    assert known(tested, better) == "The winner was not held against the test set; 1 of the other runs were."
+    assert known(tested, both).endswith("run aaaaaaaa; 2 runs were tested in all.")
+
+
+def known(*runs: RunRecord) -> str:
+    return line_of_test(groups(*runs), runs)
