@@ -77,7 +77,7 @@ def write() -> None:
     (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
     for name in found:
         groups, known, axes = read(name)
-        labels = [SEPARATOR.join(group.values) for group in groups]
+        labels = [SEPARATOR.join(group.labels) for group in groups]
         measure = objective_of(groups).partition(" ")[0]
         figure = ranking_figure(labels, known, measure, SEPARATOR.join(axes))
         figure.savefig(LESSONS / f"{name}.png", dpi=100, metadata={"Software": None})
@@ -159,7 +159,7 @@ def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[st
         f"| {' | '.join([*axes, *COLUMNS])} |",
         "| --- " * (len(axes) + len(COLUMNS)) + "|",
     ]
-    lines += [f"| {' | '.join([*group.values, *_cells(group, standing)])} |" for group, standing in shown]
+    lines += [f"| {' | '.join([*group.labels, *_cells(group, standing)])} |" for group, standing in shown]
     return "\n".join(lines)
 
 

@@ -12,12 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from src.evaluation.figures import new_figure
 from src.report.effects import Effect, Interaction
+from src.report.groups import number_of
 from src.report.seeds import Standing
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MOST_RANKED = 30
-WIDTH, ROW_INCHES = 9.4, 0.26
+MOST_RANKED, MOST_LISTED = 30, 12
+WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
+LOGARITHMIC = 100  # so many times the smallest number the largest must be
 
 
 def data_uri(figure: Figure) -> str:
@@ -56,15 +58,38 @@ def ranking_figure(
 
 
 def effect_figure(effect: Effect, measure: str) -> Figure:
-    """The values of an axis, in their order."""
+    """The values of an axis, in their order; many numbers where they lie, as of an interval."""
     shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
+    numbers = [(number_of(group.values[0]), standing) for group, standing in shown]
+    points = [(number, standing) for number, standing in numbers if number is not None]
+    if len(points) > MOST_LISTED:
+        return _scattered(effect.axis, points, measure)
     figure = new_figure(WIDTH / 2, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
     _draw_means(axes, [standing for _, standing in shown])
-    axes.set_yticks(range(len(shown)), [group.values[0] for group, _ in shown], fontsize=8)
+    axes.set_yticks(range(len(shown)), [group.labels[0] for group, _ in shown], fontsize=8)
     axes.set_xlabel(measure)
     axes.set_title(effect.axis, fontsize=10)
     axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str) -> Figure:
+    figure = new_figure(WIDTH / 2, SCATTER_INCHES)
+    axes = figure.subplots()
+    for number, standing in points:
+        found, colour = standing.estimate, _colour(standing)
+        assert found is not None
+        if found.low is not None and found.high is not None:
+            axes.plot([number, number], [found.low, found.high], color=colour, linewidth=1)
+        axes.plot(number, found.mean, "o", color=colour, markersize=4)
+    lowest, highest = points[0][0], points[-1][0]
+    if lowest > 0 and highest / lowest >= LOGARITHMIC:
+        axes.set_xscale("log")
+    axes.set_xlabel(axis)
+    axes.set_ylabel(measure)
+    axes.set_title(axis, fontsize=10)
+    axes.grid(alpha=0.3)
     return figure
 
 
@@ -161,7 +186,7 @@ def parallel_figure(
         )
     for position, own in enumerate(levels):
         axes.axvline(position, color="0.3", linewidth=0.8)
-        for level in own:
+        for level in own[:: -(-len(own) // MOST_LISTED)]:
             axes.annotate(
                 level,
                 (position, places[position][level]),

@@ -8,9 +8,11 @@ from statistics import fmean
 from typing import Any
 
 from src.errors import TrackingError
+from src.terminal import value_text
 from src.tracking.run_record import RunRecord
 
 NOT_APPLICABLE = "-"
+LONG_NUMBER = 8  # characters
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,30 @@ class Group:
     values: tuple[str, ...]
     runs: tuple[RunRecord, ...]
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its values as people read them: a number of many digits is cut to four, as everywhere."""
+        return tuple(map(label, self.values))
+
     def mean(self, metric: str) -> float | None:
         """The mean of a final metric over the runs that have it."""
         found = [run.metrics[metric] for run in self.runs if metric in run.metrics]
         return fmean(found) if found else None
+
+
+def label(value: str) -> str:
+    """A value as people read it; see `Group.labels`."""
+    number = number_of(value)
+    return value if number is None or len(value) <= LONG_NUMBER else value_text(number)
+
+
+def number_of(value: str) -> float | None:
+    """The finite number that a value is, if it is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
@@ -107,11 +129,8 @@ def natural(values: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number):
+    number = number_of(value)
+    if number is not None:
         return (0, (number,))
     parts = re.split(r"(\d+)", value.strip("[]"))  # every other part is a number
     return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))

@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
 from src.report.fairness import caveats, epochs_line
-from src.report.groups import Group, maximizes, natural, objective_of, values_of
+from src.report.groups import Group, label, maximizes, natural, objective_of, values_of
 from src.report.reading import Judged, Report
 from src.report.statistics import p_text
 from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
@@ -49,7 +49,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
 
 
 def label_of(group: Group, axes: Sequence[str]) -> str:
-    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.values, strict=True))
+    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.labels, strict=True))
 
 
 def _subtitle(report: Report) -> str:
@@ -73,7 +73,7 @@ def _verdict(judged: Judged) -> dict[str, Any]:
 
 def _ranking(report: Report, measure: str) -> dict[str, Any]:
     pairs = list(zip(report.groups, report.standings, strict=True))
-    labels = [SEPARATOR.join(group.values) for group in report.groups]
+    labels = [SEPARATOR.join(group.labels) for group in report.groups]
     is_known = any(standing.estimate for standing in report.standings)
     image = (
         figures.ranking_figure(labels, report.standings, measure, SEPARATOR.join(report.axes))
@@ -86,7 +86,7 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
         "axes_shown": len(report.axes),
         "columns": [*report.axes, f"mean {measure}", *HEADINGS],
         "rows": [
-            {"cells": [*group.values, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}
+            {"cells": [*group.labels, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}
             for group, standing in pairs[:MOST_ROWS]
         ],
     }
@@ -126,7 +126,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
 
 def _parallel(report: Report, measure: str) -> str | None:
     """Of the best thousand groups, where there are several axes."""
-    means = [(group.values, group.mean("objective")) for group in report.groups[:MOST_LINES]]
+    means = [(group.labels, group.mean("objective")) for group in report.groups[:MOST_LINES]]
     rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
     if len(report.axes) < 2 or len(rows) < 2:
         return None
@@ -155,7 +155,7 @@ def _others(report: Report) -> dict[str, Any]:
             "name": run.name,
             "state": run.tags.get("state", "running"),
             "configuration": " ".join(
-                f"{axis}={value}"
+                f"{axis}={label(value)}"
                 for axis, value in zip(report.axes, values_of(run, report.axes), strict=True)
             ),
             "reason": run.tags.get("reason", ""),

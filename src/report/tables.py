@@ -41,7 +41,7 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     for group, standing in list(zip(groups, found, strict=True))[:MOST_ROWS]:
         mean, *others = cells(group, standing)
         kept = [cell for column, cell in zip(HEADINGS, others, strict=True) if column not in hidden]
-        table.add_row(*group.values, mean, *kept)
+        table.add_row(*group.labels, mean, *kept)
     return table
 
 

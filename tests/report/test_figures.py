@@ -55,6 +55,26 @@ def test_ranking_shows_means_and_intervals_from_above() -> None:
     assert points == {0.9: GOOD.lower(), 0.89: GOOD.lower(), 0.5: to_hex(WORSE), 0.7: UNTOLD.lower()}
 
 
+def numbers_of(strengths: Sequence[float]) -> Effect:
+    groups = tuple(Group((str(strength),), ()) for strength in strengths)
+    return Effect("strength", (*groups, Group(("-",), ())), (BEST, *[SINGLE] * len(strengths)), True)
+
+
+def test_many_numbers_of_an_axis_stand_where_they_lie() -> None:
+    axes = only(effect_figure(numbers_of([10.0**-place for place in range(13, 0, -1)]), "val_accuracy"))
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == ("strength", "val_accuracy", "log")
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata()) == 1]
+    assert points == [(10.0**-13, 0.9), *((10.0**-place, 0.7) for place in range(12, 0, -1))]
+    assert [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 2] == [[0.85, 0.95]]
+    near = only(effect_figure(numbers_of([1 + place / 20 for place in range(13)]), "val_accuracy"))
+    assert near.get_xscale() == "linear"
+
+
+def test_a_dozen_numbers_are_listed() -> None:
+    axes = only(effect_figure(numbers_of([0.123456789 + place for place in range(12)]), "val_accuracy"))
+    assert labels(axes) == ["0.1235", *(f"{place + 0.123456789:.4g}" for place in range(1, 12)), "-"]
+
+
 def test_the_heading_of_the_labels_stands_above_them() -> None:
     axes = only(ranking_figure(["3 · 8"], [BEST], "val_accuracy", "k · b"))
     assert [text.get_text() for text in axes.texts] == ["k · b"]
