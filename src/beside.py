@@ -49,7 +49,11 @@ class TrackerBeside(Recorder):
         environment = {**os.environ, **IDLE}
         self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(environment,))
         self._asked: deque[Future[Any]] = deque()
-        self._ask(_open, self._cfg)
+        try:
+            self._ask(_open, self._cfg)
+        except (EOFError, OSError) as error:  # what it forks off is gone
+            self._close()
+            raise _ended() from error
 
     @property
     def is_default(self) -> bool:
@@ -111,7 +115,8 @@ class TrackerBeside(Recorder):
             self._pool.submit(_call, "finish", run_id, state, reason).result()
         except BrokenProcessPool:
             open_tracker(self._cfg).finish(run_id, state, reason)
-        self._close()
+        finally:
+            self._close()
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         while self._asked and self._asked[0].done():

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
@@ -25,8 +25,7 @@ def run_command(function: Callable[[], T]) -> T:
     try:
         return function()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        stop()
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
@@ -34,6 +33,12 @@ def run_command(function: Callable[[], T]) -> T:
         sentence = key + str(error).partition("\n")[0]
     print(f"error: {sentence}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def stop() -> NoReturn:
+    """End after Ctrl-C."""
+    print("stopped", file=sys.stderr)
+    raise SystemExit(INTERRUPTED) from None
 
 
 def check_overrides(arguments: Sequence[str], plain: Collection[str] = ()) -> None:

@@ -32,6 +32,9 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     try:
         warm_up(cfg)
         tracker, run_id = started.result()
+        diff = git_diff()
+        if diff:
+            tracker.log_text(run_id, diff, "git.diff")
         record_images(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
@@ -54,7 +57,9 @@ def _starting(
 
     Within one process the two imports would wait for each other, each for what the other has begun.
     """
-    starting = ThreadPoolExecutor(1).submit(_start, cfg, hydra_cfg, overrides)
+    executor = ThreadPoolExecutor(1)
+    starting = executor.submit(_start, cfg, hydra_cfg, overrides)
+    executor.shutdown(wait=False)
     if not is_beside():
         wait([starting])
     return starting
@@ -72,11 +77,7 @@ def _start(
         "objective": objective_text(cfg),
     }
     tracker = open_beside(cfg.tracking)
-    run_id = tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
-    diff = git_diff()
-    if diff:
-        tracker.log_text(run_id, diff, "git.diff")
-    return tracker, run_id
+    return tracker, tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
 
 
 def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:

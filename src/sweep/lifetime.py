@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -16,6 +16,8 @@ PR_SET_PDEATHSIG = 1
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Processes that start meanwhile never hear of Ctrl-C, nor do theirs: the command decides."""
+    # Python starts it beside the first process, and unblocks the signal once it has.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

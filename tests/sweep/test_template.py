@@ -94,3 +94,21 @@ def test_template_and_workers_end_with_a_command_that_is_killed(program: Path) -
     ):
         time.sleep(0.05)
     assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
+def test_the_template_never_hears_of_ctrl_c(program: Path) -> None:
+    """Also where it is the first process that Python starts: a tracker comes with it and unblocks them."""
+    code = (
+        "import psutil\n"
+        "from src.sweep.template import start_template\n"
+        "if __name__ == '__main__':\n"
+        "    start_template('template_module')\n"
+        "    for process in psutil.Process().children():\n"
+        "        if 'forkserver' in ' '.join(process.cmdline()):\n"
+        "            with open(f'/proc/{process.pid}/status') as status:\n"
+        "                print(next(line.split()[1] for line in status if line.startswith('SigBlk')))\n"
+    )
+    program.write_text(code)
+    done = run(program)
+    assert done.stderr == "" and int(done.stdout, 16) & 1 << (signal.SIGINT - 1)
