@@ -22,12 +22,12 @@ from benchmarks.sweeps import ROOT
 from src.config.search import ClaimConf
 from src.report.claims import judge
 from src.report.figures import ranking_figure
-from src.report.groups import Group, group_runs, objective_of
+from src.report.groups import Group, group_runs, measure_of
 from src.report.page import SEPARATOR
-from src.report.seeds import Standing, standings
+from src.report.seeds import Standing, ranked, standings
 from src.report.tables import MEASURES, cells, notes
 from src.report.verdicts import finding_lines, observations
-from src.report.winner import winner_line, winner_run
+from src.report.winner import winner_lines
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
@@ -78,7 +78,7 @@ def write() -> None:
     for name in found:
         groups, known, axes = read(name)
         labels = [SEPARATOR.join(group.labels) for group in groups]
-        measure = objective_of(groups).partition(" ")[0]
+        measure = measure_of(groups)
         figure = ranking_figure(labels, known, measure, SEPARATOR.join(axes))
         figure.savefig(LESSONS / f"{name}.png", dpi=100, metadata={"Software": None})
 
@@ -109,7 +109,8 @@ def section(name: str) -> str:
         verdict = judge(claim, observations(claim, runs, axes))
         lines += [f"> {claim.text}", "", f"**{verdict.verdict.capitalize()}.**", ""]
         lines += [
-            f"{'  ' if line.startswith(' ') else ''}- {line.strip()}" for line in finding_lines(verdict)
+            f"{'  ' if line.startswith(' ') else ''}- {line.strip()}"
+            for line in finding_lines(verdict, measure_of(groups))
         ]
         lines.append("")
     lines += [*notes(known), "", _table(groups, known, axes), "", f"![{name}](lessons/{name}.png)", ""]
@@ -121,11 +122,7 @@ def section(name: str) -> str:
 
 def _winner(groups: Sequence[Group]) -> list[str]:
     """What its best network came to on the test set, beside the validation that chose it."""
-    run = winner_run(groups)
-    if run is None:
-        return []
-    chosen_by = run.metrics["objective"]
-    return ["", f"The winner {winner_line(groups)}; its validation, which chose it, was {chosen_by:.4f}."]
+    return [line for found in winner_lines(groups) for line in ("", f"{found[0].upper()}{found[1:]}.")]
 
 
 def _surprises() -> dict[str, str]:
@@ -139,7 +136,8 @@ def read(name: str) -> tuple[list[Group], list[Standing], list[str]]:
         rows = list(csv.DictReader(file))
     axes = [column for column in rows[0] if column not in OWN_COLUMNS]
     groups = group_runs([_record(row, axes) for row in rows], axes)
-    return groups, standings(groups, axes), axes
+    pairs = ranked(groups, standings(groups, axes))
+    return [group for group, _ in pairs], [standing for _, standing in pairs], axes
 
 
 def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:

@@ -109,12 +109,12 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
     assert [row[:2] + row[3:4] for row in cells] == [["5", "0.7720", "5"], ["3", "0.5200", "5"]]
     assert cells[0][4] == "best" and cells[1][4].startswith("-0.2520, worse, p ")
     assert lines[-8:] == [
-        "1 of 2 configurations cannot be told from the best (Holm, 5 %)",
+        "the best is told apart from the other one (Holm, 5 %)",
         "10 runs: 10 complete",
         "verdict: supported",
         "  of claimed-1: Large filters are better.",
-        "  supported: objective is higher with model.kernel_size=5 than with model.kernel_size=3",
-        "    difference +0.252 (+0.25 to +0.254), 5 seeds; differences from 0.0026 on can be detected",
+        "  supported: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
+        "    difference +0.252 (+0.25 to +0.254), 5 seeds; such runs find differences from 0.0026 on",
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]

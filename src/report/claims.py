@@ -3,7 +3,7 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -35,8 +35,8 @@ class Finding:
     """What the runs say of one comparison.
 
     p_for, p_against: how probable such runs are where the comparison does not hold, and where it
-    does. differences: of each setting of the other axes, for `mixed`; else a single one. missing:
-    why it could not be tested.
+    does; in a verdict the latter is corrected for the number of comparisons. differences: of each setting
+    of the other axes, for `mixed`; else a single one. missing: why it could not be tested.
     """
 
     comparison: ComparisonConf
@@ -63,10 +63,10 @@ def judge(claim: ClaimConf, observations: Sequence[Observation]) -> Verdict:
     hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790); one of m for the second,
     which takes Bonferroni's. Where nothing differs, 5 % of verdicts at most are no `not decided`.
     """
-    findings = tuple(find(comparison, observations) for comparison in claim.comparisons)
+    found = [find(comparison, observations) for comparison in claim.comparisons]
+    findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
     p_for = max(finding.p_for for finding in findings)
-    p_against = len(findings) * min(finding.p_against for finding in findings)
-    return Verdict(_verdict(p_for, p_against), findings)
+    return Verdict(_verdict(p_for, min(finding.p_against for finding in findings)), findings)
 
 
 def find(comparison: ComparisonConf, observations: Sequence[Observation]) -> Finding:

@@ -2,14 +2,14 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from src.report.groups import Group, group_runs, is_unbalanced, natural, values_of
 from src.report.seeds import Standing, by_seed, standings
-from src.report.statistics import ROUNDING
+from src.report.statistics import ROUNDING, holm
 from src.tracking.run_record import RunRecord
 
 
@@ -30,21 +30,22 @@ class Effect:
 class Interaction:
     """Of two axes. means: of their values' combinations (values of the first, of the second).
 
-    share: of the variance between these that the sum of the axes' effects does not explain. p: of
-    effects that only add up; None with a single seed.
+    share: of the variance between these, beyond that of seeds, that the sum of the axes' effects does not
+    explain. p: of effects that only add up, corrected for the number of pairs of axes (Holm). Both None
+    with a single seed.
     """
 
     axes: tuple[str, str]
     values: tuple[tuple[str, ...], tuple[str, ...]]
     means: np.ndarray
-    share: float
+    share: float | None
     p: float | None
 
 
 def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Effect:
     """axes: all that vary, this one too. Seeds are what repeats: the other axes' values were chosen."""
     groups = group_runs(runs, [axis])
-    found = zip(groups, standings(groups, axes), strict=True)
+    found = zip(groups, standings(groups, axes, [axis]), strict=True)
     ordered = sorted(found, key=lambda pair: natural(pair[0].values))
     return Effect(
         axis,
@@ -78,7 +79,10 @@ def interactions(
         if min(grid.shape[each] for each in pair) > 1
     ]
     found = [_interaction(grid, pair, axes, levels) for pair in pairs]
-    return sorted(found, key=lambda interaction: -interaction.share)
+    tested = [place for place, each in enumerate(found) if each.p is not None]
+    for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
+        found[place] = replace(found[place], p=float(p))
+    return sorted(found, key=lambda interaction: -(interaction.share or 0.0))
 
 
 def _interaction(
@@ -104,12 +108,16 @@ def _interaction(
             if error <= ROUNDING**2
             else float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
         )
+    noise = error / seeds  # of each cell's mean, where there are several seeds to tell
+    own = max(0.0, explained - freedom * noise)
+    whole = total - (rows * columns - 1) * noise
+    share = None if seeds == 1 else (min(1.0, own / whole) if own and whole > 0 else 0.0)
     first, second = pair
     return Interaction(
         (axes[first], axes[second]),
         (tuple(levels[first]), tuple(levels[second])),
         between,
-        explained / total if explained else 0.0,
+        share,
         p,
     )
 

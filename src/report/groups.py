@@ -1,5 +1,6 @@
 """Groups runs by their configuration and ranks the groups."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ from src.terminal import value_text
 from src.tracking.run_record import RunRecord
 
 NOT_APPLICABLE = "-"
+UNBOUNDED = (-math.inf, math.inf)
 LONG_NUMBER = 8  # characters
 
 
@@ -117,10 +119,15 @@ def objective_of(groups: Sequence[Group]) -> str:
     return groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
 
 
+def measure_of(groups: Sequence[Group]) -> str:
+    """The name of their first objective, as in val_accuracy."""
+    return objective_of(groups).partition(" ")[0]
+
+
 def bounds_of(objective: str) -> tuple[float, float]:
     """Between which numbers its first measure lies, whatever was trained: an accuracy is a share."""
     measure = objective.partition(" ")[0]
-    return (0.0, 1.0) if measure.endswith("accuracy") else (-math.inf, math.inf)
+    return (0.0, 1.0) if measure.endswith("accuracy") else UNBOUNDED
 
 
 def natural(values: Sequence[str]) -> tuple[Any, ...]:
@@ -140,6 +147,46 @@ def is_unbalanced(groups: Iterable[Group], axes: Sequence[str], varied: Sequence
     """Whether groups by some axes met different values of the others: then they may differ by these."""
     others = [axis for axis in varied if axis not in axes]
     return len({frozenset(values_of(run, others) for run in group.runs) for group in groups}) > 1
+
+
+def is_confounded(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[str]) -> bool:
+    """Whether groups by some axes met different values of others that apply to both of them.
+
+    An axis that applies to none of a group's runs, as the strength of no regularizer, is part of what
+    the group is.
+    """
+    others = [axis for axis in varied if axis not in axes]
+    settings: dict[tuple[str, ...], set[frozenset[tuple[str, ...]]]] = {}
+    for group in groups if others else ():
+        own = tuple(axis for axis in others if any(axis in run.tags for run in group.runs))
+        settings.setdefault(own, set()).add(frozenset(values_of(run, own) for run in group.runs))
+    if any(len(found) > 1 for found in settings.values()):
+        return True
+    return any(
+        _projected(found, one, shared) != _projected(other_found, other, shared)
+        for (one, (found,)), (other, (other_found,)) in itertools.combinations(settings.items(), 2)
+        if (shared := [axis for axis in one if axis in other])
+    )
+
+
+def _projected(
+    settings: Iterable[Sequence[str]], axes: Sequence[str], onto: Sequence[str]
+) -> set[tuple[str, ...]]:
+    places = [axes.index(axis) for axis in onto]
+    return {tuple(values[place] for place in places) for values in settings}
+
+
+def dataset_of(group: Group) -> str:
+    """The data that all runs of a group have in common."""
+    return group.runs[0].tags.get("dataset", "?")
+
+
+def by_dataset(groups: Iterable[Group]) -> dict[str, list[Group]]:
+    """The groups of each data set, in their order."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(dataset_of(group), []).append(group)
+    return found
 
 
 def mixed_sweeps(groups: Iterable[Group]) -> list[str]:

@@ -9,16 +9,24 @@ from jinja2 import Environment, StrictUndefined
 from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
 from src.report.fairness import caveats, epochs_line
-from src.report.groups import Group, label, maximizes, natural, objective_of, values_of
+from src.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
 from src.report.reading import Judged, Report
 from src.report.statistics import p_text
-from src.report.tables import HEADINGS, MOST_ROWS, cells, notes, tally
+from src.report.tables import MOST_ROWS, has_intervals, headings, notes, shown_cells, tally
 from src.report.verdicts import finding_lines
-from src.report.winner import test_line
+from src.report.winner import test_lines
 from src.sweep.importance import importance_of
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 
+CHOSEN = (
+    "The best epoch of each run and the best configuration are chosen by validation: it flatters both, and "
+    "the more so, the more a run jumps from epoch to epoch."
+)
+SAME_IMAGES = (
+    "All seeds validate on the same images: intervals tell the luck of weights and order, not that of other "
+    "images."
+)
 MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 100, 1_000, 5, 2
 ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
@@ -29,12 +37,12 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         files("src.report").joinpath("page.html").read_text(encoding="utf-8")
     )
-    measure = objective_of(report.groups).partition(" ")[0]
+    measure = measure_of(report.groups)
     return template.render(
         title=title,
         subtitle=_subtitle(report),
         question=_question(report.parents[0]) if len(report.parents) == 1 else None,
-        verdicts=[_verdict(judged) for judged in report.judged],
+        verdicts=[_verdict(judged, measure) for judged in report.judged],
         **_ranking(report, measure),
         effects=[_effect(each, measure) for each in _effects(report)],
         interactions=_interactions(report, measure),
@@ -61,13 +69,13 @@ def _question(parent: RunRecord) -> str | None:
     return parent.tags.get("mlflow.note.content")
 
 
-def _verdict(judged: Judged) -> dict[str, Any]:
+def _verdict(judged: Judged, measure: str) -> dict[str, Any]:
     return {
         "verdict": judged.verdict.verdict,
         "kind": judged.verdict.verdict.partition(" ")[0],
         "claim": judged.claim.text,
         "sweep": judged.sweep,
-        "lines": finding_lines(judged.verdict),
+        "lines": finding_lines(judged.verdict, measure),
     }
 
 
@@ -84,9 +92,13 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
         "notes": notes(report.standings) if pairs else ["No run is complete."],
         "ranking": figures.data_uri(image) if image else None,
         "axes_shown": len(report.axes),
-        "columns": [*report.axes, f"mean {measure}", *HEADINGS],
+        "has_intervals": has_intervals(report.standings),
+        "columns": [*report.axes, f"mean {measure}", *headings(report.standings)],
         "rows": [
-            {"cells": [*group.labels, *_short(cells(group, standing))], "is_equal": standing.is_not_worse}
+            {
+                "cells": [*group.labels, *_short(shown_cells(group, standing, report.standings))],
+                "is_equal": standing.is_not_worse,
+            }
             for group, standing in pairs[:MOST_ROWS]
         ],
     }
@@ -99,6 +111,8 @@ def _short(row: Sequence[str]) -> list[str]:
 
 def _effects(report: Report) -> list[Effect]:
     """Of the axes with several values, where there are several axes: else the ranking says it all."""
+    if len(by_dataset(report.groups)) > 1:
+        return []  # they would be averaged over data sets
     found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
     shown = [each for each in found if len(each.groups) > 1 and any(one.estimate for one in each.standings)]
     return shown if len(found) > 1 else []
@@ -114,7 +128,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
     return [
         {
             "axes": " × ".join(each.axes),
-            "share": f"{each.share:.0%}",
+            "share": "-" if each.share is None else f"{each.share:.0%}",
             "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
             "image": figures.data_uri(figures.interaction_figure(each, measure))
             if place < MOST_PLOTTED
@@ -170,8 +184,9 @@ def _fairness(report: Report) -> list[str]:
     epochs = epochs_line(report)
     return [
         *([epochs] if epochs else []),
-        "The best epoch of each run and the best configuration are chosen by validation: it flatters both.",
-        test_line(report.groups, report.runs),
+        CHOSEN,
+        *test_lines(report.groups, report.runs),
+        SAME_IMAGES,
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
     ]

@@ -8,7 +8,7 @@ from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
 from src.report.claims import Verdict, judge
 from src.report.groups import Group, group_runs
-from src.report.seeds import Standing, measured, standings
+from src.report.seeds import Standing, measured, ranked, standings
 from src.report.verdicts import observations
 from src.tracking.names import short_names
 from src.tracking.parents import claim_of, parents_of
@@ -66,6 +66,7 @@ def read_report(
     check_axes(runs, axes if group_by is not None else [])
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
+    pairs = ranked(groups, standings(groups, every, axes))
     is_picked = run_ids is not None or bool(where)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
     is_whole = is_study and group_by is None
@@ -74,8 +75,8 @@ def read_report(
         tuple(runs),
         tuple(axes),
         tuple(every),
-        tuple(groups),
-        tuple(standings(groups, every)),
+        tuple(group for group, _ in pairs),
+        tuple(standing for _, standing in pairs),
         tuple(judged),
         tuple(parents),
         is_whole_sweep=is_whole and len(parents) == 1,

@@ -3,29 +3,42 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
-from src.report.groups import Group, bounds_of, maximizes, objective_of, values_of
+from src.report.groups import (
+    UNBOUNDED,
+    Group,
+    bounds_of,
+    dataset_of,
+    is_confounded,
+    maximizes,
+    objective_of,
+    values_of,
+)
 from src.report.ranking import AgainstBest, against_best
 from src.report.statistics import Estimate, estimate
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
 NOT_TESTED = AgainstBest(math.nan, None)
+CONFOUNDED = "settings differ"
 
 
 @dataclass(frozen=True)
 class Standing:
     """A group's mean over its seeds, and how it stands beside the best group.
 
-    estimate: None where seeds cannot be told apart from other differences.
+    estimate: None where seeds cannot be told apart from other differences; without an interval of a
+    single seed, or where all seeds are equal. untested: why it was not compared with the best.
     """
 
     estimate: Estimate | None
     against_best: AgainstBest
+    untested: str | None = None
 
     @property
     def is_best(self) -> bool:
@@ -34,8 +47,12 @@ class Standing:
     @property
     def is_not_worse(self) -> bool:
         """Whether it is the best, or was tested and cannot be told from it."""
-        tested = self.against_best.p is not None
-        return self.is_best or (tested and not self.against_best.is_worse)
+        return self.is_tested and not self.against_best.is_worse
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether it is the best, or was compared with it."""
+        return self.is_best or self.against_best.p is not None
 
     @property
     def has_interval(self) -> bool:
@@ -85,19 +102,53 @@ def seed_of(run: RunRecord) -> str:
     return run.params.get(SEED, run.run_id)
 
 
-def standings(groups: Sequence[Group], axes: Sequence[str]) -> list[Standing]:
-    """How the groups stand, in their order. A group with a value that is no number is not tested."""
-    seeds = [by_seed(group, "objective", axes) for group in groups]
+def standings(
+    groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None
+) -> list[Standing]:
+    """How the groups stand, in their order, each beside the best on the same data.
+
+    axes: all that vary. by: those by which they are grouped, if not all. A group with a value that is no
+    number is not tested; none is where groups met different settings of other axes.
+    """
+    values = [by_seed(group, "objective", axes) for group in groups]
+    known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
+    mixed = is_confounded(groups, axes if by is None else by, axes)
+    compared: dict[int, AgainstBest] = {}
+    for dataset in sorted({dataset_of(group) for group in groups}):
+        own = [place for place in known if dataset_of(groups[place]) == dataset]
+        compared |= zip(own, _compared([values[place] for place in own], groups), strict=True)
     bounds = bounds_of(objective_of(groups))
-    known = [place for place, values in enumerate(seeds) if values and _are_finite(values)]
-    compared = dict(zip(known, _compared([seeds[place] for place in known], groups), strict=True))
-    return [
-        Standing(
-            estimate(list(values.values())).within(*bounds) if place in compared else None,
-            compared.get(place, NOT_TESTED),
-        )
-        for place, values in enumerate(seeds)
-    ]
+    return [_standing(seeds, compared.get(place), bounds, mixed) for place, seeds in enumerate(values)]
+
+
+def _standing(
+    seeds: Mapping[str, float],
+    beside: AgainstBest | None,
+    bounds: tuple[float, float],
+    is_confounded: bool,
+) -> Standing:
+    if beside is None:
+        return Standing(None, NOT_TESTED)
+    found = estimate(list(seeds.values())).within(*bounds)
+    if found.low == found.high and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
+        found = replace(found, low=None, high=None)
+    if is_confounded:
+        return Standing(found, replace(beside, p=None, is_best=False), CONFOUNDED)
+    if beside.p is None and not beside.is_best:
+        return Standing(found, beside, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
+    return Standing(found, beside)
+
+
+def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Group, Standing]]:
+    """By data set, then by the mean over seeds, the best first; after these what could not be tested."""
+    sign = -1 if maximizes(groups) else 1
+
+    def rank(pair: tuple[Group, Standing]) -> tuple[Any, ...]:
+        group, standing = pair
+        mean = math.inf if standing.estimate is None else sign * standing.estimate.mean
+        return dataset_of(group), standing.estimate is None, not standing.is_tested, mean
+
+    return sorted(zip(groups, found, strict=True), key=rank)
 
 
 def _are_finite(values: Mapping[str, float]) -> bool:

@@ -35,15 +35,24 @@ class Difference:
     estimate: Estimate
     error: float
 
-    @property
-    def detectable(self) -> float:
+    def detectable(self, tests: int = 1) -> float:
         """The smallest true difference that such a test at 5 % finds four times in five.
 
         (t_0.975 + t_0.8) errors: Bloom (1995), Minimum detectable effects,
-        https://doi.org/10.1177/0193841X9501900504
+        https://doi.org/10.1177/0193841X9501900504. tests: of so many, each at its part of the 5 %.
         """
         freedom = self.estimate.count - 1
-        return float((stats.t.ppf((1 + LEVEL) / 2, freedom) + stats.t.ppf(POWER, freedom)) * self.error)
+        quantile = 1 - (1 - LEVEL) / 2 / tests
+        return float((stats.t.ppf(quantile, freedom) + stats.t.ppf(POWER, freedom)) * self.error)
+
+    @property
+    def provable_margin(self) -> float:
+        """The margin within which two one-sided tests place no difference at all, four times in five.
+
+        (t_0.95 + t_0.9) errors, since each of the two tests may fail once in ten.
+        """
+        freedom = self.estimate.count - 1
+        return float((stats.t.ppf(LEVEL, freedom) + stats.t.ppf((1 + POWER) / 2, freedom)) * self.error)
 
 
 def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from src.report.files import write_whole
 from src.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
-from src.report.seeds import Standing
+from src.report.ranking import FEWEST
+from src.report.seeds import CONFOUNDED, Standing
 from src.report.statistics import p_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
@@ -30,19 +31,32 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     Of many groups the best hundred. Where seeds were repeated, the interval of the mean over them and how
     it stands beside the best.
     """
-    hidden = [] if any(standing.has_interval for standing in found) else CERTAINTY
     table = Table()
     for column in axes:
         table.add_column(column, no_wrap=True)
     table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
-    for column in HEADINGS:
-        if column not in hidden:
-            table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
+    for column in headings(found):
+        table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
     for group, standing in list(zip(groups, found, strict=True))[:MOST_ROWS]:
-        mean, *others = cells(group, standing)
-        kept = [cell for column, cell in zip(HEADINGS, others, strict=True) if column not in hidden]
-        table.add_row(*group.labels, mean, *kept)
+        table.add_row(*group.labels, *shown_cells(group, standing, found))
     return table
+
+
+def has_intervals(found: Sequence[Standing]) -> bool:
+    """Whether any configuration has seeds that tell its uncertainty."""
+    return any(standing.has_interval for standing in found)
+
+
+def headings(found: Sequence[Standing]) -> list[str]:
+    """The columns after the mean: without those on certainty where there is none."""
+    return [column for column in HEADINGS if has_intervals(found) or column not in CERTAINTY]
+
+
+def shown_cells(group: Group, standing: Standing, found: Sequence[Standing]) -> list[str]:
+    """The mean objective, then what `headings` name. found: all that stand in the table."""
+    mean, *others = cells(group, standing)
+    shown = headings(found)
+    return [mean, *(cell for column, cell in zip(HEADINGS, others, strict=True) if column in shown)]
 
 
 def cells(group: Group, standing: Standing) -> list[str]:
@@ -59,15 +73,30 @@ def cells(group: Group, standing: Standing) -> list[str]:
 
 def notes(found: Sequence[Standing]) -> list[str]:
     """What the table's last columns mean, or why there is no interval."""
-    if not any(standing.has_interval for standing in found):
+    if not has_intervals(found):
         return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
-    equal = sum(standing.is_not_worse for standing in found)
-    missing = sum(not standing.has_interval for standing in found)
-    untold = f"; {missing} without an interval" if missing else ""
-    if not any(standing.is_best for standing in found):
-        return ["note: no configuration has two seeds or more", *cut_note(found)]
-    told = f"{equal} of {len(found)} configurations cannot be told from the best (Holm, 5 %){untold}"
-    return [told, *cut_note(found)]
+    return [_told(found), *cut_note(found)]
+
+
+def _told(found: Sequence[Standing]) -> str:
+    """How many of the others cannot be told from the best, of one data set or of each."""
+    if any(standing.untested == CONFOUNDED for standing in found):
+        return "note: groups met different settings of other axes: their differences are not tested"
+    bests = sum(standing.is_best for standing in found)
+    if not bests:
+        return f"note: no configuration has {FEWEST} seeds or more: nothing is tested"
+    tested = sum(standing.is_tested for standing in found) - bests
+    equal = sum(standing.is_not_worse for standing in found) - bests
+    missing = len(found) - tested - bests
+    untold = f"; {missing} not tested" if missing else ""
+    of_data = "" if bests == 1 else " of its data set"
+    if not tested:
+        return f"one configuration{of_data}: nothing to compare it with{untold}"
+    others = "the other one" if tested == 1 else f"the other {tested}"
+    if not equal:
+        return f"the best{of_data} is told apart from {others} (Holm, 5 %){untold}"
+    some = others if tested == 1 else f"{equal} of {others}"
+    return f"{some} cannot be told from the best{of_data} (Holm, 5 %){untold}"
 
 
 def cut_note(found: Sequence[Standing]) -> list[str]:
@@ -80,15 +109,14 @@ def _certainty(standing: Standing) -> list[str]:
     found, beside = standing.estimate, standing.against_best
     if found is None:
         return [NOT_APPLICABLE] * 3
-    if found.low is None:
-        return [NOT_APPLICABLE, "1", "one seed"]
-    interval = f"{found.low:.4f} to {found.high:.4f}"
+    interval = NOT_APPLICABLE if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
+    count, difference = str(found.count), f"{round(-beside.behind, 4) + 0.0:+.4f}"
     if standing.is_best:
-        return [interval, str(found.count), "best"]
+        return [interval, count, "best"]
     if beside.p is None:
-        return [interval, str(found.count), "not tested"]
+        return [interval, count, f"{difference}, {standing.untested or 'not tested'}"]
     told = f"worse, {p_text(beside.p)}" if beside.is_worse else "not told apart"
-    return [interval, str(found.count), f"{round(-beside.behind, 4) + 0.0:+.4f}, {told}"]
+    return [interval, count, f"{difference}, {told}"]
 
 
 def _number(value: float | None, form: str) -> str:

@@ -41,27 +41,28 @@ def _text(run: RunRecord, key: str) -> str | None:
     return run.params.get(key, run.tags.get(key))
 
 
-def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str) -> list[str]:
-    """The verdict first, then each comparison with its numbers, its power, or why it was not tested."""
+def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str) -> list[str]:
+    """The verdict first, then what `finding_lines` says of each comparison."""
     heading = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
-    return heading + [f"  {line}" for line in finding_lines(verdict)]
+    return heading + [f"  {line}" for line in finding_lines(verdict, objective)]
 
 
-def finding_lines(verdict: Verdict) -> list[str]:
-    """Each comparison, and below it its numbers, or why it was not tested."""
+def finding_lines(verdict: Verdict, objective: str) -> list[str]:
+    """Each comparison, and below it its numbers with their power, or why it was not tested.
+
+    objective: its name, as in val_accuracy.
+    """
     lines = []
     for finding in verdict.findings:
-        lines.append(f"{finding.verdict}: {_sentence(finding.comparison)}")
+        lines.append(f"{finding.verdict}: {_sentence(finding.comparison, objective)}")
         lines += [f"  {line}" for line in _numbers(finding)]
     return lines
 
 
-def _sentence(comparison: ComparisonConf) -> str:
-    measure = (
-        f"the variance of {comparison.measure} between {comparison.spread_over}"
-        if comparison.spread_over
-        else (f"{comparison.measure}")
-    )
+def _sentence(comparison: ComparisonConf, objective: str) -> str:
+    measure = objective if comparison.measure == "objective" else comparison.measure
+    if comparison.spread_over:
+        measure = f"the variance of {measure} between {comparison.spread_over}"
     one, other = _side(comparison.of), _side(comparison.than)
     margin = f" by more than {comparison.margin:g}" if comparison.margin else ""
     said = {
@@ -85,14 +86,17 @@ def _numbers(finding: Finding) -> list[str]:
     if finding.missing:
         return [f"not tested: {finding.missing}"]
     return [
-        f"{f'{setting}: ' if setting else ''}{_number(difference)}"
+        f"{f'{setting}: ' if setting else ''}{_number(difference, finding)}"
         for setting, difference in finding.differences.items()
     ]
 
 
-def _number(difference: Difference) -> str:
+def _number(difference: Difference, finding: Finding) -> str:
+    """A difference, the first side's value minus the second's, and what such runs could have shown."""
     found = difference.estimate
-    return (
-        f"difference {found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g}), {found.count} seeds; "
-        f"differences from {difference.detectable:.2g} on can be detected"
-    )
+    shown = f"difference {found.mean:+.3g} ({found.low:+.3g} to {found.high:+.3g}), {found.count} seeds"
+    margin = finding.comparison.margin
+    if finding.comparison.relation == "similar":
+        return f"{shown}; such runs can show a margin of {difference.provable_margin:.2g} or more"
+    least = margin + difference.detectable(len(finding.differences))
+    return f"{shown}; such runs find differences from {least:.2g} on"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from scipy.stats import binomtest
 
-from src.report.groups import Group, best_run
+from src.report.groups import Group, best_run, by_dataset
 from src.report.statistics import LEVEL
 from src.tracking.run_record import RunRecord
 
@@ -14,7 +14,8 @@ TESTED = {"test_accuracy", "test_images"}
 def winner_run(groups: Sequence[Group]) -> RunRecord | None:
     """The best run of the best group that was held against the test set; None where none was.
 
-    groups: the best one first. Of several with the best mean it is the first that was tested.
+    groups: of one data set, the best one first. Of several with the best mean it is the first that was
+    tested.
     """
     if not groups:
         return None
@@ -24,27 +25,40 @@ def winner_run(groups: Sequence[Group]) -> RunRecord | None:
     return next((best_run(runs) for runs in tested if runs), None)
 
 
-def winner_line(groups: Sequence[Group]) -> str | None:
-    """The test score of `winner_run` with its interval; None where none was measured.
+def winner_lines(groups: Sequence[Group]) -> list[str]:
+    """The test score of the winner on each data set, where it was measured, beside its validation."""
+    datasets = by_dataset(groups)
+    found = {dataset: winner_run(own) for dataset, own in datasets.items()}
+    return [
+        f"the winner{f' on {dataset}' if len(datasets) > 1 else ''}, {_scores(run)}"
+        for dataset, run in found.items()
+        if run is not None
+    ]
 
-    Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953: what other test
-    images of the same kind would have said. The winner's validation is the best of many, and flatters.
+
+def _scores(run: RunRecord) -> str:
+    """Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953.
+
+    The interval is of what other test images of the same kind would have said.
     """
-    run = winner_run(groups)
-    if run is None:
-        return None
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
-    score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}), {images:,} images"
-    return f"on the test set: {score}, run {run.run_id[:8]}"
+    score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}) on {images:,} images"
+    measure = run.tags.get("objective", "objective").partition(" ")[0]
+    chosen_by = f"{measure} {run.metrics['objective']:.4f} in validation, which chose it"
+    return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
 
 
-def test_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str:
-    """What is known of the test set, of the winner or of others."""
-    line = winner_line(groups)
+def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
+    """What is known of the test set, of the winners or of others."""
+    lines = winner_lines(groups)
     count = sum(set(run.metrics) >= TESTED for run in runs)
-    if line is not None:
-        return f"The winner {line}." if count == 1 else f"The winner {line}; {count} runs were tested in all."
-    if count:
-        return f"The winner was not held against the test set; {count} of the other runs were."
-    return "No run was held against the test set."
+    others = count - len(lines)
+    if not count:
+        return ["No run was held against the test set."]
+    if not lines:
+        are = "was" if others == 1 else "were"
+        return [f"The winner was not held against the test set; {others} of the other runs {are}."]
+    sentences = [f"{line[0].upper()}{line[1:]}." for line in lines]
+    more = f"{others} other run{'s were' if others > 1 else ' was'} held against the test set."
+    return [*sentences, more] if others else sentences

@@ -122,7 +122,7 @@ def test_verdict_comes_first_then_the_ranking() -> None:
     ]
     assert places == sorted(places)
     assert "Are large filters better?" in texts[: places[1]]
-    assert "2 of 4 configurations cannot be told from the best (Holm, 5 %)" in texts
+    assert "1 of the other 3 cannot be told from the best (Holm, 5 %)" in texts
 
 
 def test_what_cannot_be_told_from_the_best_is_marked() -> None:

@@ -80,7 +80,7 @@ def test_best_is_marked_and_others_stand_beside_it() -> None:
 
 
 def test_smaller_is_better_where_the_objective_says_so() -> None:
-    groups = group_runs([run(v, s, k=k) for k, v in ((3, 0.9), (5, 0.1)) for s in (0, 1)], ["k"])
+    groups = group_runs([run(v, s, k=k) for k, v in ((3, 0.9), (5, 0.1)) for s in (0, 1, 2)], ["k"])
     lower = [
         RunRecord(
             r.run_id,
@@ -108,7 +108,7 @@ def test_one_seed_each_has_no_best() -> None:
 
 
 def test_what_is_no_number_is_neither_averaged_nor_tested() -> None:
-    values = {3: (0.9, 0.91), 5: (0.99, math.nan), 7: (0.1, 0.11)}
+    values = {3: (0.9, 0.91, 0.92), 5: (0.99, math.nan, 0.99), 7: (0.1, 0.11, 0.12)}
     groups = group_runs([run(v, s, k=k) for k, seeds in values.items() for s, v in enumerate(seeds)], ["k"])
     found = dict(zip([group.values[0] for group in groups], standings(groups, ["k"]), strict=True))
     assert found["5"].estimate is None and not found["5"].is_best

@@ -76,9 +76,22 @@ def test_what_is_detectable_is_found_four_times_in_five() -> None:
     """With the true error known: that of six pairs of deviation 1."""
     random = np.random.default_rng(0)
     pairs = random.normal(0, 1, (REPEATS, 6))
-    errors = [difference(each).detectable for each in pairs]
+    errors = [difference(each).detectable() for each in pairs]
     true = float(np.mean(errors)) / _small_sample_bias(6)
     found = [stats.ttest_1samp(each + true, 0).pvalue < 0.05 for each in pairs]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_margin_is_provable_four_times_in_five_where_nothing_differs() -> None:
+    """Two one-sided tests at 5 %, with the true error known."""
+    random = np.random.default_rng(1)
+    pairs = random.normal(0, 1, (REPEATS, 6))
+    margin = float(np.mean([difference(each).provable_margin for each in pairs])) / _small_sample_bias(6)
+    found = [
+        stats.ttest_1samp(each, -margin, alternative="greater").pvalue < 0.05
+        and stats.ttest_1samp(each, margin, alternative="less").pvalue < 0.05
+        for each in pairs
+    ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.03)
 
 

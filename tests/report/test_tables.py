@@ -64,16 +64,30 @@ def test_seeds_give_an_interval_and_a_place_beside_the_best(capsys: pytest.Captu
     assert rows[0][:5] == ["3", "0.9100", "0.8852 to 0.9348", "3", "best"]
     assert rows[1][3:5] == ["3", "-0.0067, not told apart"]
     assert rows[2][4].startswith("-0.4000, worse, p ")
-    assert rows[3][1:5] == ["0.4000", "-", "1", "one seed"]
+    assert rows[3][1:5] == ["0.4000", "-", "1", "-0.5100, 1 seed"]
 
 
 def test_notes_count_what_cannot_be_told_from_the_best() -> None:
     runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
     assert notes(standings(group_runs(runs, ["k"]), ["k"])) == [
-        "2 of 3 configurations cannot be told from the best (Holm, 5 %)"
+        "1 of the other 2 cannot be told from the best (Holm, 5 %)"
     ]
     assert notes(standings(group_runs([*runs, *seeds("9", 0.4)], ["k"]), ["k"])) == [
-        "2 of 4 configurations cannot be told from the best (Holm, 5 %); 1 without an interval"
+        "1 of the other 2 cannot be told from the best (Holm, 5 %); 1 not tested"
+    ]
+    two = [*seeds("3", 0.9, 0.91, 0.92), *seeds("7", 0.50, 0.51, 0.52)]
+    assert notes(standings(group_runs(two, ["k"]), ["k"])) == [
+        "the best is told apart from the other one (Holm, 5 %)"
+    ]
+    alike = [*seeds("3", 0.9, 0.91, 0.92), *seeds("7", 0.91, 0.90, 0.92)]
+    assert notes(standings(group_runs(alike, ["k"]), ["k"])) == [
+        "the other one cannot be told from the best (Holm, 5 %)"
+    ]
+    assert notes(standings(group_runs(seeds("3", 0.9, 0.91, 0.92), ["k"]), ["k"])) == [
+        "one configuration: nothing to compare it with"
+    ]
+    assert notes(standings(group_runs([*seeds("3", 0.9, 0.91), *seeds("5", 0.9)], ["k"]), ["k"])) == [
+        "note: no configuration has 3 seeds or more: nothing is tested"
     ]
     assert notes(standings(group_runs(seeds("3", 0.9), ["k"]), ["k"])) == [
         "note: one seed each tells no uncertainty; study.repeats=5 trains five"

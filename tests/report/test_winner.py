@@ -3,27 +3,28 @@
 import pytest
 
 from src.report.groups import Group, group_runs
-from src.report.winner import test_line as line_of_test
-from src.report.winner import winner_line
+from src.report.winner import test_lines as lines_of_test
+from src.report.winner import winner_lines
 from src.tracking.run_record import RunRecord
 
 
-def run(name: str, objective: float, k: str, **metrics: float) -> RunRecord:
-    tags = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize", "k": k}
+def run(name: str, objective: float, k: str, dataset: str = "digits", **metrics: float) -> RunRecord:
+    tags = {"state": "complete", "dataset": dataset, "objective": "val_accuracy maximize", "k": k}
     return RunRecord(name * 32, name, "FINISHED", tags, {}, {"objective": objective, **metrics}, 0.0, 1.0)
 
 
 def groups(*runs: RunRecord) -> list[Group]:
-    return group_runs(runs, ["k"])
+    return group_runs(runs, ["dataset", "k"])
 
 
 def test_wilsons_interval_of_the_winner() -> None:
     """90 of 100: (0.9 + z²/200 ± z sqrt(0.9 · 0.1 / 100 + z²/40000)) / (1 + z²/100), z = 1.96."""
     winner = run("a", 0.95, "3", test_accuracy=0.9, test_images=100.0)
     other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
-    assert winner_line(groups(other, winner)) == (
-        "on the test set: accuracy 0.9000 (0.8256 to 0.9448), 100 images, run aaaaaaaa"
-    )
+    assert winner_lines(groups(other, winner)) == [
+        "the winner, run aaaaaaaa, on the test set: accuracy 0.9000 (0.8256 to 0.9448) on 100 images; "
+        "val_accuracy 0.9500 in validation, which chose it"
+    ]
 
 
 def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
@@ -32,8 +33,15 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
         run("b", 0.90, "3", test_accuracy=0.5, test_images=10.0),
         run("c", 0.95, "3", test_accuracy=0.8, test_images=10.0),
     ]
-    line = winner_line(groups(*seeds))
-    assert line is not None and "accuracy 0.8000" in line and "run cccccccc" in line
+    (line,) = winner_lines(groups(*seeds))
+    assert "run cccccccc" in line and "accuracy 0.8000" in line and "val_accuracy 0.9500" in line
+
+
+def test_each_data_set_has_its_winner() -> None:
+    one = run("a", 0.99, "3", test_accuracy=0.5, test_images=10.0)
+    other = run("b", 0.60, "3", "cifar10", test_accuracy=0.4, test_images=10.0)
+    heads = [line.partition(", on")[0] for line in winner_lines(groups(one, other))]
+    assert heads == ["the winner on digits, run aaaaaaaa", "the winner on cifar10, run bbbbbbbb"]
 
 
 @pytest.mark.parametrize(
@@ -42,17 +50,18 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
     ids=["no runs", "no test", "no count"],
 )
 def test_nothing_is_said_where_nothing_was_measured(runs: tuple[RunRecord, ...]) -> None:
-    assert winner_line(groups(*runs)) is None
+    assert winner_lines(groups(*runs)) == []
 
 
 def test_what_is_known_of_the_test_set_is_said() -> None:
     tested, other = run("a", 0.9, "3", test_accuracy=0.9, test_images=10.0), run("b", 0.8, "5")
     better, both = run("c", 0.99, "7"), run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0)
-    assert known(tested, other).endswith("run aaaaaaaa.")
-    assert known(other) == "No run was held against the test set."
-    assert known(tested, better) == "The winner was not held against the test set; 1 of the other runs were."
-    assert known(tested, both).endswith("run aaaaaaaa; 2 runs were tested in all.")
+    (line,) = known(tested, other)
+    assert line.startswith("The winner, run aaaaaaaa, ") and line.endswith("which chose it.")
+    assert known(other) == ["No run was held against the test set."]
+    assert known(tested, better) == ["The winner was not held against the test set; 1 of the other runs was."]
+    assert known(tested, both)[1:] == ["1 other run was held against the test set."]
 
 
-def known(*runs: RunRecord) -> str:
-    return line_of_test(groups(*runs), runs)
+def known(*runs: RunRecord) -> list[str]:
+    return lines_of_test(groups(*runs), runs)
