@@ -7,10 +7,13 @@ from typing import NoReturn, TypeVar
 
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
-from src.errors import KerasweepError
+from src.config.keys import command_keys
+from src.errors import KerasweepError, suggestion
 
 T = TypeVar("T")
 INTERRUPTED = 130
+# Flags that bring files of the user's, with keys of their own perhaps.
+OWN_FILES = ("--config-", "-cd", "-cn", "-cp")
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
     "'data.path=\"my folder\"'; null among choices comes by the comma form, as in data.limit=null,2000"
@@ -41,12 +44,14 @@ def stop() -> NoReturn:
     raise SystemExit(INTERRUPTED) from None
 
 
-def check_overrides(arguments: Sequence[str], plain: Collection[str] = ()) -> None:
+def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:
     """Exit with code 1, Hydra's own message and a hint where an override cannot be parsed.
 
     arguments: of the whole command, Hydra's flags among them. A group that is given a number or
-    null, of which Hydra says nothing but a traceback, is named with its options. plain: keys that
-    hold a value in this command, though another command has a group of that name.
+    null, of which Hydra says nothing but a traceback, is named with its options. A misspelt key is
+    answered with what was meant, and exit code 2: Hydra would have it added. command: see
+    `command_keys`. plain: keys that hold a value in this command, though another command has a group of
+    that name.
     """
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -62,11 +67,32 @@ def check_overrides(arguments: Sequence[str], plain: Collection[str] = ()) -> No
             overrides.append(parser.parse_override(text))
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
+    has_own_files = any(argument.startswith(OWN_FILES) for argument in arguments)
     for override in overrides:
+        if not (override.is_add() or override.is_force_add() or override.is_delete()):
+            _check_spelling(override.key_or_group, command_keys(command), has_own_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         if not isinstance(override.value(), (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
+
+
+def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> None:
+    """Refuse a key that no configuration has, where it is like one; Hydra speaks of the others."""
+    root = key.partition(".")[0]
+    if root == "hydra" or not key.replace(".", "").isidentifier() or (has_own_files and root not in known):
+        return
+    if any(key == each or key.startswith(f"{each}.") and _is_leaf(each, known) for each in known):
+        return
+    meant = suggestion(key, known)
+    if meant:
+        print(f"error: There is no key {key}. {meant}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _is_leaf(key: str, known: Collection[str]) -> bool:
+    """Whether it holds a value, which may be an open mapping, and no keys with types of their own."""
+    return not any(each.startswith(f"{key}.") for each in known)
 
 
 def _check_option(group: str, override: str) -> None:

@@ -82,7 +82,7 @@ def _compare(cfg: DictConfig) -> None:
 def main() -> None:
     atexit.register(leave_to_the_end)
     sys.argv[1:] = [quoted_ids(argument) for argument in sys.argv[1:]]
-    check_overrides(sys.argv[1:], plain=("study",))
+    check_overrides(sys.argv[1:], "compare", plain=("study",))
     _compare()
 
 

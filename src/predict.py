@@ -137,7 +137,7 @@ def main() -> None:
     atexit.register(leave_to_the_end)
     # An id of digits with an e in it is no number: 12e456 must not become infinity.
     sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
-    check_overrides(sys.argv[1:])
+    check_overrides(sys.argv[1:], "predict")
     _predict()
 
 

@@ -61,7 +61,7 @@ def _run() -> None:
     atexit.register(leave_to_the_end)
     register()
     add_studies()
-    check_overrides(sys.argv[1:])
+    check_overrides(sys.argv[1:], "train")
     hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")(_train)()
 
 

@@ -10,7 +10,7 @@ from src.errors import ConfigError
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """What is said before the command ends with exit code 1."""
     with pytest.raises(SystemExit) as raised:
-        check_overrides(arguments)
+        check_overrides(arguments, "train")
     assert raised.value.code == 1
     output = capsys.readouterr()
     assert output.out == ""
@@ -63,13 +63,18 @@ def test_value_is_returned() -> None:
         [],
         ["-m", "model.kernel_size=3,5", "data=digits,mnist", "data.limit=null,2000"],
         ["--config-dir", "/a=b", "--cfg", "job", "model=cnn"],
-        ["'data.path=\"/내 폴더\"'".strip("'"), "tags.note='a > b'", "tags.a='x=y'", "data.path="],
+        [
+            "'data.path=\"/내 폴더\"'".strip("'"),
+            "tracking.tags.note='a > b'",
+            "tracking.tags.a='x=y'",
+            "data.path=",
+        ],
         ["~augment", "+study.space={model.kernel_size: 'choice(3, 5)'}", "hydra.job.name=null"],
         ["regularizer.strength=tag(log,interval(1e-6,1e-2))", "model={kernel_size:3}"],
     ],
 )
 def test_what_hydra_reads_passes(arguments: list[str]) -> None:
-    check_overrides(arguments)
+    check_overrides(arguments, "train")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,43 @@ def test_group_without_an_option_lists_them(argument: str, capsys: pytest.Captur
 
 @pytest.mark.parametrize("argument", ["study=null", "study=2024"])
 def test_key_that_is_no_group_here_takes_any_value(argument: str) -> None:
-    check_overrides([argument], plain=("study",))
+    check_overrides([argument], "compare", plain=("study",))
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "meant"),
+    [
+        ("train", "model.kernelsize=5", "model.kernel_size"),
+        ("train", "training.batchsize=16,32", "training.batch_size"),
+        ("train", "optimiser=sgd", "optimizer"),
+        ("train", "study.repeets=5", "study.repeats"),
+        ("train", "schedule.warmup_epoch=2", "schedule.warmup_epochs"),
+        ("compare", "stduy=quickstart", "study"),
+        ("predict", "image=[a.png]", "images"),
+    ],
+)
+def test_a_misspelt_key_is_answered_with_what_was_meant(
+    command: str, argument: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides([argument], command)
+    assert raised.value.code == 2
+    key = argument.partition("=")[0]
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: There is no key {key}. Did you mean ") and meant in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["model.kwargs.kernelsize=5", "tracking.tags.stduy=a", "data.kwargs.a.b=3"],
+        ["+trainings=3", "++model.kernelsize=5", "~optimiser"],
+        ["--config-dir", "/own", "trainings=3"],
+        ["hydra.sweeep.dir=a", "hydra/launcher=basic", "nothing.like.it=3"],
+    ],
+)
+def test_keys_that_are_no_misspelling_are_left_to_hydra(arguments: list[str]) -> None:
+    check_overrides(arguments, "train")
 
 
 def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,10 +27,28 @@ def all_keys() -> list[str]:
     return sorted(keys)
 
 
+def command_keys(command: str) -> set[str]:
+    """Every dotted key of a command's configuration, whichever option has it, and what holds others.
+
+    command: `train`, `compare` or `predict`.
+    """
+    roots = {field.name for field in fields(SCHEMAS[command])}
+    leaves = set(_leaves("", SCHEMAS[command]))
+    for name, schema in SCHEMAS.items():
+        group = name.partition("/")[0]
+        leaves |= set(_leaves(group, schema)) if group in roots else set()
+    return {
+        ".".join(parts[: count + 1])
+        for leaf in leaves
+        for parts in [leaf.split(".")]
+        for count in range(len(parts))
+    }
+
+
 def _leaves(prefix: str, schema: Any) -> list[str]:
     hints = get_type_hints(schema)
     leaves = []
     for field in fields(schema):
-        key, kind = f"{prefix}.{field.name}", hints[field.name]
+        key, kind = f"{prefix}.{field.name}".lstrip("."), hints[field.name]
         leaves += _leaves(key, kind) if is_dataclass(kind) else [key]
     return leaves
