@@ -34,23 +34,40 @@ def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     record(tracker, 0.5, {"dataset": "mnist", "kind": "run"}, "complete")
     other = {"study": "other", "sweep": "other-1", "dataset": "mnist", "kind": "trial"}
     record(tracker, 0.25, other, "complete")
-    claimed(tracker)
+    claimed(tracker, "claimed")
     return folder
 
 
-def claimed(tracker: Tracker) -> None:
-    """A sweep of five seeds a trial, with a claim that its numbers support."""
-    own = {"study": "claimed", "sweep": "claimed-1", "dataset": "digits"}
-    parent = tracker.start(own["sweep"], {**own, "kind": "study", "axes": "kernel_size"}, {})
+@pytest.fixture(scope="module")
+def unfinished(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Overrides for two sweeps with a claim: one was stopped, of the other a part was pruned."""
+    uri = f"sqlite:///{copy_database(tmp_path_factory.mktemp('unfinished'))}"
+    tracker = open_tracker(TrackingConf(uri=uri))
+    claimed(tracker, "stopped", trials="3")
+    pruned = claimed(tracker, "cut")
+    for kernel_size, state in (("3", "complete"), ("5", "pruned")):
+        for seed in range(5):
+            tags = {**pruned, "kernel_size": kernel_size, "batch_size": "8", "trial": f"1{kernel_size}"}
+            record(tracker, 0.5, {**tags, "kind": "trial"}, state, {"training.seed": str(seed)})
+    return f"tracking.uri={uri}"
+
+
+def claimed(tracker: Tracker, study: str, **tags: str) -> dict[str, str]:
+    """A sweep of five seeds a trial, with a claim that its numbers support; returns its own tags."""
+    own = {"study": study, "sweep": f"{study}-1", "dataset": "digits"}
+    axes = {"axes": "kernel_size,batch_size" if study == "cut" else "kernel_size"}
+    parent = tracker.start(own["sweep"], {**own, **axes, **tags, "kind": "study"}, {})
     side = "{of: {model.kernel_size: 5}, relation: higher, than: {model.kernel_size: 3}}"
     text = f"study: {{claim: {{text: Large filters are better., comparisons: [{side}]}}}}"
     tracker.log_text(parent, text, "config.yaml")
     for trial, (kernel_size, mean) in enumerate({"3": 0.5, "5": 0.75}.items()):
         tags = {**own, "kernel_size": kernel_size, "trial": str(trial)}
+        tags |= {"batch_size": "32"} if study == "cut" else {}
         record(tracker, mean, {**tags, "kind": "trial"}, "complete")
         for seed in range(5):
             value = mean + 0.01 * seed * (1 + 0.1 * trial)
             record(tracker, value, {**tags, "kind": "repeat"}, "complete", {"training.seed": str(seed)})
+    return own
 
 
 def record(
@@ -118,6 +135,20 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]
+
+
+def test_a_sweep_that_has_not_ended_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
+    lines = run("study=stopped", unfinished)
+    assert "note: 1 of the trials of stopped-1 have not been trained" in lines
+    assert "verdict: not decided by these runs" in lines
+    assert "    not tested: 1 of 3 trials have not been trained" in lines
+
+
+def test_what_a_pruner_left_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
+    lines = run("study=cut", unfinished)
+    assert "verdict: not decided by these runs" in lines
+    reason = "in 1 of 2 settings a side was pruned, failed or has not ended"
+    assert any(line.startswith(f"    not tested: {reason}") for line in lines)
 
 
 def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: Path) -> None:

@@ -56,27 +56,50 @@ class Verdict:
     findings: tuple[Finding, ...]
 
 
-def judge(claim: ClaimConf, observations: Sequence[Observation]) -> Verdict:
+def judge(
+    claim: ClaimConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+) -> Verdict:
     """A claim holds where all its comparisons do, and fails where one does.
+
+    lacking: networks that came to nothing, being pruned, failed or not ended, see `find`.
 
     All must be significant for the first, which needs no correction (Berger, 1982, Multiparameter
     hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790); one of m for the second,
     which takes Bonferroni's. Where nothing differs, 5 % of verdicts at most are no `not decided`.
     """
-    found = [find(comparison, observations) for comparison in claim.comparisons]
+    found = [find(comparison, observations, lacking) for comparison in claim.comparisons]
     findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
     p_for = max(finding.p_for for finding in findings)
     return Verdict(_verdict(p_for, min(finding.p_against for finding in findings)), findings)
 
 
-def find(comparison: ComparisonConf, observations: Sequence[Observation]) -> Finding:
-    """Compare the two sides seed by seed, in the settings of the other axes that both were trained in."""
+def undecided(claim: ClaimConf, reason: str) -> Verdict:
+    """No comparison is tested, for a reason that they have in common."""
+    return Verdict(UNDECIDED, tuple(Finding(each, {}, missing=reason) for each in claim.comparisons))
+
+
+def find(
+    comparison: ComparisonConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+) -> Finding:
+    """Compare the two sides seed by seed, in the settings of the other axes that both were trained in.
+
+    Where a setting is out since a side of it is lacking, nothing is tested: pruners, and whatever makes
+    networks fail, pick by results.
+    """
     measured = [each for each in observations if comparison.measure in each.measures]
     if observations and not measured:
         return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
     pairs = _pairs(comparison, measured)
     if not pairs:
         return Finding(comparison, {}, missing="no runs are complete on both sides with all else equal")
+    dropped = _settings(comparison, [*measured, *lacking]) - set(pairs)
+    if dropped:
+        return Finding(
+            comparison,
+            {},
+            missing=f"in {len(dropped)} of {len(dropped) + len(pairs)} settings a side was pruned, failed or "
+            "has not ended, and what is left would be picked by results",
+        )
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values())))
     if len(seeds) < FEWEST_SEEDS:
         return Finding(
@@ -168,6 +191,15 @@ def _pairs(comparison: ComparisonConf, observations: Sequence[Observation]) -> d
         if one and other:
             found[setting][seed] = one, other
     return found
+
+
+def _settings(comparison: ComparisonConf, observations: Sequence[Observation]) -> set[str]:
+    """The settings of the other axes in which both sides were begun, whatever became of them."""
+    blank = [
+        Observation(each.choices, "", {comparison.measure: each.measures.get(comparison.measure, 0.0)})
+        for each in observations
+    ]
+    return set(_pairs(comparison, blank))
 
 
 def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:

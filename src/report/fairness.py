@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from src.config.keys import RUN_GROUPS
 from src.report.groups import is_unbalanced, mixed_sweeps
-from src.report.reading import Report
+from src.report.reading import Report, untrained
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
@@ -24,6 +24,7 @@ def caveats(report: Report) -> list[str]:
         _unbalanced(report),
         _other_params(complete, report.varied),
         _fewer_seeds(report),
+        *_untrained(report),
         _pruned(report.runs),
         _failed(report.runs),
         PICKED if report.is_picked else None,
@@ -91,6 +92,15 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
 def _fewer_seeds(report: Report) -> str | None:
     counts = {each.estimate.count for each in report.standings if each.estimate is not None}
     return f"configurations have {min(counts)} to {max(counts)} seeds" if len(counts) > 1 else None
+
+
+def _untrained(report: Report) -> list[str]:
+    counts = {parent.tags.get("sweep"): untrained(parent, report.runs) for parent in report.parents}
+    return [
+        f"{count} of the trials of {sweep} have not been trained"
+        for sweep, count in counts.items()
+        if count and not report.is_picked
+    ]
 
 
 def _pruned(runs: Iterable[RunRecord]) -> str | None:

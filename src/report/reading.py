@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from src.config.keys import all_keys
 from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
-from src.report.claims import Verdict, judge
+from src.report.claims import Verdict, judge, undecided
 from src.report.groups import Group, group_runs
 from src.report.seeds import Standing, measured, ranked, standings
 from src.report.verdicts import observations
@@ -14,6 +14,8 @@ from src.tracking.names import short_names
 from src.tracking.parents import claim_of, parents_of
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import axes_of, check_axes, select_runs, swept
+
+ENDED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,32 @@ def read_report(
     )
 
 
+def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> Verdict:
+    """A part of a sweep decides nothing: what is there first may differ from what is not there yet."""
+    left = untrained(parent, runs)
+    if left:
+        return undecided(claim, f"{left} of {parent.tags['trials']} trials have not been trained")
+    axes = swept(parent)
+    lacking = observations(claim, runs, axes, are_complete=False)
+    return judge(claim, observations(claim, runs, axes), lacking)
+
+
+def untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
+    """How many of a sweep's trials are not there, or have not ended; 0 where its size is not known.
+
+    One that is complete and had no budget has all that there are: a space may have fewer than were asked for.
+    """
+    if parent.tags.get("state") == "complete" and parent.tags.get("budget") == "none":
+        return 0
+    asked = parent.tags.get("trials", "")
+    ended = {
+        run.tags.get("trial")
+        for run in runs
+        if run.tags.get("sweep") == parent.tags.get("sweep") and run.tags.get("state") in ENDED
+    }
+    return max(0, int(asked) - len(ended)) if asked.isdigit() else 0
+
+
 def _judged(
     cfg: TrackingConf, parents: Sequence[RunRecord], runs: Sequence[RunRecord]
 ) -> tuple[list[Judged], list[str]]:
@@ -99,5 +127,5 @@ def _judged(
             continue
         if claim is not None:
             own = [run for run in runs if run.tags.get("sweep") == sweep]
-            found.append(Judged(sweep, claim, judge(claim, observations(claim, own, swept(parent)))))
+            found.append(Judged(sweep, claim, _verdict(claim, parent, own)))
     return found, unread

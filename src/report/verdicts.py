@@ -14,8 +14,12 @@ from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
 
-def observations(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> list[Observation]:
+def observations(
+    claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
+) -> list[Observation]:
     """What complete runs say: their values of the axes and of what the claim names, and their metrics.
+
+    are_complete: else those that were pruned, failed or have not ended, which measured nothing.
 
     axes: the tags that the sweep varies; they are called by their keys, as in the claim.
     """
@@ -24,11 +28,11 @@ def observations(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str
     named = {str(key) for comparison in claim.comparisons for key in _keys(comparison)} - set(varied) - {SEED}
     found = []
     for run in runs:
-        if run.tags.get("state") != "complete":
+        if (run.tags.get("state") == "complete") != are_complete:
             continue
         choices = {key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key != SEED}
         choices |= {key: text for key in named if (text := _text(run, key)) is not None}
-        found.append(Observation(choices, seed_of(run), run.metrics))
+        found.append(Observation(choices, seed_of(run), run.metrics if are_complete else {}))
     return found
 
 

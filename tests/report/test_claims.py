@@ -209,6 +209,34 @@ def test_no_number_decides_nothing() -> None:
     assert found.findings[0].missing == "a run on one of the sides came to no number (NaN)"
 
 
+def without_measures(observations: Sequence[Observation]) -> list[Observation]:
+    return [Observation(each.choices, each.seed, {}) for each in observations]
+
+
+def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
+    """Kernels of 3 are better with batches of 32; where the others are pruned they seem so in general."""
+    every = runs(lambda kernel, size: (0.05 if size == 32 else -0.2) * (kernel == 3), KERNELS)
+    claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
+    assert judge(claimed, every).verdict == CONTRADICTED
+    bad = {"model.kernel_size": "3", "training.batch_size": "64"}
+    pruned = [each for each in every if bad.items() <= each.choices.items()]
+    left = [each for each in every if each not in pruned]
+    assert judge(claimed, left).verdict == SUPPORTED
+    verdict = judge(claimed, left, without_measures(pruned[:1]))
+    assert verdict.verdict == UNDECIDED
+    assert verdict.findings[0].missing == (
+        "in 1 of 2 settings a side was pruned, failed or has not ended, and what is left would be picked by "
+        "results"
+    )
+
+
+def test_a_setting_that_one_side_never_had_is_no_gap() -> None:
+    every = runs(lambda kernel, size: 0.02 * (kernel == 3), KERNELS)
+    claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
+    lone = [Observation({"model.kernel_size": "3", "training.batch_size": "128"}, "0", {})]
+    assert judge(claimed, every, lone).verdict == SUPPORTED
+
+
 FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
     "higher": [{**SMALL, "relation": "higher"}],
     "two comparisons": [
