@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# The file in its job's folder in which a trial leaves its weights, see Outcome.left.
+LEFT = "best.npz"
+
 
 @dataclass(frozen=True)
 class TrialRef:

@@ -386,3 +386,28 @@ def test_the_winner_is_tested_whoever_trained_it_and_whatever_is_kept(
     assert has_model(tracking(tmp_path), best.run_id) is (option != "tracking.models=none")
     assert ("predict:" in done.stdout) is (option != "tracking.models=none")
     assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))
+
+
+def test_a_sweep_that_was_stopped_tests_its_winner_alone_and_once(
+    tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(tmp_path)
+    arguments = ("-m", "training.batch_size=256,128,64,8", "training.epochs=3", "workers=1")
+    process = subprocess.Popen(
+        command("train", *arguments), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("[1/4]"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
+    assert [child for child in trials(tmp_path) if has_model(tracking(tmp_path), child.run_id)]
+    assert run(tmp_path, "train", *arguments).code == 0
+    (tested,) = [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
+    assert tested.metrics["objective"] == max(child.metrics["objective"] for child in trials(tmp_path))
+    assert has_model(tracking(tmp_path), tested.run_id)
+    assert run(tmp_path, "train", *arguments).code == 0  # nothing is left to do
+    assert len(client(tmp_path).get_metric_history(tested.run_id, "test_accuracy")) == 1
+    assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -27,7 +28,7 @@ from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.search import Sweep, unknown_graph
 from src.sweep.stops import StopRequest
-from src.sweep.study import sweep_lock
+from src.sweep.study import portrait_lock, sweep_lock
 from src.sweep.template import has_template
 from src.sweep.view import View, open_view
 from src.sweep.workers import WorkerPool
@@ -137,10 +138,10 @@ def _drive(ensemble: Ensemble) -> str:
     try:
         reason = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
-        _portray(ensemble)
+        _portray(ensemble, is_end=True)
         ended = True
     except SweepStopped:
-        _portray(ensemble)
+        _portray(ensemble, is_end=False)
         raise KeyboardInterrupt from None
     except OSError as error:
         raise StorageError(
@@ -175,24 +176,29 @@ def _run(ensemble: Ensemble) -> str:
         return Driver(sweep, pool, crew, view, ensemble.stop).run()
 
 
-def _portray(ensemble: Ensemble) -> None:
-    """Record the models that are asked for at the end, test them, and meanwhile draw images of the data.
+def _portray(ensemble: Ensemble, is_end: bool) -> None:
+    """Record the models that are asked for, test the winner at the end, and meanwhile draw some images.
 
-    For a sweep that was complete already, or trained by a foreign launcher, a worker is started.
+    For a sweep that was complete already, or trained by a foreign launcher, a worker is started. Another
+    driver that is at it is waited for: then nothing is left to do.
     """
     plan, sweep = ensemble.plan, ensemble.sweep
     master = plan.question.master
-    due = due_portraits(sweep)
-    if due:
-        what = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
-        say(what.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
+    jobs = Path(master.hydra.sweep.dir)
     crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
+        stack.enter_context(portrait_lock(sweep.journal))
+        due = due_portraits(sweep, jobs if jobs.name == sweep.name else None)
+        if plan.base.tracking.models == "none" and not is_end:
+            due = []
+        if due:
+            what = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
+            say(what.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
         pool = ensemble.workers
         if due and pool is None:
             pool = start_workers(ensemble.context, master, plan.base, 1)
             stack.callback(pool.stop)
-        record_portraits(due, crew, pool, lambda: _show_data(ensemble))
+        record_portraits(due, crew, pool, lambda: _show_data(ensemble), is_end)
 
 
 def _show_data(ensemble: Ensemble) -> None:

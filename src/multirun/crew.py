@@ -18,12 +18,13 @@ from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, hears
 from src.sweep.record import SweepRecord
 from src.tracking.keras_model import has_model
+from src.tracking.query import get_run, list_artifacts
 from src.tracking.recorder import relay
 from src.training.checkpoints import state_path
 
 TRAIN = "src.multirun.job:train"
-PORTRAITS = {"model": "src.trial.portrait:portray_model", "figures": "src.trial.portrait:portray_figures"}
-PORTRAIT_WITHOUT_MODEL = {"test score": "src.trial.portrait:portray_test"}
+PORTRAIT = "src.trial.portrait:portray_{}"
+LAST_FIGURE = "figures/learning_curves.png"
 
 
 class TrialCrew:
@@ -62,24 +63,30 @@ class TrialCrew:
         own = replace(ref, resume_from=earlier, defers_model=True)
         return TRAIN, TrialJob(config, own, self.target, waits)
 
-    def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
+    def portrait_jobs(self, due: Due, is_end: bool) -> dict[str, tuple[str, Any]]:
         """What a seed that left its weights is to be recorded of, each with a function and its payload.
 
-        A model that it has already is none of them: of a long training, or of a sweep that was ended
-        meanwhile.
+        Nothing that it has already: of a long training, or of a sweep that was stopped or killed
+        meanwhile. is_end: only then is it the winner, and held against the test set. Raises RefusedError
+        where its run was deleted.
         """
         assert due.outcome.left is not None
+        tracking, run_id = self.composer.master.tracking, due.outcome.run_id
+        run = get_run(tracking, run_id)
+        parts: dict[str, str] = {}
+        if tracking.models != "none" and not has_model(tracking, run_id):
+            parts["model"] = "model"
+        if tracking.models != "none" and LAST_FIGURE not in list_artifacts(tracking, run_id, "figures"):
+            parts["figures"] = "figures"
+        if is_end and "test_accuracy" not in run.metrics:
+            both = parts.pop("figures", None) is not None
+            parts |= {"figures": "figures_and_test"} if both else {"test score": "test"}
         self._configs[due.number] = self.composer.job_config(due.params)
         config = self._job_config(due.number, due.number, due.repeat)
-        left = Path(due.outcome.left)
-        ref = TrialRef(due.outcome.run_id, due.number, repeat=due.repeat, resume_from=left)
-        tracking = self.composer.master.tracking
-        parts = PORTRAIT_WITHOUT_MODEL if tracking.models == "none" else PORTRAITS
-        has_it = has_model(tracking, due.outcome.run_id)
+        ref = TrialRef(run_id, due.number, repeat=due.repeat, resume_from=Path(due.outcome.left))
         return {
-            part: (TRAIN, TrialJob(config, ref, target, waits=False))
-            for part, target in parts.items()
-            if not (part == "model" and has_it)
+            part: (TRAIN, TrialJob(config, ref, PORTRAIT.format(name), waits=False))
+            for part, name in parts.items()
         }
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:

@@ -20,10 +20,14 @@ TICK_SECONDS = 0.5
 
 @dataclass
 class _Portrait:
-    """What is recorded of one seed. missing: parts that have not been recorded yet, or cannot be."""
+    """What is recorded of one seed. missing: parts that have not been recorded yet, or cannot be.
+
+    is_end: whether nothing will be needed of it later.
+    """
 
     due: Due
     missing: set[str]
+    is_end: bool
 
     def end(self, part: str, reason: str | None) -> None:
         """A part has ended, for a reason where it failed. What the seed left goes last."""
@@ -31,24 +35,41 @@ class _Portrait:
             say(f"note: the {part} of trial {self.due.number} cannot be recorded: {reason}")
             return
         self.missing.discard(part)
-        if not self.missing and self.due.outcome.left is not None:
+        if not self.missing and self.is_end:
+            self.forget()
+
+    def forget(self) -> None:
+        if self.due.outcome.left is not None:
             Path(self.due.outcome.left).unlink(missing_ok=True)
 
 
 def record_portraits(
-    due: Sequence[Due], crew: TrialCrew, pool: WorkerPool | None, meanwhile: Callable[[], None]
+    due: Sequence[Due],
+    crew: TrialCrew,
+    pool: WorkerPool | None,
+    meanwhile: Callable[[], None],
+    is_end: bool = True,
 ) -> None:
     """Record all; what fails is said, and tried again when the same command is.
 
-    meanwhile: called once, while the first are under way. pool: may be None where none is due.
+    meanwhile: called once, while the first are under way. pool: may be None where none is due. is_end: of
+    the sweep, not of a start that was stopped: then the test set waits, and the weights are kept for it.
     """
     if pool is None or not due:
         meanwhile()
         return
     waiting: deque[tuple[_Portrait, str, tuple[str, Any]]] = deque()
     for one in due:
-        jobs = crew.portrait_jobs(one)
-        portrait = _Portrait(one, set(jobs))
+        portrait = _Portrait(one, set(), is_end)
+        try:
+            jobs = crew.portrait_jobs(one, is_end)
+        except RefusedError:
+            say(f"note: the run of trial {one.number} was deleted: its model cannot be recorded")
+            portrait.forget()
+            continue
+        portrait.missing |= set(jobs)
+        if not jobs and is_end:
+            portrait.forget()
         waiting.extend((portrait, part, job) for part, job in jobs.items())
     under_way: dict[int, tuple[_Portrait, str]] = {}
     is_called = False

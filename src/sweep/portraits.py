@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from src.outcome import Outcome
+from src.outcome import LEFT, Outcome
 from src.sweep.ledger import RESULT, as_outcome, clean_params, known_seeds
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
@@ -23,10 +23,11 @@ class Due:
     outcome: Outcome
 
 
-def due_portraits(sweep: Sweep) -> list[Due]:
+def due_portraits(sweep: Sweep, jobs: Path | None = None) -> list[Due]:
     """What is to be recorded of the best trials, unless another driver still trains: then that one does.
 
-    What trials left that are not among the best is removed.
+    What trials left that are not among the best is removed, and what lies in the sweep's own folder of
+    jobs although no trial names it: its driver died before that.
     """
     trials = sweep.study.get_trials(deepcopy=False)
     if any(trial.state is TrialState.RUNNING for trial in trials):
@@ -39,6 +40,9 @@ def due_portraits(sweep: Sweep) -> list[Due]:
         for outcome in _outcomes(trial):
             if outcome.left and outcome.left not in kept:
                 Path(outcome.left).unlink(missing_ok=True)
+    for file in jobs.rglob(f"{LEFT}*") if jobs is not None else ():
+        if str(file.absolute()) not in kept:
+            file.unlink(missing_ok=True)
     return due
 
 

@@ -1,20 +1,23 @@
 """Keeps MLflow in step with a sweep: the parent run, a child run a trial, and their ends."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from src.errors import RefusedError
 from src.outcome import Outcome, TrialRef
 from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.tracking.buffered import BufferedRecorder
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
+from src.tracking.keras_model import has_model
 from src.tracking.names import tag_text
 from src.tracking.parents import CONFIG
-from src.tracking.query import find_runs
+from src.tracking.query import find_runs, get_run
 from src.tracking.runs import Tracker
 from src.tracking.source import command_text, git_diff, source_tags, versions_text
 
@@ -168,6 +171,12 @@ class SweepRecord:
             self.recorder.write(run_id)
         finally:
             self.tracker.finish(run_id, "cancelled", reason)
+
+    def keeps_model(self, run_id: str) -> bool:
+        """Whether a run has a model to predict with; not one that was deleted."""
+        with suppress(RefusedError):
+            return has_model(self.cfg.tracking, get_run(self.cfg.tracking, run_id).run_id)
+        return False
 
     def reconcile(self) -> None:
         """Bring every open run of the sweep in line with its trial, after whatever ended the driver.

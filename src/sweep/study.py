@@ -45,8 +45,21 @@ def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
 @contextmanager
 def sweep_lock(journal: Path) -> Iterator[None]:
     """Hold the sweep's lock; the kernel frees it when its owner dies."""
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with open(journal.with_suffix(".lock"), "a") as lock:
+    with _locked(journal.with_suffix(".lock")):
+        yield
+
+
+@contextmanager
+def portrait_lock(journal: Path) -> Iterator[None]:
+    """Hold the right to record a sweep's best models and to test them, while others ask and tell."""
+    with _locked(journal.with_suffix(".portraits.lock")):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

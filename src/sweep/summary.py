@@ -166,7 +166,8 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
-    run_id = None if record.cfg.tracking.models == "none" else _run_of_model(record.sweep, best)
+    own = _run_of_model(record.sweep, best)
+    run_id = own if record.keeps_model(own) else None
     for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
         say(line)
 

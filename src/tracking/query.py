@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
-from src.errors import TrackingError
+from src.errors import RefusedError, TrackingError
 from src.tracking.connect import experiment_id, open_client, patiently, tracking_errors
 from src.tracking.location import resolve_uri, without_password
 from src.tracking.run_record import RunRecord, seconds_between
@@ -86,7 +86,7 @@ def _clause(key: str, value: str) -> str:
 def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
     """The run with this id, or the only one of the experiment whose id begins so (six digits or more).
 
-    Raises TrackingError where there is none, or more than one.
+    Raises RefusedError where there is none or it was deleted, TrackingError where there is more than one.
     """
     if not run_id.isalnum():
         raise _no_run(cfg, run_id)
@@ -112,15 +112,15 @@ def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
             raise TrackingError(f"MLflow at {without_password(uri)} cannot read {run_id}: {error}") from error
         raise _no_run(cfg, run_id) from error
     if run.info.lifecycle_stage == "deleted":
-        raise TrackingError(
+        raise RefusedError(
             f"The run {run_id} was deleted. Restore it with: "
             f"MLFLOW_TRACKING_URI='{without_password(uri)}' mlflow runs restore --run-id {run_id}"
         )
     return _record(run)
 
 
-def _no_run(cfg: TrackingConf, run_id: str) -> TrackingError:
-    return TrackingError(
+def _no_run(cfg: TrackingConf, run_id: str) -> RefusedError:
+    return RefusedError(
         f"No run {run_id} in the experiment {cfg.experiment} of {without_password(resolve_uri(cfg.uri))}. "
         f"Give an id, or at least {FEWEST_DIGITS} of its first digits: they are in the MLflow UI, "
         "and in the table and CSV of python -m src.compare."

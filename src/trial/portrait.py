@@ -16,15 +16,13 @@ from omegaconf import DictConfig
 
 from src.data.kept import read_and_keep
 from src.data.prepare import Prepared
-from src.outcome import Outcome, TrialRef
+from src.outcome import LEFT, Outcome, TrialRef
 from src.tracking.recorder import Recorder
 from src.trial.artifacts import record_curves, record_errors, record_model, record_test
 from src.trial.network import Network
 
 if TYPE_CHECKING:
     from src.trial.run import Report
-
-LEFT = "best.npz"
 
 
 def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> Outcome:
@@ -67,9 +65,20 @@ def portray_model(
 def portray_figures(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_model`, for the figures and the test set; another worker may do it at the same time."""
+    """As `portray_model`, for the figures; another worker may do it at the same time."""
+    return _drawn(_candidate(cfg, ref), ref, recorder)
+
+
+def portray_figures_and_test(
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+) -> Outcome:
+    """As `portray_figures`, and for the test set: at the end of a sweep, for its winner."""
     candidate = _candidate(cfg, ref)
     record_test(ref, recorder, candidate.prepared, candidate.network)
+    return _drawn(candidate, ref, recorder)
+
+
+def _drawn(candidate: _Candidate, ref: TrialRef, recorder: Recorder) -> Outcome:
     record_errors(ref, recorder, candidate.prepared, candidate.network)
     record_curves(ref, recorder, candidate.notes["history"], candidate.notes["best_epoch"])
     return candidate.outcome(ref)
@@ -78,7 +87,7 @@ def portray_figures(
 def portray_test(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_model`, for the test set alone, where no model is to be kept."""
+    """As `portray_model`, for the test set alone, where no model is to be kept or it has one already."""
     candidate = _candidate(cfg, ref)
     record_test(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)

@@ -94,7 +94,12 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
 
 
 def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
-    """Whether a trial may be the best of its sweep, as far as is known now."""
+    """Whether a trial may be the best of its sweep, as far as is known now.
+
+    A seed may be none although the mean of its trial lies on a Pareto front.
+    """
+    if len(cfg.objective) > 1 and cfg.study.repeats > 1:
+        return True
     directions = tuple(objective.direction for objective in cfg.objective)
     return not any(dominates(other, outcome.values, directions) for other in ref.incumbents)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from src.errors import RefusedError
 from src.multirun.portray import record_portraits
 from src.outcome import Outcome
 from src.sweep.channel import Finished, Job
@@ -40,14 +41,17 @@ class Places:
 class Crew:
     """written: whose records were written, and whether what it left was still there then."""
 
-    def __init__(self, due: list[Due]) -> None:
+    def __init__(self, due: list[Due], deleted: int | None = None) -> None:
+        self.deleted = deleted
         self.left = {one.outcome.run_id: Path(str(one.outcome.left)) for one in due}
         self.written: list[tuple[str, bool]] = []
 
     def write(self, run_id: str) -> None:
         self.written.append((run_id, self.left[run_id].exists()))
 
-    def portrait_jobs(self, due: Due) -> dict[str, tuple[str, Any]]:
+    def portrait_jobs(self, due: Due, is_end: bool) -> dict[str, tuple[str, Any]]:
+        if due.number == self.deleted:
+            raise RefusedError("gone")
         return {part: ("in:process", f"{part} {due.number}") for part in ("model", "figures")}
 
 
@@ -93,3 +97,17 @@ def test_what_fails_is_said_and_tried_again_later(
 @pytest.mark.parametrize("pool", [None, Places()])
 def test_nothing_due_leaves_time_for_the_rest(pool: Places | None) -> None:
     assert record([], pool) == 1
+
+
+def test_what_a_stopped_sweep_left_is_kept_for_its_end(due: list[Due], tmp_path: Path) -> None:
+    record_portraits(due, Crew(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
+    assert {path.name for path in tmp_path.iterdir()} == {"3.npz", "5.npz"}
+
+
+def test_a_run_that_was_deleted_holds_up_no_other(
+    due: list[Due], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crew = Crew(due, deleted=3)
+    record_portraits(due, crew, Places(), lambda: None)  # type: ignore[arg-type]
+    assert {run_id for run_id, _ in crew.written} == {"run-5"} and list(tmp_path.iterdir()) == []
+    assert "note: the run of trial 3 was deleted: its model cannot be recorded" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from src.outcome import Outcome
 from src.sweep.ledger import note_seed, settle
@@ -81,3 +82,20 @@ def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable
     sweep = sweep_of(SPACE)
     train(sweep, Outcome("failed", "run-0", reason="so"))
     assert due_portraits(sweep) == []
+
+
+def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Those of a driver that died before it could note them, whole or begun."""
+    sweep, jobs = sweep_of(SPACE), tmp_path / "jobs"
+    for name in ("0", "1", "2"):
+        (jobs / name).mkdir(parents=True)
+    train(sweep, left("jobs/0/best.npz", 0.5))
+    (jobs / "1" / "best.npz").touch()
+    (jobs / "2" / "best.npz.tmp").touch()
+    running = sweep.study.ask()
+    assert due_portraits(sweep, jobs) == [] and len(list(jobs.rglob("best.npz*"))) == 3
+    sweep.study.tell(running, state=TrialState.FAIL)
+    assert len(due_portraits(sweep, jobs)) == 1
+    assert list(jobs.rglob("best.npz*")) == [jobs / "0" / "best.npz"]

@@ -95,7 +95,8 @@ def test_several_objectives_have_a_pareto_front(sweep_of: Callable[..., Sweep], 
 def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What is printed at the end of a sweep, without frames."""
     record: Any = SimpleNamespace(
-        cfg=OmegaConf.create({"objective": config().objective, "tracking": {"models": "best"}}),
+        cfg=OmegaConf.create({"objective": config().objective}),
+        keeps_model=lambda run_id: True,
         tracker=SimpleNamespace(uri="sqlite:///x.db", is_default=True),
         sweep=sweep,
     )

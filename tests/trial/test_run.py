@@ -16,7 +16,7 @@ from src.errors import ConfigError, DataError, KerasweepError, TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.keras_model import download_model, has_model
 from src.tracking.runs import Tracker
-from src.trial.portrait import portray_figures, portray_model, portray_test
+from src.trial.portrait import portray_figures_and_test, portray_model, portray_test
 from src.trial.run import Report, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
@@ -134,6 +134,15 @@ def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
     assert metrics["test_images"] == len(read_data(cfg).test.labels) and metrics["test_accuracy"] > 0
 
 
+def test_any_seed_may_be_of_a_pareto_front(trials: Trials, configured: Configured) -> None:
+    """Its trial's mean is, perhaps, although the seed is dominated."""
+    two = "objective=[{metric: val_accuracy, direction: maximize}, {metric: parameters, direction: minimize}]"
+    for repeats, is_left in ((1, False), (2, True)):
+        cfg = configured("training.epochs=1", two, f"study.repeats={repeats}")
+        outcome = trials.train(cfg, incumbents=((1.1, 1.0),), defers_model=True)
+        assert (outcome.left is not None) is is_left
+
+
 def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_epoch(
     trials: Trials, configured: Configured
 ) -> None:
@@ -144,7 +153,7 @@ def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_
     assert outcome.best_epoch is not None and outcome.best_epoch < 4
     trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))  # in between
     ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
-    for portray in (portray_model, portray_figures):
+    for portray in (portray_model, portray_figures_and_test):
         portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
         assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
     assert trials.artifacts(outcome, "figures") == FIGURES
