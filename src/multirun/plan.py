@@ -143,6 +143,7 @@ class Plan:
             self.refusal,
             repeats=cfg.study.repeats,
             pruner_hears=hears(cfg.pruner.name),
+            keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
         )
 

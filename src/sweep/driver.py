@@ -12,7 +12,7 @@ from src.outcome import Outcome
 from src.sweep.channel import Call, Finished, Job, Report
 from src.sweep.hours import Hours
 from src.sweep.lease import leased
-from src.sweep.ledger import lose, note_seed, recover, settle
+from src.sweep.ledger import lose, note_progress, note_seed, recover, settle
 from src.sweep.propose import Proposal
 from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
@@ -66,6 +66,7 @@ class Driver:
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
+        self._ahead: set[int] = set()
         self._hours = Hours(sweep.study, sweep.journal)
         self._supply = Supply(sweep, crew, self._hours, self._settle)
 
@@ -142,6 +143,9 @@ class Driver:
         elif isinstance(event, Report):
             best = task.best.hear(event.value)
             self.view.epoch(worker, event.epoch, best)
+            if self.sweep.keeps_checkpoints and task.trial.number not in self._ahead:
+                self._ahead.add(task.trial.number)
+                note_progress(task.trial.proposal.trial)
             stops = self._hear(task, event, best)
             if event.waits:
                 self.pool.answer(worker, stops)

@@ -17,7 +17,7 @@ from src.outcome import Outcome
 from src.sweep.space.axis import Params, Space, signature
 
 REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result", "retry_of"
-SEED, LEASE = "seed", "lease"
+SEED, LEASE, AHEAD = "seed", "lease", "ahead"
 MOST_RETRIES = 2
 LEASE_SECONDS = 300.0
 CLOCK_SECONDS = 0.1
@@ -112,6 +112,17 @@ def note_seed(trial: Trial, repeat: int, outcome: Outcome) -> None:
     trial.set_user_attr(f"{SEED}:{repeat}", _as_attribute(outcome))
 
 
+def note_progress(trial: Trial) -> None:
+    """Write down that an attempt got ahead of those before it: what it trained is kept."""
+    trial.set_user_attr(AHEAD, True)
+
+
+def _got_ahead(trial: FrozenTrial) -> bool:
+    """Whether an attempt left a checkpoint of its own, or a seed that needs no other training."""
+    seeds = [result for name, result in trial.user_attrs.items() if name.startswith(f"{SEED}:")]
+    return bool(trial.user_attrs.get(AHEAD)) or any(seed["state"] == "complete" for seed in seeds)
+
+
 def _as_attribute(outcome: Outcome) -> dict[str, Any]:
     return {
         "state": outcome.state,
@@ -196,8 +207,9 @@ def _has_retry(study: Study, number: int) -> bool:
 def recover(study: Study) -> list[FrozenTrial]:
     """Settle what dead owners left RUNNING: tell results that were written, lose the others.
 
+    One that got ahead is not blamed for its owner's end: however often that comes, it ends once.
     Call it with the sweep's lock held. Returns the trials that were lost, for their runs to be closed.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     dead = [trial for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
-    return [trial for trial in dead if lose(study, trial.number, blamed=True)]
+    return [trial for trial in dead if lose(study, trial.number, blamed=not _got_ahead(trial))]

@@ -23,6 +23,7 @@ class Sweep:
     refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
     pruner_hears: see src.sweep.pruners; epochs are those of the first seed only. graph_of: what the
     trainings share that can follow one another in a worker without a trace, None where that is not known.
+    keeps_checkpoints: whether a trial that died goes on from its last epoch.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Sweep:
     repeats: int = 1
     pruner_hears: str = NOTHING
     graph_of: Callable[[Params], str | None] = unknown_graph
+    keeps_checkpoints: bool = False
 
     @property
     def directions(self) -> tuple[str, ...]:

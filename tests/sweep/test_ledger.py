@@ -28,6 +28,8 @@ from src.sweep.ledger import (
     counts,
     is_alive,
     lose,
+    note_progress,
+    note_seed,
     renew_lease,
     settle,
     this_owner,
@@ -142,6 +144,23 @@ def test_lost_trial_is_enqueued_again_with_the_same_params(
     again = sweep.study.ask()
     assert (again.number, sweep.space.suggest(again)) == (1, clean_params(sweep.space, trial))
     assert again.params == params
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "seed"])
+def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
+    how: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    for attempt in range(5):
+        trial = start(sweep, dead_owner)
+        if how == "checkpoint":
+            note_progress(trial)
+        else:
+            note_seed(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
+        begin(sweep)
+    assert not any(counts(trial) for trial in sweep.study.trials[:5])
+    (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))
+    assert again.user_attrs["retries"] == 0
 
 
 def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
