@@ -36,6 +36,15 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     say(f"report: {page}")
 
 
+def announce_winner(cfg: DictConfig, sweep: str) -> None:
+    """Print the winner's score on the test set with its interval, of a sweep that concludes nothing else."""
+    from src.report.reading import read_report
+    from src.report.winner import winner_lines
+
+    for line in winner_lines(read_report(cfg.tracking, {"sweep": sweep}).groups):
+        say(line)
+
+
 def _told(tracking: DictConfig) -> dict[str, str]:
     """What a later command must be told to find the runs: what is not the default."""
     told = {} if tracking.uri is None else {"uri": without_password(tracking.uri)}

@@ -14,7 +14,7 @@ from src.config.keys import RUN_GROUPS, all_keys
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.claim_sides import check_sides
 from src.multirun.composer import Composer, choices_of
-from src.multirun.conclude import conclude, is_evidence
+from src.multirun.conclude import announce_winner, conclude, is_evidence
 from src.multirun.crew import BatchCrew, TrialCrew
 from src.multirun.launch import BatchPool, batch_size, count_workers, start_workers, uses_workers
 from src.multirun.legacy import read_legacy
@@ -85,6 +85,8 @@ def conduct(
     summary.print_end(sweep, record, reason)
     if is_evidence(plan.base) and finished_trials(sweep.study):
         conclude(plan.base, sweep.name)
+    elif summary.best_trials(sweep):
+        announce_winner(plan.base, sweep.name)
     return summary.best_value(sweep)
 
 

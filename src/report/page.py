@@ -180,7 +180,6 @@ def _others(report: Report) -> dict[str, Any]:
 
 
 def _fairness(report: Report) -> list[str]:
-    seconds = sum(run.metrics.get("seconds", 0.0) for run in report.runs)
     epochs = epochs_line(report)
     return [
         *([epochs] if epochs else []),
@@ -188,7 +187,7 @@ def _fairness(report: Report) -> list[str]:
         *test_lines(report.groups, report.runs),
         SAME_IMAGES,
         *(f"Note: {line}." for line in caveats(report)),
-        f"Training took {duration_text(seconds)} in all, by the workers' own clocks.",
+        f"Training took {duration_text(report.seconds)} in all, by the workers' own clocks.",
     ]
 
 

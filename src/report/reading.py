@@ -8,7 +8,7 @@ from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
 from src.report.claims import Verdict, judge, undecided
 from src.report.groups import Group, group_runs
-from src.report.seeds import Standing, measured, ranked, standings
+from src.report.seeds import Standing, measured, ranked, standings, training_seconds
 from src.report.verdicts import observations
 from src.tracking.names import short_names
 from src.tracking.parents import claim_of, parents_of
@@ -32,7 +32,8 @@ class Report:
     """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
 
     is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
-    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read.
+    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read. seconds: of
+    training, that of pruned and failed runs too.
     """
 
     runs: tuple[RunRecord, ...]
@@ -45,6 +46,7 @@ class Report:
     is_whole_sweep: bool
     is_picked: bool = False
     unread: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 def read_report(
@@ -84,6 +86,7 @@ def read_report(
         is_whole_sweep=is_whole and len(parents) == 1,
         is_picked=is_picked,
         unread=tuple(unread),
+        seconds=training_seconds(selected),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -76,6 +76,20 @@ def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
         if run.tags.get("kind") not in ("trial", "repeat")
         or (_trial(run) in whole) == (run.tags.get("kind") == "repeat")
     ]
+
+
+def training_seconds(runs: Iterable[RunRecord]) -> float:
+    """How long all of these trained: pruned and failed ones too, as far as it is recorded.
+
+    A trial that has seeds among them says the mean of theirs, and is left out.
+    """
+    runs = list(runs)
+    have_seeds = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    return sum(
+        run.metrics.get("seconds", 0.0)
+        for run in runs
+        if run.tags.get("kind") != "trial" or _trial(run) not in have_seeds
+    )
 
 
 def _trial(run: RunRecord) -> tuple[str | None, str | None]:

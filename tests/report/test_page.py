@@ -15,7 +15,7 @@ from src.report.claims import judge
 from src.report.groups import group_runs
 from src.report.page import MOST_OTHERS, render_page
 from src.report.reading import Judged, Report
-from src.report.seeds import standings
+from src.report.seeds import standings, training_seconds
 from src.report.tables import MOST_ROWS
 from src.report.verdicts import observations
 from src.tracking.run_record import RunRecord
@@ -71,6 +71,7 @@ def report(runs: list[RunRecord], axes: tuple[str, ...] = AXES) -> Report:
         (Judged("s-1", claim, verdict),),
         (PARENT,),
         True,
+        seconds=training_seconds(runs),
     )
 
 

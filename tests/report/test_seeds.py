@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from src.report.groups import group_runs
-from src.report.seeds import by_seed, measured, standings
+from src.report.seeds import by_seed, measured, standings, training_seconds
 from src.tracking.run_record import RunRecord
 
 
@@ -26,6 +26,15 @@ def test_seeds_stand_in_for_the_mean_of_their_trial() -> None:
     seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.4, 0.6))]
     alone = run(0.7, kind="run")
     assert measured([mean, *seeds, single, alone]) == [*seeds, single, alone]
+
+
+def test_training_takes_the_seconds_of_every_seed_whatever_became_of_it() -> None:
+    def timed(record: RunRecord, seconds: float) -> RunRecord:
+        return replace(record, metrics={**record.metrics, "seconds": seconds})
+
+    trial, other = timed(run(0.5, trial=1), 3.0), timed(run(0.6, trial=2, state="pruned"), 1.0)
+    seeds = [timed(run(0.4, seed, "repeat", trial=1, state="failed"), 2.0 + 2 * seed) for seed in (0, 1)]
+    assert training_seconds([trial, *seeds, other, run(0.7, kind="run")]) == 2.0 + 4.0 + 1.0
 
 
 @pytest.mark.parametrize("state", ["failed", "pruned", None])
