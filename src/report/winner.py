@@ -51,14 +51,18 @@ def _scores(run: RunRecord) -> str:
 
 def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
     """What is known of the test set, of the winners or of others."""
-    lines = winner_lines(groups)
-    count = sum(set(run.metrics) >= TESTED for run in runs)
-    others = count - len(lines)
-    if not count:
+    lines, others = winner_lines(groups), others_line(groups, runs)
+    if not lines and not others:
         return ["No run was held against the test set."]
-    if not lines:
-        are = "was" if others == 1 else "were"
-        return [f"The winner was not held against the test set; {others} of the other runs {are}."]
-    sentences = [f"{line[0].upper()}{line[1:]}." for line in lines]
-    more = f"{others} other run{'s were' if others > 1 else ' was'} held against the test set."
-    return [*sentences, more] if others else sentences
+    winner = [] if lines else ["the winner was not held against the test set"]
+    sentences = [*lines, *winner, *([others] if others else [])]
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
+
+
+def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | None:
+    """How many runs but the winners were tested: earlier winners of a sweep that grew, or single runs."""
+    tested = sum(set(run.metrics) >= TESTED for run in runs)
+    count = tested - len(winner_lines(groups))
+    return (
+        f"{count} other run{'s were' if count > 1 else ' was'} held against the test set" if count else None
+    )
