@@ -1,11 +1,18 @@
 """Refuses a claim that a grid's runs could never decide, before they are trained."""
 
+from collections.abc import Sequence
+
 from src.config.check_claim import check_claim
+from src.config.keys import all_keys
+from src.config.search import ClaimConf, ComparisonConf
 from src.errors import ConfigError
 from src.multirun.plan import Plan
 from src.report.claims import FEWEST_SEEDS, Observation, find
-from src.tracking.description import run_params
-from src.tracking.names import tag_text
+from src.report.verdicts import named_keys, observations
+from src.tracking.description import axis_tags, run_params, trial_tags
+from src.tracking.names import short_names
+from src.tracking.run_record import RunRecord
+from src.tracking.selection import SEED
 
 
 def check_sides(plan: Plan) -> None:
@@ -19,25 +26,53 @@ def check_sides(plan: Plan) -> None:
     check_claim(claim)
     if plan.base.sampler.name != "grid":
         return
-    fixed = run_params(plan.base)
-    trained = [
-        fixed | {key: tag_text(value) for key, value in params.items()}
-        for params in plan.space.configurations()
-        if plan.refusal(params) is None
-    ]
+    found = observations(claim, _foreseen(plan, claim), list(_names(plan).values()))
     for number, comparison in enumerate(claim.comparisons):
-        keys = {*comparison.of, *comparison.than, *comparison.where, comparison.spread_over}
-        names = {axis.key for axis in plan.space.axes} | keys
-        observations = [
-            Observation(
-                {key: each[key] for key in names if key in each}, str(seed), {comparison.measure: 0.0}
-            )
-            for each in trained
-            for seed in range(FEWEST_SEEDS)
-        ]
-        missing = find(comparison, observations).missing
-        if missing is not None:
+        _check_keys(f"study.claim.comparisons[{number}]", comparison, found)
+        if find(comparison, found).missing is not None:
             raise ConfigError(
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
                 "its sides, or nothing with all else equal. Name values that study.space has."
             )
+
+
+def _check_keys(name: str, comparison: ComparisonConf, found: Sequence[Observation]) -> None:
+    """Raise ConfigError for a key that no run has a value of, SEED apart."""
+    seen = {key for each in found for key in each.choices} | {SEED}
+    for key in named_keys(comparison):
+        if key not in seen:
+            raise ConfigError(
+                f"{name} names {key}, which no run of this grid records. "
+                "Name an axis, or a key that its trials have, as in training.epochs."
+            )
+
+
+def _names(plan: Plan) -> dict[str, str]:
+    """Of each axis its tag."""
+    return short_names([axis.key for axis in plan.space.axes], all_keys())
+
+
+def _foreseen(plan: Plan, claim: ClaimConf) -> list[RunRecord]:
+    """The grid's runs as they will be recorded, each configuration with as many seeds as a claim takes.
+
+    What is no axis depends on the chosen groups alone, and composing takes milliseconds.
+    """
+    names = _names(plan)
+    measures = {comparison.measure: 0.0 for comparison in claim.comparisons}
+    groups = {axis.key for axis in plan.space.axes if axis.is_group}
+    composed: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+    runs = []
+    for params in plan.space.configurations():
+        if plan.refusal(params) is not None:
+            continue
+        chosen = {key: value for key, value in params.items() if key in groups}
+        if str(chosen) not in composed:
+            cfg, choices = plan.composer.compose(chosen), plan.composer.choices(chosen)
+            composed[str(chosen)] = run_params(cfg), trial_tags(cfg, choices, chosen, names)
+        recorded, tags = composed[str(chosen)]
+        tags = {**tags, **axis_tags(params, names), "state": "complete"}
+        runs += [
+            RunRecord("", "", "FINISHED", tags, {**recorded, SEED: str(seed)}, measures, 0.0, None)
+            for seed in range(FEWEST_SEEDS)
+        ]
+    return runs

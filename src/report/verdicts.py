@@ -13,6 +13,9 @@ from src.tracking.names import tag_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
+# Keys whose value in every run stands under a tag of another name.
+TAGS = {"data": "dataset"}
+
 
 def observations(
     claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
@@ -25,7 +28,7 @@ def observations(
     """
     keys = keys_by_name()
     varied = {keys.get(axis, axis): axis for axis in axes}
-    named = {str(key) for comparison in claim.comparisons for key in _keys(comparison)} - set(varied) - {SEED}
+    named = {key for comparison in claim.comparisons for key in named_keys(comparison)} - set(varied) - {SEED}
     found = []
     for run in runs:
         if (run.tags.get("state") == "complete") != are_complete:
@@ -36,13 +39,14 @@ def observations(
     return found
 
 
-def _keys(comparison: ComparisonConf) -> list[str]:
+def named_keys(comparison: ComparisonConf) -> list[str]:
+    """The keys that a comparison speaks of, of both sides and beside them."""
     spread = [comparison.spread_over] if comparison.spread_over else []
-    return [*comparison.of, *comparison.than, *comparison.where, *spread]
+    return [str(key) for key in (*comparison.of, *comparison.than, *comparison.where, *spread)]
 
 
 def _text(run: RunRecord, key: str) -> str | None:
-    return run.params.get(key, run.tags.get(key))
+    return run.params.get(key, run.tags.get(TAGS.get(key, key)))
 
 
 def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str) -> list[str]:

@@ -13,9 +13,8 @@ from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
 from src.tracking.buffered import BufferedRecorder
-from src.tracking.description import objective_text, run_params, run_tags, user_tags
+from src.tracking.description import objective_text, run_params, trial_tags, user_tags
 from src.tracking.keras_model import has_model
-from src.tracking.names import tag_text
 from src.tracking.parents import CONFIG
 from src.tracking.query import find_runs, get_run
 from src.tracking.runs import Tracker
@@ -133,9 +132,7 @@ class SweepRecord:
         self, number: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
     ) -> dict[str, str]:
         return {
-            **user_tags(cfg),
-            **run_tags(cfg, choices),
-            **{self.short_names[key]: tag_text(value) for key, value in params.items()},
+            **trial_tags(cfg, choices, params, self.short_names),
             "study": self.study,
             "sweep": self.sweep.name,
             "trial": str(number),

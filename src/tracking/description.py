@@ -1,6 +1,7 @@
 """What a configuration looks like in MLflow: its params and its tags."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -35,6 +36,18 @@ def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
         return tags
     own = {"kernel_size": tag_text(cfg.model.kernel_size), "normalization": cfg.model.normalization.kind}
     return tags | own
+
+
+def trial_tags(
+    cfg: DictConfig, choices: Mapping[str, str], params: Mapping[str, Any], short_names: Mapping[str, str]
+) -> dict[str, str]:
+    """The tags of a trial that tell what it is: the user's, those of every run, and its axes' values."""
+    return {**user_tags(cfg), **run_tags(cfg, choices), **axis_tags(params, short_names)}
+
+
+def axis_tags(params: Mapping[str, Any], short_names: Mapping[str, str]) -> dict[str, str]:
+    """The values of a trial's axes. short_names: an axis's key -> its tag."""
+    return {short_names[key]: tag_text(value) for key, value in params.items()}
 
 
 def objective_text(cfg: DictConfig) -> str:

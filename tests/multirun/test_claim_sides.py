@@ -37,6 +37,9 @@ LARGER = {"of": {"model.kernel_size": 5}, "than": {"model.kernel_size": 3}}
         LARGER | {"where": {"optimizer.name": "adam"}},
         LARGER | {"measure": "whatever"},
         {"of": {"training.batch_size": [8, 16]}, "than": {"training.batch_size": 16}},
+        LARGER | {"where": {"optimizer": "adam"}},
+        LARGER | {"where": {"data": "digits", "model": "cnn", "initializer": "glorot_uniform"}},
+        LARGER | {"where": {"regularizer": ["none", "l2"], "schedule": "constant"}},
     ],
     ids=str,
 )
@@ -49,6 +52,8 @@ def test_what_the_grid_can_decide_is_accepted(plan: Callable[..., Plan], compari
     [
         LARGER | {"than": {"model.kernel_size": 7}},
         LARGER | {"where": {"training.batch_size": 32}},
+        LARGER | {"where": {"optimizer": "sgd"}},
+        LARGER | {"where": {"data": "cifar10"}},
         LARGER | {"spread_over": "initializer"},
     ],
     ids=str,
@@ -58,6 +63,21 @@ def test_what_it_could_not_is_refused(plan: Callable[..., Plan], comparison: dic
         ConfigError, match=r"study.claim.comparisons\[0\] could not be tested: this grid trains"
     ):
         check_sides(claimed(plan(*KERNELS), **comparison))
+
+
+def test_a_key_that_comes_with_an_option_is_seen(plan: Callable[..., Plan]) -> None:
+    where = {"where": {"optimizer.momentum": 0.9}}
+    check_sides(claimed(plan(*KERNELS, "optimizer=adam,sgd"), **LARGER | where))
+
+
+@pytest.mark.parametrize("key", ["training", "augment", "optimizer.momentum"])
+def test_a_key_that_no_run_records_is_named(plan: Callable[..., Plan], key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_sides(claimed(plan(*KERNELS), **LARGER | {"where": {key: "default"}}))
+    assert str(refused.value) == (
+        f"study.claim.comparisons[0] names {key}, which no run of this grid records. "
+        "Name an axis, or a key that its trials have, as in training.epochs."
+    )
 
 
 def test_a_broken_claim_is_refused_as_such(plan: Callable[..., Plan]) -> None:
