@@ -26,6 +26,22 @@ def check_claim(claim: DictConfig) -> None:
         _check_comparison(f"study.claim.comparisons[{number}]", comparison)
 
 
+def check_measures(claim: DictConfig) -> None:
+    """Raise ConfigError for a measure that no run of the built-in training has."""
+    for number, comparison in enumerate(claim.comparisons):
+        measure = str(comparison.measure)
+        if measure in search.MEASURES:
+            continue
+        said = f"study.claim.comparisons[{number}].measure is {measure}, but "
+        if measure.startswith("test_"):
+            raise ConfigError(
+                f"{said}a study never looks at the test set, but for its winner at the end. "
+                f"Use {'val_loss' if measure == 'test_loss' else 'val_accuracy'}."
+            )
+        known = f"Every run has {', '.join(search.MEASURES)}."
+        raise ConfigError(f"{said}no run has that metric. {suggestion(measure, search.MEASURES, known)}")
+
+
 def _check_comparison(name: str, comparison: DictConfig) -> None:
     if OmegaConf.is_missing(comparison, "relation"):
         raise ConfigError(f"{name}.relation is missing. Give one of {', '.join(search.RELATIONS)}.")

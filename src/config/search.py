@@ -9,6 +9,17 @@ from src.config.data import open_mapping
 
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
+# Every metric that a trial's run has in the end; the last one takes four epochs.
+MEASURES = (
+    "objective",
+    *METRICS,
+    "learning_rate",
+    "epoch_seconds",
+    "best_epoch",
+    "traces",
+    "generalization_gap",
+    "epoch_variability",
+)
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
 RELATIONS = ("higher", "lower", "similar", "mixed")

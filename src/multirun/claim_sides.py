@@ -1,10 +1,10 @@
-"""Refuses a claim that a grid's runs could never decide, before they are trained."""
+"""Refuses a claim that a sweep's runs could never decide, before they are trained."""
 
 from collections.abc import Sequence
 
-from src.config.check_claim import check_claim
+from src.config.check_claim import check_claim, check_measures
 from src.config.keys import all_keys
-from src.config.search import ClaimConf, ComparisonConf
+from src.config.search import ClaimConf, ComparisonConf, TrialConf
 from src.errors import ConfigError
 from src.multirun.plan import Plan
 from src.report.claims import FEWEST_SEEDS, Observation, find
@@ -18,12 +18,14 @@ from src.tracking.selection import SEED
 def check_sides(plan: Plan) -> None:
     """Raise ConfigError for a broken claim, or where a full grid has not both sides of a comparison.
 
-    What a search will have tried cannot be known.
+    What a search will have tried cannot be known, nor what a training function of one's own measures.
     """
     claim = plan.base.study.claim
     if claim is None:
         return
     check_claim(claim)
+    if plan.base.trial.target == TrialConf.target:
+        check_measures(claim)
     if plan.base.sampler.name != "grid":
         return
     found = observations(claim, _foreseen(plan, claim), list(_names(plan).values()))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.check_claim import check_claim
-from src.config.search import ClaimConf
+from src.config.check_claim import check_claim, check_measures
+from src.config.search import MEASURES, ClaimConf
 from src.errors import ConfigError
 
 MIXED = ": mixed compares one value with one other in each setting, without a margin."
@@ -98,3 +98,31 @@ def test_a_comparison_needs_a_relation() -> None:
 def test_a_claim_needs_a_text_and_a_comparison(claim: Mapping[str, Any]) -> None:
     with pytest.raises(ConfigError, match="study.claim needs a text and a comparison, as in claim: "):
         check_claim(OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+
+
+def claim_of(measure: str) -> Any:
+    claim = {"text": "so", "comparisons": [GOOD, GOOD | {"measure": measure}]}
+    return OmegaConf.merge(OmegaConf.structured(ClaimConf), claim)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_measures_what_every_run_logs(measure: str) -> None:
+    check_measures(claim_of(measure))
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("val_acuracy", "no run has that metric. Did you mean val_accuracy or accuracy?"),
+        ("precision", f"no run has that metric. Every run has {', '.join(MEASURES)}."),
+        (
+            "test_accuracy",
+            "a study never looks at the test set, but for its winner at the end. Use val_accuracy.",
+        ),
+        ("test_loss", "a study never looks at the test set, but for its winner at the end. Use val_loss."),
+    ],
+)
+def test_refuses_a_measure_that_runs_lack(measure: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_measures(claim_of(measure))
+    assert str(caught.value) == f"study.claim.comparisons[1].measure is {measure}, but {message}"

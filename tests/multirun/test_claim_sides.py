@@ -35,7 +35,7 @@ LARGER = {"of": {"model.kernel_size": 5}, "than": {"model.kernel_size": 3}}
     [
         LARGER,
         LARGER | {"where": {"optimizer.name": "adam"}},
-        LARGER | {"measure": "whatever"},
+        LARGER | {"measure": "epoch_seconds"},
         {"of": {"training.batch_size": [8, 16]}, "than": {"training.batch_size": 16}},
         LARGER | {"where": {"optimizer": "adam"}},
         LARGER | {"where": {"data": "digits", "model": "cnn", "initializer": "glorot_uniform"}},
@@ -83,6 +83,17 @@ def test_a_key_that_no_run_records_is_named(plan: Callable[..., Plan], key: str)
 def test_a_broken_claim_is_refused_as_such(plan: Callable[..., Plan]) -> None:
     with pytest.raises(ConfigError, match=r"^study.claim.comparisons\[0\].relation must be one of"):
         check_sides(claimed(plan(*KERNELS), **LARGER | {"relation": "better"}))
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_a_measure_that_no_run_has_is_refused(plan: Callable[..., Plan], sampler: str) -> None:
+    with pytest.raises(ConfigError, match="no run has that metric. Did you mean val_accuracy"):
+        check_sides(claimed(plan(*KERNELS, f"sampler={sampler}"), **LARGER | {"measure": "val_acuracy"}))
+
+
+def test_a_measure_of_a_function_of_ones_own_is_not_foreseen(plan: Callable[..., Plan]) -> None:
+    own = plan(*KERNELS, "trial.target=benchmarks.targets:instant")
+    check_sides(claimed(own, **LARGER | {"measure": "val_acuracy"}))
 
 
 def test_a_search_is_not_foreseen(plan: Callable[..., Plan]) -> None:

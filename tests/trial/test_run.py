@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.search import TrackingConf
+from src.config.search import MEASURES, TrackingConf
 from src.errors import ConfigError, DataError, KerasweepError, TrainingError
 from src.outcome import Outcome, TrialRef
 from src.tracking.keras_model import download_model, has_model
@@ -94,6 +94,11 @@ def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configure
     assert trials.has_model(outcome)
     path = trials.tracker.client.download_artifacts(outcome.run_id, "config.yaml", str(trials.folder.parent))
     assert OmegaConf.to_container(OmegaConf.load(path)) == OmegaConf.to_container(cfg, resolve=True)
+
+
+def test_metrics_of_a_run_are_those_that_a_claim_may_measure(trials: Trials, configured: Configured) -> None:
+    outcome = trials.train(configured("training.epochs=4"), incumbents=((1.1,),))
+    assert set(trials.run(outcome).data.metrics) == set(MEASURES)
 
 
 def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
