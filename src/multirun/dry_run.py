@@ -27,6 +27,8 @@ def dry_run(plan: Plan, workers: int) -> None:
     configurations, is_sample = shown_configurations(plan)
     kind = "a sample of" if is_sample else "all"
     say(f"dry run: {kind} {len(configurations)} configurations are built and some timed; nothing is recorded")
+    for note in plan.notes():
+        say(f"note: {note}")
     start = become_worker(plan, workers)
     estimates = build_all(plan, configurations)
     estimates = time_all(plan, estimates)

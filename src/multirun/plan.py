@@ -11,6 +11,7 @@ from src.config.keys import RUN_GROUPS, all_keys
 from src.data.kept import read_and_keep
 from src.data.prepare import Prepared
 from src.errors import ConfigError, DataError, StorageError
+from src.multirun.claim_notes import claim_notes
 from src.multirun.composer import Composer, without_hydra
 from src.multirun.constraints import Constraints
 from src.multirun.question import Question
@@ -145,7 +146,12 @@ class Plan:
             pruner_hears=hears(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
+            notes=self.notes(),
         )
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before the sweep starts, and may leave as it is."""
+        return tuple(claim_notes(self.base, self.space))
 
     def _definition(self) -> dict[str, Any]:
         groups = OmegaConf.to_container(OmegaConf.masked_copy(self.base, list(RUN_GROUPS)), resolve=False)

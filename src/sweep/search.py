@@ -23,7 +23,8 @@ class Sweep:
     refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
     pruner_hears: see src.sweep.pruners; epochs are those of the first seed only. graph_of: what the
     trainings share that can follow one another in a worker without a trace, None where that is not known.
-    keeps_checkpoints: whether a trial that died goes on from its last epoch.
+    keeps_checkpoints: whether a trial that died goes on from its last epoch. notes: what the user should
+    know before it starts.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Sweep:
     pruner_hears: str = NOTHING
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def directions(self) -> tuple[str, ...]:

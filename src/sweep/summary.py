@@ -37,7 +37,7 @@ def print_header(
     say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
         say(f"  {axis.key}: {axis.describe()}")
-    for note in notes:
+    for note in (*notes, *sweep.notes):
         say(f"note: {note}")
     if left_out:
         say(f"left out: {len(left_out)} impossible configurations")
