@@ -33,7 +33,10 @@ class Legacy:
 
 
 def read_legacy(keys: Mapping[str, Any]) -> Legacy:
-    """Translate the `hydra.sweeper` keys that are set. Raises ConfigError for several directions."""
+    """Translate the `hydra.sweeper` keys that are set.
+
+    Raises ConfigError for several directions, and for params that are no mapping.
+    """
     plain = {key: _plain(value) for key, value in keys.items()}
     overrides = []
     if plain.get("n_trials") is not None:
@@ -49,13 +52,22 @@ def read_legacy(keys: Mapping[str, Any]) -> Legacy:
         if plain.get(key) not in (None, {}, 1)
     ]
     notes += _sampler_notes(plain.get("sampler"))
-    return Legacy(plain.get("params") or {}, tuple(overrides), tuple(notes))
+    return Legacy(_axes(plain.get("params")), tuple(overrides), tuple(notes))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (DictConfig, ListConfig)):
         return OmegaConf.to_container(value, resolve=True)
     return value
+
+
+def _axes(params: Any) -> Mapping[str, Any]:
+    if params and not isinstance(params, Mapping):
+        raise ConfigError(
+            f"hydra.sweeper.params must name keys and their values, but got {params}. "
+            'Write it as in {model.kernel_size: "choice(3, 5)"}.'
+        )
+    return params or {}
 
 
 def _sampler(sampler: Any) -> list[str]:

@@ -104,15 +104,23 @@ def _study_axes(
     master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
 ) -> dict[str, Axis]:
     """The axes of the study and of older files that no override fixes, by their keys without Hydra's +."""
-    entries = {str(key): entry for key, entry in {**legacy, **_container(master.study.space)}.items()}
+    entries = {str(key): entry for key, entry in {**legacy, **_space(master.study.space)}.items()}
     set_keys = {override.key_or_group for override in fixed}
     kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
     axes = [axis_of_entry(key, entry, options) for key, entry in kept.items()]
     return {axis.name: axis for axis in axes}
 
 
-def _container(node: Any) -> dict[Any, Any]:
-    content = OmegaConf.to_container(node, resolve=True) if node is not None else {}
+def _space(node: Any) -> dict[Any, Any]:
+    """The lines of a study's space. Raises ConfigError where it is no mapping."""
+    if node is None:
+        return {}
+    if not isinstance(node, DictConfig):
+        raise ConfigError(
+            f"study.space must name keys and their values, but got {node}. "
+            'Write it as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+        )
+    content = OmegaConf.to_container(node, resolve=True)
     assert isinstance(content, dict)
     return content
 

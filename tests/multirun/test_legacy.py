@@ -78,3 +78,13 @@ def test_several_directions_are_refused() -> None:
         "Name them, as in "
         "objective=[{metric:val_accuracy,direction:maximize},{metric:parameters,direction:minimize}]."
     )
+
+
+@pytest.mark.parametrize("params", ["choice(3,5)", ["model.kernel_size=choice(3,5)"]], ids=str)
+def test_params_that_name_no_keys_are_refused(params: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_legacy({"params": OmegaConf.create({"k": params}).k})
+    assert str(refused.value) == (
+        f"hydra.sweeper.params must name keys and their values, but got {params}. "
+        'Write it as in {model.kernel_size: "choice(3, 5)"}.'
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra._internal.config_repository import ConfigRepository
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from src.errors import ConfigError
 from src.multirun.composer import without_hydra
@@ -126,6 +126,20 @@ def test_condition_stays_when_the_command_line_changes_the_range(ask: Ask) -> No
 def test_space_of_the_command_line_is_a_study(ask: Ask) -> None:
     question = ask("study.space={model.kernel_size:[3,5]}", "sampler=random")
     assert axes(question) == {"model.kernel_size": [3, 5]}
+
+
+@pytest.mark.parametrize("space", ["choice(1,2)", "[3, 5]", "7", "True"])
+def test_space_that_names_no_keys_is_refused(
+    context: HydraContext, compose: Callable[[list[str]], DictConfig], space: str
+) -> None:
+    config = compose([])
+    config.study.space = OmegaConf.create(f"value: {space}").value
+    with pytest.raises(ConfigError) as refused:
+        read_question(context, config, [], read_legacy({}))
+    assert str(refused.value) == (
+        f"study.space must name keys and their values, but got {space}. "
+        'Write it as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+    )
 
 
 def test_legacy_params_are_axes_and_their_sampler_holds(ask: Ask) -> None:
