@@ -93,3 +93,34 @@ def test_values_that_do_not_go_together_are_named(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         constraint.holds(VALUES.__getitem__)
     assert str(refused.value).startswith(f"study.constraints: {text!r} fails with ")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("'a' * 99999999999 != optimizer", "* takes numbers, but got 'a'"),
+        ("99999999999 * optimizer != 'a'", "* takes numbers, but got 'sgd'"),
+        ("[0] * 99999999999 != model.filters", "* takes numbers, but got [0]"),
+        ("model.filters * model.kernel_size != 1", "* takes numbers, but got [16, 32]"),
+        ("'%99999999999d' % training.batch_size != optimizer", "% takes numbers, but got '%99999999999d'"),
+    ],
+)
+def test_texts_and_lists_are_not_multiplied(text: str, reason: str) -> None:
+    (constraint,) = read_constraints([text])
+    with pytest.raises(ConfigError) as refused:
+        constraint.holds(VALUES.__getitem__)
+    assert str(refused.value).startswith(f"study.constraints: {text!r} fails with ")
+    assert str(refused.value).endswith(f": {reason}.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training.batch_size" + " * 9999999999999" * 500 + " > 1",
+        "training.shuffle * training.batch_size == 64",
+        "optimizer + 'x' == 'sgdx' and model.filters + [64] == [16, 32, 64]",
+    ],
+)
+def test_what_is_reckoned_with_numbers_stays(text: str) -> None:
+    (constraint,) = read_constraints([text])
+    assert constraint.holds(VALUES.__getitem__) is True

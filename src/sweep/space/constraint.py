@@ -27,6 +27,8 @@ OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.In: lambda value, among: value in among,
     ast.NotIn: lambda value, among: value not in among,
 }
+# Of a text or a list they may make one that no memory holds.
+FOR_NUMBERS = {ast.Mult: "*", ast.Mod: "%"}
 SAFE_WITH_NULL = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
 
 
@@ -176,4 +178,8 @@ def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
 def _apply(kind: Any, left: Any, right: Any) -> Any:
     if (left is None or right is None) and not isinstance(kind, SAFE_WITH_NULL):
         raise _Null
+    sign = FOR_NUMBERS.get(type(kind))
+    for value in (left, right) if sign else ():
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{sign} takes numbers, but got {value!r}")
     return OPERATORS[type(kind)](left, right)
