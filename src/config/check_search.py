@@ -102,6 +102,13 @@ def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
             f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could never "
             f"decide. Set study.repeats={LEAST_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
         )
+    steps = pruner.n_startup_steps
+    if steps >= repeats:
+        raise ConfigError(
+            f"pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps={steps} seeds, and of "
+            f"study.repeats={repeats} the last saves nothing. "
+            f"Set study.repeats={steps + 1} or more, or fewer steps."
+        )
     # The signed-rank test's smallest p-value is 0.5^seeds, and after the last seed nothing is saved.
     smallest = 0.5 ** (repeats - 1)
     if smallest >= pruner.p_threshold:

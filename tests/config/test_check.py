@@ -48,6 +48,16 @@ SENTENCES = [
         "pruner.p_threshold must be above 0 and below 1, but got 0.0.",
     ),
     ("pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=1", "pruner.n_startup_steps must be at least 2"),
+    (
+        "pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=4",
+        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=4 seeds, and of "
+        "study.repeats=4 the last saves nothing. Set study.repeats=5 or more, or fewer steps.",
+    ),
+    (
+        "pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=9",
+        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=9 seeds, and of "
+        "study.repeats=4 the last saves nothing. Set study.repeats=10 or more, or fewer steps.",
+    ),
     *(
         (
             f"pruner={name} objective=[{{metric:parameters,direction:minimize}}]{more}",
@@ -289,6 +299,7 @@ def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
     "overrides",
     [
         "pruner=wilcoxon study.repeats=4",
+        "pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=3",
         "pruner=wilcoxon study.repeats=5 pruner.p_threshold=0.1",
         "pruner=wilcoxon study.repeats=4 objective=[{metric:seconds,direction:minimize}]",
         "pruner=threshold pruner.lower=0.2 pruner.upper=0.9",
