@@ -11,6 +11,7 @@ from src.config.rules import between, one_of
 from src.errors import ConfigError
 
 LEAST_SEEDS = 4
+LONGEST_NAME = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
 _LEAST = {
     "sampler.n_startup_trials": 0,
     "sampler.population_size": 2,
@@ -48,6 +49,12 @@ def _check_name(name: str | None) -> None:
         raise ConfigError(
             f"study.name may hold letters, digits, and . _ - inside, 100 at most, but got {name!r}. "
             "Choose one such as filter_size."
+        )
+    length = len(name.encode()) if name is not None else 0
+    if length > LONGEST_NAME:
+        raise ConfigError(
+            f"study.name is part of file names and may take {LONGEST_NAME} bytes, but {name!r} takes "
+            f"{length} as UTF-8. Choose a shorter one, such as filter_size."
         )
 
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check, register
 from src.errors import ConfigError
+from src.sweep.study import open_study
 
 NAN = "nan"
 
@@ -293,6 +295,28 @@ def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
     chosen = [group] if group else []
     assert refusal(*chosen, f"{key}={refused}") == f"{key} must be {bounds}, but got {refused}."
     check(train(*chosen, f"{key}={allowed}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "length"), [("가" * 100, 300), ("가" * 61, 183), ("𐍈" * 46, 184), ("a" * 19 + "é" * 81, 181)]
+)
+def test_name_of_too_many_bytes_is_told(name: str, length: int) -> None:
+    cfg = train()
+    cfg.study.name = name
+    with pytest.raises(ConfigError) as refused:
+        check(cfg)
+    assert str(refused.value) == (
+        f"study.name is part of file names and may take 180 bytes, but {name!r} takes {length} as UTF-8. "
+        "Choose a shorter one, such as filter_size."
+    )
+
+
+@pytest.mark.parametrize("name", ["a" * 100, "가" * 60, "𐍈" * 45], ids=len)
+def test_name_that_files_can_bear_is_allowed(name: str, tmp_path: Path) -> None:
+    cfg = train()
+    cfg.study.name = name
+    check(cfg)
+    open_study(tmp_path / f"{name}-01234567-999.journal", name, ["maximize"])
 
 
 @pytest.mark.parametrize(
