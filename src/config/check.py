@@ -23,6 +23,11 @@ def check(cfg: DictConfig) -> None:
     _check_schedule(cfg.schedule)
     _check_training(cfg.training)
     _check_monitors(cfg)
+    check_shared(cfg)
+
+
+def check_shared(cfg: DictConfig) -> None:
+    """Raise ConfigError at the first broken rule between keys that are no axes: all trials share them."""
     one_of("tracking.models", cfg.tracking.models, search.MODELS)
     check_search(cfg)
 

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import check
+from src.config.check import check_shared
 from src.config.keys import RUN_GROUPS, all_keys
 from src.data.kept import read_and_keep
 from src.data.prepare import Prepared
@@ -59,6 +60,7 @@ class Plan:
 
     def _base(self) -> DictConfig:
         """What the trials share, once one configuration of the space is known to be possible."""
+        check_shared(self.question.master)
         for axis in self.space.axes:
             if not axis.is_group:
                 self._check_values(axis)

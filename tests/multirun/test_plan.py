@@ -47,6 +47,24 @@ def test_what_may_change_on_the_way_keeps_the_sweep(
     assert plan(*axes).sweep(fresh=False).name == plan(*axes, *arguments).sweep(fresh=False).name
 
 
+@pytest.mark.parametrize("axis", ["model.kernel_size=3,5", "model.dropout=interval(0.0,0.5)"])
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("study.name=../x", "study.name may hold letters"),
+        ("tracking.models=few", "tracking.models must be one of best, all, none, but got few."),
+        ("pruner=wilcoxon", "pruner=wilcoxon compares the seeds of a trial"),
+        ("workers=0", "workers must be auto or a number from 1 up"),
+    ],
+)
+def test_what_no_axis_can_mend_is_refused_as_such(
+    plan: Callable[..., Plan], axis: str, argument: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("sampler=random", axis, argument)
+    assert str(refused.value).startswith(said)
+
+
 def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:
     wide = "training.seed=int(interval(0,4000000000))"
     sweep = plan("sampler=random", "study.trials=2", wide).sweep(fresh=False)
