@@ -20,7 +20,7 @@ from src.sweep.pruners import build_pruner, hears
 from src.sweep.samplers import check_sampler
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Axis, Params, Value
-from src.sweep.study import check_digest, open_study, sweep_hash, sweep_lock, sweep_name
+from src.sweep.study import begun_with, check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from src.tracking.names import short_names
 from src.trial.network import graph_of, parameters_of
 from src.trial.run import check_images
@@ -128,6 +128,7 @@ class Plan:
                 study = open_study(journal, name, self.directions)
                 if self.data is not None:
                     check_digest(study, self.data.digest)
+                begun = begun_with(study, self._choices())
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "
@@ -148,8 +149,12 @@ class Plan:
             pruner_hears=hears(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
-            notes=self.notes(),
+            notes=(*self.notes(), *_changed(begun, self._choices())),
         )
+
+    def _choices(self) -> dict[str, str]:
+        """What may change on the way, and decides which trials there are."""
+        return {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
 
     def notes(self) -> tuple[str, ...]:
         """What the user should know before the sweep starts, and may leave as it is."""
@@ -238,6 +243,15 @@ class Plan:
     def data_of(self, cfg: DictConfig) -> Prepared:
         """The data of a configuration, read once, or again where more of them are swept than are kept."""
         return read_and_keep(cfg.data)
+
+
+def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """A sentence where something is chosen otherwise than when the sweep was begun."""
+    others = [key for key in now if begun.get(key, now[key]) != now[key]]
+    if not others:
+        return []
+    was, is_now = (" ".join(f"{key}={each[key]}" for key in others) for each in (begun, now))
+    return [f"this sweep was begun with {was}; its trials stay. study.fresh=true begins one with {is_now}"]
 
 
 def _key(params: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from optuna.study import Study, StudyDirection
 from src.errors import ConfigError, DataError
 
 GRACE_PERIOD_SECONDS = 5
-DATA_DIGEST = "data_digest"
+DATA_DIGEST, BEGUN_WITH = "data_digest", "begun_with"
 
 
 def sweep_hash(definition: Mapping[str, Any]) -> str:
@@ -147,3 +147,14 @@ def check_digest(study: Study, digest: str) -> None:
             f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
         )
     study.set_user_attr(DATA_DIGEST, digest)
+
+
+def begun_with(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:
+    """What a study was begun with of choices that may change on the way; it begins with its first trial.
+
+    choices: those of now. Empty for a study of a version that did not note them.
+    """
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(BEGUN_WITH, dict(choices))
+    begun: Mapping[str, str] = study.user_attrs.get(BEGUN_WITH, {})
+    return begun

@@ -46,7 +46,9 @@ def print_header(
     if len(left_out) > MOST_NAMED:
         say(f"  … and {len(left_out) - MOST_NAMED} more")
     done = len(finished_trials(sweep.study))
-    if done:
+    if done > sweep.total:
+        say(f"{done} trials are there already, more than the {sweep.total} that were asked for")
+    elif done:
         say(f"continuing: {done} of {sweep.total} trials are there already")
 
 

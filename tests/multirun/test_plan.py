@@ -65,6 +65,30 @@ def test_what_no_axis_can_mend_is_refused_as_such(
     assert str(refused.value).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "was", "is_now"),
+    [
+        (["pruner=median"], "pruner=none", "pruner=median"),
+        (["sampler=random"], "sampler=tpe", "sampler=random"),
+        (["sampler=random", "pruner=asha"], "sampler=tpe pruner=none", "sampler=random pruner=asha"),
+    ],
+)
+def test_another_sampler_or_pruner_than_at_the_beginning_is_noted(
+    plan: Callable[..., Plan], arguments: list[str], was: str, is_now: str
+) -> None:
+    axes = ("sampler=tpe", "model.kernel_size=3,5")
+    begun = plan(*axes).sweep(fresh=False)
+    assert begun.notes == plan(*axes, "pruner=median").sweep(fresh=False).notes == ()
+    begun = plan(*axes).sweep(fresh=False)
+    begun.study.ask()
+    assert plan(*axes, "study.trials=9").sweep(fresh=False).notes == ()
+    for _ in range(2):
+        assert plan(*axes, *arguments).sweep(fresh=False).notes == (
+            f"this sweep was begun with {was}; its trials stay. study.fresh=true begins one with {is_now}",
+        )
+    assert plan(*axes, *arguments).sweep(fresh=True).notes == ()
+
+
 def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:
     wide = "training.seed=int(interval(0,4000000000))"
     sweep = plan("sampler=random", "study.trials=2", wide).sweep(fresh=False)

@@ -7,6 +7,7 @@ import pytest
 
 from src.errors import ConfigError, DataError
 from src.sweep.study import (
+    begun_with,
     check_digest,
     open_study,
     sweep_hash,
@@ -135,3 +136,21 @@ def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
     owner.join()
     with sweep_lock(tmp_path / "new" / "s.journal"):
         assert (tmp_path / "new" / "s.lock").exists()
+
+
+def test_a_study_remembers_what_it_was_begun_with(tmp_path: Path) -> None:
+    def begun(sampler: str, pruner: str) -> dict[str, str]:
+        study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+        return dict(begun_with(study, {"sampler": sampler, "pruner": pruner}))
+
+    assert begun("random", "asha") == {"sampler": "random", "pruner": "asha"}
+    assert begun("tpe", "none") == {"sampler": "tpe", "pruner": "none"}  # nothing was trained before
+    open_study(tmp_path / "s.journal", "s", ["maximize"]).ask()
+    for _ in range(2):
+        assert begun("tpe", "wilcoxon") == {"sampler": "tpe", "pruner": "none"}
+
+
+def test_a_study_of_an_earlier_version_does_not_know_what_it_was_begun_with(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.ask()
+    assert begun_with(study, {"sampler": "tpe"}) == begun_with(study, {"sampler": "random"}) == {}

@@ -1,6 +1,7 @@
 """What a sweep prints of itself: what is searched, how far it is, what was best."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,22 @@ def test_header_says_how_much_is_done(
     search(sweep_of(GRID, total=2, sampler="grid"))
     print_header(sweep_of(GRID, total=6, sampler="grid"), "s", config(), [], [])
     assert capsys.readouterr().out.splitlines()[-1] == "continuing: 2 of 6 trials are there already"
+
+
+def test_header_says_where_more_is_done_than_asked_for(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(sweep_of(GRID, total=4, sampler="grid"))
+    print_header(sweep_of(GRID, total=3, sampler="grid"), "s", config(), [], [])
+    said = "4 trials are there already, more than the 3 that were asked for"
+    assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+def test_header_ends_with_the_notes_of_the_sweep(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_header(replace(sweep_of(GRID), notes=("mind this",)), "s", config(), ["and that"], [])
+    assert capsys.readouterr().out.splitlines()[-2:] == ["note: and that", "note: mind this"]
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", 8.0), ("minimize", 5.0)])
