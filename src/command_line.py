@@ -1,5 +1,6 @@
 """What the commands share: errors as one sentence, and a hint for overrides that Hydra cannot read."""
 
+import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
@@ -8,10 +9,9 @@ from typing import NoReturn, TypeVar
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from src.config.keys import command_keys
-from src.errors import KerasweepError, suggestion
+from src.errors import KerasweepError, Terminated, suggestion
 
 T = TypeVar("T")
-INTERRUPTED = 130
 # Flags that bring files of the user's, with keys of their own perhaps.
 OWN_FILES = ("--config-", "-cd", "-cn", "-cp")
 HINT = (
@@ -23,12 +23,12 @@ HINT = (
 def run_command(function: Callable[[], T]) -> T:
     """Call it; an error that the user can mend is printed as one line and ends with exit code 2.
 
-    Ctrl-C ends with exit code 130, as a shell expects.
+    Ctrl-C and Terminated end with exit codes 130 and 143, as a shell expects.
     """
     try:
         return function()
-    except KeyboardInterrupt:
-        stop()
+    except KeyboardInterrupt as interrupt:
+        stop(interrupt)
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
@@ -38,10 +38,11 @@ def run_command(function: Callable[[], T]) -> T:
     raise SystemExit(2)
 
 
-def stop() -> NoReturn:
-    """End after Ctrl-C."""
+def stop(interrupt: KeyboardInterrupt) -> NoReturn:
+    """End after Ctrl-C or SIGTERM, with the exit code of a process that the signal had killed."""
     print("stopped", file=sys.stderr)
-    raise SystemExit(INTERRUPTED) from None
+    number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+    raise SystemExit(128 + number) from None
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:

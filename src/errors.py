@@ -38,6 +38,10 @@ class SweepStopped(Exception):
     """The user stopped a sweep, and the trials that were under way have ended."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as schedulers and containers send it: a single run ends as after Ctrl-C."""
+
+
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """As in `Did you mean model.kernel_size?`: the known names that end like a misspelt one."""
     alike = sorted((-_likeness(name, each), each) for each in set(known))

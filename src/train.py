@@ -9,10 +9,12 @@ python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 import atexit
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
 from src.collector import collect_rarely, leave_to_the_end
 from src.sweep.cores import usable_cores
+from src.sweep.lifetime import interrupted_by_sigterm
 from src.sweep.template import start_template
 
 if TYPE_CHECKING:
@@ -24,10 +26,15 @@ ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "-
 def train_once(cfg: "DictConfig") -> float:
     """Train and record a single run; returns its first objective's value."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from src.single import run_single
 
-    return run_single(cfg, cast("DictConfig", HydraConfig.get()))
+    hydra_cfg = cast("DictConfig", HydraConfig.get())
+    # A sweep of Hydra's own may train in threads, or in processes that others decide on.
+    is_alone = hydra_cfg.mode is RunMode.RUN
+    with interrupted_by_sigterm() if is_alone else nullcontext():
+        return run_single(cfg, hydra_cfg)
 
 
 def _train(cfg: "DictConfig") -> float:
@@ -40,10 +47,10 @@ def main() -> None:
     """Run the command; Ctrl-C ends it alike before Hydra has begun its task."""
     try:
         _run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         from src.command_line import stop
 
-        stop()
+        stop(interrupt)
 
 
 def _run() -> None:

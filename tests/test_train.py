@@ -149,9 +149,11 @@ def test_a_loss_that_explodes_ends_the_run_as_failed(
     assert not has_model(tracking(tmp_path), record.run_id)
 
 
+@pytest.mark.parametrize(("number", "code", "times"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
 def test_a_run_that_is_stopped_is_closed_as_cancelled(
-    tmp_path: Path, copy_database: Callable[[Path], Path]
+    number: signal.Signals, code: int, times: int, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
+    """times: `timeout` sends its signal to the command and then to all processes of the group."""
     copy_database(tmp_path)
     arguments = ("debug=fast", "training.epochs=10000", "model.filters=[4]")
     process = subprocess.Popen(
@@ -164,9 +166,10 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("epoch 1/10000")
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert (process.returncode, stderr) == (code, "stopped\n")
     (record,) = find_runs(tracking(tmp_path), {"kind": "run"})
     assert (record.status, record.tags["state"]) == ("KILLED", "cancelled")
     assert record.tags["reason"] == "it was stopped"

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
 from typing import Any
 
+from src.errors import Terminated
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -59,3 +61,28 @@ def die_with_driver() -> None:
 
 def go_on(number: int, frame: Any) -> None:
     """Handles SIGTERM by nothing. Not SIG_IGN: what a trial starts would inherit that."""
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Meanwhile SIGTERM raises Terminated in the main thread, which alone may enter this.
+
+    Only the first does: `timeout` and others send it again, while the command closes its run. What forks
+    off meanwhile ends by it as ever.
+    """
+    command = os.getpid()
+
+    def hear(number: int, frame: Any) -> None:
+        if os.getpid() != command:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        signal.signal(number, go_on)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is hear:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,52 @@
+"""Which signals end what, in a process of its own: a test's would end the others."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import os, signal, time
+from src.errors import Terminated
+from src.sweep.lifetime import interrupted_by_sigterm
+
+def send(process):
+    os.kill(process, signal.SIGTERM)
+
+with interrupted_by_sigterm():
+    heard, said = os.pipe()
+    forked = os.fork()
+    if forked == 0:
+        os.write(said, b"!")  # until here Python drops what it has not handled
+        time.sleep(60)
+        os._exit(0)
+    os.read(heard, 1)
+    send(forked)
+    print("forked", os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+    try:
+        send(os.getpid())
+    except Terminated:
+        send(os.getpid())
+        print("closed")
+with interrupted_by_sigterm():
+    pass
+send(os.getpid())
+print("went on")
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+with interrupted_by_sigterm():
+    pass
+print("as before", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
+send(os.getpid())
+"""
+
+
+def test_sigterm_interrupts_a_command_once_and_ends_what_it_forked_off() -> None:
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", PROGRAM],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-15, "")
+    assert done.stdout.splitlines() == ["forked -15", "closed", "went on", "as before True"]
