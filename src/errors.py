@@ -30,6 +30,10 @@ class RefusedError(TrackingError):
     """The tracking server works but does not take this: a name it forbids, or a run that was deleted."""
 
 
+class UnreachableError(TrackingError):
+    """The tracking server was there, and can no longer be asked."""
+
+
 class StorageError(KerasweepError):
     """Something cannot be written, because a disk is full perhaps."""
 

@@ -123,17 +123,19 @@ def runs(folder: Path, kind: str) -> list[RunRecord]:
     return find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": kind})
 
 
-def start(folder: Path, *arguments: str, limit: int | None = None) -> subprocess.Popen[str]:
-    """A sweep in a process of its own. limit: how large a file it may write, in bytes."""
+def start(
+    folder: Path, *arguments: str, limit: int | None = None, flags: tuple[str, ...] = ("-m",), **more: str
+) -> subprocess.Popen[str]:
+    """A sweep in a process of its own. limit: how large a file it may write, in bytes. more: environment."""
 
     def limit_files() -> None:
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.Popen(
-        command("train", "-m", *arguments),
+        command("train", *flags, *arguments),
         cwd=folder,
-        env=environment(),
+        env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -376,6 +378,50 @@ def test_locked_database_is_waited_for(folder: Path, locked: subprocess.Popen[by
     assert (process.returncode, stderr) == (0, "")
     assert time.monotonic() - began > 8
     assert_whole(folder, 8)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """MLflow's own server of the folder's database, and its URI."""
+    program = (
+        "from mlflow.server import app, handlers; from werkzeug.serving import make_server;"
+        "handlers.initialize_backend_stores('sqlite:///mlruns/mlflow.db', default_artifact_root='artifacts');"
+        "server = make_server('127.0.0.1', 0, app, threaded=True);"
+        "print(server.server_port, flush=True); server.serve_forever()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process, f"http://127.0.0.1:{int(process.stdout.readline())}"
+    process.kill()
+    process.communicate()
+
+
+def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
+    folder: Path, server: tuple[subprocess.Popen[str], str]
+) -> None:
+    """They wait for it as the environment says, a minute where it says nothing."""
+    place, retries = f"tracking.uri={server[1]}", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    sweep = start(folder, *SLOW, "training.batch_size=range(1,100)", place, **retries)
+    single = start(folder, "debug=fast", "training.epochs=100000", place, flags=(), **retries)
+    wait_for_line(sweep, "[2/99]")
+    wait_for_line(single, "epoch 1/")
+    server[0].kill()
+    for process, goes_on in ((sweep, True), (single, False)):
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == 2
+        assert stderr.startswith(f"error: MLflow at {server[1]} can no longer be used: "), stderr
+        assert stderr.count("\n") == 1, stderr
+        assert ("the same command goes on from here" in stdout) is goes_on
 
 
 @pytest.mark.parametrize("spare", [3_000, 90_000])

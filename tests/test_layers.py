@@ -36,7 +36,7 @@ ROWS = {
         *("src.tracking.selection", "src.tracking.source", "src.tracking.keras_model"),
         *("src.tracking.parents", "src.tracking.histories", "src.tracking.filters"),
         *("src.tracking.tables", "src.tracking.run_record"),
-        *("src.tracking.buffered", "src.tracking.batch"),
+        *("src.tracking.buffered", "src.tracking.batch", "src.tracking.patience"),
     ),
     2: (
         *("src.data", "src.model", "src.evaluation", "src.sweep.space"),

@@ -2,36 +2,23 @@
 
 import logging
 import os
-import re
 import shutil
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from src.collector import collector_paused
 from src.config.caches import default_folder
-from src.errors import RefusedError, TrackingError
-from src.tracking.database import (
-    CONNECT_SECONDS,
-    PORTS,
-    check_file,
-    check_server,
-    creation_lock,
-    is_missing,
-)
+from src.errors import TrackingError
+from src.tracking.database import PORTS, check_file, check_server, creation_lock, is_missing
 from src.tracking.location import SQLITE, database_path, without_password
+from src.tracking.patience import impatience, patiently, tracking_errors
 
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
-MOST_REASON_CHARACTERS = 300
-REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
-LOCKED, LOCKED_SECONDS = "database is locked", 60
-T = TypeVar("T")
 
 
 def open_client(uri: str, create: bool) -> Any:
@@ -47,7 +34,7 @@ def open_client(uri: str, create: bool) -> Any:
     if database is not None:
         check_file(database, create)
     lock = creation_lock(database) if database else nullcontext()
-    with tracking_errors(uri, ADVICE), lock, _impatience():
+    with tracking_errors(uri, ADVICE), lock, impatience():
         import_mlflow(uri)
         from mlflow import MlflowClient
 
@@ -109,69 +96,6 @@ def _make_tables(begun: Path, whole: Path) -> None:
     begun.unlink()
 
 
-@contextmanager
-def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
-    """Turn what MLflow and the database below it raise into a TrackingError that names the URI.
-
-    It is a RefusedError where MLflow works, but does not take what it was given.
-    advice: what to do where MLflow cannot be used at all.
-    """
-    from alembic.util.exc import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
-        verb = "cannot be used" if advice else "says"
-        text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
-        is_refused = getattr(error, "error_code", None) in REFUSALS
-        raise (RefusedError if is_refused else TrackingError)(text.strip()) from error
-
-
-def patiently(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Call MLflow; a database that another process keeps locked is waited for, a minute at most.
-
-    Raises TrackingError; see tracking_errors.
-    """
-    deadline = time.monotonic() + LOCKED_SECONDS
-    while True:
-        try:
-            with tracking_errors(uri):
-                return call(*arguments, **options)
-        except TrackingError as error:
-            if LOCKED not in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause that a request's error names, else its first line."""
-    text = str(error).strip() or type(error).__name__
-    caused = re.search(r"Caused by \w+\([\"'](?:\w+\(.*?\): )?(.*)[\"']\)\)$", text, re.DOTALL)
-    line = (caused.group(1) if caused else text).splitlines()[0]
-    return line[:MOST_REASON_CHARACTERS].rstrip(". ")
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Ask a server once and wait for seconds, where MLflow would go on for minutes."""
-    limits = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(CONNECT_SECONDS),
-    }
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     """The experiment's id; None where it does not exist and is not to be created.
 
@@ -179,11 +103,11 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     artifacts go.
     """
     database = database_path(uri)
-    with tracking_errors(uri), creation_lock(database) if database else nullcontext():
-        found = client.get_experiment_by_name(name)
+    with creation_lock(database) if database else nullcontext():
+        found = patiently(uri, client.get_experiment_by_name, name)
         if found is None and create:
-            _create_experiment(client, uri, name)
-            found = client.get_experiment_by_name(name)
+            patiently(uri, _create_experiment, client, uri, name)
+            found = patiently(uri, client.get_experiment_by_name, name)
     if found is None:
         return None
     if found.lifecycle_stage == "deleted":

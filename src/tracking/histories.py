@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from src.config.search import TrackingConf
-from src.tracking.connect import open_client, patiently
+from src.tracking.connect import open_client
 from src.tracking.location import resolve_uri
+from src.tracking.patience import patiently
 from src.tracking.tables import is_database, read_histories
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking.connect import import_mlflow, open_client, patiently, tracking_errors
+from src.tracking.connect import import_mlflow, open_client
 from src.tracking.location import resolve_uri
+from src.tracking.patience import patiently
 
 MODEL, CLASSES = "model", "class_names"
 KERAS_FILE = Path("data", "model.keras")
@@ -70,8 +71,8 @@ def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
     """Whether a run keeps a model."""
     uri = resolve_uri(cfg.uri)
-    with tracking_errors(uri):
-        return _location(open_client(uri, create=False), run_id) is not None
+    client = open_client(uri, create=False)
+    return patiently(uri, _location, client, run_id) is not None
 
 
 def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
@@ -86,11 +87,13 @@ def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, li
 
     uri = resolve_uri(cfg.uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with tracking_errors(uri):
-        location = _location(open_client(uri, create=False), run_id)
-        if location is None:
-            raise TrackingError(f"The run {run_id} keeps no model.")
-        folder = Path(download_artifacts(artifact_uri=location, dst_path=str(into), tracking_uri=uri))
+    client = open_client(uri, create=False)
+    location = patiently(uri, _location, client, run_id)
+    if location is None:
+        raise TrackingError(f"The run {run_id} keeps no model.")
+    folder = Path(
+        patiently(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
+    )
     metadata = Model.load(str(folder)).metadata or {}
     return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from src.config.search import TrackingConf
 from src.errors import RefusedError, TrackingError
-from src.tracking.connect import experiment_id, open_client, patiently, tracking_errors
+from src.tracking.connect import experiment_id, open_client
 from src.tracking.location import resolve_uri, without_password
+from src.tracking.patience import patiently
 from src.tracking.run_record import RunRecord, seconds_between
 from src.tracking.tables import is_database, read_runs
 
@@ -101,15 +102,11 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
 
 
 def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
-    from mlflow.exceptions import MlflowException
-
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise TrackingError(f"MLflow at {without_password(uri)} cannot read {run_id}: {error}") from error
+        run = patiently(uri, client.get_run, run_id)
+    except RefusedError as error:
         raise _no_run(cfg, run_id) from error
     if run.info.lifecycle_stage == "deleted":
         raise RefusedError(
@@ -131,8 +128,7 @@ def list_artifacts(cfg: TrackingConf, run_id: str, folder: str) -> list[str]:
     """The paths of the artifacts in a folder of a run; empty where there is none."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
-    with tracking_errors(uri):
-        return [str(artifact.path) for artifact in client.list_artifacts(run_id, folder)]
+    return [str(artifact.path) for artifact in patiently(uri, client.list_artifacts, run_id, folder)]
 
 
 def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
@@ -143,8 +139,7 @@ def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with tracking_errors(uri):
-        return Path(client.download_artifacts(run_id, path, str(into)))
+    return Path(patiently(uri, client.download_artifacts, run_id, path, str(into)))
 
 
 def _record(run: Any) -> RunRecord:

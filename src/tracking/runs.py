@@ -2,16 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from src.config.search import TrackingConf
+from src.errors import UnreachableError
 from src.tracking.batch import Batch, metric_values, now
-from src.tracking.connect import experiment_id, open_client, patiently
+from src.tracking.connect import experiment_id, open_client
 from src.tracking.keras_model import log_keras_model
 from src.tracking.location import default_uri, resolve_uri
+from src.tracking.patience import impatience, patiently
 from src.tracking.recorder import Recorder
 from src.tracking.source import git_diff, source_tags
 
@@ -41,12 +44,16 @@ def _reopen(uri: str, experiment: str) -> "Tracker":
 
 
 class Tracker(Recorder):
-    """An open experiment that runs are written to; what MLflow refuses is raised as TrackingError."""
+    """An open experiment that runs are written to; what MLflow refuses is raised as TrackingError.
+
+    A server that has been waited for in vain is waited for no more: what is to be logged is refused at once.
+    """
 
     def __init__(self, client: Any, uri: str, experiment: str) -> None:
         self.client = client
         self.uri = uri
         self.experiment_id = experiment
+        self._lost: UnreachableError | None = None
 
     def __reduce__(self) -> Any:
         """Travels to another process as what it was opened from."""
@@ -132,19 +139,36 @@ class Tracker(Recorder):
         self._write(self.client.log_artifact, run_id, str(file), folder or None)
 
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        log_keras_model(self.client, self.uri, run_id, model, class_names)
+        with self._noting_loss():
+            log_keras_model(self.client, self.uri, run_id, model, class_names)
 
     def wait(self) -> None:
         """Return once all is written: each call has returned only then."""
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
-        """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why."""
+        """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why.
+
+        A server that was lost is asked once more: it may be back.
+        """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-        self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=now())
+        lost, self._lost = self._lost, None
+        with impatience() if lost else nullcontext():
+            self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
+            self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=now())
 
     def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        return patiently(self.uri, call, *arguments, **options)
+        with self._noting_loss():
+            return patiently(self.uri, call, *arguments, **options)
+
+    @contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        if self._lost is not None:
+            raise UnreachableError(str(self._lost))
+        try:
+            yield
+        except UnreachableError as error:
+            self._lost = error
+            raise
 
 
 def _cut(value: str, length: int) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from src.config.search import TrackingConf
 from src.errors import TrackingError
-from src.tracking import connect
+from src.tracking import patience
 from src.tracking.connect import open_client
 from src.tracking.query import find_runs
 from src.tracking.runs import Tracker, open_tracker
@@ -145,8 +145,8 @@ def test_refused_connection_names_the_uri() -> None:
 def test_silent_server_is_given_up_after_the_limit(
     silent_server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert connect.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
-    monkeypatch.setattr(connect, "CONNECT_SECONDS", 1)
+    assert patience.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
+    monkeypatch.setattr(patience, "CONNECT_SECONDS", 1)
     started = time.monotonic()
     said = refusal(f"http://127.0.0.1:{silent_server}")
     assert time.monotonic() - started < 5

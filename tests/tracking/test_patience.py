@@ -1,0 +1,140 @@
+"""A server that goes away is waited for, but not for ever; then nothing waits for it again."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from mlflow import MlflowClient
+
+from src.errors import TrackingError, UnreachableError
+from src.tracking import patience
+from src.tracking.runs import Tracker
+
+RUN = "0" * 32
+
+
+@dataclass
+class Server:
+    """Answers with these statuses, then with the last one. asked: the last parts of the paths."""
+
+    uri: str
+    statuses: list[int]
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, path: str) -> int:
+        self.asked.append(path.rpartition("/")[2])
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = b'{"run": {"info": {}, "data": {}}}'
+            self.send_response(found.answer(self.path))
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as http:
+        found = Server(f"http://127.0.0.1:{http.server_port}", [200])
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield found
+        http.shutdown()
+
+
+def tracker_of(uri: str) -> Tracker:
+    return Tracker(MlflowClient(uri), uri, "0")
+
+
+def test_a_server_that_comes_back_has_all(server: Server) -> None:
+    server.statuses = [503, 500, 200]
+    before = dict(os.environ)
+    tracker_of(server.uri).set_tags(RUN, {"a": "1"})
+    assert server.asked == ["log-batch"] * 3
+    assert dict(os.environ) == before
+
+
+def test_a_server_that_is_gone_is_asked_no_more_but_once_to_close_the_run(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WAITING_SECONDS", 0.5)
+    tracker = tracker_of(server.uri)
+    server.statuses = [503]
+    with pytest.raises(UnreachableError) as raised:
+        tracker.log_epoch(RUN, 1, {"loss": 2.0})
+    assert str(raised.value) == (
+        f"MLflow at {server.uri} can no longer be used: too many 503 error responses. "
+        "Start it again, and then this command."
+    )
+    assert len(server.asked) >= 2
+    server.asked.clear()
+    for log in (tracker.log_epoch, tracker.log_epoch):
+        with pytest.raises(UnreachableError, match="too many 503"):
+            log(RUN, 2, {"loss": 2.0})
+    with pytest.raises(UnreachableError, match="too many 503"):
+        tracker.log_model(RUN, None, [])
+    assert server.asked == []
+    with pytest.raises(UnreachableError, match="too many 503"):
+        tracker.finish(RUN, "failed", "it is gone")
+    assert server.asked == ["log-batch"]
+    server.statuses = [200]
+    tracker.finish(RUN, "failed", "it was gone")
+    assert server.asked == ["log-batch"] * 2 + ["update"]
+    tracker.log_epoch(RUN, 2, {"loss": 2.0})
+
+
+def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(patience.TIMEOUT, "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UnreachableError, match=r"can no longer be used: Read timed out"):
+            tracker_of(uri).set_tags(RUN, {"a": "1"})
+        server.setblocking(False)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAITING_SECONDS", 0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def hang_up() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(1)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(UnreachableError, match=r"used: (Connection reset by peer|Remote end closed)"):
+            tracker_of(uri).set_tags(RUN, {"a": "1"})
+    with pytest.raises(UnreachableError, match=r"used: Failed to .*Connection refused\. Start it again"):
+        tracker_of(uri).set_tags(RUN, {"a": "1"})
+
+
+def test_how_often_mlflow_asks_again_is_the_users_to_say(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(patience.RETRIES, "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    server.statuses = [503]
+    with pytest.raises(UnreachableError):
+        tracker_of(server.uri).set_tags(RUN, {"a": "1"})
+    assert server.asked == ["log-batch"] * 3
+
+
+def test_what_a_server_refuses_is_said_at_once(server: Server) -> None:
+    server.statuses = [403]
+    with pytest.raises(TrackingError, match="says: ") as raised:
+        tracker_of(server.uri).set_tags(RUN, {"a": "1"})
+    assert not isinstance(raised.value, UnreachableError)
+    assert server.asked == ["log-batch"]
