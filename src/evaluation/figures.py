@@ -1,11 +1,15 @@
 """The figures of a run: images with titles, learning curves, the confusion matrix, and what was wrong."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 COLUMNS = 5
@@ -14,9 +18,19 @@ MOST_NUMBERED_CLASSES = 20
 TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
 
 
-def new_figure(width: float, height: float) -> Figure:
+class PlainFigure(Figure):
+    """Draws every text as it is: a class may be named $5, and matplotlib would read mathematics there."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+        with rc_context({"text.parse_math": False}):  # for ticks that are made only now
+            super().draw(renderer)
+
+
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
     """A figure of that size in inches, with a canvas but outside pyplot's global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = PlainFigure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -33,8 +47,7 @@ def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = 
     top = 0.4 if heading else 0.0
     cell, line = IMAGE_INCHES + GAP_INCHES, IMAGE_INCHES + GAP_INCHES + above
     width, height = cell * columns, line * rows + top
-    figure = Figure(figsize=(width, height))  # placed by hand: a layout engine takes longer than all else
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height, layout=None)  # placed by hand: an engine takes longer than all else
     for number, (image, title) in enumerate(zip(images, titles, strict=False)):
         row, column = divmod(number, columns)
         left, low = cell * column + GAP_INCHES / 2, height - top - line * (row + 1) + GAP_INCHES

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from src.evaluation.figures import new_figure
 from src.report.effects import Effect, Interaction
@@ -86,6 +86,7 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
     lowest, highest = points[0][0], points[-1][0]
     if lowest > 0 and highest / lowest >= LOGARITHMIC:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())  # the usual one writes mathematics
     axes.set_xlabel(axis)
     axes.set_ylabel(measure)
     axes.set_title(axis, fontsize=10)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from src.evaluation.figures import (
@@ -77,3 +78,17 @@ def test_nothing_wrong_is_said_in_words(tmp_path: Path) -> None:
     figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as drawn:
         assert drawn.size == (600, 200)
+
+
+def test_dollars_are_no_mathematics() -> None:
+    """As a class's folder may be named, and a data set."""
+    names, images = [r"$\frac$", "US$5-US$10"], np.zeros((2, 4, 4, 1), np.uint8)
+    labels = np.array([0, 1])
+    for figure in (
+        dataset_figure(images, labels, names, "$5$"),
+        confusion_figure(np.eye(2, dtype=np.int64), names),
+        wrong_images(images, labels, np.eye(2)[::-1], names, wrong=2, total=2),
+    ):
+        figure.canvas.draw()
+        texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+        assert texts and not any(text.get_parse_math() for text in texts)

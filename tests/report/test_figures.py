@@ -138,3 +138,25 @@ def test_texts_stay_texts() -> None:
     uri = data_uri(ranking_figure(["a label"], [BEST], "val_accuracy"))
     svg = base64.b64decode(uri.partition(",")[2]).decode()
     assert uri.startswith("data:image/svg+xml;base64,") and ">a label</text>" in svg
+
+
+def test_dollars_are_no_mathematics() -> None:
+    names = (r"$\frac$", "US$5-US$10")
+    groups = tuple(Group((name,), ()) for name in names)
+    rows = [((name,), score) for name, score in zip(names, (0.5, 0.9), strict=True)]
+    drawn = (
+        ranking_figure(names, [BEST, BEHIND], "$m$", "$k$ · $b$"),
+        effect_figure(Effect("$k$", groups, (BEST, BEHIND), True), "$m$"),
+        interaction_figure(Interaction(("$k$", "$b$"), (names, names), np.eye(2), 0.1, 0.01), "$m$"),
+        curves_figure({name: [[0.2, 0.4]] for name in names}, "$m$"),
+        parallel_figure(["$k$"], [names], rows, "$m$"),
+    )
+    for figure in drawn:
+        svg = base64.b64decode(data_uri(figure).partition(",")[2]).decode()
+        assert all(f">{text}</text>" in svg for text in (*names, "$m$"))
+
+
+def test_a_logarithmic_axis_is_labelled_in_plain_text() -> None:
+    effect = numbers_of([10.0**-place for place in range(13, 0, -1)])
+    svg = base64.b64decode(data_uri(effect_figure(effect, "val_accuracy")).partition(",")[2]).decode()
+    assert ">1e\N{MINUS SIGN}05</text>" in svg and "mathdefault" not in svg
