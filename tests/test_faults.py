@@ -73,6 +73,8 @@ def faulty(cfg, ref, recorder, report, folder):
     values, metrics, state, run = (0.5,), {"val_accuracy": 0.5}, "complete", ref.run_id
     if fault == "not a number":
         values = (float("nan"),)
+    if fault == "infinite":
+        values = (float("inf"),)
     if fault == "array":
         metrics = {"val_accuracy": np.ones(3)}
     if fault == "state":
@@ -199,7 +201,8 @@ FAULTS = {
     "raise": "ValueError: no such thing",
     "leave": "TrainingError: The trial called sys.exit(7).",
     "nothing": "TrainingError: trial.target=work:faulty must return a src.outcome.Outcome",
-    "not a number": "must give a value for each of 1 objectives, but gave [nan].",
+    "not a number": "must give a finite value for each of 1 objectives, but gave [nan].",
+    "infinite": "must give a finite value for each of 1 objectives, but gave [inf].",
     "array": "must give numbers, but gave val_accuracy=array([1., 1., 1.]).",
     "state": "must say one of ('complete', 'pruned', 'failed'), but said 'splendid'.",
     "other run": "must return an Outcome of run_id=",
@@ -232,8 +235,8 @@ def test_fault_of_a_trial_costs_that_trial_alone(folder: Path) -> None:
         assert reason in child.tags["reason"]
         assert child.metrics["val_accuracy"] == 0.5, fault
     assert {children[name].tags["state"] for name in ("fine", "numpy", "well")} == {"complete"}
-    assert "3 complete, 19 failed" in done.stdout
-    assert len(journal_trials(folder)) == 22
+    assert "3 complete, 20 failed" in done.stdout
+    assert len(journal_trials(folder)) == 23
 
 
 def test_run_that_is_deleted_while_it_trains_costs_that_trial_alone(folder: Path) -> None:

@@ -22,9 +22,9 @@ def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Ou
     if outcome.state not in STATES:
         raise TrainingError(f"trial.target={target} must say one of {STATES}, but said {outcome.state!r}.")
     values = tuple(_number(value, target, "values") for value in outcome.values)
-    if outcome.state == "complete" and (len(values) != objectives or any(map(math.isnan, values))):
+    if outcome.state == "complete" and (len(values) != objectives or not all(map(math.isfinite, values))):
         raise TrainingError(
-            f"trial.target={target} must give a value for each of {objectives} objectives, "
+            f"trial.target={target} must give a finite value for each of {objectives} objectives, "
             f"but gave {list(values)}."
         )
     return Outcome(

@@ -1,0 +1,23 @@
+"""What a training function returns is held to what can be compared and recorded."""
+
+import math
+
+import pytest
+
+from src.errors import TrainingError
+from src.multirun.outcome_check import checked
+from src.outcome import Outcome, TrialRef
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_complete_trial_has_finite_values(value: float) -> None:
+    with pytest.raises(TrainingError) as raised:
+        checked(Outcome("complete", "run", (0.5, value)), TrialRef("run"), "work:train", 2)
+    assert str(raised.value) == (
+        f"trial.target=work:train must give a finite value for each of 2 objectives, but gave [0.5, {value}]."
+    )
+
+
+def test_what_a_pruned_trial_came_to_may_be_anything() -> None:
+    outcome = Outcome("pruned", "run", (math.inf,))
+    assert checked(outcome, TrialRef("run"), "work:train", 2) == outcome
