@@ -132,23 +132,18 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) 
     """The mean over the seeds after each epoch, and the range that they span.
 
     curves: of each configuration the metric's values after each epoch, of every seed; a seed that
-    ended early counts as far as it went.
+    ended early counts as far as it went. Where no seed has a finite value there is a gap.
     """
     figure = new_figure(WIDTH, 3.6)
     axes = figure.subplots()
     for number, (label, seeds) in enumerate(curves.items()):
         longest = max(map(len, seeds))
-        values = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
+        padded = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
+        values = np.ma.masked_invalid(padded)
+        mean, low, high = (found.filled(np.nan) for found in (values.mean(0), values.min(0), values.max(0)))
         epochs, colour = range(1, longest + 1), COLOURS[number % len(COLOURS)]
-        axes.plot(epochs, np.nanmean(values, axis=0), color=colour, label=label, linewidth=1.5)
-        axes.fill_between(
-            epochs,
-            np.nanmin(values, axis=0),
-            np.nanmax(values, axis=0),
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
+        axes.plot(epochs, mean, color=colour, label=label, linewidth=1.5)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

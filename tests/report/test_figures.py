@@ -112,6 +112,15 @@ def test_curves_are_means_over_seeds_as_far_as_each_went() -> None:
     assert (low[1], high[1]) == pytest.approx((0.2, 0.8))
 
 
+def test_curves_have_gaps_where_no_seed_has_a_number() -> None:
+    nan, inf = float("nan"), float("inf")
+    figure = curves_figure({"a": [[0.2, nan, 0.8, nan], [0.4, inf, nan]], "b": [[nan, nan]]}, "val_loss")
+    first, second = only(figure).lines
+    assert first.get_ydata() == pytest.approx([0.3, nan, 0.8, nan], nan_ok=True)
+    assert second.get_ydata() == pytest.approx([nan, nan], nan_ok=True)
+    data_uri(figure)
+
+
 def test_parallel_lines_pass_their_values_and_end_at_their_score() -> None:
     rows = [(("8", "b"), 0.5), (("32", "a"), 0.9)]
     axes = only(parallel_figure(["k", "c"], [["8", "16", "32"], ["a", "b"]], rows, "val_accuracy"))
