@@ -62,6 +62,7 @@ def _run() -> None:
 
     from src.command_line import check_overrides
     from src.config import register
+    from src.config.older_sweeper import answer_for_optuna_sweeper
     from src.config.studies import add_studies
 
     collect_rarely()
@@ -69,6 +70,7 @@ def _run() -> None:
     register()
     add_studies()
     check_overrides(sys.argv[1:], "train")
+    answer_for_optuna_sweeper()
     hydra.main(config_path="pkg://conf", config_name="train", version_base="1.3")(_train)()
 
 

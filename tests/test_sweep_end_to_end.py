@@ -342,6 +342,29 @@ def test_a_sweep_file_written_for_hydra_optuna_sweeper(old: Path) -> None:
     assert all(child.params["training.epochs"] == "1" for child in trials(old))
 
 
+OLDER = """# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    _target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper
+    n_jobs: 1
+    n_trials: 2
+    sampler: {_target_: optuna.samplers.TPESampler, seed: 1234, n_startup_trials: 10}
+    params:
+      model.kernel_size: choice(3, 5)
+"""
+
+
+def test_an_experiment_that_names_the_class_of_hydra_optuna_sweeper(folder: Path) -> None:
+    (folder / "confs/experiment").mkdir(parents=True)
+    (folder / "confs/experiment/older.yaml").write_text(OLDER)
+    target = "trial.target=benchmarks.targets:instant"
+    done = run(folder, "train", "--config-dir", "confs", "experiment=older", target)
+    assert done.code == 0, done
+    assert "note: hydra.sweeper.sampler.n_startup_trials=10 is not used" in done.stdout
+    assert "finished: all 2 trials are done" in done.stdout
+
+
 def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
     tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:

@@ -17,9 +17,14 @@ def _open_mapping() -> Any:
 
 @dataclass
 class KerasweepSweeperConf:
-    """The keys of hydra-optuna-sweeper, so that a file written for it still composes."""
+    """The keys of hydra-optuna-sweeper, so that a file written for it still composes.
 
+    Its sampler is read as it is written: Hydra would make an Optuna sampler of a nested `_target_`.
+    """
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": None}])
     _target_: str = "hydra_plugins.kerasweep.sweeper.KerasweepSweeper"
+    _recursive_: bool = False
     params: Any = field(default_factory=_open_mapping)
     n_trials: int | None = None
     direction: Any = None

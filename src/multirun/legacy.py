@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from src.config.search import SAMPLERS
 from src.errors import ConfigError
 
 SUCCESSORS = {
@@ -16,7 +17,7 @@ SUCCESSORS = {
     "custom_search_space": "write conditions with `when:` under study.space",
     "search_space": "write the axes under study.space, or on the command line",
 }
-_SAMPLERS = {"nsgaii": "nsga2"}
+_SAMPLERS = {"nsgaii": "nsga2", "bruteforce": "grid"}
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,39 @@ def _axes(params: Any) -> Mapping[str, Any]:
 
 
 def _sampler(sampler: Any) -> list[str]:
+    """Ours of the same method, and its seed. `_target_` counts: `name` may be a default."""
     if not sampler:
         return []
-    name = str(sampler.get("name") or sampler.get("_target_", "")).rpartition(".")[2]
-    name = name.lower().removesuffix("sampler")
-    overrides = [f"sampler={_SAMPLERS.get(name, name)}"]
+    name = _successor(sampler)
+    overrides = [f"sampler={name}"] if name in SAMPLERS else []
     if sampler.get("seed") is not None:
         overrides.append(f"sampler.seed={sampler['seed']}")
     return overrides
 
 
+def _class_or_name(sampler: Mapping[str, Any]) -> str:
+    return str(sampler.get("_target_") or sampler.get("name") or "")
+
+
+def _successor(sampler: Mapping[str, Any]) -> str:
+    name = _class_or_name(sampler).rpartition(".")[2].lower().removesuffix("sampler")
+    return _SAMPLERS.get(name, name)
+
+
 def _sampler_notes(sampler: Any) -> list[str]:
-    unused = sorted(set(sampler or ()) - {"name", "seed", "_target_"})
-    return [
+    if not sampler:
+        return []
+    notes = [
         f"hydra.sweeper.sampler.{key}={sampler[key]} is not used: set sampler.{key}, if sampler= has it."
-        for key in unused
+        for key in sorted(set(sampler) - {"name", "seed", "_target_"})
     ]
+    asked = _class_or_name(sampler)
+    if asked and _successor(sampler) not in SAMPLERS:
+        choices = ", ".join(SAMPLERS)
+        notes.append(
+            f"hydra.sweeper.sampler={asked} is not used: choose one with sampler=NAME, of {choices}."
+        )
+    return notes
 
 
 def _direction(direction: Any) -> list[str]:

@@ -1,10 +1,17 @@
 """Files written for hydra-optuna-sweeper are read, and what cannot be honoured is named."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
 
+from src.config.older_sweeper import answer_for_optuna_sweeper
 from src.errors import ConfigError
 from src.multirun.legacy import SUCCESSORS, Legacy, read_legacy
 
@@ -37,6 +44,8 @@ def test_nothing_set_says_nothing() -> None:
         ({"sampler": {"_target_": "optuna.samplers.CmaEsSampler"}}, ("sampler=cmaes",)),
         ({"sampler": {"_target_": "optuna.samplers.RandomSampler"}}, ("sampler=random",)),
         ({"sampler": {"_target_": "optuna.samplers.GridSampler"}}, ("sampler=grid",)),
+        ({"sampler": {"_target_": "optuna.samplers.BruteForceSampler"}}, ("sampler=grid",)),
+        ({"sampler": {"name": "tpe", "_target_": "optuna.samplers.CmaEsSampler"}}, ("sampler=cmaes",)),
         ({"direction": "maximize"}, ()),
         ({"direction": "minimize"}, ("objective=[{metric:val_loss,direction:minimize}]",)),
     ],
@@ -68,6 +77,70 @@ def test_key_with_a_successor_is_noted(key: str, value: Any) -> None:
     legacy = read_legacy({key: value})
     assert legacy.notes == (f"hydra.sweeper.{key}={value} is not used: {SUCCESSORS[key]}.",)
     assert legacy.overrides == ()
+
+
+def test_a_sampler_without_a_successor_is_noted() -> None:
+    legacy = read_legacy({"sampler": {"_target_": "optuna.samplers.NSGAIIISampler", "seed": 7}})
+    assert legacy.overrides == ("sampler.seed=7",)
+    assert legacy.notes == (
+        "hydra.sweeper.sampler=optuna.samplers.NSGAIIISampler is not used: choose one with sampler=NAME, of "
+        "grid, random, tpe, qmc, cmaes, nsga2.",
+    )
+
+
+SWEEPER = """
+hydra:
+  sweeper:
+    {target}
+    storage: null
+    study_name: null
+    n_jobs: 1
+    direction: maximize
+    n_trials: 20
+    sampler: {sampler}
+    params:
+      training.batch_size: choice(32, 64, 128)
+"""
+TARGET = "_target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+TPE = "{_target_: optuna.samplers.TPESampler, seed: 1234, n_startup_trials: 10}"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "target", "sampler"),
+    [
+        ([], TARGET, TPE),
+        (["override /hydra/sweeper: optuna"], TARGET, TPE),
+        (["override /hydra/sweeper: optuna"], "", TPE),
+        (["override /hydra/sweeper: optuna", "override /hydra/sweeper/sampler: tpe"], "", "{seed: 1234}"),
+        (["override /hydra/sweeper/sampler: tpe"], "", "{seed: 1234}"),
+    ],
+)
+def test_an_experiment_written_for_hydra_optuna_sweeper_is_swept(
+    context: HydraContext,
+    compose: Callable[[list[str]], DictConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    defaults: list[str],
+    target: str,
+    sampler: str,
+) -> None:
+    loader: Any = context.config_loader
+    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not yet frozen
+    (tmp_path / "experiment").mkdir()
+    head = "".join(f"  - {line}\n" for line in defaults)
+    content = f"# @package _global_\ndefaults:\n{head}  - _self_\n" + SWEEPER.format(
+        target=target, sampler=sampler
+    )
+    (tmp_path / "experiment/older.yaml").write_text(content)
+    config = compose([f"hydra.searchpath=[{tmp_path}]", "experiment=older"])
+    answer_for_optuna_sweeper()
+    sweeper: Any = Plugins.instance().instantiate_sweeper(
+        hydra_context=context, task_function=print, config=config
+    )
+    assert isinstance(sweeper, Sweeper) and type(sweeper).__name__ == "KerasweepSweeper"
+    legacy = read_legacy(sweeper.legacy)
+    assert legacy.axes == {"training.batch_size": "choice(32, 64, 128)"}
+    assert legacy.overrides == ("study.trials=20", "sampler=tpe", "sampler.seed=1234")
 
 
 def test_several_directions_are_refused() -> None:
