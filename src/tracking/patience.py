@@ -77,7 +77,8 @@ def _failed_request(error: BaseException) -> BaseException | None:
     """The request that got no answer, or none but that the server is not well."""
     from requests.exceptions import RequestException
 
-    return error.__context__ if isinstance(error.__context__, RequestException) else None
+    request = error.__context__
+    return request if isinstance(request, RequestException) and request.response is None else None
 
 
 def _reason(error: Exception) -> str:
