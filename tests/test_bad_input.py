@@ -79,13 +79,19 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["model.kernelsize=3"], ["Could not override 'model.kernelsize'", "Key 'kernelsize' not in"]),
+        (["optimizer.momentum=0.9"], ["Could not override 'optimizer.momentum'", "Key 'momentum' not in"]),
         (["model.kernel_size=three"], ["model.kernel_size=three", "could not be converted to Integer"]),
         (["study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
         (["-m", "study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
         (["data.path=a b(c"], ["data.path=a b(c", "hint: values with spaces"]),
     ],
-    ids=["misspelt key", "wrong type", "unknown study", "unknown study in a sweep", "unreadable override"],
+    ids=[
+        "key of another option",
+        "wrong type",
+        "unknown study",
+        "unknown study in a sweep",
+        "unreadable override",
+    ],
 )
 def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> None:
     assert_hydra_refused(attempt(folder, "train", *overrides), folder, *words)
@@ -105,7 +111,8 @@ def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> 
             "regularizer.strength=0.1 has nothing to act on with regularizer=none. Choose regularizer=l1",
         ),
         (["-m", "optimizer=sgd,adamm"], "optimizer has no option adamm. It has adam, adamw, rmsprop, sgd."),
-        (["-m", "model.kernelsize=3,5"], "Key 'kernelsize' not in 'ModelConf'"),
+        (["model.kernelsize=3"], "There is no key model.kernelsize. Did you mean model.kernel_size?"),
+        (["-m", "model.kernelsize=3,5"], "There is no key model.kernelsize. Did you mean model.kernel_size?"),
         (["-m", "model.kernel_size=3,abc"], "model.kernel_size=abc does not fit"),
         (["-m", "tracking.uri=a,b"], "tracking.uri cannot be swept: it does not define a run."),
     ],
@@ -115,6 +122,7 @@ def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> 
         "too much downsampling",
         "strength of nothing",
         "option",
+        "misspelt key",
         "misspelt axis",
         "axis type",
         "no axis",
@@ -130,7 +138,7 @@ def test_cifar10_without_network_or_path_says_how_to_go_on(
 ) -> None:
     done = attempt(folder, "train", *mode, "data=cifar10", http_proxy=closed, https_proxy=closed)
     assert_refused(done, folder, "data=cifar10 is not on this machine", "Offline, copy", "data.path")
-    assert done.seconds < 10  # the start of Python and Hydra among them
+    assert done.seconds < 60  # Keras alone would go on asking for minutes
 
 
 def truncated_archive(folder: Path) -> list[str]:
@@ -224,7 +232,7 @@ def test_bad_data(folder: Path, prepare: Callable[[Path], list[str]], words: lis
 def test_a_server_that_is_not_there(folder: Path, closed: str, mode: tuple[str, ...]) -> None:
     done = attempt(folder, "train", *mode, f"tracking.uri={closed}")
     assert_refused(done, folder, closed, "Start it, or correct tracking.uri")
-    assert done.seconds < 15
+    assert done.seconds < 60  # MLflow alone would go on asking for minutes
 
 
 def test_a_server_that_never_answers(folder: Path) -> None:
@@ -234,7 +242,7 @@ def test_a_server_that_never_answers(folder: Path) -> None:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = attempt(folder, "train", f"tracking.uri={uri}")
     assert_refused(done, folder, uri, "Start it, or correct tracking.uri")
-    assert done.seconds < 15
+    assert done.seconds < 60  # MLflow alone would go on asking for minutes
 
 
 def test_predicting_where_nothing_is_recorded(folder: Path) -> None:
