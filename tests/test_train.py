@@ -201,7 +201,8 @@ def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert process.returncode == 130 and stderr.endswith("stopped\n")
+    assert "Traceback" not in stderr  # what TensorFlow says while it is imported may stand there
     assert {run.status for run in find_runs(tracking(tmp_path), {})} <= {"KILLED"}
 
 
