@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from src.beside import TrackerBeside, is_beside, open_beside
 from src.errors import ConfigError
 from src.outcome import Outcome, TrialRef
+from src.sweep.lifetime import interrupts_held
 from src.terminal import next_commands, say
 from src.tracking.description import objective_text, run_params, run_tags, user_tags
 from src.tracking.runs import Tracker, git_diff, source_tags
@@ -30,7 +31,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     started = _starting(cfg, hydra_cfg, overrides)
     state, reason = "cancelled", "it was stopped"
     try:
-        warm_up(cfg)
+        with interrupts_held():
+            warm_up(cfg)
         tracker, run_id = started.result()
         diff = git_diff()
         if diff:

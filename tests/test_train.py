@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,10 +174,9 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
     assert record.tags["reason"] == "it was stopped"
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("flags", [(), ("-m",)])
 def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
-    seconds: float, flags: tuple[str, ...], tmp_path: Path, copy_database: Callable[[Path], Path]
+    flags: tuple[str, ...], tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     """As a terminal sends it: to all processes of the command."""
     copy_database(tmp_path)
@@ -193,17 +191,10 @@ def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
     )
     while not psutil.Process(process.pid).children():  # its first act is to start one
         time.sleep(0.01)
-    time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    if flags:
-        with suppress(subprocess.TimeoutExpired):  # a sweep that has begun lets its trials end: once more
-            process.wait(5)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and stderr.endswith("stopped\n")
-    assert "Traceback" not in stderr  # what TensorFlow says while it is imported may stand there
-    assert {run.status for run in find_runs(tracking(tmp_path), {})} <= {"KILLED"}
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert find_runs(tracking(tmp_path), {}) == []
 
 
 def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:

@@ -28,6 +28,39 @@ def interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
+def interrupts_held() -> Iterator[None]:
+    """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once; in the main thread alone.
+
+    For imports of packages, which swallow what is raised in the middle of them, or are left in pieces.
+    """
+    held: list[tuple[int, Any]] = []
+    before: dict[int, Any] = {}
+
+    def hold(number: int, frame: Any) -> None:
+        held.append((number, frame))
+        if len(held) > 1:
+            _raise(before[number], number, frame)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, hold)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        _raise(before[held[0][0]], *held[0])
+
+
+def _raise(handler: Any, number: int, frame: Any) -> None:
+    """Have a signal do what it would have done without `interrupts_held`."""
+    if callable(handler):
+        handler(number, frame)
+    else:  # the system's own, or none
+        os.kill(os.getpid(), number)
+
+
+@contextmanager
 def dying_with_parent() -> Iterator[None]:
     """Meanwhile this process ends when its parent does, at once, whatever it is busy with."""
     die_with_parent(signal.SIGKILL)

@@ -1,8 +1,14 @@
 """Which signals end what, in a process of its own: a test's would end the others."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from src.sweep.lifetime import interrupts_held
 
 PROGRAM = """
 import os, signal, time
@@ -50,3 +56,25 @@ def test_sigterm_interrupts_a_command_once_and_ends_what_it_forked_off() -> None
     )
     assert (done.returncode, done.stderr) == (-15, "")
     assert done.stdout.splitlines() == ["forked -15", "closed", "went on", "as before True"]
+
+
+def test_a_first_interrupt_is_held_to_the_end_and_a_second_is_not() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("held")
+        done.append("never")
+    with pytest.raises(KeyboardInterrupt), interrupts_held():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("never")
+    assert done == ["held"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_where_nothing_comes_nothing_is_raised() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with interrupts_held():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
