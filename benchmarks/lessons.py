@@ -53,9 +53,14 @@ def main() -> None:
 
 
 def train(name: str, images: Path) -> None:
-    """Run a study to its end, and keep its runs as CSV. images: the folder with Fashion-MNIST's IDX files."""
+    """Print a study's bill, run it to its end, and keep its runs as CSV.
+
+    images: the folder with Fashion-MNIST's IDX files.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        _run(folder, "src.train", "-m", *_overrides(name), f"data.path={images}")
+        command = [*_overrides(name), f"data.path={images}"]
+        _run(folder, "src.train", "-m", *command, "study.dry_run=true")
+        _run(folder, "src.train", "-m", *command)
         _run(folder, "src.compare", f"study={name}", "csv=runs.csv")
         LESSONS.mkdir(exist_ok=True)
         shutil.copyfile(Path(folder, "runs.csv"), LESSONS / f"{name}.csv")
