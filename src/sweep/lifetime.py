@@ -32,32 +32,27 @@ def interrupts_held() -> Iterator[None]:
     """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once; in the main thread alone.
 
     For imports of packages, which swallow what is raised in the middle of them, or are left in pieces.
+    Signals that Python does not hear are left as they are: ignored, as below nohup, or the system's.
     """
-    held: list[tuple[int, Any]] = []
-    before: dict[int, Any] = {}
+    held: list[tuple[Any, int, Any]] = []
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    heard = {number: handler for number, handler in before.items() if callable(handler)}
 
     def hold(number: int, frame: Any) -> None:
-        held.append((number, frame))
+        held.append((heard[signal.Signals(number)], number, frame))
         if len(held) > 1:
-            _raise(before[number], number, frame)
+            heard[signal.Signals(number)](number, frame)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        before[each] = signal.signal(each, hold)
+    for number in heard:
+        signal.signal(number, hold)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in heard.items():
             signal.signal(number, handler)
     if held:
-        _raise(before[held[0][0]], *held[0])
-
-
-def _raise(handler: Any, number: int, frame: Any) -> None:
-    """Have a signal do what it would have done without `interrupts_held`."""
-    if callable(handler):
-        handler(number, frame)
-    else:  # the system's own, or none
-        os.kill(os.getpid(), number)
+        handler, *first = held[0]
+        handler(*first)
 
 
 @contextmanager

@@ -73,8 +73,17 @@ def test_a_first_interrupt_is_held_to_the_end_and_a_second_is_not() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_where_nothing_comes_nothing_is_raised() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with interrupts_held():
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("ignored", [True, False])
+def test_where_nothing_is_heard_nothing_is_raised(ignored: bool) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    if ignored:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    own = signal.getsignal(signal.SIGINT)
+    try:
+        with interrupts_held():
+            assert (signal.getsignal(signal.SIGINT) is own) is ignored
+            if ignored:
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before)
