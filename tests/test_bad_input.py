@@ -138,7 +138,7 @@ def test_cifar10_without_network_or_path_says_how_to_go_on(
 ) -> None:
     done = attempt(folder, "train", *mode, "data=cifar10", http_proxy=closed, https_proxy=closed)
     assert_refused(done, folder, "data=cifar10 is not on this machine", "Offline, copy", "data.path")
-    assert done.seconds < 60  # Keras alone would go on asking for minutes
+    assert done.seconds < 10  # the start of Python and Hydra among them
 
 
 def truncated_archive(folder: Path) -> list[str]:
@@ -232,7 +232,7 @@ def test_bad_data(folder: Path, prepare: Callable[[Path], list[str]], words: lis
 def test_a_server_that_is_not_there(folder: Path, closed: str, mode: tuple[str, ...]) -> None:
     done = attempt(folder, "train", *mode, f"tracking.uri={closed}")
     assert_refused(done, folder, closed, "Start it, or correct tracking.uri")
-    assert done.seconds < 60  # MLflow alone would go on asking for minutes
+    assert done.seconds < 15
 
 
 def test_a_server_that_never_answers(folder: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_server_that_never_answers(folder: Path) -> None:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = attempt(folder, "train", f"tracking.uri={uri}")
     assert_refused(done, folder, uri, "Start it, or correct tracking.uri")
-    assert done.seconds < 60  # MLflow alone would go on asking for minutes
+    assert done.seconds < 15
 
 
 def test_predicting_where_nothing_is_recorded(folder: Path) -> None:
