@@ -68,10 +68,11 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             overrides.append(parser.parse_override(text))
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
+    known = command_keys(command)
     has_own_files = any(argument.startswith(OWN_FILES) for argument in arguments)
     for override in overrides:
         if not (override.is_add() or override.is_force_add() or override.is_delete()):
-            _check_spelling(override.key_or_group, command_keys(command), has_own_files)
+            _check_spelling(override.key_or_group, known, has_own_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         if not isinstance(override.value(), (str, list, dict)):
