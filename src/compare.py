@@ -9,7 +9,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from src.collector import leave_to_the_end
+from src.collector import collect_rarely, leave_to_the_end
 from src.command_line import check_overrides, run_command
 from src.config import register
 from src.errors import ConfigError
@@ -25,7 +25,6 @@ def compare(cfg: DictConfig) -> None:
     where a file cannot be written.
     """
     from src.report.lines import lines_of
-    from src.report.publish import write_page
     from src.report.reading import read_report
     from src.report.tables import render, write_csv
     from src.tracking.source import command_text
@@ -40,12 +39,14 @@ def compare(cfg: DictConfig) -> None:
         raise ConfigError(
             f"csv and html both name {path}. Name two files, as in csv=runs.csv html=runs.html."
         )
-    write_csv(path, report.runs, report.axes)
     if report.groups:
         show(render(report.groups, report.axes, report.standings))
     for line in lines_of(report):
         say(line)
+    write_csv(path, report.runs, report.axes)
     say(f"written: {path}")
+    from src.report.publish import write_page  # matplotlib can wait until the table is there
+
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")
 
@@ -80,6 +81,7 @@ def _compare(cfg: DictConfig) -> None:
 
 
 def main() -> None:
+    collect_rarely()
     atexit.register(leave_to_the_end)
     sys.argv[1:] = [quoted_ids(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "compare", plain=("study",))

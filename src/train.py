@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from src.collector import collect_rarely, leave_to_the_end
 from src.sweep.cores import usable_cores
-from src.sweep.lifetime import interrupted_by_sigterm
+from src.sweep.lifetime import hold_interrupts, interrupted_by_sigterm, release_interrupts
 from src.sweep.template import start_template
 
 if TYPE_CHECKING:
@@ -40,13 +40,18 @@ def train_once(cfg: "DictConfig") -> float:
 def _train(cfg: "DictConfig") -> float:
     from src.command_line import run_command
 
+    release_interrupts()
     return run_command(lambda: train_once(cfg))
 
 
 def main() -> None:
     """Run the command; Ctrl-C ends it alike before Hydra has begun its task."""
     try:
-        _run()
+        hold_interrupts()
+        try:
+            _run()
+        finally:
+            release_interrupts()
     except KeyboardInterrupt as interrupt:
         from src.command_line import stop
 

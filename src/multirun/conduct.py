@@ -23,6 +23,7 @@ from src.multirun.portray import record_portraits
 from src.multirun.question import Question, read_question
 from src.sweep import summary
 from src.sweep.driver import Driver, begin
+from src.sweep.lifetime import release_interrupts
 from src.sweep.portraits import due_portraits
 from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
@@ -52,6 +53,7 @@ def conduct(
     question = read_question(context, config, arguments, legacy)
     _check_axes(question)
     composer = Composer(context, question.master, question.fixed, question.space)
+    release_interrupts()  # no config file is read any more
     plan = Plan(question, composer)
     check_sides(plan)
     if plan.base.study.dry_run:

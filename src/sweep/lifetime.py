@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import parent_process, resource_tracker
 from typing import Any
 
@@ -31,8 +31,9 @@ def interrupts_blocked() -> Iterator[None]:
 def interrupts_held() -> Iterator[None]:
     """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once; in the main thread alone.
 
-    For imports of packages, which swallow what is raised in the middle of them, or are left in pieces.
-    Signals that Python does not hear are left as they are: ignored, as below nohup, or the system's.
+    For imports of packages, which swallow what is raised in the middle of them, or are left in pieces, and
+    for Hydra, which makes an error of its own of it where it reads a config file. Signals that Python does
+    not hear are left as they are: ignored, as below nohup, or the system's.
     """
     held: list[tuple[Any, int, Any]] = []
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -53,6 +54,19 @@ def interrupts_held() -> Iterator[None]:
     if held:
         handler, *first = held[0]
         handler(*first)
+
+
+_starting = ExitStack()
+
+
+def hold_interrupts() -> None:
+    """As `interrupts_held`, until `release_interrupts`, which what Hydra calls may do."""
+    _starting.enter_context(interrupts_held())
+
+
+def release_interrupts() -> None:
+    """Let a signal come that was held since `hold_interrupts`; nothing where none is held."""
+    _starting.close()
 
 
 @contextmanager

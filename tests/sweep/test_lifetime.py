@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.sweep.lifetime import interrupts_held
+from src.sweep.lifetime import hold_interrupts, interrupts_held, release_interrupts
 
 PROGRAM = """
 import os, signal, time
@@ -70,6 +70,16 @@ def test_a_first_interrupt_is_held_to_the_end_and_a_second_is_not() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         done.append("never")
     assert done == ["held"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_held_interrupt_comes_where_it_is_released() -> None:
+    release_interrupts()
+    hold_interrupts()
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        release_interrupts()
+    release_interrupts()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
