@@ -4,16 +4,20 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from src.config.keys import command_keys
 from src.errors import KerasweepError, Terminated, suggestion
 
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
 T = TypeVar("T")
-# Flags that bring files of the user's, with keys of their own perhaps.
-OWN_FILES = ("--config-", "-cd", "-cn", "-cp")
+PACKAGES = ("conf", "sweeps")
+# Arguments that bring files of the user's, with keys of their own perhaps.
+OWN_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
     "'data.path=\"my folder\"'; null among choices comes by the comma form, as in data.limit=null,2000"
@@ -56,7 +60,6 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     """
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Override
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
@@ -68,15 +71,20 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             overrides.append(parser.parse_override(text))
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
-    known = command_keys(command)
+    known = command_keys(command) | _groups()
     has_own_files = any(argument.startswith(OWN_FILES) for argument in arguments)
+    added = {override.key_or_group for override in overrides if _adds(override)}
     for override in overrides:
-        if not (override.is_add() or override.is_force_add() or override.is_delete()):
-            _check_spelling(override.key_or_group, known, has_own_files)
+        if not (_adds(override) or override.is_delete()):
+            _check_spelling(override.key_or_group, known | added, has_own_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         if not isinstance(override.value(), (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
+
+
+def _adds(override: "Override") -> bool:
+    return override.is_add() or override.is_force_add()
 
 
 def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> None:
@@ -103,11 +111,16 @@ def _check_option(group: str, override: str) -> None:
         _refuse(f"{override}: {group} takes the name of one of its options: {', '.join(options)}.")
 
 
+def _groups() -> set[str]:
+    """The folders of options."""
+    return {each.name for package in PACKAGES for each in files(package).iterdir() if each.is_dir()}
+
+
 def _options(group: str) -> list[str]:
     """What the folder of that name offers; empty where there is none."""
     if not group.isidentifier():
         return []
-    folders = [files(package).joinpath(group) for package in ("conf", "sweeps")]
+    folders = [files(package).joinpath(group) for package in PACKAGES]
     found = [file.name for folder in folders if folder.is_dir() for file in folder.iterdir()]
     return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 

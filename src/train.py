@@ -47,7 +47,8 @@ def _train(cfg: "DictConfig") -> float:
 def main() -> None:
     """Run the command; Ctrl-C ends it alike before Hydra has begun its task."""
     try:
-        hold_interrupts()
+        if not any(argument.startswith("hydra/sweeper=") for argument in sys.argv[1:]):
+            hold_interrupts()  # another sweeper would not release them
         try:
             _run()
         finally:

@@ -1,10 +1,16 @@
 """What every command does with errors, and with overrides that Hydra cannot read."""
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
 from src.command_line import HINT, check_overrides, run_command
 from src.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -133,11 +139,51 @@ def test_a_misspelt_key_is_answered_with_what_was_meant(
         ["model.kwargs.kernelsize=5", "tracking.tags.stduy=a", "data.kwargs.a.b=3"],
         ["+trainings=3", "++model.kernelsize=5", "~optimiser"],
         ["--config-dir", "/own", "trainings=3"],
+        ["hydra.searchpath=[file:///own]", "trainings=3"],
+        ["+mine=a", "mine.momentum=0.3"],
         ["hydra.sweeep.dir=a", "hydra/launcher=basic", "nothing.like.it=3"],
     ],
 )
 def test_keys_that_are_no_misspelling_are_left_to_hydra(arguments: list[str]) -> None:
     check_overrides(arguments, "train")
+
+
+def test_every_group_of_the_course_may_be_chosen() -> None:
+    options = [
+        f"{file.parent.name}={file.stem}"
+        for folder in ("conf", "sweeps")
+        for file in sorted((ROOT / folder).glob("*/*.yaml"))
+    ]
+    assert {"experiment=cifar10_vgg", "debug=fast", "study=head", "data=digits"} <= set(options)
+    for option in options:
+        check_overrides([option], "train")
+
+
+def test_commands_of_the_documentation_have_no_misspelt_keys() -> None:
+    texts = [
+        ROOT / "README.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("conf/**/*.yaml"),
+        *ROOT.glob("sweeps/**/*.*"),
+    ]
+    found = [
+        (command, arguments_of(line))
+        for text in texts
+        for command, line in re.findall(r"python -m src\.(\w+) +([^`#\n]*)", text.read_text("utf-8"))
+    ]
+    assert len(found) > 50
+    for command, arguments in found:
+        check_overrides(arguments, command, plain=() if command == "train" else ("study",))
+
+
+def arguments_of(line: str) -> list[str]:
+    """Those of a command, which words may follow."""
+    found: list[str] = []
+    for word in shlex.split(line.partition("  ")[0]):
+        if "=" not in word and not word.startswith("-") and found[-1:] != ["--config-dir"]:
+            break
+        found.append(word.rstrip(".,").replace("…", "1"))
+    return found
 
 
 def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,22 +89,13 @@ def find(
     measured = [each for each in observations if comparison.measure in each.measures]
     if observations and not measured:
         return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
-    pairs = _pairs(comparison, measured)
-    if not pairs:
-        return Finding(comparison, {}, missing="no runs are complete on both sides with all else equal")
-    dropped = _settings(comparison, [*measured, *lacking]) - set(pairs)
-    if dropped:
-        return Finding(
-            comparison,
-            {},
-            missing=f"in {len(dropped)} of {len(dropped) + len(pairs)} settings a side was pruned, failed or "
-            "has not ended, and what is left would be picked by results",
-        )
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values())))
-    if len(seeds) < FEWEST_SEEDS:
-        return Finding(
-            comparison, {}, missing=f"it takes {FEWEST_SEEDS} seeds in common, and there are {len(seeds)}"
-        )
+    begun = [*measured, *(replace(each, measures={comparison.measure: 0.0}) for each in lacking)]
+    levels = _levels(comparison, begun)
+    pairs = _pairs(comparison, measured, levels)
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
+    missing = _untestable(pairs, _pairs(comparison, begun, levels), len(seeds))
+    if missing:
+        return Finding(comparison, {}, missing=missing)
     sides = {
         setting: (_columns(by_seed[seed][0] for seed in seeds), _columns(by_seed[seed][1] for seed in seeds))
         for setting, by_seed in pairs.items()
@@ -120,6 +111,21 @@ def find(
         return Finding(comparison, differences, *_mixed(list(differences.values())))
     found = difference(np.mean(list(gaps.values()), axis=0))
     return Finding(comparison, {"": found}, *_judged(found, comparison))
+
+
+def _untestable(pairs: "Pairs", begun: "Pairs", seeds: int) -> str | None:
+    """Why what was measured of both sides decides nothing, of what was begun of both; seeds: in common."""
+    if not pairs:
+        return "no runs are complete on both sides with all else equal"
+    dropped = [setting for setting, by_seed in begun.items() if set(by_seed) - set(pairs.get(setting, ()))]
+    if dropped:
+        return (
+            f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed or has not ended, "
+            "and what is left would be picked by results"
+        )
+    if seeds < FEWEST_SEEDS:
+        return f"it takes {FEWEST_SEEDS} seeds in common, and there are {seeds}"
+    return None
 
 
 def _judged(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
@@ -170,18 +176,15 @@ def _sides(distance: float, found: Difference) -> tuple[float, float]:
 
 
 Sides = tuple[list[float], list[float]]
+Pairs = Mapping[str, Mapping[str, Sides]]
 
 
-def _pairs(comparison: ComparisonConf, observations: Sequence[Observation]) -> dict[str, dict[str, Sides]]:
-    """The values of both sides, by setting of the other axes and by seed."""
+def _pairs(comparison: ComparisonConf, observations: Sequence[Observation], levels: Sequence[str]) -> Pairs:
+    """The values of both sides, by setting of the other axes and by seed. levels: see `_levels`."""
     sides = _side(comparison.of), _side(comparison.than)
-    where = _side(comparison.where)
-    axis = comparison.spread_over
-    named = {key for side in sides for key in side} | {axis}
-    fitting = [each for each in observations if _fits(each.choices, where)]
-    levels = sorted({each.choices[axis] for each in fitting if axis in each.choices}) if axis else []
+    named = {key for side in sides for key in side} | {comparison.spread_over}
     cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
-    for observation in fitting:
+    for observation in _fitting(comparison, observations):
         choices = sorted(observation.choices.items())
         setting = " ".join(f"{key}={value}" for key, value in choices if key not in named)
         cells[setting, observation.seed].append(observation)
@@ -193,13 +196,18 @@ def _pairs(comparison: ComparisonConf, observations: Sequence[Observation]) -> d
     return found
 
 
-def _settings(comparison: ComparisonConf, observations: Sequence[Observation]) -> set[str]:
-    """The settings of the other axes in which both sides were begun, whatever became of them."""
-    blank = [
-        Observation(each.choices, "", {comparison.measure: each.measures.get(comparison.measure, 0.0)})
-        for each in observations
-    ]
-    return set(_pairs(comparison, blank))
+def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) -> list[Observation]:
+    where = _side(comparison.where)
+    return [each for each in observations if _fits(each.choices, where)]
+
+
+def _levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> list[str]:
+    """The values of the axis that a spread is over, those that came to nothing among them."""
+    axis = comparison.spread_over
+    found = (
+        {each.choices[axis] for each in _fitting(comparison, begun) if axis in each.choices} if axis else ()
+    )
+    return sorted(found)
 
 
 def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:

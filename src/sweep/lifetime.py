@@ -29,12 +29,16 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once; in the main thread alone.
+    """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once.
 
     For imports of packages, which swallow what is raised in the middle of them, or are left in pieces, and
     for Hydra, which makes an error of its own of it where it reads a config file. Signals that Python does
-    not hear are left as they are: ignored, as below nohup, or the system's.
+    not hear are left as they are: ignored, as below nohup, or the system's. Nothing is held in a
+    thread, which hears none.
     """
+    if not _is_main_thread():
+        yield
+        return
     held: list[tuple[Any, int, Any]] = []
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     heard = {number: handler for number, handler in before.items() if callable(handler)}
@@ -65,8 +69,13 @@ def hold_interrupts() -> None:
 
 
 def release_interrupts() -> None:
-    """Let a signal come that was held since `hold_interrupts`; nothing where none is held."""
-    _starting.close()
+    """Let a signal come that was held since `hold_interrupts`; nothing where none is held, or in a thread."""
+    if _is_main_thread():
+        _starting.close()
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager

@@ -230,6 +230,33 @@ def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
     )
 
 
+def test_what_is_left_of_failed_seeds_decides_nothing() -> None:
+    """Where seeds are an axis, each is a trial that may fail alone."""
+    observations = runs(lambda size: 0.02 * (size < 32), SIZES)
+    claimed = claim({**SMALL, "relation": "higher"})
+    assert judge(claimed, observations).verdict == SUPPORTED
+    failed = [
+        each for each in observations if each.choices["training.batch_size"] == "8" and each.seed in "34"
+    ]
+    left = [each for each in observations if each not in failed]
+    assert judge(claimed, left, without_measures(failed)).verdict == UNDECIDED
+
+
+@pytest.mark.parametrize("kinds", [("none",), ("none", "batch")])
+def test_a_spread_without_the_levels_that_failed_decides_nothing(kinds: tuple[str, ...]) -> None:
+    schemes = {"initializer": ["a", "b", "zeros"], "model.normalization.kind": ["none", "batch"]}
+    far = {"a": 0.1, "b": -0.1, "zeros": -0.5}
+    every = runs(lambda scheme, kind: far[scheme] * (kind == "none"), schemes, noise=0.001)
+    assert judge(claim(SHRINKS), every).verdict == SUPPORTED
+    failed = [
+        each
+        for each in every
+        if each.choices["initializer"] == "zeros" and each.choices["model.normalization.kind"] in kinds
+    ]
+    left = [each for each in every if each not in failed]
+    assert judge(claim(SHRINKS), left, without_measures(failed)).verdict == UNDECIDED
+
+
 def test_a_setting_that_one_side_never_had_is_no_gap() -> None:
     every = runs(lambda kernel, size: 0.02 * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})

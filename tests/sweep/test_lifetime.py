@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,22 @@ def test_a_held_interrupt_comes_where_it_is_released() -> None:
         release_interrupts()
     release_interrupts()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_threads_hold_nothing_and_release_nothing() -> None:
+    """As where a launcher of Hydra's trains in threads."""
+
+    def train() -> str:
+        release_interrupts()
+        with interrupts_held():
+            return "trained"
+
+    hold_interrupts()
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(train).result() == "trained"
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        release_interrupts()
 
 
 @pytest.mark.parametrize("ignored", [True, False])
