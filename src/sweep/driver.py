@@ -66,7 +66,6 @@ class Driver:
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
-        self._ahead: set[int] = set()
         self._hours = Hours(sweep.study, sweep.journal)
         self._supply = Supply(sweep, crew, self._hours, self._settle)
 
@@ -143,9 +142,8 @@ class Driver:
         elif isinstance(event, Report):
             best = task.best.hear(event.value)
             self.view.epoch(worker, event.epoch, best)
-            if self.sweep.keeps_checkpoints and task.trial.number not in self._ahead:
-                self._ahead.add(task.trial.number)
-                note_progress(task.trial.proposal.trial)
+            if self.sweep.keeps_checkpoints:
+                note_progress(task.trial.proposal.trial, task.repeat, event.epoch)
             stops = self._hear(task, event, best)
             if event.waits:
                 self.pool.answer(worker, stops)

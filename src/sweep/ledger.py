@@ -17,7 +17,7 @@ from src.outcome import Outcome
 from src.sweep.space.axis import Params, Space, signature
 
 REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result", "retry_of"
-SEED, LEASE, AHEAD = "seed", "lease", "ahead"
+SEED, EPOCH, LEASE = "seed", "epoch", "lease"
 MOST_RETRIES = 2
 LEASE_SECONDS = 300.0
 CLOCK_SECONDS = 0.1
@@ -112,15 +112,34 @@ def note_seed(trial: Trial, repeat: int, outcome: Outcome) -> None:
     trial.set_user_attr(f"{SEED}:{repeat}", _as_attribute(outcome))
 
 
-def note_progress(trial: Trial) -> None:
-    """Write down that an attempt got ahead of those before it: what it trained is kept."""
-    trial.set_user_attr(AHEAD, True)
+def note_progress(trial: Trial, repeat: int, epoch: int) -> None:
+    """Write down that a seed reported this epoch: the checkpoint of the one before it is whole."""
+    trial.set_user_attr(f"{EPOCH}:{repeat}", epoch)
 
 
-def _got_ahead(trial: FrozenTrial) -> bool:
-    """Whether an attempt left a checkpoint of its own, or a seed that needs no other training."""
-    seeds = [result for name, result in trial.user_attrs.items() if name.startswith(f"{SEED}:")]
-    return bool(trial.user_attrs.get(AHEAD)) or any(seed["state"] == "complete" for seed in seeds)
+def _got_ahead(study: Study, number: int) -> bool:
+    """Whether an attempt left a seed, or a checkpoint of a later epoch than those before it.
+
+    An attempt that goes on from a checkpoint reports the epochs until there again.
+    """
+    trial, *earlier = attempts(study, number)
+    if any(seed["state"] == "complete" for seed in _noted(trial, SEED).values()):
+        return True
+    before = [_noted(each, EPOCH) for each in earlier]
+    return any(
+        epoch > max([1, *(each.get(repeat, 0) for each in before)])
+        for repeat, epoch in _noted(trial, EPOCH).items()
+    )
+
+
+def _noted(trial: FrozenTrial, kind: str) -> dict[int, Any]:
+    """What was written down of each seed of an attempt."""
+    found = {}
+    for name, value in trial.user_attrs.items():
+        of, _, repeat = name.partition(":")
+        if of == kind:
+            found[int(repeat)] = value
+    return found
 
 
 def _as_attribute(outcome: Outcome) -> dict[str, Any]:
@@ -150,10 +169,9 @@ def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
     """What the seeds of a trial gave in this attempt and in those before it."""
     found: dict[int, Outcome] = {}
     for trial in reversed(attempts(study, number)):
-        for name, result in trial.user_attrs.items():
-            kind, _, repeat = name.partition(":")
-            if kind == SEED and result["state"] == "complete":
-                found[int(repeat)] = as_outcome(result)
+        for repeat, result in _noted(trial, SEED).items():
+            if result["state"] == "complete":
+                found[repeat] = as_outcome(result)
     return found
 
 
@@ -212,4 +230,4 @@ def recover(study: Study) -> list[FrozenTrial]:
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     dead = [trial for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
-    return [trial for trial in dead if lose(study, trial.number, blamed=not _got_ahead(trial))]
+    return [trial for trial in dead if lose(study, trial.number, blamed=not _got_ahead(study, trial.number))]

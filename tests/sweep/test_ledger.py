@@ -154,13 +154,30 @@ def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
     for attempt in range(5):
         trial = start(sweep, dead_owner)
         if how == "checkpoint":
-            note_progress(trial)
+            note_progress(trial, 0, attempt + 2)
         else:
             note_seed(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
         begin(sweep)
     assert not any(counts(trial) for trial in sweep.study.trials[:5])
     (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))
     assert again.user_attrs["retries"] == 0
+
+
+@pytest.mark.parametrize("epochs", [(1, 1, 1), (3, 3, 3, 3), (3, 1, 2, 3), (2, 3, 3, 3, 3)])
+def test_epochs_that_are_reported_again_are_no_progress(
+    epochs: tuple[int, ...], sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    """A training that goes on from a checkpoint tells of the epochs until there, and then kills its owner.
+
+    epochs: the last that each attempt reported; of the first epoch there may be no checkpoint yet.
+    """
+    sweep = sweep_of(SPACE)
+    for last in epochs:
+        trial = start(sweep, dead_owner)
+        for epoch in range(1, last + 1):
+            note_progress(trial, 0, epoch)
+        begin(sweep)
+    assert [counts(trial) for trial in sweep.study.trials] == [False] * (len(epochs) - 1) + [True]
 
 
 def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
