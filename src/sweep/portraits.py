@@ -27,7 +27,8 @@ def due_portraits(sweep: Sweep, jobs: Path | None = None) -> list[Due]:
     """What is to be recorded of the best trials, unless another driver still trains: then that one does.
 
     What trials left that are not among the best is removed, and what lies in the sweep's own folder of
-    jobs although no trial names it: its driver died before that.
+    jobs although no trial names it: its driver died before that. The seeds of a trial that waits to be
+    trained to its end are kept: it may be the best.
     """
     trials = sweep.study.get_trials(deepcopy=False)
     if any(trial.state is TrialState.RUNNING for trial in trials):
@@ -35,7 +36,9 @@ def due_portraits(sweep: Sweep, jobs: Path | None = None) -> list[Due]:
     best = best_trials(sweep)[: MOST_FRONT if len(sweep.directions) > 1 else 1]
     found = [_best_seed(sweep, trial) for trial in best]
     due = [one for one in found if one.outcome.left and Path(one.outcome.left).exists()]
-    kept = {one.outcome.left for one in due}
+    waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
+    seeds = [seed for number in waiting for seed in known_seeds(sweep.study, number).values()]
+    kept = {outcome.left for outcome in (*(one.outcome for one in due), *seeds)}
     for trial in trials:
         for outcome in _outcomes(trial):
             if outcome.left and outcome.left not in kept:

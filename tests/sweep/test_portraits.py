@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from src.outcome import Outcome
-from src.sweep.ledger import note_seed, settle
+from src.sweep.ledger import lose, note_seed, settle
 from src.sweep.portraits import due_portraits
 from src.sweep.search import Sweep
 
@@ -66,6 +66,22 @@ def test_best_seed_of_the_best_trial_is_due(
     settle(sweep.study, trial, Outcome("complete", "run", (0.7,), seeds=(0.5, 0.8, 0.8)))
     (due,) = due_portraits(sweep)
     assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
+
+
+def test_seeds_of_a_trial_that_waits_to_be_ended_are_kept(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
+) -> None:
+    """The user stopped it after its first seed; once its second is trained it is the best, by the first."""
+    sweep = replace(sweep_of(SPACE), repeats=2)
+    train(sweep, left("0", 0.5))
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    note_seed(trial, 0, left("1-0", 0.9))
+    lose(sweep.study, trial.number, blamed=False)
+    assert [one.number for one in due_portraits(sweep)] == [0]
+    train(sweep, Outcome("complete", "run", (0.8,), seeds=(0.9, 0.7)))
+    (due,) = due_portraits(sweep)
+    assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
 
 
 def test_another_driver_that_still_trains_does_it(
