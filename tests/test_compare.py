@@ -139,9 +139,14 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
 
 def test_a_sweep_that_has_not_ended_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
     lines = run("study=stopped", unfinished)
-    assert "note: 1 of the trials of stopped-1 have not been trained" in lines
+    assert "note: 1 of the trials of stopped-1 have not ended, or are not there" in lines
     assert "verdict: not decided by these runs" in lines
-    assert "    not tested: 1 of 3 trials have not been trained" in lines
+    assert "    not tested: 1 of 3 trials have not ended, or are not there" in lines
+
+
+def test_a_part_that_was_asked_for_lacks_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
+    lines = run("tags.study=stopped", "tags.kernel_size=5", unfinished)
+    assert not any("not there" in line for line in lines)
 
 
 def test_what_a_pruner_left_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:

@@ -28,7 +28,7 @@ from src.sweep.portraits import due_portraits
 from src.sweep.progress import finished_trials
 from src.sweep.record import SweepRecord
 from src.sweep.search import Sweep, unknown_graph
-from src.sweep.stops import StopRequest
+from src.sweep.stops import Ending, StopRequest
 from src.sweep.study import portrait_lock, sweep_lock
 from src.sweep.template import has_template
 from src.sweep.view import View, open_view
@@ -138,9 +138,9 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
 def _drive(ensemble: Ensemble) -> str:
     """Train to the end; whatever ends it early closes the parent run and says how to go on."""
     sweep, record = ensemble.sweep, ensemble.record
-    reason, ended = "the sweep was stopped", False
+    ending, ended = Ending("the sweep was stopped", is_whole=False), False
     try:
-        reason = _run(ensemble)
+        ending = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
         _portray(ensemble, is_end=True)
         ended = True
@@ -154,13 +154,13 @@ def _drive(ensemble: Ensemble) -> str:
         ) from error
     finally:
         with suppress(TrackingError) if not ended else nullcontext():
-            record.close("complete" if ended else "cancelled", reason)
+            record.close("complete" if ended else "cancelled", ending)
         if not ended:
             summary.print_stopped(sweep)
-    return reason
+    return ending.reason
 
 
-def _run(ensemble: Ensemble) -> str:
+def _run(ensemble: Ensemble) -> Ending:
     plan, sweep, record = ensemble.plan, ensemble.sweep, ensemble.record
     target, master = plan.base.trial.target, plan.question.master
     crew: TrialCrew

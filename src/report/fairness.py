@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from src.config.keys import RUN_GROUPS
 from src.report.groups import is_unbalanced, mixed_sweeps
-from src.report.reading import Report, untrained
+from src.report.reading import Report
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
@@ -95,11 +95,10 @@ def _fewer_seeds(report: Report) -> str | None:
 
 
 def _untrained(report: Report) -> list[str]:
-    counts = {parent.tags.get("sweep"): untrained(parent, report.runs) for parent in report.parents}
     return [
-        f"{count} of the trials of {sweep} have not been trained"
-        for sweep, count in counts.items()
-        if count and not report.is_picked
+        f"{count} of the trials of {sweep} have not ended, or are not there"
+        for sweep, count in report.untrained.items()
+        if count
     ]
 
 

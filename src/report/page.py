@@ -12,7 +12,7 @@ from src.report.fairness import caveats, epochs_line
 from src.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
 from src.report.reading import Judged, Report
 from src.report.statistics import p_text
-from src.report.tables import MOST_ROWS, has_intervals, headings, notes, shown_cells, tally
+from src.report.tables import MOST_ROWS, has_seeds, headings, notes, shown_cells, tally
 from src.report.verdicts import finding_lines
 from src.report.winner import test_lines
 from src.sweep.importance import importance_of
@@ -92,7 +92,7 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
         "notes": notes(report.standings) if pairs else ["No run is complete."],
         "ranking": figures.data_uri(image) if image else None,
         "axes_shown": len(report.axes),
-        "has_intervals": has_intervals(report.standings),
+        "has_seeds": has_seeds(report.standings),
         "columns": [*report.axes, f"mean {measure}", *headings(report.standings)],
         "rows": [
             {

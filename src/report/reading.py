@@ -1,7 +1,7 @@
 """Reads what a comparison is about: the runs, their groups, how these stand, and the verdicts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from src.config.keys import all_keys
 from src.config.search import ClaimConf, TrackingConf
@@ -32,8 +32,9 @@ class Report:
     """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
 
     is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
-    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read. seconds: of
-    training, that of pruned and failed runs too.
+    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read. untrained: of
+    sweeps that were chosen as such, how many trials have not ended, or are not there. seconds: of training,
+    that of pruned and failed runs too.
     """
 
     runs: tuple[RunRecord, ...]
@@ -46,6 +47,7 @@ class Report:
     is_whole_sweep: bool
     is_picked: bool = False
     unread: tuple[str, ...] = ()
+    untrained: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -75,6 +77,7 @@ def read_report(
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
     is_whole = is_study and group_by is None
     judged, unread = _judged(cfg, parents, runs) if is_study else ([], [])
+    untrained = {parent.tags["sweep"]: _untrained(parent, runs) for parent in parents if is_study}
     return Report(
         tuple(runs),
         tuple(axes),
@@ -86,27 +89,23 @@ def read_report(
         is_whole_sweep=is_whole and len(parents) == 1,
         is_picked=is_picked,
         unread=tuple(unread),
+        untrained=untrained,
         seconds=training_seconds(selected),
     )
 
 
 def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> Verdict:
     """A part of a sweep decides nothing: what is there first may differ from what is not there yet."""
-    left = untrained(parent, runs)
+    left = _untrained(parent, runs)
     if left:
-        return undecided(claim, f"{left} of {parent.tags['trials']} trials have not been trained")
+        return undecided(claim, f"{left} of {parent.tags['trials']} trials have not ended, or are not there")
     axes = swept(parent)
     lacking = observations(claim, runs, axes, are_complete=False)
     return judge(claim, observations(claim, runs, axes), lacking)
 
 
-def untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
-    """How many of a sweep's trials are not there, or have not ended; 0 where its size is not known.
-
-    One that is complete and had no budget has all that there are: a space may have fewer than were asked for.
-    """
-    if parent.tags.get("state") == "complete" and parent.tags.get("budget") == "none":
-        return 0
+def _untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
+    """How many of a sweep's trials are not there, or have not ended; 0 where its size is not known."""
     asked = parent.tags.get("trials", "")
     ended = {
         run.tags.get("trial")

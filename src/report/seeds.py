@@ -20,7 +20,7 @@ from src.report.groups import (
     values_of,
 )
 from src.report.ranking import AgainstBest, against_best
-from src.report.statistics import Estimate, estimate
+from src.report.statistics import ROUNDING, Estimate, estimate
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
@@ -55,8 +55,9 @@ class Standing:
         return self.is_best or self.against_best.p is not None
 
     @property
-    def has_interval(self) -> bool:
-        return self.estimate is not None and self.estimate.low is not None
+    def has_seeds(self) -> bool:
+        """Whether several, which tell its uncertainty."""
+        return self.estimate is not None and self.estimate.count > 1
 
 
 def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -144,7 +145,7 @@ def _standing(
     if beside is None:
         return Standing(None, NOT_TESTED)
     found = estimate(list(seeds.values())).within(*bounds)
-    if found.low == found.high and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
+    if found.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
         found = replace(found, low=None, high=None)
     if is_confounded:
         return Standing(found, replace(beside, p=None, is_best=False), CONFOUNDED)

@@ -1,5 +1,6 @@
 """Means, differences and their uncertainty: what can be said from a few seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,11 @@ class Estimate:
     low: float | None
     high: float | None
     count: int
+
+    @property
+    def width(self) -> float:
+        """Of its interval; without end where it has none."""
+        return math.inf if self.low is None or self.high is None else self.high - self.low
 
     def within(self, lowest: float, highest: float) -> "Estimate":
         """Its interval cut to where the mean can lie at all: what is cut off never held it."""

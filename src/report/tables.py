@@ -42,14 +42,14 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     return table
 
 
-def has_intervals(found: Sequence[Standing]) -> bool:
-    """Whether any configuration has seeds that tell its uncertainty."""
-    return any(standing.has_interval for standing in found)
+def has_seeds(found: Sequence[Standing]) -> bool:
+    """Whether any configuration has several seeds."""
+    return any(standing.has_seeds for standing in found)
 
 
 def headings(found: Sequence[Standing]) -> list[str]:
     """The columns after the mean: without those on certainty where there is none."""
-    return [column for column in HEADINGS if has_intervals(found) or column not in CERTAINTY]
+    return [column for column in HEADINGS if has_seeds(found) or column not in CERTAINTY]
 
 
 def shown_cells(group: Group, standing: Standing, found: Sequence[Standing]) -> list[str]:
@@ -73,7 +73,7 @@ def cells(group: Group, standing: Standing) -> list[str]:
 
 def notes(found: Sequence[Standing]) -> list[str]:
     """What the table's last columns mean, or why there is no interval."""
-    if not has_intervals(found):
+    if not has_seeds(found):
         return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
     return [_told(found), *cut_note(found)]
 

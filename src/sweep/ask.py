@@ -7,7 +7,7 @@ from src.sweep.propose import NothingLeft, Proposal, propose, take_first
 from src.sweep.samplers import build_sampler
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
-from src.sweep.stops import budget_reason, counted, total_reason
+from src.sweep.stops import Ending, budget_reason, counted, total_reason
 from src.sweep.study import sweep_lock
 
 
@@ -16,7 +16,7 @@ def ask(
     under_way: int,
     hours: float,
     pick: Callable[[Iterable[Params]], Params | None] = take_first,
-) -> Proposal | str | None:
+) -> Proposal | Ending | None:
     """The next trial, or why there is none any more; None where `pick` takes none now.
 
     under_way: trials that this driver trains now. hours: that the sweep has taken so far. pick: see
@@ -29,7 +29,7 @@ def ask(
             trials = sweep.study.get_trials(deepcopy=False)
         over = budget_reason(trials, sweep.directions, sweep.budget, hours)
         if over is not None:
-            return total or over
+            return Ending(total or over, is_whole=total is not None)
         sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
         proposal = propose(
             sweep.study,
@@ -42,5 +42,5 @@ def ask(
             pick=pick,
         )
     if isinstance(proposal, NothingLeft):
-        return f"{proposal.reason}, {sweep.total} were asked for"
-    return proposal or total
+        return Ending(f"{proposal.reason}, {sweep.total} were asked for", is_whole=True)
+    return proposal or (Ending(total, is_whole=True) if total is not None else None)

@@ -18,7 +18,7 @@ from src.sweep.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
 from src.sweep.roles import Crew, Pool, View
 from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
-from src.sweep.stops import StopRequest
+from src.sweep.stops import Ending, StopRequest
 from src.sweep.study import sweep_lock
 from src.sweep.supply import Supply
 from src.sweep.workers import Event
@@ -69,8 +69,8 @@ class Driver:
         self._hours = Hours(sweep.study, sweep.journal)
         self._supply = Supply(sweep, crew, self._hours, self._settle)
 
-    def run(self) -> str:
-        """Train until there is a reason to stop, and say it.
+    def run(self) -> Ending:
+        """Train until there is a reason to stop, and give it.
 
         What the crew raises ends the sweep; trials that are under way then are enqueued again.
         Raises SweepStopped once the trials under way have ended, where the user asked to stop.
@@ -86,8 +86,8 @@ class Driver:
         if self.stop.is_set:
             self.stop.announce()
             raise SweepStopped("the sweep was stopped")
-        assert self._supply.reason is not None
-        return self._supply.reason
+        assert self._supply.ending is not None
+        return self._supply.ending
 
     def _train(self) -> None:
         while True:
@@ -117,7 +117,7 @@ class Driver:
     @property
     def _is_end(self) -> bool:
         """Whether no further trial is begun."""
-        return self._supply.reason is not None or self.stop.is_set
+        return self._supply.ending is not None or self.stop.is_set
 
     def _start(self, worker: int, trial: Trial) -> None:
         repeat = trial.start(worker)

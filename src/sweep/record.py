@@ -10,8 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from src.errors import RefusedError
 from src.outcome import Outcome, TrialRef
 from src.sweep.ledger import MOST_RETRIES, as_outcome, counts
+from src.sweep.progress import finished_trials
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
+from src.sweep.stops import Ending
 from src.tracking.buffered import BufferedRecorder
 from src.tracking.description import objective_text, run_params, trial_tags, user_tags
 from src.tracking.keras_model import has_model
@@ -198,8 +200,13 @@ class SweepRecord:
         found = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
         return next((result for result in found if result.get("run_id") == run_id), None)
 
-    def close(self, state: str, reason: str) -> None:
-        """Close the parent run, unless another driver still trains for this sweep: then that one does."""
+    def close(self, state: str, ending: Ending) -> None:
+        """Close the parent run, unless another driver still trains for this sweep: then that one does.
+
+        Of a whole sweep it says how many trials there are: a space may have fewer than were asked for.
+        """
         if state == "complete" and self.sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             return
-        self.tracker.finish(self.parent, state, reason)
+        if ending.is_whole:
+            self.tracker.set_tags(self.parent, {"trials": str(len(finished_trials(self.sweep.study)))})
+        self.tracker.finish(self.parent, state, ending.reason)

@@ -5,6 +5,7 @@ import signal
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
@@ -41,6 +42,14 @@ class StopRequest:
         if self.is_set and not self._is_announced:
             self._is_announced = True
             say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a sweep trains nothing further. is_whole: all of its trials are there; no budget cut it short."""
+
+    reason: str
+    is_whole: bool
 
 
 def counted(trials: Sequence[FrozenTrial]) -> int:

@@ -14,18 +14,19 @@ from src.sweep.pruners import SEEDS
 from src.sweep.roles import Crew
 from src.sweep.search import Sweep
 from src.sweep.seeds import Trial
+from src.sweep.stops import Ending
 
 
 class Supply:
     """The trials under way, and those to come.
 
     settle: called with a trial of which an attempt before has trained every seed. under_way: trials that
-    have been opened and not settled. reason: why there is no new trial, None as long as there are.
+    have been opened and not settled. ending: why there is no new trial, None as long as there are.
     """
 
     def __init__(self, sweep: Sweep, crew: Crew, hours: Hours, settle: Callable[[Trial], None]) -> None:
         self.under_way: list[Trial] = []
-        self.reason: str | None = None
+        self.ending: Ending | None = None
         self._sweep = sweep
         self._crew = crew
         self._hours = hours
@@ -43,7 +44,7 @@ class Supply:
         trial = self._with_seeds(worker)
         if trial is None and not is_stopped:
             trial = self._new_trial(worker)
-        if trial is None and (is_stopped or self.reason is not None):
+        if trial is None and (is_stopped or self.ending is not None):
             return self._with_seeds()
         if trial is None:
             self._waiting.add(worker)  # until something ends, or for a tick: asking takes the sweep's lock
@@ -88,8 +89,8 @@ class Supply:
     def _next(self, worker: int) -> Proposal | None:
         pick = partial(self._affinity.pick, worker)
         found = ask(self._sweep, len(self.under_way), self._hours.used(), pick)
-        self.reason = found if isinstance(found, str) else None
-        return None if isinstance(found, str) else found
+        self.ending = found if isinstance(found, Ending) else None
+        return None if isinstance(found, Ending) else found
 
     def _open(self, proposal: Proposal) -> Trial:
         """Open a trial's run; it is kept track of first, so that no error leaves it behind."""

@@ -94,6 +94,17 @@ def test_notes_count_what_cannot_be_told_from_the_best() -> None:
     ]
 
 
+@pytest.mark.parametrize("accuracy", [1.0, 0.1, 0.7])
+def test_equal_accuracies_of_several_seeds_are_shown_without_an_interval(
+    accuracy: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever their mean is rounded to: it may be another number than each of three."""
+    runs = [*seeds("3", accuracy, accuracy, accuracy), *seeds("5", accuracy, accuracy, accuracy)]
+    assert "one seed each" not in notes(standings(group_runs(runs, ["k"]), ["k"]))[0]
+    _, *rows = printed(runs, ["k"], capsys)
+    assert [row[2:4] for row in rows] == [["-", "3"], ["-", "3"]]
+
+
 def test_nothing_is_cut_or_wrapped_in_a_narrow_pipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

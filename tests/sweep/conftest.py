@@ -82,6 +82,6 @@ def search() -> Callable[..., tuple[str, list[Params]]]:
     ) -> tuple[str, list[Params]]:
         notes = Notes(close)
         driver = Driver(sweep, OnePlace(train), notes, View(sweep), StopRequest())
-        return driver.run(), notes.trained
+        return driver.run().reason, notes.trained
 
     return run

@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from src.outcome import Outcome
 from src.sweep import ledger
+from src.sweep.ask import ask
 from src.sweep.channel import Finished, Job
 from src.sweep.driver import Driver, begin
 from src.sweep.hours import HOURS_USED
@@ -17,7 +18,7 @@ from src.sweep.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, t
 from src.sweep.propose import Proposal
 from src.sweep.search import Sweep
 from src.sweep.space.axis import Params
-from src.sweep.stops import StopRequest, budget_reason
+from src.sweep.stops import Ending, StopRequest, budget_reason
 from src.sweep.view import View
 from src.sweep.workers import Event
 from tests.sweep.stand_ins import Notes
@@ -236,6 +237,20 @@ def test_trial_that_would_not_end_in_time_is_not_begun(
     reason, trained = search(sweep, train)
     assert len(trained) == 1
     assert reason.startswith("no trial ends within the 0.0 minutes that are left of the budget of 0.001")
+
+
+def test_a_sweep_that_its_budget_cut_short_is_not_whole(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    def ending(**options: Any) -> Any:
+        return ask(sweep_of(GRID, sampler="grid", **options), 0, 0.0)
+
+    search(sweep_of(GRID, total=3, sampler="grid"))
+    assert ending(total=3, hours=9) == Ending("all 3 trials are done", is_whole=True)
+    assert not ending(total=4, target=0.0).is_whole
+    search(sweep_of(GRID, total=6, sampler="grid"))
+    exhausted = "all 6 configurations have been tried, 30 were asked for"
+    assert ending(total=30, hours=9) == Ending(exhausted, is_whole=True)
 
 
 def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Search) -> None:

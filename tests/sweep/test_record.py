@@ -14,6 +14,7 @@ from src.sweep.driver import begin
 from src.sweep.ledger import note_seed, settle
 from src.sweep.record import DIED_AGAIN, SweepRecord
 from src.sweep.search import Sweep
+from src.sweep.stops import Ending
 from src.tracking.query import get_run
 from src.tracking.run_record import RunRecord
 from src.tracking.runs import open_tracker
@@ -86,3 +87,16 @@ def test_run_of_a_trial_that_died_for_the_last_time_failed(recorded: Recorded) -
 def test_run_of_a_trial_under_way_stays_open(recorded: Recorded) -> None:
     _, run_id = recorded.start()
     assert recorded.reconciled(run_id).status == "RUNNING"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_parent_of_a_whole_sweep_says_how_many_trials_there_are(recorded: Recorded, is_whole: bool) -> None:
+    """Of 3 that were asked for a space may have fewer, while a budget leaves some untrained."""
+    trial, run_id = recorded.start()
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    recorded.record.close("complete", Ending("it ended", is_whole))
+    parent = get_run(recorded.cfg.tracking, recorded.record.parent)
+    assert (parent.tags["reason"], parent.tags["trials"]) == (
+        "it ended",
+        "1" if is_whole else str(recorded.sweep.total),
+    )
