@@ -1,8 +1,8 @@
 """Groups runs by their configuration and ranks the groups."""
 
-import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +15,8 @@ from src.tracking.run_record import RunRecord
 NOT_APPLICABLE = "-"
 UNBOUNDED = (-math.inf, math.inf)
 LONG_NUMBER = 8  # characters
+# Some axes, and the combinations of their values that were met.
+Settings = tuple[tuple[str, ...], frozenset[tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Group:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Its values as people read them: a number of many digits is cut to four, as everywhere."""
+        """Its values as people read them: of a fraction of many digits four, as everywhere."""
         return tuple(map(label, self.values))
 
     def mean(self, metric: str) -> float | None:
@@ -38,7 +40,8 @@ class Group:
 def label(value: str) -> str:
     """A value as people read it; see `Group.labels`."""
     number = number_of(value)
-    return value if number is None or len(value) <= LONG_NUMBER else value_text(number)
+    is_short = len(value) <= LONG_NUMBER or value.lstrip("-").isdigit()
+    return value if number is None or is_short else value_text(number)
 
 
 def number_of(value: str) -> float | None:
@@ -149,31 +152,40 @@ def is_unbalanced(groups: Iterable[Group], axes: Sequence[str], varied: Sequence
     return len({frozenset(values_of(run, others) for run in group.runs) for group in groups}) > 1
 
 
-def is_confounded(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[str]) -> bool:
-    """Whether groups by some axes met different values of others that apply to both of them.
+def comparable(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[str]) -> list[bool]:
+    """Which groups by some axes met the same values of the others, where these apply to both of two groups.
 
     An axis that applies to none of a group's runs, as the strength of no regularizer, is part of what
-    the group is.
+    the group is. Where not all are alike, those of the largest part that is; none where all differ.
     """
     others = [axis for axis in varied if axis not in axes]
-    settings: dict[tuple[str, ...], set[frozenset[tuple[str, ...]]]] = {}
-    for group in groups if others else ():
-        own = tuple(axis for axis in others if any(axis in run.tags for run in group.runs))
-        settings.setdefault(own, set()).add(frozenset(values_of(run, own) for run in group.runs))
-    if any(len(found) > 1 for found in settings.values()):
-        return True
-    return any(
-        _projected(found, one, shared) != _projected(other_found, other, shared)
-        for (one, (found,)), (other, (other_found,)) in itertools.combinations(settings.items(), 2)
-        if (shared := [axis for axis in one if axis in other])
-    )
+    if not others:
+        return [True] * len(groups)
+    settings = [_settings(group, others) for group in groups]
+    counts = Counter(settings)
+    alike = {one: {other for other in counts if _are_alike(one, other)} for one in counts}
+    parts = [part for part in alike.values() if all(part <= alike[each] for each in part)]
+    part = max(parts, key=lambda each: sum(counts[one] for one in each), default=set())
+    if sum(counts[each] for each in part) < min(2, len(groups)):
+        return [False] * len(groups)
+    return [each in part for each in settings]
 
 
-def _projected(
-    settings: Iterable[Sequence[str]], axes: Sequence[str], onto: Sequence[str]
-) -> set[tuple[str, ...]]:
+def _settings(group: Group, axes: Sequence[str]) -> Settings:
+    """Of these axes those that apply to the group, and the combinations of their values that it met."""
+    own = tuple(axis for axis in axes if any(axis in run.tags for run in group.runs))
+    return own, frozenset(values_of(run, own) for run in group.runs)
+
+
+def _are_alike(one: Settings, other: Settings) -> bool:
+    shared = [axis for axis in one[0] if axis in other[0]]
+    return _projected(one, shared) == _projected(other, shared)
+
+
+def _projected(settings: Settings, onto: Sequence[str]) -> set[tuple[str, ...]]:
+    axes, found = settings
     places = [axes.index(axis) for axis in onto]
-    return {tuple(values[place] for place in places) for values in settings}
+    return {tuple(values[place] for place in places) for values in found}
 
 
 def dataset_of(group: Group) -> str:

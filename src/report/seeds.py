@@ -13,8 +13,8 @@ from src.report.groups import (
     UNBOUNDED,
     Group,
     bounds_of,
+    comparable,
     dataset_of,
-    is_confounded,
     maximizes,
     objective_of,
     values_of,
@@ -122,18 +122,21 @@ def standings(
 ) -> list[Standing]:
     """How the groups stand, in their order, each beside the best on the same data.
 
-    axes: all that vary. by: those by which they are grouped, if not all. A group with a value that is no
-    number is not tested; none is where groups met different settings of other axes.
+    axes: all that vary. by: those by which they are grouped, if not all. Not tested is a group with a value
+    that is no number, and one that met other settings of other axes than the rest, see `comparable`.
     """
     values = [by_seed(group, "objective", axes) for group in groups]
     known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
-    mixed = is_confounded(groups, axes if by is None else by, axes)
+    alike = comparable(groups, axes if by is None else by, axes)
     compared: dict[int, AgainstBest] = {}
     for dataset in sorted({dataset_of(group) for group in groups}):
-        own = [place for place in known if dataset_of(groups[place]) == dataset]
-        compared |= zip(own, _compared([values[place] for place in own], groups), strict=True)
+        own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
+        tested = {place: seeds for place, seeds in own.items() if alike[place]}
+        compared |= _beside_best(own, maximizes(groups)) | _compared(tested, maximizes(groups))
     bounds = bounds_of(objective_of(groups))
-    return [_standing(seeds, compared.get(place), bounds, mixed) for place, seeds in enumerate(values)]
+    return [
+        _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
+    ]
 
 
 def _standing(
@@ -148,7 +151,7 @@ def _standing(
     if found.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
         found = replace(found, low=None, high=None)
     if is_confounded:
-        return Standing(found, replace(beside, p=None, is_best=False), CONFOUNDED)
+        return Standing(found, beside, CONFOUNDED)
     if beside.p is None and not beside.is_best:
         return Standing(found, beside, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
     return Standing(found, beside)
@@ -170,9 +173,17 @@ def _are_finite(values: Mapping[str, float]) -> bool:
     return all(map(math.isfinite, values.values()))
 
 
-def _compared(seeds: Sequence[Mapping[str, float]], groups: Sequence[Group]) -> list[AgainstBest]:
-    if not seeds:
-        return []
-    columns = sorted(set().union(*seeds))
-    scores = np.array([[values.get(seed, math.nan) for seed in columns] for values in seeds])
-    return against_best(scores, maximizes(groups))
+def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+    """Groups by their places, with their seeds' values."""
+    if not tested:
+        return {}
+    columns = sorted(set().union(*tested.values()))
+    scores = np.array([[seeds.get(seed, math.nan) for seed in columns] for seeds in tested.values()])
+    return dict(zip(tested, against_best(scores, maximize), strict=True))
+
+
+def _beside_best(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+    """How far each mean is behind the best, without a test."""
+    sign = 1 if maximize else -1
+    means = {place: sign * fmean(seeds.values()) for place, seeds in groups.items()}
+    return {place: AgainstBest(max(means.values()) - mean, None) for place, mean in means.items()}

@@ -80,9 +80,9 @@ def notes(found: Sequence[Standing]) -> list[str]:
 
 def _told(found: Sequence[Standing]) -> str:
     """How many of the others cannot be told from the best, of one data set or of each."""
-    if any(standing.untested == CONFOUNDED for standing in found):
-        return "note: groups met different settings of other axes: their differences are not tested"
     bests = sum(standing.is_best for standing in found)
+    if not bests and any(standing.untested == CONFOUNDED for standing in found):
+        return "note: groups met different settings of other axes: their differences are not tested"
     if not bests:
         return f"note: no configuration has {FEWEST} seeds or more: nothing is tested"
     tested = sum(standing.is_tested for standing in found) - bests

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from src.errors import TrackingError
-from src.report.groups import group_runs, mixed_sweeps, natural
+from src.report.groups import comparable, group_runs, label, mixed_sweeps, natural
 from src.tracking.run_record import RunRecord
 
 
@@ -105,3 +105,50 @@ def test_sweeps_that_share_a_mean_are_named() -> None:
     assert mixed_sweeps(group_runs(apart, ["k"])) == []
     together = [*apart, run(0.5, k=5, sweep="a-3"), run(0.5, k=5)]
     assert mixed_sweeps(group_runs(together, ["k"])) == ["a-2", "a-3", "single runs"]
+
+
+COMPARABLE: dict[str, tuple[str, list[dict[str, Any]], dict[str, bool]]] = {
+    "a full grid": ("k", [{"k": k, "b": b} for k in (3, 5) for b in (8, 16)], {"3": True, "5": True}),
+    "an axis that one group lacks": (
+        "penalty",
+        [{"penalty": "none"}, *({"penalty": p, "strength": s} for p in ("l1", "l2") for s in (1, 2))],
+        {"none": True, "l1": True, "l2": True},
+    ),
+    "the values of that axis, and those without one": (
+        "strength",
+        [{"penalty": "none"}, *({"penalty": p, "strength": s} for p in ("l1", "l2") for s in (1, 2))],
+        {"-": False, "1": True, "2": True},
+    ),
+    "one that met more": (
+        "k",
+        [{"k": k, "b": 8} for k in (3, 5, 7)] + [{"k": 7, "b": 16}],
+        {"3": True, "5": True, "7": False},
+    ),
+    "all different": ("k", [{"k": k, "b": k} for k in (3, 5, 7)], {"3": False, "5": False, "7": False}),
+    "one alone": ("k", [{"k": 3, "b": b} for b in (8, 16)], {"3": True}),
+}
+
+
+@pytest.mark.parametrize("case", COMPARABLE.values(), ids=COMPARABLE)
+def test_groups_are_comparable_that_met_the_same_settings(
+    case: tuple[str, list[dict[str, Any]], dict[str, bool]],
+) -> None:
+    axis, tags, expected = case
+    groups = group_runs([run(0.5, **each) for each in tags], [axis])
+    varied = sorted({name for each in tags for name in each})
+    found = dict(zip((group.values[0] for group in groups), comparable(groups, [axis], varied), strict=True))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("100000001", "100000001"),
+        ("-100000002", "-100000002"),
+        ("0.00012345678", "0.0001235"),
+        ("0.001", "0.001"),
+        ("he_normal", "he_normal"),
+    ],
+)
+def test_fractions_are_cut_to_four_digits_and_integers_are_not(value: str, shown: str) -> None:
+    assert label(value) == shown

@@ -109,6 +109,32 @@ def test_smaller_is_better_where_the_objective_says_so() -> None:
     assert [each.is_best for each in standings(ranked, ["k"])] == [True, False]
 
 
+def test_groups_of_other_settings_are_left_out_of_the_test() -> None:
+    """By strength: without a penalty there is none, and that group met another one than those that have."""
+    penalties = {"none": (None,), "l1": (1, 2), "l2": (1, 2)}
+    runs = [
+        run(
+            0.5 + 0.1 * (strength or 3) + 0.001 * seed,
+            seed,
+            penalty=penalty,
+            **({} if strength is None else {"strength": strength}),
+        )
+        for penalty, strengths in penalties.items()
+        for strength in strengths
+        for seed in range(5)
+    ]
+    groups = group_runs(runs, ["strength"])
+    found = dict(
+        zip(
+            (each.values[0] for each in groups),
+            standings(groups, ["penalty", "strength"], ["strength"]),
+            strict=True,
+        )
+    )
+    assert found["2"].is_best and found["1"].against_best.is_worse
+    assert found["-"].untested == "settings differ" and not found["-"].is_tested
+
+
 def test_one_seed_each_has_no_best() -> None:
     groups = group_runs([run(0.9, k=3), run(0.8, k=5)], ["k"])
     found = standings(groups, ["k"])
