@@ -23,6 +23,8 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE
 LOCKED, SILENT = "database is locked", "timed out"
 # Read by MLflow's own requests; of themselves they would go on for many minutes.
 RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+# Not to be done twice: where the answer was lost, a run may be there already.
+ONCE = ("create_run",)
 AGAIN = "Start it again, and then this command."
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ def patiently(uri: str, call: Callable[..., T], *arguments: Any, **options: Any)
         except TrackingError as error:
             deadline = deadline or time.monotonic() + WAITING_SECONDS
             is_away = isinstance(error, UnreachableError) and asks_again and SILENT not in str(error)
+            is_away = is_away and not (call.__name__ in ONCE and _lost_the_answer(error))
             if not (is_away or LOCKED in str(error)) or time.monotonic() >= deadline:
                 raise
         time.sleep(pause)
@@ -90,13 +93,23 @@ def _reason(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """What the last one says of errors that hold each other as reason or argument, without its object."""
-    while True:
-        last = error.args[-1] if error.args else ""
-        inner = getattr(error, "reason", last)
-        if not isinstance(inner, BaseException):
-            return re.sub(r"^\w+\(.*?\): ", "", str(last))
-        error = inner
+    """What the last one says of errors that hold each other, without its object."""
+    *_, last = _chain(error)
+    return re.sub(r"^\w+\(.*?\): ", "", str(last.args[-1] if last.args else ""))
+
+
+def _lost_the_answer(error: TrackingError) -> bool:
+    """Whether the server was reached, and hung up: it may have done what it was asked."""
+    request = _failed_request(error.__cause__) if error.__cause__ else None
+    return request is not None and any(isinstance(each, ConnectionResetError) for each in _chain(request))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Errors that hold each other as reason or argument, the outermost first."""
+    inner: Any = error
+    while isinstance(inner, BaseException):
+        yield inner
+        inner = getattr(inner, "reason", inner.args[-1] if inner.args else None)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -118,6 +119,30 @@ def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.Monkey
             tracker_of(uri).set_tags(RUN, {"a": "1"})
     with pytest.raises(UnreachableError, match=r"used: Failed to .*Connection refused\. Start it again"):
         tracker_of(uri).set_tags(RUN, {"a": "1"})
+
+
+@pytest.mark.parametrize(("is_creation", "times"), [(True, 1), (False, 3)])
+def test_a_run_is_not_created_twice_where_the_answer_was_lost(
+    is_creation: bool, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WAITING_SECONDS", 0.25)  # the pauses are 0.1 and 0.2 s
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tracker = tracker_of(f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def hang_up() -> None:
+            with suppress(OSError):  # it is closed at the end
+                while True:
+                    with server.accept()[0] as connection:
+                        heard.append(connection.recv(100))
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(UnreachableError):
+            if is_creation:
+                tracker.start("a run", {}, {})
+            else:
+                tracker.set_tags(RUN, {"a": "1"})
+    assert len(heard) == times
 
 
 def test_how_often_mlflow_asks_again_is_the_users_to_say(
