@@ -20,13 +20,12 @@ from omegaconf import OmegaConf
 from benchmarks.studies import content, names
 from benchmarks.sweeps import ROOT
 from src.config.search import ClaimConf
-from src.report.claims import judge
 from src.report.figures import ranking_figure
 from src.report.groups import Group, group_runs, measure_of
 from src.report.page import SEPARATOR
 from src.report.seeds import Standing, ranked, standings
 from src.report.tables import MEASURES, cells, notes
-from src.report.verdicts import finding_lines, observations
+from src.report.verdicts import finding_lines, verdict_of
 from src.report.winner import winner_lines
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
@@ -81,7 +80,8 @@ def write() -> None:
     found = [name for name in names() if (LESSONS / f"{name}.csv").exists()]
     (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
     for name in found:
-        groups, known, axes = read(name)
+        runs, axes = read(name)
+        groups, known = standing_of(runs, axes)
         labels = [SEPARATOR.join(group.labels) for group in groups]
         measure = measure_of(groups)
         figure = ranking_figure(labels, known, measure, SEPARATOR.join(axes))
@@ -104,14 +104,15 @@ def page(found: Sequence[str]) -> str:
 def section(name: str) -> str:
     """Question, verdict with its numbers, ranking and figure of a study, and what surprised."""
     study = content(name)
-    groups, known, axes = read(name)
-    runs = [run for group in groups for run in group.runs]
-    seconds = sum(run.metrics["seconds"] for run in runs)
+    runs, axes = read(name)
+    groups, known = standing_of(runs, axes)
+    networks = [run for group in groups for run in group.runs]
+    seconds = sum(run.metrics["seconds"] for run in networks)
     lines = [f"## {study['question']}", "", f"`python -m src.train -m {' '.join(_overrides(name))}`", ""]
     if study.get("claim"):
         schema = OmegaConf.structured(ClaimConf)
         claim = cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(study["claim"])))
-        verdict = judge(claim, observations(claim, runs, axes))
+        verdict = verdict_of(claim, runs, axes)
         lines += [f"> {claim.text}", "", f"**{verdict.verdict.capitalize()}.**", ""]
         lines += [
             f"{'  ' if line.startswith(' ') else ''}- {line.strip()}"
@@ -119,7 +120,7 @@ def section(name: str) -> str:
         ]
         lines.append("")
     lines += [*notes(known), "", _table(groups, known, axes), "", f"![{name}](lessons/{name}.png)", ""]
-    lines.append(f"{len(runs)} networks, {duration_text(seconds)} of training.")
+    lines.append(f"{len(networks)} networks, {duration_text(seconds)} of training.")
     lines += _winner(groups)
     surprise = _surprises().get(name)
     return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
@@ -136,13 +137,19 @@ def _surprises() -> dict[str, str]:
     return {str(name): text for name, text in OmegaConf.load(path).items()} if path.exists() else {}
 
 
-def read(name: str) -> tuple[list[Group], list[Standing], list[str]]:
+def read(name: str) -> tuple[list[RunRecord], list[str]]:
+    """A study's runs, and its axes."""
     with open(LESSONS / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     axes = [column for column in rows[0] if column not in OWN_COLUMNS]
-    groups = group_runs([_record(row, axes) for row in rows], axes)
+    return [_record(row, axes) for row in rows], axes
+
+
+def standing_of(runs: Sequence[RunRecord], axes: Sequence[str]) -> tuple[list[Group], list[Standing]]:
+    """Its configurations, ranked."""
+    groups = group_runs(runs, axes)
     pairs = ranked(groups, standings(groups, axes))
-    return [group for group, _ in pairs], [standing for _, standing in pairs], axes
+    return [group for group, _ in pairs], [standing for _, standing in pairs]
 
 
 def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from src.config.check_claim import check_claim, check_measures
-from src.config.keys import all_keys
 from src.config.search import ClaimConf, ComparisonConf, TrialConf
 from src.errors import ConfigError
 from src.multirun.plan import Plan
 from src.report.claims import FEWEST_SEEDS, Observation, find
 from src.report.verdicts import named_keys, observations
 from src.tracking.description import axis_tags, run_params, trial_tags
-from src.tracking.names import short_names
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
@@ -28,7 +26,7 @@ def check_sides(plan: Plan) -> None:
         check_measures(claim)
     if plan.base.sampler.name != "grid":
         return
-    found = observations(claim, _foreseen(plan, claim), list(_names(plan).values()))
+    found = observations(claim, _foreseen(plan, claim), list(plan.short_names().values()))
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, found)
         if find(comparison, found).missing is not None:
@@ -49,17 +47,12 @@ def _check_keys(name: str, comparison: ComparisonConf, found: Sequence[Observati
             )
 
 
-def _names(plan: Plan) -> dict[str, str]:
-    """Of each axis its tag."""
-    return short_names([axis.key for axis in plan.space.axes], all_keys())
-
-
 def _foreseen(plan: Plan, claim: ClaimConf) -> list[RunRecord]:
     """The grid's runs as they will be recorded, each configuration with as many seeds as a claim takes.
 
     What is no axis depends on the chosen groups alone, and composing takes milliseconds.
     """
-    names = _names(plan)
+    names = plan.short_names()
     measures = {comparison.measure: 0.0 for comparison in claim.comparisons}
     groups = {axis.key for axis in plan.space.axes if axis.is_group}
     composed: dict[str, tuple[dict[str, str], dict[str, str]]] = {}

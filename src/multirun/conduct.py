@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from src.config.keys import RUN_GROUPS, all_keys
+from src.config.keys import RUN_GROUPS
 from src.errors import ConfigError, StorageError, SweepStopped, TrackingError
 from src.multirun.claim_sides import check_sides
 from src.multirun.composer import Composer, choices_of
@@ -37,7 +37,6 @@ from src.terminal import say
 from src.tracking.connect import import_mlflow
 from src.tracking.description import objective_text
 from src.tracking.location import default_uri, resolve_uri
-from src.tracking.names import short_names
 from src.tracking.query import find_runs, list_artifacts
 from src.tracking.runs import Tracker, open_tracker
 from src.trial.artifacts import record_data, record_images
@@ -127,7 +126,7 @@ def _trials_left(sweep: Sweep) -> int:
 
 
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
-    names = short_names([axis.key for axis in plan.space.axes], all_keys())
+    names = plan.short_names()
     with sweep_lock(sweep.journal):
         record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(plan.question.master))
     if plan.data is not None and not record.is_resumed:

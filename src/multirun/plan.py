@@ -51,9 +51,13 @@ class Plan:
         self.directions = directions
         self.study = self.base.study.name or self._name()
 
+    def short_names(self) -> dict[str, str]:
+        """Of each axis its tag."""
+        return short_names([axis.key for axis in self.space.axes], all_keys())
+
     def _name(self) -> str:
         """As many of the axes' short names as a file's name can bear; the hash tells sweeps apart."""
-        text = "-".join(short_names([axis.key for axis in self.space.axes], all_keys()).values())
+        text = "-".join(self.short_names().values())
         if len(text) > LONGEST_NAME:
             text = text[: LONGEST_NAME + 1].rpartition("-")[0] or text[:LONGEST_NAME]
         return text or "sweep"

@@ -10,6 +10,8 @@ from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
+# What decides which images validate, besides the data set.
+SPLIT = ("data.seed", "data.limit", "data.validation_split")
 MOST_NAMED = 8
 KINDS = {"repeat": "seed", "trial": "trial"}
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
@@ -45,7 +47,14 @@ def epochs_line(report: Report) -> str | None:
     if len(epochs) != 1 or None in epochs or any(_may_stop_early(run) for run in complete):
         return None
     (count,) = epochs
-    return f"All complete runs trained for {count} epochs, however long these took."
+    epochs_text = "1 epoch" if count == "1" else f"{count} epochs"
+    return f"All complete runs trained for {epochs_text}, however long these took."
+
+
+def validates_alike(report: Report) -> bool:
+    """Whether all complete runs were validated on the same images, as far as their params tell."""
+    complete = [run for group in report.groups for run in group.runs]
+    return len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1
 
 
 def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:

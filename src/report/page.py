@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from src.report import figures
 from src.report.effects import Effect, axis_effect, interactions
-from src.report.fairness import caveats, epochs_line
+from src.report.fairness import caveats, epochs_line, validates_alike
 from src.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
 from src.report.reading import Judged, Report
 from src.report.statistics import p_text
@@ -111,8 +111,8 @@ def _short(row: Sequence[str]) -> list[str]:
 
 def _effects(report: Report) -> list[Effect]:
     """Of the axes with several values, where there are several axes: else the ranking says it all."""
-    if len(by_dataset(report.groups)) > 1:
-        return []  # they would be averaged over data sets
+    if not _has_one_dataset(report):
+        return []
     found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
     shown = [each for each in found if len(each.groups) > 1 and any(one.estimate for one in each.standings)]
     return shown if len(found) > 1 else []
@@ -123,7 +123,14 @@ def _effect(effect: Effect, measure: str) -> dict[str, Any]:
     return {"axis": effect.axis, "image": image, "is_balanced": effect.is_balanced}
 
 
+def _has_one_dataset(report: Report) -> bool:
+    """Else what is averaged over an axis would be over data sets too."""
+    return len(by_dataset(report.groups)) == 1
+
+
 def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
+    if not _has_one_dataset(report):
+        return []
     complete = [run for group in report.groups for run in group.runs]
     return [
         {
@@ -185,7 +192,7 @@ def _fairness(report: Report) -> list[str]:
         *([epochs] if epochs else []),
         CHOSEN,
         *test_lines(report.groups, report.runs),
-        SAME_IMAGES,
+        *([SAME_IMAGES] if validates_alike(report) else []),
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(report.seconds)} in all, by the workers' own clocks.",
     ]

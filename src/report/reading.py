@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from src.config.keys import all_keys
 from src.config.search import ClaimConf, TrackingConf
 from src.errors import TrackingError
-from src.report.claims import Verdict, judge, undecided
+from src.report.claims import Verdict, undecided
 from src.report.groups import Group, group_runs
 from src.report.seeds import Standing, measured, ranked, standings, training_seconds
-from src.report.verdicts import observations
+from src.report.verdicts import verdict_of
 from src.tracking.names import short_names
 from src.tracking.parents import claim_of, parents_of
 from src.tracking.run_record import RunRecord
@@ -99,9 +99,7 @@ def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> 
     left = _untrained(parent, runs)
     if left:
         return undecided(claim, f"{left} of {parent.tags['trials']} trials have not ended, or are not there")
-    axes = swept(parent)
-    lacking = observations(claim, runs, axes, are_complete=False)
-    return judge(claim, observations(claim, runs, axes), lacking)
+    return verdict_of(claim, runs, swept(parent))
 
 
 def _untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import ListConfig
 
 from src.config.search import ClaimConf, ComparisonConf
-from src.report.claims import Finding, Observation, Verdict
+from src.report.claims import Finding, Observation, Verdict, judge
 from src.report.seeds import seed_of
 from src.report.statistics import Difference
 from src.tracking.names import tag_text
@@ -17,14 +17,19 @@ from src.tracking.selection import SEED, keys_by_name
 TAGS = {"data": "dataset"}
 
 
+def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> Verdict:
+    """The verdict on a claim by runs, in whatever state they are. axes: see `observations`."""
+    lacking = observations(claim, runs, axes, are_complete=False)
+    return judge(claim, observations(claim, runs, axes), lacking)
+
+
 def observations(
     claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
 ) -> list[Observation]:
     """What complete runs say: their values of the axes and of what the claim names, and their metrics.
 
-    are_complete: else those that were pruned, failed or have not ended, which measured nothing.
-
-    axes: the tags that the sweep varies; they are called by their keys, as in the claim.
+    axes: the tags that the sweep varies; they are called by their keys, as in the claim. are_complete: else
+    those that were pruned, failed or have not ended, which measured nothing.
     """
     keys = keys_by_name()
     varied = {keys.get(axis, axis): axis for axis in axes}

@@ -44,8 +44,10 @@ def _scores(run: RunRecord) -> str:
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
     score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}) on {images:,} images"
-    measure = run.tags.get("objective", "objective").partition(" ")[0]
-    chosen_by = f"{measure} {run.metrics['objective']:.4f} in validation, which chose it"
+    measure, value = run.tags.get("objective", "objective").partition(" ")[0], run.metrics["objective"]
+    chosen_by = f"chosen by its {measure}, {value:.6g}"
+    if measure.startswith("val_"):
+        chosen_by = f"{measure} {value:.4f} in validation, which chose it"
     return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
 
 

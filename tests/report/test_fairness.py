@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from src.report.fairness import PICKED, caveats, epochs_line
+from src.report.fairness import PICKED, caveats, epochs_line, validates_alike
 from src.report.groups import group_runs
 from src.report.reading import Report
 from src.report.seeds import standings
@@ -49,6 +49,14 @@ def test_equal_epochs_are_said_where_they_are_equal() -> None:
     assert epochs_line(report(run("3"), run("5"), run("7", "pruned", epochs="9"))) == alike
     assert epochs_line(report(run("3"), run("5", epochs="20"))) is None
     assert epochs_line(report()) is None
+    once = "All complete runs trained for 1 epoch, however long these took."
+    assert epochs_line(report(run("3", epochs="1"))) == once
+
+
+def test_runs_of_several_splits_are_not_validated_alike() -> None:
+    one, other = (replace(run(k), params={**run(k).params, "data.seed": k}) for k in ("3", "5"))
+    assert validates_alike(report(one, replace(one, tags=run("5").tags)))
+    assert not validates_alike(report(one, other))
 
 
 def test_early_stopping_leaves_no_equal_epochs() -> None:

@@ -27,6 +27,13 @@ def test_wilsons_interval_of_the_winner() -> None:
     ]
 
 
+def test_a_measure_that_is_not_of_validation_is_named_as_it_is() -> None:
+    winner = run("a", 6234.0, "3", test_accuracy=0.9, test_images=100.0)
+    winner.tags["objective"] = "parameters minimize"
+    (line,) = winner_lines(groups(winner))
+    assert line.endswith(" on 100 images; chosen by its parameters, 6234")
+
+
 def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
     seeds = [
         run("a", 0.99, "3"),
