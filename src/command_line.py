@@ -79,7 +79,10 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             _check_spelling(override.key_or_group, known | added, has_own_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
-        if not isinstance(override.value(), (str, list, dict)):
+        value = override.value()
+        if isinstance(value, str) and not has_own_files:
+            _check_name(override.key_or_group, value)
+        if not isinstance(value, (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
 
 
@@ -103,6 +106,15 @@ def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> No
 def _is_leaf(key: str, known: Collection[str]) -> bool:
     """Whether it holds a value, which may be an open mapping, and no keys with types of their own."""
     return not any(each.startswith(f"{key}.") for each in known)
+
+
+def _check_name(group: str, name: str) -> None:
+    """Refuse an option that a group has not, where it is like one; of others Hydra lists all that it has."""
+    known = _options(group)
+    meant = suggestion(name, known) if known and name not in known else ""
+    if meant:
+        print(f"error: There is no {group}={name}. {meant}", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def _check_option(group: str, override: str) -> None:

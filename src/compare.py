@@ -3,11 +3,12 @@
 import atexit
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.collector import collect_rarely, leave_to_the_end
 from src.command_line import check_overrides, run_command
@@ -29,11 +30,12 @@ def compare(cfg: DictConfig) -> None:
     from src.report.tables import render, write_csv
     from src.tracking.source import command_text
 
-    if cfg.runs is not None and not cfg.runs:
+    runs, where, group_by = _texts(cfg.runs), _texts(cfg.where) or [], _texts(cfg.group_by)
+    if runs == []:
         raise ConfigError("runs=[] names none. Name ids, or the first digits of some, as in runs=[67f485f8].")
     tags = _tags(cfg)
-    report = read_report(cfg.tracking, tags, cfg.group_by, cfg.runs, cfg.where)
-    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(cfg, tags)
+    report = read_report(cfg.tracking, tags, group_by, runs, where)
+    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags, group_by, bool(where or runs))
     page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     if page == path:
         raise ConfigError(
@@ -55,7 +57,7 @@ def quoted_ids(argument: str) -> str:
     """An id of digits with an e in it is no number: 12e45678 must not become infinity."""
     if not argument.startswith("runs="):
         return argument
-    return re.sub(r"(?<=[\[,\s])(\w+)(?=[\],\s])", r"'\1'", argument)
+    return re.sub(r"(?<=[=\[,\s])(\w+)(?=[\],\s]|$)", r"'\1'", argument)
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
@@ -67,10 +69,17 @@ def _tags(cfg: DictConfig) -> Mapping[str, str]:
     return named | flatten({str(key): value for key, value in content.items()})
 
 
-def _default_path(cfg: DictConfig, tags: Mapping[str, str]) -> Path:
+def _texts(value: Any) -> list[str] | None:
+    """Of a list, or of a single text without its brackets; None stays."""
+    if value is None:
+        return None
+    return [str(each) for each in value] if isinstance(value, ListConfig) else [str(value)]
+
+
+def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
     """A part of the runs, or other groups of them, do not replace the page of the whole."""
-    parts = [*tags.values(), *(["picked"] if cfg.where or cfg.runs else [])]
-    parts += ["by", *cfg.group_by] if cfg.group_by else []
+    parts = [*tags.values(), *(["picked"] if is_picked else [])]
+    parts += ["by", *group_by] if group_by else []
     name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
     return Path("mlruns") / f"compare-{name or 'all'}.csv"
 

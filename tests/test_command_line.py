@@ -134,6 +134,20 @@ def test_a_misspelt_key_is_answered_with_what_was_meant(
 
 
 @pytest.mark.parametrize(
+    ("argument", "meant"), [("study=hed", "head"), ("optimizer=adamm", "adam"), ("data=cifar", "cifar10")]
+)
+def test_a_misspelt_option_is_answered_with_what_was_meant(
+    argument: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides([argument], "train")
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: There is no {argument}. Did you mean ") and meant in said
+    check_overrides(["--config-dir", "/own", argument], "train")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["model.kwargs.kernelsize=5", "tracking.tags.stduy=a", "data.kwargs.a.b=3"],

@@ -131,7 +131,7 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
         "verdict: supported",
         "  of claimed-1: Large filters are better.",
         "  supported: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
-        "    difference +0.252 (+0.25 to +0.254), 5 seeds; such runs find differences from 0.0026 on",
+        "    difference +0.252 (95 %: +0.25 to +0.254), 5 seeds; such runs find differences from 0.0026 on",
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]
@@ -189,6 +189,7 @@ def test_a_choice_of_runs_across_sweeps_has_no_verdict(run: Callable[..., list[s
 def test_data_sets_are_not_averaged(run: Callable[..., list[str]]) -> None:
     with pytest.raises(TrackingError, match="come from different data sets: digits, mnist"):
         run("group_by=[state]")
+    assert run("group_by=dataset") == run("group_by=[dataset]")
     assert "18 runs: 16 complete, 1 failed, 1 pruned" in run("group_by=[dataset]")
 
 

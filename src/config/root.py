@@ -57,9 +57,9 @@ class PredictConf:
 class CompareConf:
     study: str | None = None
     tags: Any = field(default_factory=open_mapping)
-    runs: list[str] | None = None
-    where: list[str] = field(default_factory=list)
-    group_by: list[str] | None = None
+    runs: Any = None  # of these three one text or a list of them
+    where: Any = field(default_factory=list)
+    group_by: Any = None
     csv: str | None = None
     html: str | None = None
     tracking: TrackingConf = MISSING

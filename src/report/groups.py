@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from src.errors import TrackingError
+from src.report.statistics import rounded
 from src.terminal import value_text
 from src.tracking.run_record import RunRecord
 
@@ -95,13 +96,13 @@ def _check_objective(groups: Sequence[Group]) -> None:
 
 
 def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
-    """A sort key: the better mean first, no number last, equals in their axes' order."""
+    """A sort key: the better mean first, no number last, equals in their axes' order, see `rounded`."""
     sign = -1 if maximizes(groups) else 1
 
     def rank(group: Group) -> tuple[bool, float, Any]:
         mean = group.mean("objective")
         missing = mean is None or math.isnan(mean)
-        return (missing, 0.0 if missing or mean is None else sign * mean, natural(group.values))
+        return (missing, 0.0 if missing or mean is None else rounded(sign * mean), natural(group.values))
 
     return rank
 

@@ -15,7 +15,7 @@ from src.report.statistics import p_text
 from src.report.tables import MOST_ROWS, has_seeds, headings, notes, shown_cells, tally
 from src.report.verdicts import finding_lines
 from src.report.winner import test_lines
-from src.sweep.importance import importance_of
+from src.sweep.importance import Importance, importance_of
 from src.terminal import duration_text
 from src.tracking.run_record import RunRecord
 
@@ -47,6 +47,8 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         effects=[_effect(each, measure) for each in _effects(report)],
         interactions=_interactions(report, measure),
         curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
+        curves_shown=len(curves),
+        groups=len(report.groups),
         parallel=_parallel(report, measure),
         importance=_importance(report),
         **_others(report),
@@ -158,14 +160,14 @@ def _parallel(report: Report, measure: str) -> str | None:
     return figures.data_uri(figures.parallel_figure(report.axes, levels, rows, measure))
 
 
-def _importance(report: Report) -> list[tuple[str, str]]:
+def _importance(report: Report) -> Importance | None:
     rows = [
-        ({axis: run.tags[axis] for axis in report.axes if axis in run.tags}, run.metrics["objective"])
+        ({axis: run.tags[axis] for axis in report.axes if axis in run.tags}, mean)
         for group in report.groups
-        for run in group.runs
+        for run in group.runs[:1]
+        if (mean := group.mean("objective")) is not None
     ]
-    found = importance_of(rows, maximizes(report.groups))
-    return [(axis, f"{share:.0%}") for axis, share in found.shares.items()] if found else []
+    return importance_of(rows, maximizes(report.groups))
 
 
 def _others(report: Report) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from src.report.statistics import LEVEL, holm, p_values
+from src.report.statistics import DECIMALS, LEVEL, holm, p_values
 
 # Values that a test takes: of two, equal accuracies make a certainty of chance in one study of ten.
 FEWEST = 3
@@ -53,7 +53,7 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     estimation, https://doi.org/10.1214/16-AOAS920, which tells them otherwise.
     """
     sign = 1 if maximize else -1
-    means = sign * np.nanmean(scores, axis=1)
+    means = np.round(sign * np.nanmean(scores, axis=1), DECIMALS)
     several = np.flatnonzero(np.isfinite(scores).sum(axis=1) >= FEWEST)
     count = len(several)
     if not count:

@@ -20,7 +20,7 @@ from src.report.groups import (
     values_of,
 )
 from src.report.ranking import AgainstBest, against_best
-from src.report.statistics import ROUNDING, Estimate, estimate
+from src.report.statistics import ROUNDING, Estimate, estimate, rounded
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED
 
@@ -33,12 +33,14 @@ class Standing:
     """A group's mean over its seeds, and how it stands beside the best group.
 
     estimate: None where seeds cannot be told apart from other differences; without an interval of a
-    single seed, or where all seeds are equal. untested: why it was not compared with the best.
+    single seed, or where all seeds are equal. untested: why it was not compared with the best. is_partial:
+    whether some of its seeds are no values, since they did not meet all of its settings.
     """
 
     estimate: Estimate | None
     against_best: AgainstBest
     untested: str | None = None
+    is_partial: bool = False
 
     @property
     def is_best(self) -> bool:
@@ -134,8 +136,13 @@ def standings(
         tested = {place: seeds for place, seeds in own.items() if alike[place]}
         compared |= _beside_best(own, maximizes(groups)) | _compared(tested, maximizes(groups))
     bounds = bounds_of(objective_of(groups))
-    return [
+    found = [
         _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
+    ]
+    every = [{seed_of(run) for run in group.runs} for group in groups]
+    return [
+        replace(standing, is_partial=len(seeds) < len(all_seeds))
+        for standing, seeds, all_seeds in zip(found, values, every, strict=True)
     ]
 
 
@@ -163,7 +170,7 @@ def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Gro
 
     def rank(pair: tuple[Group, Standing]) -> tuple[Any, ...]:
         group, standing = pair
-        mean = math.inf if standing.estimate is None else sign * standing.estimate.mean
+        mean = math.inf if standing.estimate is None else rounded(sign * standing.estimate.mean)
         return dataset_of(group), standing.estimate is None, not standing.is_tested, mean
 
     return sorted(zip(groups, found, strict=True), key=rank)

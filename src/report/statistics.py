@@ -9,8 +9,14 @@ from scipy import stats
 
 LEVEL = 0.95
 POWER = 0.8
-ROUNDING = 1e-12
+DECIMALS = 12
+ROUNDING = 10.0**-DECIMALS
 SMALLEST_P = 1e-4
+
+
+def rounded(number: float) -> float:
+    """Without what sums in another order may add: equal means are equal."""
+    return round(number, DECIMALS) + 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Difference:
 
     estimate: Estimate
     error: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Student's, of 95 % or another level."""
+        half = float(stats.t.ppf((1 + level) / 2, self.estimate.count - 1) * self.error)
+        return self.estimate.mean - half, self.estimate.mean + half
 
     def detectable(self, tests: int = 1) -> float:
         """The smallest true difference that such a test at 5 % finds four times in five.
@@ -100,8 +111,14 @@ def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -
 
 
 def p_text(p: float) -> str:
-    """As in p 0.012; what is smaller than the tests' assumptions can carry is only said to be small."""
-    return "p < 0.0001" if p < SMALLEST_P else f"p {p:.2g}"
+    """As in p 0.012, with as many digits as tell its side of 0.05.
+
+    What is smaller than the tests' assumptions can carry is only said to be small.
+    """
+    if p < SMALLEST_P:
+        return "p < 0.0001"
+    shown = (f"{p:.{digits}g}" for digits in range(2, 17))
+    return f"p {next(text for text in shown if (float(text) < 1 - LEVEL) == (p < 1 - LEVEL))}"
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -73,6 +73,11 @@ def cells(group: Group, standing: Standing) -> list[str]:
 
 def notes(found: Sequence[Standing]) -> list[str]:
     """What the table's last columns mean, or why there is no interval."""
+    if not has_seeds(found) and any(standing.is_partial for standing in found):
+        said = (
+            "note: no two seeds met all settings of a group: nothing is tested; group_by less, or by all axes"
+        )
+        return [said, *cut_note(found)]
     if not has_seeds(found):
         return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
     return [_told(found), *cut_note(found)]
@@ -95,6 +100,8 @@ def _told(found: Sequence[Standing]) -> str:
     others = "the other one" if tested == 1 else f"the other {tested}"
     if not equal:
         return f"the best{of_data} is told apart from {others} (Holm, 5 %){untold}"
+    if equal == tested > 1:
+        return f"none of {others} can be told from the best{of_data} (Holm, 5 %){untold}"
     some = others if tested == 1 else f"{equal} of {others}"
     return f"{some} cannot be told from the best{of_data} (Holm, 5 %){untold}"
 

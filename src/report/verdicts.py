@@ -8,7 +8,7 @@ from omegaconf import ListConfig
 from src.config.search import ClaimConf, ComparisonConf
 from src.report.claims import Finding, Observation, Verdict, judge
 from src.report.seeds import seed_of
-from src.report.statistics import Difference
+from src.report.statistics import LEVEL, Difference, rounded
 from src.tracking.names import tag_text
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
@@ -106,10 +106,13 @@ def _numbers(finding: Finding) -> list[str]:
 
 def _number(difference: Difference, finding: Finding) -> str:
     """A difference, the first side's value minus the second's, and what such runs could have shown."""
-    found = difference.estimate
-    shown = f"difference {found.mean:+.3g} ({found.low:+.3g} to {found.high:+.3g}), {found.count} seeds"
-    margin = finding.comparison.margin
-    if finding.comparison.relation == "similar":
+    found, margin = difference.estimate, finding.comparison.margin
+    is_similar = finding.comparison.relation == "similar"
+    level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests take half of it each
+    low, high = (rounded(each) for each in difference.interval(level))
+    interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
+    shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} seeds"
+    if is_similar:
         return f"{shown}; such runs can show a margin of {difference.provable_margin:.2g} or more"
     least = margin + difference.detectable(len(finding.differences))
     return f"{shown}; such runs find differences from {least:.2g} on"

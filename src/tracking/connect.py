@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +71,18 @@ def _make_database(database: Path) -> None:
         _make_tables(database.with_name(f"{database.name}.begun"), whole)
         with suppress(OSError):
             _keep_template(whole, template)
+    _settle_default(whole, database.parent / "artifacts")
     os.replace(whole, database)
+
+
+def _settle_default(database: Path, artifacts: Path) -> None:
+    """Have MLflow's own experiment keep its artifacts here, and not where the tables were made."""
+    now = round(1000 * time.time())
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
+            ((artifacts / "default").as_uri(), now, now),
+        )
 
 
 def template_file() -> Path:

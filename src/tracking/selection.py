@@ -47,7 +47,7 @@ def select_runs(
         raise explain_nothing(cfg, tags)
     filtered = filter_runs(chosen, where)
     if not filtered:
-        raise TrackingError(f"None of {len(chosen)} runs satisfies where={list(where)}. Ask for less.")
+        raise TrackingError(f"None of these runs satisfies where={list(where)}. Ask for less.")
     return filtered
 
 

@@ -79,6 +79,14 @@ def test_empty_database_is_made_once_a_machine_and_copied_from_then_on(
         assert count == marks
 
 
+def test_nothing_is_kept_where_another_database_was_made(no_template: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        client = open_client(f"sqlite:///{tmp_path}/{name}/mlflow.db", create=True)
+        (default,) = client.search_experiments()
+        assert default.artifact_location == (tmp_path / name / "artifacts" / "default").as_uri()
+
+
 def test_database_is_made_where_no_template_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

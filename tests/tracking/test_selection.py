@@ -84,7 +84,7 @@ def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
     assert len(select_runs(tracking, {}, where=["kernel_size > 3", "batch_size == 8"])) == 1
     with pytest.raises(TrackingError) as raised:
         select_runs(tracking, {}, where=["kernel_size > 30"])
-    assert str(raised.value) == "None of 4 runs satisfies where=['kernel_size > 30']. Ask for less."
+    assert str(raised.value) == "None of these runs satisfies where=['kernel_size > 30']. Ask for less."
 
 
 @pytest.mark.parametrize(
