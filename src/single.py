@@ -27,6 +27,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
     prepared = read_data(cfg)
+    say(f"data: {cfg.data.source}, {prepared.describe()}")
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     started = _starting(cfg, hydra_cfg, overrides)
     state, reason = "cancelled", "it was stopped"

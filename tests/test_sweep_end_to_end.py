@@ -63,6 +63,7 @@ def test_the_default_study_is_one_parent_with_its_trials(swept: Path) -> None:
     assert (parent.status, parent.tags["state"], parent.tags["dataset"]) == ("FINISHED", "complete", "digits")
     children = trials(swept)
     assert len(children) == 3
+    assert parent.metrics == {"best_val_accuracy": max(child.metrics["objective"] for child in children)}
     for child in children:
         assert child.tags["mlflow.parentRunId"] == parent.run_id
         assert child.tags["sweep"] == parent.tags["sweep"]

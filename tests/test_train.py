@@ -114,11 +114,12 @@ def test_artifacts_are_the_configuration_the_figures_and_the_model(twice: Twice,
 
 def test_it_prints_its_epochs_its_result_and_how_to_go_on(twice: Twice) -> None:
     record = twice.runs[0]
-    *epochs, best, test, browse, predict = twice.done[0].stdout.splitlines()
+    data, *epochs, best, test, browse, predict = twice.done[0].stdout.splitlines()
     assert [re.sub(r"[\d.]+$", "", line) for line in epochs] == [
         "epoch 1/2  val_accuracy ",
         "epoch 2/2  val_accuracy ",
     ]
+    assert data.startswith("data: digits, ") and data.endswith("; 10 classes, 8×8×1")
     epoch, objective = int(record.metrics["best_epoch"]), record.metrics["objective"]
     assert best == f"best epoch {epoch}: val_accuracy {objective:.4g}"
     assert test.startswith(f"test accuracy {record.metrics['test_accuracy']:.4g}, ")
@@ -164,6 +165,7 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
         text=True,
     )
     assert process.stdout is not None
+    assert process.stdout.readline().startswith("data: digits, ")
     assert process.stdout.readline().startswith("epoch 1/10000")
     for _ in range(times):
         process.send_signal(number)

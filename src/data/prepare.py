@@ -66,6 +66,12 @@ class Prepared:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    def describe(self) -> str:
+        """As in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""
+        train, validation, test = (len(part.labels) for part in (self.train, self.validation, self.test))
+        images = f"{train:,} images to train on, {validation:,} to validate, {test:,} to test"
+        return f"{images}; {self.num_classes} classes, {'×'.join(map(str, self.input_shape))}"
+
 
 def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     """Limit, split and measure. data.limit holds for the training set, and at most for the test set.

@@ -79,7 +79,8 @@ def conduct(
         sweep = with_its_runs(plan, sweep)
         _use_job_folder(question.master, sweep.name)
         record = _open_record(plan, sweep, tracker)
-        summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out())
+        images = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
+        summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out(), images)
         begin(sweep)
         record.reconcile()
         reason = _drive(Ensemble(context, plan, sweep, record, workers, stop))
@@ -142,9 +143,11 @@ def _drive(ensemble: Ensemble) -> str:
         ending = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
         _portray(ensemble, is_end=True)
+        _note_best(ensemble)
         ended = True
     except SweepStopped:
         _portray(ensemble, is_end=False)
+        _note_best(ensemble)
         raise KeyboardInterrupt from None
     except OSError as error:
         raise StorageError(
@@ -157,6 +160,14 @@ def _drive(ensemble: Ensemble) -> str:
         if not ended:
             summary.print_stopped(sweep)
     return ending.reason
+
+
+def _note_best(ensemble: Ensemble) -> None:
+    """Have the sweep's own run tell what its best trial came to, as in `best_val_accuracy`."""
+    best, record = summary.best_value(ensemble.sweep), ensemble.record
+    if best is not None:
+        metric = ensemble.plan.base.objective[0].metric
+        record.tracker.log_metrics(record.parent, {f"best_{metric}": best})
 
 
 def _run(ensemble: Ensemble) -> Ending:

@@ -14,13 +14,16 @@ ARTIFACT = "report.html"
 
 
 def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> None:
-    """Raises ConfigError where the file cannot be written; a single sweep's parent keeps it too."""
+    """A single sweep's run keeps it too, and the verdict. Raises ConfigError for a file that cannot be."""
     page = render_page(
         report, path.stem.removeprefix("compare-"), command, _curves(cfg, report), EPOCH_METRIC
     )
     write_whole(path, page, "html")
     if report.is_whole_sweep:
-        open_tracker(cfg).log_text(report.parents[0].run_id, page, ARTIFACT)
+        tracker, parent = open_tracker(cfg), report.parents[0].run_id
+        tracker.log_text(parent, page, ARTIFACT)
+        for judged in report.judged:
+            tracker.set_tags(parent, {"verdict": judged.verdict.verdict})
 
 
 def _curves(cfg: TrackingConf, report: Report) -> Curves:

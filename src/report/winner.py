@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from scipy.stats import binomtest
 
 from src.report.groups import Group, best_run, by_dataset
-from src.report.statistics import LEVEL
+from src.report.statistics import LEVEL, rounded
 from src.tracking.run_record import RunRecord
 
 TESTED = {"test_accuracy", "test_images"}
@@ -19,8 +19,12 @@ def winner_run(groups: Sequence[Group]) -> RunRecord | None:
     """
     if not groups:
         return None
-    best = groups[0].mean("objective")
-    equals = [group for group in groups if group.mean("objective") == best]
+    means = [group.mean("objective") for group in groups]
+    equals = [
+        group
+        for group, mean in zip(groups, means, strict=True)
+        if mean is not None and means[0] is not None and rounded(mean) == rounded(means[0])
+    ]
     tested = [[run for run in group.runs if set(run.metrics) >= TESTED] for group in equals]
     return next((best_run(runs) for runs in tested if runs), None)
 

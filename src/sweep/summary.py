@@ -21,6 +21,7 @@ from src.tracking.description import objective_text
 MOST_NAMED = 5
 MOST_BEST = 5
 MOST_FRONT = 20
+DECIMALS = 12
 
 
 def print_header(
@@ -29,11 +30,14 @@ def print_header(
     cfg: DictConfig,
     notes: Sequence[str],
     left_out: Sequence[tuple[Params, str]],
+    images: str | None = None,
 ) -> None:
-    """Say what is searched, what is left out, and how much is done already."""
+    """Say what is searched, what is left out, and how much is done already. images: those of all trials."""
     say(f"sweep {sweep.name}: {sweep.total} trials, sampler {cfg.sampler.name}")
     if cfg.study.question:
         say(f"question: {cfg.study.question}")
+    if images is not None:
+        say(f"data: {images}")
     say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
         say(f"  {axis.key}: {axis.describe()}")
@@ -75,7 +79,8 @@ def best_trials(sweep: Sweep) -> list[FrozenTrial]:
         return sweep.study.best_trials
     complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     sign = -1 if sweep.directions[0] == "maximize" else 1
-    return sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
+    # Means of the same seeds' values in another order differ in their last digit.
+    return sorted(complete, key=lambda trial: (round(sign * trial.values[0], DECIMALS), trial.number))
 
 
 def best_value(sweep: Sweep) -> float | None:

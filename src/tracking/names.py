@@ -18,6 +18,7 @@ RESERVED = {
     "objective",
     "sampler",
     "normalization",
+    "verdict",
 }
 
 
