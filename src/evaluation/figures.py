@@ -68,9 +68,9 @@ def _draw_image(axes: Axes, image: np.ndarray) -> None:
 
 
 def dataset_figure(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str) -> Figure:
-    """The first images of up to 25, each titled with its class."""
+    """Images, of which the first 25 are shown, each titled with its class."""
     titles = [class_names[label] for label in labels[:25]]
-    return image_grid(images[:25], titles, f"{name}: the first training images")
+    return image_grid(images[:25], titles, f"{name}: some of the training images")
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:

@@ -216,7 +216,7 @@ def _portray(ensemble: Ensemble, is_end: bool) -> None:
 
 
 def _show_data(ensemble: Ensemble) -> None:
-    """Draw the first training images into the parent's run, where an earlier start has not."""
+    """Draw some training images into the parent's run, where an earlier start has not."""
     plan, record = ensemble.plan, ensemble.record
     if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
         record_images(plan.base, record.parent, record.tracker, plan.data)

@@ -32,10 +32,11 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepa
 
 
 def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
-    """Draw the first training images into a run, each under its class."""
-    first = prepared.train.first(MOST_SHOWN)
+    """Draw some training images into a run, each under its class: from all over, since they may be sorted."""
+    part = prepared.train
+    numbers = np.unique(np.linspace(0, len(part) - 1, MOST_SHOWN).astype(int))
     draw = partial(
-        _draw_images, first.take(np.arange(len(first))), first.labels, prepared.class_names, cfg.data.source
+        _draw_images, part.take(numbers), part.labels[numbers], prepared.class_names, cfg.data.source
     )
     tracker.log_figure(run_id, draw, "figures/dataset.png")
 
