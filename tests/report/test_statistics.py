@@ -56,7 +56,16 @@ def test_holm_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("p", "text"),
-    [(0.0123, "p 0.012"), (1.0, "p 1"), (1e-4, "p 0.0001"), (9e-5, "p < 0.0001"), (0.0, "p < 0.0001")],
+    [
+        (0.0123, "p 0.012"),
+        (0.04987, "p 0.0499"),
+        (0.05, "p 0.05"),
+        (0.0502, "p 0.05"),
+        (1.0, "p 1"),
+        (1e-4, "p 0.0001"),
+        (9e-5, "p < 0.0001"),
+        (0.0, "p < 0.0001"),
+    ],
 )
 def test_p_is_as_precise_as_it_can_be(p: float, text: str) -> None:
     assert p_text(p) == text

@@ -75,6 +75,10 @@ def test_notes_count_what_cannot_be_told_from_the_best() -> None:
     assert notes(standings(group_runs([*runs, *seeds("9", 0.4)], ["k"]), ["k"])) == [
         "1 of the other 2 cannot be told from the best (Holm, 5 %); 1 not tested"
     ]
+    three = [*seeds("3", 0.9, 0.91, 0.92), *seeds("5", 0.91, 0.9, 0.92), *seeds("7", 0.92, 0.9, 0.91)]
+    assert notes(standings(group_runs(three, ["k"]), ["k"])) == [
+        "none of the other 2 can be told from the best (Holm, 5 %)"
+    ]
     two = [*seeds("3", 0.9, 0.91, 0.92), *seeds("7", 0.50, 0.51, 0.52)]
     assert notes(standings(group_runs(two, ["k"]), ["k"])) == [
         "the best is told apart from the other one (Holm, 5 %)"
@@ -92,6 +96,25 @@ def test_notes_count_what_cannot_be_told_from_the_best() -> None:
     assert notes(standings(group_runs(seeds("3", 0.9), ["k"]), ["k"])) == [
         "note: one seed each tells no uncertainty; study.repeats=5 trains five"
     ]
+
+
+def test_equal_means_are_ties_though_their_sums_are_rounded_otherwise(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The mean of these numbers in the one order is another float than in the other."""
+    thirds = (0.1, 0.7, 0.9)
+    assert sum(thirds) != sum(reversed(thirds))
+    runs = [*seeds("5", *thirds), *seeds("3", *reversed(thirds))]
+    _, *rows = printed(runs, ["k"], capsys)
+    assert [(row[0], row[4]) for row in rows] == [("3", "best"), ("5", "+0.0000, not told apart")]
+
+
+def test_groups_of_which_no_two_seeds_met_all_settings_say_so() -> None:
+    """Seed 0 was trained with two batch sizes, as in a search, and the others with one of them."""
+    one = [replace(each, tags={**each.tags, "b": "8"}) for each in seeds("3", 0.9, 0.91, 0.92)]
+    other = [replace(each, tags={**each.tags, "b": "16"}) for each in seeds("3", 0.8)]
+    (note,) = notes(standings(group_runs([*one, *other], ["k"]), ["k", "b"], ["k"]))
+    assert note.startswith("note: no two seeds met all settings of a group")
 
 
 @pytest.mark.parametrize("accuracy", [1.0, 0.1, 0.7])

@@ -1,0 +1,53 @@
+"""A verdict's lines name the interval that decided it."""
+
+from typing import Any, cast
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config.search import ClaimConf
+from src.report.claims import Observation, judge
+from src.report.verdicts import finding_lines
+
+
+@pytest.mark.parametrize(
+    ("relation", "margin", "numbers"),
+    [
+        (
+            "higher",
+            0.0,
+            "difference +0.002 (95 %: -0.00839 to +0.0124), 5 seeds; such runs find differences from ",
+        ),
+        (
+            "similar",
+            0.02,
+            "difference +0.002 (90 %: -0.00598 to +0.00998), 5 seeds; such runs can show a margin of ",
+        ),
+    ],
+)
+def test_interval_is_that_of_the_test(relation: str, margin: float, numbers: str) -> None:
+    """Differences of -0.01, 0, 0, 0.01, 0.01: standard error 0.0037417, with t(4) = 2.7764 and 2.1318."""
+    gaps = (-0.01, 0.0, 0.0, 0.01, 0.01)
+    runs = [
+        Observation(
+            {"model.kernel_size": kernel}, str(seed), {"objective": 0.5 + seed + gap * (kernel == "3")}
+        )
+        for seed, gap in enumerate(gaps)
+        for kernel in ("3", "5")
+    ]
+    found: Any = OmegaConf.merge(
+        OmegaConf.structured(ClaimConf),
+        {
+            "text": "so",
+            "comparisons": [
+                {
+                    "of": {"model.kernel_size": 3},
+                    "relation": relation,
+                    "than": {"model.kernel_size": 5},
+                    "margin": margin,
+                }
+            ],
+        },
+    )
+    _, line = finding_lines(judge(cast(ClaimConf, found), runs), "val_accuracy")
+    assert line.strip().startswith(numbers)
