@@ -117,8 +117,9 @@ def p_text(p: float) -> str:
     """
     if p < SMALLEST_P:
         return "p < 0.0001"
-    shown = (f"{p:.{digits}g}" for digits in range(2, 17))
-    return f"p {next(text for text in shown if (float(text) < 1 - LEVEL) == (p < 1 - LEVEL))}"
+    border = rounded(1 - LEVEL)
+    shown = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return f"p {next(text for text in shown if (float(text) < border) == (p < border))}"
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
