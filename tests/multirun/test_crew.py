@@ -8,17 +8,22 @@ from typing import Any
 
 import pytest
 from hydra.types import HydraContext
+from mlflow.entities import LoggedModelOutput
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.search import MedianPrunerConf, WilcoxonConf
+from src.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
+from src.errors import RefusedError
 from src.multirun.composer import Composer
-from src.multirun.crew import BatchCrew, TrialCrew
+from src.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
 from src.multirun.question import Question
-from src.outcome import TrialRef
+from src.outcome import Outcome, TrialRef
 from src.sweep.journal_report import JournalReport, never
 from src.sweep.ledger import RETRY_OF
+from src.sweep.portraits import Due
 from src.sweep.propose import Proposal
 from src.sweep.study import open_study
+from src.tracking.keras_model import MODEL
+from src.tracking.runs import Tracker, open_tracker
 
 Made = Callable[..., Any]
 
@@ -74,3 +79,80 @@ def test_pruner_of_a_batch_hears_epochs_of_the_first_seed_unless_it_compares_see
     jobs = [crew.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
     assert [isinstance(job.report, JournalReport) for job in jobs] == is_heard
     assert [job.report is never for job in jobs] == [not each for each in is_heard]
+
+
+BOTH = {"model": "portray_model", "figures": "portray_figures_and_test"}
+
+
+@pytest.mark.parametrize(
+    ("models", "has", "is_end", "expected"),
+    [
+        ("best", "", True, BOTH),
+        ("best", "", False, {"model": "portray_model", "figures": "portray_figures"}),
+        ("best", "model", True, {"figures": "portray_figures_and_test"}),
+        ("best", "figures", True, {"model": "portray_model", "test score": "portray_test"}),
+        ("best", "model figures", True, {"test score": "portray_test"}),
+        ("best", "model figures", False, {}),
+        ("best", "model figures test", True, {}),
+        ("best", "test", True, {"model": "portray_model", "figures": "portray_figures"}),
+        ("none", "", True, {"test score": "portray_test"}),
+        ("none", "", False, {}),
+    ],
+)
+def test_the_best_is_recorded_of_what_its_run_has_not(
+    models: str,
+    has: str,
+    is_end: bool,
+    expected: dict[str, str],
+    context: HydraContext,
+    ask: Callable[..., Question],
+    copy_database: Callable[[Path], Path],
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{copy_database(tmp_path)}"
+    question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", f"tracking.models={models}")
+    tracker = open_tracker(TrackingConf(uri=uri))
+    run_id = tracker.start("trial", {"kind": "trial"}, {})
+    if "model" in has:
+        keep_model(tracker, run_id)
+    if "figures" in has:
+        tracker.log_text(run_id, "drawn", LAST_FIGURE)
+    if "test" in has:
+        tracker.log_metrics(run_id, {"test_accuracy": 0.5})
+    composer = Composer(context, question.master, question.fixed, question.space)
+    left = tmp_path / "best.npz"
+    due = Due(7, {"model.kernel_size": 5}, 0, Outcome("complete", run_id, (0.5,), left=str(left)))
+    crew: Any = TrialCrew(composer, SimpleNamespace(), 1, "work:train")  # type: ignore[arg-type]
+    jobs = crew.portrait_jobs(due, is_end)
+    assert {part: job.target.rpartition(":")[2] for part, (_, job) in jobs.items()} == expected
+    for _, job in jobs.values():
+        assert (job.ref.run_id, job.ref.number, job.ref.resume_from) == (run_id, 7, left)
+        assert job.config.model.kernel_size == 5
+
+
+def keep_model(tracker: Tracker, run_id: str) -> None:
+    """An empty one: making one of Keras takes seconds."""
+    logged = tracker.client.create_logged_model(tracker.experiment_id, MODEL, source_run_id=run_id)
+    tracker.client.finalize_logged_model(logged.model_id, "READY")
+    tracker.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+
+
+def test_the_best_whose_run_was_deleted_cannot_be_recorded(
+    context: HydraContext,
+    ask: Callable[..., Question],
+    copy_database: Callable[[Path], Path],
+    tmp_path: Path,
+) -> None:
+    uri = f"sqlite:///{copy_database(tmp_path)}"
+    question = ask("model.kernel_size=3,5", f"tracking.uri={uri}")
+    tracker = open_tracker(TrackingConf(uri=uri))
+    run_id = tracker.start("trial", {"kind": "trial"}, {})
+    tracker.client.delete_run(run_id)
+    crew: Any = TrialCrew(
+        Composer(context, question.master, question.fixed, question.space),
+        SimpleNamespace(),  # type: ignore[arg-type]
+        1,
+        "work:train",
+    )
+    with pytest.raises(RefusedError, match="was deleted"):
+        crew.portrait_jobs(Due(0, {}, 0, Outcome("complete", run_id, (0.5,), left="best.npz")), True)
