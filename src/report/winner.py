@@ -34,13 +34,18 @@ def winner_lines(groups: Sequence[Group]) -> list[str]:
     datasets = by_dataset(groups)
     found = {dataset: winner_run(own) for dataset, own in datasets.items()}
     return [
-        f"the winner{f' on {dataset}' if len(datasets) > 1 else ''}, {_scores(run)}"
+        f"the winner{f' on {dataset}' if len(datasets) > 1 else ''}, {_scores(run, _rivals(groups, run))}"
         for dataset, run in found.items()
         if run is not None
     ]
 
 
-def _scores(run: RunRecord) -> str:
+def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
+    """Of how many runs of its configuration a run is the best."""
+    return next(len(group.runs) for group in groups if run in group.runs)
+
+
+def _scores(run: RunRecord, rivals: int) -> str:
     """Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953.
 
     The interval is of what other test images of the same kind would have said.
@@ -51,7 +56,8 @@ def _scores(run: RunRecord) -> str:
     measure, value = run.tags.get("objective", "objective").partition(" ")[0], run.metrics["objective"]
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
-        chosen_by = f"{measure} {value:.4f} in validation, which chose it"
+        of_several = f", the best of {rivals} runs" if rivals > 1 else ""
+        chosen_by = f"{measure} {value:.4f} in validation{of_several}, which chose it"
     return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
 
 
