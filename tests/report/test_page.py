@@ -127,7 +127,7 @@ def test_verdict_comes_first_then_the_ranking() -> None:
 
 
 def test_what_cannot_be_told_from_the_best_is_marked() -> None:
-    rows = re.findall(r"<tr( class=\"equal\")?><td>(\d)</td><td>(\w+)</td>", page(grid()))
+    rows = re.findall(r"<tr( class=\"equal\")?><td>(\d)</td><td>(\w+)</td><td class=\"n\">", page(grid()))
     assert [(bool(equal), kernel) for equal, kernel, _ in rows] == [
         (True, "5"),
         (True, "5"),
