@@ -72,7 +72,7 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
     known = command_keys(command) | _groups()
-    has_own_files = any(argument.startswith(OWN_FILES) for argument in arguments)
+    has_own_files = any(argument.lstrip("+").startswith(OWN_FILES) for argument in arguments)
     added = {override.key_or_group for override in overrides if _adds(override)}
     for override in overrides:
         if not (_adds(override) or override.is_delete()):

@@ -53,11 +53,15 @@ def compare(cfg: DictConfig) -> None:
     say(f"written: {page}")
 
 
-def quoted_ids(argument: str) -> str:
-    """An id of digits with an e in it is no number: 12e45678 must not become infinity."""
-    if not argument.startswith("runs="):
-        return argument
-    return re.sub(r"(?<=[=\[,\s])(\w+)(?=[\],\s]|$)", r"'\1'", argument)
+def quoted(argument: str) -> str:
+    """What else Hydra would read otherwise: 12e45678 is an id and not infinity, and `where` has a > or <."""
+    key, _, value = argument.partition("=")
+    if key == "runs":
+        return re.sub(r"(?<=[=\[,\s])(?!null\b)(\w+)(?=[\],\s]|$)", r"'\1'", argument)
+    if key == "where" and value and value[0] not in "['\"":
+        escaped = value.replace("'", "\\'")
+        return f"where='{escaped}'"
+    return argument
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
@@ -70,16 +74,17 @@ def _tags(cfg: DictConfig) -> Mapping[str, str]:
 
 
 def _texts(value: Any) -> list[str] | None:
-    """Of a list, or of a single text without its brackets; None stays."""
+    """Of a list, or of a single text without its brackets; of an empty one none. None stays."""
     if value is None:
         return None
-    return [str(each) for each in value] if isinstance(value, ListConfig) else [str(value)]
+    texts = value if isinstance(value, ListConfig) else [value]
+    return [str(each) for each in texts if each != ""]
 
 
 def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
     """A part of the runs, or other groups of them, do not replace the page of the whole."""
     parts = [*tags.values(), *(["picked"] if is_picked else [])]
-    parts += ["by", *group_by] if group_by else []
+    parts += ["by", *(group_by or ["nothing"])] if group_by is not None else []
     name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
     return Path("mlruns") / f"compare-{name or 'all'}.csv"
 
@@ -92,7 +97,7 @@ def _compare(cfg: DictConfig) -> None:
 def main() -> None:
     collect_rarely()
     atexit.register(leave_to_the_end)
-    sys.argv[1:] = [quoted_ids(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "compare", plain=("study",))
     _compare()
 

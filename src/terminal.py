@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 WIDEST = 1000
+LARGEST_WHOLE = 1e15
 _speakers: list[Callable[[str], None]] = []
 
 
@@ -51,8 +52,10 @@ def params_text(params: Mapping[str, object]) -> str:
 
 
 def value_text(value: object) -> str:
-    """A number to four digits; MLflow and the journal hold it in full."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A fraction to four digits, what is whole with all; MLflow and the journal hold it in full."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < LARGEST_WHOLE else f"{value:.4g}"
 
 
 def duration_text(seconds: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from src.compare import compare, quoted_ids
+from src.compare import compare, quoted
 from src.config.search import TrackingConf
 from src.errors import ConfigError, TrackingError
 from src.tracking.runs import Tracker, open_tracker
@@ -241,16 +241,21 @@ def test_nothing_found_says_what_there_is_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("typed", "quoted"),
+    ("typed", "expected"),
     [
+        ("runs=12e45678", "runs='12e45678'"),
+        ("runs=null", "runs=null"),
+        ("where=a > 'b'", "where='a > \\'b\\''"),
+        ("where=['a>1']", "where=['a>1']"),
+        ("where='a>1'", "where='a>1'"),
         ("runs=[67f485f8,12e45678]", "runs=['67f485f8','12e45678']"),
         ("runs=[ 1e9 , 22 ]", "runs=[ '1e9' , '22' ]"),
         ("runs=['67f485f8']", "runs=['67f485f8']"),
         ("study=12e4", "study=12e4"),
     ],
 )
-def test_ids_are_no_numbers(typed: str, quoted: str) -> None:
-    assert quoted_ids(typed) == quoted
+def test_ids_are_no_numbers_and_expressions_are_texts(typed: str, expected: str) -> None:
+    assert quoted(typed) == expected
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

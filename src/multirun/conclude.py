@@ -41,7 +41,7 @@ def announce_winner(cfg: DictConfig, sweep: str) -> None:
     from src.report.reading import read_report
     from src.report.winner import winner_lines
 
-    for line in winner_lines(read_report(cfg.tracking, {"sweep": sweep}).groups):
+    for line in winner_lines(read_report(cfg.tracking, {"sweep": sweep}).candidates):
         say(line)
 
 

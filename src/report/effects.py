@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from src.report.groups import Group, group_runs, is_unbalanced, natural, values_of
+from src.report.groups import Group, comparable, group_runs, is_unbalanced, natural, values_of
 from src.report.seeds import Standing, by_seed, standings
 from src.report.statistics import ROUNDING, holm
 from src.tracking.run_record import RunRecord
@@ -51,7 +51,7 @@ def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Ef
         axis,
         tuple(pair[0] for pair in ordered),
         tuple(pair[1] for pair in ordered),
-        not is_unbalanced(groups, [axis], axes),
+        all(comparable(groups, [axis], axes)),
     )
 
 

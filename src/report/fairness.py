@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from src.config.keys import RUN_GROUPS
-from src.report.groups import is_unbalanced, mixed_sweeps
+from src.report.groups import comparable, mixed_sweeps
 from src.report.reading import Report
 from src.tracking.run_record import RunRecord
 from src.tracking.selection import SEED, keys_by_name
@@ -75,7 +75,7 @@ def _may_stop_early(run: RunRecord) -> bool:
 
 
 def _unbalanced(report: Report) -> str | None:
-    if not is_unbalanced(report.groups, report.axes, report.varied):
+    if all(comparable(report.groups, report.axes, report.varied)):
         return None
     others = ", ".join(axis for axis in report.varied if axis not in report.axes)
     return f"groups met different values of {others}, and may differ by these"

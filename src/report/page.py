@@ -193,7 +193,7 @@ def _fairness(report: Report) -> list[str]:
     return [
         *([epochs] if epochs else []),
         CHOSEN,
-        *test_lines(report.groups, report.runs),
+        *test_lines(report.candidates, report.runs),
         *([SAME_IMAGES] if validates_alike(report) else []),
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(report.seconds)} in all, by the workers' own clocks.",

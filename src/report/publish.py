@@ -27,11 +27,12 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
 
 
 def _curves(cfg: TrackingConf, report: Report) -> Curves:
-    """Of the best groups, how their runs went."""
+    """Of the best groups, how their runs went; a single epoch is no way."""
     best = report.groups[:MOST_CURVES]
     found = histories(cfg, [run.run_id for group in best for run in group.runs], EPOCH_METRIC)
     curves = {
         label_of(group, report.axes): [found[run.run_id] for run in group.runs if found[run.run_id]]
         for group in best
     }
-    return {label: seeds for label, seeds in curves.items() if seeds}
+    longest = max((len(seed) for seeds in curves.values() for seed in seeds), default=0)
+    return {label: seeds for label, seeds in curves.items() if seeds} if longest > 1 else {}

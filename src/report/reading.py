@@ -29,12 +29,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class Report:
-    """runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
+    """What was selected, and what can be said of it.
+
+    runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
 
     is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
     runs were picked, perhaps by their results. unread: sweeps whose claim could not be read. untrained: of
-    sweeps that were chosen as such, how many trials have not ended, or are not there. seconds: of training,
-    that of pruned and failed runs too.
+    sweeps that were chosen as such, how many trials have not ended, or are not there. candidates: the
+    configurations among which the winner is, the best first, however they are grouped; none of runs that
+    were picked. seconds: of training, that of pruned and failed runs too.
     """
 
     runs: tuple[RunRecord, ...]
@@ -48,6 +51,7 @@ class Report:
     is_picked: bool = False
     unread: tuple[str, ...] = ()
     untrained: Mapping[str, int] = field(default_factory=dict)
+    candidates: tuple[Group, ...] = ()
     seconds: float = 0.0
 
 
@@ -90,6 +94,7 @@ def read_report(
         is_picked=is_picked,
         unread=tuple(unread),
         untrained=untrained,
+        candidates=() if is_picked else tuple(group_runs(runs, every)),
         seconds=training_seconds(selected),
     )
 

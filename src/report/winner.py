@@ -62,19 +62,20 @@ def _scores(run: RunRecord, rivals: int) -> str:
 
 
 def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
-    """What is known of the test set, of the winners or of others."""
+    """What is known of the test set, of the winners or of others. groups: none where runs were picked."""
     lines, others = winner_lines(groups), others_line(groups, runs)
     if not lines and not others:
         return ["No run was held against the test set."]
-    winner = [] if lines else ["the winner was not held against the test set"]
+    winner = ["the winner was not held against the test set"] if groups and not lines else []
     sentences = [*lines, *winner, *([others] if others else [])]
     return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
 
 
 def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | None:
     """How many runs but the winners were tested: earlier winners of a sweep that grew, or single runs."""
-    tested = sum(set(run.metrics) >= TESTED for run in runs)
-    count = tested - len(winner_lines(groups))
-    return (
-        f"{count} other run{'s were' if count > 1 else ' was'} held against the test set" if count else None
-    )
+    winners = len(winner_lines(groups))
+    count = sum(set(run.metrics) >= TESTED for run in runs) - winners
+    if not count:
+        return None
+    other = "other " if winners else ""
+    return f"{count} {other}run{'s were' if count > 1 else ' was'} held against the test set"

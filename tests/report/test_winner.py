@@ -69,7 +69,7 @@ def test_what_is_known_of_the_test_set_is_said() -> None:
     assert known(other) == ["No run was held against the test set."]
     assert known(tested, better) == [
         "The winner was not held against the test set.",
-        "1 other run was held against the test set.",
+        "1 run was held against the test set.",
     ]
     assert known(tested, both)[1:] == ["1 other run was held against the test set."]
 

@@ -1,0 +1,43 @@
+"""What is read of a sweep does not depend on how its runs are grouped."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.config.search import TrackingConf
+from src.report.lines import lines_of
+from src.report.reading import read_report
+from src.tracking.runs import open_tracker
+
+OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
+
+
+@pytest.fixture
+def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingConf:
+    """A sweep of two sizes with two batch sizes; its best is of the size that is worse on the average."""
+    cfg = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
+    tracker = open_tracker(cfg)
+    tracker.start("sizes-1", {**OWN, "kind": "study", "axes": "kernel_size,batch_size"}, {})
+    for kernel, batch, accuracy in (("3", "8", 0.9), ("3", "64", 0.1), ("5", "8", 0.8), ("5", "64", 0.7)):
+        tags = {**OWN, "kind": "trial", "kernel_size": kernel, "batch_size": batch}
+        run_id = tracker.start("trial", tags, {"training.seed": "0"})
+        tracker.log_metrics(run_id, {"objective": accuracy})
+        if accuracy == 0.9:
+            tracker.log_metrics(run_id, {"test_accuracy": 0.75, "test_images": 100.0})
+        tracker.finish(run_id, "complete")
+    return cfg
+
+
+@pytest.mark.parametrize("group_by", [None, ["kernel_size"], []])
+def test_winner_is_that_of_the_sweep_however_its_runs_are_grouped(
+    group_by: list[str] | None, tracking: TrackingConf
+) -> None:
+    lines = lines_of(read_report(tracking, {"study": "sizes"}, group_by))
+    (line,) = [each for each in lines if "test set" in each]
+    assert line.startswith("the winner, run ") and line.endswith("0.9000 in validation, which chose it")
+
+
+def test_of_runs_that_were_picked_none_is_a_winner(tracking: TrackingConf) -> None:
+    lines = lines_of(read_report(tracking, {"study": "sizes"}, where=["objective > 0.75"]))
+    assert [each for each in lines if "test set" in each] == ["note: 1 run was held against the test set"]
