@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -84,8 +85,14 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
     mean = float(numbers.mean())
     if numbers.size == 1:
         return Estimate(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + level) / 2, numbers.size - 1) * stats.sem(numbers))
+    half = _quantile((1 + level) / 2, numbers.size - 1) * float(numbers.std(ddof=1)) / math.sqrt(numbers.size)
     return Estimate(mean, mean - half, mean + half, numbers.size)
+
+
+@cache
+def _quantile(probability: float, freedom: int) -> float:
+    """Student's; thousands of groups have as many seeds."""
+    return float(stats.t.ppf(probability, freedom))
 
 
 def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
