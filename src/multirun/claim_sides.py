@@ -6,7 +6,8 @@ from src.config.check_claim import check_claim, check_measures
 from src.config.search import ClaimConf, ComparisonConf, TrialConf
 from src.errors import ConfigError
 from src.multirun.plan import Plan
-from src.report.claims import FEWEST_SEEDS, Observation, find
+from src.report.claims import FEWEST_SEEDS, find
+from src.report.pairs import Observation
 from src.report.verdicts import named_keys, observations
 from src.tracking.description import axis_tags, run_params, trial_tags
 from src.tracking.run_record import RunRecord

@@ -1,33 +1,18 @@
 """Tests a study's claim: supported, contradicted, or not decided by these runs."""
 
-import itertools
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
 
 import numpy as np
-from omegaconf import ListConfig
 
 from src.config.search import ClaimConf, ComparisonConf
+from src.report.pairs import Observation, Pairs, pairs_of, spread_levels
 from src.report.spread import jackknife
 from src.report.statistics import LEVEL, Difference, difference, p_values
-from src.tracking.names import tag_text
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
 # With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.
 FEWEST_SEEDS = 3
-Choices = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A trained network. choices: its axes' keys and values; measures: what came of it."""
-
-    choices: Choices
-    seed: str
-    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -90,10 +75,10 @@ def find(
     if observations and not measured:
         return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
     begun = [*measured, *(replace(each, measures={comparison.measure: 0.0}) for each in lacking)]
-    levels = _levels(comparison, begun)
-    pairs = _pairs(comparison, measured, levels)
+    levels = spread_levels(comparison, begun)
+    pairs = pairs_of(comparison, measured, levels)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
-    missing = _untestable(pairs, _pairs(comparison, begun, levels), len(seeds))
+    missing = _untestable(pairs, pairs_of(comparison, begun, levels), len(seeds))
     if missing:
         return Finding(comparison, {}, missing=missing)
     sides = {
@@ -113,7 +98,7 @@ def find(
     return Finding(comparison, {"": found}, *_judged(found, comparison))
 
 
-def _untestable(pairs: "Pairs", begun: "Pairs", seeds: int) -> str | None:
+def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
     """Why what was measured of both sides decides nothing, of what was begun of both; seeds: in common."""
     if not pairs:
         return "no runs are complete on both sides with all else equal"
@@ -173,80 +158,3 @@ def _sides(distance: float, found: Difference) -> tuple[float, float]:
     freedom = np.array([found.estimate.count - 1])
     p = float(p_values(np.array([distance]), np.array([found.error]), freedom)[0])
     return (p, 1.0) if distance > 0 else (1.0, p)
-
-
-Sides = tuple[list[float], list[float]]
-Pairs = Mapping[str, Mapping[str, Sides]]
-
-
-def _pairs(comparison: ComparisonConf, observations: Sequence[Observation], levels: Sequence[str]) -> Pairs:
-    """The values of both sides, by setting of the other axes and by seed. levels: see `_levels`."""
-    sides = _side(comparison.of), _side(comparison.than)
-    named = {key for side in sides for key in side} | {comparison.spread_over}
-    cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
-    for observation in _fitting(comparison, observations):
-        choices = sorted(observation.choices.items())
-        setting = " ".join(f"{key}={value}" for key, value in choices if key not in named)
-        cells[setting, observation.seed].append(observation)
-    found: dict[str, dict[str, Sides]] = defaultdict(dict)
-    for (setting, seed), members in cells.items():
-        one, other = (_values(members, side, comparison, levels) for side in sides)
-        if one and other:
-            found[setting][seed] = one, other
-    return found
-
-
-def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) -> list[Observation]:
-    where = _side(comparison.where)
-    return [each for each in observations if _fits(each.choices, where)]
-
-
-def _levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> list[str]:
-    """The values of the axis that a spread is over, those that came to nothing among them."""
-    axis = comparison.spread_over
-    found = (
-        {each.choices[axis] for each in _fitting(comparison, begun) if axis in each.choices} if axis else ()
-    )
-    return sorted(found)
-
-
-def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Of each key the texts of its values, one or several."""
-    return {
-        str(key): [tag_text(each) for each in value]
-        if isinstance(value, ListConfig | list)
-        else [tag_text(value)]
-        for key, value in choices.items()
-    }
-
-
-def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
-    return all(any(_is_same(choices.get(key), value) for value in values) for key, values in side.items())
-
-
-def _is_same(recorded: str | None, value: str) -> bool:
-    """1 and 1.0 are the same number."""
-    if recorded is None or recorded == value:
-        return recorded == value
-    try:
-        return float(recorded) == float(value)
-    except ValueError:
-        return False
-
-
-def _values(
-    members: Sequence[Observation],
-    side: Mapping[str, Sequence[str]],
-    comparison: ComparisonConf,
-    levels: Sequence[str],
-) -> list[float]:
-    """One for each combination of a side's values, or for each level; none unless all are there."""
-    if comparison.spread_over:
-        parts = [{**side, comparison.spread_over: [level]} for level in levels] if len(levels) > 1 else []
-    else:
-        parts = [dict(zip(side, zip(each), strict=True)) for each in itertools.product(*side.values())]
-    found = [
-        [member.measures[comparison.measure] for member in members if _fits(member.choices, part)]
-        for part in parts
-    ]
-    return [fmean(values) for values in found] if all(found) else []

@@ -77,6 +77,7 @@ def read_report(
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
     pairs = ranked(groups, standings(groups, every, axes))
+    configurations = groups if axes == every else group_runs(runs, every)
     is_picked = run_ids is not None or bool(where)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
     is_whole = is_study and group_by is None
@@ -94,7 +95,7 @@ def read_report(
         is_picked=is_picked,
         unread=tuple(unread),
         untrained=untrained,
-        candidates=() if is_picked else tuple(group_runs(runs, every)),
+        candidates=() if is_picked else tuple(configurations),
         seconds=training_seconds(selected),
     )
 

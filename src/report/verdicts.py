@@ -6,7 +6,8 @@ from typing import Any
 from omegaconf import ListConfig
 
 from src.config.search import ClaimConf, ComparisonConf
-from src.report.claims import Finding, Observation, Verdict, judge
+from src.report.claims import Finding, Verdict, judge
+from src.report.pairs import Observation
 from src.report.seeds import seed_of
 from src.report.statistics import LEVEL, Difference, rounded
 from src.tracking.names import tag_text

@@ -81,6 +81,29 @@ def test_pruner_of_a_batch_hears_epochs_of_the_first_seed_unless_it_compares_see
     assert [job.report is never for job in jobs] == [not each for each in is_heard]
 
 
+Recorded = Callable[..., tuple[Any, Tracker, str]]
+
+
+@pytest.fixture
+def recorded(
+    context: HydraContext,
+    ask: Callable[..., Question],
+    copy_database: Callable[[Path], Path],
+    tmp_path: Path,
+) -> Recorded:
+    """Builds a crew, and a run whose weights it may have been left."""
+
+    def build(*overrides: str) -> tuple[Any, Tracker, str]:
+        uri = f"sqlite:///{copy_database(tmp_path)}"
+        question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", *overrides)
+        composer = Composer(context, question.master, question.fixed, question.space)
+        runs: Any = SimpleNamespace()
+        tracker = open_tracker(TrackingConf(uri=uri))
+        return TrialCrew(composer, runs, 1, "work:train"), tracker, tracker.start("trial", {}, {})
+
+    return build
+
+
 BOTH = {"model": "portray_model", "figures": "portray_figures_and_test"}
 
 
@@ -104,25 +127,18 @@ def test_the_best_is_recorded_of_what_its_run_has_not(
     has: str,
     is_end: bool,
     expected: dict[str, str],
-    context: HydraContext,
-    ask: Callable[..., Question],
-    copy_database: Callable[[Path], Path],
+    recorded: Recorded,
     tmp_path: Path,
 ) -> None:
-    uri = f"sqlite:///{copy_database(tmp_path)}"
-    question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", f"tracking.models={models}")
-    tracker = open_tracker(TrackingConf(uri=uri))
-    run_id = tracker.start("trial", {"kind": "trial"}, {})
+    crew, tracker, run_id = recorded(f"tracking.models={models}")
     if "model" in has:
         keep_model(tracker, run_id)
     if "figures" in has:
         tracker.log_text(run_id, "drawn", LAST_FIGURE)
     if "test" in has:
         tracker.log_metrics(run_id, {"test_accuracy": 0.5})
-    composer = Composer(context, question.master, question.fixed, question.space)
     left = tmp_path / "best.npz"
     due = Due(7, {"model.kernel_size": 5}, 0, Outcome("complete", run_id, (0.5,), left=str(left)))
-    crew: Any = TrialCrew(composer, SimpleNamespace(), 1, "work:train")  # type: ignore[arg-type]
     jobs = crew.portrait_jobs(due, is_end)
     assert {part: job.target.rpartition(":")[2] for part, (_, job) in jobs.items()} == expected
     for _, job in jobs.values():
@@ -137,22 +153,8 @@ def keep_model(tracker: Tracker, run_id: str) -> None:
     tracker.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
 
 
-def test_the_best_whose_run_was_deleted_cannot_be_recorded(
-    context: HydraContext,
-    ask: Callable[..., Question],
-    copy_database: Callable[[Path], Path],
-    tmp_path: Path,
-) -> None:
-    uri = f"sqlite:///{copy_database(tmp_path)}"
-    question = ask("model.kernel_size=3,5", f"tracking.uri={uri}")
-    tracker = open_tracker(TrackingConf(uri=uri))
-    run_id = tracker.start("trial", {"kind": "trial"}, {})
+def test_the_best_whose_run_was_deleted_cannot_be_recorded(recorded: Recorded) -> None:
+    crew, tracker, run_id = recorded()
     tracker.client.delete_run(run_id)
-    crew: Any = TrialCrew(
-        Composer(context, question.master, question.fixed, question.space),
-        SimpleNamespace(),  # type: ignore[arg-type]
-        1,
-        "work:train",
-    )
     with pytest.raises(RefusedError, match="was deleted"):
         crew.portrait_jobs(Due(0, {}, 0, Outcome("complete", run_id, (0.5,), left="best.npz")), True)

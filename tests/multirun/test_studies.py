@@ -7,7 +7,8 @@ import pytest
 
 from src.evaluation.history import FEWEST_EPOCHS
 from src.multirun.plan import Plan
-from src.report.claims import FEWEST_SEEDS, Observation, find
+from src.report.claims import FEWEST_SEEDS, find
+from src.report.pairs import Observation
 from src.sweep.space.axis import Params
 from src.tracking.names import flatten, tag_text
 

@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config.search import ClaimConf
-from src.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, Observation, find, judge
+from src.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
+from src.report.pairs import Observation
 
 REPEATS = 500
 LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05

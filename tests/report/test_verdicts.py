@@ -6,7 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config.search import ClaimConf
-from src.report.claims import Observation, judge
+from src.report.claims import judge
+from src.report.pairs import Observation
 from src.report.verdicts import finding_lines
 
 
