@@ -36,4 +36,4 @@ ui: $(INSTALLED)
 lint: $(INSTALLED)
 	$(RUN) -m ruff format --check
 	$(RUN) -m ruff check
-	$(RUN) -m mypy src hydra_plugins
+	$(RUN) -m mypy src

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
+from benchmarks import ROOT
 from benchmarks.curve import Epoch, best_within, progress_table, reach_table
 from benchmarks.page import machine, publish
 from benchmarks.peers import python_of, versions
 from benchmarks.search import Search, searched
-from benchmarks.sweeps import ROOT, histories
+from benchmarks.sweeps import histories
 from benchmarks.trials import SCRIPTS, images
-from src.config.data import DataConf
-from src.sweep.space.parse import axis_of_entry
+from kerasweep.config.data import DataConf
+from kerasweep.space.parse import axis_of_entry
 
 STUDY = "full_search"
 FASHION = DataConf(source="fashion_mnist", path="/usr/share/datasets/fashion-mnist", limit=10_000)

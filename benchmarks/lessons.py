@@ -17,19 +17,19 @@ from typing import cast
 
 from omegaconf import OmegaConf
 
+from benchmarks import PYTHONPATH, ROOT
 from benchmarks.studies import content, names
-from benchmarks.sweeps import ROOT
-from src.config.search import ClaimConf
-from src.report.figures import ranking_figure
-from src.report.groups import Group, group_runs, measure_of
-from src.report.page import SEPARATOR
-from src.report.seeds import Standing, ranked, standings
-from src.report.tables import MEASURES, cells, notes
-from src.report.verdicts import finding_lines, verdict_of
-from src.report.winner import winner_lines
-from src.terminal import duration_text
-from src.tracking.run_record import RunRecord
-from src.tracking.selection import SEED
+from kerasweep.config.search import ClaimConf
+from kerasweep.report.figures import ranking_figure
+from kerasweep.report.groups import Group, group_runs, measure_of
+from kerasweep.report.page import SEPARATOR
+from kerasweep.report.seeds import Standing, ranked, standings
+from kerasweep.report.selection import SEED
+from kerasweep.report.tables import MEASURES, cells, notes
+from kerasweep.report.verdicts import finding_lines, verdict_of
+from kerasweep.report.winner import winner_lines
+from kerasweep.terminal import duration_text
+from kerasweep.tracking.run_record import RunRecord
 
 LESSONS = ROOT / "docs" / "lessons"
 DATA = ("data=fashion_mnist", "data.limit=3000")
@@ -71,7 +71,7 @@ def _overrides(name: str) -> list[str]:
 
 
 def _run(folder: str, module: str, *arguments: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder, env=environment, check=True)
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from src.sweep.cores import usable_cores
+from kerasweep.workers.machine import usable_cores
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = ("tensorflow", "keras", "mlflow", "optuna", "hydra-core", "numpy")

@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks import ROOT
+
 PEERS = ROOT / ".peers"
 COMMON = ("tensorflow==2.21.0", "keras==3.15.1")
 REQUIREMENTS = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks import PYTHONPATH
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,4 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
 def environment() -> Mapping[str, str]:
     """The caller's, without what would send a contender to another database, and with this repository."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**kept, "PYTHONPATH": PYTHONPATH, "TF_CPP_MIN_LOG_LEVEL": "3"}

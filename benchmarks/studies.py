@@ -9,8 +9,9 @@ from typing import Any
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
+from benchmarks import ROOT
 from benchmarks.page import machine, publish
-from benchmarks.sweeps import ROOT, sweep
+from benchmarks.sweeps import sweep
 
 STUDIES, README = ROOT / "sweeps" / "study", ROOT / "sweeps" / "README.md"
 COLUMNS = ("study", "axes", "its claim", "design", "seeds", "epochs", "cost")

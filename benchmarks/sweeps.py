@@ -13,7 +13,8 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks import PYTHONPATH
+
 POLL_SECONDS = 0.25
 
 
@@ -57,7 +58,7 @@ class Ended:
 def sweep(folder: Path, *overrides: str) -> Ended:
     """Run `python -m src.train -m …` in a folder. Raises CalledProcessError where it fails."""
     command = [sys.executable, "-m", "src.train", "-m", *overrides]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     environment.pop("MLFLOW_TRACKING_URI", None)
     began, rss, workers, cpu = time.time(), [], [], []
     with open(folder / "output.txt", "a") as output:

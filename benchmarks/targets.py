@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.outcome import Outcome, TrialRef
-from src.tracking.recorder import Recorder
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.tracking.recorder import Recorder
 
 EPOCHS = 5
 Report = Callable[[int, float], bool]

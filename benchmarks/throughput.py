@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.page import machine, publish
 from benchmarks.race import Contender, race
-from src.sweep.cores import usable_cores
+from kerasweep.workers.machine import usable_cores
 
 SCRIPT = Path(__file__).with_name("contenders") / "throughput.py"
 NAMES = {"stock": "model.fit on NumPy arrays", "program": "kerasweep"}

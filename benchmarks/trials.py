@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from benchmarks.page import machine, publish
 from benchmarks.peers import python_of, versions
 from benchmarks.race import Contender, Times, race
-from src.config.data import DataConf
-from src.data.prepare import prepare
-from src.data.sources import load
+from kerasweep.config.data import DataConf
+from kerasweep.data.prepare import prepare
+from kerasweep.data.sources import load
 
 SCRIPTS = Path(__file__).with_name("contenders")
 AXES = {

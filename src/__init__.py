@@ -1,1 +1,1 @@
-"""Find out which choice helps a Keras network, and by how much."""
+"""The source root: `python -m src.train` and its like in a checkout. The package is `kerasweep`."""

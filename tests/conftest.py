@@ -29,7 +29,7 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in them, which takes seconds to make."""
-    from src.tracking.connect import open_client
+    from kerasweep.tracking.connect import open_client
 
     database = tmp_path_factory.mktemp("empty") / "mlflow.db"
     open_client(f"sqlite:///{database}", create=True)
@@ -52,14 +52,15 @@ def copy_database(empty_database: Path) -> Callable[[Path], Path]:
 @pytest.fixture
 def configured() -> Callable[..., DictConfig]:
     """Composes as `python -m src.train OVERRIDES` does, small."""
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
 
-    from src.config import register
+    from kerasweep.config import register
+    from kerasweep.config.folders import config_folder
 
     register()
 
     def build(*overrides: str) -> DictConfig:
-        with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
             return compose("train", [*SMALL, *overrides])
 
     return build

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.config.search import TrackingConf
-from src.tracking.query import find_runs
-from src.tracking.runs import open_tracker
-from tests.commands import Done, run
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.runs import open_tracker
+from tests.processes import Done, run
 
 SINGLE_AND_SWEEP = pytest.mark.parametrize("mode", [(), ("-m",)], ids=["single run", "sweep"])
 

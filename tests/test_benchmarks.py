@@ -21,9 +21,9 @@ from benchmarks.race import Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
 from benchmarks.search import Search, searched
 from benchmarks.trials import Grid, export, ours, script, table_of
-from src.config.data import DataConf
-from src.model.build import build_model
-from src.model.parts import StockParts
+from kerasweep.config.data import DataConf
+from kerasweep.model.build import build_model
+from kerasweep.model.parts import StockParts
 
 
 @pytest.fixture

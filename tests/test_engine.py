@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.config.search import TrackingConf
-from src.tracking.query import find_runs
-from src.tracking.run_record import RunRecord
-from tests.commands import Done, environment, run
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.run_record import RunRecord
+from tests.processes import Done, environment, run
 
 WORK = '''
 import os
-from src.outcome import Outcome
+from kerasweep.results import Outcome
 
 def train(cfg, ref, recorder, report, folder):
     """Scores rise with the batch size and a little with the seed; batch size 3 fails with seed 1."""
@@ -138,7 +138,7 @@ def test_edited_config_files_change_nothing_that_is_queued(folder: Path) -> None
 APP = """
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from src.outcome import Outcome
+from kerasweep.results import Outcome
 
 OmegaConf.register_new_resolver("twice", lambda value: 2 * value)
 LOUD = {"set": "by the module"}
@@ -157,7 +157,7 @@ def train(cfg, ref, recorder, report, folder):
 
 if __name__ == "__main__":
     LOUD["set"] = "by the main program"
-    from src.train import main
+    from kerasweep.commands.train import main
     main()
 """
 

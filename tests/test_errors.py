@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.errors import suggestion
+from kerasweep.errors import suggestion
 
 KNOWN = ["model.kernel_size", "training.batch_size", "data.seed", "training.seed", "optimizer"]
 

@@ -19,17 +19,17 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
-from src.config.search import TrackingConf
-from src.sweep.ledger import RESULT, counts
-from src.tracking.query import find_runs
-from src.tracking.run_record import RunRecord
-from tests.commands import command, environment, run
+from kerasweep.config.search import TrackingConf
+from kerasweep.search.ledger import RESULT, counts
+from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.run_record import RunRecord
+from tests.processes import command, environment, run
 
 WORK = '''
 """Trials that import no TensorFlow: what they do is told by the configuration."""
 import ctypes, os, signal, sys, time
 import numpy as np
-from src.outcome import Outcome
+from kerasweep.results import Outcome
 
 class Foreign(BaseException):
     """Cannot be unpacked from a message."""
@@ -200,7 +200,7 @@ FAULTS = {
     "memory": "MB, more than trial.memory_mb=600",
     "raise": "ValueError: no such thing",
     "leave": "TrainingError: The trial called sys.exit(7).",
-    "nothing": "TrainingError: trial.target=work:faulty must return a src.outcome.Outcome",
+    "nothing": "TrainingError: trial.target=work:faulty must return a kerasweep.Outcome",
     "not a number": "must give a finite value for each of 1 objectives, but gave [nan].",
     "infinite": "must give a finite value for each of 1 objectives, but gave [inf].",
     "array": "must give numbers, but gave val_accuracy=array([1., 1., 1.]).",

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = re.compile(r"@[A-Z]+@")
 WRITTEN = (".py", ".yaml", ".toml", ".txt", ".md")
-PACKAGED = ("src", "conf", "sweeps", "hydra_plugins")
+PACKAGED = ("src", "conf", "sweeps")
 
 
 def ended(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,15 +49,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_every_module_and_config(wheel: Path) -> None:
-    files = {
-        path.relative_to(ROOT).as_posix()
-        for name in PACKAGED
-        for path in (ROOT / name).rglob("*")
-        if path.suffix in (".py", ".yaml", ".html")
-    }
+    modules = [*ROOT.glob("src/kerasweep/**/*.*"), *ROOT.glob("src/hydra_plugins/**/*.*")]
+    files = {path.relative_to(ROOT / "src").as_posix() for path in modules if path.suffix in (".py", ".html")}
+    for folder in ("conf", "sweeps"):
+        files |= {
+            f"kerasweep/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob(f"{folder}/**/*.yaml")
+        }
     with ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if name.split("/")[0] in PACKAGED}
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == files
+    assert {name.split("/")[0] for name in held} == {"kerasweep", "hydra_plugins"}
 
 
 def test_no_file_holds_a_placeholder() -> None:
@@ -72,7 +73,7 @@ def test_installed_command_composes_beside_another_src(installed: Path, tmp_path
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "__init__.py").write_text("raise RuntimeError('another project')\n")
     script = installed / "kerasweep-train"
-    script.write_text("from src.train import main\n\nmain()\n")
+    script.write_text("from kerasweep.commands.train import main\n\nmain()\n")
     composed = ended(
         [sys.executable, str(script), "--cfg", "job", "model.kernel_size=5"],
         tmp_path,
@@ -85,13 +86,13 @@ def test_installed_command_composes_beside_another_src(installed: Path, tmp_path
 def test_hydra_finds_the_sweeper_and_studies_from_another_directory(installed: Path, tmp_path: Path) -> None:
     program = (
         "from hydra.core.plugins import Plugins; from hydra.plugins.sweeper import Sweeper;"
-        "import sweeps;"
-        "print([kind.__module__ for kind in Plugins.instance().discover(Sweeper)], sweeps.__file__)"
+        "from kerasweep.config.folders import config_folder;"
+        "print([kind.__module__ for kind in Plugins.instance().discover(Sweeper)], config_folder('sweeps'))"
     )
     found = ended([sys.executable, "-c", program], tmp_path, PYTHONPATH=str(installed))
     assert found.returncode == 0, found.stderr
     assert "hydra_plugins.kerasweep.sweeper" in found.stdout
-    assert str(installed) in found.stdout
+    assert str(installed / "kerasweep" / "sweeps") in found.stdout
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.config.search import TrackingConf
-from src.tracking.keras_model import has_model
-from src.tracking.query import find_runs, list_artifacts
-from src.tracking.run_record import RunRecord
-from tests.commands import command, environment, run
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.keras_model import has_model
+from kerasweep.tracking.query import find_runs, list_artifacts
+from kerasweep.tracking.run_record import RunRecord
+from tests.processes import command, environment, run
 
 DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2")
 AXES = ("kernel_size", "batch_size", "regularizer", "initializer")

@@ -5,7 +5,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from src.terminal import duration_text, next_commands, params_text, said_by, say, show
+from kerasweep.terminal import duration_text, next_commands, params_text, said_by, say, show
 
 URI = "sqlite:////data/mlruns/mlflow.db"
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import PYTHONPATH
+
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 # They make the environment that this test runs in.
@@ -45,7 +47,7 @@ def run(folder: Path, command: list[str]) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT), "PATH": path},
+        env=environment | {"PYTHONPATH": PYTHONPATH, "PATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -69,16 +69,17 @@ def stock(images, labels):
 
 
 def program(images, labels):
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
 
-    from src.config import register
-    from src.data.prepare import Part, Prepared
-    from src.data.scaling import Scaling
-    from src.trial.network import Network
+    from kerasweep.config import register
+    from kerasweep.config.folders import config_folder
+    from kerasweep.data.prepare import Part, Prepared
+    from kerasweep.data.scaling import Scaling
+    from kerasweep.trial.network import Network
 
     register()
     overrides = [f"model.filters={list(FILTERS)}", f"training.batch_size={BATCH}"]
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_dir(config_folder("conf"), version_base="1.3"):
         cfg = compose("train", overrides)
     part, classes = Part(images, labels), tuple(map(str, range(10)))
     data = Prepared(part, part, part, Scaling((1 / 255,), (0.0,)), classes, "random", (32, 32, 3))

@@ -6,13 +6,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import check, register
-from src.errors import ConfigError
-from src.sweep.study import open_study
+from kerasweep.config import check, register
+from kerasweep.config.folders import config_folder
+from kerasweep.errors import ConfigError
+from kerasweep.search.study import open_study
 
 NAN = "nan"
 
@@ -20,7 +21,7 @@ NAN = "nan"
 @pytest.fixture(scope="module", autouse=True)
 def hydra() -> Iterator[None]:
     register()
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_dir(config_folder("conf"), version_base="1.3"):
         yield
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.check_claim import check_claim, check_measures
-from src.config.search import MEASURES, ClaimConf
-from src.errors import ConfigError
+from kerasweep.config.check_claim import check_claim, check_measures
+from kerasweep.config.search import MEASURES, ClaimConf
+from kerasweep.errors import ConfigError
 
 MIXED = ": mixed compares one value with one other in each setting, without a margin."
 GOOD = {"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": [5, 7]}}

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
-from src.config import check, register, studies
-from src.errors import ConfigError
+from kerasweep.config import check, register, studies
+from kerasweep.config.folders import config_folder
+from kerasweep.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [folder for folder in sorted((ROOT / "conf").iterdir()) if folder.is_dir()] + [
@@ -36,7 +37,7 @@ def hydra() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studies, "_wanted", studies.are_wanted())
         studies.add_studies()
-        with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
             yield
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src.config.target import import_target
-from src.errors import ConfigError
+from kerasweep.config.target import import_target
+from kerasweep.errors import ConfigError
 
 
 @pytest.fixture
@@ -47,3 +47,9 @@ def test_lets_through_what_the_module_itself_lacks(folder: Path) -> None:
     (folder / "needs_more_of_test.py").write_text("import no_such_library\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         import_target("needs_more_of_test:f")
+
+
+def test_names_the_successor_of_the_old_module(folder: Path) -> None:
+    (folder / "written_before_of_test.py").write_text("from src.outcome import Outcome\n")
+    with pytest.raises(ConfigError, match="Write `from kerasweep import Outcome, TrialRef` there"):
+        import_target("written_before_of_test:f")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.data.arrays import Arrays, make_arrays
-from src.errors import DataError
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.errors import DataError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 LABELS = np.array([0, 1])

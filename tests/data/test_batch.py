@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.data.batch import read_batch
-from src.errors import DataError
+from kerasweep.data.batch import read_batch
+from kerasweep.errors import DataError
 
 
 def python2_batch(module: bytes, rows: np.ndarray, labels: list[int]) -> bytes:

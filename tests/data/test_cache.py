@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.config.caches import default_folder
-from src.data.arrays import Arrays, make_arrays
-from src.data.cache import cached
+from kerasweep.config.caches import default_folder
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.cache import cached
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,7 +124,7 @@ def test_removes_what_a_killed_process_left_behind(tmp_path: Path, original: Pat
 
 def test_two_processes_at_once_make_one_entry(idx_folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from src.config.data import DataConf; from src.data.sources import load;"
+        "import sys; from kerasweep.config.data import DataConf; from kerasweep.data.sources import load;"
         "print(load(DataConf(source='mnist', path=sys.argv[1], cache_dir=sys.argv[2])).digest)"
     )
     command = [sys.executable, "-c", program, str(idx_folder), str(tmp_path / "cache")]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
-from src.errors import DataError
+from kerasweep.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
+from kerasweep.errors import DataError
 
 
 def test_decodes_channels_and_order(cifar_folder: Path) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.data import DataConf
-from src.data.custom import load_custom
-from src.errors import ConfigError, DataError
+from kerasweep.config.data import DataConf
+from kerasweep.data.custom import load_custom
+from kerasweep.errors import ConfigError, DataError
 
 MODULE = """
 import numpy as np
-from src.data.arrays import make_arrays
+from kerasweep.data.arrays import make_arrays
 
 def pairs(count=4):
     images = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.idx import find_idx_files, load_idx, read_idx
-from src.errors import DataError
+from kerasweep.data.idx import find_idx_files, load_idx, read_idx
+from kerasweep.errors import DataError
 
 TEN = tuple("0123456789")
 

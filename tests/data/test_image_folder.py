@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.config.data import DataConf
-from src.data.image_folder import load_image_folder
-from src.errors import DataError
+from kerasweep.config.data import DataConf
+from kerasweep.data.image_folder import load_image_folder
+from kerasweep.errors import DataError
 
 Save = Callable[..., None]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.config.data import DataConf
-from src.data.kept import MOST_KEPT, read_and_keep
-from src.errors import DataError
+from kerasweep.config.data import DataConf
+from kerasweep.data.kept import MOST_KEPT, read_and_keep
+from kerasweep.errors import DataError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.config.data import DataConf
-from src.data.npz import load_npz
-from src.errors import DataError
+from kerasweep.config.data import DataConf
+from kerasweep.data.npz import load_npz
+from kerasweep.errors import DataError
 
 IMAGES = np.arange(20 * 2 * 3, dtype=np.uint8).reshape(20, 2, 3)
 LABELS = np.arange(20) % 2

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from src.config.data import AugmentConf, DataConf
-from src.data.arrays import Arrays, make_arrays
-from src.data.prepare import check_augment, prepare
-from src.errors import ConfigError, DataError
+from kerasweep.config.data import AugmentConf, DataConf
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.prepare import check_augment, prepare
+from kerasweep.errors import ConfigError, DataError
 
 
 def hundred() -> Arrays:

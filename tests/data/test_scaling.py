@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.data.scaling import Scaling, fit_scaling
+from kerasweep.data.scaling import Scaling, fit_scaling
 
 IMAGES = np.random.default_rng(0).integers(10, 200, (2050, 2, 3, 3), dtype=np.uint8)
 PIECES = np.split(IMAGES, [1000, 2000])

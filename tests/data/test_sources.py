@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.config.data import DataConf
-from src.data import download
-from src.data.arrays import Arrays
-from src.data.digits import load_digits
-from src.data.image_folder import load_image_folder
-from src.data.sources import load
-from src.errors import DataError
+from kerasweep.config.data import DataConf
+from kerasweep.data import download
+from kerasweep.data.arrays import Arrays
+from kerasweep.data.digits import load_digits
+from kerasweep.data.image_folder import load_image_folder
+from kerasweep.data.sources import load
+from kerasweep.errors import DataError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.data.split import stratified_split, stratified_subset
-from src.errors import DataError
+from kerasweep.data.split import stratified_split, stratified_subset
+from kerasweep.errors import DataError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=6)
 SEEDS = st.integers(0, 1000)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import keras
 import pytest
 
-from src.config.model import InitializerConf, ModelConf, RegularizerConf
-from src.model.adjustable import AdjustableParts
-from src.model.build import build_model
-from src.model.parts import StockParts
+from kerasweep.config.model import InitializerConf, ModelConf, RegularizerConf
+from kerasweep.model.adjustable import AdjustableParts
+from kerasweep.model.build import build_model
+from kerasweep.model.parts import StockParts
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.model import (
+from kerasweep.config.model import (
     ACTIVATIONS,
     InitializerConf,
     ModelConf,
     NormalizationConf,
     RegularizerConf,
 )
-from src.errors import ConfigError
-from src.model.build import build_model
-from src.model.parts import StockParts
+from kerasweep.errors import ConfigError
+from kerasweep.model.build import build_model
+from kerasweep.model.parts import StockParts
 
 Build = Callable[..., keras.Model]
 IMAGES = np.random.default_rng(0).random((6, 8, 8, 1), dtype="float32")

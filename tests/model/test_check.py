@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from src.config.model import ModelConf
-from src.errors import ConfigError
-from src.model.check import check_shape
+from kerasweep.config.model import ModelConf
+from kerasweep.errors import ConfigError
+from kerasweep.model.check import check_shape
 
 
 def cnn(blocks: int, **changes: object) -> ModelConf:
@@ -88,5 +88,5 @@ def test_says_where_the_channel_and_batch_axes_come_from(
 
 
 def test_checks_without_tensorflow() -> None:
-    code = "import sys, src.model.check; assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    code = "import sys, kerasweep.model.check; assert not {'keras', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

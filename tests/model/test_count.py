@@ -7,10 +7,10 @@ import keras
 import pytest
 from omegaconf import DictConfig
 
-from src.config.model import DOWNSAMPLINGS, HEADS, ModelConf
-from src.model.count import count_parameters
-from src.trial.network import Network
-from src.trial.run import read_data
+from kerasweep.config.model import DOWNSAMPLINGS, HEADS, ModelConf
+from kerasweep.model.count import count_parameters
+from kerasweep.trial.network import Network
+from kerasweep.trial.run import read_data
 
 NETWORKS = [
     (),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.model import ModelConf
-from src.errors import ConfigError
+from kerasweep.config.model import ModelConf
+from kerasweep.errors import ConfigError
 
 Build = Callable[..., keras.Model]
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from src.config.model import InitializerConf, ModelConf, NormalizationConf
-from src.model.normalization import (
+from kerasweep.config.model import InitializerConf, ModelConf, NormalizationConf
+from kerasweep.model.normalization import (
     FusedBatchNormalization,
     WarmupBatchNormalization,
     build_normalization,

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.config.model import (
+from kerasweep.config.model import (
     ConstantInitializerConf,
     InitializerConf,
     RandomNormalInitializerConf,
     RegularizerConf,
 )
-from src.model.adjustable import AdjustablePenalty
-from src.model.parts import StockParts, build_initializer, layer_seed, penalties
+from kerasweep.model.adjustable import AdjustablePenalty
+from kerasweep.model.parts import StockParts, build_initializer, layer_seed, penalties
 
 # A 3x3 convolution from 32 to 96 channels.
 SHAPE = (3, 3, 32, 96)

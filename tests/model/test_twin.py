@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from src.config.model import ModelConf, NormalizationConf, RegularizerConf
-from src.errors import ConfigError
-from src.model.twin import plain_twin
+from kerasweep.config.model import ModelConf, NormalizationConf, RegularizerConf
+from kerasweep.errors import ConfigError
+from kerasweep.model.twin import plain_twin
 
 Build = Callable[..., keras.Model]
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from src.config.model import (
+from kerasweep.config.model import (
     ConstantInitializerConf,
     InitializerConf,
     ModelConf,

@@ -5,17 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hydra import initialize_config_module
+from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from src.config import register, studies
-from src.multirun.composer import Composer
-from src.multirun.legacy import read_legacy
-from src.multirun.plan import Plan
-from src.multirun.question import Question, read_question
+from kerasweep.config import register, studies
+from kerasweep.config.folders import config_folder
+from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.question import Question, read_question
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def with_studies() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def context() -> HydraContext:
     register()
-    with with_studies(), initialize_config_module("conf", version_base="1.3"):
+    with with_studies(), initialize_config_dir(config_folder("conf"), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         return HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())

@@ -7,9 +7,9 @@ import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.multirun.conduct import conduct
-from src.multirun.dry_run import dry_run
-from src.multirun.plan import Plan
+from kerasweep.multirun.conduct import conduct
+from kerasweep.multirun.dry_run import dry_run
+from kerasweep.multirun.plan import Plan
 
 SEEDS = "the claim takes 3 seeds, and study.repeats={} cannot decide it; study.repeats=5 gives enough"
 EPOCHS = "the claim measures epoch_variability, which takes 4 epochs, and training.epochs={} cannot decide it"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import ClaimConf
-from src.errors import ConfigError
-from src.multirun.claim_sides import check_sides
-from src.multirun.plan import Plan
+from kerasweep.config.search import ClaimConf
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.claim_sides import check_sides
+from kerasweep.multirun.plan import Plan
 
 KERNELS = ("model.kernel_size=3,5", "training.batch_size=8,16")
 

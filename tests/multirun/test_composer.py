@@ -9,9 +9,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import RandomSampler
 
-from src.errors import ConfigError
-from src.multirun.composer import Composer, without_hydra
-from src.multirun.question import Question
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.composer import Composer, without_hydra
+from kerasweep.multirun.question import Question
 
 Ask = Callable[..., Question]
 COMMANDS = {

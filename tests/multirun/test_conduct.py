@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from src.errors import ConfigError
-from src.multirun.conduct import conduct
-from src.sweep.study import open_study
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.conduct import conduct
+from kerasweep.search.study import open_study
 
 Compose = Callable[[list[str]], DictConfig]
 SMALL = ["debug=fast", "model.filters=[4]", "training.batch_size=64"]

@@ -11,19 +11,19 @@ from hydra.types import HydraContext
 from mlflow.entities import LoggedModelOutput
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
-from src.errors import RefusedError
-from src.multirun.composer import Composer
-from src.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
-from src.multirun.question import Question
-from src.outcome import Outcome, TrialRef
-from src.sweep.journal_report import JournalReport, never
-from src.sweep.ledger import RETRY_OF
-from src.sweep.portraits import Due
-from src.sweep.propose import Proposal
-from src.sweep.study import open_study
-from src.tracking.keras_model import MODEL
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
+from kerasweep.errors import RefusedError
+from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
+from kerasweep.multirun.question import Question
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.journal_report import JournalReport, never
+from kerasweep.search.ledger import RETRY_OF
+from kerasweep.search.propose import Proposal
+from kerasweep.search.study import open_study
+from kerasweep.sweep.portraits import Due
+from kerasweep.tracking.keras_model import MODEL
+from kerasweep.tracking.runs import Tracker, open_tracker
 
 Made = Callable[..., Any]
 

@@ -9,17 +9,17 @@ import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.errors import ConfigError
-from src.model.build import build_model
-from src.model.parts import StockParts
-from src.multirun import estimate
-from src.multirun.composer import Composer
-from src.multirun.dry_run import dry_run, short_number, shown_configurations
-from src.multirun.legacy import read_legacy
-from src.multirun.plan import Plan
-from src.multirun.question import read_question
-from src.training.cost import count_flops
-from tests.commands import run
+from kerasweep.errors import ConfigError
+from kerasweep.model.build import build_model
+from kerasweep.model.parts import StockParts
+from kerasweep.multirun import estimate
+from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.dry_run import dry_run, short_number, shown_configurations
+from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.question import read_question
+from kerasweep.training.cost import count_flops
+from tests.processes import run
 
 SMALL = ("data.limit=200", "training.epochs=2")
 

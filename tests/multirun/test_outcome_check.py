@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from src.errors import TrainingError
-from src.multirun.outcome_check import checked
-from src.outcome import Outcome, TrialRef
+from kerasweep.errors import TrainingError
+from kerasweep.multirun.outcome_check import checked
+from kerasweep.results import Outcome, TrialRef
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from src.errors import ConfigError, DataError, StorageError
-from src.multirun.conduct import with_its_runs
-from src.multirun.plan import Plan
-from src.sweep.search import Sweep
-from src.tracking.runs import open_tracker
+from kerasweep.errors import ConfigError, DataError, StorageError
+from kerasweep.multirun.conduct import with_its_runs
+from kerasweep.multirun.plan import Plan
+from kerasweep.search.sweep import Sweep
+from kerasweep.tracking.runs import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from src.errors import RefusedError
-from src.multirun.portray import record_portraits
-from src.outcome import Outcome
-from src.sweep.channel import Finished, Job
-from src.sweep.portraits import Due
-from src.sweep.workers import Died, Event
+from kerasweep.errors import RefusedError
+from kerasweep.multirun.portray import record_portraits
+from kerasweep.results import Outcome
+from kerasweep.sweep.portraits import Due
+from kerasweep.workers.pool import Died, Event
+from kerasweep.workers.worker import Finished, Job
 
 DONE = Outcome("complete", "run")
 

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from src.train import needed_preload
+from kerasweep.commands.train import needed_preload
 
 # What these tests set, and a user's command does not.
 UNUSUAL = ("CUDA_VISIBLE_DEVICES", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "CI")
 
 PROGRAM = """
 import os, sys
-import src.multirun.preload
+import kerasweep.multirun.preload
 from tensorflow.python.eager import context
 
 tasks = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
 print(sorted(tasks))
 print(context.context()._physical_devices)  # None: nobody has asked for them, which opens the GPUs
-needed = ("keras", "mlflow.keras", "src.trial.run", "src.training.fit", "src.multirun.job")
+needed = ("keras", "mlflow.keras", "kerasweep.trial.run", "kerasweep.training.fit", "kerasweep.multirun.jobs")
 print([name for name in needed if name not in sys.modules])
 """
 
@@ -38,7 +38,7 @@ def test_template_starts_no_thread_and_opens_no_device() -> None:
     assert (devices, missing) == ("None", "[]")
 
 
-SWEEP, SINGLE = "src.multirun.preload", "src.beside_preload"
+SWEEP, SINGLE = "kerasweep.multirun.preload", "kerasweep.commands.beside_preload"
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ SWEEP, SINGLE = "src.multirun.preload", "src.beside_preload"
 def test_what_a_command_is_likely_to_need_is_imported_early(
     monkeypatch: pytest.MonkeyPatch, line: str, expected: str | None
 ) -> None:
-    monkeypatch.setattr("src.train.usable_cores", lambda: 2)
+    monkeypatch.setattr("kerasweep.commands.train.usable_cores", lambda: 2)
     assert needed_preload(line.split()) == expected
 
 
 def test_one_core_records_in_the_process_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.train.usable_cores", lambda: 1)
+    monkeypatch.setattr("kerasweep.commands.train.usable_cores", lambda: 1)
     assert needed_preload(["training.epochs=1"]) is None
     assert needed_preload(["-m"]) == SWEEP

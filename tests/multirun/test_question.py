@@ -9,11 +9,11 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from src.errors import ConfigError
-from src.multirun.composer import without_hydra
-from src.multirun.conduct import conduct
-from src.multirun.legacy import read_legacy
-from src.multirun.question import Question, read_question
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.composer import without_hydra
+from kerasweep.multirun.conduct import conduct
+from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.question import Question, read_question
 
 Ask = Callable[..., Question]
 QUICKSTART = {"model.kernel_size", "training.batch_size", "regularizer", "initializer"}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from src.evaluation.history import FEWEST_EPOCHS
-from src.multirun.plan import Plan
-from src.report.claims import FEWEST_SEEDS, find
-from src.report.pairs import Observation
-from src.sweep.space.axis import Params
-from src.tracking.names import flatten, tag_text
+from kerasweep.multirun.plan import Plan
+from kerasweep.report.claims import FEWEST_SEEDS, find
+from kerasweep.report.pairs import Observation
+from kerasweep.space.axis import Params
+from kerasweep.tracking.names import flatten, tag_text
+from kerasweep.trial.history import FEWEST_EPOCHS
 
 STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
 # What the whole grid trains, seeds apart; a search has no grid.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import ClaimConf
-from src.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
-from src.report.pairs import Observation
+from kerasweep.config.search import ClaimConf
+from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
+from kerasweep.report.pairs import Observation
 
 REPEATS = 500
 LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.report.effects import axis_effect, interactions
-from src.tracking.run_record import RunRecord
+from kerasweep.report.effects import axis_effect, interactions
+from kerasweep.tracking.run_record import RunRecord
 
 REPEATS = 300
 LEVEL_AND_LUCK = 0.094  # 3.5 standard errors of 300 draws of 0.05

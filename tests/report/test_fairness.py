@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from src.report.fairness import PICKED, caveats, epochs_line, validates_alike
-from src.report.groups import group_runs
-from src.report.reading import Report
-from src.report.seeds import standings
-from src.tracking.run_record import RunRecord
+from kerasweep.report.fairness import PICKED, caveats, epochs_line, validates_alike
+from kerasweep.report.groups import group_runs
+from kerasweep.report.reading import Report
+from kerasweep.report.seeds import standings
+from kerasweep.tracking.run_record import RunRecord
 
 
 def run(k: str, state: str = "complete", seed: int = 0, epochs: str = "5", **tags: str) -> RunRecord:

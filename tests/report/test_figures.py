@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from src.report.effects import Effect, Interaction
-from src.report.figures import (
+from kerasweep.report.effects import Effect, Interaction
+from kerasweep.report.figures import (
     GOOD,
     MOST_RANKED,
     UNTOLD,
@@ -22,10 +22,10 @@ from src.report.figures import (
     parallel_figure,
     ranking_figure,
 )
-from src.report.groups import Group
-from src.report.ranking import AgainstBest
-from src.report.seeds import Standing
-from src.report.statistics import Estimate
+from kerasweep.report.groups import Group
+from kerasweep.report.ranking import AgainstBest
+from kerasweep.report.seeds import Standing
+from kerasweep.report.statistics import Estimate
 
 BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None, is_best=True))
 EQUAL = Standing(Estimate(0.89, 0.8, 0.98, 5), AgainstBest(0.01, 0.6))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from src.errors import TrackingError
-from src.report.groups import comparable, group_runs, label, mixed_sweeps, natural
-from src.tracking.run_record import RunRecord
+from kerasweep.errors import TrackingError
+from kerasweep.report.groups import comparable, group_runs, label, mixed_sweeps, natural
+from kerasweep.tracking.run_record import RunRecord
 
 
 def run(objective: float | None, direction: str = "val_accuracy maximize", **tags: Any) -> RunRecord:

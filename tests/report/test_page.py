@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import ClaimConf
-from src.report.claims import judge
-from src.report.groups import group_runs
-from src.report.page import MOST_OTHERS, render_page
-from src.report.reading import Judged, Report
-from src.report.seeds import standings, training_seconds
-from src.report.tables import MOST_ROWS
-from src.report.verdicts import observations
-from src.tracking.run_record import RunRecord
+from kerasweep.config.search import ClaimConf
+from kerasweep.report.claims import judge
+from kerasweep.report.groups import group_runs
+from kerasweep.report.page import MOST_OTHERS, render_page
+from kerasweep.report.reading import Judged, Report
+from kerasweep.report.seeds import standings, training_seconds
+from kerasweep.report.tables import MOST_ROWS
+from kerasweep.report.verdicts import observations
+from kerasweep.tracking.run_record import RunRecord
 
 AXES = ("kernel_size", "regularizer")
 CLAIM = {

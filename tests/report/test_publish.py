@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.errors import ConfigError
-from src.report.publish import ARTIFACT, write_page
-from src.report.reading import read_report
-from src.tracking.query import download, list_artifacts
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import ConfigError
+from kerasweep.report.publish import ARTIFACT, write_page
+from kerasweep.report.reading import read_report
+from kerasweep.tracking.query import download, list_artifacts
+from kerasweep.tracking.runs import Tracker, open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.report import ranking
-from src.report.ranking import against_best
+from kerasweep.report import ranking
+from kerasweep.report.ranking import against_best
 
 REPEATS = 500
 # 3.5 standard errors of 500 draws of 0.05.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.report.lines import lines_of
-from src.report.reading import read_report
-from src.tracking.runs import open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.report.lines import lines_of
+from kerasweep.report.reading import read_report
+from kerasweep.tracking.runs import open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
 

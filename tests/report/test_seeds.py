@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from src.report.groups import group_runs
-from src.report.seeds import by_seed, measured, standings, training_seconds
-from src.tracking.run_record import RunRecord
+from kerasweep.report.groups import group_runs
+from kerasweep.report.seeds import by_seed, measured, standings, training_seconds
+from kerasweep.tracking.run_record import RunRecord
 
 
 def run(

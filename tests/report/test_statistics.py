@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.report.statistics import difference, estimate, holm, p_text, p_values
+from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values
 
 REPEATS = 4000
 

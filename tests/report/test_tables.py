@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from src.errors import ConfigError
-from src.report.groups import group_runs
-from src.report.seeds import standings
-from src.report.tables import notes, render, tally, write_csv
-from src.terminal import say, show
-from src.tracking.run_record import RunRecord
+from kerasweep.errors import ConfigError
+from kerasweep.report.groups import group_runs
+from kerasweep.report.seeds import standings
+from kerasweep.report.tables import notes, render, tally, write_csv
+from kerasweep.terminal import say, show
+from kerasweep.tracking.run_record import RunRecord
 
 
 def run(run_id: str, objective: float, **tags: str) -> RunRecord:

@@ -5,10 +5,10 @@ from typing import Any, cast
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import ClaimConf
-from src.report.claims import judge
-from src.report.pairs import Observation
-from src.report.verdicts import finding_lines
+from kerasweep.config.search import ClaimConf
+from kerasweep.report.claims import judge
+from kerasweep.report.pairs import Observation
+from kerasweep.report.verdicts import finding_lines
 
 
 @pytest.mark.parametrize(

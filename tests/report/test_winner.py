@@ -2,10 +2,10 @@
 
 import pytest
 
-from src.report.groups import Group, group_runs
-from src.report.winner import test_lines as lines_of_test
-from src.report.winner import winner_lines
-from src.tracking.run_record import RunRecord
+from kerasweep.report.groups import Group, group_runs
+from kerasweep.report.winner import test_lines as lines_of_test
+from kerasweep.report.winner import winner_lines
+from kerasweep.tracking.run_record import RunRecord
 
 
 def run(name: str, objective: float, k: str, dataset: str = "digits", **metrics: float) -> RunRecord:

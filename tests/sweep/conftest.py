@@ -8,16 +8,16 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.pruners import NopPruner
 
-from src.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
-from src.outcome import Outcome
-from src.sweep.driver import Driver
-from src.sweep.propose import Proposal
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params, Space
-from src.sweep.space.parse import axis_of_entry, make_space
-from src.sweep.stops import StopRequest
-from src.sweep.study import open_study
-from src.sweep.view import View
+from kerasweep.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
+from kerasweep.results import Outcome
+from kerasweep.search.propose import Proposal
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.study import open_study
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params, Space
+from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.sweep.driver import Driver
+from kerasweep.sweep.view import View
 from tests.sweep.stand_ins import Notes, OnePlace
 
 GROUPS = {"regularizer": ["none", "l1", "l2"]}

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from src.outcome import Outcome, TrialRef
-from src.sweep.channel import Call, Finished, Job
-from src.sweep.propose import Proposal
-from src.sweep.space.axis import Params
-from src.sweep.workers import Event
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.propose import Proposal
+from kerasweep.space.axis import Params
+from kerasweep.workers.pool import Event
+from kerasweep.workers.worker import Call, Finished, Job
 
 
 class OnePlace:

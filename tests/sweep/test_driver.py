@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from src.outcome import Outcome
-from src.sweep import ledger
-from src.sweep.ask import ask
-from src.sweep.channel import Finished, Job
-from src.sweep.driver import Driver, begin
-from src.sweep.hours import HOURS_USED
-from src.sweep.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
-from src.sweep.propose import Proposal
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params
-from src.sweep.stops import Ending, StopRequest, budget_reason
-from src.sweep.view import View
-from src.sweep.workers import Event
+from kerasweep.results import Outcome
+from kerasweep.search import ledger
+from kerasweep.search.ask import ask
+from kerasweep.search.hours import HOURS_USED
+from kerasweep.search.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
+from kerasweep.search.propose import Proposal
+from kerasweep.search.stops import Ending, StopRequest, budget_reason
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.driver import Driver, begin
+from kerasweep.sweep.view import View
+from kerasweep.workers.pool import Event
+from kerasweep.workers.worker import Finished, Job
 from tests.sweep.stand_ins import Notes
 
 Search = Callable[..., tuple[str, list[Params]]]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from src.outcome import Outcome
-from src.sweep.ledger import lose, note_seed, settle
-from src.sweep.portraits import due_portraits
-from src.sweep.search import Sweep
+from kerasweep.results import Outcome
+from kerasweep.search.ledger import lose, note_seed, settle
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.portraits import due_portraits
 
 SPACE = {"a": "range(9)"}
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from src.outcome import Outcome
-from src.sweep.hours import HOURS_USED
-from src.sweep.ledger import settle
-from src.sweep.progress import Progress, finished_trials
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params
+from kerasweep.results import Outcome
+from kerasweep.search.hours import HOURS_USED
+from kerasweep.search.ledger import settle
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.progress import Progress, finished_trials
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}

@@ -8,19 +8,19 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from src.config.search import WilcoxonConf
-from src.errors import StorageError, SweepStopped
-from src.outcome import Outcome, TrialRef
-from src.sweep.channel import Finished, Job, Report
-from src.sweep.driver import Driver, begin
-from src.sweep.ledger import RESULT, RETRY_OF
-from src.sweep.propose import Proposal
-from src.sweep.pruners import BEST, SEEDS, build_pruner
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params
-from src.sweep.stops import StopRequest
-from src.sweep.view import View
-from src.sweep.workers import Event
+from kerasweep.config.search import WilcoxonConf
+from kerasweep.errors import StorageError, SweepStopped
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.ledger import RESULT, RETRY_OF
+from kerasweep.search.propose import Proposal
+from kerasweep.search.pruners import BEST, SEEDS, build_pruner
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.driver import Driver, begin
+from kerasweep.sweep.view import View
+from kerasweep.workers.pool import Event
+from kerasweep.workers.worker import Finished, Job, Report
 from tests.sweep.stand_ins import Notes
 
 Train = Callable[[Params, int], Outcome]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import ObjectiveConf, SamplerConf, StudyConf
-from src.outcome import Outcome
-from src.sweep.ledger import settle
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params
-from src.sweep.summary import best_trials, best_value, print_end, print_header
+from kerasweep.config.search import ObjectiveConf, SamplerConf, StudyConf
+from kerasweep.results import Outcome
+from kerasweep.search.ledger import settle
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.summary import best_trials, best_value, print_end, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}

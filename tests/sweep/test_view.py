@@ -16,12 +16,12 @@ import pytest
 from optuna.study import Study
 from rich.console import Console
 
-from src.outcome import Outcome
-from src.sweep.ledger import settle
-from src.sweep.search import Sweep
-from src.sweep.space.axis import Params
-from src.sweep.view import LiveView, View
-from src.terminal import say
+from kerasweep.results import Outcome
+from kerasweep.search.ledger import settle
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.view import LiveView, View
+from kerasweep.terminal import say
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -265,12 +265,12 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from omegaconf import OmegaConf
-from src.config.search import BudgetConf, SamplerConf
-from src.outcome import Outcome
-from src.sweep.search import Sweep
-from src.sweep.space.parse import axis_of_entry, make_space
-from src.sweep.study import open_study
-from src.sweep.view import open_view
+from kerasweep.config.search import BudgetConf, SamplerConf
+from kerasweep.results import Outcome
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.search.study import open_study
+from kerasweep.sweep.view import open_view
 
 journal = Path(sys.argv[1], "s.journal")
 space = make_space([axis_of_entry("a", "1,2,3", lambda key: [])], {}.get)

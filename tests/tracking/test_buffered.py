@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from src.config.search import TrackingConf
-from src.errors import RefusedError, TrackingError
-from src.tracking.buffered import BufferedRecorder
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import RefusedError, TrackingError
+from kerasweep.tracking.buffered import BufferedRecorder
+from kerasweep.tracking.runs import Tracker, open_tracker
 
 
 class Clock:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.errors import TrackingError
-from src.tracking import patience
-from src.tracking.connect import open_client
-from src.tracking.query import find_runs
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.tracking import patience
+from kerasweep.tracking.connect import open_client
+from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.runs import Tracker, open_tracker
+from tests.processes import PYTHONPATH
 
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
@@ -98,11 +99,11 @@ def test_database_is_made_where_no_template_can_be_kept(
 
 def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_path: Path) -> None:
     program = (
-        "from src.config.search import TrackingConf; from src.tracking.runs import open_tracker;"
+        "from kerasweep.config.search import TrackingConf; from kerasweep.tracking.runs import open_tracker;"
         "print(open_tracker(TrackingConf()).start('first', {}, {}))"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = PYTHONPATH
     command = [sys.executable, "-c", program]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
@@ -119,7 +120,7 @@ def test_database_is_whole_or_not_there_however_its_making_is_killed(
     no_template: Path, tmp_path: Path
 ) -> None:
     database = tmp_path / "mlflow.db"
-    program = "import sys; from src.tracking.connect import open_client; open_client(sys.argv[1], True)"
+    program = "import sys; from kerasweep.tracking.connect import open_client; open_client(sys.argv[1], True)"
     arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60

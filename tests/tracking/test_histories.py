@@ -1,8 +1,8 @@
 """A metric's values come back in the order of the epochs."""
 
-from src.config.search import TrackingConf
-from src.tracking.histories import histories
-from src.tracking.runs import Tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.histories import histories
+from kerasweep.tracking.runs import Tracker
 
 
 def test_values_are_in_the_order_of_their_epochs(tracking: TrackingConf, tracker: Tracker) -> None:

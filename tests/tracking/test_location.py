@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from src.errors import TrackingError
-from src.tracking.location import database_path, default_uri, resolve_uri, without_password
+from kerasweep.errors import TrackingError
+from kerasweep.tracking.location import database_path, default_uri, resolve_uri, without_password
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.config.keys import all_keys
-from src.tracking.names import RESERVED, flatten, short_names, tag_text
+from kerasweep.config.keys import all_keys
+from kerasweep.tracking.names import RESERVED, flatten, short_names, tag_text
 
 
 @pytest.mark.parametrize(

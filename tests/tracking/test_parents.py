@@ -3,12 +3,12 @@
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.search import TrackingConf
-from src.errors import TrackingError
-from src.tracking.parents import claim_of, parents_of
-from src.tracking.run_record import RunRecord
-from src.tracking.runs import Tracker
-from src.tracking.selection import select_runs
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.report.selection import select_runs
+from kerasweep.tracking.parents import claim_of, parents_of
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.runs import Tracker
 
 CLAIM = """
 study:

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from mlflow import MlflowClient
 
-from src.errors import TrackingError, UnreachableError
-from src.tracking import patience
-from src.tracking.runs import Tracker
+from kerasweep.errors import TrackingError, UnreachableError
+from kerasweep.tracking import patience
+from kerasweep.tracking.runs import Tracker
 
 RUN = "0" * 32
 

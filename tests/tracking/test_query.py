@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.errors import TrackingError
-from src.tracking import query
-from src.tracking.query import download, find_runs, get_run, list_artifacts
-from src.tracking.runs import Tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.tracking import query
+from kerasweep.tracking.query import download, find_runs, get_run, list_artifacts
+from kerasweep.tracking.runs import Tracker
 
 
 def said(cfg: TrackingConf, run_id: str) -> str:

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from src.config.search import TrackingConf
-from src.errors import TrackingError
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.tracking.runs import Tracker, open_tracker
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.tracking import source
-from src.tracking.source import git_diff, source_tags
+from kerasweep.tracking import source
+from kerasweep.tracking.source import git_diff, source_tags
 
 
 def git(*arguments: str) -> str:

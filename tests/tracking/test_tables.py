@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.tracking.connect import open_client
-from src.tracking.query import ask_client
-from src.tracking.run_record import RunRecord
-from src.tracking.runs import Tracker, open_tracker
-from src.tracking.tables import is_database, read_runs
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.connect import open_client
+from kerasweep.tracking.query import ask_client
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.tables import is_database, read_runs
 
 
 @pytest.fixture(autouse=True)

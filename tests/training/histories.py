@@ -15,8 +15,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from src.trial.network import Network
-from src.trial.run import read_data, warm_up
+from kerasweep.trial.network import Network
+from kerasweep.trial.run import read_data, warm_up
 
 
 def history(text: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from src.errors import TrainingError
-from src.training.callbacks import KeepBestWeights, ReportEpochs, StopOnNonFiniteLoss
+from kerasweep.errors import TrainingError
+from kerasweep.training.callbacks import KeepBestWeights, ReportEpochs, StopOnNonFiniteLoss
 
 
 def logs(val_accuracy: float = 0.5, loss: float = 1.0, val_loss: float = 1.0) -> dict[str, float]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.training import checkpoints
-from src.training.checkpoints import (
+from kerasweep.training import checkpoints
+from kerasweep.training.checkpoints import (
     DAMAGED,
     State,
     read_state,

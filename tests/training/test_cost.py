@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from src.training.cost import MOST_STEPS, count_flops, probe
+from kerasweep.training.cost import MOST_STEPS, count_flops, probe
 
 
 def network(*layers: keras.layers.Layer) -> keras.Model:

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from src.config.data import AugmentConf
-from src.config.search import ObjectiveConf
-from src.config.training import (
+from kerasweep.config.data import AugmentConf
+from kerasweep.config.search import ObjectiveConf
+from kerasweep.config.training import (
     AdamConf,
     AdamWConf,
     CheckpointConf,
@@ -22,14 +22,14 @@ from src.config.training import (
     StepConf,
     TrainingConf,
 )
-from src.data.pipeline import feed_of
-from src.data.prepare import Part
-from src.data.scaling import Scaling
-from src.errors import ConfigError, TrainingError
-from src.training.fit import FitResult, fit
-from src.training.optimizer import build_optimizer
-from src.training.program import Program
-from src.training.seeding import set_determinism, set_precision
+from kerasweep.data.feeds import feed_of
+from kerasweep.data.prepare import Part
+from kerasweep.data.scaling import Scaling
+from kerasweep.errors import ConfigError, TrainingError
+from kerasweep.training.fit import FitResult, fit
+from kerasweep.training.optimizer import build_optimizer
+from kerasweep.training.program import Program
+from kerasweep.training.seeding import set_determinism, set_precision
 
 ACCURACY = ObjectiveConf("val_accuracy", "maximize")
 CLASSES = 3

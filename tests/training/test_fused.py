@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from src.training.fused import FusedAdam, FusedAdamW
+from kerasweep.training.fused import FusedAdam, FusedAdamW
 
 # 1 - beta_2 has five digits in float32: Keras subtracts in Python where the kernel subtracts in float32.
 ROUNDING = {"rtol": 2e-5, "atol": 2e-6}

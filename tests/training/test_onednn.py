@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from src.training import onednn
-from src.training.onednn import VARIABLE, recall_onednn, set_onednn, this_machine
+from kerasweep.training import onednn
+from kerasweep.training.onednn import VARIABLE, recall_onednn, set_onednn, this_machine
 
 
 @pytest.fixture

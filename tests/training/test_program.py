@@ -15,15 +15,15 @@ import pytest
 import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.data import AugmentConf
-from src.config.training import AdamConf
-from src.data.pipeline import Streamed, epoch_order, feed_of
-from src.training.graph_key import structure
-from src.training.program import Program, _Pace
-from src.training.programs import PROGRAMS, Programs
-from src.trial.network import Network
-from src.trial.run import read_data
-from tests.commands import environment
+from kerasweep.config.data import AugmentConf
+from kerasweep.config.training import AdamConf
+from kerasweep.data.feeds import Streamed, epoch_order, feed_of
+from kerasweep.training.graph_key import structure
+from kerasweep.training.program import Program, _Pace
+from kerasweep.training.programs import PROGRAMS, Programs
+from kerasweep.trial.network import Network
+from kerasweep.trial.run import read_data
+from tests.processes import environment
 
 Configured = Callable[..., DictConfig]
 HISTORIES = Path(__file__).with_name("histories.py")
@@ -233,7 +233,7 @@ def test_streamed_images_train_as_those_in_memory(
 ) -> None:
     cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
     cfg.augment.crop_padding = 1
-    monkeypatch.setattr("src.data.pipeline.STREAMED_BYTES", 3 * 16 * 64)
+    monkeypatch.setattr("kerasweep.data.feeds.STREAMED_BYTES", 3 * 16 * 64)
     assert trained(cfg, feed=Streamed(read_data(cfg).train)) == trained(cfg)
 
 

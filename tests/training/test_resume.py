@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from src.training.checkpoints import State, read_state, state_path, write_state
-from src.training.resume import find_state
-from src.trial.network import Network
-from src.trial.run import read_data
-from tests.commands import environment
+from kerasweep.training.checkpoints import State, read_state, state_path, write_state
+from kerasweep.training.resume import find_state
+from kerasweep.trial.network import Network
+from kerasweep.trial.run import read_data
+from tests.processes import environment
 
 COMMON = (
     "debug=fast",
@@ -49,8 +49,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from omegaconf import OmegaConf
-from src.trial.network import Network
-from src.trial.run import read_data, warm_up
+from kerasweep.trial.network import Network
+from kerasweep.trial.run import read_data, warm_up
 
 cfg = OmegaConf.load(sys.argv[1])
 warm_up(cfg)
@@ -195,7 +195,7 @@ def test_state_that_cannot_be_used_is_told_and_the_training_begins_anew(
     path.write_bytes(path.read_bytes()[:size])
     result, heard, _ = train("second", "training.epochs=1", resume="first")
     assert (result.restored, heard) == (0, [1])
-    (warning,) = [record for record in caplog.records if record.name == "src.training.resume"]
+    (warning,) = [record for record in caplog.records if record.name == "kerasweep.training.resume"]
     assert said in warning.getMessage() and warning.levelname == "WARNING"
 
 

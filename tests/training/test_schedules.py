@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.config.training import (
+from kerasweep.config.training import (
     CosineConf,
     ExponentialConf,
     PlateauConf,
@@ -14,8 +14,8 @@ from src.config.training import (
     StepConf,
     WarmupCosineConf,
 )
-from src.errors import ConfigError
-from src.training.schedules import rate_function
+from kerasweep.errors import ConfigError
+from kerasweep.training.schedules import rate_function
 
 STEPS_PER_EPOCH, EPOCHS = 10, 4
 RATE = 0.5

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src.config.search import TrackingConf
-from src.tracking.runs import Tracker, open_tracker
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.runs import Tracker, open_tracker
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from src.data.prepare import Part, Prepared
-from src.data.scaling import Scaling
-from src.tracking.runs import Tracker
-from src.trial.artifacts import record_images
+from kerasweep.data.prepare import Part, Prepared
+from kerasweep.data.scaling import Scaling
+from kerasweep.tracking.runs import Tracker
+from kerasweep.trial.artifacts import record_images
 
 
 @pytest.mark.parametrize(("count", "shown"), [(300, 25), (9, 9)])

@@ -11,13 +11,13 @@ import pytest
 from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
-from src.config.search import MEASURES, TrackingConf
-from src.errors import ConfigError, DataError, KerasweepError, TrainingError
-from src.outcome import Outcome, TrialRef
-from src.tracking.keras_model import download_model, has_model
-from src.tracking.runs import Tracker
-from src.trial.portrait import portray_figures_and_test, portray_model, portray_test
-from src.trial.run import Report, read_data, run_trial
+from kerasweep.config.search import MEASURES, TrackingConf
+from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.runs import Tracker
+from kerasweep.trial.portrait import portray_figures_and_test, portray_model, portray_test
+from kerasweep.trial.run import Report, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
 FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}

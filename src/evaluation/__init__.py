@@ -1,1 +1,0 @@
-"""Judging a trained network: metrics of its predictions, and figures of them."""

@@ -1,0 +1,81 @@
+"""The door that Hydra knocks on for `--multirun`: the sweeper named `kerasweep`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+def _open_mapping() -> Any:
+    return DictConfig({}, flags={"struct": False})
+
+
+@dataclass
+class KerasweepSweeperConf:
+    """The keys of hydra-optuna-sweeper, so that a file written for it still composes.
+
+    Its sampler is read as it is written: Hydra would make an Optuna sampler of a nested `_target_`.
+    """
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": None}])
+    _target_: str = "hydra_plugins.kerasweep.sweeper.KerasweepSweeper"
+    _recursive_: bool = False
+    params: Any = field(default_factory=_open_mapping)
+    n_trials: int | None = None
+    direction: Any = None
+    study_name: str | None = None
+    storage: Any = None
+    sampler: Any = None
+    n_jobs: int | None = None
+    max_failure_rate: float | None = None
+    custom_search_space: str | None = None
+    search_space: Any = None
+
+
+@dataclass
+class OptunaSweeperConf(KerasweepSweeperConf):
+    """What `override hydra/sweeper: optuna` finds where hydra-optuna-sweeper is not installed."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": "tpe"}])
+
+
+class KerasweepSweeper(Sweeper):
+    """Searches with Optuna, trains through Hydra's launcher, records in MLflow."""
+
+    def __init__(self, **legacy: Any) -> None:
+        self.legacy: Mapping[str, Any] = {key: value for key, value in legacy.items() if value is not None}
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from kerasweep.commands.command_line import run_command
+        from kerasweep.multirun.conduct import conduct
+
+        assert self.hydra_context is not None and self.config is not None
+        context, config = self.hydra_context, self.config
+        best = run_command(lambda: conduct(context, config, arguments, self.legacy))
+        if best is None:
+            raise SystemExit(1)
+        return best
+
+
+store = ConfigStore.instance()
+store.store(group="hydra/sweeper", name="kerasweep", node=KerasweepSweeperConf, provider="kerasweep")
+if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+    store.store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="kerasweep")
+    for name in ("tpe", "random", "cmaes", "nsgaii", "qmc", "grid"):
+        store.store(
+            group="hydra/sweeper/sampler",
+            name=name,
+            node=DictConfig({"name": name}, flags={"struct": False}),
+            provider="kerasweep",
+        )

@@ -1,0 +1,107 @@
+"""Compares recorded runs: python -m src.compare study=filter_size"""
+
+import atexit
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from kerasweep.commands.command_line import check_overrides, run_command
+from kerasweep.config import register
+from kerasweep.config.folders import config_folder
+from kerasweep.errors import ConfigError
+from kerasweep.imports import collect_rarely, skip_last_collection
+from kerasweep.terminal import say, show
+
+register()
+
+
+def compare(cfg: DictConfig) -> None:
+    """Print the runs that the config selects, grouped and ranked, and write them as CSV and as a page.
+
+    Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
+    where a file cannot be written.
+    """
+    from kerasweep.report.lines import lines_of
+    from kerasweep.report.reading import read_report
+    from kerasweep.report.tables import render, write_csv
+    from kerasweep.tracking.source import command_text
+
+    runs, where, group_by = _texts(cfg.runs), _texts(cfg.where) or [], _texts(cfg.group_by)
+    if runs == []:
+        raise ConfigError("runs=[] names none. Name ids, or the first digits of some, as in runs=[67f485f8].")
+    tags = _tags(cfg)
+    report = read_report(cfg.tracking, tags, group_by, runs, where)
+    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags, group_by, bool(where or runs))
+    page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
+    if page == path:
+        raise ConfigError(
+            f"csv and html both name {path}. Name two files, as in csv=runs.csv html=runs.html."
+        )
+    if report.groups:
+        show(render(report.groups, report.axes, report.standings))
+    for line in lines_of(report):
+        say(line)
+    write_csv(path, report.runs, report.axes)
+    say(f"written: {path}")
+    from kerasweep.report.publish import write_page  # matplotlib can wait until the table is there
+
+    write_page(cfg.tracking, report, page, command_text("src.compare"))
+    say(f"written: {page}")
+
+
+def quoted(argument: str) -> str:
+    """What else Hydra would read otherwise: 12e45678 is an id and not infinity, and `where` has a > or <."""
+    key, _, value = argument.partition("=")
+    if key == "runs":
+        return re.sub(r"(?<=[=\[,\s])(?!null\b)(\w+)(?=[\],\s]|$)", r"'\1'", argument)
+    if key == "where" and value and value[0] not in "['\"":
+        escaped = value.replace("'", "\\'")
+        return f"where='{escaped}'"
+    return argument
+
+
+def _tags(cfg: DictConfig) -> Mapping[str, str]:
+    from kerasweep.tracking.names import flatten
+
+    content = OmegaConf.to_container(cfg.tags, resolve=True)
+    assert isinstance(content, dict)
+    named = {} if cfg.study is None else {"study": str(cfg.study)}
+    return named | flatten({str(key): value for key, value in content.items()})
+
+
+def _texts(value: Any) -> list[str] | None:
+    """Of a list, or of a single text without its brackets; of an empty one none. None stays."""
+    if value is None:
+        return None
+    texts = value if isinstance(value, ListConfig) else [value]
+    return [str(each) for each in texts if each != ""]
+
+
+def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
+    """A part of the runs, or other groups of them, do not replace the page of the whole."""
+    parts = [*tags.values(), *(["picked"] if is_picked else [])]
+    parts += ["by", *(group_by or ["nothing"])] if group_by is not None else []
+    name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
+    return Path("mlruns") / f"compare-{name or 'all'}.csv"
+
+
+@hydra.main(config_path=config_folder("conf"), config_name="compare", version_base="1.3")
+def _compare(cfg: DictConfig) -> None:
+    run_command(lambda: compare(cfg))
+
+
+def main() -> None:
+    collect_rarely()
+    atexit.register(skip_last_collection)
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    check_overrides(sys.argv[1:], "compare", plain=("study",))
+    _compare()
+
+
+if __name__ == "__main__":
+    main()

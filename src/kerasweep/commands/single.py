@@ -1,0 +1,102 @@
+"""A single run from its configuration to its last line of output."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from kerasweep.commands.beside import TrackerBeside, is_beside, open_beside
+from kerasweep.errors import ConfigError
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.terminal import next_commands, say
+from kerasweep.tracking.description import objective_text, run_params, run_tags, user_tags
+from kerasweep.tracking.runs import Tracker, git_diff, source_tags
+from kerasweep.trial.artifacts import record_images
+from kerasweep.trial.run import read_data, run_trial, warm_up
+from kerasweep.workers.signals import interrupts_held
+
+
+def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
+    """Train one network, record it, print what came of it; returns the first objective's value.
+
+    hydra_cfg: Hydra's own node, for the group choices, the overrides and the output folder.
+    """
+    if cfg.study.dry_run:
+        raise ConfigError(
+            "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
+        )
+    prepared = read_data(cfg)
+    say(f"data: {cfg.data.source}, {prepared.describe()}")
+    overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
+    started = _starting(cfg, hydra_cfg, overrides)
+    state, reason = "cancelled", "it was stopped"
+    try:
+        with interrupts_held():
+            warm_up(cfg)
+        tracker, run_id = started.result()
+        diff = git_diff()
+        if diff:
+            tracker.log_text(run_id, diff, "git.diff")
+        record_images(cfg, run_id, tracker, prepared)
+        ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
+        outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
+        tracker.wait()
+        state, reason = outcome.state, outcome.reason or ""
+    except Exception as error:  # whatever ended the training is the run's reason; it is raised again
+        state, reason = "failed", f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        tracker, run_id = started.result()
+        tracker.finish(run_id, state, reason or None)
+    _print_result(cfg, outcome, tracker)
+    return outcome.values[0]
+
+
+def _starting(
+    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
+) -> Future[tuple[Tracker | TrackerBeside, str]]:
+    """Open a tracker and a run in it, while TensorFlow is imported where MLflow has a process of its own.
+
+    Within one process the two imports would wait for each other, each for what the other has begun.
+    """
+    executor = ThreadPoolExecutor(1)
+    starting = executor.submit(_start, cfg, hydra_cfg, overrides)
+    executor.shutdown(wait=False)
+    if not is_beside():
+        wait([starting])
+    return starting
+
+
+def _start(
+    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
+) -> tuple[Tracker | TrackerBeside, str]:
+    choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
+    tags = {
+        **source_tags(),
+        **user_tags(cfg),
+        **run_tags(cfg, choices),
+        "kind": "run",
+        "objective": objective_text(cfg),
+    }
+    tracker = open_beside(cfg.tracking)
+    return tracker, tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
+
+
+def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
+    metric, epochs = cfg.objective[0].metric, cfg.training.epochs
+
+    def report(epoch: int, value: float) -> bool:
+        print(f"epoch {epoch}/{epochs}  {metric} {value:.4g}", flush=True)
+        return False
+
+    return report
+
+
+def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker | TrackerBeside) -> None:
+    metric = cfg.objective[0].metric
+    print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
+    print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
+    kept = None if cfg.tracking.models == "none" else outcome.run_id
+    for line in next_commands(tracker.uri, tracker.is_default, None, kept):
+        say(line)

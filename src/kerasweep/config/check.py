@@ -1,0 +1,188 @@
+"""The rules that types cannot hold: ranges, names and fields that must agree.
+
+`check(cfg)` runs before any data is touched; it reads every group and raises at the first
+rule that is broken.
+"""
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config import data, model, search, training
+from kerasweep.config.check_search import check_search
+from kerasweep.config.rules import between, one_of
+from kerasweep.errors import ConfigError
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigError at the first rule between fields that the configuration breaks."""
+    _check_missing(cfg)
+    _check_data(cfg.data)
+    _check_augment(cfg.augment)
+    _check_model(cfg.model)
+    _check_weights(cfg)
+    _check_optimizer(cfg.optimizer)
+    _check_schedule(cfg.schedule)
+    _check_training(cfg.training)
+    _check_monitors(cfg)
+    check_shared(cfg)
+
+
+def check_shared(cfg: DictConfig) -> None:
+    """Raise ConfigError at the first broken rule between keys that are no axes: all trials share them."""
+    one_of("tracking.models", cfg.tracking.models, search.MODELS)
+    check_search(cfg)
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise _no_value(missing[0])
+    # OmegaConf merges ??? into a schema's null as null.
+    if cfg.data.source in ("npz", "image_folder") and cfg.data.path is None:
+        raise _no_value("data.path")
+    if cfg.data.source == "custom" and cfg.data.target is None:
+        raise _no_value("data.target")
+    if cfg.model.architecture == "custom" and cfg.model.target is None:
+        raise _no_value("model.target")
+
+
+def _no_value(key: str) -> ConfigError:
+    return ConfigError(f"{key} has no value. Give it one, as in {key}=VALUE.")
+
+
+def _check_data(cfg: DictConfig) -> None:
+    one_of("data.source", cfg.source, data.SOURCES)
+    one_of("data.scaling", cfg.scaling, data.SCALINGS)
+    one_of("data.labels", cfg.labels, data.LABELS)
+    between("data.validation_split", cfg.validation_split, 0, 1, open_low=True, open_high=True)
+    between("data.test_split", cfg.test_split, 0, 1, open_low=True, open_high=True)
+    between("data.seed", cfg.seed, 0)
+    if cfg.limit is not None:
+        between("data.limit", cfg.limit, 2)
+    if cfg.image_size is not None and (len(cfg.image_size) != 2 or min(cfg.image_size) < 1):
+        raise ConfigError(
+            f"data.image_size must be a height and a width, but got {list(cfg.image_size)}. "
+            "Write it as in data.image_size=[32,32]."
+        )
+    if cfg.image_size is not None and cfg.source != "image_folder":
+        raise ConfigError(
+            f"data.image_size resizes image files, but data={cfg.source} has one size. Leave it out."
+        )
+    if cfg.target is not None and cfg.source != "custom":
+        raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
+
+
+def _check_augment(cfg: DictConfig) -> None:
+    between("augment.crop_padding", cfg.crop_padding, 0)
+
+
+def _check_model(cfg: DictConfig) -> None:
+    one_of("model.architecture", cfg.architecture, model.ARCHITECTURES)
+    if cfg.architecture == "custom":
+        return
+    if cfg.target is not None:
+        raise ConfigError("model.target is for model=custom. Add model=custom, or leave model.target out.")
+    if not cfg.filters or min(cfg.filters) < 1:
+        raise ConfigError(
+            f"model.filters needs at least one block of one filter or more, but got {list(cfg.filters)}. "
+            "Give one number per block, as in model.filters=[32,64]."
+        )
+    if any(units < 1 for units in cfg.dense_units):
+        raise ConfigError(f"model.dense_units must all be at least 1, but got {list(cfg.dense_units)}.")
+    between("model.convs_per_block", cfg.convs_per_block, 1)
+    between("model.kernel_size", cfg.kernel_size, 1)
+    between("model.dropout", cfg.dropout, 0, 1, open_high=True)
+    between("model.dense_dropout", cfg.dense_dropout, 0, 1, open_high=True)
+    one_of("model.padding", cfg.padding, ("same", "valid"))
+    one_of("model.activation", cfg.activation, model.ACTIVATIONS)
+    one_of("model.downsampling", cfg.downsampling, model.DOWNSAMPLINGS)
+    one_of("model.head", cfg.head, model.HEADS)
+    _check_normalization(cfg.normalization)
+
+
+def _check_normalization(cfg: DictConfig) -> None:
+    one_of("model.normalization.kind", cfg.kind, model.NORMALIZATIONS)
+    one_of("model.normalization.position", cfg.position, model.POSITIONS)
+    one_of("model.normalization.moving_statistics", cfg.moving_statistics, model.MOVING_STATISTICS)
+    between("model.normalization.momentum", cfg.momentum, 0, 1, open_high=True)
+    between("model.normalization.epsilon", cfg.epsilon, 0, open_low=True)
+
+
+def _check_weights(cfg: DictConfig) -> None:
+    one_of("initializer.name", cfg.initializer.name, model.INITIALIZERS)
+    if cfg.initializer.name == "random_normal":
+        between("initializer.stddev", cfg.initializer.stddev, 0, open_low=True)
+    regularizer = cfg.regularizer
+    one_of("regularizer.name", regularizer.name, model.REGULARIZERS)
+    one_of("regularizer.on", regularizer.on, model.REGULARIZED)
+    if regularizer.name == "none":
+        if regularizer.strength is not None:
+            raise ConfigError(
+                f"regularizer.strength={regularizer.strength:g} has nothing to act on with regularizer=none. "
+                "Choose regularizer=l1, l2 or l1_l2, or leave the strength out."
+            )
+        return
+    if regularizer.strength is None:
+        raise ConfigError(f"regularizer={regularizer.name} needs a regularizer.strength, as in 1e-4.")
+    between("regularizer.strength", regularizer.strength, 0)
+
+
+def _check_optimizer(cfg: DictConfig) -> None:
+    one_of("optimizer.name", cfg.name, list(training.OPTIMIZERS))
+    between("optimizer.learning_rate", cfg.learning_rate, 0, open_low=True)
+    if cfg.clipnorm is not None:
+        between("optimizer.clipnorm", cfg.clipnorm, 0, open_low=True)
+    for field in ("momentum", "rho", "beta_1", "beta_2"):
+        if field in cfg:
+            between(f"optimizer.{field}", cfg[field], 0, 1, open_high=field != "momentum")
+    if "weight_decay" in cfg:
+        between("optimizer.weight_decay", cfg.weight_decay, 0)
+    if "nesterov" in cfg and cfg.nesterov and cfg.momentum == 0:
+        raise ConfigError(
+            "optimizer.nesterov=true needs a momentum, but optimizer.momentum is 0. Set it, as in 0.9."
+        )
+
+
+def _check_schedule(cfg: DictConfig) -> None:
+    one_of("schedule.name", cfg.name, training.SCHEDULES)
+    if cfg.name == "plateau":
+        between("schedule.patience", cfg.patience, 1)
+        between("schedule.min_lr", cfg.min_lr, 0)
+    if cfg.name in ("plateau", "step"):
+        between("schedule.factor", cfg.factor, 0, 1, open_low=True, open_high=True)
+    if cfg.name in ("cosine", "warmup_cosine"):
+        between("schedule.alpha", cfg.alpha, 0, 1)
+    if cfg.name == "warmup_cosine":
+        between("schedule.warmup_epochs", cfg.warmup_epochs, 0)
+    if cfg.name == "exponential":
+        between("schedule.decay_rate", cfg.decay_rate, 0, 1, open_low=True)
+    if cfg.name == "step":
+        _check_boundaries(list(cfg.boundaries))
+
+
+def _check_boundaries(boundaries: list[float]) -> None:
+    inside = all(0 < boundary < 1 for boundary in boundaries)
+    if not boundaries or not inside or sorted(set(boundaries)) != boundaries:
+        raise ConfigError(
+            "schedule.boundaries must be rising shares of the training between 0 and 1, "
+            f"but got {boundaries}. Write them as in schedule.boundaries=[0.5,0.75]."
+        )
+
+
+def _check_monitors(cfg: DictConfig) -> None:
+    monitors = {
+        "training.early_stopping.monitor": cfg.training.early_stopping.monitor,
+        "training.checkpoint.monitor": cfg.training.checkpoint.monitor,
+    }
+    if cfg.schedule.name == "plateau":
+        monitors["schedule.monitor"] = cfg.schedule.monitor
+    for key, metric in monitors.items():
+        one_of(key, metric, search.EPOCH_METRICS)
+
+
+def _check_training(cfg: DictConfig) -> None:
+    between("training.epochs", cfg.epochs, 1)
+    between("training.batch_size", cfg.batch_size, 1)
+    between("training.seed", cfg.seed, 0, 2**32, open_high=True)
+    one_of("training.precision", cfg.precision, training.PRECISIONS)
+    between("training.early_stopping.patience", cfg.early_stopping.patience, 0)
+    between("training.early_stopping.min_delta", cfg.early_stopping.min_delta, 0)

@@ -1,0 +1,143 @@
+"""The rules of a search: its objective, sampler, pruner, budget and workers."""
+
+import math
+import re
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config import search
+from kerasweep.config.rules import between, one_of
+from kerasweep.errors import ConfigError
+
+LEAST_SEEDS = 4
+LONGEST_NAME = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
+_LEAST = {
+    "sampler.n_startup_trials": 0,
+    "sampler.population_size": 2,
+    "pruner.n_startup_trials": 0,
+    "pruner.n_warmup_steps": 0,
+    "pruner.n_startup_steps": 2,
+    "pruner.min_resource": 1,
+    "pruner.reduction_factor": 2,
+    "pruner.patience": 1,
+    "pruner.min_delta": 0,
+    "study.trials": 1,
+    "study.repeats": 1,
+    "budget.patience": 1,
+    "budget.max_parameters": 1,
+    "trial.memory_mb": 1,
+    "trial.recycle_mb": 1,
+}
+_ABOVE_ZERO = ("budget.hours", "trial.timeout_seconds")
+
+
+def _check_objective(cfg: DictConfig) -> None:
+    if not cfg.objective:
+        raise ConfigError("objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}].")
+    for objective in cfg.objective:
+        one_of("objective.metric", objective.metric, search.METRICS)
+        one_of("objective.direction", objective.direction, search.DIRECTIONS)
+    metrics = [objective.metric for objective in cfg.objective]
+    if len(set(metrics)) != len(metrics):
+        raise ConfigError(f"objective names a metric twice: {', '.join(metrics)}.")
+
+
+def _check_name(name: str | None) -> None:
+    """A study's name is part of file names."""
+    if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        raise ConfigError(
+            f"study.name may hold letters, digits, and . _ - inside, 100 at most, but got {name!r}. "
+            "Choose one such as filter_size."
+        )
+    length = len(name.encode()) if name is not None else 0
+    if length > LONGEST_NAME:
+        raise ConfigError(
+            f"study.name is part of file names and may take {LONGEST_NAME} bytes, but {name!r} takes "
+            f"{length} as UTF-8. Choose a shorter one, such as filter_size."
+        )
+
+
+def check_search(cfg: DictConfig) -> None:
+    """Raise ConfigError at the first rule of a search that the configuration breaks."""
+    _check_objective(cfg)
+    one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
+    one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
+    one_of("storage.name", cfg.storage.name, search.STORAGES)
+    between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
+    if "qmc_type" in cfg.sampler:
+        one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
+    _check_name(cfg.study.name)
+    for key, low in {**_LEAST, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None:
+            between(key, value, low, open_low=key in _ABOVE_ZERO)
+    _check_pruner(cfg)
+    _check_workers(cfg.workers)
+    several = len(cfg.objective) > 1
+    if several and (cfg.budget.target is not None or cfg.budget.patience is not None):
+        raise ConfigError(
+            "budget.target and budget.patience follow one objective, "
+            f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
+        )
+
+
+def _check_pruner(cfg: DictConfig) -> None:
+    pruner, metric = cfg.pruner, cfg.objective[0].metric
+    if pruner.name == "none":
+        return
+    if len(cfg.objective) > 1:
+        raise ConfigError(
+            f"pruner={pruner.name} compares one value, but there are {len(cfg.objective)} objectives. "
+            "Use pruner=none."
+        )
+    if pruner.name == "wilcoxon":
+        _check_wilcoxon(pruner, cfg.study.repeats)
+    elif metric not in search.EPOCH_METRICS:
+        raise ConfigError(
+            f"pruner={pruner.name} compares epochs, but {metric} is not measured after each. "
+            f"Use pruner=none, or an objective of {', '.join(search.EPOCH_METRICS)}."
+        )
+    if pruner.name == "threshold":
+        _check_threshold(pruner)
+
+
+def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
+    between("pruner.p_threshold", pruner.p_threshold, 0, 1, open_low=True, open_high=True)
+    if repeats < LEAST_SEEDS:
+        raise ConfigError(
+            f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could never "
+            f"decide. Set study.repeats={LEAST_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
+        )
+    steps = pruner.n_startup_steps
+    if steps >= repeats:
+        raise ConfigError(
+            f"pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps={steps} seeds, and of "
+            f"study.repeats={repeats} the last saves nothing. "
+            f"Set study.repeats={steps + 1} or more, or fewer steps."
+        )
+    # The signed-rank test's smallest p-value is 0.5^seeds, and after the last seed nothing is saved.
+    smallest = 0.5 ** (repeats - 1)
+    if smallest >= pruner.p_threshold:
+        enough = math.floor(-math.log2(pruner.p_threshold)) + 2
+        raise ConfigError(
+            f"pruner=wilcoxon could never decide: before the last of {repeats} seeds its p-value is at least "
+            f"{smallest:g}, and pruner.p_threshold is {pruner.p_threshold:g}. "
+            f"Set study.repeats={enough} or more, or a larger threshold."
+        )
+
+
+def _check_threshold(pruner: DictConfig) -> None:
+    lower, upper = pruner.lower, pruner.upper
+    if lower is None and upper is None:
+        raise ConfigError(
+            "pruner=threshold needs a bound. Set pruner.lower or pruner.upper, as in pruner.lower=0.5."
+        )
+    if lower is not None and upper is not None and lower >= upper:
+        raise ConfigError(f"pruner.lower must be below pruner.upper, but got {lower:g} and {upper:g}.")
+
+
+def _check_workers(workers: Any) -> None:
+    is_count = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
+    if workers != "auto" and not is_count:
+        raise ConfigError(f"workers must be auto or a number from 1 up, but got {workers}.")

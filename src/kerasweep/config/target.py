@@ -1,0 +1,49 @@
+"""Imports what a user names as `package.module:function`."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kerasweep.errors import ConfigError
+
+# Where version 0.1 kept what a training function returns: its module, or the package where there is none.
+OLD_NAMES = ("src.outcome", "src")
+
+
+def import_target(target: str) -> Callable[..., Any]:
+    """The function behind `package.module:function`; modules in the working directory are found too.
+
+    Raises ConfigError where there is no such module or function. What the module itself raises
+    while it is imported comes through.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name) or module_name.startswith("."):
+        raise ConfigError(f"A target is written package.module:function, but got {target!r}.")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name in OLD_NAMES and not f"{module_name}.".startswith("src."):
+            raise ConfigError(
+                f"{target!r} imports src.outcome, which is kerasweep now. "
+                "Write `from kerasweep import Outcome, TrialRef` there."
+            ) from error
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigError(
+            f"The module {module_name} of {target!r} was not found. Put it into the working directory "
+            "or install its package."
+        ) from error
+    function = getattr(module, name, None)
+    if function is None:
+        raise ConfigError(f"{module_name} has no {name}, which {target!r} names. Check its spelling.")
+    if not callable(function):
+        raise ConfigError(
+            f"{target!r} must name a function, but {name} is a {type(function).__name__}. "
+            "Name what is to be called."
+        )
+    return function

@@ -1,0 +1,144 @@
+"""A whole data set in memory or memory-mapped, checked once where it enters."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerasweep.errors import DataError
+
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images uint8 (n, height, width, channels) in 0..255, labels int64 (n,), class names, digest.
+
+    digest: 16 hex digits over pixels, labels and names, equal for equal content on any machine.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    digest: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.train_images.shape[1:]
+        return int(height), int(width), int(channels)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def make_arrays(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    class_names: Sequence[str] | None,
+    origin: str,
+) -> Arrays:
+    """Check and complete raw images and labels.
+
+    Labels (n, 1) become (n,), images (n, height, width) get a channel axis, whole numbers in
+    0..255 become uint8. class_names: None numbers the classes. origin: what errors call the data.
+    Raises DataError.
+    """
+    train_images, train_labels = checked_part(train, origin, "training images")
+    test_images, test_labels = checked_part(test, origin, "test images")
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise DataError(
+            f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
+            "Both need one height, width and number of channels."
+        )
+    names = tuple(class_names or _numbered(train_labels, test_labels, origin))
+    if len(names) < 2:
+        raise DataError(f"{origin} has {len(names)} class, but a classifier tells two or more apart.")
+    for labels in (train_labels, test_labels):
+        if labels.min() < 0 or labels.max() >= len(names):
+            raise DataError(
+                f"{origin} has the label {labels.min() if labels.min() < 0 else labels.max()}, "
+                f"but its {len(names)} classes are numbered 0 to {len(names) - 1}."
+            )
+    digest = content_digest((train_images, train_labels, test_images, test_labels), names)
+    return Arrays(train_images, train_labels, test_images, test_labels, names, digest)
+
+
+def checked_part(
+    part: tuple[np.ndarray, np.ndarray], origin: str, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (n, height, width, channels) and labels int64 (n,) of one set. Raises DataError."""
+    images, labels = _as_array(part[0], origin, name), _labels(part[1], origin, name)
+    if images.ndim == 0 or len(images) != len(labels) or len(labels) == 0:
+        count = len(images) if images.ndim else 0
+        raise DataError(
+            f"{origin} has {count} {name} and {len(labels)} labels. "
+            "It needs as many labels as images, and at least one."
+        )
+    return _images(images, origin), labels
+
+
+def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
+    """16 hex digits over shapes, bytes and names."""
+    digest = hashlib.sha256("\0".join(names).encode())
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for start in range(0, len(flat), _CHUNK):
+            digest.update(flat[start : start + _CHUNK].data)
+    return digest.hexdigest()[:16]
+
+
+def _numbered(train: np.ndarray, test: np.ndarray, origin: str) -> list[str]:
+    largest = max(int(train.max()), int(test.max()))
+    if largest >= len(train) + len(test):
+        raise DataError(
+            f"{origin} has the label {largest}, but only {len(train) + len(test)} images: labels without "
+            "class names count classes from 0. Renumber them with numpy.unique(labels, return_inverse=True)."
+        )
+    return [str(number) for number in range(largest + 1)]
+
+
+def _as_array(values: Any, origin: str, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(f"{origin} must give {name} of one size, but they are no array: {error}") from error
+
+
+def _images(images: np.ndarray, origin: str) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or 0 in images.shape:
+        raise DataError(
+            f"{origin} must give images (n, height, width, channels), but got the shape {images.shape}."
+        )
+    if images.dtype == np.uint8:
+        return images
+    if (
+        images.dtype.kind not in "iuf"
+        or images.min() < 0
+        or images.max() > 255
+        or (images != np.floor(images)).any()
+    ):
+        raise DataError(
+            f"{origin} must give pixels as whole numbers in 0..255, but got {images.dtype}. "
+            "Multiply scaled images by 255 and round them: kerasweep scales them itself (data.scaling)."
+        )
+    return images.astype(np.uint8)
+
+
+def _labels(labels: Any, origin: str, name: str) -> np.ndarray:
+    labels = _as_array(labels, origin, f"labels of the {name}")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{origin} must give labels as whole numbers (n,), but got {labels.dtype} {labels.shape}. "
+            "Turn one-hot rows into numbers with labels.argmax(axis=1)."
+        )
+    return labels.astype(np.int64)

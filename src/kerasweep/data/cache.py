@@ -1,0 +1,103 @@
+"""Keeps decoded data as .npy files, once per machine, which processes memory-map and share."""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from kerasweep.data.arrays import Arrays
+
+log = logging.getLogger(__name__)
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_MARKER = "complete.json"
+# To be raised whenever a format is decoded to other pixels, labels or names than before.
+_VERSION = 2
+_ABANDONED_SECONDS = 3600
+
+
+def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[], Arrays]) -> Arrays:
+    """The arrays that `decode` makes, from the cache where these very files were decoded before.
+
+    files: what is decoded; their paths, sizes and times of change make the key, with `variant`.
+    A damaged entry is made anew; where nothing can be written the arrays stay in memory, with a
+    warning.
+    """
+    entry = folder / _key(files, variant)
+    found = _read(entry)
+    if found is not None:
+        return found
+    arrays = decode()
+    try:
+        _write(entry, arrays)
+    except OSError as error:
+        found = _read(entry)  # another process may have written it meanwhile
+        if found is not None:
+            return found
+        log.warning("The data cache %s cannot be written (%s): every process decodes anew.", folder, error)
+        return arrays
+    return _read(entry) or arrays
+
+
+def _key(files: Sequence[Path], variant: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION}\0{variant}".encode())
+    for path in files:
+        state = path.stat()
+        digest.update(f"\0{path.absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+    return digest.hexdigest()[:24]
+
+
+def _read(entry: Path) -> Arrays | None:
+    try:
+        marker = json.loads((entry / _MARKER).read_text())
+        names, digest = tuple(marker["class_names"]), str(marker["digest"])
+        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        _check(parts)
+        return Arrays(**parts, class_names=names, digest=digest)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        log.warning("The cache entry %s is damaged and is made anew.", entry)
+        return None
+
+
+def _check(parts: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where arrays are not as they were written."""
+    for part in ("train", "test"):
+        images, labels = parts[f"{part}_images"], parts[f"{part}_labels"]
+        is_sound = images.dtype == np.uint8 and labels.dtype == np.int64 and images.ndim == 4
+        if not is_sound or labels.shape != images.shape[:1]:
+            raise ValueError(f"{part} has images {images.shape} and labels {labels.shape}")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What processes left behind that were killed while they wrote."""
+    for path in folder.glob(".new-*"):
+        with suppress(FileNotFoundError):  # another process may have finished or removed it
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(entry: Path, arrays: Arrays) -> None:
+    """Write beside the entry, the marker last, then rename; of two processes at once one wins."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(entry.parent)
+    temporary = entry.parent / f".new-{uuid.uuid4().hex}"
+    temporary.mkdir()  # not tempfile.mkdtemp, whose folders no other user may read
+    try:
+        for name in _ARRAYS:
+            np.save(temporary / f"{name}.npy", getattr(arrays, name))
+        marker = {"class_names": list(arrays.class_names), "digest": arrays.digest}
+        (temporary / _MARKER).write_text(json.dumps(marker, ensure_ascii=False))
+        if entry.exists() and _read(entry) is None:
+            shutil.rmtree(entry, ignore_errors=True)
+        if not entry.exists():
+            temporary.rename(entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

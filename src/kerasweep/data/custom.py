@@ -1,0 +1,60 @@
+"""A user's own data, made by the function that `data.target` names."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.data import DataConf
+from kerasweep.config.target import import_target
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.errors import ConfigError, DataError
+
+
+def load_custom(cfg: DataConf) -> Arrays:
+    """Call data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
+
+    Raises DataError for anything else and where the function raises, ConfigError where it does
+    not take data.kwargs.
+    """
+    kwargs = cfg.kwargs
+    if isinstance(kwargs, DictConfig):
+        kwargs = OmegaConf.to_container(kwargs, resolve=True)
+    origin = f"data.target={cfg.target}"
+    function = import_target(str(cfg.target))
+    _check_keywords(function, kwargs, origin)
+    try:
+        made = function(**kwargs)
+    except Exception as error:  # a user's code may raise anything; all of it means: no data
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"{origin} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
+            "Mend the function, or its data.kwargs."
+        ) from error
+    if isinstance(made, Arrays):
+        train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
+        return make_arrays(train, test, made.class_names, origin)
+    is_pairs = isinstance(made, (tuple, list)) and len(made) == 2
+    if not is_pairs or not all(isinstance(part, (tuple, list)) and len(part) == 2 for part in made):
+        raise DataError(
+            f"{origin} must return (x_train, y_train), (x_test, y_test), "
+            f"but it returned {type(made).__name__}."
+        )
+    train, test = made
+    return make_arrays((train[0], train[1]), (test[0], test[1]), None, origin)
+
+
+def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function of C may have none
+        return
+    try:
+        signature.bind(**kwargs)
+    except TypeError as error:
+        raise ConfigError(
+            f"{origin} is called with data.kwargs ({', '.join(kwargs) or 'empty'}), which it does not take: "
+            f"{error}. It takes {signature}."
+        ) from error

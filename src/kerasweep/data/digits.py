@@ -1,0 +1,35 @@
+"""scikit-learn's handwritten digits: 1,797 images of 8x8 that need no network."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from kerasweep.config.data import DataConf
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.split import stratified_split
+
+
+def digits_package() -> Path:
+    """The file that tells whether scikit-learn is the one that the digits were read from.
+
+    Importing it takes most of a second, which the cache spares every later process.
+    """
+    found = find_spec("sklearn")
+    assert found is not None and found.origin is not None
+    return Path(found.origin)
+
+
+def load_digits(cfg: DataConf) -> Arrays:
+    """Training and test set, of which data.test_split is the test set's share.
+
+    Pixels 0..16 become 0..255, so that an image file of a digit means the same.
+    """
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    labels = digits.target.astype(np.int64)
+    split = stratified_split(labels, cfg.test_split, cfg.seed)
+    train, test = ((images[part], labels[part]) for part in (split.train, split.validation))
+    return make_arrays(train, test, [str(digit) for digit in range(10)], "data=digits")

@@ -1,0 +1,165 @@
+"""Finds data sets in Keras's cache, and has Keras download those that are missing.
+
+The exception to the rule that data modules import no Keras: its cache and its downloader are one.
+"""
+
+import os
+import queue
+import socket
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from kerasweep.errors import DataError
+
+CONNECT_SECONDS = 4
+STALL_SECONDS = 30
+_CIFAR = "https://www.cs.toronto.edu/~kriz"
+_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+
+
+@dataclass(frozen=True)
+class KerasFiles:
+    """places: where Keras keeps it below its datasets folder, newest layout first. needed: the files
+    there that show it is whole. origin: its address. advice: what a local copy is."""
+
+    places: tuple[str, ...]
+    needed: tuple[str, ...]
+    origin: str
+    advice: str
+
+
+KERAS_FILES = {
+    "cifar10": KerasFiles(
+        ("cifar-10-batches-py-target/cifar-10-batches-py", "cifar-10-batches-py"),
+        (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
+        f"{_CIFAR}/cifar-10-python.tar.gz",
+        "the folder cifar-10-batches-py or cifar-10-python.tar.gz",
+    ),
+    "cifar100": KerasFiles(
+        ("cifar-100-python-target/cifar-100-python", "cifar-100-python"),
+        ("train", "test", "meta"),
+        f"{_CIFAR}/cifar-100-python.tar.gz",
+        "the folder cifar-100-python or cifar-100-python.tar.gz",
+    ),
+    "mnist": KerasFiles(
+        ("mnist.npz",),
+        (),
+        f"{_KERAS}/mnist.npz",
+        "a folder with MNIST's four IDX files, or mnist.npz",
+    ),
+    "fashion_mnist": KerasFiles(
+        ("fashion-mnist",),
+        tuple(
+            f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+        ),
+        f"{_KERAS}/train-labels-idx1-ubyte.gz",
+        "a folder with Fashion-MNIST's four IDX files, as in Debian's package dataset-fashion-mnist",
+    ),
+}
+
+
+def keras_folders() -> list[Path]:
+    """Keras's own folders of data sets: in $KERAS_HOME or ~/.keras, and where that cannot be written."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
+    homes = [home]
+    if not os.access(home, os.W_OK):
+        homes.append(Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras")
+    return [path / "datasets" for path in homes]
+
+
+def keras_copy(source: str) -> Path | None:
+    """The whole copy of a data set in Keras's cache; None where there is none, or half of one."""
+    for folder in keras_folders():
+        for name in KERAS_FILES[source].places:
+            if _is_whole(folder / name, KERAS_FILES[source].needed):
+                return folder / name
+    return None
+
+
+def _is_whole(place: Path, needed: Sequence[str]) -> bool:
+    if place.suffix == ".npz":
+        return zipfile.is_zipfile(place)  # its table of contents is written last
+    return place.exists() and all((place / name).is_file() for name in needed)
+
+
+def download(source: str) -> Path:
+    """Have Keras download a data set into its cache, and return where it lies.
+
+    Raises DataError with what to do offline: within seconds, where its address cannot be reached.
+    """
+    _check_reachable(source)
+    try:
+        with _socket_timeout(STALL_SECONDS):
+            _keras_loader(source)()
+    except Exception as error:  # Keras raises a bare Exception where a download breaks off.
+        raise _offline(source, f"its download from {KERAS_FILES[source].origin} failed ({error})") from error
+    found = keras_copy(source)
+    if found is None:
+        raise DataError(
+            f"Keras downloaded {source}, but not to {keras_folders()[-1]}. Name its place with data.path."
+        )
+    return found
+
+
+def _check_reachable(source: str) -> None:
+    """Ask for the headers first: Keras's own download waits for minutes where nothing answers.
+
+    In a thread, since no time-out of a socket covers the look-up of a name, or several addresses.
+    """
+    origin = KERAS_FILES[source].origin
+    answers: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=lambda: answers.put(_failure(origin)), daemon=True).start()
+    try:
+        failure = answers.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        failure = f"no answer within {CONNECT_SECONDS:g} seconds"
+    if failure is not None:
+        raise _offline(source, f"{origin} cannot be reached ({failure})")
+
+
+def _failure(origin: str) -> str | None:
+    """Why an address cannot be reached; None where it answers."""
+    try:
+        request = urllib.request.Request(origin, method="HEAD")
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a malformed proxy address
+        return str(error.reason) if isinstance(error, urllib.error.URLError) else str(error)
+    return None
+
+
+def _offline(source: str, why: str) -> DataError:
+    return DataError(
+        f"data={source} is not on this machine, and {why}. Offline, copy the data here and name it: "
+        f"data.path is {KERAS_FILES[source].advice}; or use data=digits, which needs no network."
+    )
+
+
+def _keras_loader(source: str) -> Callable[[], object]:
+    import keras
+
+    loaders: dict[str, Callable[[], object]] = {
+        "cifar10": keras.datasets.cifar10.load_data,
+        "cifar100": keras.datasets.cifar100.load_data,
+        "mnist": keras.datasets.mnist.load_data,
+        "fashion_mnist": keras.datasets.fashion_mnist.load_data,
+    }
+    return loaders[source]
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Let no connection opened meanwhile wait longer than this for its next bytes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

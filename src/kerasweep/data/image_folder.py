@@ -1,0 +1,140 @@
+"""A folder of image files, one subfolder a class."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasweep.config.data import DataConf
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.image_file import is_grayscale, open_image, to_pixels
+from kerasweep.data.split import stratified_split
+from kerasweep.errors import DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Class names, and each image's file with its class number. test: None where a share is set aside."""
+
+    class_names: list[str]
+    train: list[tuple[Path, int]]
+    test: list[tuple[Path, int]] | None
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path, _ in (*self.train, *(self.test or ()))]
+
+
+def find_images(root: Path) -> ImageFolder:
+    """What a folder holds; classes are its subfolders in alphabetical order.
+
+    Where the folder holds `train` and `test`, those are the two sets. Raises DataError for an
+    empty class, fewer than two classes, or test images of a class that is not trained.
+    """
+    if not root.is_dir():
+        raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")
+    if not ((root / "train").is_dir() and (root / "test").is_dir()):
+        names = _class_names(root)
+        labelled = _labelled_files(root, names)
+        _check_splittable(labelled, names)
+        return ImageFolder(names, labelled, None)
+    names = _class_names(root / "train")
+    _check_known(root / "test", names)
+    return ImageFolder(names, _labelled_files(root / "train", names), _labelled_files(root / "test", names))
+
+
+def load_image_folder(cfg: DataConf) -> Arrays:
+    """Read every image below data.path, one after another.
+
+    Without a test set of its own, data.test_split of each class becomes it. All grayscale files
+    give one channel, else three. Raises DataError as find_images does, for images of several
+    sizes, and for a file that is no image.
+    """
+    root = Path(str(cfg.path)).expanduser()
+    size = None if cfg.image_size is None else (int(cfg.image_size[0]), int(cfg.image_size[1]))
+    found = find_images(root)
+    images = _read(found.files, size)
+    labels = np.array([label for _, label in (*found.train, *(found.test or ()))], dtype=np.int64)
+    first, rest = np.arange(len(found.train)), np.arange(len(found.train), len(labels))
+    if found.test is None:
+        split = stratified_split(labels, cfg.test_split, cfg.seed)
+        first, rest = split.train, split.validation
+    return make_arrays(
+        (images[first], labels[first]), (images[rest], labels[rest]), found.class_names, str(root)
+    )
+
+
+def _class_names(root: Path) -> list[str]:
+    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        raise DataError(
+            f"{root} must hold one subfolder per class, two or more, but it holds {len(names)}. "
+            "Sort the images into folders named after their classes."
+        )
+    return names
+
+
+def _check_known(test: Path, names: list[str]) -> None:
+    unknown = sorted(set(_class_names(test)) - set(names))
+    if unknown:
+        raise DataError(
+            f"{test} has the class {unknown[0]}, which the training set lacks. "
+            "Add training images of it, or remove the folder."
+        )
+
+
+def _labelled_files(root: Path, names: list[str]) -> list[tuple[Path, int]]:
+    labelled: list[tuple[Path, int]] = []
+    for label, name in enumerate(names):
+        files = _image_files(root / name)
+        if not files:
+            raise DataError(
+                f"The class {name} has no images in {root / name} ({', '.join(sorted(SUFFIXES))}). "
+                "Add some, or remove the folder."
+            )
+        labelled += [(path, label) for path in files]
+    return labelled
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Every image file in or below a folder, in a fixed order; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _check_splittable(labelled: list[tuple[Path, int]], names: list[str]) -> None:
+    counts = Counter(label for _, label in labelled)
+    for label, name in enumerate(names):
+        if counts[label] < 2:
+            raise DataError(
+                f"The class {name} has a single image, but the training and the test set need one each. "
+                "Add images, or remove the folder."
+            )
+
+
+def _read(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
+    """Pixels of all, (n, height, width, channels), with one file at a time in memory as it was."""
+    channels = 1 if all(is_grayscale(path) for path in files) else 3
+    first, _ = to_pixels(open_image(files[0]), channels, size)
+    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    for number, path in enumerate(files):
+        pixels, _ = to_pixels(open_image(path), channels, size)
+        if pixels.shape != first.shape:
+            raise DataError(
+                f"All images need one size, but {files[0]} has {_size(first)} pixels "
+                f"and {path} has {_size(pixels)}. Resize them, or set data.image_size, as in [32,32]."
+            )
+        images[number] = pixels
+    return images
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[0]}x{pixels.shape[1]}"

@@ -1,0 +1,88 @@
+"""Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kerasweep.config.caches import default_folder
+from kerasweep.config.data import DataConf
+from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.cache import cached
+from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
+from kerasweep.data.custom import load_custom
+from kerasweep.data.digits import digits_package, load_digits
+from kerasweep.data.download import download, keras_copy
+from kerasweep.data.idx import find_idx_files, load_idx
+from kerasweep.data.image_folder import find_images, load_image_folder
+from kerasweep.data.npz import load_npz, read_archive
+from kerasweep.errors import DataError
+
+_DIGITS = tuple(str(digit) for digit in range(10))
+_CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+_IDX_CLASSES = {"mnist": _DIGITS, "fashion_mnist": _CLOTHES}
+
+
+def load(cfg: DataConf) -> Arrays:
+    """The whole data set of a config, decoded once per machine and memory-mapped from then on.
+
+    Raises DataError where it is missing, damaged, or not what the config says.
+    """
+    if cfg.source == "custom":
+        return load_custom(cfg)
+    folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else default_folder()
+    if cfg.source == "digits":
+        variant = f"digits {cfg.test_split} {cfg.seed}"
+        return cached(folder, [digits_package()], variant, lambda: load_digits(cfg))
+    if cfg.source == "npz":
+        variant = f"npz {cfg.test_split} {cfg.seed}"
+        return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
+    if cfg.source == "image_folder":
+        found = find_images(_existing(cfg))
+        size = None if cfg.image_size is None else list(cfg.image_size)
+        variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if found.test is None else None}"
+        return cached(folder, found.files, variant, lambda: load_image_folder(cfg))
+    path = _locate(cfg)
+    if cfg.source in _LAYOUTS:
+        layout = _LAYOUTS[cfg.source]
+        source = find_cifar(path, layout)
+        return cached(folder, batch_files(source, layout), cfg.source, lambda: load_cifar(source, layout))
+    names = _IDX_CLASSES[cfg.source]
+    if path.suffix == ".npz":
+        return cached(folder, [path], cfg.source, lambda: _keras_mnist(path, names))
+    idx_files = find_idx_files(path)
+    return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
+
+
+def _existing(cfg: DataConf) -> Path:
+    path = Path(str(cfg.path)).expanduser()
+    if not path.exists():
+        raise DataError(f"data.path names {path}, which does not exist.")
+    return path
+
+
+def _locate(cfg: DataConf) -> Path:
+    """data.path, else what Keras has in its cache, else a fresh download there."""
+    if cfg.path is not None:
+        return _existing(cfg)
+    return keras_copy(cfg.source) or download(cfg.source)
+
+
+def _keras_mnist(path: Path, names: Sequence[str]) -> Arrays:
+    content = read_archive(path)
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    missing = [name for name in wanted if name not in content]
+    if missing:
+        raise DataError(f"{path} must hold {missing[0]}, but it does not. Delete it to download it again.")
+    x_train, y_train, x_test, y_test = (content[name] for name in wanted)
+    return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))

@@ -1,0 +1,78 @@
+"""Seeded splits and subsets in which each class keeps its share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerasweep.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sorted index arrays int64 into the images that were split; together they are all of them."""
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
+    """Split indices so that each class keeps its share.
+
+    labels: int64 (n,). fraction: the validation share, 0 < fraction < 1; every class with two
+    images or more gets at least one in each part. The same seed gives the same split on any
+    machine. Raises DataError where a class has a single image.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        raise DataError(
+            f"Class {classes[counts.argmin()]} has a single image, but a split needs two or more of each. "
+            "Add images, leave the class out, or raise data.limit."
+        )
+    validation = np.clip(_apportion(counts * fraction), 1, counts - 1)
+    chosen = _draw(labels, classes, validation, seed)
+    return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
+
+
+def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Sorted indices of `size` images in which each class keeps its share; all where there are fewer.
+
+    Where `size` allows it, every class keeps two images, so that the subset can be split.
+    Raises DataError for a size below the number of classes.
+    """
+    if size >= len(labels):
+        return np.arange(len(labels))
+    classes, counts = np.unique(labels, return_counts=True)
+    if size < len(classes):
+        raise DataError(
+            f"data.limit={size} cannot hold one image of each of the {len(classes)} classes. "
+            f"Use data.limit={2 * len(classes)} or more."
+        )
+    least = 2 if size >= 2 * len(classes) else 1
+    kept = _with_least(_apportion(counts * (size / len(labels))), np.minimum(counts, least), size)
+    return _draw(labels, classes, kept, seed)
+
+
+def _apportion(shares: np.ndarray) -> np.ndarray:
+    """Whole numbers near the shares whose sum is the shares' rounded sum (largest remainder)."""
+    whole = np.floor(shares + 1e-9).astype(np.int64)
+    missing = round(float(shares.sum())) - int(whole.sum())
+    order = np.argsort(-(shares - whole), kind="stable")
+    whole[order[:missing]] += 1
+    return whole
+
+
+def _with_least(counts: np.ndarray, least: np.ndarray, total: int) -> np.ndarray:
+    """Raise counts to their least, taking what that costs from the largest."""
+    counts = np.maximum(counts, least)
+    while counts.sum() > total:
+        counts[int((counts - least).argmax())] -= 1
+    return counts
+
+
+def _draw(labels: np.ndarray, classes: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[:count]
+        for label, count in zip(classes, counts, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))

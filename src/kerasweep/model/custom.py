@@ -1,0 +1,65 @@
+"""A user's own network, made by the function that `model.target` names."""
+
+from typing import Any, cast
+
+import keras
+import numpy as np
+from omegaconf import OmegaConf
+
+from kerasweep.config.model import ModelConf
+from kerasweep.config.target import import_target
+from kerasweep.errors import ConfigError
+
+
+def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Call model.target with (input_shape, num_classes, **model.kwargs).
+
+    Raises ConfigError where it returns anything but a functional or Sequential keras.Model that
+    takes such images and gives one probability a class. What the function raises comes through.
+    """
+    target = str(model.target)
+    shape = tuple(input_shape)
+    network = import_target(target)(shape, num_classes, **_keywords(model.kwargs))
+    _check_input(target, network, shape)
+    _check_output(target, network, num_classes)
+    return network
+
+
+def _keywords(kwargs: Any) -> dict[str, Any]:
+    """Plain lists and dicts, as the function's author expects them, in place of OmegaConf's."""
+    if not kwargs:
+        return {}
+    plain = OmegaConf.to_container(kwargs, resolve=True) if OmegaConf.is_config(kwargs) else kwargs
+    return dict(cast(dict[str, Any], plain))
+
+
+def _check_input(target: str, network: Any, input_shape: tuple[int, ...]) -> None:
+    if not isinstance(network, keras.Model):
+        raise ConfigError(
+            f"model.target={target} must return a keras.Model, but it returned {type(network).__name__}. "
+            "Let it return keras.Model(inputs, outputs) or keras.Sequential([...])."
+        )
+    # A subclassed model has no input shape, and a saved one could not be loaded without its code.
+    shape = getattr(network, "input_shape", None)
+    if shape != (None, *input_shape):
+        raise ConfigError(
+            f"model.target={target} must return a network that takes {(None, *input_shape)}, but its input "
+            f"is {shape}. Begin it with keras.Input(input_shape), the first argument it is called with."
+        )
+
+
+def _check_output(target: str, network: keras.Model, num_classes: int) -> None:
+    advice = "End it with keras.layers.Dense(num_classes, activation='softmax')."
+    if network.output_shape != (None, num_classes):
+        raise ConfigError(
+            f"model.target={target} must return a network that gives {(None, num_classes)}, one "
+            f"probability a class, but its output is {network.output_shape}. {advice}"
+        )
+    image = np.random.default_rng(0).random((1, *network.input_shape[1:]), dtype=np.float32)
+    total = float(np.asarray(network(image, training=False), dtype=np.float32).sum())
+    # Loose enough for a float16 or bfloat16 softmax.
+    if not abs(total - 1) < 0.05:
+        raise ConfigError(
+            f"model.target={target} must return a network that gives probabilities, but for a random image "
+            f"they add up to {total:.4g}. {advice}"
+        )

@@ -1,0 +1,133 @@
+"""Composes the configuration of each trial: once for each set of group choices, then from a copy."""
+
+import pickle
+from collections.abc import Mapping
+
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.frozen import freeze, read_ahead
+from kerasweep.space.axis import Axis, Params, Space, Value
+
+
+class Composer:
+    """Turns configurations of a space into what Hydra would compose for them.
+
+    fixed: the overrides that all trials share. Group choices are composed by Hydra and kept;
+    plain values are put into a copy, which takes a twentieth of the time. The config files are
+    those of the start: what is edited meanwhile changes nothing.
+    """
+
+    def __init__(self, context: HydraContext, master: DictConfig, fixed: list[str], space: Space) -> None:
+        self.context = context
+        self.master = master
+        self.fixed = fixed
+        self.space = space
+        self._composed: dict[tuple[str, ...], bytes] = {}
+        freeze(context, master.hydra.job.config_name, master.hydra.overrides.hydra)
+        groups = [axis for axis in space.axes if axis.is_group]
+        read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
+
+    def overrides(self, params: Mapping[str, Value]) -> list[str]:
+        """Every task override of a trial, as its job receives them."""
+        return [*self.fixed, *self.space.overrides(params)]
+
+    def compose(self, params: Params) -> DictConfig:
+        """The trial's configuration without Hydra's own node.
+
+        Raises ConfigError where the combination cannot be composed, such as a momentum for adam.
+        """
+        return _drop_hydra(self.job_config(params))
+
+    def job_config(self, params: Params) -> DictConfig:
+        """The trial's whole configuration, equal to what Hydra composes for its overrides.
+
+        Raises ConfigError as `compose` does.
+        """
+        cfg = self._with_groups(self._groups(params))
+        plain = [axis for axis in self.space.axes if axis.key in params and not axis.is_group]
+        for axis in plain:
+            _put(cfg, axis.key, axis.plain(params[axis.key]))
+        if plain:
+            cfg.hydra.overrides.task = self.overrides(params)
+            cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
+        return cfg
+
+    def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
+        """The chosen option of every config group in this trial."""
+        chosen = {key: str(option) for key, option in self._groups(params).items()}
+        return {**choices_of(self.master), **chosen}
+
+    def _groups(self, params: Mapping[str, Value]) -> Params:
+        return {
+            axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params
+        }
+
+    def _with_groups(self, groups: Mapping[str, Value]) -> DictConfig:
+        overrides = tuple(self.space.overrides(groups))
+        if overrides not in self._composed:
+            try:
+                cfg = self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
+            except (HydraException, OmegaConfBaseException) as error:
+                raise ConfigError(f"{' '.join(overrides)} cannot be composed: {first_line(error)}") from error
+            self._composed[overrides] = pickle.dumps(cfg)
+        composed: DictConfig = pickle.loads(self._composed[overrides])
+        return composed
+
+
+def _config_path(axis: Axis, option: Value) -> str:
+    return f"{axis.key.lstrip('+').partition('@')[0]}/{option}"
+
+
+def _override_dirname(hydra_cfg: DictConfig) -> str:
+    """What Hydra puts there for the task overrides: sorted, joined, without the excluded keys."""
+    form = hydra_cfg.job.config.override_dirname
+    lines = [str(line) for line in hydra_cfg.overrides.task]
+    kept = [line for line in lines if _key(line) not in form.exclude_keys]
+    return str(form.item_sep).join(sorted(kept)).replace("=", form.kv_sep)
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The configuration as a task function gets it."""
+    return _drop_hydra(copy_of(config))
+
+
+def copy_of(config: DictConfig) -> DictConfig:
+    """A copy by way of pickle, which takes a third of the time of copy.deepcopy."""
+    copied: DictConfig = pickle.loads(pickle.dumps(config))
+    return copied
+
+
+def _drop_hydra(cfg: DictConfig) -> DictConfig:
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def _put(cfg: DictConfig, key: str, value: object) -> None:
+    key, is_new = key.lstrip("+"), key.startswith("+")
+    try:
+        OmegaConf.update(cfg, key, value, merge=not isinstance(value, list), force_add=is_new)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={value} does not fit: {first_line(error)}") from error
+
+
+def choices_of(config: DictConfig) -> dict[str, str]:
+    """The chosen option of every config group, from Hydra's own record."""
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    return {str(key): str(value) for key, value in choices.items() if value is not None}
+
+
+def first_line(error: Exception) -> str:
+    """An error's own sentence, without Hydra's and OmegaConf's lines about types."""
+    cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
+    return str(cause).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,182 @@
+"""Opens, ships, fills and closes the trials that a driver asks for."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from kerasweep.multirun.batches import BatchJob
+from kerasweep.multirun.composer import Composer, copy_of, without_hydra
+from kerasweep.multirun.jobs import TrialJob
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.journal_report import JournalReport, never
+from kerasweep.search.ledger import attempts
+from kerasweep.search.propose import Proposal
+from kerasweep.search.pruners import BEST, EACH, hears
+from kerasweep.sweep.portraits import Due
+from kerasweep.sweep.recording import SweepRecord
+from kerasweep.tracking.keras_model import has_model
+from kerasweep.tracking.query import get_run, list_artifacts
+from kerasweep.tracking.recorder import relay
+from kerasweep.training.checkpoints import state_path
+from kerasweep.workers.worker import Call
+
+TRAIN = "kerasweep.multirun.jobs:train"
+PORTRAIT = "kerasweep.trial.portrait:portray_{}"
+LAST_FIGURE = "figures/learning_curves.png"
+
+
+class TrialCrew:
+    """The driver's hands: configurations from the composer, runs in MLflow, jobs for the workers."""
+
+    def __init__(self, composer: Composer, record: SweepRecord, repeats: int, target: str) -> None:
+        self.composer = composer
+        self.runs = record
+        self.repeats = repeats
+        self.target = target
+        self._configs: dict[int, DictConfig] = {}
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        params = proposal.params
+        config = self.composer.job_config(params)
+        self._configs[proposal.trial.number] = config
+        return self.runs.start_trial(
+            proposal.trial.number,
+            params,
+            without_hydra(config),
+            self.composer.choices(params),
+            self.composer.space.overrides(params),
+        )
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        cfg = without_hydra(self._configs[proposal.trial.number])
+        cfg.training.seed += repeat
+        choices = self.composer.choices(proposal.params)
+        return self.runs.start_repeat(ref, repeat, proposal.params, cfg, choices)
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        """The function and the payload that train a seed in a worker."""
+        number = proposal.trial.number
+        config = self._job_config(number, number, ref.repeat)
+        earlier = self._checkpoints(proposal, ref.repeat)
+        own = replace(ref, resume_from=earlier, defers_model=True)
+        return TRAIN, TrialJob(config, own, self.target, waits)
+
+    def portrait_jobs(self, due: Due, is_end: bool) -> dict[str, tuple[str, Any]]:
+        """What a seed that left its weights is to be recorded of, each with a function and its payload.
+
+        Nothing that it has already: of a long training, or of a sweep that was stopped or killed
+        meanwhile. is_end: only then is it the winner, and held against the test set. Raises RefusedError
+        where its run was deleted.
+        """
+        assert due.outcome.left is not None
+        tracking, run_id = self.composer.master.tracking, due.outcome.run_id
+        run = get_run(tracking, run_id)
+        parts: dict[str, str] = {}
+        if tracking.models != "none" and not has_model(tracking, run_id):
+            parts["model"] = "model"
+        if tracking.models != "none" and LAST_FIGURE not in list_artifacts(tracking, run_id, "figures"):
+            parts["figures"] = "figures"
+        if is_end and "test_accuracy" not in run.metrics:
+            both = parts.pop("figures", None) is not None
+            parts |= {"figures": "figures_and_test"} if both else {"test score": "test"}
+        self._configs[due.number] = self.composer.job_config(due.params)
+        config = self._job_config(due.number, due.number, due.repeat)
+        ref = TrialRef(run_id, due.number, repeat=due.repeat, resume_from=Path(due.outcome.left))
+        return {
+            part: (TRAIN, TrialJob(config, ref, PORTRAIT.format(name), waits=False))
+            for part, name in parts.items()
+        }
+
+    def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
+        """The configuration of a trial as the job of that number."""
+        config = copy_of(self._configs[trial])
+        with open_dict(config.hydra.job):
+            config.hydra.job.num = number
+            config.hydra.job.id = f"job_id_for_{number}"
+        hydra = self.composer.master.hydra
+        config.hydra.sweep.dir, config.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
+        if self.repeats > 1:
+            config.training.seed += repeat
+            config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed-{repeat}"
+        return config
+
+    def _checkpoints(self, proposal: Proposal, repeat: int) -> Path | None:
+        """The job folder of the newest attempt before this one that left checkpoints."""
+        if not self._configs[proposal.trial.number].training.checkpoint.enabled:
+            return None
+        study = self.runs.sweep.study
+        for attempt in attempts(study, proposal.trial.number)[1:]:
+            config = self._job_config(proposal.trial.number, attempt.number, repeat)
+            folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
+            if state_path(folder).exists():
+                return folder
+        return None
+
+    def record(self, call: Call) -> None:
+        relay(self.runs.recorder, call.name, call.arguments, call.options)
+
+    def write_due(self) -> dict[str, str]:
+        return self.runs.recorder.write_due()
+
+    def write(self, run_id: str) -> None:
+        self.runs.recorder.write(run_id)
+
+    def write_all(self) -> None:
+        self.runs.recorder.write_all()
+
+    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+        self.runs.adopt_repeat(ref, outcome)
+
+    def close_seed(self, outcome: Outcome) -> None:
+        self.runs.close_trial(outcome)
+
+    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+        self.runs.close_trial(outcome)
+        del self._configs[proposal.trial.number]
+
+    def cancel(self, run_id: str) -> None:
+        self.runs.cancel(run_id, "the sweep was stopped")
+
+
+class BatchCrew(TrialCrew):
+    """The hands of a driver whose trials are trained by a foreign launcher, which composes them itself."""
+
+    def __init__(
+        self, composer: Composer, record: SweepRecord, repeats: int, target: str, pruner: DictConfig
+    ) -> None:
+        super().__init__(composer, record, repeats, target)
+        self.pruner = pruner
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        """As with workers; but its trainer writes to MLflow itself, and nothing may wait here."""
+        ref = super().open_trial(proposal)
+        self.write(ref.run_id)
+        return ref
+
+    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        own = super().open_seed(proposal, ref, repeat)
+        self.write(own.run_id)
+        return own
+
+    def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
+        number = proposal.trial.number
+        overrides = self.composer.overrides(proposal.params)
+        if self.repeats > 1:
+            seed = self._configs[number].training.seed + ref.repeat
+            overrides = [*overrides, f"training.seed={seed}"]
+        is_heard = ref.repeat == 0 and hears(self.pruner.name) in (BEST, EACH)
+        report = self._report(proposal) if is_heard else never
+        return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
+
+    def _report(self, proposal: Proposal) -> JournalReport:
+        sweep = self.runs.sweep
+        return JournalReport(
+            sweep.journal,
+            sweep.name,
+            sweep.directions,
+            self.pruner,
+            int(self._configs[proposal.trial.number].training.epochs),
+            proposal.trial._trial_id,
+        )

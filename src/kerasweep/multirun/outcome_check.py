@@ -1,0 +1,49 @@
+"""Holds what a training function returns to what Optuna and MLflow can take, in plain numbers and texts."""
+
+import math
+from typing import Any
+
+from kerasweep.errors import TrainingError
+from kerasweep.results import Outcome, TrialRef
+
+STATES = ("complete", "pruned", "failed")
+
+
+def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Outcome:
+    """The outcome with numbers of NumPy and the like made Python's own.
+
+    objectives: how many values a complete trial has. Raises TrainingError for what cannot be
+    recorded: it fails this trial here, where it would end the sweep later.
+    """
+    if outcome.run_id != ref.run_id:
+        raise TrainingError(
+            f"trial.target={target} must return an Outcome of run_id={ref.run_id}, the trial's."
+        )
+    if outcome.state not in STATES:
+        raise TrainingError(f"trial.target={target} must say one of {STATES}, but said {outcome.state!r}.")
+    values = tuple(_number(value, target, "values") for value in outcome.values)
+    if outcome.state == "complete" and (len(values) != objectives or not all(map(math.isfinite, values))):
+        raise TrainingError(
+            f"trial.target={target} must give a finite value for each of {objectives} objectives, "
+            f"but gave {list(values)}."
+        )
+    return Outcome(
+        state=outcome.state,
+        run_id=ref.run_id,
+        values=values,
+        metrics={str(name): _number(value, target, name) for name, value in outcome.metrics.items()},
+        best_epoch=None if outcome.best_epoch is None else int(outcome.best_epoch),
+        seconds=_number(outcome.seconds, target, "seconds"),
+        reason=None if outcome.reason is None else str(outcome.reason),
+        traceback=None if outcome.traceback is None else str(outcome.traceback),
+        left=None if outcome.left is None else str(outcome.left),
+    )
+
+
+def _number(value: Any, target: str, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(
+            f"trial.target={target} must give numbers, but gave {name}={value!r:.100}."
+        ) from error

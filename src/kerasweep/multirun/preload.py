@@ -1,0 +1,28 @@
+"""Imports what worker processes need, in the process that they fork off (`kerasweep.workers.template`).
+
+Where it is not known yet whether oneDNN is faster here, nothing is imported: TensorFlow reads that when
+it is.
+"""
+
+import os
+
+from kerasweep.training.onednn import recall_onednn
+from kerasweep.workers.preload import preloading
+
+with preloading():
+    if recall_onednn():
+        from kerasweep.training.runtime import import_tensorflow
+
+        import_tensorflow()
+        import numpy as np
+
+        import kerasweep.multirun.jobs
+        import kerasweep.training.fit
+        import kerasweep.training.graph_key
+        import kerasweep.training.programs
+        import kerasweep.trial.run  # noqa: F401
+        from kerasweep.tracking.keras_model import import_flavor
+        from kerasweep.tracking.location import default_uri
+
+        import_flavor(default_uri())
+        os.register_at_fork(after_in_child=np.random.seed)  # or all workers would draw the same numbers

@@ -1,0 +1,137 @@
+"""Finds out what a `--multirun` command asks: the study, the axes, and what stays fixed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from kerasweep.config.keys import all_keys
+from kerasweep.errors import ConfigError, suggestion
+from kerasweep.multirun.composer import choices_of
+from kerasweep.multirun.other_sweepers import Legacy
+from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
+
+DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A composed sweep. master: the configuration with Hydra's node, without the swept keys.
+
+    fixed: the overrides that every trial shares.
+    """
+
+    master: DictConfig
+    fixed: list[str]
+    space: Space
+
+
+def read_question(
+    context: HydraContext, config: DictConfig, arguments: Sequence[str], legacy: Legacy
+) -> Question:
+    """Decide what is swept.
+
+    No axis and no study: the study `quickstart`. Axes without a study: a full grid, unless a
+    sampler was chosen. A study and axes: the command line's range wins over the study's, a fixed
+    value removes its axis. Raises ConfigError for axes that cannot be read.
+    """
+    overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
+    swept = [override for override in overrides if override.is_sweep_override()]
+    fixed = [override for override in overrides if not override.is_sweep_override()]
+    added = list(legacy.overrides)
+    chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
+    has_study = choices_of(config).get("study") is not None or bool(config.study.space)
+    if not (swept or legacy.axes or has_study):
+        added.append(f"study={DEFAULT_STUDY}")
+    elif not has_study and not legacy.axes and not _chose_sampler(config, chosen):
+        added.append("sampler=grid")
+    lines = [*added, *(str(override.input_line) for override in fixed)]
+    master = _compose(context, config, lines) if added else config
+    options = _group_options(context, master)
+    axes = _study_axes(master, legacy.axes, fixed, options)
+    for override in swept:
+        axis = axis_of_override(override, options)
+        old = axes.get(axis.name)
+        axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
+    _check_conditions(axes, master)
+    return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
+
+
+def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
+    """Raise ConfigError for a condition on a key that does not exist: it would never hold."""
+    known = {*axes, *choices_of(master), *all_keys()}
+    for axis in axes.values():
+        for key in axis.conditions:
+            if key not in known and OmegaConf.select(master, key) is None:
+                raise ConfigError(
+                    f"study.space.{axis.key} has a condition on {key}, but there is no such key. "
+                    + suggestion(key, known, "Name an axis, a group or a key, as in when: {optimizer: sgd}.")
+                )
+
+
+def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:
+    """Whether the command line, or an experiment it names, chose a sampler."""
+    return "sampler" in chosen or choices_of(config)["sampler"] != DEFAULT_SAMPLER
+
+
+def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:
+    """Hydra's composition anew, with other task overrides and the same ones for Hydra."""
+    hydra_overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
+    assert isinstance(hydra_overrides, list)
+    return context.config_loader.load_configuration(
+        config_name=config.hydra.job.config_name,
+        overrides=[*hydra_overrides, *overrides],
+        run_mode=RunMode.MULTIRUN,
+    )
+
+
+def _group_options(context: HydraContext, master: DictConfig) -> Any:
+    def options(key: str) -> list[str]:
+        group = key.lstrip("+").partition("@")[0]
+        name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+        return context.config_loader.get_group_options(group, ObjectType.CONFIG, name, overrides)
+
+    return options
+
+
+def _study_axes(
+    master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
+) -> dict[str, Axis]:
+    """The axes of the study and of older files that no override fixes, by their keys without Hydra's +."""
+    entries = {str(key): entry for key, entry in {**legacy, **_space(master.study.space)}.items()}
+    set_keys = {override.key_or_group for override in fixed}
+    kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
+    axes = [axis_of_entry(key, entry, options) for key, entry in kept.items()]
+    return {axis.name: axis for axis in axes}
+
+
+def _space(node: Any) -> dict[Any, Any]:
+    """The lines of a study's space. Raises ConfigError where it is no mapping."""
+    if node is None:
+        return {}
+    if not isinstance(node, DictConfig):
+        raise ConfigError(
+            f"study.space must name keys and their values, but got {node}. "
+            'Write it as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+        )
+    content = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(content, dict)
+    return content
+
+
+def _fixed_values(master: DictConfig) -> Any:
+    choices = choices_of(master)
+
+    def value(key: str) -> Value:
+        if key in choices:
+            return choices[key]
+        found = OmegaConf.select(master, key)
+        return str(list(found)).replace(" ", "") if isinstance(found, ListConfig) else found
+
+    return value

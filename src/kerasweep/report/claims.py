@@ -1,0 +1,160 @@
+"""Tests a study's claim: supported, contradicted, or not decided by these runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kerasweep.config.search import ClaimConf, ComparisonConf
+from kerasweep.report.pairs import Observation, Pairs, pairs_of, spread_levels
+from kerasweep.report.spread import jackknife
+from kerasweep.report.statistics import LEVEL, Difference, difference, p_values
+
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
+# With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.
+FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the runs say of one comparison.
+
+    p_for, p_against: how probable such runs are where the comparison does not hold, and where it
+    does; in a verdict the latter is corrected for the number of comparisons. differences: of each setting
+    of the other axes, for `mixed`; else a single one. missing: why it could not be tested.
+    """
+
+    comparison: ComparisonConf
+    differences: Mapping[str, Difference]
+    p_for: float = 1.0
+    p_against: float = 1.0
+    missing: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        return _verdict(self.p_for, self.p_against)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    verdict: str
+    findings: tuple[Finding, ...]
+
+
+def judge(
+    claim: ClaimConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+) -> Verdict:
+    """A claim holds where all its comparisons do, and fails where one does.
+
+    lacking: networks that came to nothing, being pruned, failed or not ended, see `find`.
+
+    All must be significant for the first, which needs no correction (Berger, 1982, Multiparameter
+    hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790); one of m for the second,
+    which takes Bonferroni's. Where nothing differs, 5 % of verdicts at most are no `not decided`.
+    """
+    found = [find(comparison, observations, lacking) for comparison in claim.comparisons]
+    findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
+    p_for = max(finding.p_for for finding in findings)
+    return Verdict(_verdict(p_for, min(finding.p_against for finding in findings)), findings)
+
+
+def undecided(claim: ClaimConf, reason: str) -> Verdict:
+    """No comparison is tested, for a reason that they have in common."""
+    return Verdict(UNDECIDED, tuple(Finding(each, {}, missing=reason) for each in claim.comparisons))
+
+
+def find(
+    comparison: ComparisonConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+) -> Finding:
+    """Compare the two sides seed by seed, in the settings of the other axes that both were trained in.
+
+    Where a setting is out since a side of it is lacking, nothing is tested: pruners, and whatever makes
+    networks fail, pick by results.
+    """
+    measured = [each for each in observations if comparison.measure in each.measures]
+    if observations and not measured:
+        return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
+    begun = [*measured, *(replace(each, measures={comparison.measure: 0.0}) for each in lacking)]
+    levels = spread_levels(comparison, begun)
+    pairs = pairs_of(comparison, measured, levels)
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
+    missing = _untestable(pairs, pairs_of(comparison, begun, levels), len(seeds))
+    if missing:
+        return Finding(comparison, {}, missing=missing)
+    sides = {
+        setting: (_columns(by_seed[seed][0] for seed in seeds), _columns(by_seed[seed][1] for seed in seeds))
+        for setting, by_seed in pairs.items()
+    }
+    if not all(np.isfinite(side).all() for pair in sides.values() for side in pair):
+        return Finding(comparison, {}, missing="a run on one of the sides came to no number (NaN)")
+    if comparison.spread_over:
+        found = difference(jackknife(list(sides.values())))
+        return Finding(comparison, {"": found}, *_judged(found, comparison))
+    gaps = {setting: one.mean(axis=0) - other.mean(axis=0) for setting, (one, other) in sides.items()}
+    if comparison.relation == "mixed":
+        differences = {setting: difference(values) for setting, values in gaps.items()}
+        return Finding(comparison, differences, *_mixed(list(differences.values())))
+    found = difference(np.mean(list(gaps.values()), axis=0))
+    return Finding(comparison, {"": found}, *_judged(found, comparison))
+
+
+def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
+    """Why what was measured of both sides decides nothing, of what was begun of both; seeds: in common."""
+    if not pairs:
+        return "no runs are complete on both sides with all else equal"
+    dropped = [setting for setting, by_seed in begun.items() if set(by_seed) - set(pairs.get(setting, ()))]
+    if dropped:
+        return (
+            f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed or has not ended, "
+            "and what is left would be picked by results"
+        )
+    if seeds < FEWEST_SEEDS:
+        return f"it takes {FEWEST_SEEDS} seeds in common, and there are {seeds}"
+    return None
+
+
+def _judged(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
+    return (_similar if comparison.relation == "similar" else _ordered)(found, comparison)
+
+
+def _columns(values: Iterable[Sequence[float]]) -> np.ndarray:
+    """(values of a side, seeds) of each seed's values."""
+    return np.array(list(values), dtype=float).T
+
+
+def _verdict(p_for: float, p_against: float) -> str:
+    if p_for < 1 - LEVEL:
+        return SUPPORTED
+    return CONTRADICTED if p_against < 1 - LEVEL else UNDECIDED
+
+
+def _ordered(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
+    """Whether the difference is more than the margin, on the side that was claimed."""
+    sign = 1 if comparison.relation == "higher" else -1
+    return _sides(sign * found.estimate.mean - comparison.margin, found)
+
+
+def _similar(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
+    """Whether it lies within the margin: two one-sided tests.
+
+    Schuirmann (1987), A comparison of the two one-sided tests procedure,
+    https://doi.org/10.1007/BF01068419
+    """
+    outside = abs(found.estimate.mean) - comparison.margin
+    above, below = _sides(outside, found)
+    return below / 2, above
+
+
+def _mixed(found: Sequence[Difference]) -> tuple[float, float]:
+    """Whether one is better in some settings and the other in others; against it, one in all of them."""
+    sides = [_sides(each.estimate.mean, each) for each in found]
+    one, other = zip(*sides, strict=True)
+    some = max(min(1.0, len(found) * min(side)) for side in (one, other))
+    return some, min(max(one), max(other))
+
+
+def _sides(distance: float, found: Difference) -> tuple[float, float]:
+    """p of a distance from the border, two-sided, for being above it and for being below."""
+    freedom = np.array([found.estimate.count - 1])
+    p = float(p_values(np.array([distance]), np.array([found.error]), freedom)[0])
+    return (p, 1.0) if distance > 0 else (1.0, p)

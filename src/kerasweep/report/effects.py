@@ -1,0 +1,138 @@
+"""What each axis does on the average over the others, and whether two axes act together."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural, values_of
+from kerasweep.report.seeds import Standing, by_seed, standings
+from kerasweep.report.statistics import ROUNDING, holm
+from kerasweep.tracking.run_record import RunRecord
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The values of an axis, in their own order, each averaged over the others' within each seed.
+
+    is_balanced: whether all were averaged over the same values of the other axes.
+    """
+
+    axis: str
+    groups: tuple[Group, ...]
+    standings: tuple[Standing, ...]
+    is_balanced: bool
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Of two axes. means: of their values' combinations (values of the first, of the second).
+
+    share: of the variance between these, beyond that of seeds, that the sum of the axes' effects does not
+    explain. p: of effects that only add up, corrected for the number of pairs of axes (Holm). Both None
+    with a single seed.
+    """
+
+    axes: tuple[str, str]
+    values: tuple[tuple[str, ...], tuple[str, ...]]
+    means: np.ndarray
+    share: float | None
+    p: float | None
+
+
+def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Effect:
+    """axes: all that vary, this one too. Seeds are what repeats: the other axes' values were chosen."""
+    groups = group_runs(runs, [axis])
+    found = zip(groups, standings(groups, axes, [axis]), strict=True)
+    ordered = sorted(found, key=lambda pair: natural(pair[0].values))
+    return Effect(
+        axis,
+        tuple(pair[0] for pair in ordered),
+        tuple(pair[1] for pair in ordered),
+        all(comparable(groups, [axis], axes)),
+    )
+
+
+def interactions(
+    runs: Sequence[RunRecord], axes: Sequence[str], varied: Sequence[str] = ()
+) -> list[Interaction]:
+    """Of every two of these axes, the strongest first; none unless the runs are a full grid of them.
+
+    varied: all axes that vary; every combination must have met the same values of the others. Only
+    seeds that all of them have are taken. F is the interaction's mean square by that of
+    interaction × seed, in blocks that are the seeds: Fisher (1935), The design of experiments.
+    """
+    levels = [
+        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural([value]))
+        for axis in axes
+    ]
+    groups = group_runs(runs, axes)
+    seeds = {group.values: by_seed(group, "objective", varied or axes) for group in groups}
+    grid = None if is_unbalanced(groups, axes, varied) else _full_grid(seeds, levels)
+    if grid is None:
+        return []
+    pairs = [
+        pair
+        for pair in itertools.combinations(range(len(axes)), 2)
+        if min(grid.shape[each] for each in pair) > 1
+    ]
+    found = [_interaction(grid, pair, axes, levels) for pair in pairs]
+    tested = [place for place, each in enumerate(found) if each.p is not None]
+    for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
+        found[place] = replace(found[place], p=float(p))
+    return sorted(found, key=lambda interaction: -(interaction.share or 0.0))
+
+
+def _interaction(
+    grid: np.ndarray, pair: tuple[int, int], axes: Sequence[str], levels: Sequence[Sequence[str]]
+) -> Interaction:
+    """grid: (values of axis 0, of axis 1, ..., seeds)."""
+    others = tuple(place for place in range(grid.ndim - 1) if place not in pair)
+    cells = grid.mean(axis=others)
+    rows, columns, seeds = cells.shape
+    left = cells - cells.mean(axis=0, keepdims=True) - cells.mean(axis=1, keepdims=True)
+    left = left + cells.mean(axis=(0, 1), keepdims=True)
+    mean, between = left.mean(axis=2), cells.mean(axis=2)
+    total = float(((between - between.mean()) ** 2).sum())
+    explained = float((mean**2).sum())
+    freedom = (rows - 1) * (columns - 1)
+    error = float(((left - mean[:, :, None]) ** 2).sum()) / max(freedom * (seeds - 1), 1)
+    p = None
+    if explained <= ROUNDING**2:
+        explained = 0.0
+    if seeds > 1 and (error > ROUNDING**2 or explained):
+        p = (
+            0.0
+            if error <= ROUNDING**2
+            else float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
+        )
+    noise = error / seeds  # of each cell's mean, where there are several seeds to tell
+    own = max(0.0, explained - freedom * noise)
+    whole = total - (rows * columns - 1) * noise
+    share = None if seeds == 1 else (min(1.0, own / whole) if own and whole > 0 else 0.0)
+    first, second = pair
+    return Interaction(
+        (axes[first], axes[second]),
+        (tuple(levels[first]), tuple(levels[second])),
+        between,
+        share,
+        p,
+    )
+
+
+def _full_grid(
+    cells: Mapping[tuple[str, ...], Mapping[str, float]], levels: Sequence[Sequence[str]]
+) -> np.ndarray | None:
+    """(values of axis 0, of axis 1, ..., seeds); None where a combination shares no seed with the others."""
+    places = list(itertools.product(*levels))
+    if not places:
+        return None
+    seeds = set.intersection(*(set(cells.get(place, {})) for place in places))
+    if not seeds:
+        return None
+    names = sorted(seeds)
+    values = [[cells[place][seed] for seed in names] for place in places]
+    array = np.array(values, dtype=float).reshape(*map(len, levels), len(names))
+    return array if np.isfinite(array).all() else None

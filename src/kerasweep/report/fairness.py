@@ -1,0 +1,125 @@
+"""What could bias a comparison, and is said beside it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.report.groups import comparable, mixed_sweeps
+from kerasweep.report.reading import Report
+from kerasweep.report.selection import SEED, keys_by_name
+from kerasweep.tracking.run_record import RunRecord
+
+EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
+# What decides which images validate, besides the data set.
+SPLIT = ("data.seed", "data.limit", "data.validation_split")
+MOST_NAMED = 8
+KINDS = {"repeat": "seed", "trial": "trial"}
+PICKED = "intervals and p-values do not hold for runs that were picked by their results"
+
+
+def caveats(report: Report) -> list[str]:
+    """A line for each; none where configurations were compared like with like."""
+    complete = [run for group in report.groups for run in group.runs]
+    found = [
+        _mixed(report),
+        _unequal_epochs(complete, report.varied),
+        _unbalanced(report),
+        _other_params(complete, report.varied),
+        _fewer_seeds(report),
+        *_untrained(report),
+        _pruned(report.runs),
+        _failed(report.runs),
+        PICKED if report.is_picked else None,
+        f"the claim of {', '.join(report.unread)} cannot be read" if report.unread else None,
+    ]
+    return [line for line in found if line is not None]
+
+
+def _mixed(report: Report) -> str | None:
+    mixed = mixed_sweeps(report.groups)
+    return f"means are over runs of {', '.join(mixed)}; study=NAME takes one of them" if mixed else None
+
+
+def epochs_line(report: Report) -> str | None:
+    """After how many epochs runs are compared, where these are as many for all of them."""
+    complete = [run for group in report.groups for run in group.runs]
+    epochs = {run.params.get(EPOCHS) for run in complete}
+    if len(epochs) != 1 or None in epochs or any(_may_stop_early(run) for run in complete):
+        return None
+    (count,) = epochs
+    epochs_text = "1 epoch" if count == "1" else f"{count} epochs"
+    return f"All complete runs trained for {epochs_text}, however long these took."
+
+
+def validates_alike(report: Report) -> bool:
+    """Whether all complete runs were validated on the same images, as far as their params tell."""
+    complete = [run for group in report.groups for run in group.runs]
+    return len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1
+
+
+def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
+    """Where a run's own progress, or an axis, says how long it trains."""
+    if any(_may_stop_early(run) for run in runs):
+        return (
+            "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
+            "at equal seconds"
+        )
+    keys = keys_by_name()
+    if EPOCHS in {keys.get(axis, axis) for axis in varied}:
+        return f"{EPOCHS} is an axis: configurations are not compared at equal epochs"
+    return None
+
+
+def _may_stop_early(run: RunRecord) -> bool:
+    return run.params.get(EARLY_STOPPING) == "true"
+
+
+def _unbalanced(report: Report) -> str | None:
+    if all(comparable(report.groups, report.axes, report.varied)):
+        return None
+    others = ", ".join(axis for axis in report.varied if axis not in report.axes)
+    return f"groups met different values of {others}, and may differ by these"
+
+
+def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
+    """Params in which runs differ although nobody asked: those of no axis, and below no swept group."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for key, value in run.params.items():
+            values[key].add(value)
+    keys = keys_by_name()
+    axes = {keys.get(axis, axis) for axis in varied}
+    groups = tuple(f"{axis}." for axis in axes if axis in RUN_GROUPS)
+    names = sorted(
+        key
+        for key, found in values.items()
+        if len(found) > 1 and key != SEED and key not in axes and not key.startswith(groups)
+    )
+    return f"runs also differ in {', '.join(names[:MOST_NAMED])}" if names else None
+
+
+def _fewer_seeds(report: Report) -> str | None:
+    counts = {each.estimate.count for each in report.standings if each.estimate is not None}
+    return f"configurations have {min(counts)} to {max(counts)} seeds" if len(counts) > 1 else None
+
+
+def _untrained(report: Report) -> list[str]:
+    return [
+        f"{count} of the trials of {sweep} have not ended, or are not there"
+        for sweep, count in report.untrained.items()
+        if count
+    ]
+
+
+def _pruned(runs: Iterable[RunRecord]) -> str | None:
+    count = sum(run.tags.get("state") == "pruned" for run in runs)
+    are = "run is" if count == 1 else "runs are"
+    return f"{count} pruned {are} no part of any mean, which flatters what lost early" if count else None
+
+
+def _failed(runs: Iterable[RunRecord]) -> str | None:
+    kinds = Counter(run.tags.get("kind", "run") for run in runs if run.tags.get("state") == "failed")
+    counts = ", ".join(
+        f"{count} {KINDS.get(kind, 'run')}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items())
+    )
+    return f"failed, and no part of any mean: {counts}" if kinds else None

@@ -1,0 +1,210 @@
+"""The figures of a report: rankings, effects, interactions, learning curves, and what was searched."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, MaxNLocator
+
+from kerasweep.report.effects import Effect, Interaction
+from kerasweep.report.groups import number_of
+from kerasweep.report.seeds import Standing
+from kerasweep.trial.figures import new_figure
+
+GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MOST_RANKED, MOST_LISTED = 30, 12
+WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
+LOGARITHMIC = 100  # so many times the smallest number the largest must be
+
+
+def data_uri(figure: Figure) -> str:
+    """The figure as an SVG inside of a page, the same bytes for the same figure; texts stay texts."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasweep"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def ranking_figure(
+    labels: Sequence[str], found: Sequence[Standing], measure: str, heading: str = ""
+) -> Figure:
+    """Means with their intervals, the best above; of many configurations the first 30.
+
+    heading: what the labels' parts are, above them.
+    """
+    shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MOST_RANKED]
+    figure = new_figure(WIDTH, 1.0 + ROW_INCHES * len(shown))
+    axes = figure.subplots()
+    _draw_means(axes, [each for _, each in shown])
+    axes.set_yticks(range(len(shown)), [label for label, _ in shown], fontsize=8)
+    axes.set_xlabel(measure)
+    axes.grid(axis="x", alpha=0.3)
+    axes.annotate(
+        heading,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(-7, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="0.4",
+    )
+    return figure
+
+
+def effect_figure(effect: Effect, measure: str) -> Figure:
+    """The values of an axis, in their order; many numbers where they lie, as of an interval."""
+    shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
+    numbers = [(number_of(group.values[0]), standing) for group, standing in shown]
+    points = [(number, standing) for number, standing in numbers if number is not None]
+    if len(points) > MOST_LISTED:
+        return _scattered(effect.axis, points, measure)
+    figure = new_figure(WIDTH / 2, 1.0 + ROW_INCHES * len(shown))
+    axes = figure.subplots()
+    _draw_means(axes, [standing for _, standing in shown])
+    axes.set_yticks(range(len(shown)), [group.labels[0] for group, _ in shown], fontsize=8)
+    axes.set_xlabel(measure)
+    axes.set_title(effect.axis, fontsize=10)
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str) -> Figure:
+    figure = new_figure(WIDTH / 2, SCATTER_INCHES)
+    axes = figure.subplots()
+    for number, standing in points:
+        found, colour = standing.estimate, _colour(standing)
+        assert found is not None
+        if found.low is not None and found.high is not None:
+            axes.plot([number, number], [found.low, found.high], color=colour, linewidth=1)
+        axes.plot(number, found.mean, "o", color=colour, markersize=4)
+    lowest, highest = points[0][0], points[-1][0]
+    if lowest > 0 and highest / lowest >= LOGARITHMIC:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())  # the usual one writes mathematics
+    axes.set_xlabel(axis)
+    axes.set_ylabel(measure)
+    axes.set_title(axis, fontsize=10)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw_means(axes: Axes, found: Sequence[Standing]) -> None:
+    for row, standing in enumerate(found):
+        estimate = standing.estimate
+        assert estimate is not None
+        colour = _colour(standing)
+        if estimate.low is not None and estimate.high is not None:
+            axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
+        axes.plot(estimate.mean, row, "o" if estimate.low is not None else "D", color=colour, markersize=5)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def _colour(standing: Standing) -> str:
+    if standing.is_not_worse:
+        return GOOD
+    return WORSE if standing.against_best.is_worse else UNTOLD
+
+
+def interaction_figure(interaction: Interaction, measure: str) -> Figure:
+    """A line for each value of the second axis over those of the first: parallel where they only add up."""
+    figure = new_figure(WIDTH / 2, 2.8)
+    axes = figure.subplots()
+    first, second = interaction.values
+    for column, value in enumerate(second):
+        colour = COLOURS[column % len(COLOURS)]
+        axes.plot(first, interaction.means[:, column], marker="o", markersize=4, color=colour, label=value)
+    axes.set_xlabel(interaction.axes[0])
+    axes.set_ylabel(measure)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.legend(title=interaction.axes[1], fontsize=8, title_fontsize=8)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) -> Figure:
+    """The mean over the seeds after each epoch, and the range that they span.
+
+    curves: of each configuration the metric's values after each epoch, of every seed; a seed that
+    ended early counts as far as it went. Where no seed has a finite value there is a gap.
+    """
+    figure = new_figure(WIDTH, 3.6)
+    axes = figure.subplots()
+    for number, (label, seeds) in enumerate(curves.items()):
+        longest = max(map(len, seeds))
+        padded = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
+        values = np.ma.masked_invalid(padded)
+        mean, low, high = (found.filled(np.nan) for found in (values.mean(0), values.min(0), values.max(0)))
+        epochs, colour = range(1, longest + 1), COLOURS[number % len(COLOURS)]
+        axes.plot(epochs, mean, color=colour, label=label, linewidth=1.5)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(metric)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if any(curves):
+        axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def parallel_figure(
+    axes_names: Sequence[str],
+    levels: Sequence[Sequence[str]],
+    rows: Sequence[tuple[Sequence[str], float]],
+    measure: str,
+) -> Figure:
+    """Each configuration as a line through its values of the axes, the darker the better, the best above all.
+
+    levels: of each axis its values, in their order. rows: values and measure, the worst first.
+    """
+    figure = new_figure(WIDTH, 3.6)
+    axes = figure.subplots()
+    scores = [score for _, score in rows]
+    low, high = min(scores), max(scores)
+    worst, best = scores[0], scores[-1]
+    places = [{level: _place(position, len(own)) for position, level in enumerate(own)} for own in levels]
+    for values, score in rows:
+        share = (score - low) / (high - low) if high > low else 1.0
+        goodness = (score - worst) / (best - worst) if high > low else 1.0
+        heights = [own[value] for own, value in zip(places, values, strict=True)]
+        axes.plot(
+            [*range(len(levels)), len(levels)],
+            [*heights, share],
+            color=colormaps["viridis_r"](goodness),
+            alpha=0.5,
+            linewidth=1,
+        )
+    for position, own in enumerate(levels):
+        axes.axvline(position, color="0.3", linewidth=0.8)
+        for level in own[:: -(-len(own) // MOST_LISTED)]:
+            axes.annotate(
+                level,
+                (position, places[position][level]),
+                fontsize=7,
+                xytext=(3, 2),
+                textcoords="offset points",
+            )
+    axes.axvline(len(levels), color="0.3", linewidth=0.8)
+    for share in (0.0, 0.5, 1.0):
+        axes.annotate(
+            f"{low + share * (high - low):.4g}",
+            (len(levels), share),
+            fontsize=7,
+            xytext=(3, 2),
+            textcoords="offset points",
+        )
+    axes.set_xticks(range(len(levels) + 1), [*axes_names, measure], fontsize=8)
+    axes.set_yticks([])
+    axes.margins(x=0.02)
+    axes.set_xlim(right=len(levels) + 0.3)
+    return figure
+
+
+def _place(position: int, count: int) -> float:
+    return position / (count - 1) if count > 1 else 0.5

@@ -1,0 +1,208 @@
+"""Groups runs by their configuration and ranks the groups."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from kerasweep.errors import TrackingError
+from kerasweep.report.statistics import rounded
+from kerasweep.terminal import value_text
+from kerasweep.tracking.run_record import RunRecord
+
+NOT_APPLICABLE = "-"
+UNBOUNDED = (-math.inf, math.inf)
+LONG_NUMBER = 8  # characters
+# Some axes, and the combinations of their values that were met.
+Settings = tuple[tuple[str, ...], frozenset[tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration. values: the axes' tags, `-` where an axis does not apply."""
+
+    values: tuple[str, ...]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its values as people read them: of a fraction of many digits four, as everywhere."""
+        return tuple(map(label, self.values))
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of a final metric over the runs that have it."""
+        found = [run.metrics[metric] for run in self.runs if metric in run.metrics]
+        return fmean(found) if found else None
+
+
+def label(value: str) -> str:
+    """A value as people read it; see `Group.labels`."""
+    number = number_of(value)
+    is_short = len(value) <= LONG_NUMBER or value.lstrip("-").isdigit()
+    return value if number is None or is_short else value_text(number)
+
+
+def number_of(value: str) -> float | None:
+    """The finite number that a value is, if it is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
+    """Complete runs by the values of their axes, the best mean objective first.
+
+    Raises TrackingError where a group mixes data sets or the runs have different objectives,
+    whose mean means nothing.
+    """
+    members: dict[tuple[str, ...], list[RunRecord]] = {}
+    for run in runs:
+        if run.tags.get("state") == "complete" and "objective" in run.metrics:
+            members.setdefault(values_of(run, axes), []).append(run)
+    groups = [Group(values, tuple(found)) for values, found in members.items()]
+    for group in groups:
+        _check_data(group, axes)
+    _check_objective(groups)
+    return sorted(groups, key=best_first(groups))
+
+
+def values_of(run: RunRecord, axes: Sequence[str]) -> tuple[str, ...]:
+    """The run's tags for these axes, `-` for each that it lacks."""
+    return tuple(run.tags.get(axis, NOT_APPLICABLE) for axis in axes)
+
+
+def _check_data(group: Group, axes: Sequence[str]) -> None:
+    datasets = sorted({run.tags.get("dataset", "?") for run in group.runs})
+    if len(datasets) > 1:
+        where = " ".join(f"{axis}={value}" for axis, value in zip(axes, group.values, strict=True))
+        raise TrackingError(
+            f"The runs with {where or 'no axis'} come from different data sets: {', '.join(datasets)}. "
+            f"Compare one at a time with tags.dataset={datasets[0]}, or add dataset to group_by."
+        )
+
+
+def _check_objective(groups: Sequence[Group]) -> None:
+    found = sorted({run.tags.get("objective", "?") for group in groups for run in group.runs})
+    if len(found) > 1:
+        raise TrackingError(
+            f"These runs have different objectives: {'; '.join(found)}. "
+            f"Compare one at a time with study=NAME, or with 'tags.objective=\"{found[0]}\"'."
+        )
+
+
+def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
+    """A sort key: the better mean first, no number last, equals in their axes' order, see `rounded`."""
+    sign = -1 if maximizes(groups) else 1
+
+    def rank(group: Group) -> tuple[bool, float, Any]:
+        mean = group.mean("objective")
+        missing = mean is None or math.isnan(mean)
+        return (missing, 0.0 if missing or mean is None else rounded(sign * mean), natural(group.values))
+
+    return rank
+
+
+def best_run(runs: Sequence[RunRecord]) -> RunRecord:
+    """The one with the best objective; among equals the one that began first, as in a sweep's summary."""
+    alone = [Group((), (run,)) for run in sorted(runs, key=lambda run: run.start_time)]
+    return min(alone, key=best_first(alone)).runs[0]
+
+
+def maximizes(groups: Sequence[Group]) -> bool:
+    """Whether their first objective is better the larger it is."""
+    return objective_of(groups).partition(",")[0].endswith("maximize")
+
+
+def objective_of(groups: Sequence[Group]) -> str:
+    """Their objectives, which all have in common, as in `val_accuracy maximize`."""
+    return groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
+
+
+def measure_of(groups: Sequence[Group]) -> str:
+    """The name of their first objective, as in val_accuracy."""
+    return objective_of(groups).partition(" ")[0]
+
+
+def bounds_of(objective: str) -> tuple[float, float]:
+    """Between which numbers its first measure lies, whatever was trained: an accuracy is a share."""
+    measure = objective.partition(" ")[0]
+    return (0.0, 1.0) if measure.endswith("accuracy") else UNBOUNDED
+
+
+def natural(values: Sequence[str]) -> tuple[Any, ...]:
+    """A sort key in which numbers compare as numbers, inside of lists too, and come before words."""
+    return tuple(_natural(value) for value in values)
+
+
+def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
+    number = number_of(value)
+    if number is not None:
+        return (0, (number,))
+    parts = re.split(r"(\d+)", value.strip("[]"))  # every other part is a number
+    return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))
+
+
+def is_unbalanced(groups: Iterable[Group], axes: Sequence[str], varied: Sequence[str]) -> bool:
+    """Whether groups by some axes met different values of the others: then they may differ by these."""
+    others = [axis for axis in varied if axis not in axes]
+    return len({frozenset(values_of(run, others) for run in group.runs) for group in groups}) > 1
+
+
+def comparable(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[str]) -> list[bool]:
+    """Which groups by some axes met the same values of the others, where these apply to both of two groups.
+
+    An axis that applies to none of a group's runs, as the strength of no regularizer, is part of what
+    the group is. Where not all are alike, those of the largest part that is; none where all differ.
+    """
+    others = [axis for axis in varied if axis not in axes]
+    if not others:
+        return [True] * len(groups)
+    settings = [_settings(group, others) for group in groups]
+    counts = Counter(settings)
+    alike = {one: {other for other in counts if _are_alike(one, other)} for one in counts}
+    parts = [part for part in alike.values() if all(part <= alike[each] for each in part)]
+    part = max(parts, key=lambda each: sum(counts[one] for one in each), default=set())
+    if sum(counts[each] for each in part) < min(2, len(groups)):
+        return [False] * len(groups)
+    return [each in part for each in settings]
+
+
+def _settings(group: Group, axes: Sequence[str]) -> Settings:
+    """Of these axes those that apply to the group, and the combinations of their values that it met."""
+    own = tuple(axis for axis in axes if any(axis in run.tags for run in group.runs))
+    return own, frozenset(values_of(run, own) for run in group.runs)
+
+
+def _are_alike(one: Settings, other: Settings) -> bool:
+    shared = [axis for axis in one[0] if axis in other[0]]
+    return _projected(one, shared) == _projected(other, shared)
+
+
+def _projected(settings: Settings, onto: Sequence[str]) -> set[tuple[str, ...]]:
+    axes, found = settings
+    places = [axes.index(axis) for axis in onto]
+    return {tuple(values[place] for place in places) for values in found}
+
+
+def dataset_of(group: Group) -> str:
+    """The data that all runs of a group have in common."""
+    return group.runs[0].tags.get("dataset", "?")
+
+
+def by_dataset(groups: Iterable[Group]) -> dict[str, list[Group]]:
+    """The groups of each data set, in their order."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(dataset_of(group), []).append(group)
+    return found
+
+
+def mixed_sweeps(groups: Iterable[Group]) -> list[str]:
+    """The sweeps whose runs are averaged with those of another sweep, sorted."""
+    found = [{run.tags.get("sweep", "single runs") for run in group.runs} for group in groups]
+    return sorted(set().union(*(sweeps for sweeps in found if len(sweeps) > 1)))

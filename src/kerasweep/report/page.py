@@ -1,0 +1,211 @@
+"""Renders a report as one HTML page that needs nothing else: no network, no other file."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from kerasweep.report import figures
+from kerasweep.report.effects import Effect, axis_effect, interactions
+from kerasweep.report.fairness import caveats, epochs_line, validates_alike
+from kerasweep.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
+from kerasweep.report.reading import Judged, Report
+from kerasweep.report.statistics import p_text
+from kerasweep.report.tables import MOST_ROWS, has_seeds, headings, notes, shown_cells, tally
+from kerasweep.report.verdicts import finding_lines
+from kerasweep.report.winner import test_lines
+from kerasweep.search.importance import Importance, importance_of
+from kerasweep.terminal import duration_text
+from kerasweep.tracking.run_record import RunRecord
+
+CHOSEN = (
+    "The best epoch of each run and the best configuration are chosen by validation: it flatters both, and "
+    "the more so, the more a run jumps from epoch to epoch."
+)
+SAME_IMAGES = (
+    "All seeds validate on the same images: intervals tell the luck of weights and order, not that of other "
+    "images."
+)
+MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 100, 1_000, 5, 2
+ID_DIGITS, SEPARATOR = 8, " · "
+Curves = Mapping[str, Sequence[Sequence[float]]]
+
+
+def render_page(report: Report, title: str, command: str, curves: Curves, metric: str) -> str:
+    """The verdicts first. command: what makes this page. curves: see `figures.curves_figure`, of `metric`."""
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
+        files("kerasweep.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
+    measure = measure_of(report.groups)
+    return template.render(
+        title=title,
+        subtitle=_subtitle(report),
+        question=_question(report.parents[0]) if len(report.parents) == 1 else None,
+        verdicts=[_verdict(judged, measure) for judged in report.judged],
+        **_ranking(report, measure),
+        effects=[_effect(each, measure) for each in _effects(report)],
+        interactions=_interactions(report, measure),
+        curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
+        curves_shown=len(curves),
+        groups=len(report.groups),
+        parallel=_parallel(report, measure),
+        importance=_importance(report),
+        **_others(report),
+        fairness=_fairness(report),
+        origins=[_origin(parent) for parent in report.parents],
+        own_command=command,
+    )
+
+
+def label_of(group: Group, axes: Sequence[str]) -> str:
+    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.labels, strict=True))
+
+
+def _subtitle(report: Report) -> str:
+    datasets = sorted({run.tags.get("dataset", "?") for run in report.runs})
+    return f"{len(report.runs)} runs on {', '.join(datasets)}: {tally(report.runs)}"
+
+
+def _question(parent: RunRecord) -> str | None:
+    return parent.tags.get("mlflow.note.content")
+
+
+def _verdict(judged: Judged, measure: str) -> dict[str, Any]:
+    return {
+        "verdict": judged.verdict.verdict,
+        "kind": judged.verdict.verdict.partition(" ")[0],
+        "claim": judged.claim.text,
+        "sweep": judged.sweep,
+        "lines": finding_lines(judged.verdict, measure),
+    }
+
+
+def _ranking(report: Report, measure: str) -> dict[str, Any]:
+    pairs = list(zip(report.groups, report.standings, strict=True))
+    labels = [SEPARATOR.join(group.labels) for group in report.groups]
+    is_known = any(standing.estimate for standing in report.standings)
+    image = (
+        figures.ranking_figure(labels, report.standings, measure, SEPARATOR.join(report.axes))
+        if is_known
+        else None
+    )
+    return {
+        "notes": notes(report.standings) if pairs else ["No run is complete."],
+        "ranking": figures.data_uri(image) if image else None,
+        "axes_shown": len(report.axes),
+        "has_seeds": has_seeds(report.standings),
+        "columns": [*report.axes, f"mean {measure}", *headings(report.standings)],
+        "rows": [
+            {
+                "cells": [*group.labels, *_short(shown_cells(group, standing, report.standings))],
+                "is_equal": standing.is_not_worse,
+            }
+            for group, standing in pairs[:MOST_ROWS]
+        ],
+    }
+
+
+def _short(row: Sequence[str]) -> list[str]:
+    """With so much of the best run's id, the last cell, as commands need."""
+    return [*row[:-1], row[-1][:ID_DIGITS]]
+
+
+def _effects(report: Report) -> list[Effect]:
+    """Of the axes with several values, where there are several axes: else the ranking says it all."""
+    if not _has_one_dataset(report):
+        return []
+    found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
+    shown = [each for each in found if len(each.groups) > 1 and any(one.estimate for one in each.standings)]
+    return shown if len(found) > 1 else []
+
+
+def _effect(effect: Effect, measure: str) -> dict[str, Any]:
+    image = figures.data_uri(figures.effect_figure(effect, measure))
+    return {"axis": effect.axis, "image": image, "is_balanced": effect.is_balanced}
+
+
+def _has_one_dataset(report: Report) -> bool:
+    """Else what is averaged over an axis would be over data sets too."""
+    return len(by_dataset(report.groups)) == 1
+
+
+def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
+    if not _has_one_dataset(report):
+        return []
+    complete = [run for group in report.groups for run in group.runs]
+    return [
+        {
+            "axes": " × ".join(each.axes),
+            "share": "-" if each.share is None else f"{each.share:.0%}",
+            "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
+            "image": figures.data_uri(figures.interaction_figure(each, measure))
+            if place < MOST_PLOTTED
+            else None,
+        }
+        for place, each in enumerate(interactions(complete, report.axes, report.varied))
+    ]
+
+
+def _parallel(report: Report, measure: str) -> str | None:
+    """Of the best thousand groups, where there are several axes."""
+    means = [(group.labels, group.mean("objective")) for group in report.groups[:MOST_LINES]]
+    rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
+    if len(report.axes) < 2 or len(rows) < 2:
+        return None
+    levels = [
+        sorted({values[place] for values, _ in rows}, key=lambda value: natural([value]))
+        for place in range(len(report.axes))
+    ]
+    return figures.data_uri(figures.parallel_figure(report.axes, levels, rows, measure))
+
+
+def _importance(report: Report) -> Importance | None:
+    rows = [
+        ({axis: run.tags[axis] for axis in report.axes if axis in run.tags}, mean)
+        for group in report.groups
+        for run in group.runs[:1]
+        if (mean := group.mean("objective")) is not None
+    ]
+    return importance_of(rows, maximizes(report.groups))
+
+
+def _others(report: Report) -> dict[str, Any]:
+    """Runs that failed, were pruned, or go on, with the reasons."""
+    found = [run for run in report.runs if run.tags.get("state") != "complete"]
+    shown = [
+        {
+            "name": run.name,
+            "state": run.tags.get("state", "running"),
+            "configuration": " ".join(
+                f"{axis}={label(value)}"
+                for axis, value in zip(report.axes, values_of(run, report.axes), strict=True)
+            ),
+            "reason": run.tags.get("reason", ""),
+        }
+        for run in found[:MOST_OTHERS]
+    ]
+    return {"others": shown, "hidden_others": max(0, len(found) - MOST_OTHERS)}
+
+
+def _fairness(report: Report) -> list[str]:
+    epochs = epochs_line(report)
+    return [
+        *([epochs] if epochs else []),
+        CHOSEN,
+        *test_lines(report.candidates, report.runs),
+        *([SAME_IMAGES] if validates_alike(report) else []),
+        *(f"Note: {line}." for line in caveats(report)),
+        f"Training took {duration_text(report.seconds)} in all, by the workers' own clocks.",
+    ]
+
+
+def _origin(parent: RunRecord) -> dict[str, str]:
+    commit = parent.tags.get("mlflow.source.git.commit")
+    dirty = " with changes" if parent.tags.get("git.dirty") == "true" else ""
+    code = f"; git {commit[:10]}{dirty}" if commit else ""
+    return {
+        "command": parent.tags.get("command", "its command is not recorded"),
+        "sweep": parent.tags.get("sweep", parent.name),
+        "versions": f"{parent.tags.get('versions', 'versions are not recorded')}{code}",
+    }

@@ -1,0 +1,101 @@
+"""Puts the networks that a claim compares side by side: by seed, with all else equal."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from omegaconf import ListConfig
+
+from kerasweep.config.search import ComparisonConf
+from kerasweep.tracking.names import tag_text
+
+Choices = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A trained network. choices: its axes' keys and values; measures: what came of it."""
+
+    choices: Choices
+    seed: str
+    measures: Mapping[str, float]
+
+
+Sides = tuple[list[float], list[float]]
+Pairs = Mapping[str, Mapping[str, Sides]]
+
+
+def pairs_of(comparison: ComparisonConf, observations: Sequence[Observation], levels: Sequence[str]) -> Pairs:
+    """The values of both sides, by setting of the other axes and by seed. levels: see `spread_levels`."""
+    sides = _side(comparison.of), _side(comparison.than)
+    named = {key for side in sides for key in side} | {comparison.spread_over}
+    cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
+    for observation in _fitting(comparison, observations):
+        choices = sorted(observation.choices.items())
+        setting = " ".join(f"{key}={value}" for key, value in choices if key not in named)
+        cells[setting, observation.seed].append(observation)
+    found: dict[str, dict[str, Sides]] = defaultdict(dict)
+    for (setting, seed), members in cells.items():
+        one, other = (_values(members, side, comparison, levels) for side in sides)
+        if one and other:
+            found[setting][seed] = one, other
+    return found
+
+
+def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) -> list[Observation]:
+    where = _side(comparison.where)
+    return [each for each in observations if _fits(each.choices, where)]
+
+
+def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> list[str]:
+    """The values of the axis that a spread is over, those that came to nothing among them."""
+    axis = comparison.spread_over
+    found = (
+        {each.choices[axis] for each in _fitting(comparison, begun) if axis in each.choices} if axis else ()
+    )
+    return sorted(found)
+
+
+def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Of each key the texts of its values, one or several."""
+    return {
+        str(key): [tag_text(each) for each in value]
+        if isinstance(value, ListConfig | list)
+        else [tag_text(value)]
+        for key, value in choices.items()
+    }
+
+
+def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
+    return all(any(_is_same(choices.get(key), value) for value in values) for key, values in side.items())
+
+
+def _is_same(recorded: str | None, value: str) -> bool:
+    """1 and 1.0 are the same number."""
+    if recorded is None or recorded == value:
+        return recorded == value
+    try:
+        return float(recorded) == float(value)
+    except ValueError:
+        return False
+
+
+def _values(
+    members: Sequence[Observation],
+    side: Mapping[str, Sequence[str]],
+    comparison: ComparisonConf,
+    levels: Sequence[str],
+) -> list[float]:
+    """One for each combination of a side's values, or for each level; none unless all are there."""
+    if comparison.spread_over:
+        parts = [{**side, comparison.spread_over: [level]} for level in levels] if len(levels) > 1 else []
+    else:
+        parts = [dict(zip(side, zip(each), strict=True)) for each in itertools.product(*side.values())]
+    found = [
+        [member.measures[comparison.measure] for member in members if _fits(member.choices, part)]
+        for part in parts
+    ]
+    return [fmean(values) for values in found] if all(found) else []

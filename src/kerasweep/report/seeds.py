@@ -1,0 +1,196 @@
+"""Puts runs together by seed: what is repeated, so that a mean has an uncertainty."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from kerasweep.report.groups import (
+    UNBOUNDED,
+    Group,
+    bounds_of,
+    comparable,
+    dataset_of,
+    maximizes,
+    objective_of,
+    values_of,
+)
+from kerasweep.report.ranking import AgainstBest, against_best
+from kerasweep.report.selection import SEED
+from kerasweep.report.statistics import ROUNDING, Estimate, estimate, rounded
+from kerasweep.tracking.run_record import RunRecord
+
+NOT_TESTED = AgainstBest(math.nan, None)
+CONFOUNDED = "settings differ"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A group's mean over its seeds, and how it stands beside the best group.
+
+    estimate: None where seeds cannot be told apart from other differences; without an interval of a
+    single seed, or where all seeds are equal. untested: why it was not compared with the best. is_partial:
+    whether some of its seeds are no values, since they did not meet all of its settings.
+    """
+
+    estimate: Estimate | None
+    against_best: AgainstBest
+    untested: str | None = None
+    is_partial: bool = False
+
+    @property
+    def is_best(self) -> bool:
+        return self.against_best.is_best
+
+    @property
+    def is_not_worse(self) -> bool:
+        """Whether it is the best, or was tested and cannot be told from it."""
+        return self.is_tested and not self.against_best.is_worse
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether it is the best, or was compared with it."""
+        return self.is_best or self.against_best.p is not None
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether several, which tell its uncertainty."""
+        return self.estimate is not None and self.estimate.count > 1
+
+
+def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that trained: those of the seeds instead of the trial that has their mean.
+
+    Of a trial that failed, was pruned or goes on, the trial: the mean of the seeds that it has so far
+    would stand beside the mean of all of another's.
+    """
+    repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    kept = {
+        _trial(run) for run in runs if run.tags.get("kind") == "trial" and run.tags.get("state") != "complete"
+    }
+    whole = repeated - kept
+    return [
+        run
+        for run in runs
+        if run.tags.get("kind") not in ("trial", "repeat")
+        or (_trial(run) in whole) == (run.tags.get("kind") == "repeat")
+    ]
+
+
+def training_seconds(runs: Iterable[RunRecord]) -> float:
+    """How long all of these trained: pruned and failed ones too, as far as it is recorded.
+
+    A trial that has seeds among them says the mean of theirs, and is left out.
+    """
+    runs = list(runs)
+    have_seeds = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    return sum(
+        run.metrics.get("seconds", 0.0)
+        for run in runs
+        if run.tags.get("kind") != "trial" or _trial(run) not in have_seeds
+    )
+
+
+def _trial(run: RunRecord) -> tuple[str | None, str | None]:
+    return run.tags.get("sweep"), run.tags.get("trial")
+
+
+def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
+    """The mean of each seed over the group's runs with it.
+
+    axes: all that vary. Only seeds that were trained with all the values of the axes that the group
+    averages over: else a seed's mean would differ by these too.
+    """
+    found: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in group.runs:
+        if metric in run.metrics:
+            found[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
+    every = set().union(*found.values())
+    whole = {seed: settings for seed, settings in found.items() if set(settings) == every}
+    return {seed: fmean(map(fmean, settings.values())) for seed, settings in whole.items()}
+
+
+def seed_of(run: RunRecord) -> str:
+    """The seed of its weights; a run that names none stands for itself."""
+    return run.params.get(SEED, run.run_id)
+
+
+def standings(
+    groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None
+) -> list[Standing]:
+    """How the groups stand, in their order, each beside the best on the same data.
+
+    axes: all that vary. by: those by which they are grouped, if not all. Not tested is a group with a value
+    that is no number, and one that met other settings of other axes than the rest, see `comparable`.
+    """
+    values = [by_seed(group, "objective", axes) for group in groups]
+    known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
+    alike = comparable(groups, axes if by is None else by, axes)
+    compared: dict[int, AgainstBest] = {}
+    for dataset in sorted({dataset_of(group) for group in groups}):
+        own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
+        tested = {place: seeds for place, seeds in own.items() if alike[place]}
+        compared |= _beside_best(own, maximizes(groups)) | _compared(tested, maximizes(groups))
+    bounds = bounds_of(objective_of(groups))
+    found = [
+        _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
+    ]
+    every = [{seed_of(run) for run in group.runs} for group in groups]
+    return [
+        replace(standing, is_partial=len(seeds) < len(all_seeds))
+        for standing, seeds, all_seeds in zip(found, values, every, strict=True)
+    ]
+
+
+def _standing(
+    seeds: Mapping[str, float],
+    beside: AgainstBest | None,
+    bounds: tuple[float, float],
+    is_confounded: bool,
+) -> Standing:
+    if beside is None:
+        return Standing(None, NOT_TESTED)
+    found = estimate(list(seeds.values())).within(*bounds)
+    if found.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
+        found = replace(found, low=None, high=None)
+    if is_confounded:
+        return Standing(found, beside, CONFOUNDED)
+    if beside.p is None and not beside.is_best:
+        return Standing(found, beside, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
+    return Standing(found, beside)
+
+
+def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Group, Standing]]:
+    """By data set, then by the mean over seeds, the best first; after these what could not be tested."""
+    sign = -1 if maximizes(groups) else 1
+
+    def rank(pair: tuple[Group, Standing]) -> tuple[Any, ...]:
+        group, standing = pair
+        mean = math.inf if standing.estimate is None else rounded(sign * standing.estimate.mean)
+        return dataset_of(group), standing.estimate is None, not standing.is_tested, mean
+
+    return sorted(zip(groups, found, strict=True), key=rank)
+
+
+def _are_finite(values: Mapping[str, float]) -> bool:
+    return all(map(math.isfinite, values.values()))
+
+
+def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+    """Groups by their places, with their seeds' values."""
+    if not tested:
+        return {}
+    columns = sorted(set().union(*tested.values()))
+    scores = np.array([[seeds.get(seed, math.nan) for seed in columns] for seeds in tested.values()])
+    return dict(zip(tested, against_best(scores, maximize), strict=True))
+
+
+def _beside_best(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+    """How far each mean is behind the best, without a test."""
+    sign = 1 if maximize else -1
+    means = {place: sign * fmean(seeds.values()) for place, seeds in groups.items()}
+    return {place: AgainstBest(max(means.values()) - mean, None) for place, mean in means.items()}

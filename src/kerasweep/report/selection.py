@@ -1,0 +1,119 @@
+"""Chooses the runs to compare by study and tags, and says what there is when none matches."""
+
+from collections.abc import Mapping, Sequence
+
+from kerasweep.config.keys import all_keys
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError, suggestion
+from kerasweep.report.filters import filter_runs
+from kerasweep.tracking.names import short_names
+from kerasweep.tracking.query import find_runs, get_run
+from kerasweep.tracking.run_record import RunRecord
+
+KINDS = ("trial", "run", "repeat")
+# The tags of every run that can tell single runs apart.
+CHOICES = (
+    "dataset",
+    "model",
+    "kernel_size",
+    "batch_size",
+    "regularizer",
+    "initializer",
+    "optimizer",
+    "schedule",
+    "normalization",
+)
+MOST_VALUES = 20
+SEED = "training.seed"
+
+
+def select_runs(
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    run_ids: Sequence[str] | None = None,
+    where: Sequence[str] = (),
+) -> list[RunRecord]:
+    """Trials, their seeds and single runs with all these tags; `study` may name one sweep by its id, too.
+
+    run_ids: only these, or the beginnings of their ids. where: see `filter_runs`. Raises TrackingError
+    where none is left, and says what there is.
+    """
+    if run_ids is None:
+        chosen = _with_tags(cfg, tags)
+    else:
+        named = [get_run(cfg, run_id) for run_id in dict.fromkeys(run_ids)]
+        chosen = [run for run in named if all(run.tags.get(key) == value for key, value in tags.items())]
+    if not chosen:
+        raise explain_nothing(cfg, tags)
+    filtered = filter_runs(chosen, where)
+    if not filtered:
+        raise TrackingError(f"None of these runs satisfies where={list(where)}. Ask for less.")
+    return filtered
+
+
+def _with_tags(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
+    found = _of_kinds(find_runs(cfg, tags))
+    if found or "study" not in tags:
+        return found
+    others = {key: value for key, value in tags.items() if key != "study"}
+    return _of_kinds(find_runs(cfg, {**others, "sweep": tags["study"]}))
+
+
+def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    return [run for run in runs if run.tags.get("kind") in KINDS]
+
+
+def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:
+    """The axes that the runs' sweeps vary, in their own order; a seed repeats, and is none.
+
+    Single runs have no sweep: those of CHOICES in which the runs differ join in. Without any
+    the runs are told apart by their model.
+    """
+    axes: dict[str, None] = {}
+    for parent in parents:
+        axes |= dict.fromkeys(swept(parent))
+    axes.pop(SEED, None)
+    if any("sweep" not in run.tags for run in runs):
+        axes |= dict.fromkeys(tag for tag in CHOICES if len({run.tags.get(tag) for run in runs}) > 1)
+    return list(axes) or ["model"]
+
+
+def swept(parent: RunRecord) -> list[str]:
+    """The tags that a sweep varies."""
+    return list(filter(None, parent.tags.get("axes", "").split(",")))
+
+
+def keys_by_name() -> dict[str, str]:
+    """The key that each short name stands for."""
+    return {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+
+
+def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
+    """Raise TrackingError for an axis that none of the runs has as a tag."""
+    for axis in axes:
+        if not any(axis in run.tags for run in runs):
+            raise TrackingError(f"group_by names {axis}. {_what_there_is(runs, axis, [])}")
+
+
+def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError:
+    """The error that says what was looked for, and which values there are instead."""
+    runs = _of_kinds(find_runs(cfg, {}))
+    if not runs:
+        return TrackingError(
+            f"The experiment {cfg.experiment} has no runs yet. Make some with python -m src.train -m."
+        )
+    for key, wanted in tags.items():
+        values = sorted({run.tags[key] for run in runs if key in run.tags})
+        if wanted not in values:
+            return TrackingError(f"No run has {key}={wanted}. {_what_there_is(runs, key, values)}")
+    text = ", ".join(f"{key}={value}" for key, value in tags.items())
+    return TrackingError(f"No run has {text} together, though each value occurs. Leave one out.")
+
+
+def _what_there_is(runs: Sequence[RunRecord], key: str, values: Sequence[str]) -> str:
+    if values:
+        more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
+        return f"There is {key}={', '.join(values[:MOST_VALUES])}{more}."
+    own = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
+    others = f"No run has that tag at all; there are {', '.join(sorted(own))}."
+    return " ".join(filter(None, [others, suggestion(key, own)]))

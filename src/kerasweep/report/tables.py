@@ -1,0 +1,161 @@
+"""Renders groups of runs as a table for people and as CSV for programs."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from kerasweep.report.files import write_whole
+from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
+from kerasweep.report.ranking import FEWEST
+from kerasweep.report.seeds import CONFOUNDED, Standing
+from kerasweep.report.selection import SEED
+from kerasweep.report.statistics import p_text
+from kerasweep.tracking.run_record import RunRecord
+
+MOST_ROWS = 100
+CERTAINTY = ("95 % interval", "seeds", "beside the best")
+HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
+MEASURES = (
+    *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
+    *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
+)
+
+
+def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
+    """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run.
+
+    Of many groups the best hundred. Where seeds were repeated, the interval of the mean over them and how
+    it stands beside the best.
+    """
+    table = Table()
+    for column in axes:
+        table.add_column(column, no_wrap=True)
+    table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
+    for column in headings(found):
+        table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
+    for group, standing in list(zip(groups, found, strict=True))[:MOST_ROWS]:
+        table.add_row(*group.labels, *shown_cells(group, standing, found))
+    return table
+
+
+def has_seeds(found: Sequence[Standing]) -> bool:
+    """Whether any configuration has several seeds."""
+    return any(standing.has_seeds for standing in found)
+
+
+def headings(found: Sequence[Standing]) -> list[str]:
+    """The columns after the mean: without those on certainty where there is none."""
+    return [column for column in HEADINGS if has_seeds(found) or column not in CERTAINTY]
+
+
+def shown_cells(group: Group, standing: Standing, found: Sequence[Standing]) -> list[str]:
+    """The mean objective, then what `headings` name. found: all that stand in the table."""
+    mean, *others = cells(group, standing)
+    shown = headings(found)
+    return [mean, *(cell for column, cell in zip(HEADINGS, others, strict=True) if column in shown)]
+
+
+def cells(group: Group, standing: Standing) -> list[str]:
+    """The mean objective, then what HEADINGS name."""
+    return [
+        _number(standing.estimate.mean if standing.estimate else group.mean("objective"), ".4f"),
+        *_certainty(standing),
+        str(len(group.runs)),
+        _number(group.mean("parameters"), ",.0f"),
+        _number(group.mean("seconds"), ".1f"),
+        best_run(group.runs).run_id,
+    ]
+
+
+def notes(found: Sequence[Standing]) -> list[str]:
+    """What the table's last columns mean, or why there is no interval."""
+    if not has_seeds(found) and any(standing.is_partial for standing in found):
+        said = (
+            "note: no two seeds met all settings of a group: nothing is tested; group_by less, or by all axes"
+        )
+        return [said, *cut_note(found)]
+    if not has_seeds(found):
+        return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
+    return [_told(found), *cut_note(found)]
+
+
+def _told(found: Sequence[Standing]) -> str:
+    """How many of the others cannot be told from the best, of one data set or of each."""
+    bests = sum(standing.is_best for standing in found)
+    if not bests and any(standing.untested == CONFOUNDED for standing in found):
+        return "note: groups met different settings of other axes: their differences are not tested"
+    if not bests:
+        return f"note: no configuration has {FEWEST} seeds or more: nothing is tested"
+    tested = sum(standing.is_tested for standing in found) - bests
+    equal = sum(standing.is_not_worse for standing in found) - bests
+    missing = len(found) - tested - bests
+    untold = f"; {missing} not tested" if missing else ""
+    of_data = "" if bests == 1 else " of its data set"
+    if not tested:
+        return f"one configuration{of_data}: nothing to compare it with{untold}"
+    others = "the other one" if tested == 1 else f"the other {tested}"
+    if not equal:
+        return f"the best{of_data} is told apart from {others} (Holm, 5 %){untold}"
+    if equal == tested > 1:
+        return f"none of {others} can be told from the best{of_data} (Holm, 5 %){untold}"
+    some = others if tested == 1 else f"{equal} of {others}"
+    return f"{some} cannot be told from the best{of_data} (Holm, 5 %){untold}"
+
+
+def cut_note(found: Sequence[Standing]) -> list[str]:
+    """Where the table ends before its rows do."""
+    hidden = len(found) - MOST_ROWS
+    return [f"… and {hidden} more configurations, in the CSV"] if hidden > 0 else []
+
+
+def _certainty(standing: Standing) -> list[str]:
+    found, beside = standing.estimate, standing.against_best
+    if found is None:
+        return [NOT_APPLICABLE] * 3
+    interval = NOT_APPLICABLE if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
+    count, difference = str(found.count), f"{round(-beside.behind, 4) + 0.0:+.4f}"
+    if standing.is_best:
+        return [interval, count, "best"]
+    if beside.p is None:
+        return [interval, count, f"{difference}, {standing.untested or 'not tested'}"]
+    told = f"worse, {p_text(beside.p)}" if beside.is_worse else "not told apart"
+    return [interval, count, f"{difference}, {told}"]
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOT_APPLICABLE if value is None else format(value, form)
+
+
+def tally(runs: Iterable[RunRecord]) -> str:
+    """How many runs are in each state, as in `24 complete, 1 failed`; what runs still has none."""
+    counts = Counter(run.tags.get("state", "running") for run in runs)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+
+
+def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
+    """One row a run, in the order of its axes: id, name, state, data set, axes, seed and final metrics.
+
+    Raises ConfigError where the file cannot be written.
+    """
+    tags = list(dict.fromkeys(("state", "dataset", *axes)))
+    rows = [
+        [
+            run.run_id,
+            run.name,
+            *(run.tags.get(tag, "") for tag in tags),
+            run.params.get(SEED, ""),
+            *_final(run),
+        ]
+        for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
+    ]
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *MEASURES], *rows])
+    write_whole(path, buffer.getvalue(), "csv")
+
+
+def _final(run: RunRecord) -> list[float | str]:
+    return [run.metrics.get(measure, "") for measure in MEASURES]

@@ -1,0 +1,119 @@
+"""Judges a sweep's claim by its recorded runs, and says so in lines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import ListConfig
+
+from kerasweep.config.search import ClaimConf, ComparisonConf
+from kerasweep.report.claims import Finding, Verdict, judge
+from kerasweep.report.pairs import Observation
+from kerasweep.report.seeds import seed_of
+from kerasweep.report.selection import SEED, keys_by_name
+from kerasweep.report.statistics import LEVEL, Difference, rounded
+from kerasweep.tracking.names import tag_text
+from kerasweep.tracking.run_record import RunRecord
+
+# Keys whose value in every run stands under a tag of another name.
+TAGS = {"data": "dataset"}
+
+
+def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> Verdict:
+    """The verdict on a claim by runs, in whatever state they are. axes: see `observations`."""
+    lacking = observations(claim, runs, axes, are_complete=False)
+    return judge(claim, observations(claim, runs, axes), lacking)
+
+
+def observations(
+    claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
+) -> list[Observation]:
+    """What complete runs say: their values of the axes and of what the claim names, and their metrics.
+
+    axes: the tags that the sweep varies; they are called by their keys, as in the claim. are_complete: else
+    those that were pruned, failed or have not ended, which measured nothing.
+    """
+    keys = keys_by_name()
+    varied = {keys.get(axis, axis): axis for axis in axes}
+    named = {key for comparison in claim.comparisons for key in named_keys(comparison)} - set(varied) - {SEED}
+    found = []
+    for run in runs:
+        if (run.tags.get("state") == "complete") != are_complete:
+            continue
+        choices = {key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key != SEED}
+        choices |= {key: text for key in named if (text := _text(run, key)) is not None}
+        found.append(Observation(choices, seed_of(run), run.metrics if are_complete else {}))
+    return found
+
+
+def named_keys(comparison: ComparisonConf) -> list[str]:
+    """The keys that a comparison speaks of, of both sides and beside them."""
+    spread = [comparison.spread_over] if comparison.spread_over else []
+    return [str(key) for key in (*comparison.of, *comparison.than, *comparison.where, *spread)]
+
+
+def _text(run: RunRecord, key: str) -> str | None:
+    return run.params.get(key, run.tags.get(TAGS.get(key, key)))
+
+
+def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str) -> list[str]:
+    """The verdict first, then what `finding_lines` says of each comparison."""
+    heading = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
+    return heading + [f"  {line}" for line in finding_lines(verdict, objective)]
+
+
+def finding_lines(verdict: Verdict, objective: str) -> list[str]:
+    """Each comparison, and below it its numbers with their power, or why it was not tested.
+
+    objective: its name, as in val_accuracy.
+    """
+    lines = []
+    for finding in verdict.findings:
+        lines.append(f"{finding.verdict}: {_sentence(finding.comparison, objective)}")
+        lines += [f"  {line}" for line in _numbers(finding)]
+    return lines
+
+
+def _sentence(comparison: ComparisonConf, objective: str) -> str:
+    measure = objective if comparison.measure == "objective" else comparison.measure
+    if comparison.spread_over:
+        measure = f"the variance of {measure} between {comparison.spread_over}"
+    one, other = _side(comparison.of), _side(comparison.than)
+    margin = f" by more than {comparison.margin:g}" if comparison.margin else ""
+    said = {
+        "higher": f"{measure} is higher{margin} with {one} than with {other}",
+        "lower": f"{measure} is lower{margin} with {one} than with {other}",
+        "similar": f"{measure} with {one} and with {other} differs by less than {comparison.margin:g}",
+        "mixed": f"{measure} is higher with {one} in some settings and with {other} in others",
+    }[comparison.relation]
+    return f"{said}, where {_side(comparison.where)}" if comparison.where else said
+
+
+def _side(choices: Mapping[str, Any]) -> str:
+    texts = {
+        key: [tag_text(each) for each in value] if isinstance(value, ListConfig) else [tag_text(value)]
+        for key, value in choices.items()
+    }
+    return " ".join(f"{key}={' or '.join(values)}" for key, values in texts.items())
+
+
+def _numbers(finding: Finding) -> list[str]:
+    if finding.missing:
+        return [f"not tested: {finding.missing}"]
+    return [
+        f"{f'{setting}: ' if setting else ''}{_number(difference, finding)}"
+        for setting, difference in finding.differences.items()
+    ]
+
+
+def _number(difference: Difference, finding: Finding) -> str:
+    """A difference, the first side's value minus the second's, and what such runs could have shown."""
+    found, margin = difference.estimate, finding.comparison.margin
+    is_similar = finding.comparison.relation == "similar"
+    level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests take half of it each
+    low, high = (rounded(each) for each in difference.interval(level))
+    interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
+    shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} seeds"
+    if is_similar:
+        return f"{shown}; such runs can show a margin of {difference.provable_margin:.2g} or more"
+    least = margin + difference.detectable(len(finding.differences))
+    return f"{shown}; such runs find differences from {least:.2g} on"

@@ -1,0 +1,81 @@
+"""What the winner does on the test set, which nothing was chosen by."""
+
+from collections.abc import Sequence
+
+from scipy.stats import binomtest
+
+from kerasweep.report.groups import Group, best_run, by_dataset
+from kerasweep.report.statistics import LEVEL, rounded
+from kerasweep.tracking.run_record import RunRecord
+
+TESTED = {"test_accuracy", "test_images"}
+
+
+def winner_run(groups: Sequence[Group]) -> RunRecord | None:
+    """The best run of the best group that was held against the test set; None where none was.
+
+    groups: of one data set, the best one first. Of several with the best mean it is the first that was
+    tested.
+    """
+    if not groups:
+        return None
+    means = [group.mean("objective") for group in groups]
+    equals = [
+        group
+        for group, mean in zip(groups, means, strict=True)
+        if mean is not None and means[0] is not None and rounded(mean) == rounded(means[0])
+    ]
+    tested = [[run for run in group.runs if set(run.metrics) >= TESTED] for group in equals]
+    return next((best_run(runs) for runs in tested if runs), None)
+
+
+def winner_lines(groups: Sequence[Group]) -> list[str]:
+    """The test score of the winner on each data set, where it was measured, beside its validation."""
+    datasets = by_dataset(groups)
+    found = {dataset: winner_run(own) for dataset, own in datasets.items()}
+    return [
+        f"the winner{f' on {dataset}' if len(datasets) > 1 else ''}, {_scores(run, _rivals(groups, run))}"
+        for dataset, run in found.items()
+        if run is not None
+    ]
+
+
+def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
+    """Of how many runs of its configuration a run is the best."""
+    return next(len(group.runs) for group in groups if run in group.runs)
+
+
+def _scores(run: RunRecord, rivals: int) -> str:
+    """Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953.
+
+    The interval is of what other test images of the same kind would have said.
+    """
+    accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
+    found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
+    score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}) on {images:,} images"
+    measure, value = run.tags.get("objective", "objective").partition(" ")[0], run.metrics["objective"]
+    chosen_by = f"chosen by its {measure}, {value:.6g}"
+    if measure.startswith("val_"):
+        of_several = f", the best of {rivals} runs" if rivals > 1 else ""
+        chosen_by = f"{measure} {value:.4f} in validation{of_several}, which chose it"
+    return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
+
+
+def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
+    """What is known of the test set, of the winners or of others. groups: none where runs were picked."""
+    lines, others = winner_lines(groups), others_line(groups, runs)
+    if not lines and not others:
+        return ["No run was held against the test set."]
+    winner = ["the winner was not held against the test set"] if groups and not lines else []
+    sentences = [*lines, *winner, *([others] if others else [])]
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
+
+
+def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | None:
+    """How many runs but the winners were tested: earlier winners of a sweep that grew, or single runs."""
+    winners = len(winner_lines(groups))
+    count = sum(set(run.metrics) >= TESTED for run in runs) - winners
+    if not count:
+        return None
+    other = "other " if winners else ""
+    return f"{count} {other}run{'s were' if count > 1 else ' was'} held against the test set"

@@ -1,0 +1,111 @@
+"""Optuna's samplers, built from the group `sampler`."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from omegaconf import DictConfig
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import StudyDirection
+
+from kerasweep.errors import ConfigError
+from kerasweep.space.axis import MOST_LISTABLE, Params, Space, signature
+
+MOST_TRIES = 5
+
+
+def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
+    """Raise ConfigError where the sampler cannot search this space or these objectives."""
+    numeric = [axis.key for axis in space.axes if axis.is_numeric]
+    if cfg.name == "cmaes" and len(numeric) < 2:
+        raise ConfigError(
+            f"sampler=cmaes needs two numeric axes or more, but this space has {len(numeric)}. "
+            "Give ranges or intervals, as in optimizer.learning_rate='tag(log,interval(1e-4,1e-1))', "
+            "or use sampler=tpe."
+        )
+    if cfg.name == "cmaes" and objectives > 1:
+        raise ConfigError(
+            f"sampler=cmaes follows one objective, but there are {objectives}. Use nsga2 or tpe."
+        )
+    endless = [axis.key for axis in space.axes if axis.values() is None]
+    if cfg.name == "grid" and endless:
+        raise ConfigError(
+            f"sampler=grid needs finite axes, but {endless[0]} is an interval. "
+            "Use choice(...) or range(...), or another sampler, as in sampler=tpe."
+        )
+    if cfg.name == "grid" and not space.is_finite:
+        raise ConfigError(
+            f"sampler=grid takes at most {MOST_LISTABLE:,} configurations, but this space has more. "
+            "Narrow an axis, or use another sampler, as in sampler=tpe."
+        )
+
+
+def derived_seed(seed: int, trials: int) -> int:
+    """A seed that no restart repeats: it depends on how many trials the study already holds."""
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
+
+
+def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int) -> list[Params]:
+    """Different configurations that the sampler would try, `count` at most, of a study that is not kept."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        sampler=build_sampler(cfg, 0),
+    )
+    found: dict[Any, Params] = {}
+    for _ in range(MOST_TRIES * count):
+        params = space.suggest(study.ask())
+        found.setdefault(signature(params), params)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def drawn(space: Space, seed: int) -> Iterator[Params]:
+    """Configurations at random without an end, of a study that is not kept."""
+    study = optuna.create_study(sampler=RandomSampler(seed))
+    while True:
+        yield space.suggest(study.ask())
+
+
+def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
+    """The Optuna sampler of a config.
+
+    trials: how many trials the study holds now. Random, TPE, CMA-ES and NSGA-II draw their seed
+    from it; quasi-Monte Carlo keeps its seed, since its sequence goes on by itself.
+    """
+    seed = derived_seed(cfg.seed, trials)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if cfg.name == "tpe":
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=cfg.n_startup_trials,
+                multivariate=cfg.multivariate,
+                group=cfg.multivariate,
+                constant_liar=True,  # trials under way count as poor: workers search apart
+            )
+        if cfg.name == "qmc":
+            return QMCSampler(
+                seed=cfg.seed,
+                qmc_type=cfg.qmc_type,
+                scramble=cfg.scramble,
+                warn_asynchronous_seeding=False,
+                warn_independent_sampling=False,
+            )
+        if cfg.name == "cmaes":
+            return CmaEsSampler(
+                seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
+            )
+        if cfg.name == "nsga2":
+            return NSGAIISampler(seed=seed, population_size=cfg.population_size)
+    return RandomSampler(seed=seed)

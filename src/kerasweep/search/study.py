@@ -1,0 +1,160 @@
+"""Opens a sweep's Optuna study: its name, its journal file, and the lock beside it."""
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import Study, StudyDirection
+
+from kerasweep.errors import ConfigError, DataError
+
+GRACE_PERIOD_SECONDS = 5
+DATA_DIGEST, BEGUN_WITH = "data_digest", "begun_with"
+
+
+def sweep_hash(definition: Mapping[str, Any]) -> str:
+    """Eight hex digits that are equal for equal definitions, whatever the order of their keys."""
+    text = json.dumps(definition, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
+    """The sweep's id: `STUDY-HASH`, or `STUDY-HASH-2` and so on for later generations.
+
+    Without `fresh` the newest generation goes on; with it the next one begins.
+    """
+    base = f"{study}-{digest}"
+    pattern = re.compile(re.escape(base) + r"(?:-(\d+))?\.journal")
+    paths = folder.glob(f"{glob.escape(base)}*.journal")
+    found = [match for path in paths if (match := pattern.fullmatch(path.name))]
+    newest = max((int(match[1] or 1) for match in found), default=0)
+    generation = max(newest + 1 if fresh else newest, 1)
+    return base if generation == 1 else f"{base}-{generation}"
+
+
+@contextmanager
+def sweep_lock(journal: Path) -> Iterator[None]:
+    """Hold the sweep's lock; the kernel frees it when its owner dies."""
+    with _locked(journal.with_suffix(".lock")):
+        yield
+
+
+@contextmanager
+def portrait_lock(journal: Path) -> Iterator[None]:
+    """Hold the right to record a sweep's best models and to test them, while others ask and tell."""
+    with _locked(journal.with_suffix(".portraits.lock")):
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Cut a last line that has no end, and keep it beside the journal."""
+    if _is_whole(journal):
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    with open(journal.with_suffix(".torn"), "ab") as kept:
+        kept.write(content[whole:] + b"\n")
+    with open(journal, "r+b") as file:
+        file.truncate(whole)
+
+
+def _is_whole(journal: Path) -> bool:
+    with open(journal, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+class MendingBackend(JournalFileBackend):
+    """Optuna's journal file, into which nothing is written behind a torn line.
+
+    A line is torn where its driver died in the middle, or the disk was full. Optuna reads past it
+    while it is the last one; with another behind it, every later read fails.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        journal = Path(self._file_path)
+        self._lock.acquire()  # a line that another driver is just writing is not torn
+        try:
+            _cut_torn_line(journal)
+            with open(journal, "ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            self._lock.release()
+
+
+def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
+    """Open or create the study in its journal. journal: an absolute path.
+
+    Raises ConfigError where the study exists with other directions.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    assert journal.is_absolute(), "a relative journal leaves a dangling lock"
+    lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
+    try:
+        storage = JournalStorage(MendingBackend(str(journal), lock_obj=lock))
+        study = _create(name, storage, directions)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"The journal {journal} is damaged: {error}. Restore it, or move it away to begin the sweep anew."
+        ) from error
+    there = [direction.name.lower() for direction in study.directions]
+    if there != list(directions):
+        raise ConfigError(
+            f"The study {name} was begun with the directions {there}, but {list(directions)} were asked for. "
+            "Begin anew with study.fresh=true."
+        )
+    return study
+
+
+def _create(name: str, storage: JournalStorage, directions: Sequence[str]) -> Study:
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection[direction.upper()] for direction in directions],
+        load_if_exists=True,
+    )
+
+
+def check_digest(study: Study, digest: str) -> None:
+    """Note the digest of the study's data. Raises DataError where the data has changed since it began."""
+    earlier = study.user_attrs.get(DATA_DIGEST)
+    if earlier not in (None, digest):
+        raise DataError(
+            f"The data of {study.study_name} has changed since it began: its digest was {earlier}, "
+            f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
+        )
+    study.set_user_attr(DATA_DIGEST, digest)
+
+
+def begun_with(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:
+    """What a study was begun with of choices that may change on the way; it begins with its first trial.
+
+    choices: those of now. Empty for a study of a version that did not note them.
+    """
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(BEGUN_WITH, dict(choices))
+    begun: Mapping[str, str] = study.user_attrs.get(BEGUN_WITH, {})
+    return begun

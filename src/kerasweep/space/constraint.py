@@ -1,0 +1,185 @@
+"""Expressions that a configuration must satisfy: Python's grammar, of which only a little is allowed."""
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kerasweep.errors import ConfigError
+
+Lookup = Callable[[str], Any]
+EXAMPLE = "training.batch_size * model.kernel_size <= 320, or optimizer == 'adam' or optimizer.momentum < 0.9"
+KEYWORDS = {"null": None, "true": True, "false": False}
+OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda value, among: value in among,
+    ast.NotIn: lambda value, among: value not in among,
+}
+# Of a text or a list they may make one that no memory holds.
+FOR_NUMBERS = {ast.Mult: "*", ast.Mod: "%"}
+SAFE_WITH_NULL = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+
+
+class _Null(Exception):
+    """A key that is null was compared or reckoned with."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What must hold for a configuration to be trained. keys: what it speaks of. source: where it stands.
+
+    Where it compares or reckons with a key that is null, such as the strength of no regularizer,
+    it says nothing, and holds; so does a part of it that `and` or `or` joins.
+    """
+
+    text: str
+    tree: ast.expr
+    keys: frozenset[str]
+    source: str
+
+    def speaks_of(self, axis: str) -> bool:
+        """Whether it names an axis, or a key that is below it."""
+        return any(key == axis or key.startswith(f"{axis}.") for key in self.keys)
+
+    def holds(self, lookup: Lookup, by_default: bool = True) -> bool:
+        """Whether a configuration satisfies it; `lookup` gives the value of a key or config group.
+
+        by_default: the answer where it says nothing. Raises ConfigError where values cannot be compared,
+        such as a number with a name.
+        """
+        try:
+            return bool(_value(self.tree, lookup))
+        except _Null:
+            return by_default
+        except (TypeError, ArithmeticError) as error:
+            values = ", ".join(f"{key}={lookup(key)}" for key in sorted(self.keys))
+            raise ConfigError(f"{self.source}: {self.text!r} fails with {values}: {error}.") from error
+
+
+def read_constraints(texts: Sequence[str], source: str = "study.constraints") -> tuple[Constraint, ...]:
+    """The constraints of a study. Raises ConfigError, naming the first that is no such expression.
+
+    source: the key that they stand under, for errors.
+    """
+    return tuple(_read(text, source) for text in texts)
+
+
+def _read(text: str, source: str) -> Constraint:
+    keys: set[str] = set()
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, keys)
+    except SyntaxError as error:
+        raise ConfigError(
+            f"{source}: {text!r} cannot be read: {error.msg}. Write what must hold, as in {EXAMPLE}."
+        ) from error
+    return Constraint(text, tree, frozenset(keys), source)
+
+
+def _check(tree: ast.expr, keys: set[str]) -> None:
+    """Collect the keys, and raise SyntaxError where there are none, or for anything that is not allowed."""
+    _collect(tree, keys)
+    if not keys:
+        raise SyntaxError("it names no key")
+
+
+def _collect(node: ast.expr, keys: set[str]) -> None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float, str, type(None))):
+        return
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        key = _key(node)
+        if key is None:
+            raise SyntaxError(f"{ast.unparse(node)} is no key")
+        keys |= {key} - set(KEYWORDS)
+        return
+    operators, operands = _parts(node)
+    if not operands and not isinstance(node, (ast.List, ast.Tuple)):
+        raise SyntaxError(f"{ast.unparse(node)} is not allowed")
+    for each in operators:
+        if type(each) not in OPERATORS:
+            raise SyntaxError(f"{type(each).__name__} is not allowed")
+    for operand in operands:
+        _collect(operand, keys)
+
+
+def _parts(node: ast.expr) -> tuple[list[Any], list[ast.expr]]:
+    """The operators and operands of an expression that is allowed; none of anything else."""
+    if isinstance(node, ast.BoolOp):
+        return [], node.values
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)):
+        return [], [node.operand]
+    if isinstance(node, ast.BinOp):
+        return [node.op], [node.left, node.right]
+    if isinstance(node, ast.Compare):
+        return list(node.ops), [node.left, *node.comparators]
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [], node.elts
+    return [], []
+
+
+def _key(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        above = _key(node.value)
+        return f"{above}.{node.attr}" if above is not None else None
+    return None
+
+
+def _value(node: ast.expr, lookup: Lookup) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        key = _key(node)
+        assert key is not None
+        return KEYWORDS[key] if key in KEYWORDS else lookup(key)
+    if isinstance(node, ast.BoolOp):
+        return _chain(node, lookup)
+    if isinstance(node, ast.UnaryOp):
+        operand = _value(node.operand, lookup)
+        return not operand if isinstance(node.op, ast.Not) else -operand
+    if isinstance(node, ast.BinOp):
+        return _apply(node.op, _value(node.left, lookup), _value(node.right, lookup))
+    if isinstance(node, ast.Compare):
+        values = [_value(each, lookup) for each in [node.left, *node.comparators]]
+        pairs = zip(node.ops, values[:-1], values[1:], strict=True)
+        return all(_apply(each, left, right) for each, left, right in pairs)
+    assert isinstance(node, (ast.List, ast.Tuple))
+    return [_value(element, lookup) for element in node.elts]
+
+
+def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
+    """`and`, `or`: from left to right, as far as it takes; a part that says nothing decides nothing."""
+    ends = isinstance(node.op, ast.Or)
+    says_nothing = False
+    for each in node.values:
+        try:
+            if bool(_value(each, lookup)) is ends:
+                return ends
+        except _Null:
+            says_nothing = True
+    if says_nothing:
+        raise _Null
+    return not ends
+
+
+def _apply(kind: Any, left: Any, right: Any) -> Any:
+    if (left is None or right is None) and not isinstance(kind, SAFE_WITH_NULL):
+        raise _Null
+    sign = FOR_NUMBERS.get(type(kind))
+    for value in (left, right) if sign else ():
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{sign} takes numbers, but got {value!r}")
+    return OPERATORS[type(kind)](left, right)

@@ -1,0 +1,180 @@
+"""Reads axes as users write them: Hydra's sweep syntax, YAML lists, and `{range: …, when: …}`."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+    Transformer,
+)
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from kerasweep.errors import ConfigError
+from kerasweep.space.axis import Axis, Space, Value, ordered
+
+GroupOptions = Callable[[str], Sequence[str]]
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
+_KEYWORDS = {"null", "true", "false", "nan", "inf"}
+_AXIS_KEYS = {"range", "when"}
+
+
+def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
+    """The axis that a sweep override such as `model.kernel_size=3,5` stands for.
+
+    group_options: the names in a config group, empty for a plain key. Raises ConfigError
+    naming the key where the values are empty, doubled, unknown or out of order.
+    """
+    key = override.get_key_element()
+    options = list(group_options(override.key_or_group))
+    value = override._value
+    if isinstance(value, RangeSweep):
+        return Axis(key, _range(key, value))
+    if isinstance(value, IntervalSweep):
+        return Axis(key, _interval(key, value))
+    elements = value.list if isinstance(value, ChoiceSweep) else _matching(value, options)
+    choices = [(Override._convert_value(element), Transformer.str(element)) for element in elements]
+    return _choice_axis(key, choices, options)
+
+
+def axis_of_entry(key: str, entry: Any, group_options: GroupOptions) -> Axis:
+    """The axis of one line of a study's `space`.
+
+    entry: Hydra's syntax as text (`choice(3,5)`, `tag(log, interval(1e-5, 1e-1))`, `3,5`), a
+    YAML list of choices, or a mapping with `range` and, for a conditional axis, `when`.
+    """
+    if isinstance(entry, (DictConfig, ListConfig)):
+        entry = OmegaConf.to_container(entry, resolve=True)
+    if isinstance(entry, Mapping):
+        return _conditional(key, entry, group_options)
+    if isinstance(entry, list):
+        return _choice_axis(key, [(value, _text(value)) for value in entry], list(group_options(key)))
+    override = _parse(key, str(entry))
+    if not override.is_sweep_override():
+        raise ConfigError(
+            f"study.space.{key} must give several values, but got {entry!r}. "
+            "Write it as in choice(3,5,7), range(2,6) or interval(0.1,0.5)."
+        )
+    return axis_of_override(override, group_options)
+
+
+def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value]) -> Space:
+    """Order the axes by their conditions. Raises ConfigError for a circle of conditions."""
+    try:
+        return Space(tuple(ordered(axes)), fixed)
+    except ValueError as error:
+        raise ConfigError(
+            f"The conditions of {error} wait for each other. Let one of them apply always."
+        ) from error
+
+
+def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions) -> Axis:
+    unknown = sorted(set(entry) - _AXIS_KEYS)
+    if unknown or "range" not in entry:
+        raise ConfigError(
+            f"study.space.{key} takes the keys range and when, "
+            f"but got {', '.join(map(str, entry)) or 'none'}. "
+            'Write it as in {range: "interval(0.1,0.5)", when: {optimizer: sgd}}.'
+        )
+    when = entry.get("when") or {}
+    if not isinstance(when, Mapping):
+        raise ConfigError(f"study.space.{key}.when must map keys to values, but got {when!r}.")
+    conditions = {
+        str(other).lstrip("+"): tuple(map(_encode, allowed if isinstance(allowed, list) else [allowed]))
+        for other, allowed in when.items()
+    }
+    return replace(axis_of_entry(key, entry["range"], group_options), conditions=conditions)
+
+
+def _parse(key: str, text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(f"{key}={text}")
+    except HydraException as error:
+        raise ConfigError(f"study.space.{key} cannot be read: {error}") from error
+
+
+def _choice_axis(key: str, choices: Sequence[tuple[Any, str]], options: Sequence[str]) -> Axis:
+    if not choices:
+        raise ConfigError(f"{key} has no values to choose from. Write it as in {key}=3,5.")
+    texts: dict[Value, str] = {}
+    plain: dict[Value, Any] = {}
+    for raw, text in choices:
+        value = _encode(raw)
+        if value in texts:
+            raise ConfigError(f"{key} lists {text} twice. Name each value once.")
+        if options and value is not None and str(value) not in options:
+            raise ConfigError(f"{key} has no option {text}. It has {', '.join(sorted(options))}.")
+        texts[value], plain[value] = text, raw
+    return Axis(key, CategoricalDistribution(list(texts)), texts=texts, raw=plain, is_group=bool(options))
+
+
+def _matching(value: Any, options: Sequence[str]) -> list[str]:
+    assert isinstance(value, Glob)
+    return value.filter(list(options))
+
+
+def _range(key: str, sweep: RangeSweep) -> BaseDistribution:
+    assert sweep.start is not None and sweep.stop is not None
+    start, stop, step = (Decimal(str(number)) for number in (sweep.start, sweep.stop, sweep.step))
+    if step == 0 or (stop - start) / step <= 0:
+        raise ConfigError(f"{key} has an empty range from {start} to {stop} by {step}.")
+    last = start + step * (math.ceil((stop - start) / step) - 1)
+    low, high, step = min(start, last), max(start, last), abs(step)
+    log = "log" in sweep.tags
+    if log and (step != 1 or low < 1):
+        raise ConfigError(
+            f"{key} cannot be a logarithmic range from {low} by {step}: that takes steps of 1 from 1 up. "
+            "List the values with choice(...), or use tag(log, interval(...))."
+        )
+    if all(isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step)):
+        return IntDistribution(int(low), int(high), step=int(step), log=log)
+    return FloatDistribution(float(low), float(high), step=float(step))
+
+
+def _interval(key: str, sweep: IntervalSweep) -> BaseDistribution:
+    low, high = sweep.start, sweep.end
+    assert low is not None and high is not None
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ConfigError(f"{key} needs an interval from low to high, but got {low} to {high}.")
+    log = "log" in sweep.tags
+    if log and low <= 0:
+        raise ConfigError(f"{key} has a logarithmic interval from {low}: it must begin above 0.")
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(low, high, log=log)
+
+
+def _encode(value: Any) -> Value:
+    """Optuna's choices are scalars: a list or mapping becomes its Hydra text."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """A YAML value in Hydra's override syntax, quoted where Hydra would read something else."""
+    if isinstance(value, str):
+        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _KEYWORDS
+        return value if is_plain else QuotedString(value, Quote.single).with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(_text(element) for element in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_text(key)}:{_text(element)}" for key, element in value.items()) + "}"
+    return Override._get_value_element_as_str(value)

@@ -1,0 +1,253 @@
+"""Asks Optuna, has workers train, tells Optuna each result as it comes, until a reason to stop comes up."""
+
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial
+
+from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
+from kerasweep.results import Outcome
+from kerasweep.search.hours import Hours
+from kerasweep.search.lease import leased
+from kerasweep.search.ledger import lose, note_progress, note_seed, recover, settle
+from kerasweep.search.propose import Proposal
+from kerasweep.search.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
+from kerasweep.search.stops import Ending, StopRequest
+from kerasweep.search.study import sweep_lock
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.protocols import Crew, Pool, View
+from kerasweep.sweep.repeats import Trial
+from kerasweep.sweep.supply import Supply
+from kerasweep.workers.pool import Event
+from kerasweep.workers.worker import Call, Finished, Job, Report
+
+TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a job trains: one seed of a trial, recorded in run_id by a worker.
+
+    best: so far. refusals: what MLflow did not take of it.
+    """
+
+    trial: Trial
+    repeat: int
+    run_id: str
+    worker: int
+    best: BestSoFar
+    refusals: list[str] = field(default_factory=list)
+
+
+def begin(sweep: Sweep) -> list[FrozenTrial]:
+    """Bring the study in order after whatever ended it last. Returns the trials that were lost.
+
+    The runs of MLflow follow: see SweepRecord.reconcile.
+    """
+    with sweep_lock(sweep.journal):
+        return recover(sweep.study)
+
+
+class Driver:
+    """Keeps every worker of a pool busy with the trials of a sweep.
+
+    stop: asked before each new trial. Everything that Optuna and MLflow are told of trials is told
+    from the thread that calls `run`.
+    """
+
+    def __init__(self, sweep: Sweep, pool: Pool, crew: Crew, view: View, stop: StopRequest) -> None:
+        self.sweep = sweep
+        self.pool = pool
+        self.crew = crew
+        self.view = view
+        self.stop = stop
+        self._tasks: dict[int, _Task] = {}
+        self._settled: deque[tuple[Proposal, Outcome]] = deque()
+        self._jobs = 0
+        self._hours = Hours(sweep.study, sweep.journal)
+        self._supply = Supply(sweep, crew, self._hours, self._settle)
+
+    def run(self) -> Ending:
+        """Train until there is a reason to stop, and give it.
+
+        What the crew raises ends the sweep; trials that are under way then are enqueued again.
+        Raises SweepStopped once the trials under way have ended, where the user asked to stop.
+        """
+        with leased(self.sweep.study):
+            try:
+                self._train()
+            finally:
+                self._abandon()
+                with suppress(TrackingError):
+                    self.crew.write_all()
+                self._hours.note()
+        if self.stop.is_set:
+            self.stop.announce()
+            raise SweepStopped("the sweep was stopped")
+        assert self._supply.ending is not None
+        return self._supply.ending
+
+    def _train(self) -> None:
+        while True:
+            self.stop.announce()
+            self._fill()
+            self._close_settled()
+            if not self._supply.under_way and self._is_end:
+                return
+            event = self.pool.next_event(TICK_SECONDS)
+            if event is not None:
+                self._handle(*event)
+            else:
+                self._supply.ask_again()
+            self._write_due()
+            self.view.refresh()
+            self._hours.note_sometimes()
+
+    def _fill(self) -> None:
+        """Give every free worker a seed to train, as long as there are any."""
+        for worker in self.pool.free():
+            trial = self._supply.trial_for(worker, self.stop.is_set)
+            if trial is not None:
+                self._start(worker, trial)
+            elif self._is_end:
+                return
+
+    @property
+    def _is_end(self) -> bool:
+        """Whether no further trial is begun."""
+        return self._supply.ending is not None or self.stop.is_set
+
+    def _start(self, worker: int, trial: Trial) -> None:
+        repeat = trial.start(worker)
+        self._supply.began(worker, trial)
+        ref = trial.ref
+        if self.sweep.repeats > 1:
+            ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
+        self._jobs += 1
+        best = BestSoFar(self.sweep.directions[0])
+        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, best)
+        function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
+        self.pool.submit(worker, Job(self._jobs, function, payload))
+        self.view.started(worker, trial.number, repeat, trial.proposal.params)
+
+    def _handle(self, worker: int, event: Event) -> None:
+        task = self._tasks[event.job]
+        if isinstance(event, Call):
+            try:
+                self.crew.record(event)
+            except RefusedError as error:  # a name it forbids, or a user deleted the run
+                task.refusals.append(str(error))
+        elif isinstance(event, Report):
+            best = task.best.hear(event.value)
+            self.view.epoch(worker, event.epoch, best)
+            if self.sweep.keeps_checkpoints:
+                note_progress(task.trial.proposal.trial, task.repeat, event.epoch)
+            stops = self._hear(task, event, best)
+            if event.waits:
+                self.pool.answer(worker, stops)
+        elif isinstance(event, Finished):
+            self._end_task(event.job, event.result)
+        else:
+            self._supply.died(worker)
+            self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
+
+    def _write_due(self) -> None:
+        """Have written what was recorded a while ago; a refusal counts against its seed."""
+        refused = self.crew.write_due()
+        for task in self._tasks.values():
+            runs = {task.run_id, task.trial.ref.run_id}
+            task.refusals.extend(refused[run_id] for run_id in runs if run_id in refused)
+
+    def _hear(self, task: _Task, report: Report, best: float) -> bool:
+        """Tell the pruner an epoch of the first seed; whether this seed is to end."""
+        if task.trial.ended is not None:
+            return True
+        if self.sweep.pruner_hears not in (BEST, EACH) or task.repeat > 0:
+            return False
+        trial = task.trial.proposal.trial
+        trial.report(best if self.sweep.pruner_hears == BEST else report.value, report.epoch)
+        return bool(trial.should_prune())
+
+    def _end_task(self, job: int, outcome: Outcome) -> None:
+        if outcome.state == "lost":
+            raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
+        task = self._tasks.pop(job)
+        trial = task.trial
+        broken = self._write(task)
+        self._supply.ended(task.worker, trial, outcome.state == "complete")
+        self.view.idle(task.worker)
+        if task.refusals and outcome.state in ("complete", "pruned"):
+            outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
+        if self.sweep.repeats > 1:
+            note_seed(trial.proposal.trial, task.repeat, outcome)
+            with suppress(RefusedError):  # the user deleted the run
+                self.crew.close_seed(outcome)
+        trial.end(task.repeat, outcome)
+        if self._loses(trial, task.repeat, outcome):
+            trial.drop()
+        if trial.is_over:
+            self._settle(trial)
+        if broken is not None:
+            raise broken
+
+    def _write(self, task: _Task) -> TrackingError | None:
+        """Have written what was recorded of a job; why MLflow cannot be used, once its trial is settled."""
+        try:
+            self.crew.write(task.run_id)
+        except RefusedError as error:
+            task.refusals.append(str(error))
+        except TrackingError as error:
+            return error
+        return None
+
+    def _loses(self, trial: Trial, repeat: int, outcome: Outcome) -> bool:
+        """Tell a pruner of seeds this one's value; whether it drops the trial."""
+        if self.sweep.pruner_hears != SEEDS or outcome.state != "complete" or trial.ended is not None:
+            return False
+        trial.proposal.trial.report(outcome.values[0], repeat)
+        return trial.has_seeds and bool(trial.proposal.trial.should_prune())
+
+    def _settle(self, trial: Trial) -> None:
+        outcome = trial.result()
+        try:
+            settle(self.sweep.study, trial.proposal.trial, outcome)
+        except UpdateFinishedTrialError:  # a driver on another host took this one for dead
+            self._supply.under_way.remove(trial)
+            with suppress(RefusedError):
+                self.crew.cancel(trial.ref.run_id)
+            return
+        self._supply.under_way.remove(trial)
+        self._settled.append((trial.proposal, outcome))
+
+    def _close_settled(self) -> None:
+        """Close the runs of trials that Optuna knows; the free worker had its next one first."""
+        while self._settled:
+            proposal, outcome = self._settled.popleft()
+            with suppress(RefusedError):  # the user deleted the run
+                self.crew.close_trial(proposal, outcome)
+            self.view.settled(proposal.trial.number, proposal.params, outcome)
+
+    def _abandon(self) -> None:
+        """Enqueue again what is under way, and close its runs.
+
+        What cannot be written now, on a full disk perhaps, the next start does.
+        """
+        with suppress(TrackingError):
+            self._close_settled()
+        runs = {task.run_id for task in self._tasks.values()}
+        for trial in self._supply.under_way:
+            if self._is_lost(trial) and trial.ref is not None:
+                runs.add(trial.ref.run_id)
+        for run_id in sorted(runs):
+            with suppress(TrackingError):
+                self.crew.cancel(run_id)
+        self._tasks.clear()
+        self._supply.under_way.clear()
+
+    def _is_lost(self, trial: Trial) -> bool:
+        """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
+        with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
+            return lose(self.sweep.study, trial.number, blamed=False)
+        return True

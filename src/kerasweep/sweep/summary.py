@@ -1,0 +1,193 @@
+"""What a sweep prints: its header, a line a trial, and the best at the end with what to do next."""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial, TrialState
+from rich.table import Table
+
+from kerasweep.results import Outcome
+from kerasweep.search.importance import importance
+from kerasweep.search.ledger import RESULT, clean_params, known_seeds
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.progress import ENDS, finished_trials
+from kerasweep.sweep.recording import SweepRecord
+from kerasweep.terminal import next_commands, params_text, say, show, value_text
+from kerasweep.tracking.description import objective_text
+
+MOST_NAMED = 5
+MOST_BEST = 5
+MOST_FRONT = 20
+DECIMALS = 12
+
+
+def print_header(
+    sweep: Sweep,
+    study: str,
+    cfg: DictConfig,
+    notes: Sequence[str],
+    left_out: Sequence[tuple[Params, str]],
+    images: str | None = None,
+) -> None:
+    """Say what is searched, what is left out, and how much is done already. images: those of all trials."""
+    say(f"sweep {sweep.name}: {sweep.total} trials, sampler {cfg.sampler.name}")
+    if cfg.study.question:
+        say(f"question: {cfg.study.question}")
+    if images is not None:
+        say(f"data: {images}")
+    say(f"objective: {objective_text(cfg)}")
+    for axis in sweep.space.axes:
+        say(f"  {axis.key}: {axis.describe()}")
+    for note in (*notes, *sweep.notes):
+        say(f"note: {note}")
+    if left_out:
+        say(f"left out: {len(left_out)} impossible configurations")
+    for params, reason in left_out[:MOST_NAMED]:
+        say(f"  {params_text(params)}: {reason}")
+    if len(left_out) > MOST_NAMED:
+        say(f"  … and {len(left_out) - MOST_NAMED} more")
+    done = len(finished_trials(sweep.study))
+    if done > sweep.total:
+        say(f"{done} trials are there already, more than the {sweep.total} that were asked for")
+    elif done:
+        say(f"continuing: {done} of {sweep.total} trials are there already")
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """What came of a trial: its values, or why it was pruned or failed; the mean where there are seeds."""
+    values = " ".join(value_text(value) for value in outcome.values)
+    if outcome.seeds:
+        values = f"mean of {len(outcome.seeds)} seeds {values}"
+    if outcome.state == "complete":
+        return values
+    reason = f"{outcome.state}: {outcome.reason}"
+    return f"{reason}, {values}" if outcome.seeds else reason
+
+
+def print_stopped(sweep: Sweep) -> None:
+    """Say how far a sweep came that was ended before its total."""
+    done = len(finished_trials(sweep.study))
+    say(f"{done} of {sweep.total} trials are done; the same command goes on from here")
+
+
+def best_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """Complete trials, the best first; with several objectives the Pareto front."""
+    if len(sweep.directions) > 1:
+        return sweep.study.best_trials
+    complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = -1 if sweep.directions[0] == "maximize" else 1
+    # Means of the same seeds' values in another order differ in their last digit.
+    return sorted(complete, key=lambda trial: (round(sign * trial.values[0], DECIMALS), trial.number))
+
+
+def best_value(sweep: Sweep) -> float | None:
+    """The best trial's first objective, None where no trial is complete."""
+    best = best_trials(sweep)
+    return best[0].values[0] if best else None
+
+
+def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
+    """The best trials, what decided, a warning where one lies on a border, and how to go on."""
+    say(f"finished: {reason}")
+    tally = _tally(sweep)
+    say(tally or "no trial was trained")
+    best = best_trials(sweep)
+    if not best:
+        if tally:
+            say("No trial is complete: the reasons are in the tag `reason` of each run.")
+        return
+    _show_best(sweep, best, objective_text(record.cfg))
+    _print_importance(sweep)
+    _warn_of_borders(sweep, best[0])
+    _print_commands(record, best[0])
+
+
+def _tally(sweep: Sweep) -> str:
+    ends = Counter(ENDS[trial.state] for trial in finished_trials(sweep.study))
+    return ", ".join(f"{ends[end]} {end}" for end in ENDS.values() if ends[end])
+
+
+def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> None:
+    """A table of the best trials and, below a line, of the best that were dropped after fewer seeds."""
+    is_front, has_seeds = len(sweep.directions) > 1, sweep.repeats > 1
+    heading = "best trade-offs (Pareto front)" if is_front else "best trials"
+    say(f"{heading}, mean ± standard deviation of the seeds:" if has_seeds else f"{heading}:")
+    table = Table()
+    seeds = ("seeds",) if has_seeds else ()
+    for column in ("trial", *objective.split(", "), *seeds, "seconds", "configuration"):
+        table.add_column(column, overflow="fold")
+    for trial in best[: MOST_FRONT if is_front else MOST_BEST]:
+        table.add_row(*_row(sweep, trial))
+    table.add_section()
+    for trial in _dropped_trials(sweep)[:MOST_BEST]:
+        table.add_row(*_row(sweep, trial))
+    show(table)
+
+
+def _dropped_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """Trials that were pruned after some of their seeds, by their mean, the best first."""
+    sign = -1 if sweep.directions[0] == "maximize" else 1
+    pruned = sweep.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    dropped = [trial for trial in pruned if trial.user_attrs.get(RESULT, {}).get("seeds")]
+    return sorted(dropped, key=lambda trial: sign * trial.user_attrs[RESULT]["values"][0])
+
+
+def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
+    result = trial.user_attrs.get(RESULT, {})
+    seeds = result.get("seeds", [])
+    values = [value_text(value) for value in result.get("values") or trial.values]
+    if len(seeds) > 1:
+        values[0] += f" ± {statistics.stdev(seeds):.2g}"
+    is_dropped = trial.state is TrialState.PRUNED
+    count = f"{len(seeds)} of {sweep.repeats}, dropped" if is_dropped else str(len(seeds))
+    seconds = f"{result['seconds']:.1f}" if result else "-"
+    params = params_text(clean_params(sweep.space, trial))
+    return [str(trial.number), *values, *([count] if sweep.repeats > 1 else []), seconds, params]
+
+
+def _print_importance(sweep: Sweep) -> None:
+    found = importance(sweep.study) if len(sweep.directions) == 1 else None
+    if found is None:
+        return
+    say(
+        f"parameter importance (PED-ANOVA: what sets the best {found.top} of {found.trials} "
+        "complete trials apart):"
+    )
+    widest = max(map(len, found.shares))
+    for key, share in found.shares.items():
+        say(f"  {key:{widest}}  {share:4.0%}")
+
+
+def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
+    params = clean_params(sweep.space, best)
+    for axis in sweep.space.axes:
+        if axis.key in params and axis.is_at_border(params[axis.key]):
+            say(
+                f"note: the best {axis.key}={params[axis.key]} lies on the border of what was searched; "
+                "a wider range may hold a better one.",
+            )
+
+
+def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
+    tracker = record.tracker
+    own = _run_of_model(record.sweep, best)
+    run_id = own if record.keeps_model(own) else None
+    for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
+        say(line)
+
+
+def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
+    """The run that keeps the best trial's model: its own, or that of its best seed."""
+    seeds = known_seeds(sweep.study, best.number) if sweep.repeats > 1 else {}
+    if seeds:
+        return seeds[best_seed(sweep, seeds)].run_id
+    return str(best.user_attrs.get(RESULT, {}).get("run_id", "ID"))
+
+
+def best_seed(sweep: Sweep, seeds: Mapping[int, Outcome]) -> int:
+    """Which seed did best by the first objective, the first among equals."""
+    sign = 1 if sweep.directions[0] == "maximize" else -1
+    return max(sorted(seeds), key=lambda seed: sign * seeds[seed].values[0])

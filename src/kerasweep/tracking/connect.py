@@ -1,0 +1,143 @@
+"""Opens MLflow: reaches the server or creates the database, and finds or creates the experiment."""
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing, nullcontext, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kerasweep.config.caches import default_folder
+from kerasweep.errors import TrackingError
+from kerasweep.imports import gc_paused
+from kerasweep.tracking.database import PORTS, check_file, check_server, creation_lock, is_missing
+from kerasweep.tracking.location import SQLITE, database_path, without_password
+from kerasweep.tracking.patience import impatience, patiently, tracking_errors
+
+QUIET = ("alembic", "mlflow.tracking")
+ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
+
+
+def open_client(uri: str, create: bool) -> Any:
+    """An MlflowClient for the URI. create: make a sqlite database where there is none.
+
+    Raises TrackingError, within 15 s, where the server or the database cannot be used.
+    """
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs what it then raises, with a traceback.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    database = database_path(uri)
+    if database is not None:
+        check_file(database, create)
+    lock = creation_lock(database) if database else nullcontext()
+    with tracking_errors(uri, ADVICE), lock, impatience():
+        import_mlflow(uri)
+        from mlflow import MlflowClient
+
+        if urlsplit(uri).scheme.partition("+")[0] in PORTS:
+            check_server(uri)
+        if database is not None and create and is_missing(database):
+            _make_database(database)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def import_mlflow(uri: str) -> None:
+    """Import MLflow, which takes a second or two; where the URI is a database, its tables too."""
+    with gc_paused():
+        import mlflow  # noqa: F401
+
+        if database_path(uri) is not None:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def _make_database(database: Path) -> None:
+    """Copy an empty database that was made on this machine before, or have MLflow make its tables.
+
+    It takes seconds, and from tables that a kill left half made MLflow cannot go on: all is written
+    to another file first. The copy for later is kept by MLflow's version, where it can be.
+    """
+    whole = database.with_name(f"{database.name}.whole")
+    template = template_file()
+    if template.exists():
+        shutil.copyfile(template, whole)
+    else:
+        _make_tables(database.with_name(f"{database.name}.begun"), whole)
+        with suppress(OSError):
+            _keep_template(whole, template)
+    _settle_default(whole, database.parent / "artifacts")
+    os.replace(whole, database)
+
+
+def _settle_default(database: Path, artifacts: Path) -> None:
+    """Have MLflow's own experiment keep its artifacts here, and not where the tables were made."""
+    now = round(1000 * time.time())
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
+            ((artifacts / "default").as_uri(), now, now),
+        )
+
+
+def template_file() -> Path:
+    """Where an empty database of this MLflow is kept."""
+    return default_folder() / f"mlflow-{version('mlflow')}.db"
+
+
+def _keep_template(whole: Path, template: Path) -> None:
+    template.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = template.with_name(f"{template.name}.{os.getpid()}")
+    shutil.copyfile(whole, unfinished)
+    os.replace(unfinished, template)
+
+
+def _make_tables(begun: Path, whole: Path) -> None:
+    from mlflow import MlflowClient
+
+    begun.unlink(missing_ok=True)
+    whole.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"{SQLITE}{begun}").search_experiments(max_results=1)
+    with closing(sqlite3.connect(begun)) as connection:
+        connection.execute("VACUUM INTO ?", (str(whole),))
+    begun.unlink()
+
+
+def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
+    """The experiment's id; None where it does not exist and is not to be created.
+
+    Raises TrackingError for a deleted experiment. Only our own database is told where its
+    artifacts go.
+    """
+    database = database_path(uri)
+    with creation_lock(database) if database else nullcontext():
+        found = patiently(uri, client.get_experiment_by_name, name)
+        if found is None and create:
+            patiently(uri, _create_experiment, client, uri, name)
+            found = patiently(uri, client.get_experiment_by_name, name)
+    if found is None:
+        return None
+    if found.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        raise TrackingError(
+            f"The experiment {name} was deleted. Choose another one with tracking.experiment=NAME, "
+            f"or restore it with: MLFLOW_TRACKING_URI='{without_password(uri)}' {restore}"
+        )
+    return str(found.experiment_id)
+
+
+def _create_experiment(client: Any, uri: str, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    database = database_path(uri)
+    location = (database.parent / "artifacts").as_uri() if database else None
+    try:
+        client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise

@@ -1,0 +1,111 @@
+"""Keeps Keras models in MLflow and finds them again."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.tracking.connect import import_mlflow, open_client
+from kerasweep.tracking.location import resolve_uri
+from kerasweep.tracking.patience import patiently
+
+MODEL, CLASSES = "model", "class_names"
+KERAS_FILE = Path("data", "model.keras")
+REQUIRED = ("keras", "tensorflow", "numpy")
+
+
+def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+    """Log a model that reads raw pixels, as mlflow.keras.log_model does in a run that is active.
+
+    class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
+    would load the model in a new process, which takes ten seconds.
+    """
+    import_flavor(uri)
+    import mlflow.keras
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    mlflow.set_tracking_uri(uri)
+    pixels = TensorSpec(np.dtype(np.uint8), _sides(model.input_shape))
+    probabilities = TensorSpec(np.dtype(np.float32), _sides(model.output_shape))
+
+    def log_it() -> None:
+        experiment = client.get_run(run_id).info.experiment_id
+        # Model.log alone would make it in the experiment that is active.
+        logged = client.create_logged_model(experiment, MODEL, source_run_id=run_id)
+        Model.log(
+            artifact_path=None,
+            name=MODEL,
+            flavor=mlflow.keras,
+            run_id=run_id,
+            model_id=logged.model_id,
+            model=model,
+            signature=ModelSignature(Schema([pixels]), Schema([probabilities])),
+            metadata={CLASSES: list(class_names)},
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
+        )
+
+    patiently(uri, log_it)
+
+
+def import_flavor(uri: str) -> None:
+    """Import MLflow with what it takes to log a model of Keras there."""
+    import_mlflow(uri)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
+        import mlflow.keras
+        import mlflow.pyfunc  # noqa: F401  (else it comes later, with the warnings)
+
+
+def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
+    """A shape as MLflow writes it, with -1 where any size goes."""
+    return tuple(-1 if side is None else side for side in shape)
+
+
+def has_model(cfg: TrackingConf, run_id: str) -> bool:
+    """Whether a run keeps a model."""
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    return patiently(uri, _location, client, run_id) is not None
+
+
+def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
+    """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes.
+
+    Raises TrackingError where the run keeps none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        from mlflow.artifacts import download_artifacts
+        from mlflow.models import Model
+
+    uri = resolve_uri(cfg.uri)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    client = open_client(uri, create=False)
+    location = patiently(uri, _location, client, run_id)
+    if location is None:
+        raise TrackingError(f"The run {run_id} keeps no model.")
+    folder = Path(
+        patiently(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
+    )
+    metadata = Model.load(str(folder)).metadata or {}
+    return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]
+
+
+def _location(client: Any, run_id: str) -> str | None:
+    """Where the files of a run's newest whole model are; None where it has none.
+
+    (The client's own list of a run's artifacts looks for its models in the global tracking URI.)
+    """
+    outputs = client.get_run(run_id).outputs
+    for output in reversed(outputs.model_outputs if outputs else []):
+        logged = client.get_logged_model(output.model_id)
+        if logged.name == MODEL and str(logged.status) == "READY":
+            return str(logged.artifact_location)
+    return None

@@ -1,0 +1,60 @@
+"""Where MLflow keeps the runs: from the configuration, the environment, or the working directory."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kerasweep.errors import TrackingError
+
+DEFAULT_DATABASE = "mlruns/mlflow.db"
+SQLITE = "sqlite:///"
+
+
+def default_uri() -> str:
+    """mlruns/mlflow.db below the working directory, as an absolute URI."""
+    return f"{SQLITE}{Path(DEFAULT_DATABASE).absolute()}"
+
+
+def resolve_uri(uri: str | None) -> str:
+    """`uri` if given, else MLFLOW_TRACKING_URI, else the default; a relative sqlite path is made absolute.
+
+    Raises TrackingError for a folder or file store, which MLflow no longer writes to.
+    """
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri()
+    is_folder = "://" not in chosen and not chosen.startswith("databricks")
+    if is_folder or chosen.startswith("file:"):
+        raise TrackingError(
+            f"tracking.uri must be a database or a server, but got {chosen}: MLflow no longer records into "
+            "folders. Use one such as sqlite:///mlruns/mlflow.db or http://localhost:5000."
+        )
+    _check_address(chosen)
+    if chosen.startswith(SQLITE):
+        return f"{SQLITE}{Path(chosen.removeprefix(SQLITE)).expanduser().absolute()}"
+    return chosen
+
+
+def _check_address(uri: str) -> None:
+    try:
+        _ = urlsplit(uri).port
+    except ValueError as error:
+        raise TrackingError(
+            f"tracking.uri={without_password(uri)} is no address: {error}. "
+            "Write it as in sqlite:///mlruns/mlflow.db or http://localhost:5000."
+        ) from error
+    in_memory = uri.startswith("sqlite:") and uri.removeprefix("sqlite:").strip("/") in ("", ":memory:")
+    if in_memory:
+        raise TrackingError(
+            f"tracking.uri={uri} is a database in memory, which ends with the command. "
+            "Name a file, as in sqlite:///mlruns/mlflow.db."
+        )
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of a sqlite URI, None for anything else."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown."""
+    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)

@@ -1,0 +1,156 @@
+"""Reads runs back from MLflow: from the tables of its database, or page by page from a server."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import RefusedError, TrackingError
+from kerasweep.tracking.connect import experiment_id, open_client
+from kerasweep.tracking.location import resolve_uri, without_password
+from kerasweep.tracking.patience import patiently
+from kerasweep.tracking.run_record import RunRecord, seconds_between
+from kerasweep.tracking.tables import is_database, read_runs
+
+PAGE = 1000
+FEWEST_DIGITS = 6
+WHOLE_ID = 32
+
+
+def find_runs(
+    cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None, most: int | None = None
+) -> list[RunRecord]:
+    """Every run of the experiment that carries all of these tags, newest first.
+
+    status: MLflow's, such as RUNNING, where only such runs are asked for. most: how many are enough.
+    Raises TrackingError where the server or the database cannot be read; an experiment that
+    does not exist has no runs.
+    """
+    return _search(cfg, tags, status, most)
+
+
+def _search(
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    status: str | None = None,
+    most: int | None = None,
+    begins: str = "",
+) -> list[RunRecord]:
+    """begins: the beginning of the runs' ids."""
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    experiment = experiment_id(client, uri, cfg.experiment, create=False)
+    if experiment is None:
+        return []
+    if is_database(uri):
+        return patiently(uri, read_runs, uri, experiment, tags, status, most, begins)
+    clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
+    clauses += [f"attributes.status = '{status}'"] if status is not None else []
+    clauses += [f"attributes.run_id LIKE '{begins}%'"] if begins else []
+    found = ask_client(uri, client, experiment, " and ".join(clauses), most)
+    return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
+
+
+def ask_client(
+    uri: str, client: Any, experiment: str, condition: str, most: int | None = None
+) -> list[RunRecord]:
+    """The runs of an experiment by MLflow's own search, page by page, newest first."""
+    runs: list[RunRecord] = []
+    token = None
+    while True:
+        page = patiently(
+            uri,
+            client.search_runs,
+            [experiment],
+            condition,
+            max_results=min(PAGE, most or PAGE),
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        runs += [_record(run) for run in page]
+        token = page.token
+        if not token or (most is not None and len(runs) >= most):
+            return runs
+
+
+def _can_be_asked(key: str, value: str) -> bool:
+    """Whether MLflow's filters can say it: they know no escapes."""
+    return "`" not in key and not ("'" in value and '"' in value)
+
+
+def _clause(key: str, value: str) -> str:
+    quote = '"' if "'" in value else "'"
+    return f"tags.`{key}` = {quote}{value}{quote}"
+
+
+def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
+    """The run with this id, or the only one of the experiment whose id begins so (six digits or more).
+
+    Raises RefusedError where there is none or it was deleted, TrackingError where there is more than one.
+    """
+    if not run_id.isalnum():
+        raise _no_run(cfg, run_id)
+    if len(run_id) >= WHOLE_ID:
+        return _whole(cfg, run_id)
+    found = _search(cfg, {}, begins=run_id) if len(run_id) >= FEWEST_DIGITS else []
+    if not found:
+        raise _no_run(cfg, run_id)
+    if len(found) > 1:
+        raise TrackingError(f"{run_id} begins the ids of {len(found)} runs. Give more digits of the one.")
+    return found[0]
+
+
+def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    try:
+        run = patiently(uri, client.get_run, run_id)
+    except RefusedError as error:
+        raise _no_run(cfg, run_id) from error
+    if run.info.lifecycle_stage == "deleted":
+        raise RefusedError(
+            f"The run {run_id} was deleted. Restore it with: "
+            f"MLFLOW_TRACKING_URI='{without_password(uri)}' mlflow runs restore --run-id {run_id}"
+        )
+    return _record(run)
+
+
+def _no_run(cfg: TrackingConf, run_id: str) -> RefusedError:
+    return RefusedError(
+        f"No run {run_id} in the experiment {cfg.experiment} of {without_password(resolve_uri(cfg.uri))}. "
+        f"Give an id, or at least {FEWEST_DIGITS} of its first digits: they are in the MLflow UI, "
+        "and in the table and CSV of python -m src.compare."
+    )
+
+
+def list_artifacts(cfg: TrackingConf, run_id: str, folder: str) -> list[str]:
+    """The paths of the artifacts in a folder of a run; empty where there is none."""
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    return [str(artifact.path) for artifact in patiently(uri, client.list_artifacts, run_id, folder)]
+
+
+def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
+    """Copy an artifact of a run into a local folder and return where it is.
+
+    Raises TrackingError where the run has none of that path.
+    """
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return Path(patiently(uri, client.download_artifacts, run_id, path, str(into)))
+
+
+def _record(run: Any) -> RunRecord:
+    info = run.info
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name,
+        status=info.status,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        start_time=info.start_time / 1000,
+        seconds=seconds_between(info.start_time, info.end_time),
+    )

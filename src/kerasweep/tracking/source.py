@@ -1,0 +1,64 @@
+"""What code made a run: git's commit, whether the tree was dirty, and its diff."""
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from kerasweep.tracking.location import without_password
+
+MOST_DIFF_CHARACTERS = 1_000_000
+PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
+
+
+def source_tags() -> dict[str, str]:
+    """MLflow's source tags, and `git.dirty`; without git or a repository only the program and user."""
+    tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return tags
+    dirty = bool(_git("status", "--porcelain"))
+    return tags | {"mlflow.source.git.commit": commit.strip(), "git.dirty": str(dirty).lower()}
+
+
+def command_text(module: str) -> str:
+    """The command that this process was started with, to be typed again, without a password in it.
+
+    module: what it runs, where it was not typed as a command of its own.
+    """
+    name = Path(sys.argv[0]).name
+    typed = [name] if name.startswith("kerasweep-") else ["python", "-m", module]
+    return shlex.join([*typed, *map(without_password, sys.argv[1:])])
+
+
+def versions_text() -> str:
+    """What a result may depend on: Python's version and those of the packages that train and record."""
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()}", *found, f"{os.cpu_count()} cores"])
+
+
+def git_diff() -> str | None:
+    """What the working tree changes against its last commit, cut at a million characters; None if nothing."""
+    diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD")
+    return diff[:MOST_DIFF_CHARACTERS] if diff else None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, errors="replace", timeout=10, check=False
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

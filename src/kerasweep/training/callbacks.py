@@ -1,0 +1,115 @@
+"""Keras callbacks of a run: a loss that is no number, the report, the best weights, the kept models."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasweep.errors import TrainingError
+
+EpochReport = Callable[[int, dict[str, float]], bool]
+
+
+class StopOnNonFiniteLoss(keras.callbacks.Callback):
+    """Ends the run where an epoch's loss, or its validation loss, is NaN or infinite.
+
+    No later epoch can mend such weights.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        losses = {name: float((logs or {}).get(name, 0.0)) for name in ("loss", "val_loss")}
+        lost = {name: loss for name, loss in losses.items() if not math.isfinite(loss)}
+        for name, loss in lost.items():
+            raise TrainingError(
+                f"{name} became {loss} in epoch {epoch + 1}. "
+                "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
+            )
+
+
+class ReportEpochs(keras.callbacks.Callback):
+    """Collects each epoch's metrics and reports them; stops the training when told to.
+
+    report(epoch, metrics): epochs count from 1; True ends the training, and `is_pruned` is set.
+    The learning rate is that of the epoch's last step.
+    """
+
+    def __init__(self, report: EpochReport) -> None:
+        super().__init__()
+        self.report = report
+        self.history: list[dict[str, float]] = []
+        self.is_pruned = False
+        self._began = 0.0
+
+    def go_on(self, history: Sequence[dict[str, float]], is_pruned: bool) -> None:
+        """Report epochs of an earlier attempt again; that attempt heard already whether to stop."""
+        self.is_pruned = is_pruned
+        for metrics in history:
+            self.history.append(dict(metrics))
+            self.report(len(self.history), metrics)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        metrics = {name: float((logs or {})[name]) for name in names}
+        metrics["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        metrics["epoch_seconds"] = time.perf_counter() - self._began
+        self.history.append(metrics)
+        if self.report(epoch + 1, metrics):
+            self.is_pruned = True
+            self.model.stop_training = True
+
+
+class KeepBestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch in memory and puts them back at the end.
+
+    Among equals the earlier epoch stays; NaN is never best. best_epoch counts from 1.
+    """
+
+    def __init__(self, metric: str, direction: str) -> None:
+        super().__init__()
+        self.metric = metric
+        self.sign = 1.0 if direction == "maximize" else -1.0
+        self.best_epoch = 1
+        self.best = -math.inf
+        self.weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = self.sign * float((logs or {})[self.metric])
+        if value > self.best:
+            self.best, self.best_epoch = value, epoch + 1
+            self.weights = self.model.get_weights()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.weights:
+            self.model.set_weights(self.weights)
+
+
+class CheckpointModel(keras.callbacks.ModelCheckpoint):
+    """Keras's ModelCheckpoint, which saves another model than the one that trains.
+
+    make: gives it, with the weights that the training has now; asked where something is saved.
+    """
+
+    def __init__(self, make: Callable[[], keras.Model], filepath: str, **arguments: Any) -> None:
+        super().__init__(filepath, **arguments)
+        self.make = make
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(_MadeWhenSaved(self.make))
+
+
+@dataclass(frozen=True)
+class _MadeWhenSaved:
+    make: Callable[[], keras.Model]
+
+    def save(self, path: str, overwrite: bool) -> None:
+        self.make().save(path, overwrite=overwrite)
+
+    def save_weights(self, path: str, overwrite: bool) -> None:
+        self.make().save_weights(path, overwrite=overwrite)

@@ -1,0 +1,200 @@
+"""A network under training, together with the data it reads."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.data.prepare import Part, Prepared
+from kerasweep.model.count import count_parameters
+from kerasweep.training.graph_key import graph_key, structure
+from kerasweep.training.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    from kerasweep.training.fit import FitResult
+    from kerasweep.training.program import Program
+
+
+class Network:
+    """A network that begins a training, in a program of its own or in that of an earlier one.
+
+    The next network of the same graph takes this one's program over, weights and all. graph: what such
+    networks share; None where no other takes over.
+    """
+
+    def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
+        start_tensorflow()
+        from kerasweep.training.seeding import set_determinism, set_precision
+
+        set_determinism(cfg.training.deterministic)
+        set_precision(cfg.training.precision)
+        self.cfg = cfg
+        self.prepared = prepared
+        self.graph: str | None = None
+        self.program = self._custom() if cfg.model.architecture == "custom" else self._built_in()
+        self.program.begin(cfg.optimizer)
+        self.model = self.program.model
+        self.parameters = _parameters(self.model)
+        self._traces_before = self.program.traces
+
+    @property
+    def traces(self) -> int:
+        """How many train functions have been traced for this network."""
+        return self.program.traces - self._traces_before
+
+    def _built_in(self) -> "Program":
+        """A program whose network has fresh weights."""
+        from kerasweep.model.adjustable import AdjustableParts
+
+        def make() -> "Program":
+            parts = AdjustableParts()
+            return self._program(self._build(parts), parts)
+
+        cfg, program = self.cfg, self._reused(None, make)
+        assert program.parts is not None
+        program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
+        return program
+
+    def _custom(self) -> "Program":
+        """As _built_in, with the weights that the user's function draws."""
+        import keras
+
+        from kerasweep.training.seeding import seed_everything
+
+        seed_everything(self.cfg.training.seed)
+        keras.backend.clear_session()  # it counts the names of layers from 0
+        fresh = self._build(None)
+        described = structure(fresh)
+        if described is None:
+            return self._program(fresh, None)
+        program = self._reused(described, lambda: self._program(fresh, None))
+        for variable, value in zip(program.model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        return program
+
+    def _reused(self, described: str | None, make: Callable[[], "Program"]) -> "Program":
+        from kerasweep.training.programs import PROGRAMS
+
+        if not self.cfg.training.reuse_programs:
+            return make()
+        self.graph = _graph(self.cfg, self.prepared, described)
+        return PROGRAMS.get(self.graph) or PROGRAMS.make(self.graph, make)
+
+    def _program(self, model: Any, parts: Any) -> "Program":
+        from kerasweep.training.program import Program, uses_xla
+
+        cfg = self.cfg
+        return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
+
+    def _build(self, parts: Any) -> Any:
+        from kerasweep.model.build import build_model
+
+        return build_model(self.cfg.model, parts, self.prepared.input_shape, self.prepared.num_classes)
+
+    def fit(
+        self,
+        report: Callable[[int, dict[str, float]], bool],
+        folder: Path,
+        resume_from: Path | None = None,
+    ) -> "FitResult":
+        from kerasweep.training.fit import fit
+
+        cfg = self.cfg
+        return fit(
+            self.model,
+            self.run_epoch,
+            self.steps_per_epoch,
+            cfg.training,
+            cfg.schedule,
+            cfg.optimizer.learning_rate,
+            cfg.objective,
+            report,
+            folder,
+            resume_from,
+            self._fingerprint(),
+            self.twin,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has, the smaller last one among them."""
+        return -(-len(self.prepared.train) // self.cfg.training.batch_size)
+
+    def run_epoch(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        """Train one epoch, from 0, and evaluate the network on the validation part."""
+        trained = self.train_steps(epoch, rates)
+        validated = self.evaluate(self.prepared.validation)
+        return trained | {f"val_{name}": value for name, value in validated.items()}
+
+    def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        """Train the first steps of an epoch, from 0, one a rate."""
+        from kerasweep.data.feeds import epoch_order, feed_of
+
+        part, training = self.prepared.train, self.cfg.training
+        order = epoch_order(len(part), training.seed, epoch + 1, training.shuffle)
+        return self.program.train(
+            feed_of(part), self.prepared.scaling, order, training.batch_size, training.seed, epoch + 1, rates
+        )
+
+    def evaluate(self, part: Part) -> dict[str, float]:
+        from kerasweep.data.feeds import feed_of
+
+        return self.program.evaluate(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def probabilities(self, part: Part) -> Any:
+        from kerasweep.data.feeds import feed_of
+
+        return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def twin(self) -> Any:
+        """What is saved: see `plain_twin`."""
+        from kerasweep.model.twin import plain_twin
+
+        return plain_twin(self.model, self.stock, self.prepared.scaling)
+
+    def stock(self) -> Any:
+        """The same network of Keras's own layers, with any weights."""
+        from kerasweep.model.parts import StockParts
+
+        cfg = self.cfg
+        return self._build(StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
+
+    def _fingerprint(self) -> str:
+        """Of all that the training depends on: the state of another one does not fit."""
+        names = (*RUN_GROUPS, "objective")
+        groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
+        return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
+
+
+def graph_of(cfg: DictConfig, prepared: Prepared) -> str | None:
+    """What networks share that take over each other's programs; None where that is known only once built."""
+    is_known = cfg.training.reuse_programs and cfg.model.architecture != "custom"
+    return _graph(cfg, prepared, None) if is_known else None
+
+
+def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
+    return graph_key(
+        cfg.model,
+        cfg.optimizer,
+        cfg.training,
+        cfg.augment,
+        cfg.data.labels,
+        prepared.input_shape,
+        prepared.num_classes,
+        described,
+    )
+
+
+def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
+    """How many parameters a network has: reckoned, or where it is custom, built and counted."""
+    if cfg.model.architecture != "custom":
+        return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
+    return Network(cfg, prepared).parameters
+
+
+def _parameters(model: Any) -> int:
+    """How many numbers the saved model has: the warm-up's counters are not among them."""
+    return sum(int(weight.numpy().size) for weight in model.weights if weight.name != "updates")

@@ -1,0 +1,143 @@
+"""Trains one network and records it: data, program, fit, evaluation."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config import check
+from kerasweep.data.kept import read_and_keep
+from kerasweep.data.prepare import Prepared, check_augment
+from kerasweep.model.check import check_shape
+from kerasweep.results import Outcome, TrialRef, dominates
+from kerasweep.tracking.recorder import Recorder
+from kerasweep.training.runtime import arithmetic, start_tensorflow
+from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
+from kerasweep.trial.history import of_history
+from kerasweep.trial.network import Network
+from kerasweep.trial.portrait import leave
+
+if TYPE_CHECKING:
+    from kerasweep.training.fit import FitResult
+
+# Of training: then the seconds that its model takes do not matter, and a user sees it at once.
+SECONDS_WORTH_A_MODEL = 60.0
+Report = Callable[[int, float], bool]
+
+
+def read_data(cfg: DictConfig) -> Prepared:
+    """Check the configuration, then load and prepare its data: all that can be refused before a run."""
+    check(cfg)
+    prepared = read_and_keep(cfg.data)
+    check_images(cfg, prepared)
+    return prepared
+
+
+def check_images(cfg: DictConfig, prepared: Prepared) -> None:
+    """Raise ConfigError where the network or the augmentation cannot take such images."""
+    check_augment(cfg.augment, prepared.input_shape)
+    if cfg.model.architecture != "custom":
+        check_shape(cfg.model, prepared.input_shape)
+
+
+def warm_up(cfg: DictConfig) -> None:
+    """Import what training needs, before the first trial asks for it."""
+    start_tensorflow()
+    import kerasweep.training.fit
+    import kerasweep.training.graph_key
+    import kerasweep.training.programs  # noqa: F401
+
+
+def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
+    """Train one network and record it in the run that `ref` names.
+
+    report(epoch, value) hears the first objective after each epoch, from 1 on, and returns True
+    to prune. folder: takes checkpoints, and what a candidate leaves. Raises what training raises; the
+    run stays open for the caller to close.
+    """
+    prepared = read_data(cfg)
+    record_data(cfg, ref.run_id, tracker, prepared)
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
+    network = Network(cfg, prepared)
+    result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
+    restored = {"restored_epochs": str(result.restored)} if result.restored else {}
+    tracker.set_tags(ref.run_id, {**arithmetic(), **restored})
+    metrics = _final_metrics(result, network.parameters)
+    if ref.is_single:
+        metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
+        metrics["test_images"] = float(len(prepared.test.labels))
+    outcome = Outcome(
+        state="pruned" if result.pruned else "complete",
+        run_id=ref.run_id,
+        values=tuple(metrics[objective.metric] for objective in cfg.objective),
+        metrics=metrics,
+        best_epoch=result.best_epoch,
+        seconds=result.seconds,
+        reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
+    )
+    once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
+    once |= of_history(result.history, result.best_epoch)
+    tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
+    if result.pruned:
+        return outcome
+    is_candidate = _is_candidate(cfg, ref, outcome)
+    if is_candidate and not ref.is_single:
+        outcome = leave(folder, network, outcome, result.history)
+    if _records_model_now(cfg, ref, outcome, is_candidate):
+        record_model(ref, tracker, prepared, network)
+        record_errors(ref, tracker, prepared, network)
+        record_curves(ref, tracker, result.history, result.best_epoch)
+    return outcome
+
+
+def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
+    """Whether a trial may be the best of its sweep, as far as is known now.
+
+    A seed may be none although the mean of its trial lies on a Pareto front.
+    """
+    if len(cfg.objective) > 1 and cfg.study.repeats > 1:
+        return True
+    directions = tuple(objective.direction for objective in cfg.objective)
+    return not any(dominates(other, outcome.values, directions) for other in ref.incumbents)
+
+
+def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_candidate: bool) -> bool:
+    """Whether its model is asked for, and cannot wait until it is known which trial is the best."""
+    if ref.is_single or cfg.tracking.models != "best":
+        return bool(cfg.tracking.models != "none")
+    return is_candidate and not (ref.defers_model and outcome.seconds < SECONDS_WORTH_A_MODEL)
+
+
+def _reporter(
+    cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
+) -> Callable[[int, dict[str, float]], bool]:
+    """Log each epoch, and tell `report` its value of the first objective, where it has one.
+
+    A trial whose rate still climbs starts slowly: no pruner hears of these epochs.
+    """
+    metric = cfg.objective[0].metric
+    slow_epochs = math.ceil(cfg.schedule.warmup_epochs) if "warmup_epochs" in cfg.schedule else 0
+
+    def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
+        tracker.log_epoch(ref.run_id, epoch, metrics)
+        is_heard = metric in metrics and epoch > slow_epochs
+        return report(epoch, metrics[metric]) if is_heard else False
+
+    return after_epoch
+
+
+def _final_metrics(result: "FitResult", parameters: int) -> dict[str, float]:
+    at_best = result.history[result.best_epoch - 1]
+    return {**at_best, "parameters": float(parameters), "seconds": result.seconds}
+
+
+def _summary(metrics: dict[str, float]) -> dict[str, float]:
+    """What is logged once a run: the rest has been logged per epoch under the same name."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name in ("parameters", "seconds") or name.startswith("test_")
+    }

@@ -1,0 +1,1 @@
+"""Worker processes: how many, how they start and end, and what they say."""

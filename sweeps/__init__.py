@@ -1,1 +1,0 @@
-"""Studies, one question a file, found by Hydra as `pkg://sweeps` from any directory."""

@@ -1,0 +1,206 @@
+"""What every command does with errors, and with overrides that Hydra cannot read."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from kerasweep.commands.command_line import HINT, check_overrides, run_command
+from kerasweep.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said before the command ends with exit code 1."""
+    with pytest.raises(SystemExit) as raised:
+        check_overrides(arguments, "train")
+    assert raised.value.code == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    return output.err.rstrip("\n")
+
+
+def test_our_errors_are_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise ConfigError("Two\nlines.")
+
+    with pytest.raises(SystemExit) as raised:
+        run_command(fail)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == "error: Two lines.\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("${nowhere}", "error: path: Interpolation key 'nowhere' not found\n"),
+        ("${nowhere:}", "error: path: Unsupported interpolation type nowhere\n"),
+        ("???", "error: path: Missing mandatory value: path\n"),
+    ],
+)
+def test_values_that_lead_nowhere_are_errors_of_the_user(
+    value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = OmegaConf.create({"path": value})
+    with pytest.raises(SystemExit) as raised:
+        run_command(lambda: cfg.path)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == said
+
+
+def test_other_errors_come_through() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(fail)
+
+
+def test_value_is_returned() -> None:
+    assert run_command(lambda: 0.5) == 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-m", "model.kernel_size=3,5", "data=digits,mnist", "data.limit=null,2000"],
+        ["--config-dir", "/a=b", "--cfg", "job", "model=cnn"],
+        [
+            "'data.path=\"/내 폴더\"'".strip("'"),
+            "tracking.tags.note='a > b'",
+            "tracking.tags.a='x=y'",
+            "data.path=",
+        ],
+        ["~augment", "+study.space={model.kernel_size: 'choice(3, 5)'}", "hydra.job.name=null"],
+        ["regularizer.strength=tag(log,interval(1e-6,1e-2))", "model={kernel_size:3}"],
+    ],
+)
+def test_what_hydra_reads_passes(arguments: list[str]) -> None:
+    check_overrides(arguments, "train")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["data.path=/내/폴더", "tags.note=a>b", "tags.note=a=b", "data.limit=choice(null,3)", "tags.a=[1,2"],
+)
+def test_unreadable_override_comes_with_a_hint(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *rest = refusal(["data=digits", argument], capsys).splitlines()
+    assert first.startswith(f"{argument}: ")
+    assert rest[-1] == HINT
+
+
+@pytest.mark.parametrize("argument", ["digits", "=3"])
+def test_argument_without_a_key_or_value_is_named(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal([argument], capsys) == f"{argument}: an override is written key=value."
+
+
+@pytest.mark.parametrize("argument", ["sampler=3", "sampler=null", "sampler=true"])
+def test_group_without_an_option_lists_them(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal([argument], capsys) == (
+        f"{argument}: sampler takes the name of one of its options: cmaes, grid, nsga2, qmc, random, tpe."
+    )
+
+
+@pytest.mark.parametrize("argument", ["study=null", "study=2024"])
+def test_key_that_is_no_group_here_takes_any_value(argument: str) -> None:
+    check_overrides([argument], "compare", plain=("study",))
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "meant"),
+    [
+        ("train", "model.kernelsize=5", "model.kernel_size"),
+        ("train", "training.batchsize=16,32", "training.batch_size"),
+        ("train", "optimiser=sgd", "optimizer"),
+        ("train", "study.repeets=5", "study.repeats"),
+        ("train", "schedule.warmup_epoch=2", "schedule.warmup_epochs"),
+        ("compare", "stduy=quickstart", "study"),
+        ("predict", "image=[a.png]", "images"),
+    ],
+)
+def test_a_misspelt_key_is_answered_with_what_was_meant(
+    command: str, argument: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides([argument], command)
+    assert raised.value.code == 2
+    key = argument.partition("=")[0]
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: There is no key {key}. Did you mean ") and meant in said
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"), [("study=hed", "head"), ("optimizer=adamm", "adam"), ("data=cifar", "cifar10")]
+)
+def test_a_misspelt_option_is_answered_with_what_was_meant(
+    argument: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides([argument], "train")
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: There is no {argument}. Did you mean ") and meant in said
+    check_overrides(["--config-dir", "/own", argument], "train")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["model.kwargs.kernelsize=5", "tracking.tags.stduy=a", "data.kwargs.a.b=3"],
+        ["+trainings=3", "++model.kernelsize=5", "~optimiser"],
+        ["--config-dir", "/own", "trainings=3"],
+        ["hydra.searchpath=[file:///own]", "trainings=3"],
+        ["+mine=a", "mine.momentum=0.3"],
+        ["hydra.sweeep.dir=a", "hydra/launcher=basic", "nothing.like.it=3"],
+    ],
+)
+def test_keys_that_are_no_misspelling_are_left_to_hydra(arguments: list[str]) -> None:
+    check_overrides(arguments, "train")
+
+
+def test_every_group_of_the_course_may_be_chosen() -> None:
+    options = [
+        f"{file.parent.name}={file.stem}"
+        for folder in ("conf", "sweeps")
+        for file in sorted((ROOT / folder).glob("*/*.yaml"))
+    ]
+    assert {"experiment=cifar10_vgg", "debug=fast", "study=head", "data=digits"} <= set(options)
+    for option in options:
+        check_overrides([option], "train")
+
+
+def test_commands_of_the_documentation_have_no_misspelt_keys() -> None:
+    texts = [
+        ROOT / "README.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("conf/**/*.yaml"),
+        *ROOT.glob("sweeps/**/*.*"),
+    ]
+    found = [
+        (command, arguments_of(line))
+        for text in texts
+        for command, line in re.findall(r"python -m src\.(\w+) +([^`#\n]*)", text.read_text("utf-8"))
+    ]
+    assert len(found) > 50
+    for command, arguments in found:
+        check_overrides(arguments, command, plain=() if command == "train" else ("study",))
+
+
+def arguments_of(line: str) -> list[str]:
+    """Those of a command, which words may follow."""
+    found: list[str] = []
+    for word in shlex.split(line.partition("  ")[0]):
+        if "=" not in word and not word.startswith("-") and found[-1:] != ["--config-dir"]:
+            break
+        found.append(word.rstrip(".,").replace("…", "1"))
+    return found
+
+
+def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "batch_norm, batch_size, downsampling, feature_scaling, filter_size" in refusal(
+        ["study=null"], capsys
+    )

@@ -1,0 +1,288 @@
+"""`src.predict` reads any image into the size and channels that a recorded model takes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from kerasweep.commands.predict import predict
+from kerasweep.config.folders import config_folder
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
+from kerasweep.tracking.runs import open_tracker
+from tests.processes import PYTHONPATH
+
+ROOT = Path(__file__).resolve().parents[2]
+DARK, BRIGHT = 50, 250
+CLASSES = ["어둠", "bright"]
+
+
+class Recorded:
+    """A database with two models and a run without one."""
+
+    def __init__(self, database: Path) -> None:
+        self.uri = f"sqlite:///{database}"
+        self.tracker = open_tracker(TrackingConf(uri=self.uri))
+        self.folder = database.parent
+        self.grayscale = self.record("grayscale", 1, 0.5)
+        self.color = self.record("color", 3, 0.75)
+        self.pruned = self.record("pruned", None, 0.9)
+
+    def record(self, name: str, channels: int | None, objective: float) -> str:
+        """A trial of one sweep. channels: None keeps no model."""
+        tags = {"sweep": "s-1", "kind": "trial", "objective": "val_accuracy maximize"}
+        run_id = self.tracker.start(name, tags, {})
+        self.tracker.log_metrics(run_id, {"objective": objective})
+        if channels is not None:
+            self.tracker.log_model(run_id, brightness_model(channels), CLASSES)
+        return run_id
+
+
+def brightness_model(channels: int) -> keras.Model:
+    """Takes raw pixels (4, 6, channels); calls the image bright where its mean is above 127.5."""
+    pixels = keras.Input((4, 6, channels))
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
+    flat = keras.layers.Flatten()(scaled)
+    weights = np.full((24 * channels, 1), 1 / (24 * channels)) @ np.array([[-1.0, 1.0]])
+    dense = keras.layers.Dense(2, activation="softmax", use_bias=False)
+    model = keras.Model(pixels, dense(flat))
+    dense.set_weights([weights])
+    return model
+
+
+@pytest.fixture(scope="module")
+def recorded(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return Recorded(copy_database(tmp_path_factory.mktemp("predicted")))
+
+
+@pytest.fixture
+def run(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """Predicts in the test's folder; returns the lines that were printed."""
+
+    def predicted(*overrides: str) -> list[str]:
+        monkeypatch.chdir(tmp_path)
+        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
+            predict(compose("predict", [f"tracking.uri={recorded.uri}", *overrides]))
+        return capsys.readouterr().out.splitlines()
+
+    return predicted
+
+
+@pytest.fixture
+def refused(run: Callable[..., list[str]]) -> Callable[..., str]:
+    """Predicts in vain; returns what was said."""
+
+    def said(kind: type[KerasweepError], *overrides: str) -> str:
+        with pytest.raises(kind) as raised:
+            run(*overrides)
+        return str(raised.value)
+
+    return said
+
+
+def gray(value: int, size: tuple[int, int] = (6, 4)) -> Image.Image:
+    """size: width, height."""
+    return Image.new("L", size, value)
+
+
+def test_images_are_classified_in_one_batch(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    gray(BRIGHT).save(tmp_path / "그림 b.png")
+    share = 1 / (1 + np.exp(-2 * (BRIGHT / 127.5 - 1)))
+    lines = run(f"run_id={recorded.grayscale}", "images=[a.png,'그림 b.png']")
+    assert lines[0].startswith("a.png: 어둠  (어둠 ")
+    assert lines[1] == f"그림 b.png: bright  (bright {share:.1%}, 어둠 {1 - share:.1%})"
+    assert len(lines) == 2
+
+
+def test_one_image_gets_its_batch_axis_and_top_limits_the_classes(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    gray(BRIGHT).save(tmp_path / "a.png")
+    (line,) = run(f"run_id={recorded.grayscale[:8]}", "images=[a.png]", "top=1")
+    assert line.count("%") == 1
+
+
+def test_single_image_needs_no_brackets(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    gray(BRIGHT).save(tmp_path / "a.png")
+    (line,) = run(f"run_id={recorded.grayscale}", "images=a.png")
+    assert line.startswith("a.png: bright ")
+
+
+def clear_on_black() -> Image.Image:
+    """Black, but so transparent that white shines through."""
+    return Image.new("RGBA", (6, 4), (0, 0, 0, 10))
+
+
+def deep(value: int) -> Image.Image:
+    """A grayscale image of 16 bits a pixel."""
+    return Image.fromarray(np.full((4, 6), value * 256, dtype=np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("image", "model", "converted", "name"),
+    [
+        (gray(BRIGHT, (12, 8)), "grayscale", "8x12 to 4x6 pixels", "bright"),
+        (gray(BRIGHT).convert("RGB"), "grayscale", "RGB to grayscale", "bright"),
+        (gray(DARK), "color", "grayscale to RGB", "어둠"),
+        (gray(BRIGHT, (5, 5)), "color", "grayscale to RGB, 5x5 to 4x6 pixels", "bright"),
+        (clear_on_black(), "color", "transparency to white", "bright"),
+        (clear_on_black(), "grayscale", "transparency to white, RGB to grayscale", "bright"),
+        (deep(BRIGHT), "grayscale", "16 bits a pixel to 8", "bright"),
+        (deep(DARK), "grayscale", "16 bits a pixel to 8", "어둠"),
+        (gray(BRIGHT).convert("P"), "color", "palette to RGB", "bright"),
+        (gray(BRIGHT).convert("1"), "grayscale", "black and white to grayscale", "bright"),
+    ],
+)
+def test_other_images_are_converted_and_it_is_said(
+    recorded: Recorded,
+    run: Callable[..., list[str]],
+    tmp_path: Path,
+    image: Image.Image,
+    model: str,
+    converted: str,
+    name: str,
+) -> None:
+    image.save(tmp_path / "a.png")
+    first, second = run(f"run_id={getattr(recorded, model)}", "images=[a.png]")
+    assert first.startswith(f"a.png: {name} ")
+    assert second == f"  converted: {converted}"
+
+
+def test_run_without_a_model_names_the_best_that_has_one(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    assert refused(TrackingError, f"run_id={recorded.pruned}", "images=[a.png]") == (
+        f"The run {recorded.pruned} keeps no model: a sweep keeps that of its best trial, "
+        "with tracking.models=all those of all. "
+        f"The run {recorded.color} of the same sweep has one."
+    )
+
+
+def test_run_without_a_sweep_has_no_other_to_name(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("those of all.")
+
+
+def test_model_that_cannot_be_loaded_is_named(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    before = set(recorded.folder.rglob("model.keras"))
+    recorded.tracker.log_model(run_id, brightness_model(1), CLASSES)
+    (path,) = set(recorded.folder.rglob("model.keras")) - before
+    path.write_bytes(b"not a model")
+    said = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
+    assert said.startswith(f"The model of run {run_id} cannot be loaded: ")
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 2), (4, 6, 4), (None, None, 1), (8,)])
+def test_model_that_takes_no_image_files_is_named(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path, shape: tuple[int | None, ...]
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    pixels = keras.Input(shape)
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    model = keras.Model(pixels, keras.layers.Activation("relu")(pixels))
+    recorded.tracker.log_model(run_id, model, CLASSES)
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]") == (
+        f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
+        f"{shape}. Call it from Python: mlflow.keras.load_model('runs:/{run_id}/model')."
+    )
+
+
+def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    said = refused(TrackingError, f"run_id={'0' * 32}", "images=[a.png]")
+    assert said.startswith(f"No run {'0' * 32} in the experiment kerasweep of ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "said"),
+    [
+        (
+            ConfigError,
+            ["images=[a.png]"],
+            "run_id needs the id of a recorded run: python -m src.compare shows them.",
+        ),
+        (ConfigError, ["run_id=abcdef"], "images needs one file or more, as in images=[digit.png]."),
+        (
+            ConfigError,
+            ["run_id=abcdef", "images=null"],
+            "images needs one file or more, as in images=[digit.png].",
+        ),
+        (
+            ConfigError,
+            ["run_id=abcdef", "images=[a.png]", "top=0"],
+            "top must be at least 1, but got 0. It is how many classes are shown.",
+        ),
+        (
+            DataError,
+            ["run_id=abcdef", "images=[absent.png]"],
+            "The image absent.png does not exist. Check the path.",
+        ),
+        (
+            DataError,
+            ["run_id=abcdef", "images=[bad.png]"],
+            "bad.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+        ),
+        (
+            DataError,
+            ["run_id=abcdef", "images=[torn.png]"],
+            "torn.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+        ),
+        (
+            DataError,
+            ["run_id=abcdef", "images=[.]"],
+            ". cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    refused: Callable[..., str],
+    tmp_path: Path,
+    kind: type[KerasweepError],
+    overrides: list[str],
+    said: str,
+) -> None:
+    (tmp_path / "bad.png").write_text("no image")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
+    assert refused(kind, *overrides) == said
+
+
+def test_command_refuses_in_one_line_and_takes_an_id_for_no_number(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    ended = subprocess.run(
+        [sys.executable, "-m", "src.predict", "run_id=123e456", "images=[a.png]"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": recorded.uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: No run 123e456 in the experiment kerasweep of ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

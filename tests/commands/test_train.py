@@ -1,0 +1,212 @@
+"""`python -m src.train` trains one network, records all of it, and says what came of it."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.query import download, find_runs, list_artifacts
+from kerasweep.tracking.run_record import RunRecord
+from tests.processes import Done, command, environment, run
+
+ARGUMENTS = (
+    "debug=fast",
+    "training.epochs=2",
+    "training.deterministic=true",
+    "augment=flip_crop",
+    "model.dropout=0.2",
+    "tracking.tags.team=vision",
+)
+
+
+def tracking(folder: Path) -> TrackingConf:
+    return TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db")
+
+
+def histories(folder: Path, run_id: str, metric: str) -> list[tuple[int, float]]:
+    client = MlflowClient(tracking_uri=tracking(folder).uri)
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, metric)]
+
+
+@dataclass(frozen=True)
+class Twice:
+    """One command that ran two times in a folder. runs: the older first."""
+
+    folder: Path
+    done: list[Done]
+    runs: list[RunRecord]
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Twice:
+    folder = tmp_path_factory.mktemp("single")
+    done = [run(folder, "train", *ARGUMENTS) for _ in range(2)]
+    assert [each.code for each in done] == [0, 0], done
+    return Twice(folder, done, find_runs(tracking(folder), {"kind": "run"})[::-1])
+
+
+def test_the_run_is_closed_and_tagged_with_its_choices(twice: Twice) -> None:
+    for record in twice.runs:
+        assert record.status == "FINISHED"
+        wanted = {
+            "state": "complete",
+            "dataset": "digits",
+            "model": "cnn",
+            "kernel_size": "3",
+            "batch_size": "32",
+            "regularizer": "none",
+            "initializer": "glorot_uniform",
+            "optimizer": "adam",
+            "schedule": "constant",
+            "objective": "val_accuracy maximize",
+            "team": "vision",
+        }
+        assert wanted.items() <= record.tags.items()
+        assert record.name == " ".join(ARGUMENTS)
+        assert not {"study", "sweep", "reason", "mlflow.parentRunId"} & set(record.tags)
+
+
+def test_params_define_the_run_and_nothing_else(twice: Twice) -> None:
+    params = twice.runs[0].params
+    assert (params["training.epochs"], params["model.dropout"], params["data.limit"]) == ("2", "0.2", "200")
+    groups = {key.partition(".")[0] for key in params}
+    assert groups == {
+        *("data", "augment", "model", "initializer", "regularizer"),
+        *("optimizer", "schedule", "training"),
+    }
+
+
+def test_metrics_are_those_of_each_epoch_and_of_the_test_set_once(twice: Twice) -> None:
+    (record, _) = twice.runs
+    for metric in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds"):
+        assert [step for step, _ in histories(twice.folder, record.run_id, metric)] == [1, 2]
+    accuracies = [value for _, value in histories(twice.folder, record.run_id, "val_accuracy")]
+    assert record.metrics["objective"] == max(accuracies)
+    assert record.metrics["best_epoch"] == accuracies.index(max(accuracies)) + 1
+    for metric in ("test_loss", "test_accuracy", "parameters", "seconds"):
+        assert len(histories(twice.folder, record.run_id, metric)) == 1
+    assert 0 <= record.metrics["test_accuracy"] <= 1
+
+
+def test_artifacts_are_the_configuration_the_figures_and_the_model(twice: Twice, tmp_path: Path) -> None:
+    run_id, uri = twice.runs[0].run_id, tracking(twice.folder)
+    assert set(list_artifacts(uri, run_id, "figures")) == {
+        f"figures/{name}.png" for name in ("dataset", "learning_curves", "confusion_matrix", "wrong_images")
+    }
+    overrides = yaml.safe_load(download(uri, run_id, "overrides.yaml", tmp_path).read_text())
+    assert overrides == list(ARGUMENTS)
+    config = yaml.safe_load(download(uri, run_id, "config.yaml", tmp_path).read_text())
+    assert (config["model"]["dropout"], config["training"]["epochs"]) == (0.2, 2)
+    path, classes = download_model(uri, run_id, tmp_path)
+    assert path.is_file() and classes == [str(digit) for digit in range(10)]
+
+
+def test_it_prints_its_epochs_its_result_and_how_to_go_on(twice: Twice) -> None:
+    record = twice.runs[0]
+    data, *epochs, best, test, browse, predict = twice.done[0].stdout.splitlines()
+    assert [re.sub(r"[\d.]+$", "", line) for line in epochs] == [
+        "epoch 1/2  val_accuracy ",
+        "epoch 2/2  val_accuracy ",
+    ]
+    assert data.startswith("data: digits, ") and data.endswith("; 10 classes, 8×8×1")
+    epoch, objective = int(record.metrics["best_epoch"]), record.metrics["objective"]
+    assert best == f"best epoch {epoch}: val_accuracy {objective:.4g}"
+    assert test.startswith(f"test accuracy {record.metrics['test_accuracy']:.4g}, ")
+    assert browse == "browse:  make ui"
+    assert predict == f"predict: python -m src.predict run_id={record.run_id} images=[IMAGE.png]"
+    assert twice.done[0].stderr == ""
+
+
+def test_a_deterministic_run_repeats_to_the_last_bit(twice: Twice) -> None:
+    first, second = twice.runs
+    for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert histories(twice.folder, first.run_id, metric) == histories(twice.folder, second.run_id, metric)
+    assert first.metrics["test_loss"] == second.metrics["test_loss"]
+
+
+def test_a_loss_that_explodes_ends_the_run_as_failed(
+    tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(tmp_path)
+    done = run(tmp_path, "train", "debug=fast", "optimizer=sgd", "optimizer.learning_rate=1e30")
+    assert (done.code, done.stderr.count("\n")) == (2, 1), done
+    assert done.stderr.startswith("error: ") and "optimizer.clipnorm" in done.stderr
+    assert "Traceback" not in done.stdout
+    (record,) = find_runs(tracking(tmp_path), {"kind": "run"})
+    assert (record.status, record.tags["state"]) == ("FAILED", "failed")
+    assert re.match(r"TrainingError: (val_)?loss became (nan|inf) in epoch 1\.", record.tags["reason"])
+    assert not has_model(tracking(tmp_path), record.run_id)
+
+
+@pytest.mark.parametrize(("number", "code", "times"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+def test_a_run_that_is_stopped_is_closed_as_cancelled(
+    number: signal.Signals, code: int, times: int, tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    """times: `timeout` sends its signal to the command and then to all processes of the group."""
+    copy_database(tmp_path)
+    arguments = ("debug=fast", "training.epochs=10000", "model.filters=[4]")
+    process = subprocess.Popen(
+        command("train", *arguments),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("data: digits, ")
+    assert process.stdout.readline().startswith("epoch 1/10000")
+    for _ in range(times):
+        process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (code, "stopped\n")
+    (record,) = find_runs(tracking(tmp_path), {"kind": "run"})
+    assert (record.status, record.tags["state"]) == ("KILLED", "cancelled")
+    assert record.tags["reason"] == "it was stopped"
+
+
+@pytest.mark.parametrize(
+    ("flags", "seconds"),
+    [(("training.epochs=10000",), seconds) for seconds in (0.0, 0.5, 1.0, 1.5)]
+    + [(("-m",), seconds) for seconds in (0.0, 0.4)],
+)
+def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
+    flags: tuple[str, ...], seconds: float, tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    """As a terminal sends it: to all processes of the command. seconds: after its first act."""
+    copy_database(tmp_path)
+    process = subprocess.Popen(
+        command("train", *flags, "debug=fast"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not psutil.Process(process.pid).children():  # its first act is to start one
+        time.sleep(0.01)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert not any(run.status == "RUNNING" for run in find_runs(tracking(tmp_path), {}))
+
+
+def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "--help")
+    assert done.code == 0
+    for words in ("python -m src.train -m", "study: batch_norm, batch_size, downsampling", "sampler: cmaes"):
+        assert words in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,96 @@
+"""Batches: their order and values; augmentation repeats from run to run, not from epoch to epoch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasweep.config.data import AugmentConf
+from kerasweep.data import feeds as pipeline
+from kerasweep.data.feeds import InMemory, Piece, Streamed, augmented, epoch_order, feed_of
+from kerasweep.data.prepare import Part
+
+RAMP = Part(
+    np.arange(10 * 6 * 7 * 2).reshape(10, 6, 7, 2).astype(np.uint8), np.arange(10, dtype=np.int64) % 3
+)
+# The same images, as a part of a larger set.
+CHOSEN = Part(
+    np.concatenate([RAMP.images[::-1], RAMP.images]), RAMP.labels, np.arange(10, 20, dtype=np.int64)
+)
+BOTH = AugmentConf(horizontal_flip=True, crop_padding=2)
+
+
+def changed(images: np.ndarray, augment: AugmentConf, seed: int = 1, epoch: int = 1, step: int = 0) -> Any:
+    numbers = (tf.constant(number, tf.int64) for number in (seed, epoch, step))
+    return augmented(tf.constant(images), augment, *numbers).numpy()
+
+
+def gathered(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(piece.images)[piece.order], np.asarray(piece.labels)[piece.order]
+
+
+@pytest.mark.parametrize("part", [RAMP, CHOSEN])
+@pytest.mark.parametrize("feed", [InMemory, Streamed])
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_feeds_give_every_image_with_its_label_in_the_order_asked_for(
+    feed: Any, part: Part, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "STREAMED_BYTES", steps * 4 * 84)
+    order = epoch_order(10, 7, 3, shuffle=True)
+    pieces = list(feed(part).pieces(order, 4, lambda: steps))
+    assert [len(piece.order) for piece in pieces] == {1: [4, 4, 2], 2: [8, 2], 9: [10]}[steps]
+    images, labels = (np.concatenate(parts) for parts in zip(*map(gathered, pieces), strict=True))
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+    assert np.array_equal(images, RAMP.images[order])
+    assert np.array_equal(labels, RAMP.labels[order])
+
+
+def test_part_that_would_fill_the_memory_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, large = Part(RAMP.source, RAMP.labels), Part(RAMP.source, RAMP.labels)
+    assert isinstance(feed_of(held), InMemory) and feed_of(held) is feed_of(held)
+    monkeypatch.setattr(pipeline, "MOST_SHARE_OF_MEMORY", 0.0)
+    assert isinstance(feed_of(large), Streamed)
+
+
+def test_order_is_the_argsort_of_documented_draws() -> None:
+    draws = tf.random.stateless_uniform([10], [7, 3], dtype=tf.float64).numpy()
+    assert np.array_equal(epoch_order(10, 7, 3, shuffle=True), np.argsort(draws, kind="stable"))
+
+
+def test_each_epoch_has_its_own_order_and_each_run_the_same() -> None:
+    orders = [epoch_order(10, 1, epoch, shuffle=True).tolist() for epoch in range(1, 4)]
+    assert [epoch_order(10, 1, epoch, shuffle=True).tolist() for epoch in range(1, 4)] == orders
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert epoch_order(10, 2, 1, shuffle=True).tolist() != orders[0]
+
+
+def test_without_shuffle_the_order_stays() -> None:
+    assert epoch_order(10, 1, 2, shuffle=False).tolist() == list(range(10))
+
+
+def test_augmentation_is_fixed_by_seed_epoch_and_batch() -> None:
+    first = changed(RAMP.images, BOTH)
+    assert first.dtype == np.uint8
+    assert np.array_equal(changed(RAMP.images, BOTH), first)
+    for other in ({"seed": 2}, {"epoch": 2}, {"step": 1}):
+        assert not np.array_equal(changed(RAMP.images, BOTH, **other), first), other
+    assert np.array_equal(changed(RAMP.images, AugmentConf()), RAMP.images)
+
+
+def test_flips_about_half_of_the_images() -> None:
+    many = np.repeat(RAMP.images[:1], 200, axis=0)
+    images = changed(many, AugmentConf(horizontal_flip=True))
+    kept = (images == many).all(axis=(1, 2, 3))
+    flipped = (images == many[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (kept ^ flipped).all()
+    assert 60 < kept.sum() < 140
+
+
+def test_crops_are_windows_of_the_reflected_image() -> None:
+    images = changed(np.repeat(RAMP.images[:1], 200, axis=0), AugmentConf(crop_padding=1))
+    padded = np.pad(RAMP.images[0], [(1, 1), (1, 1), (0, 0)], mode="reflect")
+    windows = [padded[row : row + 6, column : column + 7] for row in range(3) for column in range(3)]
+    seen = [next(i for i, window in enumerate(windows) if np.array_equal(window, image)) for image in images]
+    assert set(seen) == set(range(9))

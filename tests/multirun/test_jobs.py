@@ -1,0 +1,47 @@
+"""What a training function may say meanwhile, and what becomes of anything else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.multirun.jobs import Report, call_target
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.tracking.recorder import Recorder
+
+CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "epochs": [1]})
+
+
+def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+    """Reports the epochs that its configuration names, the first of them as NumPy's own number."""
+    first, *others = cfg.epochs
+    say: Any = report
+    answers = [say(np.int64(first), np.float32(0.5)), *(say(epoch, 1) for epoch in others)]
+    return Outcome("pruned" if any(answers) else "complete", ref.run_id, (0.5,))
+
+
+def called(epochs: list[Any], heard: list[tuple[int, float]]) -> Outcome:
+    def report(epoch: int, value: float) -> bool:
+        heard.append((epoch, value))
+        return epoch == 3
+
+    cfg = OmegaConf.merge(CFG, {"epochs": epochs})
+    assert isinstance(cfg, DictConfig)
+    recorder: Any = None
+    return call_target("tests.multirun.test_job:target", cfg, TrialRef("run"), recorder, report, Path())
+
+
+def test_reports_are_plain_numbers_and_the_answer_comes_back() -> None:
+    heard: list[tuple[int, float]] = []
+    assert called([1, 2], heard).state == "complete"
+    assert called([3], heard).state == "pruned"
+    assert heard == [(1, 0.5), (2, 1.0), (3, 0.5)]
+    assert {(type(epoch), type(value)) for epoch, value in heard} == {(int, float)}
+
+
+@pytest.mark.parametrize("epoch", [0, -1])
+def test_report_of_no_epoch_fails_its_own_trial(epoch: int) -> None:
+    with pytest.raises(ValueError, match=f"report needs an epoch from 1 on, but got {epoch}"):
+        called([epoch], [])

@@ -1,0 +1,124 @@
+"""Which runs are compared, along which axes, and what is said when there are none."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.report.selection import axes_of, check_axes, explain_nothing, select_runs
+from kerasweep.tracking.parents import parents_of
+from kerasweep.tracking.runs import Tracker
+
+
+def sweep(tracker: Tracker, study: str, number: int, axes: str, trials: list[Mapping[str, str]]) -> None:
+    """Record a sweep: its parent and its trials."""
+    own = {"study": study, "sweep": f"{study}-{number}"}
+    tracker.start(own["sweep"], {**own, "kind": "study", "axes": axes}, {})
+    for tags in trials:
+        tracker.start("trial", {**own, "kind": "trial", **tags}, {})
+
+
+@pytest.fixture(autouse=True)
+def recorded(tracker: Tracker) -> None:
+    sizes = [{"kernel_size": "3", "batch_size": "8"}, {"kernel_size": "5", "batch_size": "8"}]
+    sweep(tracker, "filter_size", 1, "kernel_size,batch_size", sizes)
+    sweep(tracker, "filter_size", 2, "kernel_size,strength", [{"kernel_size": "7"}])
+    sweep(tracker, "schedule", 3, "schedule", [{"schedule": "cosine", "dataset": "mnist"}])
+
+
+def axes(cfg: TrackingConf, **tags: str) -> list[str]:
+    runs = select_runs(cfg, tags)
+    return axes_of(parents_of(cfg, runs), runs)
+
+
+def count(cfg: TrackingConf, **tags: str) -> int:
+    return len(select_runs(cfg, tags))
+
+
+def test_study_selects_trials_and_not_its_parents(tracking: TrackingConf) -> None:
+    assert count(tracking, study="filter_size") == 3
+    assert count(tracking, study="filter_size", kernel_size="3") == 1
+    assert count(tracking) == 4
+
+
+def test_study_may_be_one_sweep(tracking: TrackingConf) -> None:
+    assert count(tracking, study="filter_size-1") == 2
+    with pytest.raises(TrackingError, match="No run has study=filter_size-1"):
+        count(tracking, study="filter_size-1", kernel_size="7")
+
+
+def test_axes_come_from_the_parents_in_their_order(tracking: TrackingConf) -> None:
+    assert axes(tracking, study="filter_size-1") == ["kernel_size", "batch_size"]
+    assert sorted(axes(tracking, study="filter_size")) == ["batch_size", "kernel_size", "strength"]
+
+
+def test_single_runs_are_told_apart_by_what_differs(tracking: TrackingConf, tracker: Tracker) -> None:
+    for optimizer in ("adam", "sgd"):
+        tracker.start("run", {"kind": "run", "optimizer": optimizer, "model": "cnn"}, {})
+    assert axes(tracking, kind="run") == ["optimizer"]
+    assert axes(tracking, optimizer="sgd") == ["model"]
+
+
+def test_a_seed_is_no_axis(tracking: TrackingConf, tracker: Tracker) -> None:
+    sweep(tracker, "seeds", 1, "kernel_size,training.seed", [{"kernel_size": "3", "training.seed": "1"}])
+    assert axes(tracking, study="seeds") == ["kernel_size"]
+
+
+def test_seeds_of_a_trial_are_selected_with_it(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.start("seed", {"study": "schedule", "sweep": "schedule-3", "kind": "repeat", "trial": "0"}, {})
+    assert count(tracking, study="schedule") == 2
+
+
+def test_runs_are_chosen_by_their_ids(tracking: TrackingConf) -> None:
+    every = [run.run_id for run in select_runs(tracking, {})]
+    chosen = select_runs(tracking, {}, [every[2], every[0][:8], every[2]])
+    assert [run.run_id for run in chosen] == [every[2], every[0]]
+    with pytest.raises(TrackingError, match="No run 0000000 in the experiment"):
+        select_runs(tracking, {}, ["0000000"])
+    with pytest.raises(TrackingError, match="No run has study=nope"):
+        select_runs(tracking, {"study": "nope"}, every)
+
+
+def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
+    assert len(select_runs(tracking, {}, where=["kernel_size > 3", "batch_size == 8"])) == 1
+    with pytest.raises(TrackingError) as raised:
+        select_runs(tracking, {}, where=["kernel_size > 30"])
+    assert str(raised.value) == "None of these runs satisfies where=['kernel_size > 30']. Ask for less."
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"study": "depth"}, "No run has study=depth. There is study=filter_size, schedule."),
+        ({"dataset": "digits"}, "No run has dataset=digits. There is dataset=mnist."),
+        (
+            {"datset": "mnist"},
+            "No run has datset=mnist. No run has that tag at all; there are "
+            "batch_size, dataset, kernel_size, kind, schedule, study, sweep. Did you mean dataset?",
+        ),
+        (
+            {"dataset": "mnist", "kernel_size": "3"},
+            "No run has dataset=mnist, kernel_size=3 together, though each value occurs. Leave one out.",
+        ),
+    ],
+)
+def test_says_what_there_is_instead(tracking: TrackingConf, tags: Mapping[str, str], said: str) -> None:
+    assert str(explain_nothing(tracking, tags)) == said
+
+
+def test_says_that_nothing_is_recorded(tracking: TrackingConf) -> None:
+    other = TrackingConf(uri=tracking.uri, experiment="other")
+    said = "The experiment other has no runs yet. Make some with python -m src.train -m."
+    assert str(explain_nothing(other, {"study": "depth"})) == said
+
+
+def test_unknown_axis_is_refused(tracking: TrackingConf) -> None:
+    runs = select_runs(tracking, {"study": "schedule"})
+    check_axes(runs, ["schedule"])
+    with pytest.raises(TrackingError) as raised:
+        check_axes(runs, ["shedule"])
+    assert str(raised.value) == (
+        "group_by names shedule. No run has that tag at all; "
+        "there are dataset, kind, schedule, study, sweep. Did you mean schedule?"
+    )

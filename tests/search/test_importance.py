@@ -1,0 +1,156 @@
+"""What decides a study is said where there is enough to tell it from."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.study import Study, create_study
+from optuna.trial import TrialState, create_trial
+
+from kerasweep.results import Outcome
+from kerasweep.search.importance import importance, importance_of
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+
+Search = Callable[..., tuple[str, list[Params]]]
+
+
+def score(of: Callable[[Mapping[str, Any]], float]) -> Callable[[Mapping[str, Any]], Outcome]:
+    return lambda params: Outcome("complete", "run", (float(of(params)),))
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_axis_that_decides_comes_first(
+    direction: str, sign: int, sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    sweep = sweep_of({"a": "1,2,3,4", "b": "1,2,3,4"}, total=16, sampler="grid", directions=(direction,))
+    search(sweep, score(lambda params: sign * (10 * params["b"] + 0.1 * params["a"])))
+    found = importance(sweep.study)
+    assert found is not None and list(found.shares) == ["b", "a"]
+    assert found.shares["b"] > 0.8 and sum(found.shares.values()) == pytest.approx(1)
+    assert (found.top, found.trials) == (5, 16)
+
+
+def test_conditional_axis_counts_where_it_applies(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    space = {
+        "regularizer": "none,l1,l2",
+        "strength": {"range": "tag(log,interval(1e-6,1e-2))", "when": {"regularizer": ["l1", "l2"]}},
+        "idle": "interval(0.0,1.0)",
+    }
+    sweep = sweep_of(space, total=60)
+    search(sweep, score(lambda params: -params.get("strength", 1e-3)))
+    found = importance(sweep.study)
+    assert found is not None and set(found.shares) == {"regularizer", "strength", "idle"}
+    assert found.shares["strength"] > 0.4 > found.shares["idle"]
+
+
+@pytest.mark.parametrize(
+    ("space", "total", "value"),
+    [
+        ({"a": "1,2,3", "b": "1,2,3"}, 9, lambda params: params["a"]),
+        ({"a": "range(20)"}, 20, lambda params: params["a"]),
+        ({"a": "range(20)", "b": "choice(3)"}, 20, lambda params: params["a"]),
+        ({"a": "range(4)", "b": "range(4)"}, 16, lambda params: 1.0),
+        ({"a": "range(4)", "b": "range(4)"}, 16, lambda params: float("inf")),
+    ],
+    ids=["nine trials", "one axis", "one axis varies", "all are equal", "no finite value"],
+)
+def test_nothing_where_it_cannot_be_told(
+    space: Mapping[str, str],
+    total: int,
+    value: Callable[[Mapping[str, Any]], float],
+    sweep_of: Callable[..., Sweep],
+    search: Search,
+) -> None:
+    sweep = sweep_of(space, total=total, sampler="grid")
+    search(sweep, score(value))
+    assert importance(sweep.study) is None
+
+
+def test_failed_trials_do_not_count(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if params["a"] == 0:
+            return Outcome("failed", "run", reason="no")
+        return Outcome("complete", "run", (float(params["a"]),))
+
+    sweep = sweep_of({"a": "range(4)", "b": "range(4)"}, total=16, sampler="grid")
+    search(sweep, train)
+    found = importance(sweep.study)
+    assert found is not None and found.trials == 12
+
+
+def in_memory(rows: list[tuple[dict[str, Any], float]], axes: Mapping[str, BaseDistribution]) -> Study:
+    study = create_study()
+    for params, value in rows:
+        distributions = {key: axes[key] for key in params}
+        study.add_trial(
+            create_trial(state=TrialState.COMPLETE, value=value, params=params, distributions=distributions)
+        )
+    return study
+
+
+AXES: dict[str, BaseDistribution] = {
+    "choice": CategoricalDistribution((None, True, 3, 0.5, "[32,64]")),
+    "int": IntDistribution(1, 9, step=2),
+    "log_int": IntDistribution(1, 1000, log=True),
+    "float": FloatDistribution(0.0, 1.0, step=0.1),
+    "log": FloatDistribution(1e-6, 1e-2, log=True),
+}
+VALUES = {
+    "choice": st.sampled_from((None, True, 3, 0.5, "[32,64]")),
+    "int": st.sampled_from((1, 3, 5, 7, 9)),
+    "log_int": st.integers(1, 1000),
+    "float": st.integers(0, 10).map(lambda step: step / 10),
+    "log": st.floats(1e-6, 1e-2),
+}
+ROWS = st.lists(
+    st.tuples(
+        st.fixed_dictionaries({}, optional=VALUES),
+        st.floats(-1e6, 1e6) | st.just(float("inf")),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ROWS)
+def test_shares_are_of_a_whole_whatever_was_tried(rows: list[tuple[dict[str, Any], float]]) -> None:
+    found = importance(in_memory(rows, AXES))
+    if found is not None:
+        assert sum(found.shares.values()) == pytest.approx(1)
+        assert all(0 <= share <= 1 for share in found.shares.values())
+        assert 5 <= found.top <= found.trials
+
+
+def test_two_hundred_trials_take_less_than_a_second() -> None:
+    rows = [({"float": index % 11 / 10, "int": index % 5 * 2 + 1}, float(index % 7)) for index in range(200)]
+    study = in_memory(rows, AXES)
+    importance(study)  # the first call imports scikit-learn
+    begun = time.perf_counter()
+    assert importance(study) is not None
+    assert time.perf_counter() - begun < 1
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_recorded_runs_tell_it_too(maximize: bool) -> None:
+    sign = 1 if maximize else -1
+    rows = [({"a": str(a), "b": str(b)}, sign * (10.0 * b + 0.1 * a)) for a in range(4) for b in range(4)]
+    found = importance_of([*rows, ({"a": "0", "b": "0"}, float("nan"))], maximize)
+    assert found is not None and list(found.shares) == ["b", "a"]
+    assert (found.top, found.trials) == (5, 16)
+    assert importance_of(rows[:9], maximize) is None
+
+
+def test_an_axis_that_does_not_apply_counts_where_it_does() -> None:
+    rows = [({"r": "none"}, 0.5)] * 4 + [({"r": "l2", "s": str(s)}, s / 10) for s in range(8)]
+    found = importance_of(rows, maximize=True)
+    assert found is not None and set(found.shares) == {"r", "s"}

@@ -1,0 +1,334 @@
+"""What counts, and what becomes of trials whose owner is gone."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from kerasweep.results import Outcome
+from kerasweep.search import lease
+from kerasweep.search.ledger import (
+    LEASE_SECONDS,
+    LOST,
+    OWNER,
+    REJECTED,
+    RESULT,
+    RETRY_OF,
+    clean_params,
+    counts,
+    is_alive,
+    lose,
+    note_progress,
+    note_seed,
+    renew_lease,
+    settle,
+    this_owner,
+    tried,
+)
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.driver import begin
+
+Search = Callable[..., tuple[str, list[Params]]]
+SPACE = {"a": "range(6)", "b": {"range": "range(0.1,0.4,0.1)", "when": {"a": [1, 2, 3, 4, 5]}}}
+RESULT_OF_STATE = {"complete": (0.5,), "pruned": (), "failed": ()}
+
+
+@pytest.fixture(scope="module")
+def dead_owner() -> dict[str, Any]:
+    """Who a finished process was."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    process.communicate(b"\n")
+    return {"host": socket.gethostname(), "pid": process.pid, "started": started}
+
+
+def start(sweep: Sweep, owner: dict[str, Any] | None) -> Trial:
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    if owner is not None:
+        trial.set_user_attr(OWNER, owner)
+    return trial
+
+
+def waiting(sweep: Sweep) -> list[Params]:
+    states = (TrialState.WAITING,)
+    return [clean_params(sweep.space, trial) for trial in sweep.study.get_trials(states=states)]
+
+
+@pytest.fixture
+def study(sweep_of: Callable[..., Sweep]) -> Study:
+    return sweep_of(SPACE).study
+
+
+def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owner: dict[str, Any]) -> None:
+    assert is_alive(study, this_owner())
+    assert not is_alive(study, dead_owner)
+    assert not is_alive(study, None)
+
+
+def test_killed_process_that_none_has_reaped_is_dead(study: Study) -> None:
+    program = (
+        "import json; from kerasweep.search.ledger import this_owner; print(json.dumps(this_owner()));input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as process:  # type: ignore[call-overload]
+        owner = json.loads(process.stdout.readline())
+        assert is_alive(study, owner)
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert not is_alive(study, owner)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil's own time is all there is")
+def test_owner_lives_on_when_the_clock_is_set(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = this_owner()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: time.time() + 3600)
+    assert is_alive(study, owner) and this_owner() == owner
+
+
+def test_process_that_took_over_a_pid_is_another_owner(study: Study) -> None:
+    assert not is_alive(study, {**this_owner(), "started": this_owner()["started"] - 60})
+
+
+def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {**this_owner(), "host": "elsewhere"}
+    assert not is_alive(study, elsewhere)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "elsewhere")
+        renew_lease(study)
+    assert is_alive(study, elsewhere)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
+    assert not is_alive(study, elsewhere)
+
+
+def test_lease_is_kept_while_a_batch_takes_its_time(
+    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leases(study: Study) -> list[float]:
+        return [value for name, value in study.user_attrs.items() if name.startswith("lease:")]
+
+    def train(params: dict[str, Any]) -> Outcome:
+        (before,) = leases(sweep.study)
+        deadline = time.monotonic() + 20
+        while leases(sweep_of(SPACE).study) == [before]:
+            assert time.monotonic() < deadline
+        return Outcome("complete", "run", (0.5,))
+
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.05)
+    sweep = sweep_of(SPACE, total=2)
+    assert len(search(sweep, train)[1]) == 2
+
+
+def test_lost_trial_is_enqueued_again_with_the_same_params(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    params = dict(start(sweep, dead_owner).params)
+    (lost,) = begin(sweep_of(SPACE))
+    assert lost.number == 0
+    trial = sweep.study.trials[0]
+    assert trial.state is TrialState.FAIL and trial.user_attrs[LOST] and not counts(trial)
+    assert sweep.study.trials[1].user_attrs == {"retry_of": 0, "retries": 1}
+    again = sweep.study.ask()
+    assert (again.number, sweep.space.suggest(again)) == (1, clean_params(sweep.space, trial))
+    assert again.params == params
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "seed"])
+def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
+    how: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    for attempt in range(5):
+        trial = start(sweep, dead_owner)
+        if how == "checkpoint":
+            note_progress(trial, 0, attempt + 2)
+        else:
+            note_seed(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
+        begin(sweep)
+    assert not any(counts(trial) for trial in sweep.study.trials[:5])
+    (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))
+    assert again.user_attrs["retries"] == 0
+
+
+@pytest.mark.parametrize("epochs", [(1, 1, 1), (3, 3, 3, 3), (3, 1, 2, 3), (2, 3, 3, 3, 3)])
+def test_epochs_that_are_reported_again_are_no_progress(
+    epochs: tuple[int, ...], sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    """A training that goes on from a checkpoint tells of the epochs until there, and then kills its owner.
+
+    epochs: the last that each attempt reported; of the first epoch there may be no checkpoint yet.
+    """
+    sweep = sweep_of(SPACE)
+    for last in epochs:
+        trial = start(sweep, dead_owner)
+        for epoch in range(1, last + 1):
+            note_progress(trial, 0, epoch)
+        begin(sweep)
+    assert [counts(trial) for trial in sweep.study.trials] == [False] * (len(epochs) - 1) + [True]
+
+
+def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
+    start(sweep_of(SPACE), dead_owner)
+    assert [trial.number for trial in begin(sweep_of(SPACE))] == [0]
+    assert begin(sweep_of(SPACE)) == []
+    assert len(waiting(sweep_of(SPACE))) == 1
+
+
+def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    for _ in range(2):
+        start(sweep, this_owner())
+    assert begin(sweep) == []
+    assert [trial.state for trial in sweep.study.trials] == [TrialState.RUNNING] * 2
+
+
+def test_trial_that_kills_its_owner_is_tried_three_times_and_then_counts_as_failed(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    for _ in range(3):
+        start(sweep, dead_owner)
+        begin(sweep)
+    trials = sweep.study.trials
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
+    assert [counts(trial) for trial in trials] == [False, False, True]
+    assert trials[0].params == trials[1].params == trials[2].params
+
+
+def test_trial_that_the_user_stopped_is_always_enqueued_again(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    params = []
+    for _ in range(5):
+        trial = start(sweep, this_owner())
+        params.append(trial.params)
+        lose(sweep.study, trial.number, blamed=False)
+    assert all(one == params[0] for one in params)
+    assert not any(counts(trial) for trial in sweep.study.trials[:5])
+    assert len(waiting(sweep)) == 1
+
+
+def test_trial_with_a_result_is_told_and_not_lost(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    trial = start(sweep, this_owner())
+    trial.set_user_attr(RESULT, {"state": "complete", "values": [0.5]})
+    assert not lose(sweep.study, trial.number, blamed=False)
+    assert not lose(sweep.study, trial.number, blamed=False)
+    assert [each.value for each in sweep.study.trials] == [0.5] and not waiting(sweep)
+
+
+def test_retry_that_was_suggested_in_part_keeps_its_whole_configuration(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    sweep = sweep_of(SPACE)
+    sweep.study.enqueue_trial({"a": 5, "b": 0.2})
+    trial = sweep.study.ask()
+    sweep.space.axes[0].suggest(trial)
+    begin(sweep)
+    assert waiting(sweep) == [{"a": 5, "b": 0.2}]
+
+
+def test_retry_that_was_rejected_while_its_trial_ran_is_enqueued_again(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    params = dict(start(sweep, dead_owner).params)
+    sweep.study.enqueue_trial(params, user_attrs={RETRY_OF: 0, "retries": 1})
+    rejected = start(sweep, None)
+    rejected.set_user_attr(REJECTED, "it was tried already")
+    sweep.study.tell(rejected, state=TrialState.FAIL)
+    begin(sweep)
+    assert len(waiting(sweep)) == 1 and sweep.study.trials[2].user_attrs[RETRY_OF] == 0
+
+
+@pytest.mark.parametrize("with_owner", [True, False])
+def test_trial_without_params_is_lost_without_a_successor(
+    with_owner: bool, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    trial = sweep.study.ask()
+    if with_owner:
+        trial.set_user_attr(OWNER, dead_owner)
+    assert [lost.number for lost in begin(sweep)] == [0]
+    assert [counts(trial) for trial in sweep.study.trials] == [False]
+
+
+@pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
+def test_result_of_a_dead_owner_is_told(
+    state: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    sweep = sweep_of(SPACE)
+    trial = start(sweep, dead_owner)
+    values = list(RESULT_OF_STATE[state])
+    trial.set_user_attr(RESULT, {"state": state, "values": values})
+    assert begin(sweep) == []
+    (told,) = sweep.study.trials
+    expected = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    assert told.state is expected[state]
+    assert told.values == (values or None)
+    assert counts(told)
+
+
+def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    numbers = {"best_epoch": 3, "seconds": 1.5, "left": "jobs/7/best.npz"}
+    outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, **numbers)
+    settle(sweep.study, start(sweep, this_owner()), outcome)
+    (trial,) = sweep_of(SPACE).study.trials
+    assert trial.values == [0.5]
+    assert trial.user_attrs[RESULT] == {
+        "state": "complete",
+        "values": [0.5],
+        "run_id": "run-7",
+        "best_epoch": 3,
+        "seconds": 1.5,
+        "metrics": {"val_loss": 0.25},
+        "reason": None,
+        "seeds": [],
+        "left": "jobs/7/best.npz",
+    }
+
+
+def test_failed_trial_keeps_its_reason_and_counts(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    settle(sweep.study, start(sweep, this_owner()), Outcome("failed", "run", reason="ValueError: no"))
+    (trial,) = sweep.study.trials
+    assert trial.state is TrialState.FAIL and counts(trial)
+    assert trial.user_attrs[RESULT]["reason"] == "ValueError: no"
+
+
+def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "range(100)"})
+    for value in (1, 2, 3, 4):
+        sweep.study.enqueue_trial({"a": value})
+    settle(sweep.study, start(sweep, this_owner()), Outcome("complete", "run", (0.5,)))
+    rejected = start(sweep, this_owner())
+    rejected.set_user_attr(REJECTED, "no")
+    sweep.study.tell(rejected, state=TrialState.FAIL)
+    lose(sweep.study, start(sweep, this_owner()).number, blamed=False)
+    start(sweep, this_owner())
+    assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
+
+
+def test_waiting_trial_shows_what_it_is_to_be(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    sweep.study.enqueue_trial({"a": 2, "b": 0.1 + 0.2, "gone": 1})
+    assert waiting(sweep) == [{"a": 2, "b": 0.3}]
+
+
+def test_owner_is_this_process() -> None:
+    assert this_owner()["pid"] == os.getpid()

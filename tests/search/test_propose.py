@@ -1,0 +1,166 @@
+"""Each proposal is possible and new; what is not is marked, and a finite space is used up."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from kerasweep.results import Outcome
+from kerasweep.search.ledger import OWNER, REJECTED, counts, lose, settle, this_owner
+from kerasweep.search.propose import MOST_ASKS, NothingLeft, Proposal, propose
+from kerasweep.search.samplers import build_sampler
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+
+SPACE = {"a": "1,2,3", "b": "true,false"}
+
+
+def next_of(sweep: Sweep) -> Proposal | NothingLeft:
+    sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.trials))
+    in_order = sweep.sampler.name == "grid"
+    return propose(sweep.study, sweep.space, sweep.refusal, sweep.sampler.seed, in_order)
+
+
+def all_of(sweep: Sweep) -> tuple[list[Params], str]:
+    """Every proposal, each settled before the next, and why there is none any more."""
+    found = []
+    while isinstance(proposal := next_of(sweep), Proposal):
+        found.append(proposal.params)
+        settle(sweep.study, proposal.trial, Outcome("complete", "run", (float(len(found)),)))
+    return found, proposal.reason
+
+
+def no_odd_pairs(params: Mapping[str, Any]) -> str | None:
+    return "odd and true do not go together" if params["a"] % 2 and params["b"] else None
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "nsga2", "qmc"])
+def test_finite_space_is_used_up_without_a_repetition(sampler: str, sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler=sampler)
+    found, reason = all_of(sweep)
+    assert len(found) == 6
+    assert all(params in found for params in sweep.space.configurations())
+    assert reason == "all 6 configurations have been tried"
+
+
+def test_grid_is_taken_in_order(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler="grid")
+    assert all_of(sweep)[0] == list(sweep.space.configurations())
+    assert len(sweep.study.trials) == 6
+
+
+def test_running_configurations_are_not_proposed_again(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    proposals = [next_of(sweep) for _ in range(7)]
+    params = [proposal.params for proposal in proposals if isinstance(proposal, Proposal)]
+    assert len(params) == 6 and all(one in params for one in sweep.space.configurations())
+    assert proposals[-1] == NothingLeft("all 6 configurations have been tried")
+
+
+def test_repeated_suggestion_is_marked_and_does_not_count(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "1,2"})
+    all_of(sweep)
+    rejected = [trial for trial in sweep.study.trials if REJECTED in trial.user_attrs]
+    assert len(rejected) >= MOST_ASKS
+    assert {trial.user_attrs[REJECTED] for trial in rejected} == {"it was tried already"}
+    assert {trial.state for trial in rejected} == {TrialState.FAIL}
+    assert sum(counts(trial) for trial in sweep.study.trials) == 2
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_refusal_is_respected(sampler: str, sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler=sampler, refusal=no_odd_pairs)
+    found, reason = all_of(sweep)
+    assert len(found) == 4
+    assert all(no_odd_pairs(params) is None for params in found)
+    assert reason == "all 4 configurations have been tried"
+
+
+def test_refused_suggestion_keeps_its_reason(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, refusal=no_odd_pairs)
+    all_of(sweep)
+    reasons = {trial.user_attrs.get(REJECTED) for trial in sweep.study.trials}
+    assert "odd and true do not go together" in reasons
+
+
+def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8.")
+    assert next_of(sweep) == NothingLeft(
+        "20 suggestions in a row and 1,000 drawn at random could not be trained; "
+        "the last suggestion: too deep for 8x8"
+    )
+    assert len(sweep.study.trials) == MOST_ASKS
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
+def test_narrow_constraint_ends_no_search_of_an_endless_space(
+    sampler: str, sweep_of: Callable[..., Sweep]
+) -> None:
+    def refusal(params: Mapping[str, Any]) -> str | None:
+        return None if params["a"] < 0.02 else "a is too large"
+
+    sweep = sweep_of({"a": "interval(0.0,1.0)", "b": "range(3)"}, sampler=sampler, refusal=refusal)
+    for _ in range(20):
+        proposal = next_of(sweep)
+        assert isinstance(proposal, Proposal) and proposal.params["a"] < 0.02
+        settle(sweep.study, proposal.trial, Outcome("complete", "run", (0.5,)))
+
+
+def test_enqueued_trial_comes_first_even_in_a_grid(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler="grid")
+    sweep.study.enqueue_trial({"a": 3, "b": False})
+    proposal = next_of(sweep)
+    assert isinstance(proposal, Proposal) and proposal.params == {"a": 3, "b": False}
+    settle(sweep.study, proposal.trial, Outcome("complete", "run", (0.5,)))
+    assert all_of(sweep)[0] == [
+        params for params in sweep.space.configurations() if params != proposal.params
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"a": 4, "x": 0.5}, "it is not of this space: '4' not in (1, 2)."),
+        ({"a": 2, "x": 7.0}, "it is not of this space: Fixed parameter x with value 7.0 is out of range"),
+    ],
+)
+def test_enqueued_value_outside_the_space_is_rejected_with_a_sentence(
+    params: Params, said: str, sweep_of: Callable[..., Sweep]
+) -> None:
+    sweep = sweep_of({"a": "1,2", "x": "interval(0.0,1.0)"})
+    sweep.study.enqueue_trial(params)
+    proposal = next_of(sweep)
+    assert isinstance(proposal, Proposal) and proposal.trial.number == 1
+    rejected, _ = sweep.study.trials
+    assert rejected.state is TrialState.FAIL and rejected.user_attrs[REJECTED].startswith(said)
+
+
+def test_lost_configuration_is_proposed_again(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler="grid")
+    first = next_of(sweep)
+    assert isinstance(first, Proposal)
+    lose(sweep.study, first.trial.number, blamed=False)
+    found, reason = all_of(sweep)
+    assert found == list(sweep.space.configurations())
+    assert reason == "all 6 configurations have been tried"
+
+
+def test_failed_configuration_is_not_proposed_again(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE, sampler="grid")
+    first = next_of(sweep)
+    assert isinstance(first, Proposal)
+    settle(sweep.study, first.trial, Outcome("failed", "run", reason="no"))
+    assert first.params not in all_of(sweep)[0]
+
+
+def test_proposal_belongs_to_this_process(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of(SPACE)
+    assert isinstance(next_of(sweep), Proposal)
+    assert sweep.study.trials[-1].user_attrs[OWNER] == this_owner()
+
+
+def test_inactive_axis_makes_no_second_configuration(sweep_of: Callable[..., Sweep]) -> None:
+    space = {"regularizer": "none,l1", "s": {"range": "1,2", "when": {"regularizer": "l1"}}}
+    found, _ = all_of(sweep_of(space, sampler="tpe"))
+    assert len(found) == 3 and {"regularizer": "none"} in found

@@ -1,0 +1,114 @@
+"""Each pruner ends a trial that clearly loses, and spares the one that leads."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+from omegaconf import OmegaConf
+
+from kerasweep.config.search import (
+    ASHAConf,
+    HyperbandConf,
+    MedianPrunerConf,
+    PatientConf,
+    PrunerConf,
+    ThresholdConf,
+    WilcoxonConf,
+)
+from kerasweep.search.journal_report import JournalReport
+from kerasweep.search.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar, build_pruner, hears
+from kerasweep.search.study import open_study
+
+EPOCHS = 9
+RISING = [0.50, 0.60, 0.70, 0.80, 0.85, 0.88, 0.90, 0.91, 0.92]
+LOSING = [0.10, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18]
+STUCK = [0.50, 0.40, 0.40, 0.40, 0.40, 0.40, 0.40, 0.40, 0.40]
+SCORES = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95]
+LOWER = [0.70, 0.71, 0.72, 0.73, 0.74, 0.75]
+CASES = {
+    "none": (PrunerConf("none"), [RISING] * 6, LOSING, None),
+    "median": (MedianPrunerConf("median"), [RISING] * 6, LOSING, 1),
+    "asha": (ASHAConf("asha"), [RISING] * 6, LOSING, 2),
+    "hyperband": (HyperbandConf("hyperband"), [RISING] * 20, LOSING, 1),
+    "threshold": (ThresholdConf("threshold", lower=0.13), [], LOSING, 1),
+    "threshold after a while": (ThresholdConf("threshold", lower=0.13, n_warmup_steps=3), [], LOSING, 3),
+    "patient": (PatientConf("patient", patience=3), [], STUCK, 5),
+    "wilcoxon": (WilcoxonConf("wilcoxon"), [SCORES], LOWER, 3),
+}
+
+
+def report_all(study: optuna.Study, values: Sequence[float], kind: str) -> int | None:
+    """Train a trial that has these values; the step at which it is pruned."""
+    trial, best = study.ask(), BestSoFar("maximize")
+    for step, value in enumerate(values, start=1):
+        so_far = best.hear(value)
+        trial.report(so_far if kind == BEST else value, step)
+        if trial.should_prune():
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            return step
+    study.tell(trial, sum(values) / len(values) if kind == SEEDS else best.hear(-math.inf))
+    return None
+
+
+@pytest.mark.parametrize(("cfg", "before", "values", "step"), CASES.values(), ids=CASES.keys())
+def test_loser_is_pruned_and_leader_is_spared(
+    cfg: PrunerConf, before: list[list[float]], values: list[float], step: int | None
+) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", pruner=build_pruner(OmegaConf.structured(cfg), EPOCHS))
+    kind = hears(cfg.name)
+    for each in before:
+        report_all(study, each, kind)
+    pruned = report_all(study, values, kind)
+    if step is None or cfg.name == "hyperband":  # its brackets differ in how early they cut
+        assert step is not None or pruned is None
+        assert step is None or pruned is None or pruned >= step
+    else:
+        assert pruned == step
+    leader = [value + 0.06 for value in (SCORES if kind == SEEDS else RISING)]
+    assert report_all(study, leader, kind) is None
+
+
+def test_hyperband_prunes_losers_in_most_brackets() -> None:
+    cfg = OmegaConf.structured(HyperbandConf("hyperband"))
+    study = optuna.create_study(direction="maximize", pruner=build_pruner(cfg, EPOCHS))
+    steps = [report_all(study, RISING if number % 2 else LOSING, BEST) for number in range(40)]
+    assert sum(step is not None for step in steps[10::2]) > 7
+
+
+def test_what_a_pruner_hears() -> None:
+    assert [hears(name) for name in ("none", "median", "asha", "hyperband", "threshold")] == [
+        NOTHING,
+        *[BEST] * 4,
+    ]
+    assert (hears("patient"), hears("wilcoxon")) == (EACH, SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("direction", "best"),
+    [("maximize", [1.0, 1.0, 3.0, 3.0]), ("minimize", [1.0, 0.5, 0.5, 0.5])],
+)
+def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: list[float]) -> None:
+    so_far = BestSoFar(direction)
+    assert math.isnan(so_far.hear(math.nan))
+    assert [so_far.hear(value) for value in (1.0, 0.5, 3.0, math.nan)] == best
+
+
+def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.pruner = build_pruner(OmegaConf.structured(MedianPrunerConf("median")), EPOCHS)
+    for _ in range(5):
+        report_all(study, RISING, BEST)
+
+    def report_of() -> Callable[[int, float], bool]:
+        trial = study.ask()
+        cfg = OmegaConf.structured(MedianPrunerConf("median"))
+        return JournalReport(journal, "s", ("maximize",), cfg, EPOCHS, trial._trial_id)
+
+    loser, leader = report_of(), report_of()
+    assert [loser(epoch, value) for epoch, value in enumerate(LOSING[:3], 1)] == [True] * 3
+    assert not any(leader(epoch, value) for epoch, value in enumerate(RISING, 1))
+    assert study.trials[5].intermediate_values == dict(enumerate(LOSING[:3], 1))

@@ -1,0 +1,27 @@
+"""A request to stop: what a signal does, and when it is said."""
+
+import os
+import signal
+
+import pytest
+
+from kerasweep.search.stops import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal may come in the middle of a print: one that printed would end the sweep."""
+    stop = StopRequest()
+    with stop.listening():
+        stop.announce()
+        os.kill(os.getpid(), number)
+        assert stop.is_set and capsys.readouterr().out == ""
+        for _ in range(2):
+            stop.announce()
+        assert capsys.readouterr().out == (
+            "stopping: the trials under way are trained to their end; Ctrl-C again stops them now\n"
+        )
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)

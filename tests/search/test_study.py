@@ -1,0 +1,156 @@
+"""A sweep is found again by what defines it, and its journal survives being cut off."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from kerasweep.errors import ConfigError, DataError
+from kerasweep.search.study import (
+    begun_with,
+    check_digest,
+    open_study,
+    sweep_hash,
+    sweep_lock,
+    sweep_name,
+)
+
+
+def test_hash_does_not_depend_on_the_order_of_keys() -> None:
+    assert sweep_hash({"a": 1, "b": {"c": 2, "d": 3}}) == sweep_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert sweep_hash({"a": 1}) != sweep_hash({"a": 2})
+    assert sweep_hash({"a": 1}) != sweep_hash({"a": "1"})
+    assert len(sweep_hash({})) == 8
+
+
+def test_fresh_opens_the_next_generation_and_the_newest_goes_on(tmp_path: Path) -> None:
+    names = []
+    for fresh in (False, False, True, False, True, False):
+        name = sweep_name(tmp_path, "s", "12345678", fresh)
+        (tmp_path / f"{name}.journal").touch()
+        names.append(name.removeprefix("s-12345678"))
+    assert names == ["", "", "-2", "-2", "-3", "-3"]
+
+
+def test_tenth_generation_is_newer_than_the_ninth(tmp_path: Path) -> None:
+    for generation in (9, 10):
+        (tmp_path / f"s-12345678-{generation}.journal").touch()
+    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678-10"
+    assert sweep_name(tmp_path, "s", "12345678", True) == "s-12345678-11"
+
+
+@pytest.mark.parametrize("other", ["s-12345678-x", "s-123456789", "s-87654321-2", "t-12345678-2"])
+def test_other_journals_are_no_generation(other: str, tmp_path: Path) -> None:
+    (tmp_path / f"{other}.journal").touch()
+    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678"
+
+
+def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "s[1]-12345678-3.journal").touch()
+    (tmp_path / "s1-12345678-7.journal").touch()
+    assert sweep_name(tmp_path, "s[1]", "12345678", False) == "s[1]-12345678-3"
+
+
+def test_fresh_in_an_empty_folder_is_the_first(tmp_path: Path) -> None:
+    assert sweep_name(tmp_path / "none", "s", "12345678", True) == "s-12345678"
+
+
+def test_reopened_study_holds_its_trials(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    assert [trial.value for trial in open_study(tmp_path / "s.journal", "s", ["maximize"]).trials] == [0.5]
+
+
+def test_torn_last_line_is_cut_and_kept(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    whole = journal.read_bytes()
+    for torn in (b'{"op_code": 4, "wor', b'{"op'):
+        journal.write_bytes(whole + torn)
+        assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5]
+        assert journal.read_bytes().startswith(whole + b'{"op_code":')
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 4, "wor\n{"op\n'
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.75)
+    assert [trial.value for trial in study.trials] == [0.5, 0.75]
+
+
+def test_line_that_another_driver_tore_is_cut_before_the_next_one(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    trial = study.ask()
+    with open(journal, "ab") as file:
+        file.write(b'{"op_code": 6, "tri')
+    trial.report(0.25, 1)
+    study.tell(trial, 0.5)
+    (again,) = open_study(journal, "s", ["maximize"]).trials
+    assert (again.value, again.intermediate_values) == (0.5, {1: 0.25})
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 6, "tri\n'
+
+
+def test_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    before = (tmp_path / "s.journal").read_bytes()
+    study.ask()
+    assert (tmp_path / "s.journal").read_bytes().startswith(before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.journal"]
+
+
+def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
+    (tmp_path / "s.journal").write_bytes(b'{"op')
+    assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
+
+
+def test_other_directions_are_refused(tmp_path: Path) -> None:
+    open_study(tmp_path / "s.journal", "s", ["maximize"])
+    with pytest.raises(ConfigError) as refused:
+        open_study(tmp_path / "s.journal", "s", ["maximize", "minimize"])
+    assert str(refused.value) == (
+        "The study s was begun with the directions ['maximize'], "
+        "but ['maximize', 'minimize'] were asked for. Begin anew with study.fresh=true."
+    )
+
+
+def test_changed_data_are_refused(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check_digest(study, "aaaa")
+    check_digest(open_study(tmp_path / "s.journal", "s", ["maximize"]), "aaaa")
+    with pytest.raises(DataError, match="its digest was aaaa, now it is bbbb. Restore the data, or begin"):
+        check_digest(study, "bbbb")
+
+
+def _hold(journal: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
+    with sweep_lock(journal):
+        held.put("locked")
+        multiprocessing.Event().wait(60)
+
+
+def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.SimpleQueue()
+    owner = context.Process(target=_hold, args=(tmp_path / "new" / "s.journal", held))
+    owner.start()
+    assert held.get() == "locked"
+    owner.kill()
+    owner.join()
+    with sweep_lock(tmp_path / "new" / "s.journal"):
+        assert (tmp_path / "new" / "s.lock").exists()
+
+
+def test_a_study_remembers_what_it_was_begun_with(tmp_path: Path) -> None:
+    def begun(sampler: str, pruner: str) -> dict[str, str]:
+        study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+        return dict(begun_with(study, {"sampler": sampler, "pruner": pruner}))
+
+    assert begun("random", "asha") == {"sampler": "random", "pruner": "asha"}
+    assert begun("tpe", "none") == {"sampler": "tpe", "pruner": "none"}  # nothing was trained before
+    open_study(tmp_path / "s.journal", "s", ["maximize"]).ask()
+    for _ in range(2):
+        assert begun("tpe", "wilcoxon") == {"sampler": "tpe", "pruner": "none"}
+
+
+def test_a_study_of_an_earlier_version_does_not_know_what_it_was_begun_with(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.ask()
+    assert begun_with(study, {"sampler": "tpe"}) == begun_with(study, {"sampler": "random"}) == {}

@@ -1,0 +1,102 @@
+"""The runs of a sweep say what its journal says, whatever ended the driver before they did."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.results import Outcome
+from kerasweep.search.ledger import note_seed, settle
+from kerasweep.search.stops import Ending
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.driver import begin
+from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
+from kerasweep.tracking.query import get_run
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.runs import open_tracker
+
+SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seeds=(0.4, 0.6))
+
+
+class Recorded:
+    """A sweep with its parent run, and trials whose runs were open when the driver ended."""
+
+    def __init__(self, sweep: Sweep, cfg: DictConfig) -> None:
+        self.sweep = sweep
+        self.cfg = cfg
+        self.record = SweepRecord(open_tracker(cfg.tracking), cfg, sweep, "s", {"a": "a"}, {})
+
+    def start(self) -> tuple[Any, str]:
+        trial = self.sweep.study.ask()
+        params = self.sweep.space.suggest(trial)
+        return trial, self.record.start_trial(trial.number, params, self.cfg, {}, []).run_id
+
+    def reconciled(self, run_id: str) -> RunRecord:
+        self.record.reconcile()
+        return get_run(self.cfg.tracking, run_id)
+
+
+@pytest.fixture
+def recorded(
+    tmp_path: Path,
+    sweep_of: Callable[..., Sweep],
+    configured: Callable[..., DictConfig],
+    copy_database: Callable[[Path], Path],
+) -> Recorded:
+    database = copy_database(tmp_path)
+    cfg = OmegaConf.merge(configured(), {"tracking": TrackingConf(uri=f"sqlite:///{database}")})
+    return Recorded(replace(sweep_of({"a": "1,2,3"}), repeats=2), cfg)
+
+
+def test_run_of_a_trial_that_was_told_gets_its_end_and_the_means_of_its_seeds(recorded: Recorded) -> None:
+    trial, run_id = recorded.start()
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    run = recorded.reconciled(run_id)
+    assert (run.status, run.tags["state"]) == ("FINISHED", "complete")
+    assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
+
+
+def test_run_of_a_seed_gets_the_end_of_the_seed(recorded: Recorded) -> None:
+    trial, run_id = recorded.start()
+    note_seed(trial, 0, Outcome("complete", run_id, (0.5,)))
+    begin(recorded.sweep)
+    assert recorded.reconciled(run_id).tags["state"] == "complete"
+
+
+def test_run_of_a_trial_that_comes_again_is_cancelled(recorded: Recorded) -> None:
+    _, run_id = recorded.start()
+    begin(recorded.sweep)
+    run = recorded.reconciled(run_id)
+    assert (run.status, run.tags["state"]) == ("KILLED", "cancelled")
+
+
+def test_run_of_a_trial_that_died_for_the_last_time_failed(recorded: Recorded) -> None:
+    ids = []
+    for _ in range(3):
+        ids.append(recorded.start()[1])
+        begin(recorded.sweep)
+    run = recorded.reconciled(ids[-1])
+    assert (run.status, run.tags["state"], run.tags["reason"]) == ("FAILED", "failed", DIED_AGAIN)
+    assert get_run(recorded.cfg.tracking, ids[0]).tags["state"] == "cancelled"
+
+
+def test_run_of_a_trial_under_way_stays_open(recorded: Recorded) -> None:
+    _, run_id = recorded.start()
+    assert recorded.reconciled(run_id).status == "RUNNING"
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_parent_of_a_whole_sweep_says_how_many_trials_there_are(recorded: Recorded, is_whole: bool) -> None:
+    """Of 3 that were asked for a space may have fewer, while a budget leaves some untrained."""
+    trial, run_id = recorded.start()
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    recorded.record.close("complete", Ending("it ended", is_whole))
+    parent = get_run(recorded.cfg.tracking, recorded.record.parent)
+    assert (parent.tags["reason"], parent.tags["trials"]) == (
+        "it ended",
+        "1" if is_whole else str(recorded.sweep.total),
+    )

@@ -1,0 +1,121 @@
+"""Configurations go to the worker that holds their graph, as long as that is sooner."""
+
+from itertools import chain
+
+import pytest
+
+from kerasweep.space.axis import Params
+from kerasweep.workers.affinity import GraphAffinity
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def of_kernel(params: Params) -> str | None:
+    return None if params["k"] is None else f"graph {params['k']}"
+
+
+def grid(*kernels: int | None) -> list[Params]:
+    return [{"k": kernel, "n": number} for number, kernel in enumerate(kernels)]
+
+
+def train(affinity: GraphAffinity, clock: Clock, *seconds: float, is_complete: bool = True) -> None:
+    """Worker 0 trains kernel 3, each as long."""
+    for each in seconds:
+        affinity.begin(0, {"k": 3})
+        clock.now += each
+        affinity.end(0, {"k": 3}, is_complete)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def affinity(clock: Clock) -> GraphAffinity:
+    """Worker 0 holds the graph of kernel 3: 3 s with its trace, 1 s without."""
+    made = GraphAffinity(of_kernel, clock=clock)
+    train(made, clock, 3.0, 1.0)
+    return made
+
+
+def test_one_worker_keeps_the_order(affinity: GraphAffinity) -> None:
+    assert affinity.pick(0, grid(5, 3, 3)) == {"k": 5, "n": 0}
+
+
+def test_another_worker_passes_over_graphs_that_are_held(affinity: GraphAffinity) -> None:
+    assert affinity.pick(1, grid(3, 3, 5, 3)) == {"k": 5, "n": 2}
+
+
+@pytest.mark.parametrize(("left", "taken"), [(1, False), (2, False), (3, True), (9, True)])
+def test_what_is_left_is_taken_where_a_trace_is_sooner(
+    affinity: GraphAffinity, left: int, taken: bool
+) -> None:
+    """Another worker ends one in 3 s; the holder, half done with its own, two in 2.5 s, three in 3.5 s."""
+    affinity.begin(0, {"k": 3})
+    assert affinity.pick(1, grid(*[3] * left)) == ({"k": 3, "n": 0} if taken else None)
+
+
+def test_several_seeds_are_as_many_jobs(clock: Clock) -> None:
+    """Another worker ends five seeds in 7 s; the holder those of one in 5.5 s, of two in 10.5 s."""
+    affinity = GraphAffinity(of_kernel, seeds=5, clock=clock)
+    train(affinity, clock, 3.0, 1.0)
+    affinity.begin(0, {"k": 3})
+    assert affinity.pick(1, grid(3)) is None
+    assert affinity.pick(1, grid(3, 3)) == {"k": 3, "n": 0}
+
+
+def test_jobs_of_one_graph_may_differ(clock: Clock) -> None:
+    """The first had the smallest batches; what is left is as long as the mean of the others."""
+    affinity = GraphAffinity(of_kernel, clock=clock)
+    train(affinity, clock, 31.0, 1.0, 29.0)
+    affinity.begin(0, {"k": 3})
+    assert affinity.pick(1, grid(3)) is None
+    assert affinity.pick(1, grid(*[3] * 20)) == {"k": 3, "n": 0}
+
+
+def test_holder_that_takes_longer_than_ever_is_not_waited_for(affinity: GraphAffinity, clock: Clock) -> None:
+    affinity.begin(0, {"k": 3})
+    clock.now += 2.9
+    assert affinity.pick(1, grid(3)) is None
+    clock.now += 0.2
+    assert affinity.pick(1, grid(3)) == {"k": 3, "n": 0}
+
+
+def test_nothing_is_left_to_a_holder_whose_times_are_not_known(clock: Clock) -> None:
+    affinity = GraphAffinity(of_kernel, clock=clock)
+    train(affinity, clock, 3600.0, 3600.0, is_complete=False)
+    affinity.begin(0, {"k": 3})
+    assert affinity.pick(1, grid(3)) == {"k": 3, "n": 0}
+
+
+def test_dead_worker_holds_nothing(affinity: GraphAffinity) -> None:
+    affinity.forget(1)
+    assert affinity.pick(1, grid(3, 5)) == {"k": 5, "n": 1}
+    affinity.forget(0)
+    assert affinity.pick(1, grid(3, 5)) == {"k": 3, "n": 0}
+    affinity.end(0, {"k": 3}, True)  # of a job that outlived it
+
+
+def test_unknown_graphs_are_held_by_nobody(clock: Clock) -> None:
+    affinity = GraphAffinity(of_kernel, clock=clock)
+    affinity.begin(0, {"k": None})
+    affinity.end(0, {"k": None}, True)
+    assert affinity.pick(1, grid(None)) == {"k": None, "n": 0}
+
+
+def test_nothing_waits(affinity: GraphAffinity) -> None:
+    assert affinity.pick(1, []) is None
+
+
+def test_no_more_is_looked_at_than_needed(affinity: GraphAffinity) -> None:
+    def never() -> Params:
+        raise AssertionError
+
+    assert affinity.pick(0, chain(grid(3), (never() for _ in range(1)))) == {"k": 3, "n": 0}

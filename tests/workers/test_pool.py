@@ -1,0 +1,233 @@
+"""The pool of processes: jobs done, processes that end in every way, and the ones that take their place."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from typing import Any
+
+import psutil
+import pytest
+
+from kerasweep.errors import TrainingError
+from kerasweep.workers import template
+from kerasweep.workers.limits import Limits
+from kerasweep.workers.memory import POLL_SECONDS, rss_mb
+from kerasweep.workers.pool import EXIT_SECONDS, Died, Event, WorkerPool
+from kerasweep.workers.worker import Call, Channel, Finished, Job, Report
+
+MODULE = "tests.sweep.test_workers"
+LEFT: list[bytearray] = []
+
+
+class Garbled:
+    """Cannot be unpacked from a message."""
+
+    def __reduce__(self) -> Any:
+        return int, ("x",)
+
+
+def prepare(shared: bytes) -> None:
+    """What each worker process does before its first job."""
+    if shared == b"stillborn":
+        os._exit(4)
+    if shared == b"slow":
+        time.sleep(EXIT_SECONDS + 1)
+
+
+def obey(order: str, channel: Channel) -> Any:
+    """A job: does what its payload says."""
+    if order == "ask":
+        return channel.report(1, 0.5, True), channel.report(2, 0.75, True)
+    if order == "call":
+        channel.call("log_epoch", "run", 1, metrics={"loss": 0.5})
+    if order == "hang":
+        time.sleep(60)
+    if order == "timeout of its own":
+        raise TimeoutError("of its own")
+    if order == "grow":
+        globals()["kept"] = bytearray(300_000_000)
+    if order == "leave":
+        LEFT.append(bytearray(100_000_000))
+        time.sleep(2 * POLL_SECONDS)
+    if order == "garbled":
+        channel.call("log_epoch", Garbled())
+        time.sleep(60)
+    if order == "orphan":
+        if os.fork() == 0:
+            time.sleep(8)
+        os._exit(0)
+    if order == "leave a thread":
+        threading.Timer(0.3, channel.report, (9, 0.5, True)).start()
+    if order == "ask after a while":
+        time.sleep(1)
+        return channel.report(1, 0.5, True), channel.report(2, 0.5, True)
+    if order.startswith("exit"):
+        os._exit(int(order[-1]))
+    return os.getpid(), os.environ["WORKER"]
+
+
+@pytest.fixture(params=["spawn", "forkserver"])
+def pool_of(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., WorkerPool]]:
+    """Makes pools whose workers start anew, or fork off a template."""
+    pools: list[WorkerPool] = []
+    if request.param == "forkserver":
+        forkserver.set_forkserver_preload([MODULE])
+        monkeypatch.setattr(template, "_environment", template._read_at_import())
+    assert template.worker_context().get_start_method() == request.param
+
+    def build(count: int = 1, shared: bytes = b"", **limits: Any) -> WorkerPool:
+        def variables(worker: int) -> dict[str, str]:
+            return {"WORKER": str(worker)}
+
+        pools.append(WorkerPool(count, variables, f"{MODULE}:prepare", shared, Limits(**limits)))
+        return pools[-1]
+
+    yield build
+    for pool in pools:
+        pool.stop()
+
+
+def wait_free(pool: WorkerPool, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(pool.free()) < count:
+        assert time.monotonic() < deadline
+        pool.next_event(0.1)
+
+
+def do(pool: WorkerPool, order: str, job: int = 1, worker: int = 0) -> list[Event]:
+    """Everything that a job says, its end included."""
+    wait_free(pool, 1)
+    pool.submit(worker, Job(job, f"{MODULE}:obey", order))
+    events: list[Event] = []
+    deadline = time.monotonic() + 60
+    while not events or not isinstance(events[-1], (Finished, Died)):
+        assert time.monotonic() < deadline
+        found = pool.next_event(1.0)
+        if found is not None:
+            assert found[0] == worker
+            events.append(found[1])
+            if isinstance(found[1], Report) and found[1].waits:
+                pool.answer(worker, found[1].epoch == 2)
+    return events
+
+
+def test_workers_are_ready_before_they_are_free(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(2)
+    assert (len(pool), pool.free()) == (2, [])
+    wait_free(pool, 2)
+    results = [do(pool, "work", job, worker)[0] for job, worker in ((1, 0), (2, 1), (3, 0))]
+    first, second, third = [result.result for result in results if isinstance(result, Finished)]
+    assert first == third and first[0] != second[0]
+    assert (first[1], second[1]) == ("0", "1")
+    assert sorted(pool.pids()) == sorted([first[0], second[0]])
+
+
+def test_thread_that_outlives_its_job_takes_no_answer_of_the_next(
+    pool_of: Callable[..., WorkerPool],
+) -> None:
+    pool = pool_of()
+    do(pool, "leave a thread", 1)
+    events = do(pool, "ask after a while", 2)
+    assert events == [Report(2, 1, 0.5, True), Report(2, 2, 0.5, True), Finished(2, (False, True))]
+
+
+def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of()
+    assert do(pool, "ask") == [Report(1, 1, 0.5, True), Report(1, 2, 0.75, True), Finished(1, (False, True))]
+    call, finished = do(pool, "call", 2)
+    assert call == Call(2, "log_epoch", ("run", 1), {"metrics": {"loss": 0.5}})
+    assert isinstance(finished, Finished)
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        ("exit0", "its process exited with code 0"),
+        ("orphan", "its process exited with code 0"),
+        (
+            "garbled",
+            "what it sent cannot be read: ValueError: invalid literal for int() with base 10: 'x'",
+        ),
+        ("exit3", "its process exited with code 3"),
+        ("timeout of its own", "TimeoutError: of its own"),
+        ("hang", "it took longer than trial.timeout_seconds=1"),
+    ],
+)
+def test_next_job_finds_a_worker_after_any_end(
+    order: str, reason: str, pool_of: Callable[..., WorkerPool]
+) -> None:
+    pool = pool_of(timeout_seconds=1.0 if order == "hang" else 9.0)
+    assert do(pool, order, 1) == [Died(0, 1, reason)]
+    (finished,) = do(pool, "work", 2)
+    assert isinstance(finished, Finished)
+
+
+def test_worker_that_is_killed_between_two_jobs_is_replaced(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of()
+    (first,) = do(pool, "work", 1)
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    time.sleep(0.5)
+    (second,) = do(pool, "work", 2)
+    assert isinstance(first, Finished) and isinstance(second, Finished)
+    assert first.result[0] != second.result[0]
+
+
+def test_signal_to_the_whole_group_ends_no_job(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of()
+    wait_free(pool, 1)
+    (pid,) = pool.pids()
+    pool.submit(0, Job(1, f"{MODULE}:obey", "ask"))
+    while (found := pool.next_event(5)) is None or not isinstance(found[1], Report):
+        pass
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    pool.answer(0, False)
+    assert isinstance(found := pool.next_event(30), tuple) and isinstance(found[1], Report)
+    pool.answer(0, True)
+    assert pool.next_event(30) == (0, Finished(1, (False, True)))
+
+
+def test_job_that_its_worker_died_before_is_done_by_the_next(pool_of: Callable[..., WorkerPool]) -> None:
+    """The old process's end is heard after the job was given to it, and the new one takes its time."""
+    pool = pool_of(shared=b"slow")
+    wait_free(pool, 1)
+    (pid,) = pool.pids()
+    os.kill(pid, signal.SIGKILL)
+    pool.submit(0, Job(1, f"{MODULE}:obey", ""))
+    found = pool.next_event(30)
+    assert found is not None and isinstance(found[1], Finished) and found[1].result[0] != pid
+
+
+def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(recycle_mb=250)
+    (grown,), (fresh,), (same,) = (do(pool, order, job) for job, order in enumerate(("grow", "work", "work")))
+    assert isinstance(grown, Finished) and isinstance(fresh, Finished) and isinstance(same, Finished)
+    assert grown.result[0] != fresh.result[0] == same.result[0]
+    assert 0 < rss_mb(pool.pids()[0]) < 250
+
+
+def test_memory_that_jobs_before_have_left_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(memory_mb=500)
+    said = [event for job in range(1, 8) for event in do(pool, "leave", job)]
+    assert all(isinstance(event, Finished) for event in said)
+    assert len({event.result[0] for event in said if isinstance(event, Finished)}) > 1
+
+
+def test_workers_that_never_get_ready_end_the_sweep(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(shared=b"stillborn")
+    with pytest.raises(TrainingError, match="Workers end before they are ready, 3 times in a row"):
+        wait_free(pool, 1)
+
+
+def test_stop_ends_every_process_whatever_it_does(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(2)
+    wait_free(pool, 2)
+    processes = [psutil.Process(pid) for pid in pool.pids()]
+    pool.submit(0, Job(1, f"{MODULE}:obey", "hang"))
+    pool.stop()
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
