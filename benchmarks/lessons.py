@@ -35,7 +35,7 @@ LESSONS = ROOT / "docs" / "lessons"
 DATA = ("data=fashion_mnist", "data.limit=3000")
 # What a study's file does not say, so that each has five seeds.
 MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 COLUMNS = ("validation accuracy", "95 % interval", "beside the best", "seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *MEASURES}
 
@@ -164,7 +164,7 @@ def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
 def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[str]) -> str:
     """The best eight and the last one."""
     shown = list(zip(groups, known, strict=True))
-    shown = shown if len(shown) <= MOST_SHOWN + 1 else [*shown[:MOST_SHOWN], shown[-1]]
+    shown = shown if len(shown) <= MAX_SHOWN + 1 else [*shown[:MAX_SHOWN], shown[-1]]
     lines = [
         f"| {' | '.join([*axes, *COLUMNS])} |",
         "| --- " * (len(axes) + len(COLUMNS)) + "|",

@@ -1,8 +1,9 @@
 """When one trial's values dominate another's."""
 
 import pytest
+from optuna.trial import TrialState
 
-from kerasweep.results import TrialRef, dominates
+from kerasweep.results import State, TrialRef, dominates
 
 UP, DOWN = "maximize", "minimize"
 
@@ -28,3 +29,27 @@ def test_dominates_where_nothing_is_worse_and_something_better(
 def test_run_without_a_number_is_single() -> None:
     assert TrialRef("run").is_single
     assert not TrialRef("run", number=0).is_single
+
+
+@pytest.mark.parametrize(
+    ("state", "optuna", "mlflow"),
+    [
+        ("running", "RUNNING", "RUNNING"),
+        ("complete", "COMPLETE", "FINISHED"),
+        ("pruned", "PRUNED", "FINISHED"),
+        ("failed", "FAIL", "FAILED"),
+        ("cancelled", "FAIL", "KILLED"),
+        ("lost", "FAIL", "KILLED"),
+    ],
+)
+def test_each_state_has_one_name_in_optuna_and_one_in_mlflow(state: str, optuna: str, mlflow: str) -> None:
+    assert (State(state).optuna, State(state).mlflow) == (optuna, mlflow)
+
+
+def test_every_finished_state_of_optuna_is_known() -> None:
+    finished = [state.name for state in TrialState if state.is_finished()]
+    assert {name: str(State.of_optuna(name)) for name in finished} == {
+        "COMPLETE": "complete",
+        "PRUNED": "pruned",
+        "FAIL": "failed",
+    }

@@ -16,7 +16,7 @@ import numpy as np
 
 BATCH, EPOCHS = 64, 3
 FILTERS = (16, 32, 64)
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
@@ -25,11 +25,11 @@ def main():
     if processes > 1:
         os.environ.update(dict.fromkeys(THREADS, "1"))
     context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(processes, timeout=MOST_SECONDS), context.Queue()
+    barrier, found = context.Barrier(processes, timeout=MAX_SECONDS), context.Queue()
     started = [context.Process(target=measure, args=(how, images, barrier, found)) for _ in range(processes)]
     for process in started:
         process.start()
-    times = [found.get(timeout=MOST_SECONDS) for _ in started]
+    times = [found.get(timeout=MAX_SECONDS) for _ in started]
     for process in started:
         process.join()
     count = images * EPOCHS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-MOST_SUGGESTED, LIKE = 3, 0.6
+MAX_SUGGESTED, LIKE = 3, 0.6
 
 
 class KerasweepError(Exception):
@@ -49,7 +49,7 @@ class Terminated(KeyboardInterrupt):
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """As in `Did you mean model.kernel_size?`: the known names that end like a misspelt one."""
     alike = sorted((-_likeness(name, each), each) for each in set(known))
-    near = [each for score, each in alike[:MOST_SUGGESTED] if -score >= LIKE]
+    near = [each for score, each in alike[:MAX_SUGGESTED] if -score >= LIKE]
     return f"Did you mean {' or '.join(near)}?" if near else otherwise
 
 

@@ -1,65 +1,112 @@
-"""What crosses between a sweep and its trials: where a trial belongs, and what came of it."""
+"""What crosses between a sweep and its trials: where a trial is recorded, and its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 # The file in its job's folder in which a trial leaves its weights, see Outcome.left.
 LEFT = "best.npz"
 
 
-@dataclass(frozen=True)
-class TrialRef:
-    """A run that is open for a trial to fill.
+class State(StrEnum):
+    """The state of a trial or a run; the value is MLflow's tag `state` and is stored with the trial.
 
-    run_id: MLflow's. number: the trial's within its sweep, None for a single run. incumbents:
-    the objective values of the trials so far, one tuple a trial; a run that one of them
-    dominates does not keep its model. overrides: what distinguishes this run, as on the command line.
-    repeat: which of the trial's seeds, from 0. resume_from: the job folder of an attempt that died,
-    whose checkpoint goes on. defers_model: whether the model of a candidate can wait until the end, when it
-    is made of the weights that it leaves.
+    The properties `optuna` and `mlflow` are the only translation to the states of these libraries.
     """
 
-    run_id: str
-    number: int | None = None
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # ended early by a pruner, or dropped after some of its seeds
+    FAILED = "failed"  # ended by an error of its own
+    CANCELLED = "cancelled"  # stopped by the user, or by the end of its driver
+    LOST = "lost"  # ended by no fault of its own, such as a full disk: it is trained again
+
+    @property
+    def optuna(self) -> str:
+        """The name of Optuna's TrialState."""
+        return {State.RUNNING: "RUNNING", State.COMPLETE: "COMPLETE", State.PRUNED: "PRUNED"}.get(
+            self, "FAIL"
+        )
+
+    @property
+    def mlflow(self) -> str:
+        """The status of MLflow's run."""
+        return _MLFLOW[self]
+
+    @classmethod
+    def of_optuna(cls, name: str) -> "State":
+        """The state of a finished trial of Optuna's.
+
+        Args:
+            name: The name of a TrialState: COMPLETE, PRUNED or FAIL.
+        """
+        return {"COMPLETE": cls.COMPLETE, "PRUNED": cls.PRUNED, "FAIL": cls.FAILED}[name]
+
+
+_MLFLOW = {
+    State.RUNNING: "RUNNING",
+    State.COMPLETE: "FINISHED",
+    State.PRUNED: "FINISHED",
+    State.FAILED: "FAILED",
+    State.CANCELLED: "KILLED",
+    State.LOST: "KILLED",
+}
+
+# The states that a training function may return.
+RETURNED = (State.COMPLETE, State.PRUNED, State.FAILED)
+
+
+@dataclass(frozen=True)
+class TrialRef:
+    """A run that is open for a trial to fill."""
+
+    run_id: str  # MLflow's
+    number: int | None = None  # the trial's within its sweep, None for a single run
+    # The objective values of the trials so far, one tuple a trial: a run that one of them dominates does not
+    # keep its model.
     incumbents: tuple[tuple[float, ...], ...] = ()
-    overrides: tuple[str, ...] = ()
-    repeat: int = 0
-    resume_from: Path | None = None
+    overrides: tuple[str, ...] = ()  # what distinguishes this run, as on the command line
+    repeat: int = 0  # the index of the trial's seed, from 0
+    resume_from: Path | None = None  # the job folder of an attempt that died, whose checkpoint goes on
+    # Whether the model of a candidate can wait until the end, when it is made of the weights that it leaves.
     defers_model: bool = False
 
     @property
     def is_single(self) -> bool:
+        """Whether this is a run of its own, not a trial of a sweep."""
         return self.number is None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """The result of a trial, as a training function returns it.
 
-    state: `complete`, `pruned` or `failed`; `lost` where a full disk ended it. values: one per
-    objective, at the best epoch (empty when failed). metrics: everything measured at the best
-    epoch. seconds: training alone. reason: why it was pruned or failed. seeds: the first
-    objective of each seed, where a trial trained several; values and metrics are their means then.
-    left: the file in which a candidate for the best of its sweep left its weights.
+    Example:
+        >>> Outcome("complete", run_id="67f485f8", values=(0.97,), metrics={"val_accuracy": 0.97}).state
+        'complete'
     """
 
-    state: str
-    run_id: str
-    values: tuple[float, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    best_epoch: int | None = None
-    seconds: float = 0.0
-    reason: str | None = None
+    state: str  # complete, pruned or failed; lost where a full disk ended it
+    run_id: str  # the trial's, from TrialRef.run_id
+    values: tuple[float, ...] = ()  # one per objective, at the best epoch; empty when failed
+    metrics: Mapping[str, float] = field(default_factory=dict)  # everything measured at the best epoch
+    best_epoch: int | None = None  # from 1
+    seconds: float = 0.0  # training alone
+    reason: str | None = None  # why it was pruned or failed
     traceback: str | None = None
+    # The first objective of each seed, where a trial trained several; values and metrics are then means.
     seeds: tuple[float, ...] = ()
-    left: str | None = None
+    left: str | None = None  # the file in which a candidate for the best of its sweep left its weights
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:
-    """Whether `one` is at least as good in every objective and better in one (Pareto dominance).
+    """Tells whether `one` is at least as good in every objective and better in one (Pareto dominance).
 
-    Equal values do not dominate each other. directions: `maximize` or `minimize`, one per objective.
+    Args:
+        one: A value per objective. Equal values do not dominate each other.
+        other: A value per objective.
+        directions: `maximize` or `minimize`, one per objective.
     """
     signs = [1 if direction == "maximize" else -1 for direction in directions]
     gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
@@ -67,12 +114,12 @@ def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tupl
 
 
 def mean_outcome(run_id: str, outcomes: Sequence[Outcome]) -> Outcome:
-    """What a trial of several seeds came to: the means of complete outcomes, the sum of their seconds."""
+    """The outcome of a trial of several seeds: means of complete outcomes, and the sum of their seconds."""
     count = len(outcomes)
     values = tuple(sum(column) / count for column in zip(*(one.values for one in outcomes), strict=True))
     names = set.intersection(*(set(one.metrics) for one in outcomes))
     return Outcome(
-        state="complete",
+        state=State.COMPLETE,
         run_id=run_id,
         values=values,
         metrics={name: sum(one.metrics[name] for one in outcomes) / count for name in sorted(names)},

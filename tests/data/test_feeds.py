@@ -49,7 +49,7 @@ def test_feeds_give_every_image_with_its_label_in_the_order_asked_for(
 def test_part_that_would_fill_the_memory_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     held, large = Part(RAMP.source, RAMP.labels), Part(RAMP.source, RAMP.labels)
     assert isinstance(feed_of(held), InMemory) and feed_of(held) is feed_of(held)
-    monkeypatch.setattr(pipeline, "MOST_SHARE_OF_MEMORY", 0.0)
+    monkeypatch.setattr(pipeline, "MAX_SHARE_OF_MEMORY", 0.0)
     assert isinstance(feed_of(large), Streamed)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasweep.config.data import DataConf
-from kerasweep.data.kept import MOST_KEPT, read_and_keep
+from kerasweep.data.kept import MAX_KEPT, read_and_keep
 from kerasweep.errors import DataError
 
 
@@ -27,7 +27,7 @@ def test_same_configuration_gets_the_same_arrays(archive: DataConf) -> None:
 
 def test_oldest_is_let_go(archive: DataConf) -> None:
     first = read_and_keep(archive)
-    for seed in range(1, MOST_KEPT + 1):
+    for seed in range(1, MAX_KEPT + 1):
         read_and_keep(replace(archive, seed=seed))
     again = read_and_keep(archive)
     assert again is not first

@@ -142,7 +142,7 @@ def test_counts_no_more_trials_than_there_are_configurations(said: Callable[...,
 def test_only_a_few_are_timed_and_the_others_marked(
     said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "MOST_PROBES", 3)
+    monkeypatch.setattr(estimate, "MAX_PROBES", 3)
     seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16,20,24"))]
     assert [text.startswith("~") for text in seconds] == [False, True, False, True, False]
 
@@ -150,7 +150,7 @@ def test_only_a_few_are_timed_and_the_others_marked(
 def test_timing_ends_when_it_has_taken_long(
     said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "MOST_PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(estimate, "MAX_PROBE_SECONDS", 0.0)
     seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16"))]
     assert [text.startswith("~") for text in seconds] == [False, True, True]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from kerasweep.multirun.plan import Plan
-from kerasweep.report.claims import FEWEST_SEEDS, find
+from kerasweep.report.claims import MIN_SEEDS, find
 from kerasweep.report.pairs import Observation
 from kerasweep.space.axis import Params
 from kerasweep.tracking.names import flatten, tag_text
-from kerasweep.trial.history import FEWEST_EPOCHS
+from kerasweep.trial.history import MIN_EPOCHS
 
 STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
 # What the whole grid trains, seeds apart; a search has no grid.
@@ -42,7 +42,7 @@ def trained(plan: Plan) -> list[Observation]:
     for params in plan.space.configurations():
         cfg = plan.composer.compose(params)
         measures = dict.fromkeys(("objective", "epoch_seconds", "generalization_gap"), 0.5)
-        measures |= {"epoch_variability": 0.1} if cfg.training.epochs >= FEWEST_EPOCHS else {}
+        measures |= {"epoch_variability": 0.1} if cfg.training.epochs >= MIN_EPOCHS else {}
         for seed in range(cfg.study.repeats):
             found.append(Observation(texts(params), str(seed), measures))
     return found
@@ -70,4 +70,4 @@ def test_each_comparison_of_a_claim_has_both_sides(plan: Callable[..., Plan], st
     for comparison in asked.base.study.claim.comparisons:
         finding = find(comparison, observations)
         assert finding.missing is None, comparison
-        assert all(each.estimate.count >= FEWEST_SEEDS for each in finding.differences.values())
+        assert all(each.estimate.count >= MIN_SEEDS for each in finding.differences.values())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from kerasweep.report.effects import Effect, Interaction
 from kerasweep.report.figures import (
     GOOD,
-    MOST_RANKED,
+    MAX_RANKED,
     UNTOLD,
     WORSE,
     curves_figure,
@@ -82,7 +82,7 @@ def test_the_heading_of_the_labels_stands_above_them() -> None:
 
 def test_long_rankings_show_the_best() -> None:
     axes = only(ranking_figure([str(place) for place in range(99)], [BEST] * 99, "val_accuracy"))
-    assert labels(axes) == [str(place) for place in range(MOST_RANKED)]
+    assert labels(axes) == [str(place) for place in range(MAX_RANKED)]
 
 
 def test_effect_shows_values_in_their_order() -> None:

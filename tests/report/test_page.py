@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import judge
 from kerasweep.report.groups import group_runs
-from kerasweep.report.page import MOST_OTHERS, render_page
+from kerasweep.report.page import MAX_OTHERS, render_page
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.seeds import standings, training_seconds
-from kerasweep.report.tables import MOST_ROWS
+from kerasweep.report.tables import MAX_ROWS
 from kerasweep.report.verdicts import observations
 from kerasweep.tracking.run_record import RunRecord
 
@@ -163,7 +163,7 @@ def test_what_is_not_complete_stands_with_its_reason() -> None:
         "kernel_size=7 regularizer=l2",
         "exit code -9 & <no> memory",
     ]
-    many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MOST_OTHERS + 3)]
+    many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MAX_OTHERS + 3)]
     assert "… and 3 more, in the CSV." in read(page([*grid(), *many])).texts
 
 
@@ -190,9 +190,7 @@ def test_a_value_that_is_no_number_has_a_page() -> None:
 
 
 def test_long_rankings_are_cut() -> None:
-    runs = [
-        run(str(size), "none", seed, 0.5 + seed / 100) for size in range(MOST_ROWS + 5) for seed in (0, 1)
-    ]
+    runs = [run(str(size), "none", seed, 0.5 + seed / 100) for size in range(MAX_ROWS + 5) for seed in (0, 1)]
     texts = read(page(runs)).texts
     assert "… and 5 more configurations, in the CSV" in texts
 

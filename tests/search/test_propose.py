@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import OWNER, REJECTED, counts, lose, settle, this_owner
-from kerasweep.search.propose import MOST_ASKS, NothingLeft, Proposal, propose
+from kerasweep.search.propose import MAX_ASKS, NothingLeft, Proposal, propose
 from kerasweep.search.samplers import build_sampler
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -62,7 +62,7 @@ def test_repeated_suggestion_is_marked_and_does_not_count(sweep_of: Callable[...
     sweep = sweep_of({"a": "1,2"})
     all_of(sweep)
     rejected = [trial for trial in sweep.study.trials if REJECTED in trial.user_attrs]
-    assert len(rejected) >= MOST_ASKS
+    assert len(rejected) >= MAX_ASKS
     assert {trial.user_attrs[REJECTED] for trial in rejected} == {"it was tried already"}
     assert {trial.state for trial in rejected} == {TrialState.FAIL}
     assert sum(counts(trial) for trial in sweep.study.trials) == 2
@@ -90,7 +90,7 @@ def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: C
         "20 suggestions in a row and 1,000 drawn at random could not be trained; "
         "the last suggestion: too deep for 8x8"
     )
-    assert len(sweep.study.trials) == MOST_ASKS
+    assert len(sweep.study.trials) == MAX_ASKS
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])

@@ -84,7 +84,7 @@ def test_run_is_found_by_six_digits(tracking: TrackingConf, tracker: Tracker) ->
 def test_ambiguous_beginning_asks_for_more(
     tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "FEWEST_DIGITS", 1)
+    monkeypatch.setattr(query, "MIN_DIGITS", 1)
     made = [tracker.start("run", {}, {}) for _ in range(17)]  # 16 digits: two begin alike
     firsts = [run_id[0] for run_id in made]
     digit = max(firsts, key=firsts.count)

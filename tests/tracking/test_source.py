@@ -46,7 +46,7 @@ def test_dirty_repository_gives_its_diff(repository: Path) -> None:
 
 
 def test_long_diff_is_cut(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MOST_DIFF_CHARACTERS", 10)
+    monkeypatch.setattr(source, "MAX_DIFF_CHARACTERS", 10)
     (repository / "train.py").write_text("a = 2\n")
     assert git_diff() == "diff --git"
 

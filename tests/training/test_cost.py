@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from kerasweep.training.cost import MOST_STEPS, count_flops, probe
+from kerasweep.training.cost import MAX_STEPS, count_flops, probe
 
 
 def network(*layers: keras.layers.Layer) -> keras.Model:
@@ -73,7 +73,7 @@ class Machine:
 def test_probe_times_each_part_apart() -> None:
     machine = Machine(step=0.01, evaluation=0.5)
     found = probe(machine.train, machine.evaluate, steps=1000, images=50, clock=machine.clock)
-    assert machine.calls == [1, 1, 4, 16, MOST_STEPS, -1, -1]
+    assert machine.calls == [1, 1, 4, 16, MAX_STEPS, -1, -1]
     assert (found.step, found.image) == pytest.approx((0.01, 0.01))
     assert found.start == pytest.approx(7.0 + 2.0)
 

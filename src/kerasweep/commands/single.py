@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from kerasweep.commands.beside import TrackerBeside, is_beside, open_beside
 from kerasweep.errors import ConfigError
-from kerasweep.results import Outcome, TrialRef
+from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.description import objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.runs import Tracker, git_diff, source_tags
@@ -30,7 +30,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     started = _starting(cfg, hydra_cfg, overrides)
-    state, reason = "cancelled", "it was stopped"
+    state: str = State.CANCELLED
+    reason = "it was stopped"
     try:
         with interrupts_held():
             warm_up(cfg)
@@ -44,7 +45,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         tracker.wait()
         state, reason = outcome.state, outcome.reason or ""
     except Exception as error:  # whatever ended the training is the run's reason; it is raised again
-        state, reason = "failed", f"{type(error).__name__}: {error}"
+        state, reason = State.FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
         tracker, run_id = started.result()

@@ -10,7 +10,7 @@ from kerasweep.config import search
 from kerasweep.config.rules import between, one_of
 from kerasweep.errors import ConfigError
 
-LEAST_SEEDS = 4
+MIN_SEEDS = 4
 LONGEST_NAME = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
 _LEAST = {
     "sampler.n_startup_trials": 0,
@@ -104,10 +104,10 @@ def _check_pruner(cfg: DictConfig) -> None:
 
 def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
     between("pruner.p_threshold", pruner.p_threshold, 0, 1, open_low=True, open_high=True)
-    if repeats < LEAST_SEEDS:
+    if repeats < MIN_SEEDS:
         raise ConfigError(
             f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could never "
-            f"decide. Set study.repeats={LEAST_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
+            f"decide. Set study.repeats={MIN_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
         )
     steps = pruner.n_startup_steps
     if steps >= repeats:

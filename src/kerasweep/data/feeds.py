@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasweep.config.data import AugmentConf
 from kerasweep.data.prepare import Part
 
-MOST_SHARE_OF_MEMORY = 1 / 8
+MAX_SHARE_OF_MEMORY = 1 / 8
 STREAMED_BYTES = 64 * 2**20
 
 
@@ -101,7 +101,7 @@ _feeds: WeakKeyDictionary[Part, Feed] = WeakKeyDictionary()
 def feed_of(part: Part) -> Feed:
     """The feed of a part, made once: streamed where the images would fill much of the free memory."""
     if part not in _feeds:
-        most = psutil.virtual_memory().available * MOST_SHARE_OF_MEMORY
+        most = psutil.virtual_memory().available * MAX_SHARE_OF_MEMORY
         _feeds[part] = InMemory(part) if part.nbytes <= most else Streamed(part)
     return _feeds[part]
 

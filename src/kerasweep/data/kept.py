@@ -8,12 +8,12 @@ from kerasweep.config.data import DataConf
 from kerasweep.data.prepare import Prepared, prepare
 from kerasweep.data.sources import load
 
-MOST_KEPT = 2
+MAX_KEPT = 2
 _kept: OrderedDict[str, Prepared] = OrderedDict()
 
 
 def read_and_keep(cfg: DataConf) -> Prepared:
-    """Load and prepare the data of a configuration; the last MOST_KEPT are kept in memory.
+    """Load and prepare the data of a configuration; the last MAX_KEPT are kept in memory.
 
     Raises DataError and ConfigError as `load` and `prepare` do.
     """
@@ -21,6 +21,6 @@ def read_and_keep(cfg: DataConf) -> Prepared:
     if key not in _kept:
         _kept[key] = prepare(cfg, load(cfg))
     _kept.move_to_end(key)
-    while len(_kept) > MOST_KEPT:
+    while len(_kept) > MAX_KEPT:
         _kept.popitem(last=False)
     return _kept[key]

@@ -6,10 +6,11 @@ from kerasweep.config.check_claim import check_claim, check_measures
 from kerasweep.config.search import ClaimConf, ComparisonConf, TrialConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
-from kerasweep.report.claims import FEWEST_SEEDS, find
+from kerasweep.report.claims import MIN_SEEDS, find
 from kerasweep.report.pairs import Observation
 from kerasweep.report.selection import SEED
 from kerasweep.report.verdicts import named_keys, observations
+from kerasweep.results import State
 from kerasweep.tracking.description import axis_tags, run_params, trial_tags
 from kerasweep.tracking.run_record import RunRecord
 
@@ -66,9 +67,9 @@ def _foreseen(plan: Plan, claim: ClaimConf) -> list[RunRecord]:
             cfg, choices = plan.composer.compose(chosen), plan.composer.choices(chosen)
             composed[str(chosen)] = run_params(cfg), trial_tags(cfg, choices, chosen, names)
         recorded, tags = composed[str(chosen)]
-        tags = {**tags, **axis_tags(params, names), "state": "complete"}
+        tags = {**tags, **axis_tags(params, names), "state": State.COMPLETE}
         runs += [
             RunRecord("", "", "FINISHED", tags, {**recorded, SEED: str(seed)}, measures, 0.0, None)
-            for seed in range(FEWEST_SEEDS)
+            for seed in range(MIN_SEEDS)
         ]
     return runs

@@ -21,6 +21,7 @@ from kerasweep.multirun.other_sweepers import read_legacy
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.portray import record_portraits
 from kerasweep.multirun.question import Question, read_question
+from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
 from kerasweep.search.study import portrait_lock, sweep_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
@@ -156,7 +157,7 @@ def _drive(ensemble: Ensemble) -> str:
         ) from error
     finally:
         with suppress(TrackingError) if not ended else nullcontext():
-            record.close("complete" if ended else "cancelled", ending)
+            record.close(State.COMPLETE if ended else State.CANCELLED, ending)
         if not ended:
             summary.print_stopped(sweep)
     return ending.reason

@@ -12,7 +12,7 @@ from kerasweep.multirun.question import Question
 from kerasweep.space.axis import Params
 from kerasweep.space.constraint import Constraint, read_constraints
 
-MOST_COMPARED = 200
+MAX_COMPARED = 200
 
 
 class Constraints:
@@ -33,7 +33,7 @@ class Constraints:
         """Raise ConfigError where values that the space may bring together cannot be compared."""
         for constraint in self.parsed:
             axes = [axis for name, axis in self.axes.items() if constraint.speaks_of(name)]
-            for values in islice(product(*(axis.ends() for axis in axes)), MOST_COMPARED):
+            for values in islice(product(*(axis.ends() for axis in axes)), MAX_COMPARED):
                 params = {axis.key: value for axis, value in zip(axes, values, strict=True)}
                 try:
                     cfg = self.composer.compose(params)

@@ -10,13 +10,13 @@ from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.estimate import Estimate, become_worker, build_all, time_all
 from kerasweep.multirun.plan import Plan
-from kerasweep.search.propose import MOST_DRAWS
+from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.samplers import drawn, sample
 from kerasweep.space.axis import Params
 from kerasweep.terminal import duration_text, params_text, say, show
 from kerasweep.workers import machine as cores
 
-MOST_LISTED, SAMPLED = 200, 20
+MAX_LISTED, SAMPLED = 200, 20
 
 
 def dry_run(plan: Plan, workers: int) -> None:
@@ -41,13 +41,13 @@ def dry_run(plan: Plan, workers: int) -> None:
 def shown_configurations(plan: Plan) -> tuple[list[Params], bool]:
     """All configurations, or a sample where there are too many; one that is possible among it, if any is."""
     if plan.space.is_finite:
-        listed = list(islice(plan.space.configurations(), MOST_LISTED + 1))
-        if len(listed) <= MOST_LISTED:
+        listed = list(islice(plan.space.configurations(), MAX_LISTED + 1))
+        if len(listed) <= MAX_LISTED:
             return listed, False
     sampler = plan.base.sampler
     sampled = sample(sampler, plan.space, plan.directions, SAMPLED)
     if all(map(plan.refusal, sampled)):
-        others = islice(drawn(plan.space, sampler.seed), MOST_DRAWS)
+        others = islice(drawn(plan.space, sampler.seed), MAX_DRAWS)
         sampled += islice((params for params in others if plan.refusal(params) is None), 1)
     return sampled, True
 

@@ -19,7 +19,7 @@ from kerasweep.workers import machine as cores
 if TYPE_CHECKING:
     from kerasweep.training.cost import Probe
 
-MOST_PROBES, MOST_PROBE_SECONDS, MOST_EVALUATED = 8, 30.0, 512
+MAX_PROBES, MAX_PROBE_SECONDS, MAX_EVALUATED = 8, 30.0, 512
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def time_all(plan: Plan, estimates: Sequence[Estimate]) -> list[Estimate]:
     reasons: dict[str, str] = {}
     began = time.perf_counter()
     for estimate in _spread(possible):
-        if probes and time.perf_counter() - began > MOST_PROBE_SECONDS:
+        if probes and time.perf_counter() - began > MAX_PROBE_SECONDS:
             break
         try:
             probes[estimate.kind] = _probe(plan, estimate.params)
@@ -136,10 +136,10 @@ def time_all(plan: Plan, estimates: Sequence[Estimate]) -> list[Estimate]:
 
 
 def _spread(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """At most MOST_PROBES of different kinds from the least work to the most; these two come first."""
+    """At most MAX_PROBES of different kinds from the least work to the most; these two come first."""
     kinds = {estimate.kind: estimate for estimate in estimates}
     ordered = sorted(kinds.values(), key=lambda estimate: estimate.work)
-    count = min(MOST_PROBES, len(ordered))
+    count = min(MAX_PROBES, len(ordered))
     picked = [ordered[round(index)] for index in np.linspace(0, len(ordered) - 1, count)]
     return [*picked[:1], *picked[:0:-1]]
 
@@ -152,7 +152,7 @@ def _probe(plan: Plan, params: Params) -> "Probe":
     began = time.perf_counter()
     network = Network(cfg, plan.data_of(cfg))
     built = time.perf_counter() - began
-    images = network.prepared.validation.first(MOST_EVALUATED)
+    images = network.prepared.validation.first(MAX_EVALUATED)
     measured = probe(
         lambda steps: network.train_steps(0, [cfg.optimizer.learning_rate] * steps),
         lambda: network.evaluate(images),

@@ -20,12 +20,12 @@ from kerasweep.config.target import import_target
 from kerasweep.errors import TrainingError
 from kerasweep.imports import collect_rarely
 from kerasweep.multirun.outcome_check import checked
-from kerasweep.results import Outcome, TrialRef
+from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 from kerasweep.tracking.runs import open_tracker
 from kerasweep.workers.worker import Channel
 
-MOST_REASON_CHARACTERS = 4000
+MAX_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 Report = Callable[[int, float], bool]
 Target = Callable[[DictConfig, TrialRef, Recorder, Report, Path], Outcome]
@@ -147,7 +147,7 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
 def failed(error: BaseException, ref: TrialRef) -> Outcome:
     """What an exception makes of a trial. A full disk is not its fault: then it is lost, and comes again."""
     is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
-    state = "lost" if is_lost else "failed"
+    state = State.LOST if is_lost else State.FAILED
     told = "".join(traceback.format_exception(error))
     return Outcome(state, ref.run_id, reason=_reason(error), traceback=told)
 
@@ -157,4 +157,4 @@ def _reason(error: BaseException) -> str:
         text = str(error)
     except Exception:  # of a user's own class
         text = "its text cannot be read"
-    return f"{type(error).__name__}: {text}"[:MOST_REASON_CHARACTERS]
+    return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]

@@ -4,9 +4,7 @@ import math
 from typing import Any
 
 from kerasweep.errors import TrainingError
-from kerasweep.results import Outcome, TrialRef
-
-STATES = ("complete", "pruned", "failed")
+from kerasweep.results import RETURNED, Outcome, State, TrialRef
 
 
 def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Outcome:
@@ -19,10 +17,12 @@ def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Ou
         raise TrainingError(
             f"trial.target={target} must return an Outcome of run_id={ref.run_id}, the trial's."
         )
-    if outcome.state not in STATES:
-        raise TrainingError(f"trial.target={target} must say one of {STATES}, but said {outcome.state!r}.")
+    if outcome.state not in RETURNED:
+        raise TrainingError(
+            f"trial.target={target} must say one of {tuple(map(str, RETURNED))}, but said {outcome.state!r}."
+        )
     values = tuple(_number(value, target, "values") for value in outcome.values)
-    if outcome.state == "complete" and (len(values) != objectives or not all(map(math.isfinite, values))):
+    if outcome.state == State.COMPLETE and (len(values) != objectives or not all(map(math.isfinite, values))):
         raise TrainingError(
             f"trial.target={target} must give a finite value for each of {objectives} objectives, "
             f"but gave {list(values)}."

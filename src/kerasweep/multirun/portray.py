@@ -9,7 +9,7 @@ from typing import Any
 
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.crew import TrialCrew
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, State
 from kerasweep.sweep.portraits import Due
 from kerasweep.terminal import say
 from kerasweep.workers.pool import Died, WorkerPool
@@ -99,7 +99,7 @@ def _next_end(pool: WorkerPool, crew: TrialCrew) -> tuple[int, str | None] | Non
             crew.record(event)
     elif isinstance(event, Finished):
         outcome: Outcome = event.result
-        return event.job, None if outcome.state == "complete" else outcome.reason or outcome.state
+        return event.job, None if outcome.state == State.COMPLETE else outcome.reason or outcome.state
     elif isinstance(event, Died):
         return event.job, event.reason
     return None

@@ -12,7 +12,7 @@ from kerasweep.report.statistics import LEVEL, Difference, difference, p_values
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
 # With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.
-FEWEST_SEEDS = 3
+MIN_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
             f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed or has not ended, "
             "and what is left would be picked by results"
         )
-    if seeds < FEWEST_SEEDS:
-        return f"it takes {FEWEST_SEEDS} seeds in common, and there are {seeds}"
+    if seeds < MIN_SEEDS:
+        return f"it takes {MIN_SEEDS} seeds in common, and there are {seeds}"
     return None
 
 

@@ -7,12 +7,13 @@ from kerasweep.config.keys import RUN_GROUPS
 from kerasweep.report.groups import comparable, mixed_sweeps
 from kerasweep.report.reading import Report
 from kerasweep.report.selection import SEED, keys_by_name
+from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
 # What decides which images validate, besides the data set.
 SPLIT = ("data.seed", "data.limit", "data.validation_split")
-MOST_NAMED = 8
+MAX_NAMED = 8
 KINDS = {"repeat": "seed", "trial": "trial"}
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
 
@@ -95,7 +96,7 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
         for key, found in values.items()
         if len(found) > 1 and key != SEED and key not in axes and not key.startswith(groups)
     )
-    return f"runs also differ in {', '.join(names[:MOST_NAMED])}" if names else None
+    return f"runs also differ in {', '.join(names[:MAX_NAMED])}" if names else None
 
 
 def _fewer_seeds(report: Report) -> str | None:
@@ -112,13 +113,13 @@ def _untrained(report: Report) -> list[str]:
 
 
 def _pruned(runs: Iterable[RunRecord]) -> str | None:
-    count = sum(run.tags.get("state") == "pruned" for run in runs)
+    count = sum(run.tags.get("state") == State.PRUNED for run in runs)
     are = "run is" if count == 1 else "runs are"
     return f"{count} pruned {are} no part of any mean, which flatters what lost early" if count else None
 
 
 def _failed(runs: Iterable[RunRecord]) -> str | None:
-    kinds = Counter(run.tags.get("kind", "run") for run in runs if run.tags.get("state") == "failed")
+    kinds = Counter(run.tags.get("kind", "run") for run in runs if run.tags.get("state") == State.FAILED)
     counts = ", ".join(
         f"{count} {KINDS.get(kind, 'run')}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items())
     )

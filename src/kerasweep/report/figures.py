@@ -17,7 +17,7 @@ from kerasweep.trial.figures import new_figure
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MOST_RANKED, MOST_LISTED = 30, 12
+MAX_RANKED, MAX_LISTED = 30, 12
 WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
 LOGARITHMIC = 100  # so many times the smallest number the largest must be
 
@@ -37,7 +37,7 @@ def ranking_figure(
 
     heading: what the labels' parts are, above them.
     """
-    shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MOST_RANKED]
+    shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MAX_RANKED]
     figure = new_figure(WIDTH, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
     _draw_means(axes, [each for _, each in shown])
@@ -62,7 +62,7 @@ def effect_figure(effect: Effect, measure: str) -> Figure:
     shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
     numbers = [(number_of(group.values[0]), standing) for group, standing in shown]
     points = [(number, standing) for number, standing in numbers if number is not None]
-    if len(points) > MOST_LISTED:
+    if len(points) > MAX_LISTED:
         return _scattered(effect.axis, points, measure)
     figure = new_figure(WIDTH / 2, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
@@ -182,7 +182,7 @@ def parallel_figure(
         )
     for position, own in enumerate(levels):
         axes.axvline(position, color="0.3", linewidth=0.8)
-        for level in own[:: -(-len(own) // MOST_LISTED)]:
+        for level in own[:: -(-len(own) // MAX_LISTED)]:
             axes.annotate(
                 level,
                 (position, places[position][level]),

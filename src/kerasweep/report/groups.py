@@ -10,6 +10,7 @@ from typing import Any
 
 from kerasweep.errors import TrackingError
 from kerasweep.report.statistics import rounded
+from kerasweep.results import State
 from kerasweep.terminal import value_text
 from kerasweep.tracking.run_record import RunRecord
 
@@ -62,7 +63,7 @@ def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
     """
     members: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
-        if run.tags.get("state") == "complete" and "objective" in run.metrics:
+        if run.tags.get("state") == State.COMPLETE and "objective" in run.metrics:
             members.setdefault(values_of(run, axes), []).append(run)
     groups = [Group(values, tuple(found)) for values, found in members.items()]
     for group in groups:

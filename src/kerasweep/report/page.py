@@ -12,9 +12,10 @@ from kerasweep.report.fairness import caveats, epochs_line, validates_alike
 from kerasweep.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
-from kerasweep.report.tables import MOST_ROWS, has_seeds, headings, notes, shown_cells, tally
+from kerasweep.report.tables import MAX_ROWS, has_seeds, headings, notes, shown_cells, tally
 from kerasweep.report.verdicts import finding_lines
 from kerasweep.report.winner import test_lines
+from kerasweep.results import State
 from kerasweep.search.importance import Importance, importance_of
 from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
@@ -27,7 +28,7 @@ SAME_IMAGES = (
     "All seeds validate on the same images: intervals tell the luck of weights and order, not that of other "
     "images."
 )
-MOST_OTHERS, MOST_LINES, MOST_CURVES, MOST_PLOTTED = 100, 1_000, 5, 2
+MAX_OTHERS, MAX_LINES, MAX_CURVES, MAX_PLOTTED = 100, 1_000, 5, 2
 ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
@@ -101,7 +102,7 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
                 "cells": [*group.labels, *_short(shown_cells(group, standing, report.standings))],
                 "is_equal": standing.is_not_worse,
             }
-            for group, standing in pairs[:MOST_ROWS]
+            for group, standing in pairs[:MAX_ROWS]
         ],
     }
 
@@ -140,7 +141,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
             "share": "-" if each.share is None else f"{each.share:.0%}",
             "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
             "image": figures.data_uri(figures.interaction_figure(each, measure))
-            if place < MOST_PLOTTED
+            if place < MAX_PLOTTED
             else None,
         }
         for place, each in enumerate(interactions(complete, report.axes, report.varied))
@@ -149,7 +150,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
 
 def _parallel(report: Report, measure: str) -> str | None:
     """Of the best thousand groups, where there are several axes."""
-    means = [(group.labels, group.mean("objective")) for group in report.groups[:MOST_LINES]]
+    means = [(group.labels, group.mean("objective")) for group in report.groups[:MAX_LINES]]
     rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
     if len(report.axes) < 2 or len(rows) < 2:
         return None
@@ -172,20 +173,20 @@ def _importance(report: Report) -> Importance | None:
 
 def _others(report: Report) -> dict[str, Any]:
     """Runs that failed, were pruned, or go on, with the reasons."""
-    found = [run for run in report.runs if run.tags.get("state") != "complete"]
+    found = [run for run in report.runs if run.tags.get("state") != State.COMPLETE]
     shown = [
         {
             "name": run.name,
-            "state": run.tags.get("state", "running"),
+            "state": run.tags.get("state", State.RUNNING),
             "configuration": " ".join(
                 f"{axis}={label(value)}"
                 for axis, value in zip(report.axes, values_of(run, report.axes), strict=True)
             ),
             "reason": run.tags.get("reason", ""),
         }
-        for run in found[:MOST_OTHERS]
+        for run in found[:MAX_OTHERS]
     ]
-    return {"others": shown, "hidden_others": max(0, len(found) - MOST_OTHERS)}
+    return {"others": shown, "hidden_others": max(0, len(found) - MAX_OTHERS)}
 
 
 def _fairness(report: Report) -> list[str]:

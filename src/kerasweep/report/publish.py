@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.report.files import write_whole
-from kerasweep.report.page import MOST_CURVES, Curves, label_of, render_page
+from kerasweep.report.page import MAX_CURVES, Curves, label_of, render_page
 from kerasweep.report.reading import Report
 from kerasweep.tracking.histories import histories
 from kerasweep.tracking.runs import open_tracker
@@ -28,7 +28,7 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
 
 def _curves(cfg: TrackingConf, report: Report) -> Curves:
     """Of the best groups, how their runs went; a single epoch is no way."""
-    best = report.groups[:MOST_CURVES]
+    best = report.groups[:MAX_CURVES]
     found = histories(cfg, [run.run_id for group in best for run in group.runs], EPOCH_METRIC)
     curves = {
         label_of(group, report.axes): [found[run.run_id] for run in group.runs if found[run.run_id]]

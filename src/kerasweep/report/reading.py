@@ -11,11 +11,12 @@ from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.seeds import Standing, measured, ranked, standings, training_seconds
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
 from kerasweep.report.verdicts import verdict_of
+from kerasweep.results import State
 from kerasweep.tracking.names import short_names
 from kerasweep.tracking.parents import claim_of, parents_of
 from kerasweep.tracking.run_record import RunRecord
 
-ENDED = ("complete", "pruned", "failed")
+ENDED = (State.COMPLETE, State.PRUNED, State.FAILED)
 
 
 @dataclass(frozen=True)

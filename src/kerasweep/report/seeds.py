@@ -22,6 +22,7 @@ from kerasweep.report.groups import (
 from kerasweep.report.ranking import AgainstBest, against_best
 from kerasweep.report.selection import SEED
 from kerasweep.report.statistics import ROUNDING, Estimate, estimate, rounded
+from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
 NOT_TESTED = AgainstBest(math.nan, None)
@@ -70,7 +71,9 @@ def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """
     repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
     kept = {
-        _trial(run) for run in runs if run.tags.get("kind") == "trial" and run.tags.get("state") != "complete"
+        _trial(run)
+        for run in runs
+        if run.tags.get("kind") == "trial" and run.tags.get("state") != State.COMPLETE
     }
     whole = repeated - kept
     return [

@@ -23,7 +23,7 @@ CHOICES = (
     "schedule",
     "normalization",
 )
-MOST_VALUES = 20
+MAX_VALUES = 20
 SEED = "training.seed"
 
 
@@ -112,8 +112,8 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
 
 def _what_there_is(runs: Sequence[RunRecord], key: str, values: Sequence[str]) -> str:
     if values:
-        more = f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else ""
-        return f"There is {key}={', '.join(values[:MOST_VALUES])}{more}."
+        more = f" and {len(values) - MAX_VALUES} more" if len(values) > MAX_VALUES else ""
+        return f"There is {key}={', '.join(values[:MAX_VALUES])}{more}."
     own = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
     others = f"No run has that tag at all; there are {', '.join(sorted(own))}."
     return " ".join(filter(None, [others, suggestion(key, own)]))

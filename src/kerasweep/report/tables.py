@@ -14,9 +14,10 @@ from kerasweep.report.ranking import FEWEST
 from kerasweep.report.seeds import CONFOUNDED, Standing
 from kerasweep.report.selection import SEED
 from kerasweep.report.statistics import p_text
+from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
-MOST_ROWS = 100
+MAX_ROWS = 100
 CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 MEASURES = (
@@ -37,7 +38,7 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
     for column in headings(found):
         table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
-    for group, standing in list(zip(groups, found, strict=True))[:MOST_ROWS]:
+    for group, standing in list(zip(groups, found, strict=True))[:MAX_ROWS]:
         table.add_row(*group.labels, *shown_cells(group, standing, found))
     return table
 
@@ -108,7 +109,7 @@ def _told(found: Sequence[Standing]) -> str:
 
 def cut_note(found: Sequence[Standing]) -> list[str]:
     """Where the table ends before its rows do."""
-    hidden = len(found) - MOST_ROWS
+    hidden = len(found) - MAX_ROWS
     return [f"… and {hidden} more configurations, in the CSV"] if hidden > 0 else []
 
 
@@ -132,7 +133,7 @@ def _number(value: float | None, form: str) -> str:
 
 def tally(runs: Iterable[RunRecord]) -> str:
     """How many runs are in each state, as in `24 complete, 1 failed`; what runs still has none."""
-    counts = Counter(run.tags.get("state", "running") for run in runs)
+    counts = Counter(run.tags.get("state", State.RUNNING) for run in runs)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 

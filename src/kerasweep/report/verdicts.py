@@ -11,6 +11,7 @@ from kerasweep.report.pairs import Observation
 from kerasweep.report.seeds import seed_of
 from kerasweep.report.selection import SEED, keys_by_name
 from kerasweep.report.statistics import LEVEL, Difference, rounded
+from kerasweep.results import State
 from kerasweep.tracking.names import tag_text
 from kerasweep.tracking.run_record import RunRecord
 
@@ -37,7 +38,7 @@ def observations(
     named = {key for comparison in claim.comparisons for key in named_keys(comparison)} - set(varied) - {SEED}
     found = []
     for run in runs:
-        if (run.tags.get("state") == "complete") != are_complete:
+        if (run.tags.get("state") == State.COMPLETE) != are_complete:
             continue
         choices = {key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key != SEED}
         choices |= {key: text for key in named if (text := _text(run, key)) is not None}

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.imports import packages_hidden
 
-LEAST_TRIALS = 10
-LEAST_TOP = 5
+MIN_TRIALS = 10
+MIN_TOP = 5
 TOP_SHARE = 0.1
 
 
@@ -40,9 +40,9 @@ def importance(study: Study) -> Importance | None:
         if math.isfinite(trial.values[0])
     ]
     keys = _varied(trials)
-    if len(trials) < LEAST_TRIALS or len(keys) < 2:
+    if len(trials) < MIN_TRIALS or len(keys) < 2:
         return None
-    quantile = max(TOP_SHARE, LEAST_TOP / len(trials))
+    quantile = max(TOP_SHARE, MIN_TOP / len(trials))
     found = _evaluate(study, keys, quantile)
     whole = sum(found.values())
     if whole <= 0:

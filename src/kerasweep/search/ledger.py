@@ -13,18 +13,17 @@ import psutil
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, State
 from kerasweep.space.axis import Params, Space, signature
 
 REJECTED, LOST, OWNER, RESULT, RETRY_OF = "rejected", "lost", "owner", "result", "retry_of"
 SEED, EPOCH, LEASE = "seed", "epoch", "lease"
-MOST_RETRIES = 2
+MAX_RETRIES = 2
 LEASE_SECONDS = 300.0
 CLOCK_SECONDS = 0.1
 START_FIELD = 19  # of /proc/PID/stat, counted from the first one behind the name
 Signature = tuple[tuple[str, str], ...]
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -123,7 +122,7 @@ def _got_ahead(study: Study, number: int) -> bool:
     An attempt that goes on from a checkpoint reports the epochs until there again.
     """
     trial, *earlier = attempts(study, number)
-    if any(seed["state"] == "complete" for seed in _noted(trial, SEED).values()):
+    if any(seed["state"] == State.COMPLETE for seed in _noted(trial, SEED).values()):
         return True
     before = [_noted(each, EPOCH) for each in earlier]
     return any(
@@ -170,7 +169,7 @@ def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
     found: dict[int, Outcome] = {}
     for trial in reversed(attempts(study, number)):
         for repeat, result in _noted(trial, SEED).items():
-            if result["state"] == "complete":
+            if result["state"] == State.COMPLETE:
                 found[repeat] = as_outcome(result)
     return found
 
@@ -182,14 +181,14 @@ def as_outcome(result: Mapping[str, Any]) -> Outcome:
 
 def tell_result(study: Study, number: int, state: str, values: tuple[float, ...]) -> None:
     """Tell Optuna a result that stands in the trial already."""
-    complete = state == "complete"
-    study.tell(number, list(values) if complete else None, state=_STATES[state])
+    is_complete = state == State.COMPLETE
+    study.tell(number, list(values) if is_complete else None, state=TrialState[State(state).optuna])
 
 
 def lose(study: Study, number: int, blamed: bool) -> bool:
     """Fail a trial that did not come to its end, and enqueue its configuration again.
 
-    blamed: its owner died, perhaps because of it; then at most MOST_RETRIES times, after which
+    blamed: its owner died, perhaps because of it; then at most MAX_RETRIES times, after which
     it counts as failed. A trial that the user stopped is always enqueued again. Returns False for
     one that did come to its end: what stands in it is told.
     """
@@ -202,7 +201,7 @@ def lose(study: Study, number: int, blamed: bool) -> bool:
         return False
     retries = int(trial.user_attrs.get("retries", 0)) + int(blamed)
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    again = retries <= MOST_RETRIES and bool(params)
+    again = retries <= MAX_RETRIES and bool(params)
     if again and not _has_retry(study, number):
         study.enqueue_trial(params, user_attrs={RETRY_OF: number, "retries": retries})
     if again or not params:

@@ -13,7 +13,7 @@ from kerasweep.search.ledger import OWNER, REJECTED, this_owner, tried
 from kerasweep.search.samplers import derived_seed, drawn
 from kerasweep.space.axis import Params, Space, signature
 
-MOST_ASKS, MOST_DRAWS = 20, 1000
+MAX_ASKS, MAX_DRAWS = 20, 1000
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ def propose(
 
     refusal: why a configuration cannot be trained, None where it can. in_order: take the finite
     space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
-    is refused is told FAIL and marked `rejected`; after MOST_ASKS of them an untried configuration
-    is drawn with the seed, from an endless space at most MOST_DRAWS times: constraints may leave
+    is refused is told FAIL and marked `rejected`; after MAX_ASKS of them an untried configuration
+    is drawn with the seed, from an endless space at most MAX_DRAWS times: constraints may leave
     little of it. only_waiting: none but enqueued trials; None where there is none left. pick: takes one
     of a grid's next configurations, in order, of which it sees at most `most`; None where it takes none
     of them now.
     """
     done = tried(study, space)
     reason = None
-    for _ in range(MOST_ASKS):
+    for _ in range(MAX_ASKS):
         if (in_order or only_waiting) and not _has_waiting(study):
             break
         trial = study.ask()
@@ -85,7 +85,7 @@ def propose(
     if other is None and space.is_finite:
         return NothingLeft(f"all {len(done)} configurations have been tried")
     if other is None:
-        asked = f"{MOST_ASKS} suggestions in a row and {MOST_DRAWS:,} drawn at random could not be trained"
+        asked = f"{MAX_ASKS} suggestions in a row and {MAX_DRAWS:,} drawn at random could not be trained"
         return NothingLeft(f"{asked}; the last suggestion: {str(reason).rstrip('.')}")
     study.enqueue_trial(other)
     trial = study.ask()
@@ -103,9 +103,9 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
 
 
 def _another(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:
-    """A configuration that no sampler chose, None where none is possible (or is found in MOST_DRAWS)."""
+    """A configuration that no sampler chose, None where none is possible (or is found in MAX_DRAWS)."""
     if not space.is_finite:
-        return next(filter(is_possible, islice(drawn(space, seed), MOST_DRAWS)), None)
+        return next(filter(is_possible, islice(drawn(space, seed), MAX_DRAWS)), None)
     listed = list(filter(is_possible, space.configurations()))
     return listed[int(np.random.default_rng(seed).integers(len(listed)))] if listed else None
 

@@ -18,9 +18,9 @@ from optuna.samplers import (
 from optuna.study import StudyDirection
 
 from kerasweep.errors import ConfigError
-from kerasweep.space.axis import MOST_LISTABLE, Params, Space, signature
+from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
 
-MOST_TRIES = 5
+MAX_TRIES = 5
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
@@ -44,7 +44,7 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
         )
     if cfg.name == "grid" and not space.is_finite:
         raise ConfigError(
-            f"sampler=grid takes at most {MOST_LISTABLE:,} configurations, but this space has more. "
+            f"sampler=grid takes at most {MAX_LISTABLE:,} configurations, but this space has more. "
             "Narrow an axis, or use another sampler, as in sampler=tpe."
         )
 
@@ -62,7 +62,7 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
         sampler=build_sampler(cfg, 0),
     )
     found: dict[Any, Params] = {}
-    for _ in range(MOST_TRIES * count):
+    for _ in range(MAX_TRIES * count):
         params = space.suggest(study.ask())
         found.setdefault(signature(params), params)
         if len(found) == count:

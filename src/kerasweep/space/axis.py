@@ -15,9 +15,9 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-MOST_LISTED = 12
-MOST_LISTABLE = 100_000
-LEAST_ORDERED = 3
+MAX_LISTED = 12
+MAX_LISTABLE = 100_000
+MIN_ORDERED = 3
 Value = None | bool | int | float | str
 Params = dict[str, Value]
 
@@ -114,7 +114,7 @@ class Axis:
             assert isinstance(self.distribution, FloatDistribution)
             text = f"{self.distribution.low:g} … {self.distribution.high:g}"
             text += " (log)" if self.distribution.log else ""
-        elif len(finite) > MOST_LISTED:
+        elif len(finite) > MAX_LISTED:
             text = f"{finite[0]} … {finite[-1]} ({len(finite)} values)"
         else:
             text = ", ".join(self.texts.get(value, str(value)) for value in finite)
@@ -130,7 +130,7 @@ class Axis:
         if isinstance(distribution, CategoricalDistribution):
             numbers = [each for each in distribution.choices if isinstance(each, (int, float))]
             numbers = [each for each in numbers if not isinstance(each, bool)]
-            is_ordered = len(numbers) == len(distribution.choices) >= LEAST_ORDERED
+            is_ordered = len(numbers) == len(distribution.choices) >= MIN_ORDERED
             return is_ordered and value in (min(numbers), max(numbers))
         assert isinstance(distribution, (IntDistribution, FloatDistribution))
         assert isinstance(value, (int, float))
@@ -213,7 +213,7 @@ class Space:
     def is_finite(self) -> bool:
         """Whether the configurations can be listed: no interval of real numbers, and not too many."""
         sizes = [axis.values() for axis in self.axes]
-        return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MOST_LISTABLE
+        return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MAX_LISTABLE
 
     def group_choices(self) -> Iterator[Params]:
         """Every combination of the axes that are config groups; one empty one where there is none."""
@@ -239,7 +239,7 @@ def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
 def _canonical_axis(axis: Axis) -> dict[str, Any]:
     finite = axis.values()
     distribution = axis.distribution
-    if finite is not None and len(finite) <= MOST_LISTABLE:
+    if finite is not None and len(finite) <= MAX_LISTABLE:
         domain: Any = sorted(map(repr, finite))
     else:
         assert isinstance(distribution, (IntDistribution, FloatDistribution))

@@ -8,7 +8,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, State
 from kerasweep.search.hours import Hours
 from kerasweep.search.lease import leased
 from kerasweep.search.ledger import lose, note_progress, note_seed, recover, settle
@@ -151,7 +151,7 @@ class Driver:
             self._end_task(event.job, event.result)
         else:
             self._supply.died(worker)
-            self._end_task(event.job, Outcome("failed", task.run_id, reason=event.reason))
+            self._end_task(event.job, Outcome(State.FAILED, task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
         """Have written what was recorded a while ago; a refusal counts against its seed."""
@@ -171,15 +171,15 @@ class Driver:
         return bool(trial.should_prune())
 
     def _end_task(self, job: int, outcome: Outcome) -> None:
-        if outcome.state == "lost":
+        if outcome.state == State.LOST:
             raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
         task = self._tasks.pop(job)
         trial = task.trial
         broken = self._write(task)
-        self._supply.ended(task.worker, trial, outcome.state == "complete")
+        self._supply.ended(task.worker, trial, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
-        if task.refusals and outcome.state in ("complete", "pruned"):
-            outcome = Outcome("failed", task.run_id, reason=task.refusals[0])
+        if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
+            outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
             note_seed(trial.proposal.trial, task.repeat, outcome)
             with suppress(RefusedError):  # the user deleted the run
@@ -204,7 +204,7 @@ class Driver:
 
     def _loses(self, trial: Trial, repeat: int, outcome: Outcome) -> bool:
         """Tell a pruner of seeds this one's value; whether it drops the trial."""
-        if self.sweep.pruner_hears != SEEDS or outcome.state != "complete" or trial.ended is not None:
+        if self.sweep.pruner_hears != SEEDS or outcome.state != State.COMPLETE or trial.ended is not None:
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
         return trial.has_seeds and bool(trial.proposal.trial.should_prune())

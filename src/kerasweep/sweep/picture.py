@@ -8,13 +8,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from kerasweep.results import State
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.terminal import duration_text, params_text, value_text
 from kerasweep.tracking.names import short_names
 
-MOST_BEST_LINES = 3
-LEAST_PARAMS_WIDTH = 20
+MAX_BEST_LINES = 3
+MIN_PARAMS_WIDTH = 20
 LINES_ABOVE = 2
 MARGIN = 4
 GAP = "  "
@@ -89,9 +90,9 @@ class Picture:
     def _tally(self) -> Text:
         ends = self.progress.ends
         text = Text(
-            f"{self.progress.running} running, {ends['complete']} complete, {ends['pruned']} pruned, "
+            f"{self.progress.running} running, {ends[State.COMPLETE]} complete, {ends[State.PRUNED]} pruned, "
         )
-        return text.append(f"{ends['failed']} failed", style="red" if ends["failed"] else "")
+        return text.append(f"{ends[State.FAILED]} failed", style="red" if ends["failed"] else "")
 
     def _best(self, console: Console, options: ConsoleOptions) -> list[Text]:
         """The best trial so far on a few lines, cut where they do not suffice."""
@@ -105,8 +106,8 @@ class Picture:
         )
         text.append(f" (trial {best.number}) {params_text(best.params)}")
         lines = list(text.wrap(console, options.max_width, overflow="fold"))
-        if len(lines) > MOST_BEST_LINES:
-            lines = lines[:MOST_BEST_LINES]
+        if len(lines) > MAX_BEST_LINES:
+            lines = lines[:MAX_BEST_LINES]
             lines[-1].append(" …")
             lines[-1].truncate(options.max_width, overflow="ellipsis")
         return lines
@@ -119,7 +120,7 @@ class Picture:
         *columns, params = zip(*cells, strict=True) if cells else ([],)
         aligned = [_aligned(column, index < 2) for index, column in enumerate(columns) if any(column)]
         taken = sum(len(column[0]) + len(GAP) for column in aligned)
-        shown = [*aligned, params] if width - taken >= LEAST_PARAMS_WIDTH else aligned
+        shown = [*aligned, params] if width - taken >= MIN_PARAMS_WIDTH else aligned
         lines = [Text(GAP.join(row)) for row in zip(*shown, strict=True)]
         more = self.workers - fit
         if more and height > 0:

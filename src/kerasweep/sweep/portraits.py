@@ -10,7 +10,7 @@ from kerasweep.results import LEFT, Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, clean_params, known_seeds
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.summary import MOST_FRONT, best_seed, best_trials
+from kerasweep.sweep.summary import MAX_FRONT, best_seed, best_trials
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def due_portraits(sweep: Sweep, jobs: Path | None = None) -> list[Due]:
     trials = sweep.study.get_trials(deepcopy=False)
     if any(trial.state is TrialState.RUNNING for trial in trials):
         return []
-    best = best_trials(sweep)[: MOST_FRONT if len(sweep.directions) > 1 else 1]
+    best = best_trials(sweep)[: MAX_FRONT if len(sweep.directions) > 1 else 1]
     found = [_best_seed(sweep, trial) for trial in best]
     due = [one for one in found if one.outcome.left and Path(one.outcome.left).exists()]
     waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]

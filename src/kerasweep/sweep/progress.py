@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, State
 from kerasweep.search.hours import HOURS_USED
 from kerasweep.search.ledger import RESULT, clean_params, counts
 from kerasweep.search.sweep import Sweep
-
-ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
@@ -91,16 +89,18 @@ class Progress:
         running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
         self._elsewhere = len(running - self._spent.keys())
         for trial in trials:
-            if trial.number not in self._counted and trial.state in ENDS and counts(trial):
+            if trial.number not in self._counted and trial.state.is_finished() and counts(trial):
                 params = clean_params(self.sweep.space, trial)
-                self._count(trial.number, ENDS[trial.state], tuple(trial.values or ()), params)
+                self._count(
+                    trial.number, State.of_optuna(trial.state.name), tuple(trial.values or ()), params
+                )
 
     def _count(self, number: int, end: str, values: tuple[float, ...], params: Mapping[str, object]) -> None:
         if number in self._counted:
             return
         self._counted.add(number)
         self.ends[end] += 1
-        if end == "complete" and (self.best is None or self._is_better(values[0], self.best.values[0])):
+        if end == State.COMPLETE and (self.best is None or self._is_better(values[0], self.best.values[0])):
             self.best = Best(number, values, params)
 
     def _is_better(self, value: float, other: float) -> bool:

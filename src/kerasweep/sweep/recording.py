@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import RefusedError
-from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.ledger import MOST_RETRIES, as_outcome, counts
+from kerasweep.results import Outcome, State, TrialRef
+from kerasweep.search.ledger import MAX_RETRIES, as_outcome, counts
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -22,7 +22,7 @@ from kerasweep.tracking.query import find_runs, get_run
 from kerasweep.tracking.runs import Tracker
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
 
-DIED_AGAIN = f"its process ended before the trial did, as in {MOST_RETRIES} attempts before"
+DIED_AGAIN = f"its process ended before the trial did, as in {MAX_RETRIES} attempts before"
 
 
 class SweepRecord:
@@ -56,7 +56,7 @@ class SweepRecord:
         if earlier:
             self.is_resumed = True
             self.tracker.resume(earlier[0].run_id)
-            self.tracker.set_tags(earlier[0].run_id, {**self._changeable(), "state": "running"})
+            self.tracker.set_tags(earlier[0].run_id, {**self._changeable(), "state": State.RUNNING})
             self._log_config(earlier[0].run_id)
             return earlier[0].run_id
         tags = {
@@ -169,7 +169,7 @@ class SweepRecord:
         try:
             self.recorder.write(run_id)
         finally:
-            self.tracker.finish(run_id, "cancelled", reason)
+            self.tracker.finish(run_id, State.CANCELLED, reason)
 
     def keeps_model(self, run_id: str) -> bool:
         """Whether a run has a model to predict with; not one that was deleted."""
@@ -191,7 +191,7 @@ class SweepRecord:
             if result is not None:
                 self.close_trial(as_outcome(result))
             elif trial.state is TrialState.FAIL and counts(trial):
-                self.close_trial(Outcome("failed", run.run_id, reason=DIED_AGAIN))
+                self.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
             else:
                 self.cancel(run.run_id, "its process ended before the trial did")
 
@@ -205,7 +205,9 @@ class SweepRecord:
 
         Of a whole sweep it says how many trials there are: a space may have fewer than were asked for.
         """
-        if state == "complete" and self.sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if state == State.COMPLETE and self.sweep.study.get_trials(
+            deepcopy=False, states=(TrialState.RUNNING,)
+        ):
             return
         if ending.is_whole:
             self.tracker.set_tags(self.parent, {"trials": str(len(finished_trials(self.sweep.study)))})

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kerasweep.results import Outcome, mean_outcome
+from kerasweep.results import Outcome, State, mean_outcome
 from kerasweep.search.propose import Proposal
 
 
@@ -60,24 +60,24 @@ class Trial:
         if self.repeats == 1:
             self.ended = outcome
             return
-        if outcome.state == "complete":
+        if outcome.state == State.COMPLETE:
             self.done[seed] = outcome
-        elif self.ended is None and outcome.state == "failed":
+        elif self.ended is None and outcome.state == State.FAILED:
             reason = f"seed {seed} failed: {outcome.reason}"
-            self.ended = Outcome("failed", self.ref.run_id, reason=reason, traceback=outcome.traceback)
+            self.ended = Outcome(State.FAILED, self.ref.run_id, reason=reason, traceback=outcome.traceback)
         elif self.ended is None:
             self.ended = replace(outcome, run_id=self.ref.run_id)
 
     def drop(self) -> None:
         """End it after the seeds that it has: it loses."""
-        self.ended = Outcome("pruned", self.ref.run_id)
+        self.ended = Outcome(State.PRUNED, self.ref.run_id)
 
     def result(self) -> Outcome:
         """What came of the trial: its one seed's outcome, or the mean of several."""
         done = [self.done[seed] for seed in sorted(self.done)]
-        if self.ended is not None and (self.repeats == 1 or self.ended.state == "failed" or not done):
+        if self.ended is not None and (self.repeats == 1 or self.ended.state == State.FAILED or not done):
             return self.ended
         mean = mean_outcome(self.ref.run_id, done)
         if self.ended is None:
             return mean
-        return replace(mean, state="pruned", reason=f"dropped after {len(done)} of {self.repeats} seeds")
+        return replace(mean, state=State.PRUNED, reason=f"dropped after {len(done)} of {self.repeats} seeds")

@@ -8,19 +8,19 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from kerasweep.results import Outcome
+from kerasweep.results import RETURNED, Outcome, State
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, known_seeds
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.progress import ENDS, finished_trials
+from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
 from kerasweep.tracking.description import objective_text
 
-MOST_NAMED = 5
-MOST_BEST = 5
-MOST_FRONT = 20
+MAX_NAMED = 5
+MAX_BEST = 5
+MAX_FRONT = 20
 DECIMALS = 12
 
 
@@ -45,10 +45,10 @@ def print_header(
         say(f"note: {note}")
     if left_out:
         say(f"left out: {len(left_out)} impossible configurations")
-    for params, reason in left_out[:MOST_NAMED]:
+    for params, reason in left_out[:MAX_NAMED]:
         say(f"  {params_text(params)}: {reason}")
-    if len(left_out) > MOST_NAMED:
-        say(f"  … and {len(left_out) - MOST_NAMED} more")
+    if len(left_out) > MAX_NAMED:
+        say(f"  … and {len(left_out) - MAX_NAMED} more")
     done = len(finished_trials(sweep.study))
     if done > sweep.total:
         say(f"{done} trials are there already, more than the {sweep.total} that were asked for")
@@ -61,7 +61,7 @@ def outcome_text(outcome: Outcome) -> str:
     values = " ".join(value_text(value) for value in outcome.values)
     if outcome.seeds:
         values = f"mean of {len(outcome.seeds)} seeds {values}"
-    if outcome.state == "complete":
+    if outcome.state == State.COMPLETE:
         return values
     reason = f"{outcome.state}: {outcome.reason}"
     return f"{reason}, {values}" if outcome.seeds else reason
@@ -106,8 +106,8 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
 
 
 def _tally(sweep: Sweep) -> str:
-    ends = Counter(ENDS[trial.state] for trial in finished_trials(sweep.study))
-    return ", ".join(f"{ends[end]} {end}" for end in ENDS.values() if ends[end])
+    ends = Counter(State.of_optuna(trial.state.name) for trial in finished_trials(sweep.study))
+    return ", ".join(f"{ends[end]} {end}" for end in RETURNED if ends[end])
 
 
 def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> None:
@@ -119,10 +119,10 @@ def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> Non
     seeds = ("seeds",) if has_seeds else ()
     for column in ("trial", *objective.split(", "), *seeds, "seconds", "configuration"):
         table.add_column(column, overflow="fold")
-    for trial in best[: MOST_FRONT if is_front else MOST_BEST]:
+    for trial in best[: MAX_FRONT if is_front else MAX_BEST]:
         table.add_row(*_row(sweep, trial))
     table.add_section()
-    for trial in _dropped_trials(sweep)[:MOST_BEST]:
+    for trial in _dropped_trials(sweep)[:MAX_BEST]:
         table.add_row(*_row(sweep, trial))
     show(table)
 

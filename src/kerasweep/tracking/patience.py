@@ -18,7 +18,7 @@ from kerasweep.tracking.location import without_password
 # a server may take for an answer: it may pass a model on to a slow store.
 WAITING_SECONDS, ANSWER_SECONDS = 60, 60
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
-MOST_REASON_CHARACTERS = 300
+MAX_REASON_CHARACTERS = 300
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 LOCKED, SILENT = "database is locked", "timed out"
 # Read by MLflow's own requests; of themselves they would go on for many minutes.
@@ -89,7 +89,7 @@ def _reason(error: Exception) -> str:
     request = _failed_request(error)
     text = str(error) if request is None else _innermost(request)
     line = (text.strip() or type(error).__name__).splitlines()[0]
-    return line[:MOST_REASON_CHARACTERS].rstrip(". ")
+    return line[:MAX_REASON_CHARACTERS].rstrip(". ")
 
 
 def _innermost(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from kerasweep.tracking.run_record import RunRecord, seconds_between
 from kerasweep.tracking.tables import is_database, read_runs
 
 PAGE = 1000
-FEWEST_DIGITS = 6
+MIN_DIGITS = 6
 WHOLE_ID = 32
 
 
@@ -93,7 +93,7 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
         raise _no_run(cfg, run_id)
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
-    found = _search(cfg, {}, begins=run_id) if len(run_id) >= FEWEST_DIGITS else []
+    found = _search(cfg, {}, begins=run_id) if len(run_id) >= MIN_DIGITS else []
     if not found:
         raise _no_run(cfg, run_id)
     if len(found) > 1:
@@ -119,7 +119,7 @@ def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
 def _no_run(cfg: TrackingConf, run_id: str) -> RefusedError:
     return RefusedError(
         f"No run {run_id} in the experiment {cfg.experiment} of {without_password(resolve_uri(cfg.uri))}. "
-        f"Give an id, or at least {FEWEST_DIGITS} of its first digits: they are in the MLflow UI, "
+        f"Give an id, or at least {MIN_DIGITS} of its first digits: they are in the MLflow UI, "
         "and in the table and CSV of python -m src.compare."
     )
 

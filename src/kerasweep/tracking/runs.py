@@ -10,6 +10,7 @@ from typing import Any
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import UnreachableError
+from kerasweep.results import State
 from kerasweep.tracking.batch import Batch, metric_values, now
 from kerasweep.tracking.connect import experiment_id, open_client
 from kerasweep.tracking.keras_model import log_keras_model
@@ -20,11 +21,10 @@ from kerasweep.tracking.source import git_diff, source_tags
 
 __all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
 
-MOST_PER_BATCH, MOST_METRICS_PER_BATCH = 100, 800  # 1,000 in all
-MOST_NAME_CHARACTERS = 250
-MOST_PARAM_CHARACTERS = 6000
-MOST_TAG_CHARACTERS = 8000
-STATUSES = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "cancelled": "KILLED"}
+MAX_PER_BATCH, MAX_METRICS_PER_BATCH = 100, 800  # 1,000 in all
+MAX_NAME_CHARACTERS = 250
+MAX_PARAM_CHARACTERS = 6000
+MAX_TAG_CHARACTERS = 8000
 
 
 def open_tracker(cfg: TrackingConf) -> "Tracker":
@@ -72,13 +72,13 @@ class Tracker(Recorder):
         Names, tags and params longer than MLflow takes are cut.
         """
         nested = {**tags, "mlflow.parentRunId": parent} if parent else dict(tags)
-        first = dict(islice(nested.items(), MOST_PER_BATCH))
+        first = dict(islice(nested.items(), MAX_PER_BATCH))
         run = self._write(
             self.client.create_run,
             self.experiment_id,
             start_time=now(),
-            run_name=_cut(name, MOST_NAME_CHARACTERS),
-            tags={key: _cut(value, MOST_TAG_CHARACTERS) for key, value in first.items()},
+            run_name=_cut(name, MAX_NAME_CHARACTERS),
+            tags={key: _cut(value, MAX_TAG_CHARACTERS) for key, value in first.items()},
         )
         run_id = str(run.info.run_id)
         rest = {key: value for key, value in nested.items() if key not in first}
@@ -89,22 +89,22 @@ class Tracker(Recorder):
         """Log all of that, in as few calls as MLflow takes it in."""
         from mlflow.entities import Metric, Param, RunTag
 
-        params = [Param(key, _cut(value, MOST_PARAM_CHARACTERS)) for key, value in batch.params.items()]
-        tags = [RunTag(key, _cut(value, MOST_TAG_CHARACTERS)) for key, value in batch.tags.items()]
+        params = [Param(key, _cut(value, MAX_PARAM_CHARACTERS)) for key, value in batch.params.items()]
+        tags = [RunTag(key, _cut(value, MAX_TAG_CHARACTERS)) for key, value in batch.tags.items()]
         metrics = [Metric(one.name, one.value, one.timestamp, one.step) for one in batch.metrics]
         while params or tags or metrics:
             chunk = {
-                "params": params[:MOST_PER_BATCH],
-                "tags": tags[:MOST_PER_BATCH],
-                "metrics": metrics[:MOST_METRICS_PER_BATCH],
+                "params": params[:MAX_PER_BATCH],
+                "tags": tags[:MAX_PER_BATCH],
+                "metrics": metrics[:MAX_METRICS_PER_BATCH],
             }
             self._write(self.client.log_batch, run_id, **chunk)
-            params, tags = params[MOST_PER_BATCH:], tags[MOST_PER_BATCH:]
-            metrics = metrics[MOST_METRICS_PER_BATCH:]
+            params, tags = params[MAX_PER_BATCH:], tags[MAX_PER_BATCH:]
+            metrics = metrics[MAX_METRICS_PER_BATCH:]
 
     def resume(self, run_id: str) -> None:
         """Show a closed run as running again."""
-        self._write(self.client.update_run, run_id, status="RUNNING")
+        self._write(self.client.update_run, run_id, status=State.RUNNING.mlflow)
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         self.write(run_id, Batch(metrics=metric_values(metrics, epoch)))
@@ -154,7 +154,7 @@ class Tracker(Recorder):
         lost, self._lost = self._lost, None
         with impatience() if lost else nullcontext():
             self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-            self._write(self.client.set_terminated, run_id, status=STATUSES[state], end_time=now())
+            self._write(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
 
     def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         with self._noting_loss():

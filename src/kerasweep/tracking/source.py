@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kerasweep.tracking.location import without_password
 
-MOST_DIFF_CHARACTERS = 1_000_000
+MAX_DIFF_CHARACTERS = 1_000_000
 PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
 
 
@@ -44,7 +44,7 @@ def versions_text() -> str:
 def git_diff() -> str | None:
     """What the working tree changes against its last commit, cut at a million characters; None if nothing."""
     diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD")
-    return diff[:MOST_DIFF_CHARACTERS] if diff else None
+    return diff[:MAX_DIFF_CHARACTERS] if diff else None
 
 
 def _user() -> str:

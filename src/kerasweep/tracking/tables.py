@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from kerasweep.tracking.run_record import RunRecord, seconds_between
 
 # Databases take so many values in a statement, and more.
-MOST_NAMED = 500
+MAX_NAMED = 500
 
 
 def is_database(uri: str) -> bool:
@@ -93,10 +93,10 @@ def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, l
 
     found: dict[str, list[tuple[int, int, float]]] = {run_id: [] for run_id in run_ids}
     with create_engine(uri, poolclass=NullPool).connect() as connection:
-        for first in range(0, len(run_ids), MOST_NAMED):
+        for first in range(0, len(run_ids), MAX_NAMED):
             logged: Any = select(
                 SqlMetric.run_uuid, SqlMetric.step, SqlMetric.timestamp, SqlMetric.value, SqlMetric.is_nan
-            ).where(SqlMetric.key == metric, SqlMetric.run_uuid.in_(run_ids[first : first + MOST_NAMED]))
+            ).where(SqlMetric.key == metric, SqlMetric.run_uuid.in_(run_ids[first : first + MAX_NAMED]))
             for run_id, step, moment, value, is_nan in connection.execute(logged):
                 found[run_id].append((step, moment, math.nan if is_nan else value))
     return found

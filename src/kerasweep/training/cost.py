@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow.python.profiler.model_analyzer import profile
 from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
 
-MOST_STEPS = 64
-MOST_SECONDS = 3.0
+MAX_STEPS = 64
+MAX_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def probe(
     evaluate: Callable[[], object],
     steps: int,
     images: int,
-    most_seconds: float = MOST_SECONDS,
+    most_seconds: float = MAX_SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Probe:
     """Time a few real steps of a training, whose weights are spoiled by that.
@@ -70,7 +70,7 @@ def probe(
     while True:
         seconds = seconds_of(partial(train, count))
         spent += seconds
-        if count >= min(MOST_STEPS, steps) or spent + 4 * seconds > most_seconds:
+        if count >= min(MAX_STEPS, steps) or spent + 4 * seconds > most_seconds:
             break
         count = min(4 * count, steps)
     first_evaluation, evaluation = seconds_of(evaluate), seconds_of(evaluate)

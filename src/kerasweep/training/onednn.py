@@ -17,7 +17,7 @@ from kerasweep.terminal import say
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 PROBE = "kerasweep.training.kernel_probe"
-MOST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 
 
 def set_onednn(cache: Path | None = None) -> None:
@@ -70,7 +70,7 @@ def _measured(file: Path) -> str | None:
     seconds = {}
     for setting, process in processes.items():
         try:
-            told, _ = process.communicate(timeout=MOST_SECONDS)
+            told, _ = process.communicate(timeout=MAX_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             told, _ = process.communicate()

@@ -16,7 +16,7 @@ from kerasweep.model.adjustable import AdjustableParts
 from kerasweep.training.optimizer import adjust, build_adjustable
 
 SECONDS_A_CALL = 0.5
-MOST_EVALUATED = 256
+MAX_EVALUATED = 256
 EVALUATED_PIXELS = 2**18
 
 
@@ -123,7 +123,7 @@ class Program:
         batch_size: that of the training; small images are evaluated in larger batches.
         """
         height, width = self.model.input_shape[1:3]
-        size = max(batch_size, min(MOST_EVALUATED, EVALUATED_PIXELS // (height * width)))
+        size = max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
         sums, numbers = tf.zeros([2], tf.float64), _numbers(scaling)
         for piece in feed.pieces(np.arange(len(feed)), size, self._evaluation_pace.steps):
             began, steps = time.perf_counter(), -(-len(piece.order) // size)

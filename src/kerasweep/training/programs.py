@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from kerasweep.training.program import Program
 
-MOST_KEPT = 8
-MOST_MB = 1024.0
+MAX_KEPT = 8
+MAX_MB = 1024.0
 
 
 class Programs:
     """The programs used last: at most `most`, whose variables take up to `most_mb` MiB together."""
 
-    def __init__(self, most: int = MOST_KEPT, most_mb: float = MOST_MB) -> None:
+    def __init__(self, most: int = MAX_KEPT, most_mb: float = MAX_MB) -> None:
         self.most = most
         self.most_mb = most_mb
         self._kept: OrderedDict[str, Program] = OrderedDict()

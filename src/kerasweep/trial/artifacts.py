@@ -16,7 +16,7 @@ from kerasweep.trial.network import Network
 if TYPE_CHECKING:
     from kerasweep.trial.figures import Figure
 
-MOST_SHOWN = 25
+MAX_SHOWN = 25
 
 
 def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
@@ -34,7 +34,7 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepa
 def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
     """Draw some training images into a run, each under its class: from all over, since they may be sorted."""
     part = prepared.train
-    numbers = np.unique(np.linspace(0, len(part) - 1, MOST_SHOWN).astype(int))
+    numbers = np.unique(np.linspace(0, len(part) - 1, MAX_SHOWN).astype(int))
     draw = partial(
         _draw_images, part.take(numbers), part.labels[numbers], prepared.class_names, cfg.data.source
     )
@@ -69,7 +69,7 @@ def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network:
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)
     names = prepared.class_names
     tracker.log_figure(ref.run_id, partial(_draw_confusion, matrix, names), "figures/confusion_matrix.png")
-    shown = most_confidently_wrong(probabilities, part.labels, MOST_SHOWN)
+    shown = most_confidently_wrong(probabilities, part.labels, MAX_SHOWN)
     draw = partial(_draw_wrong, part.take(shown), part.labels[shown], probabilities[shown], names, matrix)
     tracker.log_figure(ref.run_id, draw, "figures/wrong_images.png")
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 COLUMNS = 5
 IMAGE_INCHES, GAP_INCHES, TITLE_INCHES = 1.55, 0.15, 0.16
-MOST_NUMBERED_CLASSES = 20
+MAX_NUMBERED_CLASSES = 20
 TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
 
 
@@ -108,7 +108,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.set_title(f"{matrix.sum():,} images, {correct:.1%} right")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if len(class_names) <= MOST_NUMBERED_CLASSES:
+    if len(class_names) <= MAX_NUMBERED_CLASSES:
         axes.set_xticks(range(len(class_names)), class_names, rotation=45, ha="right")
         axes.set_yticks(range(len(class_names)), class_names)
         _write_counts(axes, matrix, shares)

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-FEWEST_EPOCHS = 4
+MIN_EPOCHS = 4
 History = Sequence[Mapping[str, float]]
 
 
 def of_history(history: History, best_epoch: int) -> dict[str, float]:
     """The measures below by their names, as far as there are enough epochs. best_epoch: from 1."""
     found = {"generalization_gap": generalization_gap(history[best_epoch - 1])}
-    if len(history) >= FEWEST_EPOCHS:
+    if len(history) >= MIN_EPOCHS:
         found["epoch_variability"] = epoch_variability([epoch["val_accuracy"] for epoch in history])
     return found
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from kerasweep.data.kept import read_and_keep
 from kerasweep.data.prepare import Prepared
-from kerasweep.results import LEFT, Outcome, TrialRef
+from kerasweep.results import LEFT, Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.artifacts import record_curves, record_errors, record_model, record_test
 from kerasweep.trial.network import Network
@@ -47,7 +47,7 @@ class _Candidate:
 
     def outcome(self, ref: TrialRef) -> Outcome:
         values, best_epoch = self.notes["values"], self.notes["best_epoch"]
-        return Outcome("complete", ref.run_id, tuple(values), best_epoch=best_epoch)
+        return Outcome(State.COMPLETE, ref.run_id, tuple(values), best_epoch=best_epoch)
 
 
 def portray_model(

@@ -11,7 +11,7 @@ from kerasweep.config import check
 from kerasweep.data.kept import read_and_keep
 from kerasweep.data.prepare import Prepared, check_augment
 from kerasweep.model.check import check_shape
-from kerasweep.results import Outcome, TrialRef, dominates
+from kerasweep.results import Outcome, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
@@ -70,7 +70,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
         metrics["test_images"] = float(len(prepared.test.labels))
     outcome = Outcome(
-        state="pruned" if result.pruned else "complete",
+        state=State.PRUNED if result.pruned else State.COMPLETE,
         run_id=ref.run_id,
         values=tuple(metrics[objective.metric] for objective in cfg.objective),
         metrics=metrics,

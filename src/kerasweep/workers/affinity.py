@@ -8,7 +8,7 @@ from itertools import islice
 
 from kerasweep.space.axis import Params
 
-MOST_LOOKED_AT = 500
+MAX_LOOKED_AT = 500
 
 
 @dataclass
@@ -72,7 +72,7 @@ class GraphAffinity:
         None where those that wait are left to the workers that hold their graphs, and where none waits.
         """
         elsewhere = []
-        for params in islice(waiting, MOST_LOOKED_AT):
+        for params in islice(waiting, MAX_LOOKED_AT):
             jobs = self._jobs.get(self._graph_of(params) or "")
             if jobs is None or jobs.worker == worker:
                 return params

@@ -24,7 +24,7 @@ from kerasweep.workers.template import has_template, template_has_ended, worker_
 from kerasweep.workers.worker import Call, Finished, Hello, Job, Report, start_worker, work
 
 EXIT_SECONDS = 2.0
-MOST_STILLBORN = 3
+MAX_STILLBORN = 3
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class WorkerPool:
             if slot.job is not None or slot.connection is not None or slot.pool.active:
                 continue
             slot.stillborn += 1
-            if slot.stillborn >= MOST_STILLBORN:
+            if slot.stillborn >= MAX_STILLBORN:
                 raise TrainingError(
                     f"Workers end before they are ready, {slot.stillborn} times in a row: see above. "
                     "Check that TensorFlow can be imported and that there is memory for it."
