@@ -5,10 +5,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from absl import logging as absl_logging
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from kerasweep.config.search import TrackingConf
+    from kerasweep.tracking.runs import Tracker
 
 SMALL = ("debug=fast", "model.filters=[4]", "training.batch_size=64")
 
@@ -64,3 +69,19 @@ def configured() -> Callable[..., DictConfig]:
             return compose("train", [*SMALL, *overrides])
 
     return build
+
+
+@pytest.fixture
+def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> "TrackingConf":
+    """Names a fresh database of the test's own."""
+    from kerasweep.config.search import TrackingConf
+
+    return TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
+
+
+@pytest.fixture
+def tracker(tracking: "TrackingConf") -> "Tracker":
+    """Writes into that database."""
+    from kerasweep.tracking.runs import open_tracker
+
+    return open_tracker(tracking)

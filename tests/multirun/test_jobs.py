@@ -30,7 +30,7 @@ def called(epochs: list[Any], heard: list[tuple[int, float]]) -> Outcome:
     cfg = OmegaConf.merge(CFG, {"epochs": epochs})
     assert isinstance(cfg, DictConfig)
     recorder: Any = None
-    return call_target("tests.multirun.test_job:target", cfg, TrialRef("run"), recorder, report, Path())
+    return call_target("tests.multirun.test_jobs:target", cfg, TrialRef("run"), recorder, report, Path())
 
 
 def test_reports_are_plain_numbers_and_the_answer_comes_back() -> None:

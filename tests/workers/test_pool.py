@@ -18,7 +18,7 @@ from kerasweep.workers.memory import POLL_SECONDS, rss_mb
 from kerasweep.workers.pool import EXIT_SECONDS, Died, Event, WorkerPool
 from kerasweep.workers.worker import Call, Channel, Finished, Job, Report
 
-MODULE = "tests.sweep.test_workers"
+MODULE = "tests.workers.test_pool"
 LEFT: list[bytearray] = []
 
 

@@ -1,0 +1,87 @@
+"""A search over numbers: a plain function stands in for training, all else is real."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from optuna.pruners import NopPruner
+
+from kerasweep.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
+from kerasweep.results import Outcome
+from kerasweep.search.propose import Proposal
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.study import open_study
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params, Space
+from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.sweep.driver import Driver
+from kerasweep.sweep.view import View
+from tests.sweep.stand_ins import Notes, OnePlace
+
+GROUPS = {"regularizer": ["none", "l1", "l2"]}
+SAMPLERS: dict[str, SamplerConf] = {
+    "grid": SamplerConf("grid"),
+    "random": SamplerConf("random"),
+    "tpe": TPEConf("tpe", n_startup_trials=4),
+    "qmc": QMCConf("qmc"),
+    "cmaes": CmaEsConf("cmaes", n_startup_trials=2),
+    "nsga2": NSGAIIConf("nsga2", population_size=4),
+}
+
+
+def number(params: Mapping[str, Any]) -> Outcome:
+    """The sum of the numeric values, as a complete trial."""
+    numeric = [value for value in params.values() if isinstance(value, (int, float))]
+    return Outcome("complete", "run", values=(float(sum(numeric)),))
+
+
+@pytest.fixture
+def space_of() -> Callable[..., Space]:
+    """Builds a space from what a study's `space` would say; fixed: the values of other keys."""
+
+    def build(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
+        axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
+        return make_space(axes, (fixed or {}).get)
+
+    return build
+
+
+@pytest.fixture
+def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sweep]:
+    """Opens the sweep in this test's journal, as each start of the command does."""
+
+    def open_sweep(
+        entries: Mapping[str, Any],
+        total: int = 5,
+        sampler: str = "random",
+        directions: tuple[str, ...] = ("maximize",),
+        refusal: Callable[[Mapping[str, Any]], str | None] = lambda params: None,
+        seed: int = 0,
+        **budget: Any,
+    ) -> Sweep:
+        journal = tmp_path / "s-0.journal"
+        study = open_study(journal, "s-0", directions)
+        study.pruner = NopPruner()
+        cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
+        limits = OmegaConf.structured(BudgetConf(**budget))
+        return Sweep("s-0", study, space_of(entries), journal, total, cfg, limits, refusal)
+
+    return open_sweep
+
+
+@pytest.fixture
+def search() -> Callable[..., tuple[str, list[Params]]]:
+    """Drives a sweep to its end; gives its last sentence and the configurations trained."""
+
+    def run(
+        sweep: Sweep,
+        train: Callable[[Mapping[str, Any]], Outcome] = number,
+        close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None,
+    ) -> tuple[str, list[Params]]:
+        notes = Notes(close)
+        driver = Driver(sweep, OnePlace(train), notes, View(sweep), StopRequest())
+        return driver.run().reason, notes.trained
+
+    return run
