@@ -7,6 +7,7 @@ A bug is a line of such a file's [[bug]] table: `file` below src/kerasweep, `fin
 `replace`, `tests` (what should fail, as given to pytest). The exit code is the number of survivors.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,9 +60,16 @@ def is_noticed(bug: Bug, checkout: Path) -> bool:
         )
     path.write_text(whole.replace(bug.find, bug.replace), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *bug.tests.split()]
+    environment = {**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"}
     try:
         done = subprocess.run(
-            command, cwd=checkout, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            command,
+            cwd=checkout,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return True
