@@ -1,7 +1,8 @@
 """A sweep begun by version 0.1, whose modules were still named `src`, goes on with today's code.
 
 `begun_before.zip` holds what a kill left in the middle of the third of four trials, two seeds each: the
-journal, the rows written to MLflow, and the weights of the trials that may win. /FOLDER stands for the working directory.
+journal, the rows written to MLflow, and the weights of the trials that may win. /FOLDER stands for the
+working directory.
 """
 
 import sqlite3

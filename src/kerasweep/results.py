@@ -59,7 +59,12 @@ RETURNED = (State.COMPLETE, State.PRUNED, State.FAILED)
 
 @dataclass(frozen=True)
 class TrialRef:
-    """A run that is open for a trial to fill."""
+    """A run that is open for a trial to fill.
+
+    Example:
+        >>> TrialRef("67f485f8", number=3).is_single
+        False
+    """
 
     run_id: str  # MLflow's
     number: int | None = None  # the trial's within its sweep, None for a single run
@@ -83,8 +88,8 @@ class Outcome:
     """The result of a trial, as a training function returns it.
 
     Example:
-        >>> Outcome("complete", run_id="67f485f8", values=(0.97,), metrics={"val_accuracy": 0.97}).state
-        'complete'
+        >>> Outcome("complete", run_id="67f485f8", values=(0.97,), metrics={"val_accuracy": 0.97}).values
+        (0.97,)
     """
 
     state: str  # complete, pruned or failed; lost where a full disk ended it
