@@ -44,7 +44,6 @@ OWNERS = {
     "keras": (*KERAS_OWNERS, "kerasweep.commands.predict"),
     "mlflow": ("kerasweep.tracking",),
     "optuna": ("kerasweep.search", "kerasweep.sweep", "kerasweep.space", "kerasweep.report.figures"),
-    "pebble": ("kerasweep.workers",),
     "hydra": (
         "kerasweep.config",
         "kerasweep.space",

@@ -2,20 +2,21 @@
 
 import os
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, get_context
 from typing import Any
 
 import psutil
 import pytest
 
 from kerasweep.errors import TrainingError
+from kerasweep.workers import pool as pool_module
 from kerasweep.workers import template
-from kerasweep.workers.limits import Limits
-from kerasweep.workers.memory import POLL_SECONDS, rss_mb
-from kerasweep.workers.pool import EXIT_SECONDS, Died, Event, WorkerPool
+from kerasweep.workers.limits import Limits, rss_mb
+from kerasweep.workers.pool import EXIT_SECONDS, POLL_SECONDS, Died, Event, WorkerPool
 from kerasweep.workers.worker import Call, Channel, Finished, Job, Report
 
 MODULE = "tests.workers.test_pool"
@@ -59,6 +60,21 @@ def obey(order: str, channel: Channel) -> Any:
         if os.fork() == 0:
             time.sleep(8)
         os._exit(0)
+    if order == "start a process":
+        helper = get_context("fork").Process(target=os._exit, args=(5,))
+        helper.start()
+        helper.join()
+        return helper.exitcode
+    if order == "die in a message":
+        # The header of a message of 100 bytes, and a child that keeps the pipe open.
+        os.write(channel._connection.fileno(), struct.pack("!i", 100) + b"x")
+        if os.fork() == 0:
+            time.sleep(8)
+        os._exit(6)
+    if order == "say much and die":
+        for epoch in range(1, 101):
+            channel.report(epoch, 0.5, False)
+        os.kill(os.getpid(), signal.SIGKILL)
     if order == "leave a thread":
         threading.Timer(0.3, channel.report, (9, 0.5, True)).start()
     if order == "ask after a while":
@@ -165,6 +181,34 @@ def test_next_job_finds_a_worker_after_any_end(
     assert do(pool, order, 1) == [Died(0, 1, reason)]
     (finished,) = do(pool, "work", 2)
     assert isinstance(finished, Finished)
+
+
+def test_what_a_killed_worker_said_before_is_read_first(pool_of: Callable[..., WorkerPool]) -> None:
+    *reports, died = do(pool_of(), "say much and die")
+    assert reports == [Report(1, epoch, 0.5, False) for epoch in range(1, 101)]
+    assert isinstance(died, Died) and died.reason.startswith("its process was killed by SIGKILL")
+
+
+def test_end_in_the_middle_of_a_message_is_noticed(
+    pool_of: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MAX_SILENT_SECONDS", 1)
+    assert do(pool_of(), "die in a message") == [Died(0, 1, "its process exited with code 6")]
+
+
+def test_job_that_cannot_be_unpacked_fails_alone(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of()
+    wait_free(pool, 1)
+    pool.submit(0, Job(1, f"{MODULE}:obey", Garbled()))
+    event = None
+    while event is None:
+        event = pool.next_event(1.0)
+    assert event[1] == Died(0, 1, "ValueError: invalid literal for int() with base 10: 'x'")
+    assert isinstance(do(pool, "work", 2)[0], Finished)
+
+
+def test_job_may_start_processes(pool_of: Callable[..., WorkerPool]) -> None:
+    assert do(pool_of(), "start a process") == [Finished(1, 5)]
 
 
 def test_worker_that_is_killed_between_two_jobs_is_replaced(pool_of: Callable[..., WorkerPool]) -> None:

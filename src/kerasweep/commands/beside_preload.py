@@ -1,6 +1,6 @@
 """Imported by the process that a single run's recorder forks off, for what it imports itself."""
 
-from kerasweep.workers.preload import preloading
+from kerasweep.workers.template import preloading
 
 with preloading():
     from kerasweep.tracking.connect import import_mlflow

@@ -7,7 +7,7 @@ it is.
 import os
 
 from kerasweep.training.onednn import recall_onednn
-from kerasweep.workers.preload import preloading
+from kerasweep.workers.template import preloading
 
 with preloading():
     if recall_onednn():

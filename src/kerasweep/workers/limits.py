@@ -1,41 +1,52 @@
-"""What a job may take of a machine, and what its process's end says to a person."""
+"""What a job may take of a machine, and the reasons that a user reads when a worker process ends."""
 
 import math
 import signal
-from concurrent.futures import TimeoutError
 from dataclasses import dataclass
 
-from pebble import ProcessExpired
+import psutil
 
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_seconds, memory_mb: of one job. recycle_mb: a worker that has grown past it is replaced."""
+    """Limits of the jobs of a pool; None means no limit."""
 
-    timeout_seconds: float | None = None
-    memory_mb: float | None = None
-    recycle_mb: float = 4096
+    timeout_seconds: float | None = None  # of one job
+    memory_mb: float | None = None  # of a worker process while it does a job, in MiB
+    recycle_mb: float = 4096  # a worker that has grown past this is replaced after its job
 
     @property
-    def most_kept_mb(self) -> float:
-        """What a worker may hold between jobs: what some have left fails no other for its memory."""
+    def max_idle_mb(self) -> float:
+        """What a worker may hold between jobs: memory that earlier jobs left must not fail a later one."""
         return min(self.recycle_mb, (self.memory_mb or math.inf) / 2)
 
-    def reason(self, failure: BaseException) -> str:
-        """Why a job ended, by what pebble says of its process; a sentence without its full stop."""
-        if is_timeout(failure):
+    def excess(self, pid: int, seconds: float) -> str | None:
+        """Returns which limit a job has exceeded, as a sentence without its full stop, or None.
+
+        Args:
+            pid: The process that does the job.
+            seconds: How long the job has been running.
+        """
+        if self.timeout_seconds is not None and seconds > self.timeout_seconds:
             return f"it took longer than trial.timeout_seconds={self.timeout_seconds:g}"
-        if isinstance(failure, ProcessExpired):
-            return _exit_reason(int(failure.exitcode))
-        return f"{type(failure).__name__}: {failure}"
+        if self.memory_mb is not None and (used := rss_mb(pid)) > self.memory_mb:
+            return f"its process used {used:.0f} MB, more than trial.memory_mb={self.memory_mb:g}"
+        return None
 
 
-def is_timeout(failure: BaseException) -> bool:
-    """Whether pebble ended the process; a function may raise a TimeoutError of its own."""
-    return isinstance(failure, TimeoutError) and failure.args[:1] == ("Task timeout",)
+def rss_mb(pid: int) -> float:
+    """Returns the resident memory of a process in MiB, 0 if it has ended.
+
+    A limit on address space (`ulimit -v`) would break TensorFlow, so resident memory is polled instead.
+    """
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
-def _exit_reason(code: int) -> str:
+def exit_reason(code: int) -> str:
+    """Explains an exit code of multiprocessing: negative for the signal that killed the process."""
     if code >= 0:
         return f"its process exited with code {code}"
     name = signal.Signals(-code).name

@@ -1,66 +1,95 @@
-"""A pool of worker processes, each warm, each with one job at a time, none of which can end the sweep."""
+"""A pool of worker processes: each stays warm and does one job at a time, and its death ends no sweep."""
 
+import math
 import os
-import queue
-import signal
-import threading
+import pickle
+import socket
+import struct
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
 from kerasweep.errors import TrainingError
-from kerasweep.workers.limits import Limits, is_timeout
-from kerasweep.workers.memory import rss_mb, watch_memory
-from kerasweep.workers.reception import Closed, Reception
+from kerasweep.workers.limits import Limits, exit_reason, rss_mb
 from kerasweep.workers.signals import interrupts_blocked
 from kerasweep.workers.template import has_template, template_has_ended, worker_context
-from kerasweep.workers.worker import Call, Finished, Hello, Job, Report, start_worker, work
+from kerasweep.workers.worker import Call, Failed, Finished, Job, Ready, Report, Started, run_worker
 
+POLL_SECONDS = 0.2
 EXIT_SECONDS = 2.0
+MAX_SILENT_SECONDS = 30  # in the middle of a message
 MAX_STILLBORN = 3
+UNKNOWN_EXIT = 255  # multiprocessing's exit code for a process whose template died before it
 
 
 @dataclass(frozen=True)
 class Died:
-    """A worker process has ended, or its job's function raised. reason: a sentence's end for the user."""
+    """A job has ended without a result: its process died, or its function raised."""
 
     worker: int
     job: int
-    reason: str
+    reason: str  # a sentence without its full stop, for the user
 
 
 @dataclass
-class _Slot:
-    """One worker. job: what it does now. failure: what pebble says of that job, since failed_at."""
+class _Worker:
+    """One worker process and its job."""
 
-    pool: ProcessPool
-    pid: int | None = None
-    connection: Connection | None = None
+    process: BaseProcess
+    pipe: Connection
+    stillborn: int = 0  # how many processes before this one ended before they were ready
+    is_ready: bool = False
     job: Job | None = None
-    failure: BaseException | None = None
-    failed_at: float = 0.0
-    closed_at: float | None = None
-    killed_for: str | None = None
-    stillborn: int = 0
+    started: float | None = None  # when the process received the job
+    killed_for: str | None = None  # the reason, if this pool killed the process
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def kill(self, reason: str) -> None:
+        self.killed_for = self.killed_for or reason
+        self.process.kill()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+    def send_job(self) -> None:
+        """Sends the job, packed, so that one that cannot be unpacked fails alone."""
+        if self.job is not None:
+            with suppress(OSError):  # the process has ended: see `WorkerPool._end`
+                self.pipe.send(replace(self.job, payload=pickle.dumps(self.job.payload)))
 
 
 Event = Call | Report | Finished | Died
 
 
 class WorkerPool:
-    """`count` processes that do jobs and tell what happens, one event at a time.
+    """Processes that do jobs; `next_event` returns what happens, one event at a time.
 
-    variables: the environment of each worker, set before anything else is imported. prepare:
-    `module:name`, called with `shared` in each new process. (pebble starts, ends and replaces the
-    processes, one pool a worker; messages come over a socket of each process's own, so that what a
-    dying process said is whole or absent.)
+    Each process has one pipe to the driver, for its jobs, its messages and their answers. `next_event`
+    waits, in the driver's own thread, for a message in a pipe or the end of a process, and checks the limits
+    of jobs every POLL_SECONDS. When a process has ended, its pipe is read to the end before its job counts as
+    dead, and another process takes its place.
+
+    Args:
+        count: How many processes to start.
+        variables: Gives each worker's environment variables, besides those of this process.
+        prepare: `module:name` of a function that each new process calls with `shared`.
+        shared: What all jobs have in common.
+        limits: Of each job.
+
+    Raises:
+        TrainingError: No process can be started; in `next_event` also: three in a row ended before they were
+            ready, or the template has ended.
     """
 
     def __init__(
@@ -75,229 +104,187 @@ class WorkerPool:
         self._variables = variables
         self._prepare = prepare
         self._shared = shared
-        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._reception = Reception(self._events, self._kill)
-        self._stopping = threading.Event()
-        self._slots = [_Slot(self._open(worker)) for worker in range(count)]
-        if limits.memory_mb is not None:
-            watch_memory(self._busy, limits.memory_mb, self._grown, self._stopping)
+        self._changed: deque[int] = deque()  # workers with a message to read, or that have ended
+        self._checked = -math.inf
+        self._workers: list[_Worker] = []
+        try:
+            for number in range(count):
+                self._workers.append(self._start(number))
+        except BaseException:
+            self.stop()
+            raise
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._workers)
+
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers]
 
     def free(self) -> list[int]:
-        """The workers that are ready and have nothing to do."""
-        return [worker for worker, slot in enumerate(self._slots) if slot.job is None and slot.connection]
+        """Returns the workers that are ready for a job."""
+        return [
+            number
+            for number, worker in enumerate(self._workers)
+            if worker.is_ready and worker.job is None and worker.killed_for is None
+        ]
 
-    def submit(self, worker: int, job: Job) -> None:
-        """Give a free worker its next job."""
-        slot = self._slots[worker]
-        assert slot.job is None
-        slot.job, slot.failure, slot.closed_at, slot.killed_for = job, None, None, None
-        try:
-            self._schedule(slot, worker, job)
-        except RuntimeError:  # its process was killed while it had nothing to do
-            self._replace(worker)
-            self._schedule(slot, worker, job)
+    def submit(self, number: int, job: Job) -> None:
+        """Gives a free worker its next job."""
+        worker = self._workers[number]
+        assert worker.job is None
+        worker.job, worker.started = job, None
+        worker.send_job()
 
-    def _schedule(self, slot: _Slot, worker: int, job: Job) -> None:
-        future = slot.pool.schedule(work, args=(job,), timeout=self.limits.timeout_seconds)
-
-        def tell(ended: Future[None]) -> None:
-            self._events.put((worker, job.id, ended.exception()))
-
-        future.add_done_callback(tell)
-
-    def answer(self, worker: int, stops: bool) -> None:
-        """Answer a report that waits."""
-        connection = self._slots[worker].connection
-        if connection is not None:
-            with suppress(OSError):  # it died meanwhile, which is an event of its own
-                connection.send(stops)
+    def answer(self, number: int, stops: bool) -> None:
+        """Answers a report that waits."""
+        with suppress(OSError):  # the process has ended, which is an event of its own
+            self._workers[number].pipe.send(stops)
 
     def next_event(self, timeout: float) -> tuple[int, Event] | None:
-        """The next thing that a worker says or suffers.
+        """Waits for the next event of any worker.
 
-        None where a worker has become free without a job, and after `timeout` seconds without anything.
+        Returns:
+            The worker's number and the event; None when a new worker is free, or after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
-            self._revive()
-            died = self._unsaid()
-            if died is not None:
-                return died.worker, died
-            try:
-                item = self._events.get(timeout=max(0.0, min(0.1, deadline - time.monotonic())))
-            except queue.Empty:
-                if time.monotonic() >= deadline:
+            while self._changed:  # one message a turn, so that no worker waits for a talkative one
+                number = self._changed.popleft()
+                message = self._read(number)
+                if isinstance(message, Ready):
                     return None
-                continue
-            event = self._take(item)
-            if event is not None or (isinstance(item[1], Hello) and self._slots[item[0]].job is None):
-                return event
+                if message is not None:
+                    return number, message
+            left = max(0.0, deadline - time.monotonic())
+            self._check_limits()
+            self._changed.extend(self._wait(min(POLL_SECONDS, left)))
+            if left == 0 and not self._changed:
+                return None
 
-    def _take(self, item: Any) -> tuple[int, Event] | None:
-        worker, first, *rest = item
-        slot = self._slots[worker]
-        if isinstance(first, Hello):
-            if slot.job is not None and slot.connection is not None:  # the process before it has ended
-                slot.closed_at = slot.closed_at or time.monotonic()
-            slot.pid, slot.connection, slot.stillborn = first.pid, rest[0], 0
-            return None
-        if isinstance(first, Closed):
-            if slot.pid == first.pid:
-                slot.connection = None
-                slot.closed_at = time.monotonic()
-            return None
-        if isinstance(first, int):
-            return self._ended(worker, first, rest[0])
-        if slot.job is None or slot.job.id != first.job:
-            if isinstance(first, Report) and first.waits:
-                self.answer(worker, True)
-            return None  # of a job that has ended, or was given up
-        if isinstance(first, Finished):
-            slot.job = None
-            self._recycle(worker)
-        return worker, first
+    def stop(self) -> None:
+        """Ends every process, whatever it does."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.close()
 
-    def _ended(self, worker: int, job: int, failure: BaseException | None) -> tuple[int, Event] | None:
-        """What pebble says of a job's process. A failure waits until its last words have been heard."""
-        slot = self._slots[worker]
-        if slot.job is None or failure is None:
-            return None
-        if slot.job.id != job:
-            if isinstance(failure, ProcessExpired):  # after its last job: the next one has not begun
-                self._replace(worker)
-                self._schedule(slot, worker, slot.job)
-            return None
-        if isinstance(failure, BrokenProcessPool):  # the process ended before it took the job
-            self._replace(worker)
-            self._schedule(slot, worker, slot.job)
-            return None
-        slot.failure, slot.failed_at = failure, time.monotonic()
-        is_gone = isinstance(failure, ProcessExpired) or is_timeout(failure)
-        if is_gone and slot.connection is not None and slot.closed_at is None:
-            return None
-        return self._give_up(worker)
+    def _wait(self, timeout: float) -> list[int]:
+        """Waits until workers send something or end, and returns their numbers.
 
-    def _revive(self) -> None:
-        """Start a worker again that ended without a job: while it was made ready, or killed from outside."""
-        for worker, slot in enumerate(self._slots):
-            if slot.job is not None or slot.connection is not None or slot.pool.active:
-                continue
-            slot.stillborn += 1
-            if slot.stillborn >= MAX_STILLBORN:
-                raise TrainingError(
-                    f"Workers end before they are ready, {slot.stillborn} times in a row: see above. "
-                    "Check that TensorFlow can be imported and that there is memory for it."
-                )
-            self._replace(worker)
-
-    def _unsaid(self) -> Died | None:
-        """A job whose process is gone and has been heard to the end.
-
-        A child that the job forked holds the connection open: then the end is a while later.
+        Exit codes are polled too: a process that a spawned worker forked keeps its sentinel open.
         """
-        now = time.monotonic()
-        for worker, slot in enumerate(self._slots):
-            if slot.job is None:
-                continue
-            if slot.failure is not None and slot.closed_at is not None:
-                return self._give_up(worker)[1]
-            if slot.failure is not None and now - slot.failed_at > EXIT_SECONDS:
-                slot.pid, slot.connection = None, None
-                return self._give_up(worker)[1]
-            if slot.closed_at is not None and now - slot.closed_at > EXIT_SECONDS:
-                self._replace(worker)  # pebble waits for ever for a process that exits with 0
-                slot.failure = ProcessExpired("", 0, slot.pid or 0)
-                return self._give_up(worker)[1]
-        return None
+        numbers: dict[Any, int] = {}
+        for number, worker in enumerate(self._workers):
+            numbers[worker.pipe] = numbers[worker.process.sentinel] = number
+        changed = {numbers[ready] for ready in wait(list(numbers), timeout)}
+        ended = {number for number, worker in enumerate(self._workers) if worker.process.exitcode is not None}
+        return sorted(changed | ended)
 
-    def _give_up(self, worker: int) -> tuple[int, Died]:
-        """Raises TrainingError where all workers went with the template: that is no trial's fault."""
-        slot = self._slots[worker]
-        assert slot.job is not None and slot.failure is not None
-        if slot.killed_for is None and has_template() and template_has_ended():
+    def _read(self, number: int) -> Ready | Event | None:
+        """Reads one message of a worker, or replaces the worker if it has ended and sent no more."""
+        worker = self._workers[number]
+        has_ended = (
+            worker.process.exitcode is not None
+        )  # asked before the pipe is: the last message precedes the end
+        try:
+            if not worker.pipe.poll():
+                return self._end(number) if has_ended else None
+            packed = worker.pipe.recv_bytes()
+        except (EOFError, OSError):  # in the middle of a message, too
+            return self._end(number)
+        try:
+            message = pickle.loads(packed)
+        except Exception as error:
+            worker.kill(f"what it sent cannot be read: {type(error).__name__}: {error}")
+            return None
+        return self._take(number, message)
+
+    def _take(self, number: int, message: Any) -> Ready | Event | None:
+        worker = self._workers[number]
+        if isinstance(message, Ready):
+            worker.is_ready, worker.stillborn = True, 0
+            worker.send_job()
+            return message if worker.job is None else None
+        if worker.job is None or worker.job.id != message.job:
+            return None  # a process that an earlier job forked uses the pipe
+        if isinstance(message, Started):
+            worker.started = time.monotonic()
+            return None
+        if isinstance(message, Failed):
+            worker.job = None
+            return Died(number, message.job, message.reason)
+        if isinstance(message, Finished):
+            worker.job = None
+            if rss_mb(worker.pid) > self.limits.max_idle_mb:  # TensorFlow never gives all of its memory back
+                self._replace(number)
+        return message
+
+    def _end(self, number: int) -> Died | None:
+        """Replaces a worker that has ended; returns the end of its job, unless the next process can do it."""
+        worker = self._workers[number]
+        worker.process.join(EXIT_SECONDS)
+        if worker.process.exitcode is None:
+            worker.kill("it closed its connection to the sweep")
+        code = worker.process.exitcode
+        worker.close()
+        is_template_gone = has_template() and template_has_ended(EXIT_SECONDS if code == UNKNOWN_EXIT else 0)
+        if worker.killed_for is None and is_template_gone:
             raise TrainingError(
                 "The process that workers fork off has ended, and they with it: it was killed, or memory ran "
                 "out. The trials under way are not lost: the same command goes on with them."
             )
-        died = Died(worker, slot.job.id, slot.killed_for or self.limits.reason(slot.failure))
-        slot.job, slot.failure, slot.closed_at = None, None, None
-        return worker, died
+        if not worker.is_ready and worker.stillborn + 1 >= MAX_STILLBORN:
+            raise TrainingError(
+                f"Workers end before they are ready, {MAX_STILLBORN} times in a row: see above. "
+                "Check that TensorFlow can be imported and that there is memory for it."
+            )
+        self._replace(number)
+        self._workers[number].stillborn = 0 if worker.is_ready else worker.stillborn + 1
+        if worker.job is None:
+            return None
+        if worker.started is None:
+            self._workers[number].job = worker.job
+            return None
+        return Died(number, worker.job.id, worker.killed_for or exit_reason(code or 0))
 
-    def pids(self) -> list[int]:
-        return [slot.pid for slot in self._slots if slot.pid is not None]
+    def _check_limits(self) -> None:
+        now = time.monotonic()
+        if now - self._checked < POLL_SECONDS:
+            return
+        self._checked = now
+        for worker in self._workers:
+            if worker.started is not None and worker.job is not None and worker.killed_for is None:
+                reason = self.limits.excess(worker.pid, now - worker.started)
+                if reason is not None:
+                    worker.kill(reason)
 
-    def _grown(self, worker: int, used_mb: float) -> None:
-        """End a worker whose job has outgrown its limit."""
-        slot, limit = self._slots[worker], self.limits.memory_mb
-        if slot.pid is not None and slot.killed_for is None:
-            slot.killed_for = f"its process used {used_mb:.0f} MB, more than trial.memory_mb={limit:g}"
-            with suppress(ProcessLookupError):
-                os.kill(slot.pid, signal.SIGKILL)
+    def _replace(self, number: int) -> None:
+        self._workers[number].close()
+        self._workers[number] = self._start(number)
 
-    def _busy(self) -> list[tuple[int, int]]:
-        """The workers that do a job, each with its process id."""
-        slots = enumerate(self._slots)
-        return [(worker, slot.pid) for worker, slot in slots if slot.job and slot.connection and slot.pid]
-
-    def _recycle(self, worker: int) -> None:
-        """Replace a worker that has grown: TensorFlow never gives all of its memory back."""
-        pid = self._slots[worker].pid
-        if pid is not None and rss_mb(pid) > self.limits.most_kept_mb:
-            self._replace(worker)
-
-    def _replace(self, worker: int) -> None:
-        slot = self._slots[worker]
-        slot.pool.stop()
-        if slot.pid is not None:
-            with suppress(ProcessLookupError):  # a worker that is ready goes on at SIGTERM
-                os.kill(slot.pid, signal.SIGKILL)
-        slot.pool.join()
-        slot.pid, slot.connection, slot.closed_at = None, None, None
-        slot.pool = self._open(worker)
-
-    def _open(self, worker: int) -> ProcessPool:
-        """A pool of one process, which starts at once."""
-        pool = ProcessPool(
-            max_workers=1,
-            initializer=start_worker,
-            initargs=(
-                self._reception.address,
-                self._reception.key,
-                worker,
-                {**os.environ, **self._variables(worker)},
-                self._prepare,
-                self._shared,
-            ),
-            context=worker_context(),  # type: ignore[arg-type]
+    def _start(self, number: int) -> _Worker:
+        context: Any = worker_context()
+        pipe, theirs = context.Pipe()
+        process = context.Process(
+            target=run_worker,
+            args=(theirs, {**os.environ, **self._variables(number)}, self._prepare, self._shared),
+            name=f"worker {number}",
         )
         try:
             with interrupts_blocked():
-                _ = pool.active  # starts the pool's process and threads
-        except BrokenProcessPool as error:
+                process.start()
+        except (OSError, EOFError) as error:
             raise TrainingError(
                 "No worker process can be started. Check that there is memory for it, and that "
                 "TensorFlow can be imported."
             ) from error
-        return pool
+        finally:
+            theirs.close()
+        _limit_silence(pipe)
+        return _Worker(process, pipe)
 
-    def _kill(self, worker: Hello, reason: str) -> None:
-        slot = self._slots[worker.worker]
-        if slot.pid == worker.pid:
-            slot.killed_for = reason
-        with suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
 
-    def stop(self) -> None:
-        """End every process, whatever it does."""
-        self._stopping.set()
-        for pid in self.pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for slot in self._slots:
-            slot.pool.stop()
-        for slot in self._slots:
-            slot.pool.join()
-        self._reception.close()
+def _limit_silence(pipe: Connection) -> None:
+    """Has a read fail that waits long for the rest of a message, as when a process stops in its middle."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MAX_SILENT_SECONDS, 0))

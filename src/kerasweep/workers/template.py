@@ -1,32 +1,38 @@
-"""One process that has imported what workers need: they fork off it, ready at once.
+"""The template: a process that has imported what workers need, so that they fork off it and are ready.
 
-It is Python's fork server. It imports beside the command's own start, once for all workers, and what they
-import is shared in memory. It starts no thread and opens no device: a forked process could use neither.
+It is Python's fork server. It imports while the command itself starts, once for all workers, and its imports
+are shared in memory. It starts no thread and opens no device: a forked process could use neither.
 """
 
+import gc
 import os
+import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
 
 import psutil
 
-from kerasweep.workers.signals import interrupts_blocked
+from kerasweep.workers.signals import dying_with_parent, go_on, interrupts_blocked
 
-# What packages read of the environment when they are imported; but for what the command and its template
-# decide alike (see `kerasweep.training.onednn`), and what TensorFlow's import itself sets.
+# Variables that packages read when they are imported. The command and its template decide alike on oneDNN
+# (see `kerasweep.training.onednn`), and TensorFlow's import itself sets the other two: not compared.
 READ = ("TF_", "XLA_", "KERAS_", "CUDA_", "PYTHON")
 NOT_COMPARED = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "TF2_BEHAVIOR")
+POLL_SECONDS = 0.01
 
 _environment: dict[str, str] | None = None
 _process: psutil.Process | None = None
 
 
 def start_template(module: str) -> None:
-    """Begin to import a module in the process that later workers fork off; on Linux alone.
+    """Starts the template, which imports a module; does nothing outside Linux and on later calls.
 
-    Called once, from the main thread of a command: the process ends with it. It keeps the terminal and the
-    environment that it was started with; workers are told today's environment.
+    Call it from the main thread: the template ends with the thread that starts it. It keeps the terminal and
+    the environment of its start; workers get the environment of theirs.
     """
     global _environment, _process
     if sys.platform != "linux" or _environment is not None:
@@ -35,27 +41,32 @@ def start_template(module: str) -> None:
     forkserver.set_forkserver_preload([module])
     with interrupts_blocked():
         forkserver.ensure_running()
-    # Python tells nobody which process that is.
+    # Python has no public name for it.
     _process = psutil.Process(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
 
 def has_template() -> bool:
-    """Whether workers fork off a template: where there is one that read the same environment."""
+    """Returns whether workers fork off a template: it must have read today's environment."""
     return _environment == _read_at_import()
 
 
-def template_has_ended() -> bool:
-    """Whether there was one and it is gone, killed or for lack of memory: its workers end with it."""
-    if _process is None:
-        return False
+def template_has_ended(seconds: float = 0) -> bool:
+    """Returns whether the template was killed, which ends its workers too; waits so long for its end."""
+    deadline = time.monotonic() + seconds
+    while not (has_ended := _process is not None and _is_gone(_process)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return has_ended
+
+
+def _is_gone(process: psutil.Process) -> bool:
     try:
-        return _process.status() == psutil.STATUS_ZOMBIE or not _process.is_running()
+        return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
     except psutil.NoSuchProcess:
         return True
 
 
 def worker_context() -> BaseContext:
-    """How to start a worker: off the template, else anew."""
+    """Returns how to start a worker: forked off the template, or as a new Python where there is none."""
     return get_context("forkserver" if has_template() else "spawn")
 
 
@@ -65,3 +76,16 @@ def _read_at_import() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(READ) and name not in NOT_COMPARED
     }
+
+
+@contextmanager
+def preloading() -> Iterator[None]:
+    """Surrounds the imports of a template's module. A failed import is left to the workers, which report it.
+
+    SIGTERM to the whole group of processes must not end the template: the command decides.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start OpenBLAS's threads when it is imported
+    signal.signal(signal.SIGTERM, go_on)
+    with dying_with_parent(), suppress(Exception):
+        yield
+    gc.freeze()  # a collection in a forked process would copy the pages that it shares

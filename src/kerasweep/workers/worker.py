@@ -1,12 +1,13 @@
-"""The worker's side of a sweep: connects to its driver, does one job after another, sends what they say."""
+"""The worker process's side of a pool: it receives jobs over a pipe, does them, and sends messages back."""
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
 from typing import Any
 
 from kerasweep.workers.signals import die_with_driver, go_on
@@ -14,22 +15,23 @@ from kerasweep.workers.signals import die_with_driver, go_on
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
-
-    function: `module:name`, called as function(payload, channel); what it returns is sent back.
-    """
+    """One piece of work."""
 
     id: int
-    function: str
+    function: str  # `module:name`, called as function(payload, channel); its result is sent back
     payload: Any
 
 
 @dataclass(frozen=True)
-class Hello:
-    """The first message of a worker process, once it is ready."""
+class Ready:
+    """The first message of a worker process: it is prepared and waits for a job."""
 
-    worker: int
-    pid: int
+
+@dataclass(frozen=True)
+class Started:
+    """The worker has received a job. If it died before, another worker can do the job."""
+
+    job: int
 
 
 @dataclass(frozen=True)
@@ -54,75 +56,89 @@ class Report:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's result, after everything else that it had to say."""
+    """The last message of a job: its result."""
 
     job: int
     result: Any
 
 
+@dataclass(frozen=True)
+class Failed:
+    """The last message of a job whose function raised."""
+
+    job: int
+    reason: str  # a sentence without its full stop
+
+
 class Channel:
-    """What a job talks through."""
+    """Lets a job send messages to the driver; after the job's end it sends nothing."""
 
     def __init__(self, connection: Connection, job: int) -> None:
         self._connection = connection
         self._job = job
+        self._is_open = True
+        self._lock = threading.RLock()  # a job may report from several threads
 
     def call(self, name: str, *arguments: Any, **options: Any) -> None:
         """Have the driver's tracker do it, in the order of the calls; nothing comes back."""
         self._send(Call(self._job, name, arguments, options))
 
     def report(self, epoch: int, value: float, waits: bool) -> bool:
-        """Tell the driver an epoch's value; True where the job is to end itself."""
-        with _lock:  # a thread that outlived its job must not take the answer of the next one
-            self._connection.send(Report(self._job, epoch, value, waits))
+        """Sends an epoch's value to the driver; True if the job should stop now."""
+        with self._lock:
+            self._send(Report(self._job, epoch, value, waits))
+            if not self._is_open:
+                return True
             return bool(self._connection.recv()) if waits else False
 
-    def finish(self, result: Any) -> None:
-        self._send(Finished(self._job, result))
+    def end(self, message: Finished | Failed) -> None:
+        """Sends the job's last message. A thread that the job left behind cannot send or receive any more."""
+        with self._lock:
+            self._send(message)
+            self._is_open = False
 
     def _send(self, message: Any) -> None:
-        with _lock:
-            self._connection.send(message)
+        with self._lock:
+            if self._is_open:
+                self._connection.send(message)
 
 
-_connection: Connection | None = None
-_lock = threading.RLock()
+def run_worker(connection: Connection, environment: Mapping[str, str], prepare: str, shared: bytes) -> None:
+    """Makes this new process a worker, which does one job after another until its driver is gone.
 
-
-def start_worker(
-    address: str,
-    key: bytes,
-    worker: int,
-    environment: Mapping[str, str],
-    prepare: str,
-    shared: bytes,
-) -> None:
-    """Make this new process a worker: its environment, its end with its parent, its connection.
-
-    environment: the whole of it. prepare: `module:name` of a function that is called with `shared`
-    before the first job.
+    Args:
+        connection: The pipe to the driver.
+        environment: All environment variables, set before anything else is imported.
+        prepare: `module:name` of a function that is called with `shared` before the first job.
+        shared: What all jobs have in common.
     """
-    global _connection
     os.environ.clear()
     os.environ.update(environment)
-    # Ctrl-C, and what ends a whole group of processes, reaches this one too: the driver decides.
+    # A terminal's Ctrl-C and a scheduler's SIGTERM reach the workers too, but the driver decides on them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_driver()
     import_function(prepare)(shared)
     signal.signal(signal.SIGTERM, go_on)
-    _connection = Client(address, authkey=key)
-    _connection.send(Hello(worker, os.getpid()))
+    connection.send(Ready())
+    while True:
+        try:
+            job: Job = connection.recv()
+        except EOFError:
+            return
+        connection.send(Started(job.id))
+        _do(job, Channel(connection, job.id))
 
 
-def work(job: Job) -> None:
-    """Do a job and send its result."""
-    assert _connection is not None
-    channel = Channel(_connection, job.id)
-    channel.finish(import_function(job.function)(job.payload, channel))
+def _do(job: Job, channel: Channel) -> None:
+    try:
+        result = import_function(job.function)(pickle.loads(job.payload), channel)
+        channel.end(Finished(job.id, result))
+    except BaseException as error:
+        channel.end(Failed(job.id, f"{type(error).__name__}: {error}"))
 
 
 def import_function(path: str) -> Callable[..., Any]:
-    """The function that `module:name` names."""
+    """Returns the function that `module:name` names."""
     module, _, name = path.partition(":")
     function: Callable[..., Any] = getattr(import_module(module), name)
     return function
