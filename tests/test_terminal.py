@@ -51,6 +51,12 @@ def test_next_commands(
     assert next_commands(URI, is_default, "s-1", None) == said[:2]
 
 
+def test_a_folder_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kerasweep-train"])
+    browse, *_ = next_commands("sqlite:////my data/mlflow.db", True, None, None)
+    assert browse == "browse:  mlflow ui --backend-store-uri 'sqlite:////my data/mlflow.db'"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (90000, "1 day, 1:00:00")],

@@ -1,5 +1,6 @@
 """Prints for people: lines as they are, tables as wide as their content needs, values in short."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str 
     command = "kerasweep-" if is_installed else "python -m src."
     flag = "" if is_default else f" tracking.uri='{uri}'"
     by_make = is_default and not is_installed
-    lines = [f"browse:  {'make ui' if by_make else f'mlflow ui --backend-store-uri {uri}'}"]
+    lines = [f"browse:  {'make ui' if by_make else f'mlflow ui --backend-store-uri {shlex.quote(uri)}'}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
     if run_id is not None:
