@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,9 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # else the first command measures for ten seconds
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# A shell starts background jobs with Ctrl-C ignored, and the commands that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Hydra closes all log handlers when it configures its own, and TensorFlow's would close the
 # stream in which pytest captures what is printed.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__

@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from kerasweep.imports import collect_rarely, skip_last_collection
-from kerasweep.workers.machine import usable_cores
-from kerasweep.workers.signals import hold_interrupts, interrupted_by_sigterm, release_interrupts
-from kerasweep.workers.template import start_template
-
+# Everything else is imported inside `main`, which answers Ctrl-C.
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -24,11 +20,12 @@ ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "-
 
 
 def train_once(cfg: "DictConfig") -> float:
-    """Train and record a single run; returns its first objective's value."""
+    """Trains and records a single run; returns its first objective's value."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from kerasweep.commands.single import run_single
+    from kerasweep.workers.signals import interrupted_by_sigterm
 
     hydra_cfg = cast("DictConfig", HydraConfig.get())
     # A sweep of Hydra's own may train in threads, or in processes that others decide on.
@@ -39,14 +36,21 @@ def train_once(cfg: "DictConfig") -> float:
 
 def _train(cfg: "DictConfig") -> float:
     from kerasweep.commands.command_line import run_command
+    from kerasweep.workers.signals import release_interrupts
 
     release_interrupts()
     return run_command(lambda: train_once(cfg))
 
 
 def main() -> None:
-    """Run the command; Ctrl-C ends it alike before Hydra has begun its task."""
+    """Runs the command.
+
+    From the first line on Ctrl-C prints "stopped" and ends the command with exit code 130. Before, while
+    Python starts, Python prints a traceback and is killed by the signal, which a shell shows as 130 too.
+    """
     try:
+        from kerasweep.workers.signals import hold_interrupts, release_interrupts
+
         if not any(argument.startswith("hydra/sweeper=") for argument in sys.argv[1:]):
             hold_interrupts()  # another sweeper would not release them
         try:
@@ -60,10 +64,12 @@ def main() -> None:
 
 
 def _run() -> None:
-    """What other processes import begins first: Hydra alone takes a quarter of a second."""
-    preload = needed_preload(sys.argv[1:])
-    if preload:
-        start_template(preload)
+    """Starts the template first: Hydra alone takes a quarter of a second to import."""
+    from kerasweep.workers.template import start_template
+
+    module = template_module(sys.argv[1:])
+    if module:
+        start_template(module)
     import hydra
 
     from kerasweep.commands.command_line import check_overrides
@@ -71,6 +77,7 @@ def _run() -> None:
     from kerasweep.config.folders import config_folder
     from kerasweep.config.older_sweeper import answer_for_optuna_sweeper
     from kerasweep.config.studies import add_studies
+    from kerasweep.imports import collect_rarely, skip_last_collection
 
     collect_rarely()
     atexit.register(skip_last_collection)
@@ -81,16 +88,19 @@ def _run() -> None:
     hydra.main(config_path=config_folder("conf"), config_name="train", version_base="1.3")(_train)()
 
 
-def needed_preload(arguments: Sequence[str]) -> str | None:
-    """What the processes import that a command is likely to start. Only its speed depends on it.
+def template_module(arguments: Sequence[str]) -> str | None:
+    """Returns the module with the imports of the processes that a command is likely to start, or None.
 
-    A sweep has workers that train; a single run a process that records, where there is a core for it.
+    A sweep starts workers that train; a single run a process that records, if there is a core for it. A wrong
+    guess costs time, nothing else.
     """
+    from kerasweep.workers.machine import usable_cores
+
     if any(argument.startswith(ALONE) for argument in arguments):
         return None
     if any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments):
-        return "kerasweep.multirun.preload"
-    return "kerasweep.commands.beside_preload" if usable_cores() > 1 else None
+        return "kerasweep.multirun.worker_imports"
+    return "kerasweep.commands.recorder_imports" if usable_cores() > 1 else None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Imports what worker processes need, in the process that they fork off (`kerasweep.workers.template`).
+"""The imports of a sweep's workers, made once in the template (`kerasweep.workers.template`).
 
-Where it is not known yet whether oneDNN is faster here, nothing is imported: TensorFlow reads that when
-it is.
+TensorFlow reads the setting of oneDNN when it is imported: while it is unknown which setting is faster on
+this machine, nothing is imported.
 """
 
 import os

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kerasweep.commands.train import needed_preload
+from kerasweep.commands.train import template_module
 
 # What these tests set, and a user's command does not.
 UNUSUAL = ("CUDA_VISIBLE_DEVICES", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "CI")
 
 PROGRAM = """
 import os, sys
-import kerasweep.multirun.preload
+import kerasweep.multirun.worker_imports
 from tensorflow.python.eager import context
 
 tasks = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
@@ -38,7 +38,7 @@ def test_template_starts_no_thread_and_opens_no_device() -> None:
     assert (devices, missing) == ("None", "[]")
 
 
-SWEEP, SINGLE = "kerasweep.multirun.preload", "kerasweep.commands.beside_preload"
+SWEEP, SINGLE = "kerasweep.multirun.worker_imports", "kerasweep.commands.recorder_imports"
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ SWEEP, SINGLE = "kerasweep.multirun.preload", "kerasweep.commands.beside_preload
 def test_what_a_command_is_likely_to_need_is_imported_early(
     monkeypatch: pytest.MonkeyPatch, line: str, expected: str | None
 ) -> None:
-    monkeypatch.setattr("kerasweep.commands.train.usable_cores", lambda: 2)
-    assert needed_preload(line.split()) == expected
+    monkeypatch.setattr("kerasweep.workers.machine.usable_cores", lambda: 2)
+    assert template_module(line.split()) == expected
 
 
 def test_one_core_records_in_the_process_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kerasweep.commands.train.usable_cores", lambda: 1)
-    assert needed_preload(["training.epochs=1"]) is None
-    assert needed_preload(["-m"]) == SWEEP
+    monkeypatch.setattr("kerasweep.workers.machine.usable_cores", lambda: 1)
+    assert template_module(["training.epochs=1"]) is None
+    assert template_module(["-m"]) == SWEEP

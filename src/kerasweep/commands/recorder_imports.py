@@ -1,4 +1,4 @@
-"""Imported by the process that a single run's recorder forks off, for what it imports itself."""
+"""The imports of a single run's recorder process, made in the template that it forks off."""
 
 from kerasweep.workers.template import preloading
 

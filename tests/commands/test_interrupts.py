@@ -1,0 +1,54 @@
+"""Ctrl-C while a command starts, at named moments: when Python begins to import a module."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes import PYTHONPATH, command, environment
+
+# Python imports this by itself when it starts.
+SITECUSTOMIZE = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ.get("INTERRUPT_AT"):
+            os.environ["INTERRUPT_AT"] = ""
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def interrupt(folder: Path, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    path = os.pathsep.join([str(folder), PYTHONPATH])
+    return subprocess.run(
+        command("train", *arguments),
+        cwd=folder,
+        env={**environment(INTERRUPT_AT=module), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["kerasweep.workers.signals", "hydra"])
+@pytest.mark.parametrize("arguments", [("debug=fast",), ("-m", "debug=fast")])
+def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
+    module: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = interrupt(tmp_path, module, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+    assert not list(tmp_path.glob("mlruns/*.db"))
+
+
+def test_ctrl_c_before_the_command_begins_is_left_to_python(tmp_path: Path) -> None:
+    """A shell shows 130 for this, too."""
+    done = interrupt(tmp_path, "kerasweep.commands.train", "debug=fast")
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.endswith("KeyboardInterrupt\n")
