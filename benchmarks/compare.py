@@ -17,7 +17,7 @@ from mlflow.entities import Metric, Param, RunTag
 from benchmarks.page import machine, publish
 from benchmarks.race import environment
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 
 SEEDS, EPOCHS = 5, 5
 AXES = {

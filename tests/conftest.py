@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from kerasweep.config.search import TrackingConf
-    from kerasweep.tracking.runs import Tracker
+    from kerasweep.tracking.writer import Tracker
 
 SMALL = ("debug=fast", "model.filters=[4]", "training.batch_size=64")
 
@@ -86,6 +86,6 @@ def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> "Tracking
 @pytest.fixture
 def tracker(tracking: "TrackingConf") -> "Tracker":
     """Writes into that database."""
-    from kerasweep.tracking.runs import open_tracker
+    from kerasweep.tracking.writer import open_tracker
 
     return open_tracker(tracking)

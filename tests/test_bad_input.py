@@ -13,7 +13,7 @@ from PIL import Image
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.query import find_runs
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 from tests.processes import Done, run
 
 SINGLE_AND_SWEEP = pytest.mark.parametrize("mode", [(), ("-m",)], ids=["single run", "sweep"])

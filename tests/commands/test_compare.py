@@ -14,7 +14,7 @@ from kerasweep.commands.compare import compare, quoted
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, TrackingError
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 from tests.processes import PYTHONPATH
 
 ROOT = Path(__file__).resolve().parents[2]

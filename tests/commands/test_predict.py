@@ -16,7 +16,7 @@ from kerasweep.commands.predict import predict
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 from tests.processes import PYTHONPATH
 
 ROOT = Path(__file__).resolve().parents[2]

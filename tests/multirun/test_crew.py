@@ -23,7 +23,7 @@ from kerasweep.search.propose import Proposal
 from kerasweep.search.study import open_study
 from kerasweep.sweep.portraits import Due
 from kerasweep.tracking.keras_model import MODEL
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 Made = Callable[..., Any]
 

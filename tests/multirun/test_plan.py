@@ -11,7 +11,7 @@ from kerasweep.errors import ConfigError, DataError, StorageError
 from kerasweep.multirun.conduct import with_its_runs
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.sweep import Sweep
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 

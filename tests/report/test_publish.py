@@ -10,7 +10,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.report.publish import ARTIFACT, write_page
 from kerasweep.report.reading import read_report
 from kerasweep.tracking.query import download, list_artifacts
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
 

@@ -8,7 +8,7 @@ import pytest
 from kerasweep.config.search import TrackingConf
 from kerasweep.report.lines import lines_of
 from kerasweep.report.reading import read_report
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
 

@@ -8,7 +8,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.report.selection import axes_of, check_axes, explain_nothing, select_runs
 from kerasweep.tracking.parents import parents_of
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 
 
 def sweep(tracker: Tracker, study: str, number: int, axes: str, trials: list[Mapping[str, str]]) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.propose import Proposal
 from kerasweep.space.axis import Params
+from kerasweep.tracking.entries import Entry
 from kerasweep.workers.pool import Event
-from kerasweep.workers.worker import Call, Finished, Job
+from kerasweep.workers.worker import Finished, Job
 
 
 class OnePlace:
@@ -53,8 +54,8 @@ class Notes:
         self.trained.append(proposal.params)
         return "in:process", proposal.params
 
-    def record(self, call: Call) -> None:
-        raise AssertionError(call)
+    def record(self, run_id: str, entry: Entry) -> None:
+        raise AssertionError(entry)
 
     def write_due(self) -> dict[str, str]:
         return {}

@@ -17,7 +17,7 @@ from kerasweep.sweep.driver import begin
 from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
 from kerasweep.tracking.query import get_run
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 
 SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seeds=(0.4, 0.6))
 

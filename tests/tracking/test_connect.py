@@ -16,10 +16,10 @@ import pytest
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.tracking import patience
+from kerasweep.tracking import retry
 from kerasweep.tracking.connect import open_client
 from kerasweep.tracking.query import find_runs
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 from tests.processes import PYTHONPATH
 
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
@@ -99,7 +99,8 @@ def test_database_is_made_where_no_template_can_be_kept(
 
 def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_path: Path) -> None:
     program = (
-        "from kerasweep.config.search import TrackingConf; from kerasweep.tracking.runs import open_tracker;"
+        "from kerasweep.config.search import TrackingConf\n"
+        "from kerasweep.tracking.writer import open_tracker\n"
         "print(open_tracker(TrackingConf()).start('first', {}, {}))"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
@@ -154,8 +155,8 @@ def test_refused_connection_names_the_uri() -> None:
 def test_silent_server_is_given_up_after_the_limit(
     silent_server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert patience.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
-    monkeypatch.setattr(patience, "CONNECT_SECONDS", 1)
+    assert retry.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
+    monkeypatch.setattr(retry, "CONNECT_SECONDS", 1)
     started = time.monotonic()
     said = refusal(f"http://127.0.0.1:{silent_server}")
     assert time.monotonic() - started < 5

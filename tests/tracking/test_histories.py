@@ -2,7 +2,7 @@
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.histories import histories
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 
 
 def test_values_are_in_the_order_of_their_epochs(tracking: TrackingConf, tracker: Tracker) -> None:

@@ -8,7 +8,7 @@ from kerasweep.errors import TrackingError
 from kerasweep.report.selection import select_runs
 from kerasweep.tracking.parents import claim_of, parents_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 
 CLAIM = """
 study:

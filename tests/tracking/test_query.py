@@ -9,7 +9,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.tracking import query
 from kerasweep.tracking.query import download, find_runs, get_run, list_artifacts
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 
 
 def said(cfg: TrackingConf, run_id: str) -> str:

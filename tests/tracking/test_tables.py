@@ -10,8 +10,8 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.connect import open_client
 from kerasweep.tracking.query import ask_client
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.runs import Tracker, open_tracker
 from kerasweep.tracking.tables import is_database, read_runs
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.data.scaling import Scaling
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 from kerasweep.trial.artifacts import record_images
 
 

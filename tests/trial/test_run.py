@@ -15,7 +15,7 @@ from kerasweep.config.search import MEASURES, TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 from kerasweep.trial.portrait import portray_figures_and_test, portray_model, portray_test
 from kerasweep.trial.run import Report, read_data, run_trial
 

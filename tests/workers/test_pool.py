@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from kerasweep.errors import TrainingError
+from kerasweep.tracking.entries import Metrics
 from kerasweep.workers import pool as pool_module
 from kerasweep.workers import template
 from kerasweep.workers.limits import Limits, rss_mb
 from kerasweep.workers.pool import EXIT_SECONDS, POLL_SECONDS, Died, Event, WorkerPool
-from kerasweep.workers.worker import Call, Channel, Finished, Job, Report
+from kerasweep.workers.worker import Channel, Finished, Job, Recorded, Report
 
 MODULE = "tests.workers.test_pool"
 LEFT: list[bytearray] = []
@@ -43,7 +44,7 @@ def obey(order: str, channel: Channel) -> Any:
     if order == "ask":
         return channel.report(1, 0.5, True), channel.report(2, 0.75, True)
     if order == "call":
-        channel.call("log_epoch", "run", 1, metrics={"loss": 0.5})
+        channel.record("run", Metrics({"loss": 0.5}, 1, 0))
     if order == "hang":
         time.sleep(60)
     if order == "timeout of its own":
@@ -54,7 +55,7 @@ def obey(order: str, channel: Channel) -> Any:
         LEFT.append(bytearray(100_000_000))
         time.sleep(2 * POLL_SECONDS)
     if order == "garbled":
-        channel.call("log_epoch", Garbled())
+        channel.record("run", Garbled())
         time.sleep(60)
     if order == "orphan":
         if os.fork() == 0:
@@ -155,8 +156,8 @@ def test_thread_that_outlives_its_job_takes_no_answer_of_the_next(
 def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of()
     assert do(pool, "ask") == [Report(1, 1, 0.5, True), Report(1, 2, 0.75, True), Finished(1, (False, True))]
-    call, finished = do(pool, "call", 2)
-    assert call == Call(2, "log_epoch", ("run", 1), {"metrics": {"loss": 0.5}})
+    recorded, finished = do(pool, "call", 2)
+    assert recorded == Recorded(2, "run", Metrics({"loss": 0.5}, 1, 0))
     assert isinstance(finished, Finished)
 
 

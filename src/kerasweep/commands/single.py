@@ -1,26 +1,29 @@
 """A single run from its configuration to its last line of output."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kerasweep.commands.beside import TrackerBeside, is_beside, open_beside
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
+from kerasweep.tracking.connect import import_mlflow
 from kerasweep.tracking.description import objective_text, run_params, run_tags, user_tags
-from kerasweep.tracking.runs import Tracker, git_diff, source_tags
+from kerasweep.tracking.location import resolve_uri
+from kerasweep.tracking.source import git_diff, source_tags
+from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
 from kerasweep.trial.run import read_data, run_trial, warm_up
 from kerasweep.workers.signals import interrupts_held
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
-    """Train one network, record it, print what came of it; returns the first objective's value.
+    """Trains one network, records it, prints its result, and returns the first objective's value.
 
-    hydra_cfg: Hydra's own node, for the group choices, the overrides and the output folder.
+    Args:
+        cfg: The configuration without Hydra's node.
+        hydra_cfg: Hydra's node, for the group choices, the overrides and the output folder.
     """
     if cfg.study.dry_run:
         raise ConfigError(
@@ -29,49 +32,35 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
-    started = _starting(cfg, hydra_cfg, overrides)
-    state: str = State.CANCELLED
+    with interrupts_held():
+        import_mlflow(resolve_uri(cfg.tracking.uri))
+    tracker = open_tracker(cfg.tracking)
+    run_id: str | None = None
+    state = State.CANCELLED
     reason = "it was stopped"
     try:
         with interrupts_held():
+            run_id = _start(cfg, hydra_cfg, tracker, overrides)
             warm_up(cfg)
-        tracker, run_id = started.result()
         diff = git_diff()
         if diff:
             tracker.log_text(run_id, diff, "git.diff")
         record_images(cfg, run_id, tracker, prepared)
         ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
         outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
-        tracker.wait()
-        state, reason = outcome.state, outcome.reason or ""
+        state, reason = State(outcome.state), outcome.reason or ""
     except Exception as error:  # whatever ended the training is the run's reason; it is raised again
         state, reason = State.FAILED, f"{type(error).__name__}: {error}"
         raise
     finally:
-        tracker, run_id = started.result()
-        tracker.finish(run_id, state, reason or None)
+        if run_id is not None:
+            tracker.finish(run_id, state, reason or None)
     _print_result(cfg, outcome, tracker)
     return outcome.values[0]
 
 
-def _starting(
-    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
-) -> Future[tuple[Tracker | TrackerBeside, str]]:
-    """Open a tracker and a run in it, while TensorFlow is imported where MLflow has a process of its own.
-
-    Within one process the two imports would wait for each other, each for what the other has begun.
-    """
-    executor = ThreadPoolExecutor(1)
-    starting = executor.submit(_start, cfg, hydra_cfg, overrides)
-    executor.shutdown(wait=False)
-    if not is_beside():
-        wait([starting])
-    return starting
-
-
-def _start(
-    cfg: DictConfig, hydra_cfg: DictConfig, overrides: tuple[str, ...]
-) -> tuple[Tracker | TrackerBeside, str]:
+def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: tuple[str, ...]) -> str:
+    """Opens the run and returns its id."""
     choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
     tags = {
         **source_tags(),
@@ -80,8 +69,7 @@ def _start(
         "kind": "run",
         "objective": objective_text(cfg),
     }
-    tracker = open_beside(cfg.tracking)
-    return tracker, tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
+    return tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
 
 
 def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
@@ -94,7 +82,7 @@ def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
     return report
 
 
-def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker | TrackerBeside) -> None:
+def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     metric = cfg.objective[0].metric
     print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")

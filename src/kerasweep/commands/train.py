@@ -91,16 +91,13 @@ def _run() -> None:
 def template_module(arguments: Sequence[str]) -> str | None:
     """Returns the module with the imports of the processes that a command is likely to start, or None.
 
-    A sweep starts workers that train; a single run a process that records, if there is a core for it. A wrong
-    guess costs time, nothing else.
+    A sweep starts workers that train, a single run starts none. A wrong guess costs time, nothing else.
     """
-    from kerasweep.workers.machine import usable_cores
-
     if any(argument.startswith(ALONE) for argument in arguments):
         return None
     if any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments):
         return "kerasweep.multirun.worker_imports"
-    return "kerasweep.commands.recorder_imports" if usable_cores() > 1 else None
+    return None
 
 
 if __name__ == "__main__":

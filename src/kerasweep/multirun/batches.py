@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from kerasweep.config.search import TrialConf
 from kerasweep.multirun.jobs import Shared, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking.writer import Tracker
 from kerasweep.training.onednn import set_onednn
 from kerasweep.workers import machine as cores
 from kerasweep.workers.limits import Limits

@@ -36,7 +36,7 @@ from kerasweep.tracking.connect import import_mlflow
 from kerasweep.tracking.description import objective_text
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.query import find_runs, list_artifacts
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data, record_images
 from kerasweep.workers.pool import WorkerPool
 from kerasweep.workers.signals import release_interrupts

@@ -16,11 +16,11 @@ from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import BEST, EACH, hears
 from kerasweep.sweep.portraits import Due
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.query import get_run, list_artifacts
-from kerasweep.tracking.recorder import relay
+from kerasweep.tracking.recorder import write_relayed
 from kerasweep.training.checkpoints import state_path
-from kerasweep.workers.worker import Call
 
 TRAIN = "kerasweep.multirun.jobs:train"
 PORTRAIT = "kerasweep.trial.portrait:portray_{}"
@@ -114,17 +114,17 @@ class TrialCrew:
                 return folder
         return None
 
-    def record(self, call: Call) -> None:
-        relay(self.runs.recorder, call.name, call.arguments, call.options)
+    def record(self, run_id: str, entry: Entry) -> None:
+        write_relayed(self.runs.recorder, run_id, entry)
 
     def write_due(self) -> dict[str, str]:
-        return self.runs.recorder.write_due()
+        return self.runs.recorder.flush_due()
 
     def write(self, run_id: str) -> None:
-        self.runs.recorder.write(run_id)
+        self.runs.recorder.flush(run_id)
 
     def write_all(self) -> None:
-        self.runs.recorder.write_all()
+        self.runs.recorder.flush_all()
 
     def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
         self.runs.adopt_repeat(ref, outcome)

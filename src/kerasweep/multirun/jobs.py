@@ -22,7 +22,7 @@ from kerasweep.imports import collect_rarely
 from kerasweep.multirun.outcome_check import checked
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
@@ -90,7 +90,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
 
     def task(cfg: DictConfig) -> Outcome:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        recorder = RelayedRecorder(channel.call, folder / ".outbox", lambda: open_tracker(cfg.tracking))
+        recorder = RelayedRecorder(channel.record, folder / ".outbox", lambda: open_tracker(cfg.tracking))
         return call_target(job.target, cfg, job.ref, recorder, report, folder)
 
     def report(epoch: int, value: float) -> bool:

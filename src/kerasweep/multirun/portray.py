@@ -13,7 +13,7 @@ from kerasweep.results import Outcome, State
 from kerasweep.sweep.portraits import Due
 from kerasweep.terminal import say
 from kerasweep.workers.pool import Died, WorkerPool
-from kerasweep.workers.worker import Call, Finished, Job
+from kerasweep.workers.worker import Finished, Job, Recorded
 
 TICK_SECONDS = 0.5
 
@@ -94,9 +94,9 @@ def _next_end(pool: WorkerPool, crew: TrialCrew) -> tuple[int, str | None] | Non
     """The job that ends, with the reason where it fails; None where something else happens, or nothing."""
     found = pool.next_event(TICK_SECONDS)
     event: Any = found[1] if found else None
-    if isinstance(event, Call):
+    if isinstance(event, Recorded):
         with suppress(RefusedError):  # the user deleted the run
-            crew.record(event)
+            crew.record(event.run_id, event.entry)
     elif isinstance(event, Finished):
         outcome: Outcome = event.result
         return event.job, None if outcome.state == State.COMPLETE else outcome.reason or outcome.state

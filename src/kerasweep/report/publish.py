@@ -7,7 +7,7 @@ from kerasweep.report.files import write_whole
 from kerasweep.report.page import MAX_CURVES, Curves, label_of, render_page
 from kerasweep.report.reading import Report
 from kerasweep.tracking.histories import histories
-from kerasweep.tracking.runs import open_tracker
+from kerasweep.tracking.writer import open_tracker
 
 EPOCH_METRIC = "val_accuracy"
 ARTIFACT = "report.html"

@@ -21,7 +21,7 @@ from kerasweep.sweep.protocols import Crew, Pool, View
 from kerasweep.sweep.repeats import Trial
 from kerasweep.sweep.supply import Supply
 from kerasweep.workers.pool import Event
-from kerasweep.workers.worker import Call, Finished, Job, Report
+from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
 TICK_SECONDS = 0.5
 
@@ -134,9 +134,9 @@ class Driver:
 
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
-        if isinstance(event, Call):
+        if isinstance(event, Recorded):
             try:
-                self.crew.record(event)
+                self.crew.record(event.run_id, event.entry)
             except RefusedError as error:  # a name it forbids, or a user deleted the run
                 task.refusals.append(str(error))
         elif isinstance(event, Report):

@@ -14,13 +14,13 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
-from kerasweep.tracking.buffered import BufferedRecorder
+from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.description import objective_text, run_params, trial_tags, user_tags
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.parents import CONFIG
 from kerasweep.tracking.query import find_runs, get_run
-from kerasweep.tracking.runs import Tracker
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
+from kerasweep.tracking.writer import Tracker
 
 DIED_AGAIN = f"its process ended before the trial did, as in {MAX_RETRIES} attempts before"
 
@@ -152,7 +152,7 @@ class SweepRecord:
     def close_trial(self, outcome: Outcome) -> None:
         """Close a trial's run; a traceback is kept with it. The mean of several seeds is logged there."""
         try:
-            self.recorder.write(outcome.run_id)
+            self.recorder.flush(outcome.run_id)
         finally:  # whatever MLflow refuses of its metrics, the run is closed
             self._close(outcome)
 
@@ -167,7 +167,7 @@ class SweepRecord:
     def cancel(self, run_id: str, reason: str) -> None:
         """Close a run whose training was stopped."""
         try:
-            self.recorder.write(run_id)
+            self.recorder.flush(run_id)
         finally:
             self.tracker.finish(run_id, State.CANCELLED, reason)
 

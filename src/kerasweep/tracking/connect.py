@@ -16,7 +16,7 @@ from kerasweep.errors import TrackingError
 from kerasweep.imports import gc_paused
 from kerasweep.tracking.database import PORTS, check_file, check_server, creation_lock, is_missing
 from kerasweep.tracking.location import SQLITE, database_path, without_password
-from kerasweep.tracking.patience import impatience, patiently, tracking_errors
+from kerasweep.tracking.retry import tracking_errors, with_retries, without_retries
 
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
@@ -35,7 +35,7 @@ def open_client(uri: str, create: bool) -> Any:
     if database is not None:
         check_file(database, create)
     lock = creation_lock(database) if database else nullcontext()
-    with tracking_errors(uri, ADVICE), lock, impatience():
+    with tracking_errors(uri, ADVICE), lock, without_retries():
         import_mlflow(uri)
         from mlflow import MlflowClient
 
@@ -116,10 +116,10 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     """
     database = database_path(uri)
     with creation_lock(database) if database else nullcontext():
-        found = patiently(uri, client.get_experiment_by_name, name)
+        found = with_retries(uri, client.get_experiment_by_name, name)
         if found is None and create:
-            patiently(uri, _create_experiment, client, uri, name)
-            found = patiently(uri, client.get_experiment_by_name, name)
+            with_retries(uri, _create_experiment, client, uri, name)
+            found = with_retries(uri, client.get_experiment_by_name, name)
     if found is None:
         return None
     if found.lifecycle_stage == "deleted":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.connect import open_client
 from kerasweep.tracking.location import resolve_uri
-from kerasweep.tracking.patience import patiently
+from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.tables import is_database, read_histories
 
 
@@ -17,12 +17,12 @@ def histories(cfg: TrackingConf, run_ids: Sequence[str], metric: str) -> dict[st
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     if is_database(uri):
-        logged = patiently(uri, read_histories, uri, run_ids, metric)
+        logged = with_retries(uri, read_histories, uri, run_ids, metric)
     else:
         logged = {
             run_id: [
                 (one.step, one.timestamp, one.value)
-                for one in patiently(uri, client.get_metric_history, run_id, metric)
+                for one in with_retries(uri, client.get_metric_history, run_id, metric)
             ]
             for run_id in run_ids
         }

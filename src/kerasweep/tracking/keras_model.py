@@ -13,7 +13,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.tracking.connect import import_mlflow, open_client
 from kerasweep.tracking.location import resolve_uri
-from kerasweep.tracking.patience import patiently
+from kerasweep.tracking.retry import with_retries
 
 MODEL, CLASSES = "model", "class_names"
 KERAS_FILE = Path("data", "model.keras")
@@ -51,7 +51,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
         )
 
-    patiently(uri, log_it)
+    with_retries(uri, log_it)
 
 
 def import_flavor(uri: str) -> None:
@@ -72,7 +72,7 @@ def has_model(cfg: TrackingConf, run_id: str) -> bool:
     """Whether a run keeps a model."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
-    return patiently(uri, _location, client, run_id) is not None
+    return with_retries(uri, _location, client, run_id) is not None
 
 
 def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
@@ -88,11 +88,11 @@ def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, li
     uri = resolve_uri(cfg.uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = open_client(uri, create=False)
-    location = patiently(uri, _location, client, run_id)
+    location = with_retries(uri, _location, client, run_id)
     if location is None:
         raise TrackingError(f"The run {run_id} keeps no model.")
     folder = Path(
-        patiently(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
+        with_retries(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
     )
     metadata = Model.load(str(folder)).metadata or {}
     return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]

@@ -9,7 +9,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.tracking.connect import experiment_id, open_client
 from kerasweep.tracking.location import resolve_uri, without_password
-from kerasweep.tracking.patience import patiently
+from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.run_record import RunRecord, seconds_between
 from kerasweep.tracking.tables import is_database, read_runs
 
@@ -44,7 +44,7 @@ def _search(
     if experiment is None:
         return []
     if is_database(uri):
-        return patiently(uri, read_runs, uri, experiment, tags, status, most, begins)
+        return with_retries(uri, read_runs, uri, experiment, tags, status, most, begins)
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
     clauses += [f"attributes.status = '{status}'"] if status is not None else []
     clauses += [f"attributes.run_id LIKE '{begins}%'"] if begins else []
@@ -59,7 +59,7 @@ def ask_client(
     runs: list[RunRecord] = []
     token = None
     while True:
-        page = patiently(
+        page = with_retries(
             uri,
             client.search_runs,
             [experiment],
@@ -105,7 +105,7 @@ def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     try:
-        run = patiently(uri, client.get_run, run_id)
+        run = with_retries(uri, client.get_run, run_id)
     except RefusedError as error:
         raise _no_run(cfg, run_id) from error
     if run.info.lifecycle_stage == "deleted":
@@ -128,7 +128,7 @@ def list_artifacts(cfg: TrackingConf, run_id: str, folder: str) -> list[str]:
     """The paths of the artifacts in a folder of a run; empty where there is none."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
-    return [str(artifact.path) for artifact in patiently(uri, client.list_artifacts, run_id, folder)]
+    return [str(artifact.path) for artifact in with_retries(uri, client.list_artifacts, run_id, folder)]
 
 
 def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
@@ -139,7 +139,7 @@ def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    return Path(patiently(uri, client.download_artifacts, run_id, path, str(into)))
+    return Path(with_retries(uri, client.download_artifacts, run_id, path, str(into)))
 
 
 def _record(run: Any) -> RunRecord:

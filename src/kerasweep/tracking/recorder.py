@@ -9,103 +9,87 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasweep.tracking.entries import Dataset, Entry, File, Metrics, Model, Params, Tags, Text
+
 
 class Recorder(ABC):
-    """Takes the metrics, tags and artifacts of runs that are open."""
+    """Records metrics, tags and artifacts of open runs.
+
+    Each method makes an entry of plain Python values and hands it to `write`, which subclasses define. What
+    is no number or text is refused here, in the trial whose fault it is.
+    """
 
     @abstractmethod
+    def write(self, run_id: str, entry: Entry) -> None:
+        """Records one entry of a run, or sends it to a process that does."""
+
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log an epoch's metrics at its step. epoch: from 1."""
+        """Logs the metrics of an epoch, from 1, at its step."""
+        self.write(run_id, Metrics(_numbers(metrics), int(epoch)))
 
-    @abstractmethod
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        """Log what is measured once a run."""
+        """Logs metrics that are measured once a run."""
+        self.write(run_id, Metrics(_numbers(metrics)))
 
-    @abstractmethod
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Logs the params of a run."""
+        self.write(run_id, Params(_texts(params)))
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a run, in place of older values of the same keys."""
+        """Sets tags of a run, in place of older values of the same keys."""
+        self.write(run_id, Tags(_texts(tags)))
 
-    @abstractmethod
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
-        """Record which data a run was trained on.
+        """Records which data a run was trained on.
 
-        digest: of its content. source: its path, or once more its name where code makes it.
-        profile: its sizes.
+        Args:
+            run_id: The run.
+            name: The data set's name.
+            digest: The digest of its content.
+            source: Its path, or its name again where code makes it.
+            profile: Its sizes; JSON must be able to hold them.
         """
+        self.write(run_id, Dataset(name, digest, source, json.dumps(dict(profile))))
 
-    @abstractmethod
     def log_text(self, run_id: str, text: str, path: str) -> None:
-        """Keep a text at that artifact path."""
+        """Keeps a text at an artifact path."""
+        if not isinstance(text, str):
+            raise TypeError(f"log_text needs a str, but got {type(text).__name__}")
+        _check_path(path)
+        self.write(run_id, Text(text, path))
 
-    @abstractmethod
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        """Keep a file in that artifact folder."""
-
-    @abstractmethod
-    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        """Keep a keras.Model that reads raw pixels as the run's model, by MLflow's flavor `keras`."""
+        """Keeps a copy of a file in an artifact folder; an empty one is the root."""
+        if folder:
+            _check_path(folder)
+        self.write(run_id, File(Path(file), folder))
 
     def log_figure(self, run_id: str, draw: Callable[[], Any], path: str) -> None:
-        """Keep the matplotlib figure that `draw` makes as a PNG at that artifact path.
-
-        It may be drawn in another process: `draw` can be pickled.
-        """
+        """Keeps the matplotlib figure that `draw` returns as a PNG at an artifact path."""
         folder, _, name = path.rpartition("/")
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / name
             draw().savefig(file, dpi=110)
             self.log_file(run_id, file, folder)
 
-
-class RelayedRecorder(Recorder):
-    """Has the driver record, so that one process alone writes to MLflow, and in order.
-
-    call: sends a method's name and arguments to the driver, which hands them to `relay`. outbox: a
-    folder for files on their way. direct: opens MLflow here after all, for what only a process with
-    Keras can record: a model. What is no number or text is refused here, in the trial whose fault it is.
-    """
-
-    def __init__(self, call: Callable[..., None], outbox: Path, direct: Callable[[], Recorder]) -> None:
-        self._call = call
-        self._outbox = outbox
-        self._direct = direct
-
-    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._call("log_epoch", run_id, int(epoch), _numbers(metrics))
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        self._call("log_metrics", run_id, _numbers(metrics))
-
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self._call("set_tags", run_id, {str(key): str(value) for key, value in tags.items()})
-
-    def log_dataset(
-        self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
-    ) -> None:
-        self._call("log_dataset", run_id, name, digest, source, json.loads(json.dumps(dict(profile))))
-
-    def log_text(self, run_id: str, text: str, path: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"log_text needs a str, but got {type(text).__name__}")
-        _check_path(path)
-        self._call("log_text", run_id, text, path)
-
-    def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        if folder:
-            _check_path(folder)
-        self._outbox.mkdir(parents=True, exist_ok=True)
-        copied = Path(tempfile.mkdtemp(dir=self._outbox)) / Path(file).name
-        shutil.copy(file, copied)
-        self._call("log_file", run_id, copied, folder)
-
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        self._direct().log_model(run_id, model, class_names)
+        """Keeps a keras.Model that reads raw pixels as the run's model, by MLflow's flavor `keras`."""
+        self.write(run_id, Model(model, list(class_names)))
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Returns Python's own floats: the driver can unpickle neither NumPy arrays nor tensors."""
+    return {str(name): float(value) for name, value in values.items()}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in values.items()}
 
 
 def _check_path(path: str) -> None:
-    """Raise ValueError for an artifact path that MLflow would refuse."""
+    """Raises ValueError for an artifact path that MLflow would refuse."""
     plain = posixpath.normpath(path)
     if plain != path or plain == "." or plain.startswith(("..", "/")):
         raise ValueError(
@@ -113,14 +97,36 @@ def _check_path(path: str) -> None:
         )
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """As Python's own: the driver has neither NumPy arrays nor tensors to unpack."""
-    return {str(name): float(value) for name, value in metrics.items()}
+class RelayedRecorder(Recorder):
+    """Sends entries to the driver, so that one process alone writes to MLflow, and in order.
+
+    Args:
+        send: Sends a run's entry to the driver, which hands it to `write_relayed`.
+        outbox: Folder for files until the driver has logged them.
+        direct: Opens MLflow in this process, for models: the driver has no Keras.
+    """
+
+    def __init__(
+        self, send: Callable[[str, Entry], None], outbox: Path, direct: Callable[[], Recorder]
+    ) -> None:
+        self._send = send
+        self._outbox = outbox
+        self._direct = direct
+
+    def write(self, run_id: str, entry: Entry) -> None:
+        if isinstance(entry, Model):
+            self._direct().write(run_id, entry)
+            return
+        if isinstance(entry, File):
+            self._outbox.mkdir(parents=True, exist_ok=True)
+            copy = Path(tempfile.mkdtemp(dir=self._outbox)) / entry.file.name
+            shutil.copy(entry.file, copy)
+            entry = File(copy, entry.folder)
+        self._send(run_id, entry)
 
 
-def relay(recorder: Recorder, name: str, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
-    """Do what a RelayedRecorder was asked to do."""
-    assert name in Recorder.__abstractmethods__, name
-    getattr(recorder, name)(*arguments, **options)
-    if name == "log_file":
-        shutil.rmtree(arguments[1].parent)
+def write_relayed(recorder: Recorder, run_id: str, entry: Entry) -> None:
+    """Records an entry that a RelayedRecorder sent, and removes its file from the outbox."""
+    recorder.write(run_id, entry)
+    if isinstance(entry, File):
+        shutil.rmtree(entry.file.parent)

@@ -18,7 +18,7 @@ from kerasweep.errors import TrainingError
 from kerasweep.workers.limits import Limits, exit_reason, rss_mb
 from kerasweep.workers.signals import interrupts_blocked
 from kerasweep.workers.template import has_template, template_has_ended, worker_context
-from kerasweep.workers.worker import Call, Failed, Finished, Job, Ready, Report, Started, run_worker
+from kerasweep.workers.worker import Failed, Finished, Job, Ready, Recorded, Report, Started, run_worker
 
 POLL_SECONDS = 0.2
 EXIT_SECONDS = 2.0
@@ -69,7 +69,7 @@ class _Worker:
                 self.pipe.send(replace(self.job, payload=pickle.dumps(self.job.payload)))
 
 
-Event = Call | Report | Finished | Died
+Event = Recorded | Report | Finished | Died
 
 
 class WorkerPool:

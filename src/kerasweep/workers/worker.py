@@ -5,7 +5,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
@@ -35,13 +35,12 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Call:
-    """Asks the driver to call a method of its tracker."""
+class Recorded:
+    """An entry for the driver to record in a run; see kerasweep.tracking.entries."""
 
     job: int
-    name: str
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str
+    entry: Any
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,9 @@ class Channel:
         self._is_open = True
         self._lock = threading.RLock()  # a job may report from several threads
 
-    def call(self, name: str, *arguments: Any, **options: Any) -> None:
-        """Have the driver's tracker do it, in the order of the calls; nothing comes back."""
-        self._send(Call(self._job, name, arguments, options))
+    def record(self, run_id: str, entry: Any) -> None:
+        """Have the driver record an entry, in the order of the calls; nothing comes back."""
+        self._send(Recorded(self._job, run_id, entry))
 
     def report(self, epoch: int, value: float, waits: bool) -> bool:
         """Sends an epoch's value to the driver; True if the job should stop now."""

@@ -12,8 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from kerasweep.errors import TrackingError, UnreachableError
-from kerasweep.tracking import patience
-from kerasweep.tracking.runs import Tracker
+from kerasweep.tracking import retry
+from kerasweep.tracking.writer import Tracker
 
 RUN = "0" * 32
 
@@ -67,7 +67,7 @@ def test_a_server_that_comes_back_has_all(server: Server) -> None:
 def test_a_server_that_is_gone_is_asked_no_more_but_once_to_close_the_run(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "WAITING_SECONDS", 0.5)
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0.5)
     tracker = tracker_of(server.uri)
     server.statuses = [503]
     with pytest.raises(UnreachableError) as raised:
@@ -94,7 +94,7 @@ def test_a_server_that_is_gone_is_asked_no_more_but_once_to_close_the_run(
 
 
 def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(patience.TIMEOUT, "1")
+    monkeypatch.setenv(retry.TIMEOUT, "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(UnreachableError, match=r"can no longer be used: Read timed out"):
@@ -106,7 +106,7 @@ def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "WAITING_SECONDS", 0)
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -125,7 +125,7 @@ def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.Monkey
 def test_a_run_is_not_created_twice_where_the_answer_was_lost(
     is_creation: bool, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "WAITING_SECONDS", 0.25)  # the pauses are 0.1 and 0.2 s
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0.25)  # the pauses are 0.1 and 0.2 s
     heard = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         tracker = tracker_of(f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -148,7 +148,7 @@ def test_a_run_is_not_created_twice_where_the_answer_was_lost(
 def test_how_often_mlflow_asks_again_is_the_users_to_say(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(patience.RETRIES, "2")
+    monkeypatch.setenv(retry.RETRIES, "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
     server.statuses = [503]

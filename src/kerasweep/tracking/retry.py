@@ -31,7 +31,7 @@ T = TypeVar("T")
 _environment = threading.RLock()
 
 
-def patiently(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Call MLflow; a locked database is waited for, and a server that is away, a minute at most.
 
     A server that takes a call and says nothing has that minute for its answer. Where the environment says
@@ -113,7 +113,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextmanager
-def impatience() -> Iterator[None]:
+def without_retries() -> Iterator[None]:
     """Ask a server once and wait for seconds."""
     with _variables({RETRIES: "0", TIMEOUT: str(CONNECT_SECONDS)}):
         yield
@@ -123,7 +123,7 @@ def impatience() -> Iterator[None]:
 def _patience(uri: str) -> Iterator[bool]:
     """Have MLflow ask a server once, and wait as long as the environment says, else a minute.
 
-    Yields whether `patiently` is to ask again: not where the environment says how often MLflow does.
+    Yields whether `with_retries` is to ask again: not where the environment says how often MLflow does.
     """
     if urlsplit(uri).scheme not in ("http", "https"):
         yield False

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 
 @pytest.fixture

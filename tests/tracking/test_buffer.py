@@ -7,8 +7,8 @@ from mlflow import MlflowClient
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
-from kerasweep.tracking.buffered import BufferedRecorder
-from kerasweep.tracking.runs import Tracker, open_tracker
+from kerasweep.tracking.buffer import BufferedRecorder
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 
 class Clock:
@@ -40,12 +40,12 @@ def test_quick_epochs_wait_and_are_written_together(tracker: Tracker) -> None:
     for epoch in (1, 2):
         recorder.log_epoch(run_id, epoch, {"loss": 1 / epoch})
     recorder.set_tags(run_id, {"threads": "1"})
-    assert recorder.write_due() == {}
+    assert recorder.flush_due() == {}
     assert seen(tracker, run_id) == ([], {}, {})
-    recorder.write(run_id)
+    recorder.flush(run_id)
     expected = ([(1, 1.0), (2, 0.5)], {"threads": "1"}, {"batch_size": "32"})
     assert seen(tracker, run_id) == expected
-    recorder.write(run_id)
+    recorder.flush(run_id)
     assert seen(tracker, run_id) == expected
 
 
@@ -65,7 +65,7 @@ def test_what_waits_is_written_within_a_second(tracker: Tracker) -> None:
     recorder = BufferedRecorder(tracker, clock)
     recorder.log_epoch(run_id, 1, {"loss": 1.0})
     clock.now += 1.0
-    assert recorder.write_due() == {}
+    assert recorder.flush_due() == {}
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
@@ -78,14 +78,14 @@ def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracke
         recorder.log_epoch(run_id, 1, {"loss": 1.0})
         recorder.log_epoch(run_id, 2, {name: 1.0})
     clock.now += 2.0
-    refused = recorder.write_due()
+    refused = recorder.flush_due()
     assert list(refused) == [bad] and "Invalid value" in refused[bad]
     assert seen(tracker, bad) == ([(1, 1.0)], {}, {"batch_size": "32"})
     assert seen(tracker, good)[0] == [(1, 1.0), (2, 1.0)]
-    assert recorder.write_due() == {}
+    assert recorder.flush_due() == {}
     recorder.log_metrics(bad, {"lo\nss": 1.0})
     with pytest.raises(RefusedError, match="Invalid value"):
-        recorder.write(bad)
+        recorder.flush(bad)
 
 
 def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
@@ -111,12 +111,12 @@ def test_what_waits_is_written_when_mlflow_can_be_used_again(
     client, tracker.client = tracker.client, MlflowClient("http://127.0.0.1:9")
     try:
         with pytest.raises(TrackingError) as raised:
-            recorder.write(run_id)
+            recorder.flush(run_id)
     finally:
         tracker.client = client
     assert not isinstance(raised.value, RefusedError)
     tracker.finish(run_id, "cancelled")  # asks once more, and finds it
-    recorder.write(run_id)
+    recorder.flush(run_id)
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
@@ -125,5 +125,5 @@ def test_all_that_waits_is_written_but_what_is_refused(tracker: Tracker) -> None
     recorder = BufferedRecorder(tracker, Clock())
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):
         recorder.log_metrics(run_id, {name: 1.0})
-    recorder.write_all()
+    recorder.flush_all()
     assert seen(tracker, good)[0] == [(0, 1.0)]

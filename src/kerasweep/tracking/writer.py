@@ -2,29 +2,37 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from itertools import islice, zip_longest
+from typing import Any, TypeVar, assert_never
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import UnreachableError
 from kerasweep.results import State
-from kerasweep.tracking.batch import Batch, metric_values, now
 from kerasweep.tracking.connect import experiment_id, open_client
+from kerasweep.tracking.entries import (
+    Dataset,
+    Entry,
+    File,
+    Metrics,
+    Model,
+    Params,
+    Tags,
+    Text,
+    Values,
+    now,
+)
 from kerasweep.tracking.keras_model import log_keras_model
 from kerasweep.tracking.location import default_uri, resolve_uri
-from kerasweep.tracking.patience import impatience, patiently
 from kerasweep.tracking.recorder import Recorder
-from kerasweep.tracking.source import git_diff, source_tags
-
-__all__ = ["Tracker", "git_diff", "open_tracker", "source_tags"]
+from kerasweep.tracking.retry import with_retries, without_retries
 
 MAX_PER_BATCH, MAX_METRICS_PER_BATCH = 100, 800  # 1,000 in all
 MAX_NAME_CHARACTERS = 250
 MAX_PARAM_CHARACTERS = 6000
 MAX_TAG_CHARACTERS = 8000
+T = TypeVar("T")
 
 
 def open_tracker(cfg: TrackingConf) -> "Tracker":
@@ -73,7 +81,7 @@ class Tracker(Recorder):
         """
         nested = {**tags, "mlflow.parentRunId": parent} if parent else dict(tags)
         first = dict(islice(nested.items(), MAX_PER_BATCH))
-        run = self._write(
+        run = self._call(
             self.client.create_run,
             self.experiment_id,
             start_time=now(),
@@ -82,68 +90,57 @@ class Tracker(Recorder):
         )
         run_id = str(run.info.run_id)
         rest = {key: value for key, value in nested.items() if key not in first}
-        self.write(run_id, Batch(dict(params), rest))
+        self.write_values(run_id, [Params(params), Tags(rest)])
         return run_id
 
-    def write(self, run_id: str, batch: Batch) -> None:
-        """Log all of that, in as few calls as MLflow takes it in."""
+    def write(self, run_id: str, entry: Entry) -> None:
+        """Writes an entry: the one place that knows how MLflow takes each kind."""
+        match entry:
+            case Metrics() | Tags() | Params():
+                self.write_values(run_id, [entry])
+            case Dataset():
+                self._call(self.client.log_inputs, run_id, [_dataset_input(entry)])
+            case Text(text, path):
+                self._call(self.client.log_text, run_id, _storable(text), path)
+            case File(file, folder):
+                self._call(self.client.log_artifact, run_id, str(file), folder or None)
+            case Model(model, class_names):
+                with self._noting_loss():
+                    log_keras_model(self.client, self.uri, run_id, model, class_names)
+            case _:
+                assert_never(entry)
+
+    def write_values(self, run_id: str, entries: Iterable[Values]) -> None:
+        """Writes metrics, tags and params in as few calls as possible; the last tag of a key counts."""
         from mlflow.entities import Metric, Param, RunTag
 
-        params = [Param(key, _cut(value, MAX_PARAM_CHARACTERS)) for key, value in batch.params.items()]
-        tags = [RunTag(key, _cut(value, MAX_TAG_CHARACTERS)) for key, value in batch.tags.items()]
-        metrics = [Metric(one.name, one.value, one.timestamp, one.step) for one in batch.metrics]
-        while params or tags or metrics:
-            chunk = {
-                "params": params[:MAX_PER_BATCH],
-                "tags": tags[:MAX_PER_BATCH],
-                "metrics": metrics[:MAX_METRICS_PER_BATCH],
-            }
-            self._write(self.client.log_batch, run_id, **chunk)
-            params, tags = params[MAX_PER_BATCH:], tags[MAX_PER_BATCH:]
-            metrics = metrics[MAX_METRICS_PER_BATCH:]
+        params: dict[str, Param] = {}
+        tags: dict[str, RunTag] = {}
+        metrics: list[Metric] = []
+        for entry in entries:
+            match entry:
+                case Metrics(values, step, timestamp):
+                    metrics += [Metric(name, value, timestamp, step) for name, value in values.items()]
+                case Tags(values):
+                    tags |= {key: RunTag(key, _cut(text, MAX_TAG_CHARACTERS)) for key, text in values.items()}
+                case Params(values):
+                    params |= {
+                        key: Param(key, _cut(text, MAX_PARAM_CHARACTERS)) for key, text in values.items()
+                    }
+        chunks = zip_longest(
+            _chunks(list(params.values()), MAX_PER_BATCH),
+            _chunks(list(tags.values()), MAX_PER_BATCH),
+            _chunks(metrics, MAX_METRICS_PER_BATCH),
+            fillvalue=(),
+        )
+        for some_params, some_tags, some_metrics in chunks:
+            self._call(
+                self.client.log_batch, run_id, params=some_params, tags=some_tags, metrics=some_metrics
+            )
 
     def resume(self, run_id: str) -> None:
         """Show a closed run as running again."""
-        self._write(self.client.update_run, run_id, status=State.RUNNING.mlflow)
-
-    def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.write(run_id, Batch(metrics=metric_values(metrics, epoch)))
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
-        self.write(run_id, Batch(metrics=metric_values(metrics, 0)))
-
-    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        self.write(run_id, Batch(tags=dict(tags)))
-
-    def log_dataset(
-        self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
-    ) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        is_code = source == name
-        origin = {"tags": {"mlflow.source.name": name}} if is_code else {"uri": source}
-        dataset = Dataset(
-            name=name,
-            digest=digest,
-            source_type="code" if is_code else "local",
-            source=json.dumps(origin),
-            profile=json.dumps(dict(profile)),
-        )
-        context = InputTag("mlflow.data.context", "training")
-        self._write(self.client.log_inputs, run_id, [DatasetInput(dataset, [context])])
-
-    def log_text(self, run_id: str, text: str, path: str) -> None:
-        self._write(self.client.log_text, run_id, _storable(text), path)
-
-    def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        self._write(self.client.log_artifact, run_id, str(file), folder or None)
-
-    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        with self._noting_loss():
-            log_keras_model(self.client, self.uri, run_id, model, class_names)
-
-    def wait(self) -> None:
-        """Return once all is written: each call has returned only then."""
+        self._call(self.client.update_run, run_id, status=State.RUNNING.mlflow)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why.
@@ -152,13 +149,13 @@ class Tracker(Recorder):
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         lost, self._lost = self._lost, None
-        with impatience() if lost else nullcontext():
+        with without_retries() if lost else nullcontext():
             self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-            self._write(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
+            self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
 
-    def _write(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def _call(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         with self._noting_loss():
-            return patiently(self.uri, call, *arguments, **options)
+            return with_retries(self.uri, call, *arguments, **options)
 
     @contextmanager
     def _noting_loss(self) -> Iterator[None]:
@@ -169,6 +166,26 @@ class Tracker(Recorder):
         except UnreachableError as error:
             self._lost = error
             raise
+
+
+def _chunks(items: list[T], size: int) -> Iterator[list[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _dataset_input(entry: Dataset) -> Any:
+    from mlflow.entities import Dataset as MlflowDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    is_code = entry.source == entry.name
+    origin = {"tags": {"mlflow.source.name": entry.name}} if is_code else {"uri": entry.source}
+    dataset = MlflowDataset(
+        name=entry.name,
+        digest=entry.digest,
+        source_type="code" if is_code else "local",
+        source=json.dumps(origin),
+        profile=entry.profile,
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def _cut(value: str, length: int) -> str:

@@ -1,0 +1,82 @@
+"""What can be recorded of a run: one small class for each kind of entry.
+
+`Recorder` builds them, `Tracker.write` is the one place that knows how MLflow takes each.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+
+def now() -> int:
+    """Returns the time in milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Metrics of one step."""
+
+    values: Mapping[str, float]
+    step: int = 0  # The epoch, from 1; 0 for what is measured once a run.
+    timestamp: int = field(default_factory=now)  # In milliseconds since 1970.
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Tags, which replace older values of the same keys."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Params:
+    """Params, which MLflow never changes."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data that a run was trained on."""
+
+    name: str
+    digest: str  # Of its content.
+    source: str  # Its path, or its name again where code makes it.
+    profile: str  # Its sizes, as JSON.
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text artifact."""
+
+    text: str
+    path: str  # Below the run's artifacts.
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that becomes an artifact."""
+
+    file: Path
+    folder: str  # Below the run's artifacts; empty for their root.
+
+
+@dataclass(frozen=True)
+class Model:
+    """The run's model, which only a process with Keras can write."""
+
+    model: Any  # A keras.Model that reads raw pixels.
+    class_names: Sequence[str]  # Of its outputs.
+
+
+Values = Metrics | Tags | Params
+Entry = Values | Dataset | Text | File | Model
+
+
+def single_values(entry: Values) -> Iterator[Values]:
+    """Yields each value of an entry as an entry of its own."""
+    for name, value in entry.values.items():
+        yield replace(entry, values={name: value})  # type: ignore[arg-type]
