@@ -6,7 +6,13 @@ ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 INSTALLED := $(ENVIRONMENT)/.installed
 
-.PHONY: venv sweep test ui lint
+# The tests that start commands, train networks or simulate thousands of studies.
+SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
+	tests/test_faults.py tests/test_packaging.py tests/test_sweep_end_to_end.py tests/test_tutorial.py \
+	tests/commands tests/model tests/multirun tests/training tests/trial tests/workers \
+	tests/report/test_ranking.py tests/report/test_claims.py
+
+.PHONY: venv sweep test quick ui lint
 
 venv: $(INSTALLED)
 
@@ -28,6 +34,11 @@ sweep: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -n 2 --dist worksteal
+
+# For work in progress.
+quick: $(INSTALLED)
+	$(RUN) -m pytest -n 2 --dist worksteal -q $(addprefix --ignore=,$(SLOW))
+	@echo "left out, see make test: $(SLOW)"
 
 ui: $(INSTALLED)
 	@mkdir -p mlruns
