@@ -21,13 +21,14 @@ from benchmarks import PYTHONPATH, ROOT
 from benchmarks.studies import content, names
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.figures import ranking_figure
+from kerasweep.report.files import MEASURES
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
-from kerasweep.report.seeds import Standing, ranked, standings
 from kerasweep.report.selection import SEED
-from kerasweep.report.tables import MEASURES, cells, notes
+from kerasweep.report.standings import Standing, ranked, standings
+from kerasweep.report.summary import winner_lines
+from kerasweep.report.tables import cells, notes
 from kerasweep.report.verdicts import finding_lines, verdict_of
-from kerasweep.report.winner import winner_lines
 from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
 

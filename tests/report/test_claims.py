@@ -7,13 +7,14 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from scipy import stats
 
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
 from kerasweep.report.pairs import Observation
 
-REPEATS = 500
-LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05
+DRAWS = 200
+LEVEL_AND_LUCK = 0.104  # 3.5 standard errors of 200 draws of 0.05
 
 
 def claim(*comparisons: Mapping[str, Any]) -> ClaimConf:
@@ -151,14 +152,14 @@ def test_noise_is_no_spread(noise: float) -> None:
     random = np.random.default_rng(4)
     schemes = {"initializer": list("abcdef"), "model.normalization.kind": ["none", "batch"]}
     decided = 0
-    for _ in range(REPEATS // 2):
+    for _ in range(DRAWS // 2):
         observations = runs(
             lambda scheme, kind: random.normal(0, 0.01 * noise) if kind == "none" else 0.0,
             schemes,
             random=random,
         )
         decided += judge(claim(SHRINKS), observations).verdict != UNDECIDED
-    assert decided / (REPEATS // 2) <= LEVEL_AND_LUCK
+    assert decided / (DRAWS // 2) <= LEVEL_AND_LUCK
 
 
 def test_a_measure_that_no_run_has_is_named() -> None:
@@ -265,6 +266,87 @@ def test_a_setting_that_one_side_never_had_is_no_gap() -> None:
     assert judge(claimed, every, lone).verdict == SUPPORTED
 
 
+def gaps_with(p: float, border: float) -> np.ndarray:
+    """Five gaps above a border, so that SciPy's two-sided test against the border gives this p."""
+    spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    gaps = spread + border + stats.t.isf(p / 2, 4) * stats.sem(spread)
+    assert stats.ttest_1samp(gaps, border).pvalue == pytest.approx(p)
+    return gaps
+
+
+def pairs(*gaps: np.ndarray) -> list[Observation]:
+    """Per array one batch size, in which kernel 3 exceeds kernel 5 by these gaps, one per seed."""
+    return [
+        Observation(
+            {"model.kernel_size": kernel, "training.batch_size": str(size)},
+            str(seed),
+            {"objective": 0.5 + 0.1 * seed + gap * (kernel == "3")},
+        )
+        for size, of_size in enumerate(gaps)
+        for seed, gap in enumerate(of_size)
+        for kernel in ("3", "5")
+    ]
+
+
+def about_kernels(relation: str, margin: float = 0.0, size: int = 0) -> dict[str, Any]:
+    sides = {"of": {"model.kernel_size": 3}, "than": {"model.kernel_size": 5}}
+    return {**sides, "relation": relation, "margin": margin, "where": {"training.batch_size": size}}
+
+
+@pytest.mark.parametrize(
+    ("relation", "p", "verdict"),
+    [
+        ("higher", 0.04, SUPPORTED),
+        ("higher", 0.06, UNDECIDED),
+        ("lower", 0.04, CONTRADICTED),
+        ("lower", 0.06, UNDECIDED),
+        ("similar", 0.04, CONTRADICTED),
+        ("similar", 0.06, UNDECIDED),
+    ],
+)
+def test_a_difference_beyond_its_border_is_decided_at_5_percent_two_sided(
+    relation: str, p: float, verdict: str
+) -> None:
+    border = 0.03 if relation == "similar" else 0.0
+    found = judge(claim(about_kernels(relation, border)), pairs(gaps_with(p, border)))
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(("one_sided", "verdict"), [(0.04, SUPPORTED), (0.06, UNDECIDED)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_similar_is_supported_by_two_one_sided_tests_at_5_percent(
+    one_sided: float, verdict: str, sign: int
+) -> None:
+    """A 95 % interval, or two-sided p-values, would leave the first undecided; a 5 % one, support the second.
+
+    The bound is where SciPy's one-sided test against the margin gives this p; the other bound is far.
+    """
+    gaps = sign * -gaps_with(2 * one_sided, 0.0)
+    margin = 1.0
+    near = gaps + sign * margin
+    sides = (("less", margin), ("greater", -margin))
+    p = max(stats.ttest_1samp(near, bound, alternative=side).pvalue for side, bound in sides)
+    assert p == pytest.approx(one_sided)
+    assert judge(claim(about_kernels("similar", margin)), pairs(near)).verdict == verdict
+
+
+@pytest.mark.parametrize(("p", "verdict"), [(0.04, UNDECIDED), (0.024, CONTRADICTED)])
+def test_one_of_two_comparisons_contradicts_at_half_of_5_percent(p: float, verdict: str) -> None:
+    """Bonferroni: p is below 0.05 in both cases, and 2 p in the second only."""
+    observations = pairs(gaps_with(p, 0.0), gaps_with(0.5, 0.0))
+    comparisons = [about_kernels("lower", size=0), about_kernels("higher", size=1)]
+    assert judge(claim(comparisons[0]), observations).verdict == CONTRADICTED
+    assert judge(claim(*comparisons), observations).verdict == verdict
+
+
+@pytest.mark.parametrize(("ps", "verdict"), [((0.024, 0.024), SUPPORTED), ((0.024, 0.04), UNDECIDED)])
+def test_mixed_takes_both_directions_each_at_its_part_of_5_percent(
+    ps: tuple[float, float], verdict: str
+) -> None:
+    observations = pairs(gaps_with(ps[0], 0.0), -gaps_with(ps[1], 0.0))
+    assert judge(claim({**about_kernels("mixed"), "where": {}}), observations).verdict == verdict
+
+
 FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
     "higher": [{**SMALL, "relation": "higher"}],
     "two comparisons": [
@@ -278,10 +360,10 @@ FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
 def test_where_nothing_differs_a_verdict_is_seldom(comparisons: list[Mapping[str, Any]]) -> None:
     random = np.random.default_rng(1)
     decided = 0
-    for _ in range(REPEATS):
+    for _ in range(DRAWS):
         observations = runs(lambda size: 0.0, SIZES, random=random)
         decided += judge(claim(*comparisons), observations).verdict != UNDECIDED
-    assert decided / REPEATS <= LEVEL_AND_LUCK
+    assert decided / DRAWS <= LEVEL_AND_LUCK
 
 
 @pytest.mark.parametrize(("gain", "wrong"), [(0.0, (SUPPORTED, CONTRADICTED)), (0.02, (SUPPORTED,))])
@@ -290,18 +372,18 @@ def test_mixed_is_seldom_said_where_nothing_differs_or_one_always_wins(
 ) -> None:
     random = np.random.default_rng(2)
     said = 0
-    for _ in range(REPEATS):
+    for _ in range(DRAWS):
         observations = runs(lambda kernel, size: gain * (kernel == 3), KERNELS, random=random)
         said += judge(claim(NEITHER), observations).verdict in wrong
-    assert said / REPEATS <= LEVEL_AND_LUCK
+    assert said / DRAWS <= LEVEL_AND_LUCK
 
 
 @pytest.mark.parametrize(("relation", "shift"), [("higher", 0.0), ("similar", 0.02)])
 def test_a_claim_at_its_border_is_seldom_supported(relation: str, shift: float) -> None:
     random = np.random.default_rng(3)
     supported = 0
-    for _ in range(REPEATS):
+    for _ in range(DRAWS):
         observations = runs(lambda size: shift * (size < 32), SIZES, random=random)
         comparison = {**SMALL, "relation": relation, "margin": shift}
         supported += judge(claim(comparison), observations).verdict == SUPPORTED
-    assert supported / REPEATS <= LEVEL_AND_LUCK
+    assert supported / DRAWS <= LEVEL_AND_LUCK

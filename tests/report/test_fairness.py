@@ -6,7 +6,7 @@ from typing import Any
 from kerasweep.report.fairness import PICKED, caveats, epochs_line, validates_alike
 from kerasweep.report.groups import group_runs
 from kerasweep.report.reading import Report
-from kerasweep.report.seeds import standings
+from kerasweep.report.standings import standings
 from kerasweep.tracking.run_record import RunRecord
 
 

@@ -24,7 +24,7 @@ from kerasweep.report.figures import (
 )
 from kerasweep.report.groups import Group
 from kerasweep.report.ranking import AgainstBest
-from kerasweep.report.seeds import Standing
+from kerasweep.report.standings import Standing
 from kerasweep.report.statistics import Estimate
 
 BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None, is_best=True))

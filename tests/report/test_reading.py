@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.report.lines import lines_of
 from kerasweep.report.reading import read_report
+from kerasweep.report.summary import lines_of
 from kerasweep.tracking.writer import open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}

@@ -1,17 +1,13 @@
 """Tables are whole wherever they are printed, and the CSV has every run."""
 
-import csv
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kerasweep.errors import ConfigError
 from kerasweep.report.groups import group_runs
-from kerasweep.report.seeds import standings
-from kerasweep.report.tables import notes, render, tally, write_csv
+from kerasweep.report.standings import standings
+from kerasweep.report.tables import notes, render, tally
 from kerasweep.terminal import say, show
 from kerasweep.tracking.run_record import RunRecord
 
@@ -152,51 +148,3 @@ def test_tally_counts_states() -> None:
     runs = [run("a", 0.5, **tags) for tags in states]
     running = RunRecord("b", "trial", "RUNNING", {}, {}, {}, 0.0, None)
     assert tally([*runs, running]) == "2 complete, 1 failed, 1 pruned, 1 running"
-
-
-def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
-    runs = [run("c", 0.5, k="32"), run("b", 0.75, k="8", state="pruned"), run("a", 0.5, note='a,"b"')]
-    write_csv(tmp_path / "new" / "runs.csv", runs, ["k", "note", "dataset"])
-    with open(tmp_path / "new" / "runs.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == [
-        *("run_id", "name", "state", "dataset", "k", "note", "seed"),
-        *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
-        *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
-    ]
-    assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
-        ("b", "pruned", "8", ""),
-        ("c", "complete", "32", ""),
-        ("a", "complete", "", 'a,"b"'),
-    ]
-    assert rows[0]["objective"] == "0.75" and rows[0]["test_accuracy"] == ""
-
-
-def test_csv_replaces_an_older_one_whole(tmp_path: Path) -> None:
-    path = tmp_path / "runs.csv"
-    path.write_text("old\n" * 100)
-    write_csv(path, [run("a", 0.5)], [])
-    assert len(path.read_text().splitlines()) == 2
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
-    write_csv(tmp_path / "link.csv", [run("a", 0.5)], [])
-    assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "real.csv").read_text().splitlines()) == 2
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="pipe cannot be written: It is no regular file"):
-        write_csv(tmp_path / "pipe", [], [])
-    assert (tmp_path / "pipe").is_fifo()
-
-
-def test_csv_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as raised:
-        write_csv(tmp_path, [run("a", 0.5)], [])
-    assert str(raised.value) == (
-        f"csv={tmp_path} cannot be written: Is a directory. Name another file, as in csv=runs.csv."
-    )
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written: File exists"):
-        write_csv(tmp_path / "file" / "runs.csv", [], [])

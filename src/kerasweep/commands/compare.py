@@ -26,9 +26,10 @@ def compare(cfg: DictConfig) -> None:
     Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
     where a file cannot be written.
     """
-    from kerasweep.report.lines import lines_of
+    from kerasweep.report.files import write_csv, write_page
     from kerasweep.report.reading import read_report
-    from kerasweep.report.tables import render, write_csv
+    from kerasweep.report.summary import lines_of
+    from kerasweep.report.tables import render
     from kerasweep.tracking.source import command_text
 
     runs, where, group_by = _texts(cfg.runs), _texts(cfg.where) or [], _texts(cfg.group_by)
@@ -48,8 +49,6 @@ def compare(cfg: DictConfig) -> None:
         say(line)
     write_csv(path, report.runs, report.axes)
     say(f"written: {path}")
-    from kerasweep.report.publish import write_page  # matplotlib can wait until the table is there
-
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")
 

@@ -21,9 +21,9 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     cfg: the composed configuration. Raises TrackingError where the runs cannot be read.
     """
     # Only here: a sweep that concludes nothing need not import what draws.
-    from kerasweep.report.lines import lines_of
-    from kerasweep.report.publish import write_page
+    from kerasweep.report.files import write_page
     from kerasweep.report.reading import read_report
+    from kerasweep.report.summary import lines_of
 
     report = read_report(cfg.tracking, {"sweep": sweep})
     for line in lines_of(report):
@@ -39,7 +39,7 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
 def announce_winner(cfg: DictConfig, sweep: str) -> None:
     """Print the winner's score on the test set with its interval, of a sweep that concludes nothing else."""
     from kerasweep.report.reading import read_report
-    from kerasweep.report.winner import winner_lines
+    from kerasweep.report.summary import winner_lines
 
     for line in winner_lines(read_report(cfg.tracking, {"sweep": sweep}).candidates):
         say(line)

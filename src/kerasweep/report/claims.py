@@ -7,8 +7,7 @@ import numpy as np
 
 from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.pairs import Observation, Pairs, pairs_of, spread_levels
-from kerasweep.report.spread import jackknife
-from kerasweep.report.statistics import LEVEL, Difference, difference, p_values
+from kerasweep.report.statistics import LEVEL, Difference, difference, jackknife, p_values
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
 # With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.

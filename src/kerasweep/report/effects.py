@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural, values_of
-from kerasweep.report.seeds import Standing, by_seed, standings
+from kerasweep.report.standings import Standing, by_seed, standings
 from kerasweep.report.statistics import ROUNDING, holm
 from kerasweep.tracking.run_record import RunRecord
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from kerasweep.report.effects import Effect, Interaction
 from kerasweep.report.groups import number_of
-from kerasweep.report.seeds import Standing
+from kerasweep.report.standings import Standing
 from kerasweep.trial.figures import new_figure
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"

@@ -1,16 +1,111 @@
-"""Writes the files of a comparison whole, so that no reader meets half of one."""
+"""Writes the files of a comparison, the CSV and the page, each whole or not at all."""
 
+import csv
 import errno
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
+from kerasweep.report.groups import Group, natural, values_of
+from kerasweep.report.reading import Report
+from kerasweep.report.selection import SEED
+from kerasweep.tracking.histories import histories
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.writer import open_tracker
+
+EPOCH_METRIC = "val_accuracy"
+ARTIFACT = "report.html"
+MAX_CURVES = 5
+# The final metrics in the CSV.
+MEASURES = (
+    *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
+    *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
+)
+
+
+def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> None:
+    """Writes the page; a report on one whole sweep is also an artifact of its run, with the verdict as a tag.
+
+    Args:
+        cfg: The database with the epochs of the runs.
+        report: The content of the page.
+        path: The HTML file. Its stem, without `compare-`, is the title.
+        command: The command that makes this page again.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
+
+    title = path.stem.removeprefix("compare-")
+    page = render_page(report, title, command, _curves(cfg, report), EPOCH_METRIC)
+    write_whole(path, page, "html")
+    if report.is_whole_sweep:
+        tracker, parent = open_tracker(cfg), report.parents[0].run_id
+        tracker.log_text(parent, page, ARTIFACT)
+        for judged in report.judged:
+            tracker.set_tags(parent, {"verdict": judged.verdict.verdict})
+
+
+def _curves(cfg: TrackingConf, report: Report) -> dict[str, list[list[float]]]:
+    """Returns the learning curves of the best groups; none if every run has a single epoch."""
+    best = report.groups[:MAX_CURVES]
+    accuracies = histories(cfg, [run.run_id for group in best for run in group.runs], EPOCH_METRIC)
+    curves = {
+        _label(group, report.axes): [accuracies[run.run_id] for run in group.runs if accuracies[run.run_id]]
+        for group in best
+    }
+    longest = max((len(curve) for repeats in curves.values() for curve in repeats), default=0)
+    return {label: repeats for label, repeats in curves.items() if repeats} if longest > 1 else {}
+
+
+def _label(group: Group, axes: Sequence[str]) -> str:
+    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.labels, strict=True))
+
+
+def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
+    """Writes a row per run: id, name, state, data set, axes, seed and final metrics.
+
+    Args:
+        path: The file. An older one is replaced.
+        runs: In any order; the rows are sorted by the values of the axes.
+        axes: The tags that are columns.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    tags = list(dict.fromkeys(("state", "dataset", *axes)))
+    rows = [
+        [
+            run.run_id,
+            run.name,
+            *(run.tags.get(tag, "") for tag in tags),
+            run.params.get(SEED, ""),
+            *(run.metrics.get(measure, "") for measure in MEASURES),
+        ]
+        for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
+    ]
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *MEASURES], *rows])
+    write_whole(path, buffer.getvalue(), "csv")
 
 
 def write_whole(path: Path, text: str, key: str) -> None:
-    """Write to a temporary name first. Raises ConfigError, which names the key that chose the file."""
+    """Writes a text under a temporary name and renames it, so that no reader sees half a file.
+
+    Args:
+        path: The file. A link stays a link.
+        text: The whole content.
+        key: The config key that named the file, for the message.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     try:
-        place = path.resolve()  # what a link leads to, not the link
+        place = path.resolve()  # a link would be replaced by the rename
         if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if place.exists() and not place.is_file():

@@ -9,12 +9,12 @@ from jinja2 import Environment, StrictUndefined
 from kerasweep.report import figures
 from kerasweep.report.effects import Effect, axis_effect, interactions
 from kerasweep.report.fairness import caveats, epochs_line, validates_alike
-from kerasweep.report.groups import Group, by_dataset, label, maximizes, measure_of, natural, values_of
+from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural, values_of
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
+from kerasweep.report.summary import test_lines
 from kerasweep.report.tables import MAX_ROWS, has_seeds, headings, notes, shown_cells, tally
 from kerasweep.report.verdicts import finding_lines
-from kerasweep.report.winner import test_lines
 from kerasweep.results import State
 from kerasweep.search.importance import Importance, importance_of
 from kerasweep.terminal import duration_text
@@ -28,7 +28,7 @@ SAME_IMAGES = (
     "All seeds validate on the same images: intervals tell the luck of weights and order, not that of other "
     "images."
 )
-MAX_OTHERS, MAX_LINES, MAX_CURVES, MAX_PLOTTED = 100, 1_000, 5, 2
+MAX_OTHERS, MAX_LINES, MAX_PLOTTED = 100, 1_000, 2
 ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
@@ -57,10 +57,6 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         origins=[_origin(parent) for parent in report.parents],
         own_command=command,
     )
-
-
-def label_of(group: Group, axes: Sequence[str]) -> str:
-    return " ".join(f"{axis}={value}" for axis, value in zip(axes, group.labels, strict=True))
 
 
 def _subtitle(report: Report) -> str:

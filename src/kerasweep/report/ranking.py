@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from kerasweep.report.statistics import DECIMALS, LEVEL, holm, p_values
+from kerasweep.report.statistics import DECIMALS, LEVEL, ROUNDING, holm, p_values
 
 # Values that a test takes: of two, equal accuracies make a certainty of chance in one study of ten.
 FEWEST = 3
@@ -13,7 +13,7 @@ FEWEST = 3
 MOST = 1_000
 # Values of each, and so many of them, that tell an erratic configuration; its distance in deviations.
 TELLING_VALUES, TELLING_CONFIGURATIONS, ERRATIC = 4, 5, 4.0
-ROUNDS = 50
+MAX_ROUNDS = 50
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,12 @@ def _without_blocks(scores: np.ndarray) -> np.ndarray:
     configurations, blocks = left.shape
     is_telling = configurations >= TELLING_CONFIGURATIONS and blocks >= TELLING_VALUES
     centre = np.nanmedian if is_telling else np.nanmean
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
+        before = left
         left = left - np.nanmean(left, axis=1, keepdims=True)
         left = left - centre(left, axis=0, keepdims=True)
+        if np.nanmax(np.abs(left - before)) <= ROUNDING * np.nanmax(np.abs(left)):
+            break
     return left - np.nanmean(left, axis=1, keepdims=True)
 
 
@@ -166,7 +169,7 @@ def _usual(values: np.ndarray) -> np.ndarray:
 def _inverse_trigamma(value: float) -> float:
     """Newton's iteration of Smyth's appendix, which only climbs from below."""
     found = 0.5 + 1 / value
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         trigamma = special.polygamma(1, found)
         found += trigamma * (1 - trigamma / value) / special.polygamma(2, found)
     return float(found)

@@ -8,8 +8,8 @@ from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
-from kerasweep.report.seeds import Standing, measured, ranked, standings, training_seconds
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
+from kerasweep.report.standings import Standing, measured, ranked, standings, training_seconds
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import State
 from kerasweep.tracking.names import short_names

@@ -1,18 +1,13 @@
 """Renders groups of runs as a table for people and as CSV for programs."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from rich.table import Table
 
-from kerasweep.report.files import write_whole
-from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, natural, objective_of, values_of
+from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, objective_of
 from kerasweep.report.ranking import FEWEST
-from kerasweep.report.seeds import CONFOUNDED, Standing
-from kerasweep.report.selection import SEED
+from kerasweep.report.standings import CONFOUNDED, Standing
 from kerasweep.report.statistics import p_text
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
@@ -20,10 +15,6 @@ from kerasweep.tracking.run_record import RunRecord
 MAX_ROWS = 100
 CERTAINTY = ("95 % interval", "seeds", "beside the best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
-MEASURES = (
-    *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
-    *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
-)
 
 
 def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
@@ -135,28 +126,3 @@ def tally(runs: Iterable[RunRecord]) -> str:
     """How many runs are in each state, as in `24 complete, 1 failed`; what runs still has none."""
     counts = Counter(run.tags.get("state", State.RUNNING) for run in runs)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """One row a run, in the order of its axes: id, name, state, data set, axes, seed and final metrics.
-
-    Raises ConfigError where the file cannot be written.
-    """
-    tags = list(dict.fromkeys(("state", "dataset", *axes)))
-    rows = [
-        [
-            run.run_id,
-            run.name,
-            *(run.tags.get(tag, "") for tag in tags),
-            run.params.get(SEED, ""),
-            *_final(run),
-        ]
-        for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
-    ]
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *MEASURES], *rows])
-    write_whole(path, buffer.getvalue(), "csv")
-
-
-def _final(run: RunRecord) -> list[float | str]:
-    return [run.metrics.get(measure, "") for measure in MEASURES]

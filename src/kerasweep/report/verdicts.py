@@ -8,8 +8,8 @@ from omegaconf import ListConfig
 from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.claims import Finding, Verdict, judge
 from kerasweep.report.pairs import Observation
-from kerasweep.report.seeds import seed_of
 from kerasweep.report.selection import SEED, keys_by_name
+from kerasweep.report.standings import seed_of
 from kerasweep.report.statistics import LEVEL, Difference, rounded
 from kerasweep.results import State
 from kerasweep.tracking.names import tag_text

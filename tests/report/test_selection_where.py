@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kerasweep.errors import ConfigError, TrackingError
-from kerasweep.report.filters import filter_runs
+from kerasweep.report.selection import filter_runs
 from kerasweep.tracking.run_record import RunRecord
 
 

@@ -1,11 +1,15 @@
-"""What the winner does on the test set, which nothing was chosen by."""
+"""The lines below a comparison's table: counts, caveats, verdicts, and the winner's test score."""
 
 from collections.abc import Sequence
 
 from scipy.stats import binomtest
 
-from kerasweep.report.groups import Group, best_run, by_dataset
+from kerasweep.report.fairness import caveats
+from kerasweep.report.groups import Group, best_run, by_dataset, measure_of
+from kerasweep.report.reading import Report
 from kerasweep.report.statistics import LEVEL, rounded
+from kerasweep.report.tables import notes, tally
+from kerasweep.report.verdicts import verdict_lines
 from kerasweep.tracking.run_record import RunRecord
 
 TESTED = {"test_accuracy", "test_images"}
@@ -79,3 +83,21 @@ def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | Non
         return None
     other = "other " if winners else ""
     return f"{count} {other}run{'s were' if count > 1 else ' was'} held against the test set"
+
+
+def lines_of(report: Report) -> list[str]:
+    """What cannot be told apart, how many runs, what could bias, the verdicts, the winner on the test set."""
+    count = len(report.runs)
+    others = others_line(report.candidates, report.runs)
+    return [
+        *(notes(report.standings) if report.groups else ()),
+        f"{count} {'run' if count == 1 else 'runs'}: {tally(report.runs)}",
+        *(f"note: {line}" for line in caveats(report)),
+        *(
+            line
+            for each in report.judged
+            for line in verdict_lines(each.claim, each.verdict, each.sweep, measure_of(report.groups))
+        ),
+        *winner_lines(report.candidates),
+        *([f"note: {others}"] if others else ()),
+    ]

@@ -3,8 +3,8 @@
 import pytest
 
 from kerasweep.report.groups import Group, group_runs
-from kerasweep.report.winner import test_lines as lines_of_test
-from kerasweep.report.winner import winner_lines
+from kerasweep.report.summary import test_lines as lines_of_test
+from kerasweep.report.summary import winner_lines
 from kerasweep.tracking.run_record import RunRecord
 
 

@@ -1,5 +1,7 @@
-"""A page is written whole, and kept by the sweep that it is about."""
+"""Pages and CSV files are written whole; a sweep keeps its page."""
 
+import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
-from kerasweep.report.publish import ARTIFACT, write_page
+from kerasweep.report.files import ARTIFACT, write_csv, write_page
 from kerasweep.report.reading import read_report
 from kerasweep.tracking.query import download, list_artifacts
+from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import Tracker, open_tracker
 
 OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "val_accuracy maximize"}
@@ -72,3 +75,57 @@ def test_page_that_cannot_be_written_is_named(tracking: TrackingConf, parent: st
     with pytest.raises(ConfigError, match=r"html=.* cannot be written: Is a directory. Name another file"):
         write_page(tracking, report, tmp_path, "command")
     assert list_artifacts(tracking, parent, "") == []
+
+
+def run(run_id: str, objective: float, **tags: str) -> RunRecord:
+    """A run that is complete unless the tags say otherwise."""
+    own = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize"}
+    return RunRecord(run_id, "trial", "FINISHED", own | tags, {}, {"objective": objective}, 0.0, 1.0)
+
+
+def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
+    runs = [run("c", 0.5, k="32"), run("b", 0.75, k="8", state="pruned"), run("a", 0.5, note='a,"b"')]
+    write_csv(tmp_path / "new" / "runs.csv", runs, ["k", "note", "dataset"])
+    with open(tmp_path / "new" / "runs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("run_id", "name", "state", "dataset", "k", "note", "seed"),
+        *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
+        *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
+    ]
+    assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
+        ("b", "pruned", "8", ""),
+        ("c", "complete", "32", ""),
+        ("a", "complete", "", 'a,"b"'),
+    ]
+    assert rows[0]["objective"] == "0.75" and rows[0]["test_accuracy"] == ""
+
+
+def test_csv_replaces_an_older_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("old\n" * 100)
+    write_csv(path, [run("a", 0.5)], [])
+    assert len(path.read_text().splitlines()) == 2
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    write_csv(tmp_path / "link.csv", [run("a", 0.5)], [])
+    assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "real.csv").read_text().splitlines()) == 2
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe cannot be written: It is no regular file"):
+        write_csv(tmp_path / "pipe", [], [])
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_csv_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        write_csv(tmp_path, [run("a", 0.5)], [])
+    assert str(raised.value) == (
+        f"csv={tmp_path} cannot be written: Is a directory. Name another file, as in csv=runs.csv."
+    )
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written: File exists"):
+        write_csv(tmp_path / "file" / "runs.csv", [], [])

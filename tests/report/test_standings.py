@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kerasweep.report.groups import group_runs
-from kerasweep.report.seeds import by_seed, measured, standings, training_seconds
+from kerasweep.report.standings import by_seed, measured, standings, training_seconds
 from kerasweep.tracking.run_record import RunRecord
 
 
