@@ -22,7 +22,7 @@ from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, set
 from benchmarks.search import Search, searched
 from benchmarks.trials import Grid, export, ours, script, table_of
 from kerasweep.config.data import DataConf
-from kerasweep.model.build import build_model
+from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 
 

@@ -202,7 +202,7 @@ def test_hydra_plugins_stays_a_namespace() -> None:
 
 def checked(module: str, source: str) -> list[str]:
     """The breaches of a made-up module, among made-up neighbours."""
-    names = ("kerasweep.data.split", "kerasweep.sweep.driver", "kerasweep.model.build")
+    names = ("kerasweep.data.split", "kerasweep.sweep.driver", "kerasweep.model.network")
     neighbours = {name: Path() for name in names}
     return breaches(module, list(imports_of(source, module, False, neighbours)))
 
@@ -213,10 +213,10 @@ def checked(module: str, source: str) -> list[str]:
         ("kerasweep.config.check", "from kerasweep.errors import ConfigError"),
         ("kerasweep.data.prepare", "from kerasweep.data.split import Split\nimport numpy"),
         ("kerasweep.data.prepare", "from .split import Split"),
-        ("kerasweep.model.build", "import keras"),
+        ("kerasweep.model.network", "import keras"),
         ("kerasweep.search.samplers", "import optuna\nfrom kerasweep.space.axis import Space"),
         ("kerasweep.sweep.driver", "from kerasweep.search.study import open_study"),
-        ("kerasweep.training.fit", "from kerasweep.model.build import build_model"),
+        ("kerasweep.training.fit", "from kerasweep.model.network import build_model"),
         (
             "kerasweep.trial.network",
             "def train():\n    import keras\n    from kerasweep.training.fit import fit",

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kerasweep.config.data import AugmentConf
 from kerasweep.data import feeds as pipeline
-from kerasweep.data.feeds import InMemory, Piece, Streamed, augmented, epoch_order, feed_of
+from kerasweep.data.feeds import InMemory, Pace, Piece, Streamed, augmented, epoch_order, feed_of
 from kerasweep.data.prepare import Part
 
 RAMP = Part(
@@ -94,3 +94,16 @@ def test_crops_are_windows_of_the_reflected_image() -> None:
     windows = [padded[row : row + 6, column : column + 7] for row in range(3) for column in range(3)]
     seen = [next(i for i, window in enumerate(windows) if np.array_equal(window, image)) for image in images]
     assert set(seen) == set(range(9))
+
+
+def test_pace_makes_calls_of_about_half_a_second() -> None:
+    pace = Pace()
+    assert pace.steps() == 1
+    pace.update(1, 2.0)  # the first call, with its trace
+    assert pace.steps() == 1
+    pace.update(1, 0.001)
+    assert pace.steps() == 8
+    pace.update(8, 0.008)
+    assert pace.steps() == 64
+    pace.update(64, 0.64)
+    assert pace.steps() == 50

@@ -1,11 +1,14 @@
-"""Limit, split and scaling in their order."""
+"""Limit, split and scaling in their order; prepared data is kept for the next trial."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.prepare import check_augment, prepare
+from kerasweep.data.prepare import MAX_KEPT, check_augment, load_prepared, prepare
 from kerasweep.errors import ConfigError, DataError
 
 
@@ -56,3 +59,34 @@ def test_refuses_padding_as_large_as_the_image() -> None:
     check_augment(AugmentConf(crop_padding=7), (8, 9, 1))
     with pytest.raises(ConfigError, match="must be below the image's 8 pixels, but got 8"):
         check_augment(AugmentConf(crop_padding=8), (8, 9, 1))
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> DataConf:
+    path = tmp_path / "data.npz"
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 255, (60, 4, 4, 1), dtype=np.uint8)
+    np.savez(path, x=images, y=np.arange(60) % 3)
+    return DataConf(source="npz", path=str(path))
+
+
+def test_same_configuration_gets_the_same_arrays(archive: DataConf) -> None:
+    assert load_prepared(archive) is load_prepared(replace(archive))
+    assert load_prepared(replace(archive, seed=5)) is not load_prepared(archive)
+
+
+def test_oldest_is_let_go(archive: DataConf) -> None:
+    first = load_prepared(archive)
+    for seed in range(1, MAX_KEPT + 1):
+        load_prepared(replace(archive, seed=seed))
+    again = load_prepared(archive)
+    assert again is not first
+    assert np.array_equal(again.train.images, first.train.images)
+
+
+def test_what_cannot_be_read_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
+    missing = replace(archive, path=str(tmp_path / "later.npz"))
+    with pytest.raises(DataError):
+        load_prepared(missing)
+    Path(archive.path or "").rename(tmp_path / "later.npz")
+    assert len(load_prepared(missing).train.labels) > 0

@@ -6,9 +6,8 @@ import keras
 import pytest
 
 from kerasweep.config.model import InitializerConf, ModelConf, RegularizerConf
-from kerasweep.model.adjustable import AdjustableParts
-from kerasweep.model.build import build_model
-from kerasweep.model.parts import StockParts
+from kerasweep.model.network import build_model
+from kerasweep.model.parts import AdjustableParts, StockParts
 
 
 @pytest.fixture

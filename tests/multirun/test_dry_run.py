@@ -10,7 +10,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from kerasweep.errors import ConfigError
-from kerasweep.model.build import build_model
+from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 from kerasweep.multirun import estimate
 from kerasweep.multirun.composer import Composer

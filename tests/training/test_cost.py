@@ -85,6 +85,6 @@ def test_probe_takes_fewer_steps_of_slow_networks_and_of_short_epochs(
     step: float, steps: int, calls: list[int]
 ) -> None:
     machine = Machine(step)
-    found = probe(machine.train, machine.evaluate, steps, 1, most_seconds=2.0, clock=machine.clock)
+    found = probe(machine.train, machine.evaluate, steps, 1, max_seconds=2.0, clock=machine.clock)
     assert machine.calls == [*calls, -1, -1]
     assert found.step == pytest.approx(step)

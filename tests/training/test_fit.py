@@ -11,12 +11,10 @@ from kerasweep.config.data import AugmentConf
 from kerasweep.config.search import ObjectiveConf
 from kerasweep.config.training import (
     AdamConf,
-    AdamWConf,
     CheckpointConf,
     EarlyStoppingConf,
     OptimizerConf,
     PlateauConf,
-    RMSpropConf,
     ScheduleConf,
     SGDConf,
     StepConf,
@@ -25,11 +23,10 @@ from kerasweep.config.training import (
 from kerasweep.data.feeds import feed_of
 from kerasweep.data.prepare import Part
 from kerasweep.data.scaling import Scaling
-from kerasweep.errors import ConfigError, TrainingError
+from kerasweep.errors import TrainingError
 from kerasweep.training.fit import FitResult, fit
-from kerasweep.training.optimizer import build_optimizer
 from kerasweep.training.program import Program
-from kerasweep.training.seeding import set_determinism, set_precision
+from kerasweep.training.runtime import set_determinism, set_precision
 
 ACCURACY = ObjectiveConf("val_accuracy", "maximize")
 CLASSES = 3
@@ -192,28 +189,6 @@ def test_a_loss_that_explodes_raises_after_the_epochs_before_it(tmp_path: Path) 
     trained = program(SGDConf("sgd", learning_rate=1e30, momentum=0.0))
     with pytest.raises(TrainingError, match="in epoch 1"):
         train(tmp_path, TrainingConf(epochs=3), trained=trained, learning_rate=1e30)
-
-
-@pytest.mark.parametrize(
-    ("conf", "kind"),
-    [
-        (SGDConf("sgd", momentum=0.5, nesterov=True), keras.optimizers.SGD),
-        (AdamConf("adam", beta_1=0.8), keras.optimizers.Adam),
-        (AdamWConf("adamw", weight_decay=0.1), keras.optimizers.AdamW),
-        (RMSpropConf("rmsprop", rho=0.7), keras.optimizers.RMSprop),
-    ],
-)
-def test_optimizers_take_their_fields(conf: OptimizerConf, kind: type) -> None:
-    conf.clipnorm = 1.5
-    config = build_optimizer(conf).get_config()
-    assert type(build_optimizer(conf)) is kind
-    expected = {key: value for key, value in vars(conf).items() if key != "name"}
-    assert {key: config[key] for key in expected} == pytest.approx(expected)
-
-
-def test_unknown_optimizer() -> None:
-    with pytest.raises(ConfigError, match="optimizer.name must be one of sgd, adam, adamw, rmsprop"):
-        build_optimizer(OptimizerConf("lion"))
 
 
 def test_deterministic_runs_are_equal_to_the_last_bit(tmp_path: Path) -> None:

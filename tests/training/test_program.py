@@ -1,6 +1,5 @@
 """A used program trains as a new one does, to the last bit, and what is like it is not traced again."""
 
-import gc
 import json
 import subprocess
 import sys
@@ -9,18 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.data import AugmentConf
-from kerasweep.config.training import AdamConf
-from kerasweep.data.feeds import Streamed, epoch_order, feed_of
-from kerasweep.training.graph_key import structure
-from kerasweep.training.program import Program, _Pace
-from kerasweep.training.programs import PROGRAMS, Programs
+from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
+from kerasweep.training.program import Program
+from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import Network
 from kerasweep.trial.run import read_data
 from tests.processes import environment
@@ -28,46 +22,53 @@ from tests.processes import environment
 Configured = Callable[..., DictConfig]
 HISTORIES = Path(__file__).with_name("histories.py")
 
-# Each differs from the one before in what a used program must not keep; of graph and of numbers.
+# Every value appears once at least, and every graph is used twice with other numbers in between: rows that
+# share a graph differ in what a used program must not keep.
 AXES = [
-    (),
-    ("training.seed=1",),
-    ("optimizer.learning_rate=0.1",),
-    ("schedule=cosine", "training.seed=2"),
-    ("schedule=plateau", "schedule.patience=1", "optimizer.learning_rate=0.05"),
-    ("schedule=warmup_cosine",),
-    ("schedule=step",),
-    ("schedule=exponential",),
-    ("initializer=zeros",),
-    ("initializer=random_normal", "initializer.stddev=0.3"),
-    ("initializer=he_normal", "regularizer=l1", "regularizer.strength=0.01"),
-    ("regularizer=l2", "regularizer.strength=0.1", "regularizer.on=dense"),
-    ("regularizer=l1_l2", "regularizer.strength=0.001", "regularizer.on=conv"),
-    ("training.batch_size=7",),
-    ("training.batch_size=200", "training.shuffle=false"),
-    ("training=early_stopping", "training.early_stopping.patience=1", "training.epochs=5"),
-    ("data.scaling=z_score",),
-    ("data.limit=90", "data.seed=3"),
-    ("model.kernel_size=5",),
-    ("model.dropout=0.2", "model.dense_units=[8]", "model.dense_dropout=0.5"),
-    ("model.dropout=0.7", "model.dense_units=[8]", "model.dense_dropout=0.1", "training.seed=4"),
-    ("optimizer=adamw", "optimizer.weight_decay=0.5"),
-    ("optimizer=adamw", "optimizer.weight_decay=0.01"),
-    ("optimizer=sgd", "optimizer.momentum=0.9", "training.seed=5"),
-    ("optimizer=rmsprop", "optimizer.clipnorm=1.0"),
-    ("augment=flip_crop", "augment.crop_padding=1"),
-    ("augment=flip_crop", "augment.crop_padding=1", "training.seed=6"),
-    ("data.labels=one_hot",),
-    ("model.normalization.moving_statistics=keras",),
-    ("model.normalization.kind=none", "model.downsampling=stride", "model.head=global_average"),
-    ("training.precision=mixed_float16", "optimizer.learning_rate=0.02"),
-    ("training.precision=mixed_float16", "training.seed=7"),
-    ("training.precision=mixed_bfloat16",),
+    ("initializer=zeros", "training.seed=1"),
+    ("optimizer=adamw", "optimizer.weight_decay=0.5", "augment=flip_crop", "augment.crop_padding=1"),
+    ("schedule=cosine", "regularizer=l1", "regularizer.strength=0.01", "training.batch_size=7"),
+    ("model.dropout=0.2", "model.dense_units=[8]", "model.dense_dropout=0.5", "data.labels=one_hot"),
+    ("training.precision=mixed_float16", "optimizer.learning_rate=0.02", "schedule=step"),
+    ("optimizer=sgd", "model.kernel_size=5", "schedule=plateau", "schedule.patience=1"),
     ("model=custom", "model.target=tests.training.networks:dropping"),
+    (
+        *("optimizer=adamw", "optimizer.weight_decay=0.01", "augment=flip_crop", "augment.crop_padding=1"),
+        *("training.seed=6", "schedule=warmup_cosine", "data.scaling=z_score"),
+    ),
+    (
+        *("optimizer=rmsprop", "optimizer.clipnorm=1.0", "model.normalization.kind=none"),
+        *("model.downsampling=stride", "model.head=global_average"),
+    ),
+    (
+        *("training=early_stopping", "training.early_stopping.patience=1", "training.epochs=5"),
+        *(
+            "data.limit=90",
+            "data.seed=3",
+            "regularizer=l2",
+            "regularizer.strength=0.1",
+            "regularizer.on=dense",
+        ),
+    ),
+    (
+        *("model.dropout=0.7", "model.dense_units=[8]", "model.dense_dropout=0.1", "data.labels=one_hot"),
+        *("training.seed=4", "schedule=exponential"),
+    ),
+    ("training.precision=mixed_bfloat16", "model.normalization.moving_statistics=keras"),
+    (
+        "training.precision=mixed_float16",
+        "training.seed=7",
+        "training.batch_size=200",
+        "training.shuffle=false",
+    ),
+    (
+        *("optimizer=sgd", "model.kernel_size=5", "optimizer.momentum=0.9", "training.seed=5"),
+        *("initializer=random_normal", "initializer.stddev=0.3"),
+    ),
     ("model=custom", "model.target=tests.training.networks:dropping", "training.seed=8"),
-    (),
+    ("regularizer=l1_l2", "regularizer.strength=0.001", "regularizer.on=conv", "initializer=he_normal"),
 ]
-GRAPHS = 14
+GRAPHS = 8
 
 
 def train_all(how: str, texts: Sequence[str], folder: Path) -> list[dict[str, Any]]:
@@ -170,6 +171,24 @@ def test_nothing_of_a_trial_reaches_the_next(configured: Configured, spoil: Call
     assert trained(cfg) == history
 
 
+def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> None:
+    """A rate that is not assigned stays that of the trial before, or 0."""
+    overrides = ("model.dense_units=[8]", "model.dropout=0.1", "training.deterministic=true")
+    history = {}
+    for dense_dropout in (0.1, 0.8):
+        cfg = configured(*overrides, f"model.dense_dropout={dense_dropout}")
+        network = network_of(cfg)
+        for name, rate in (("block1_dropout", 0.1), ("dense1_dropout", dense_dropout)):
+            dropped = np.asarray(
+                network.model.get_layer(name)(np.ones((1, 20_000), "float32"), training=True)
+            )
+            assert (dropped == 0).mean() == pytest.approx(rate, abs=0.02)
+            assert dropped.max() == pytest.approx(1 / (1 - rate))
+        history[dense_dropout] = trained(cfg, epochs=1)
+    assert network.traces == 0
+    assert history[0.1][0]["loss"] < history[0.8][0]["loss"]
+
+
 def test_training_is_that_of_keras(configured: Configured) -> None:
     """Keras's own fit of the stock network, batch by batch in the same order."""
     cfg = configured("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
@@ -223,7 +242,7 @@ def test_how_an_epoch_is_divided_changes_no_bit(
     cfg.augment.crop_padding = 1
     histories = []
     for steps in (1, 3, 100):
-        monkeypatch.setattr(_Pace, "steps", lambda pace, steps=steps: steps)
+        monkeypatch.setattr(Pace, "steps", lambda pace, steps=steps: steps)
         histories.append(trained(cfg))
     assert histories[0] == histories[1] == histories[2]
 
@@ -237,49 +256,10 @@ def test_streamed_images_train_as_those_in_memory(
     assert trained(cfg, feed=Streamed(read_data(cfg).train)) == trained(cfg)
 
 
-def test_pace_makes_calls_of_about_half_a_second() -> None:
-    pace = _Pace()
-    assert pace.steps() == 1
-    pace.note(1, 2.0)  # the first call, with its trace
-    assert pace.steps() == 1
-    pace.note(1, 0.001)
-    assert pace.steps() == 8
-    pace.note(8, 0.008)
-    assert pace.steps() == 64
-    pace.note(64, 0.64)
-    assert pace.steps() == 50
-
-
 def test_without_reuse_each_network_has_a_program_of_its_own(configured: Configured) -> None:
     cfg = configured("training.reuse_programs=false")
     first, second = network_of(cfg), network_of(cfg)
     assert first.program is not second.program and first.graph is None
-
-
-def tiny(filters: int) -> Program:
-
-    model = keras.Sequential(
-        [keras.Input((4, 4, 1)), keras.layers.Conv2D(filters, 3), keras.layers.Flatten()]
-    )
-    return Program(model, None, AdamConf("adam"), "sparse", AugmentConf(), jit_compile=False)
-
-
-def test_cache_keeps_the_programs_used_last() -> None:
-    kept = Programs(most=2)
-    made = {name: kept.make(name, lambda: tiny(1)) for name in "ab"}
-    assert kept.get("a") is made["a"]
-    kept.make("c", lambda: tiny(1))
-    assert kept.get("b") is None and kept.get("a") is made["a"] and len(kept) == 2
-
-
-def test_cache_is_bounded_by_memory_and_keeps_the_newest() -> None:
-    megabyte = 3 * 2**20 / 4 / 10  # weights and two slots: 10 a filter
-    kept = Programs(most=9, most_mb=2.5)
-    for name in "abc":
-        kept.make(name, lambda: tiny(int(megabyte / 9)))
-    assert [name for name in "abc" if kept.get(name)] == ["b", "c"]
-    kept.make("huge", lambda: tiny(int(megabyte)))
-    assert [name for name in ("a", "b", "c", "huge") if kept.get(name)] == ["huge"]
 
 
 def test_what_the_cache_drops_is_gone(configured: Configured) -> None:
@@ -289,37 +269,5 @@ def test_what_the_cache_drops_is_gone(configured: Configured) -> None:
     network.evaluate(network.prepared.validation)
     gone = [weakref.ref(network.program), weakref.ref(network.model.layers[0])]
     del network
-    PROGRAMS._kept.clear()
-    gc.collect()
+    PROGRAMS.clear()
     assert [reference() for reference in gone] == [None, None]
-
-
-def foreign(x: Any) -> Any:
-    return x
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda: keras.layers.Lambda(foreign),
-        lambda: keras.layers.Activation(foreign),
-        lambda: keras.layers.Dense(3, kernel_initializer=lambda shape, dtype=None: tf.zeros(shape)),
-        lambda: type("Own", (keras.layers.Layer,), {"call": lambda self, x: x})(),
-    ],
-)
-def test_networks_with_foreign_code_are_not_taken_for_alike(layer: Callable[[], Any]) -> None:
-    inputs = keras.Input((4,))
-    assert structure(keras.Sequential([inputs, keras.layers.Dense(3)])) is not None
-    assert structure(keras.Sequential([inputs, layer()])) is None
-
-
-def test_structure_tells_networks_apart() -> None:
-    def described(units: int, seed: int) -> str | None:
-        keras.backend.clear_session()
-        start = keras.initializers.GlorotUniform(seed)
-        return structure(
-            keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, kernel_initializer=start)])
-        )
-
-    assert described(3, 0) == described(3, 0)
-    assert described(3, 0) != described(4, 0)

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.search import ObjectiveConf
+from kerasweep.config.training import CheckpointConf, EarlyStoppingConf, PlateauConf, TrainingConf
 from kerasweep.training.checkpoints import State, read_state, state_path, write_state
+from kerasweep.training.fit import FitResult, fit
 from kerasweep.training.resume import find_state
 from kerasweep.trial.network import Network
 from kerasweep.trial.run import read_data
@@ -213,3 +216,54 @@ def test_state_of_other_weights_does_not_fit(tmp_path: Path, weights: np.ndarray
 def test_without_checkpoints_no_state_is_written(train: Callable[..., Any], tmp_path: Path) -> None:
     train("plain", "training.checkpoint.enabled=false", "training.epochs=1")
     assert not (tmp_path / "plain/checkpoints").exists()
+
+
+def scripted(
+    folder: Path, losses: list[float], resume: Path | None = None, interrupt: int = 0, min_lr: float = 0.0
+) -> FitResult:
+    """Fits with a validation loss for each epoch, a patience of 3 for the rate and of 5 for the end."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
+    stopping = EarlyStoppingConf(enabled=True, monitor="val_loss", patience=5, min_delta=0.0)
+
+    def run_epoch(epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        if epoch + 1 == interrupt:
+            raise Interrupted
+        model.set_weights([np.array([[epoch + 1.0]])])
+        return {"loss": 1.0, "accuracy": 0.5, "val_loss": losses[epoch], "val_accuracy": 0.5}
+
+    result = fit(
+        model,
+        run_epoch,
+        steps=1,
+        training=TrainingConf(
+            epochs=len(losses), early_stopping=stopping, checkpoint=CheckpointConf(enabled=True)
+        ),
+        schedule=PlateauConf("plateau", factor=0.5, patience=3, monitor="val_loss", min_lr=min_lr),
+        learning_rate=0.5,
+        objectives=[ObjectiveConf("val_loss", "minimize")],
+        report=lambda epoch, metrics: False,
+        folder=folder,
+        resume_from=resume,
+        fingerprint="a1",
+    )
+    assert model.get_weights()[0].item() == result.best_epoch
+    return result
+
+
+@pytest.mark.parametrize("interrupt", [3, 4, 5, 6, 8, 9])
+def test_plateau_and_early_stopping_go_on_counting(tmp_path: Path, interrupt: int) -> None:
+    """The rate falls after 3 epochs without a better one, and 5 end the training, wherever it broke off."""
+    losses = [4.0, 3.0, 3.0, 3.5, 3.0, 2.0, 2.0, 2.5, 2.0, 2.0, 2.0, 1.0]
+    with pytest.raises(Interrupted):
+        scripted(tmp_path / "first", losses, interrupt=interrupt)
+    result = scripted(tmp_path / "second", losses, resume=tmp_path / "first")
+    assert result.restored == interrupt - 1
+    rates = [epoch["learning_rate"] for epoch in result.history]
+    assert rates == [0.5] * 5 + [0.25] * 4 + [0.125] * 2
+    assert (len(result.history), result.best_epoch) == (11, 6)
+
+
+def test_plateau_stops_at_the_lowest_rate(tmp_path: Path) -> None:
+    result = scripted(tmp_path, [2.0] * 4 + [1.0], min_lr=0.4)
+    assert [epoch["learning_rate"] for epoch in result.history] == pytest.approx([0.5] * 4 + [0.4])

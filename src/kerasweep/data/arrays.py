@@ -1,4 +1,4 @@
-"""A whole data set in memory or memory-mapped, checked once where it enters."""
+"""Holds a whole data set, in memory or memory-mapped, and checks it once on loading."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,17 +14,14 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images uint8 (n, height, width, channels) in 0..255, labels int64 (n,), class names, digest.
+    """A whole data set."""
 
-    digest: 16 hex digits over pixels, labels and names, equal for equal content on any machine.
-    """
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
+    train_images: np.ndarray  # uint8 (n, height, width, channels), 0..255
+    train_labels: np.ndarray  # int64 (n,)
     test_images: np.ndarray
     test_labels: np.ndarray
     class_names: tuple[str, ...]
-    digest: str
+    digest: str  # 16 hex digits over pixels, labels and names, equal for equal content on any machine
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -42,11 +39,17 @@ def make_arrays(
     class_names: Sequence[str] | None,
     origin: str,
 ) -> Arrays:
-    """Check and complete raw images and labels.
+    """Checks and completes raw images and labels.
 
-    Labels (n, 1) become (n,), images (n, height, width) get a channel axis, whole numbers in
-    0..255 become uint8. class_names: None numbers the classes. origin: what errors call the data.
-    Raises DataError.
+    Args:
+        train: Images (n, height, width) or (n, height, width, channels) of whole numbers in 0..255, and
+            labels (n,) or (n, 1).
+        test: Likewise.
+        class_names: None to number the classes.
+        origin: The name of the data in errors.
+
+    Raises:
+        DataError: The arrays are no such images and labels, or have fewer than two classes.
     """
     train_images, train_labels = checked_part(train, origin, "training images")
     test_images, test_labels = checked_part(test, origin, "test images")
@@ -71,7 +74,7 @@ def make_arrays(
 def checked_part(
     part: tuple[np.ndarray, np.ndarray], origin: str, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, height, width, channels) and labels int64 (n,) of one set. Raises DataError."""
+    """Returns images uint8 (n, height, width, channels) and labels int64 (n,), or raises DataError."""
     images, labels = _as_array(part[0], origin, name), _labels(part[1], origin, name)
     if images.ndim == 0 or len(images) != len(labels) or len(labels) == 0:
         count = len(images) if images.ndim else 0
@@ -83,7 +86,7 @@ def checked_part(
 
 
 def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
-    """16 hex digits over shapes, bytes and names."""
+    """Returns 16 hex digits of a SHA-256 over shapes, bytes and names."""
     digest = hashlib.sha256("\0".join(names).encode())
     for array in arrays:
         digest.update(str(array.shape).encode())

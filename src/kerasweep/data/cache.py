@@ -1,4 +1,4 @@
-"""Keeps decoded data as .npy files, once per machine, which processes memory-map and share."""
+"""Caches decoded data as .npy files, once per machine, which processes memory-map and share."""
 
 import hashlib
 import json
@@ -17,17 +17,22 @@ from kerasweep.data.arrays import Arrays
 log = logging.getLogger(__name__)
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _MARKER = "complete.json"
-# To be raised whenever a format is decoded to other pixels, labels or names than before.
+# Raise it whenever a format is decoded to other pixels, labels or names than before.
 _VERSION = 2
 _ABANDONED_SECONDS = 3600
 
 
 def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[], Arrays]) -> Arrays:
-    """The arrays that `decode` makes, from the cache where these very files were decoded before.
+    """Returns the result of `decode`, from the cache if these files were decoded before.
 
-    files: what is decoded; their paths, sizes and times of change make the key, with `variant`.
-    A damaged entry is made anew; where nothing can be written the arrays stay in memory, with a
+    A damaged entry is written again. If the folder cannot be written, the arrays stay in memory, with a
     warning.
+
+    Args:
+        folder: The cache folder.
+        files: The decoded files. Their paths, sizes and modification times are part of the key.
+        variant: The rest of the key: format and options.
+        decode: Reads the files.
     """
     entry = folder / _key(files, variant)
     found = _read(entry)
@@ -68,7 +73,7 @@ def _read(entry: Path) -> Arrays | None:
 
 
 def _check(parts: dict[str, np.ndarray]) -> None:
-    """Raise ValueError where arrays are not as they were written."""
+    """Raises ValueError if arrays are not as they were written."""
     for part in ("train", "test"):
         images, labels = parts[f"{part}_images"], parts[f"{part}_labels"]
         is_sound = images.dtype == np.uint8 and labels.dtype == np.int64 and images.ndim == 4
@@ -77,7 +82,7 @@ def _check(parts: dict[str, np.ndarray]) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """What processes left behind that were killed while they wrote."""
+    """Removes folders of processes that were killed while they wrote."""
     for path in folder.glob(".new-*"):
         with suppress(FileNotFoundError):  # another process may have finished or removed it
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
@@ -85,7 +90,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
-    """Write beside the entry, the marker last, then rename; of two processes at once one wins."""
+    """Writes beside the entry, the marker last, then renames; of two processes at once one wins."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(entry.parent)
     temporary = entry.parent / f".new-{uuid.uuid4().hex}"

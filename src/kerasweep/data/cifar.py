@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as Alex Krizhevsky published them: pickled batches in a folder or a tar archive.
+"""Reads CIFAR-10 and CIFAR-100 as published: pickled batches in a folder or a tar archive.
 
 The format: https://www.cs.toronto.edu/~kriz/cifar.html
 """
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.batch import read_batch
+from kerasweep.data.cifar_pickle import read_batch
 from kerasweep.errors import DataError
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a CIFAR variant keeps its parts."""
+    """The names of files and keys of a CIFAR variant."""
 
     folder: str
     archive: str
@@ -51,7 +51,7 @@ CIFAR100 = Layout(
 
 
 def find_cifar(path: Path, layout: Layout) -> Path:
-    """The batches' folder or archive at `path`, or below it. Raises DataError naming what is missing."""
+    """Returns the folder or archive of batches at or below `path`. Raises DataError if there is none."""
     for candidate in (path, path / layout.folder):
         if (candidate / layout.test).is_file():
             return candidate
@@ -66,7 +66,7 @@ def find_cifar(path: Path, layout: Layout) -> Path:
 
 
 def batch_files(source: Path, layout: Layout) -> list[Path]:
-    """The files to read at what find_cifar found. Raises DataError where one is missing."""
+    """Returns the files of a folder or archive from `find_cifar`. Raises DataError if one is missing."""
     if source.is_file():
         return [source]
     files = [source / name for name in (*layout.train, layout.test, layout.meta)]
@@ -77,7 +77,7 @@ def batch_files(source: Path, layout: Layout) -> list[Path]:
 
 
 def load_cifar(source: Path, layout: Layout) -> Arrays:
-    """Decode every batch. Raises DataError where one is missing, damaged or not what it should be."""
+    """Decodes every batch. Raises DataError if one is missing, damaged or no CIFAR batch."""
     if source.is_dir():
         batches = {
             path.name: read_batch(_file_content(path), str(path)) for path in batch_files(source, layout)
@@ -103,7 +103,7 @@ def _file_content(path: Path) -> bytes:
 
 
 def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
-    """Read members in memory; nothing is unpacked to disk."""
+    """Reads members in memory; nothing is unpacked to disk."""
     found: dict[str, Mapping[bytes, Any]] = {}
     try:
         with tarfile.open(path) as archive:

@@ -1,4 +1,4 @@
-"""A user's own data, made by the function that `data.target` names."""
+"""Loads a user's own data with the function that `data.target` names."""
 
 import inspect
 import traceback
@@ -14,10 +14,11 @@ from kerasweep.errors import ConfigError, DataError
 
 
 def load_custom(cfg: DataConf) -> Arrays:
-    """Call data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
+    """Calls data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
 
-    Raises DataError for anything else and where the function raises, ConfigError where it does
-    not take data.kwargs.
+    Raises:
+        DataError: The function raises, or returns something else.
+        ConfigError: The function does not take data.kwargs.
     """
     kwargs = cfg.kwargs
     if isinstance(kwargs, DictConfig):

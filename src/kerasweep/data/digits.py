@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 images of 8x8 that need no network."""
+"""Loads scikit-learn's handwritten digits: 1,797 images of 8x8, without a network."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,19 +11,19 @@ from kerasweep.data.split import stratified_split
 
 
 def digits_package() -> Path:
-    """The file that tells whether scikit-learn is the one that the digits were read from.
+    """Returns scikit-learn's main file, without importing it: the cache's key for the digits.
 
-    Importing it takes most of a second, which the cache spares every later process.
+    The import takes most of a second, which the cache saves every later process.
     """
-    found = find_spec("sklearn")
-    assert found is not None and found.origin is not None
-    return Path(found.origin)
+    spec = find_spec("sklearn")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin)
 
 
 def load_digits(cfg: DataConf) -> Arrays:
-    """Training and test set, of which data.test_split is the test set's share.
+    """Loads the digits; data.test_split is the test set's share.
 
-    Pixels 0..16 become 0..255, so that an image file of a digit means the same.
+    Pixels 0..16 become 0..255, as in an image file.
     """
     from sklearn import datasets
 

@@ -1,7 +1,4 @@
-"""Finds data sets in Keras's cache, and has Keras download those that are missing.
-
-The exception to the rule that data modules import no Keras: its cache and its downloader are one.
-"""
+"""Finds data sets in Keras's cache, and lets Keras download missing ones into it."""
 
 import os
 import queue
@@ -27,13 +24,12 @@ _KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 
 @dataclass(frozen=True)
 class KerasFiles:
-    """places: where Keras keeps it below its datasets folder, newest layout first. needed: the files
-    there that show it is whole. origin: its address. advice: what a local copy is."""
+    """How Keras stores a data set."""
 
-    places: tuple[str, ...]
-    needed: tuple[str, ...]
-    origin: str
-    advice: str
+    places: tuple[str, ...]  # below Keras's datasets folder, newest layout first
+    needed: tuple[str, ...]  # the files of a whole copy
+    origin: str  # its address
+    advice: str  # what a local copy consists of
 
 
 KERAS_FILES = {
@@ -67,7 +63,7 @@ KERAS_FILES = {
 
 
 def keras_folders() -> list[Path]:
-    """Keras's own folders of data sets: in $KERAS_HOME or ~/.keras, and where that cannot be written."""
+    """Returns Keras's folders of data sets: in $KERAS_HOME or ~/.keras, and in /tmp if not writable."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
     homes = [home]
     if not os.access(home, os.W_OK):
@@ -76,7 +72,7 @@ def keras_folders() -> list[Path]:
 
 
 def keras_copy(source: str) -> Path | None:
-    """The whole copy of a data set in Keras's cache; None where there is none, or half of one."""
+    """Returns the copy of a data set in Keras's cache; None if there is none or only a part of one."""
     for folder in keras_folders():
         for name in KERAS_FILES[source].places:
             if _is_whole(folder / name, KERAS_FILES[source].needed):
@@ -91,15 +87,16 @@ def _is_whole(place: Path, needed: Sequence[str]) -> bool:
 
 
 def download(source: str) -> Path:
-    """Have Keras download a data set into its cache, and return where it lies.
+    """Lets Keras download a data set into its cache, and returns the path.
 
-    Raises DataError with what to do offline: within seconds, where its address cannot be reached.
+    Raises:
+        DataError: The download failed; within seconds if the address cannot be reached. Says what to do.
     """
     _check_reachable(source)
     try:
         with _socket_timeout(STALL_SECONDS):
             _keras_loader(source)()
-    except Exception as error:  # Keras raises a bare Exception where a download breaks off.
+    except Exception as error:  # Keras raises a bare Exception if a download breaks off.
         raise _offline(source, f"its download from {KERAS_FILES[source].origin} failed ({error})") from error
     found = keras_copy(source)
     if found is None:
@@ -110,9 +107,9 @@ def download(source: str) -> Path:
 
 
 def _check_reachable(source: str) -> None:
-    """Ask for the headers first: Keras's own download waits for minutes where nothing answers.
+    """Asks for the headers first: Keras's own download waits for minutes if nothing answers.
 
-    In a thread, since no time-out of a socket covers the look-up of a name, or several addresses.
+    A thread does it, since a socket's timeout covers neither the name look-up nor several addresses.
     """
     origin = KERAS_FILES[source].origin
     answers: queue.Queue[str | None] = queue.Queue()
@@ -126,7 +123,7 @@ def _check_reachable(source: str) -> None:
 
 
 def _failure(origin: str) -> str | None:
-    """Why an address cannot be reached; None where it answers."""
+    """Returns why an address cannot be reached; None if it answers."""
     try:
         request = urllib.request.Request(origin, method="HEAD")
         urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
@@ -156,7 +153,7 @@ def _keras_loader(source: str) -> Callable[[], object]:
 
 @contextmanager
 def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Let no connection opened meanwhile wait longer than this for its next bytes."""
+    """Limits how long a connection opened meanwhile waits for its next bytes."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""Feeds images to a program: a documented order, gathered from memory or streamed, augmented in the graph."""
+"""Feeds images to a program: shuffled by seed, gathered from memory or streamed, augmented in the graph."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,15 +14,34 @@ from kerasweep.data.prepare import Part
 
 MAX_SHARE_OF_MEMORY = 1 / 8
 STREAMED_BYTES = 64 * 2**20
+SECONDS_PER_CALL = 0.5
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What a graph call reads: images uint8 (n, h, w, c) and labels int64 (n,), in the order int64 (m,)."""
+    """The input of one graph call."""
 
-    images: Any
-    labels: Any
-    order: np.ndarray
+    images: Any  # uint8 (n, height, width, channels)
+    labels: Any  # int64 (n,)
+    order: np.ndarray  # int64 (m,), indices into the images
+
+
+class Pace:
+    """Chooses the steps of a graph call so that it lasts about SECONDS_PER_CALL.
+
+    A call may have eight times the steps of the one before: the first is traced, so its time says little.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 1
+
+    def steps(self) -> int:
+        """Returns the number of steps for the next call."""
+        return self._steps
+
+    def update(self, steps: int, seconds: float) -> None:
+        """Learns from the last call."""
+        self._steps = max(1, min(8 * steps, int(SECONDS_PER_CALL * steps / max(seconds, 1e-6))))
 
 
 class Feed(Protocol):
@@ -31,18 +50,25 @@ class Feed(Protocol):
     def __len__(self) -> int: ...
 
     def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
-        """Whole batches in that order, except that the last batch may be smaller.
+        """Yields whole batches in that order; the last batch may be smaller.
 
-        steps: how many batches the next piece should have, asked before each.
+        Args:
+            order: int64 (n,), indices into the part.
+            batch_size: Images per batch.
+            steps: Returns the number of batches for the next piece; called before each.
         """
         ...
 
 
 def epoch_order(count: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
-    """Which image comes when in an epoch, counted from 1: int64 (count,).
+    """Returns the order of the images in an epoch, int64 (count,).
 
-    Shuffled, it is the stable argsort of `count` draws of tf.random.stateless_uniform, float64 in
-    [0, 1), with the seeds (seed, epoch), whatever came before it; else that of the part.
+    Args:
+        count: The number of images.
+        seed: Seeds the order, whatever was drawn before.
+        epoch: Counted from 1.
+        shuffle: True for the stable argsort of `count` draws of tf.random.stateless_uniform, float64 in
+            [0, 1), with the seeds (seed, epoch); False for 0, 1, 2, ... .
     """
     if not shuffle:
         return np.arange(count, dtype=np.int64)
@@ -52,7 +78,7 @@ def epoch_order(count: int, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
 
 
 class InMemory:
-    """A part whose images TensorFlow holds, on the GPU where there is one."""
+    """Keeps a part's images in TensorFlow's memory, on the GPU if there is one."""
 
     def __init__(self, part: Part) -> None:
         self.images = tf.constant(part.images)
@@ -70,7 +96,7 @@ class InMemory:
 
 
 class Streamed:
-    """A part whose images stay in their file and are read ahead, STREAMED_BYTES at a time."""
+    """Leaves a part's images in their file and reads them ahead, STREAMED_BYTES at a time."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -79,7 +105,7 @@ class Streamed:
         return len(self.part)
 
     def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
-        """`steps` is not asked: what is read ahead has a size of its own."""
+        """Ignores `steps`: a piece is as large as what is read ahead."""
         part, shape = self.part, self.part.image_shape
         size = max(1, STREAMED_BYTES // (batch_size * int(np.prod(shape)))) * batch_size
 
@@ -99,18 +125,23 @@ _feeds: WeakKeyDictionary[Part, Feed] = WeakKeyDictionary()
 
 
 def feed_of(part: Part) -> Feed:
-    """The feed of a part, made once: streamed where the images would fill much of the free memory."""
+    """Returns the feed of a part, made once: streamed if the images would fill 1/8 of the free memory."""
     if part not in _feeds:
-        most = psutil.virtual_memory().available * MAX_SHARE_OF_MEMORY
-        _feeds[part] = InMemory(part) if part.nbytes <= most else Streamed(part)
+        limit = psutil.virtual_memory().available * MAX_SHARE_OF_MEMORY
+        _feeds[part] = InMemory(part) if part.nbytes <= limit else Streamed(part)
     return _feeds[part]
 
 
 def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: Any) -> Any:
-    """Flip and shift a batch, as seed, epoch and the batch's number (from 0) alone decide; in a graph.
+    """Flips and shifts a batch in the graph, as seed, epoch and step alone decide.
 
-    A shift is a crop of the image padded by reflection on each side. Images uint8
-    (b, height, width, channels) come in and go out.
+    Args:
+        images: uint8 (b, height, width, channels).
+        augment: A shift crops the image, padded by reflection with crop_padding pixels on each side.
+        seed: int64 scalar, as epoch (from 1) and step (from 0).
+
+    Returns:
+        uint8 (b, height, width, channels).
     """
     if not (augment.horizontal_flip or augment.crop_padding):
         return images
@@ -121,14 +152,14 @@ def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: An
     if augment.horizontal_flip:
         is_flipped = tf.random.stateless_uniform([count, 1], pair) < 0.5
         columns = tf.where(is_flipped, width - 1 - columns, columns)
-    # Which pixel comes where, so that each is copied once.
+    # One gather by pixel copies each pixel once.
     first = tf.range(tf.cast(count, tf.int64))[:, tf.newaxis, tf.newaxis] * (height * width)
     pixels = tf.reshape(images, [-1, images.shape[3]])
     return tf.gather(pixels, first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :])
 
 
 def _shifted_axes(count: Any, height: int, width: int, padding: int, pair: Any) -> tuple[Any, Any]:
-    """Which row and which column of each image comes where: int64 (count, height), (count, width)."""
+    """Returns the source row and column of each pixel: int64 (count, height) and (count, width)."""
     shifts = tf.random.stateless_uniform([count, 2], pair + 1, -padding, padding + 1, dtype=tf.int64)
     rows = shifts[:, 0:1] + tf.range(height, dtype=tf.int64)
     columns = shifts[:, 1:2] + tf.range(width, dtype=tf.int64)
@@ -136,5 +167,5 @@ def _shifted_axes(count: Any, height: int, width: int, padding: int, pair: Any) 
 
 
 def _reflected(position: Any, size: int) -> Any:
-    """Positions outside 0..size-1, mirrored at the first and the last without repeating them."""
+    """Mirrors positions outside 0..size-1 at the first and the last, without repeating these."""
     return (size - 1) - tf.abs((size - 1) - tf.abs(position))

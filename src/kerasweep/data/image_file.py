@@ -1,4 +1,4 @@
-"""Opens image files and brings them to the pixels that a network takes."""
+"""Opens image files and converts them to the pixels that a network reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from kerasweep.errors import DataError
 
 GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
-# What Pillow raises for damage, SyntaxError among them, and for a header that claims billions of pixels.
+# Pillow raises these for damage, even SyntaxError, and for a header that claims billions of pixels.
 _DAMAGE = (
     *(UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError),
     Image.DecompressionBombError,
@@ -22,12 +22,12 @@ Read = TypeVar("Read")
 
 
 def open_image(path: Path) -> Image.Image:
-    """The decoded image of a file. Raises DataError where it is missing or is no image."""
+    """Decodes an image file. Raises DataError if it is missing or is no image."""
     return _read(path, lambda image: image.copy())
 
 
 def is_grayscale(path: Path) -> bool:
-    """Whether a file's header promises shades of gray alone. Raises DataError as open_image does."""
+    """Returns whether a file's header says grayscale. Raises DataError as open_image does."""
     return _read(path, lambda image: image.mode in GRAYSCALE_MODES)
 
 
@@ -46,17 +46,24 @@ def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
 def to_pixels(
     image: Image.Image, channels: int, size: tuple[int, int] | None
 ) -> tuple[np.ndarray, list[str]]:
-    """Pixels uint8 (height, width, channels), and what had to be changed, in words.
+    """Converts an image to pixels.
 
-    channels: 1 or 3. size: height and width, None to keep the image's own. Transparency becomes
-    white, 16 bits a pixel the upper 8; resizing is bilinear.
+    Transparency becomes white, 16 bits per pixel become the upper 8; resizing is bilinear.
+
+    Args:
+        image: The decoded image.
+        channels: 1 or 3.
+        size: Height and width; None to keep the image's own.
+
+    Returns:
+        uint8 (height, width, channels), and a phrase for each change that was necessary.
     """
     mode, changes = "L" if channels == 1 else "RGB", []
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
         changes.append("transparency to white")
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion would cut off at 255
+    if image.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion would clip at 255
         image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
         changes.append("16 bits a pixel to 8")
     if image.mode != mode:

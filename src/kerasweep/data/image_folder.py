@@ -1,4 +1,4 @@
-"""A folder of image files, one subfolder a class."""
+"""Loads a folder of image files with one subfolder per class."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Class names, and each image's file with its class number. test: None where a share is set aside."""
+    """The files of a data set, each with its class number."""
 
     class_names: list[str]
     train: list[tuple[Path, int]]
-    test: list[tuple[Path, int]] | None
+    test: list[tuple[Path, int]] | None  # None if a share of `train` becomes the test set
 
     @property
     def files(self) -> list[Path]:
@@ -29,10 +29,12 @@ class ImageFolder:
 
 
 def find_images(root: Path) -> ImageFolder:
-    """What a folder holds; classes are its subfolders in alphabetical order.
+    """Finds the images in a folder; classes are its subfolders in alphabetical order.
 
-    Where the folder holds `train` and `test`, those are the two sets. Raises DataError for an
-    empty class, fewer than two classes, or test images of a class that is not trained.
+    If the folder holds `train` and `test`, those are the two sets.
+
+    Raises:
+        DataError: A class is empty, there are fewer than two, or the test set has a class of its own.
     """
     if not root.is_dir():
         raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")
@@ -47,11 +49,13 @@ def find_images(root: Path) -> ImageFolder:
 
 
 def load_image_folder(cfg: DataConf) -> Arrays:
-    """Read every image below data.path, one after another.
+    """Reads every image below data.path.
 
-    Without a test set of its own, data.test_split of each class becomes it. All grayscale files
-    give one channel, else three. Raises DataError as find_images does, for images of several
-    sizes, and for a file that is no image.
+    Without a folder `test`, data.test_split of each class becomes the test set. There is one channel if
+    all files are grayscale, else three.
+
+    Raises:
+        DataError: As find_images, or images differ in size, or a file is no image.
     """
     root = Path(str(cfg.path)).expanduser()
     size = None if cfg.image_size is None else (int(cfg.image_size[0]), int(cfg.image_size[1]))
@@ -100,7 +104,7 @@ def _labelled_files(root: Path, names: list[str]) -> list[tuple[Path, int]]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Every image file in or below a folder, in a fixed order; hidden ones are left out."""
+    """Returns every image file in or below a folder, sorted, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -121,7 +125,7 @@ def _check_splittable(labelled: list[tuple[Path, int]], names: list[str]) -> Non
 
 
 def _read(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
-    """Pixels of all, (n, height, width, channels), with one file at a time in memory as it was."""
+    """Returns uint8 (n, height, width, channels); only one decoded file is in memory at a time."""
     channels = 1 if all(is_grayscale(path) for path in files) else 3
     first, _ = to_pixels(open_image(files[0]), channels, size)
     images = np.empty((len(files), *first.shape), dtype=np.uint8)

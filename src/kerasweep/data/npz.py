@@ -1,4 +1,4 @@
-"""A NumPy archive with images and labels."""
+"""Reads a NumPy archive with images and labels."""
 
 import zipfile
 import zlib
@@ -11,25 +11,25 @@ from kerasweep.data.arrays import Arrays, checked_part, make_arrays
 from kerasweep.data.split import stratified_split
 from kerasweep.errors import DataError
 
-# What a cut or altered archive makes zipfile and NumPy raise: RuntimeError for one that seems encrypted,
-# NotImplementedError, which is one, for an unknown compression, TypeError for a lone array.
+# zipfile and NumPy raise these for a cut or altered archive: RuntimeError if it seems encrypted or, as
+# NotImplementedError, compressed in an unknown way, TypeError for a lone array.
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, TypeError, MemoryError),
     *(OverflowError, LookupError),
 )
-_SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")
+SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_npz(cfg: DataConf) -> Arrays:
-    """x_train, y_train, x_test, y_test; or x and y, of which data.test_split becomes the test set.
+    """Reads x_train, y_train, x_test, y_test; or x and y, of which data.test_split becomes the test set.
 
-    Class names are taken from an array `class_names` if there is one. Raises DataError.
+    Class names come from an array `class_names` if there is one. Raises DataError.
     """
     path = Path(str(cfg.path)).expanduser()
     content = read_archive(path)
     names = [str(name) for name in content["class_names"]] if "class_names" in content else None
-    if all(name in content for name in _SPLIT_NAMES):
-        x_train, y_train, x_test, y_test = (content[name] for name in _SPLIT_NAMES)
+    if all(name in content for name in SPLIT_NAMES):
+        x_train, y_train, x_test, y_test = (content[name] for name in SPLIT_NAMES)
         return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))
     if "x" in content and "y" in content:
         images, labels = checked_part((content["x"], content["y"]), str(path), "images")
@@ -37,13 +37,13 @@ def load_npz(cfg: DataConf) -> Arrays:
         parts = [(images[part], labels[part]) for part in (split.train, split.validation)]
         return make_arrays(parts[0], parts[1], names, str(path))
     raise DataError(
-        f"{path} must hold {', '.join(_SPLIT_NAMES)} (or x and y), "
+        f"{path} must hold {', '.join(SPLIT_NAMES)} (or x and y), "
         f"but it holds {', '.join(sorted(content)) or 'nothing'}."
     )
 
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz file. Raises DataError where it is missing, damaged or holds objects."""
+    """Reads every array of an .npz file. Raises DataError if it is missing, damaged or holds objects."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

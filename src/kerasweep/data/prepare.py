@@ -1,29 +1,33 @@
-"""From a data set to what a run trains on: limit, split, scaling."""
+"""Prepares a data set for training: limit, split, scaling."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.scaling import Scaling, fit_scaling
+from kerasweep.data.sources import load
 from kerasweep.data.split import stratified_split, stratified_subset
 from kerasweep.errors import ConfigError
 
-PIECE = 1024
+MAX_KEPT = 2
+PIECE = 1024  # images
+_kept: "OrderedDict[str, Prepared]" = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images with their labels int64 (n,).
+    """The images of the training, validation or test set, with their labels."""
 
-    source: uint8 (all, height, width, channels), memory-mapped where it comes from the cache.
-    indices: which of these are the part's, int64 (n,); None: all, in their order.
-    """
-
+    # uint8 (all, height, width, channels), memory-mapped if it comes from the cache.
     source: np.ndarray
+    # int64 (n,).
     labels: np.ndarray
+    # int64 (n,): which images of the source belong to this part; None for all, in their order.
     indices: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -39,27 +43,31 @@ class Part:
 
     @property
     def images(self) -> np.ndarray:
-        """A copy of them all, uint8 (n, height, width, channels)."""
+        """A copy of all images, uint8 (n, height, width, channels)."""
         return self.take(np.arange(len(self)))
 
     def first(self, count: int) -> "Part":
-        """The first images, at most so many."""
+        """Returns a part with the first `count` images, or all if there are fewer."""
         numbers = np.arange(len(self)) if self.indices is None else self.indices
         return Part(self.source, self.labels[:count], numbers[:count])
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
-        """A copy of the images of these numbers, 0 <= number < n."""
+        """Returns a copy of the images with these numbers (m,), 0 <= number < n: uint8 (m, ...)."""
         return np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
 
 
 @dataclass(frozen=True)
 class Prepared:
+    """A data set ready for training."""
+
     train: Part
     validation: Part
     test: Part
     scaling: Scaling
     class_names: tuple[str, ...]
+    # Of the whole data set, see `Arrays`.
     digest: str
+    # One image: (height, width, channels).
     input_shape: tuple[int, int, int]
 
     @property
@@ -67,24 +75,29 @@ class Prepared:
         return len(self.class_names)
 
     def describe(self) -> str:
-        """As in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""
+        """Summarizes, as in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""
         train, validation, test = (len(part.labels) for part in (self.train, self.validation, self.test))
         images = f"{train:,} images to train on, {validation:,} to validate, {test:,} to test"
         return f"{images}; {self.num_classes} classes, {'×'.join(map(str, self.input_shape))}"
 
 
 def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
-    """Limit, split and measure. data.limit holds for the training set, and at most for the test set.
+    """Limits and splits a data set, and fits the scaling to its training part.
 
-    Raises DataError where a class has too few images.
+    Args:
+        cfg: data.limit is the number of training images; the test set gets no more than that.
+        arrays: The whole data set.
+
+    Raises:
+        DataError: A class has too few images to be split, or the limit is below the number of classes.
     """
-    kept = _limited(arrays.train_labels, cfg)
-    labels = np.asarray(arrays.train_labels)[kept]
+    indices = _limited(arrays.train_labels, cfg)
+    labels = np.asarray(arrays.train_labels)[indices]
     split = stratified_split(labels, cfg.validation_split, cfg.seed)
-    train = _part(arrays.train_images, arrays.train_labels, kept[split.train])
+    train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
     return Prepared(
         train=train,
-        validation=_part(arrays.train_images, arrays.train_labels, kept[split.validation]),
+        validation=_part(arrays.train_images, arrays.train_labels, indices[split.validation]),
         test=_test_part(arrays, cfg),
         scaling=fit_scaling(cfg.scaling, _pieces(train)),
         class_names=arrays.class_names,
@@ -93,8 +106,24 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     )
 
 
+def load_prepared(cfg: DataConf) -> Prepared:
+    """Loads and prepares the data of a configuration, and keeps the last MAX_KEPT in memory.
+
+    Raises:
+        DataError: See `load` and `prepare`.
+        ConfigError: See `load`.
+    """
+    key = OmegaConf.to_yaml(cfg, resolve=True)
+    if key not in _kept:
+        _kept[key] = prepare(cfg, load(cfg))
+    _kept.move_to_end(key)
+    while len(_kept) > MAX_KEPT:
+        _kept.popitem(last=False)
+    return _kept[key]
+
+
 def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> None:
-    """Raise ConfigError where the padding is as large as the image that it reflects."""
+    """Raises ConfigError if the padding is as large as the image that it reflects."""
     smallest = min(input_shape[:2])
     if augment.crop_padding >= smallest:
         raise ConfigError(
@@ -118,6 +147,6 @@ def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
 
 
 def _pieces(part: Part) -> Iterator[np.ndarray]:
-    """The images of a part, some at a time."""
+    """Yields the images of a part, PIECE at a time."""
     for start in range(0, len(part), PIECE):
         yield part.take(np.arange(start, min(start + PIECE, len(part))))

@@ -1,4 +1,4 @@
-"""Pixel scaling whose statistics come from the training part alone."""
+"""Scales pixels, with statistics of the training part only."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,22 +9,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scaling:
-    """scaled = pixel · scale + offset; one number each, or one a channel."""
+    """scaled = pixel · scale + offset, with one number each, or one per channel."""
 
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
-        """Scaled float32 images of the same shape."""
+        """Returns scaled float32 images of the same shape."""
         scale, offset = np.array(self.scale, np.float32), np.array(self.offset, np.float32)
         return images.astype(np.float32) * scale + offset
 
 
 def fit_scaling(kind: str, pieces: Iterable[np.ndarray]) -> Scaling:
-    """The scaling of a kind for the training images, which come in pieces uint8 (n, height, width, channels).
+    """Fits a scaling to the training images.
 
-    none: pixels as they are. min_max: the smallest pixel to 0, the largest to 1. z_score: each
-    channel to mean 0 and standard deviation 1. A constant image is only shifted.
+    Args:
+        kind: `none` keeps the pixels; `min_max` maps the smallest to 0 and the largest to 1; `z_score` gives
+            each channel mean 0 and standard deviation 1. Constant pixels are only shifted.
+        pieces: The images, uint8 (n, height, width, channels) each.
     """
     if kind == "none":
         return Scaling((1.0,), (0.0,))
@@ -43,6 +45,6 @@ def fit_scaling(kind: str, pieces: Iterable[np.ndarray]) -> Scaling:
 
 
 def _histograms(images: np.ndarray) -> np.ndarray:
-    """How often each value occurs in each channel, (channels, 256): exact, without a float copy."""
+    """Counts each value in each channel, int64 (channels, 256): exact, without a float copy."""
     channels = range(images.shape[-1])
     return np.stack([np.bincount(images[..., channel].reshape(-1), minlength=256) for channel in channels])

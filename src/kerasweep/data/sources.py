@@ -1,42 +1,29 @@
 """Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from kerasweep.config.caches import default_folder
 from kerasweep.config.data import DataConf
-from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cached
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from kerasweep.data.custom import load_custom
 from kerasweep.data.digits import digits_package, load_digits
 from kerasweep.data.download import download, keras_copy
-from kerasweep.data.idx import find_idx_files, load_idx
 from kerasweep.data.image_folder import find_images, load_image_folder
-from kerasweep.data.npz import load_npz, read_archive
+from kerasweep.data.mnist import CLASS_NAMES, find_idx_files, load_idx, load_keras_mnist
+from kerasweep.data.npz import load_npz
 from kerasweep.errors import DataError
 
-_DIGITS = tuple(str(digit) for digit in range(10))
-_CLOTHES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 _LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
-_IDX_CLASSES = {"mnist": _DIGITS, "fashion_mnist": _CLOTHES}
 
 
 def load(cfg: DataConf) -> Arrays:
-    """The whole data set of a config, decoded once per machine and memory-mapped from then on.
+    """Loads the whole data set of a config, decoded once per machine and memory-mapped from then on.
 
-    Raises DataError where it is missing, damaged, or not what the config says.
+    Raises:
+        DataError: The data is missing, damaged, or not what the config says.
+        ConfigError: A data.target does not take data.kwargs.
     """
     if cfg.source == "custom":
         return load_custom(cfg)
@@ -57,9 +44,9 @@ def load(cfg: DataConf) -> Arrays:
         layout = _LAYOUTS[cfg.source]
         source = find_cifar(path, layout)
         return cached(folder, batch_files(source, layout), cfg.source, lambda: load_cifar(source, layout))
-    names = _IDX_CLASSES[cfg.source]
+    names = CLASS_NAMES[cfg.source]
     if path.suffix == ".npz":
-        return cached(folder, [path], cfg.source, lambda: _keras_mnist(path, names))
+        return cached(folder, [path], cfg.source, lambda: load_keras_mnist(path, names))
     idx_files = find_idx_files(path)
     return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
 
@@ -72,17 +59,7 @@ def _existing(cfg: DataConf) -> Path:
 
 
 def _locate(cfg: DataConf) -> Path:
-    """data.path, else what Keras has in its cache, else a fresh download there."""
+    """Returns data.path, else the copy in Keras's cache, else a fresh download there."""
     if cfg.path is not None:
         return _existing(cfg)
     return keras_copy(cfg.source) or download(cfg.source)
-
-
-def _keras_mnist(path: Path, names: Sequence[str]) -> Arrays:
-    content = read_archive(path)
-    wanted = ("x_train", "y_train", "x_test", "y_test")
-    missing = [name for name in wanted if name not in content]
-    if missing:
-        raise DataError(f"{path} must hold {missing[0]}, but it does not. Delete it to download it again.")
-    x_train, y_train, x_test, y_test = (content[name] for name in wanted)
-    return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))

@@ -1,4 +1,4 @@
-"""Seeded splits and subsets in which each class keeps its share."""
+"""Draws seeded splits and subsets in which each class keeps its share."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,22 @@ from kerasweep.errors import DataError
 
 @dataclass(frozen=True)
 class Split:
-    """Sorted index arrays int64 into the images that were split; together they are all of them."""
+    """Sorted int64 indices of each part; together they are all images."""
 
     train: np.ndarray
     validation: np.ndarray
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
-    """Split indices so that each class keeps its share.
+    """Splits indices so that each class keeps its share.
 
-    labels: int64 (n,). fraction: the validation share, 0 < fraction < 1; every class with two
-    images or more gets at least one in each part. The same seed gives the same split on any
-    machine. Raises DataError where a class has a single image.
+    Args:
+        labels: int64 (n,).
+        fraction: The validation part's share, 0 < fraction < 1. Every class has one image or more in each.
+        seed: The same seed gives the same split on any machine.
+
+    Raises:
+        DataError: A class has a single image.
     """
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
@@ -34,10 +38,20 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
 
 
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Sorted indices of `size` images in which each class keeps its share; all where there are fewer.
+    """Draws `size` images so that each class keeps its share.
 
-    Where `size` allows it, every class keeps two images, so that the subset can be split.
-    Raises DataError for a size below the number of classes.
+    If `size` allows it, every class keeps two images, so that the subset can be split.
+
+    Args:
+        labels: int64 (n,).
+        size: The number of images; all are returned if there are fewer.
+        seed: The same seed gives the same subset on any machine.
+
+    Returns:
+        Sorted int64 indices (size,).
+
+    Raises:
+        DataError: `size` is below the number of classes.
     """
     if size >= len(labels):
         return np.arange(len(labels))
@@ -53,7 +67,7 @@ def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
 
 
 def _apportion(shares: np.ndarray) -> np.ndarray:
-    """Whole numbers near the shares whose sum is the shares' rounded sum (largest remainder)."""
+    """Rounds the shares so that their sum is rounded too (largest remainder method)."""
     whole = np.floor(shares + 1e-9).astype(np.int64)
     missing = round(float(shares.sum())) - int(whole.sum())
     order = np.argsort(-(shares - whole), kind="stable")
@@ -62,7 +76,7 @@ def _apportion(shares: np.ndarray) -> np.ndarray:
 
 
 def _with_least(counts: np.ndarray, least: np.ndarray, total: int) -> np.ndarray:
-    """Raise counts to their least, taking what that costs from the largest."""
+    """Raises counts to `least`, and lowers the largest ones so that the sum stays `total`."""
     counts = np.maximum(counts, least)
     while counts.sum() > total:
         counts[int((counts - least).argmax())] -= 1

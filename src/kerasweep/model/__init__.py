@@ -1,1 +1,1 @@
-"""Networks: the builder, its shape check, and the plain Keras twin that is saved."""
+"""Networks: the builder, its parts, shape arithmetic, and the plain Keras twin that is saved."""

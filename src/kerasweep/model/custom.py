@@ -1,4 +1,4 @@
-"""A user's own network, made by the function that `model.target` names."""
+"""Builds a user's own network with the function that `model.target` names."""
 
 from typing import Any, cast
 
@@ -12,10 +12,18 @@ from kerasweep.errors import ConfigError
 
 
 def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Call model.target with (input_shape, num_classes, **model.kwargs).
+    """Calls model.target with (input_shape, num_classes, **model.kwargs).
 
-    Raises ConfigError where it returns anything but a functional or Sequential keras.Model that
-    takes such images and gives one probability a class. What the function raises comes through.
+    Args:
+        model: Names the function and its keyword arguments.
+        input_shape: The shape of one image, (height, width, channels).
+        num_classes: How many probabilities the network must give.
+
+    Returns:
+        A functional or Sequential model from (n, height, width, channels) to probabilities (n, num_classes).
+
+    Raises:
+        ConfigError: The function returns something else. Its own exceptions are not caught.
     """
     target = str(model.target)
     shape = tuple(input_shape)
@@ -26,7 +34,7 @@ def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classe
 
 
 def _keywords(kwargs: Any) -> dict[str, Any]:
-    """Plain lists and dicts, as the function's author expects them, in place of OmegaConf's."""
+    """Returns plain lists and dicts instead of OmegaConf's."""
     if not kwargs:
         return {}
     plain = OmegaConf.to_container(kwargs, resolve=True) if OmegaConf.is_config(kwargs) else kwargs

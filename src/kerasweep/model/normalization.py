@@ -1,4 +1,4 @@
-"""Batch normalization by fused kernels, whose moving statistics need not carry their initial values."""
+"""Batch normalization with fused kernels, and with a warm-up of its moving statistics."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ WARMUP_UPDATES = 9.0
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's BatchNormalization (Ioffe and Szegedy, 2015), computed by TensorFlow's fused kernels.
 
-    Keras 3 computes it of a dozen separate operations. Output, gradients and moving statistics are
-    its own but for the rounding of float32; what the kernels do not take (masks, inputs that are no
-    images with the channels last) Keras computes. https://arxiv.org/abs/1502.03167
+    Keras 3 uses a dozen separate operations. Output, gradients and moving statistics are equal up to the
+    rounding of float32. Masks, and inputs other than (n, height, width, channels), are left to Keras.
+    https://arxiv.org/abs/1502.03167
     """
 
     momentum: Any
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """As Keras's: images (n, height, width, channels) in and out."""
+        """Normalizes float (n, height, width, channels); returns the same shape in the compute dtype."""
         if mask is not None or len(inputs.shape) != 4 or self.axis not in (-1, 3):
             return super().call(inputs, training=training, mask=mask)
         images = tf.cast(inputs, tf.float32)
@@ -33,7 +33,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return tf.cast(outputs, self.compute_dtype)
         nothing = tf.zeros([0])
         outputs, mean, variance, *_ = self._fused(images, nothing, nothing, is_training=True)
-        # The kernels give the variance with Bessel's correction, and Keras averages it without.
+        # The kernels return the variance with Bessel's correction; Keras averages it without.
         count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), tf.float32)
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance * ((count - 1.0) / count))
@@ -57,14 +57,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="kerasweep")
 class WarmupBatchNormalization(FusedBatchNormalization):
-    """A batch normalization with a warm-up of its moving statistics.
+    """Batch normalization with a warm-up of its moving statistics.
 
-    Update t (the first is 0) keeps min(momentum, t / (t + 9)) of the old mean and variance: nothing
-    of their initial 0 and 1, then about the last tenth of the updates, until momentum takes over.
-    It is the decay of tf.train.ExponentialMovingAverage with num_updates, (1 + t) / (10 + t), moved
-    by one so that the first update keeps nothing. With Keras's constant 0.99 the statistics of a
-    short run are mostly their initial values, and its validation shows that lag instead of the
-    network. A layer with trainable=False keeps its statistics.
+    Update t (from 0) keeps min(momentum, t / (t + 9)) of the old mean and variance: nothing of their initial
+    0 and 1, then an average over about the last tenth of the updates, until momentum is smaller. It is the
+    decay of tf.train.ExponentialMovingAverage with num_updates, (1 + t) / (10 + t), shifted by one so that
+    the first update keeps nothing. With Keras's constant 0.99 the statistics of a short run are mostly their
+    initial values, and its validation measures that lag. A layer with trainable=False keeps its statistics.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -74,7 +73,7 @@ class WarmupBatchNormalization(FusedBatchNormalization):
         )
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """As Keras's, which reads `self.momentum` where it moves the statistics."""
+        """Normalizes as the base class does, which reads `self.momentum` for the moving statistics."""
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         momentum = self.momentum
@@ -88,7 +87,7 @@ class WarmupBatchNormalization(FusedBatchNormalization):
 
 
 def build_normalization(cfg: NormalizationConf, name: str, plain: bool) -> list[keras.Layer]:
-    """The layer that normalizes; no layer for cfg.kind=none. plain: Keras's own, whatever cfg says."""
+    """Returns a normalization layer; no layer for cfg.kind=none. plain: Keras's own layer."""
     if cfg.kind == "none":
         return []
     ours = WarmupBatchNormalization if cfg.moving_statistics == "warmup" else FusedBatchNormalization

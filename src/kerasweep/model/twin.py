@@ -1,4 +1,4 @@
-"""The plain Keras model that is saved: the same weights, stock layers, raw pixels in."""
+"""Makes the plain Keras model that is saved: the same weights, stock layers, raw pixels as input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ TOLERANCE = 1e-4
 
 
 class PixelScaling(Protocol):
-    """scaled = pixel * scale + offset, one number, or one a channel."""
+    """scaled = pixel * scale + offset, with one number, or one per channel."""
 
     @property
     def scale(self) -> Sequence[float]: ...
@@ -24,14 +24,21 @@ class PixelScaling(Protocol):
 def plain_twin(
     trained: keras.Model, rebuild: Callable[[], keras.Model], scaling: PixelScaling
 ) -> keras.Model:
-    """An uncompiled model that predicts what `trained` does, and needs Keras alone to be loaded.
+    """Builds an uncompiled model that predicts as `trained` does and needs only Keras to be loaded.
 
-    trained: reads scaled images, under any precision policy. rebuild: builds the same network of
-    stock layers, with any weights. The twin takes raw pixels 0..255 (n, height, width, channels),
-    uint8 or float, and computes in float32: a network trained under mixed precision keeps its
-    float32 weights, and its twin's probabilities differ by the rounding of half precision.
-    Raises ConfigError where the two differ by more than 1e-4 on random pixels, computed under the
-    precision of `trained`: then rebuild() makes another network, or keeps state outside its weights.
+    Args:
+        trained: Reads scaled images (n, height, width, channels), under any precision policy.
+        rebuild: Builds the same network of stock layers, with any weights.
+        scaling: The pixel scaling that the twin does itself.
+
+    Returns:
+        A model from raw pixels 0..255 (n, height, width, channels), uint8 or float, to probabilities
+        (n, classes). It computes in float32: after mixed precision its probabilities differ from those of
+        `trained` by the rounding of half precision.
+
+    Raises:
+        ConfigError: The two differ by more than 1e-4 on random pixels, computed under the precision of
+            `trained`: rebuild() makes another network, or the network keeps state outside its weights.
     """
     twin = _twin_under("float32", trained, rebuild, scaling)
     policy = trained.dtype_policy
@@ -43,7 +50,7 @@ def plain_twin(
 def _twin_under(
     policy: Any, trained: keras.Model, rebuild: Callable[[], keras.Model], scaling: PixelScaling
 ) -> keras.Model:
-    """Build under a precision policy, which is set back; then copy the weights."""
+    """Builds under a precision policy, which is reset afterwards, and copies the weights."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -55,10 +62,10 @@ def _twin_under(
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy by path, which passes over variables of ours that stock layers lack.
+    """Copies by path, which skips variables of ours that stock layers lack.
 
-    A custom network may leave the names of its layers to Keras, which numbers them anew at each
-    call: then both have the same variables in the same order.
+    In a custom network Keras may name the layers, with other numbers at each call: then the weights are
+    copied in their order.
     """
     by_path = {weight.path: weight for weight in source.weights}
     if all(weight.path in by_path for weight in target.weights):
@@ -76,7 +83,7 @@ def _copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def _with_rescaling(network: keras.Model, scaling: PixelScaling) -> keras.Model:
-    """Put Rescaling in front: in the row of a Sequential network's layers, else around the network."""
+    """Puts Rescaling in front: as a layer of a Sequential network, else around the network."""
     pixels = keras.Input(network.input_shape[1:], name="pixels")
     rescaling = keras.layers.Rescaling(
         _numbers(scaling.scale), _numbers(scaling.offset), name="pixel_scaling", dtype="float32"
@@ -87,7 +94,7 @@ def _with_rescaling(network: keras.Model, scaling: PixelScaling) -> keras.Model:
 
 
 def _numbers(values: Sequence[float]) -> float | list[float]:
-    """What Rescaling saves as plain JSON: one number, or a list with one a channel."""
+    """Returns what Rescaling saves as plain JSON: one number, or a list with one per channel."""
     return float(values[0]) if len(values) == 1 else [float(value) for value in values]
 
 
@@ -95,11 +102,11 @@ def _check_equal(trained: keras.Model, twin: keras.Model, scaling: PixelScaling)
     pixels = np.random.default_rng(0).integers(0, 256, (8, *twin.input_shape[1:])).astype(np.float32)
     scaled = pixels * np.asarray(scaling.scale, np.float32) + np.asarray(scaling.offset, np.float32)
     expected = np.asarray(trained(scaled, training=False), np.float32)
-    found = np.asarray(twin(pixels, training=False), np.float32)
-    if np.allclose(found, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
+    actual = np.asarray(twin(pixels, training=False), np.float32)
+    if np.allclose(actual, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
         return
     raise ConfigError(
         f"The saved model must predict as the trained one to within {TOLERANCE:g}, but on random pixels they "
-        f"differ by {np.abs(found - expected).max():.3g}. Let model.target build the same network at each "
+        f"differ by {np.abs(actual - expected).max():.3g}. Let model.target build the same network at each "
         "call, without randomness at prediction or state outside its weights."
     )

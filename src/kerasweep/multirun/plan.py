@@ -9,8 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config import check
 from kerasweep.config.check import check_shared
 from kerasweep.config.keys import RUN_GROUPS, all_keys
-from kerasweep.data.kept import read_and_keep
-from kerasweep.data.prepare import Prepared
+from kerasweep.data.prepare import Prepared, load_prepared
 from kerasweep.errors import ConfigError, DataError, StorageError
 from kerasweep.multirun.claim_notes import claim_notes
 from kerasweep.multirun.composer import Composer, without_hydra
@@ -246,7 +245,7 @@ class Plan:
 
     def data_of(self, cfg: DictConfig) -> Prepared:
         """The data of a configuration, read once, or again where more of them are swept than are kept."""
-        return read_and_keep(cfg.data)
+        return load_prepared(cfg.data)
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -18,8 +18,7 @@ with preloading():
 
         import kerasweep.multirun.jobs
         import kerasweep.training.fit
-        import kerasweep.training.graph_key
-        import kerasweep.training.programs
+        import kerasweep.training.program
         import kerasweep.trial.run  # noqa: F401
         from kerasweep.tracking.keras_model import import_flavor
         from kerasweep.tracking.location import default_uri

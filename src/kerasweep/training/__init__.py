@@ -1,1 +1,1 @@
-"""Training: optimizers, rate schedules, callbacks, seeds and the fit itself."""
+"""Training: program, fit, schedules, optimizers, callbacks, checkpoints, and the process they run in."""

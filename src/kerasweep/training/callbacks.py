@@ -1,4 +1,4 @@
-"""Keras callbacks of a run: a loss that is no number, the report, the best weights, the kept models."""
+"""Keras callbacks of a run: stop on a non-finite loss, report epochs, keep the best weights, save models."""
 
 import math
 import time
@@ -15,26 +15,28 @@ EpochReport = Callable[[int, dict[str, float]], bool]
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Ends the run where an epoch's loss, or its validation loss, is NaN or infinite.
+    """Raises TrainingError if an epoch's loss or validation loss is NaN or infinite.
 
-    No later epoch can mend such weights.
+    No later epoch can repair such weights.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         losses = {name: float((logs or {}).get(name, 0.0)) for name in ("loss", "val_loss")}
-        lost = {name: loss for name, loss in losses.items() if not math.isfinite(loss)}
-        for name, loss in lost.items():
-            raise TrainingError(
-                f"{name} became {loss} in epoch {epoch + 1}. "
-                "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
-            )
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"{name} became {loss} in epoch {epoch + 1}. "
+                    "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
+                )
 
 
 class ReportEpochs(keras.callbacks.Callback):
-    """Collects each epoch's metrics and reports them; stops the training when told to.
+    """Collects and reports each epoch's metrics; ends the training if the report says so.
 
-    report(epoch, metrics): epochs count from 1; True ends the training, and `is_pruned` is set.
-    The learning rate is that of the epoch's last step.
+    Among the metrics are the learning rate of the epoch's last step, and the epoch's seconds.
+
+    Args:
+        report: Called with the epoch, counted from 1, and its metrics. True prunes the training.
     """
 
     def __init__(self, report: EpochReport) -> None:
@@ -44,8 +46,8 @@ class ReportEpochs(keras.callbacks.Callback):
         self.is_pruned = False
         self._began = 0.0
 
-    def go_on(self, history: Sequence[dict[str, float]], is_pruned: bool) -> None:
-        """Report epochs of an earlier attempt again; that attempt heard already whether to stop."""
+    def restore(self, history: Sequence[dict[str, float]], is_pruned: bool) -> None:
+        """Reports the epochs of an earlier attempt again; whether to stop was decided then."""
         self.is_pruned = is_pruned
         for metrics in history:
             self.history.append(dict(metrics))
@@ -66,9 +68,13 @@ class ReportEpochs(keras.callbacks.Callback):
 
 
 class KeepBestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch in memory and puts them back at the end.
+    """Keeps the weights of the best epoch in memory and restores them at the end.
 
-    Among equals the earlier epoch stays; NaN is never best. best_epoch counts from 1.
+    Of equal epochs the first is the best; NaN is never best. `best_epoch` counts from 1.
+
+    Args:
+        metric: The name in the logs.
+        direction: `maximize` or `minimize`.
     """
 
     def __init__(self, metric: str, direction: str) -> None:
@@ -91,9 +97,11 @@ class KeepBestWeights(keras.callbacks.Callback):
 
 
 class CheckpointModel(keras.callbacks.ModelCheckpoint):
-    """Keras's ModelCheckpoint, which saves another model than the one that trains.
+    """Keras's ModelCheckpoint, saving another model than the one that trains.
 
-    make: gives it, with the weights that the training has now; asked where something is saved.
+    Args:
+        make: Returns the model to save, with the current weights; called only when something is saved.
+        filepath: See keras.callbacks.ModelCheckpoint, as for the other arguments.
     """
 
     def __init__(self, make: Callable[[], keras.Model], filepath: str, **arguments: Any) -> None:

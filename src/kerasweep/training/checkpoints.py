@@ -1,6 +1,6 @@
-"""A job's folder `checkpoints`: the state of its training, whole or absent, and the models that it keeps.
+"""Reads and writes a job's folder `checkpoints`: the training state, whole or absent, and saved models.
 
-Nothing that is read runs: the state is arrays and JSON, no pickle.
+The state is arrays and JSON, no pickle: reading it runs no code. Nothing here imports Keras.
 """
 
 import json
@@ -22,30 +22,24 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zip
 
 @dataclass(frozen=True)
 class State:
-    """A training after some epoch.
+    """A training after some epoch."""
 
-    fingerprint: of its configuration and data. weights: the model's variables, then its
-    optimizer's. best_weights: of the best epoch. counters: what each callback remembers, by the
-    name of its class. is_over: nothing more is to be trained, because the pruner ended it where
-    is_pruned.
-    """
-
-    fingerprint: str
-    weights: Sequence[np.ndarray]
-    best_weights: Sequence[np.ndarray]
-    counters: Mapping[str, Mapping[str, Any]]
-    history: Sequence[dict[str, float]]
-    is_over: bool
-    is_pruned: bool
+    fingerprint: str  # of its configuration and data
+    weights: Sequence[np.ndarray]  # the model's variables, then its optimizer's
+    best_weights: Sequence[np.ndarray]  # the model's weights at the best epoch
+    counters: Mapping[str, Mapping[str, Any]]  # attributes of callbacks, by the name of their class
+    history: Sequence[dict[str, float]]  # the metrics of each epoch
+    is_over: bool  # nothing is left to train
+    is_pruned: bool  # the pruner ended it
 
 
 def state_path(folder: Path) -> Path:
-    """The state of the training that a job's folder belongs to."""
+    """Returns the path of the training state in a job's folder."""
     return folder / CHECKPOINTS / STATE
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Write it under another name, then rename: a kill meanwhile leaves the state of the epoch before."""
+    """Writes under another name, then renames: a kill meanwhile leaves the state of the epoch before."""
     notes = {
         "fingerprint": state.fingerprint,
         "counters": state.counters,
@@ -64,7 +58,7 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def read_state(folder: Path) -> State:
-    """Raises one of DAMAGED where there is no whole state."""
+    """Reads a state. Raises one of DAMAGED if there is no whole one."""
     with open(state_path(folder), "rb") as opened, np.load(opened, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         count = notes["weights"]
@@ -81,7 +75,7 @@ def read_state(folder: Path) -> State:
 
 
 def take_over(earlier: Path, folder: Path) -> None:
-    """Copy an earlier attempt's state and models. The state comes last: what has one is complete."""
+    """Copies an earlier attempt's models, then its state: a folder with a state is complete."""
     source, target = earlier / CHECKPOINTS, folder / CHECKPOINTS
     target.mkdir(parents=True, exist_ok=True)
     if source.samefile(target):
@@ -94,9 +88,9 @@ def take_over(earlier: Path, folder: Path) -> None:
 
 
 def model_pattern(folder: Path, save_best_only: bool, save_weights_only: bool) -> str:
-    """The file name that ModelCheckpoint fills in: one an epoch, with the ending that Keras asks for.
+    """Makes the folder and returns the file name, with a placeholder for the epoch, for ModelCheckpoint.
 
-    A best model is `best-EPOCH` until `settle_best` calls it `best`.
+    A best model is named `best-EPOCH` until `settle_best` renames it `best`.
     """
     checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -105,9 +99,9 @@ def model_pattern(folder: Path, save_best_only: bool, save_weights_only: bool) -
 
 
 def settle_best(folder: Path, epoch: int) -> None:
-    """Let a best model of this epoch, the state's last one, replace the one before.
+    """Renames the best model of `epoch`, the last one of the state, to `best`.
 
-    One of another epoch was left by a kill before that epoch had ended, perhaps half a file: it goes.
+    A model of another epoch was left by a kill before that epoch ended, maybe half-written: it is removed.
     """
     for path in (folder / CHECKPOINTS).glob(f"{BEST}-*"):
         number, _, ending = path.name.removeprefix(f"{BEST}-").partition(".")
@@ -118,7 +112,7 @@ def settle_best(folder: Path, epoch: int) -> None:
 
 
 def _put_in_place(unfinished: Path) -> None:
-    """Rename, once the bytes are on the disk: else a power failure could leave an empty file."""
+    """Renames once the bytes are on the disk: else a power failure could leave an empty file."""
     with open(unfinished, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(unfinished, unfinished.with_name(STATE))

@@ -1,4 +1,4 @@
-"""What a network costs: the floating-point operations of one image, and the seconds of a few real steps."""
+"""Measures the cost of a network: floating-point operations per image, seconds of a few real steps."""
 
 import logging
 import time
@@ -17,20 +17,17 @@ MAX_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Probe:
-    """Measured seconds of a training.
+    """Measured seconds of a training."""
 
-    start: what is spent once, above all tracing. step: a batch of the training. image: one that is evaluated.
-    """
-
-    start: float
-    step: float
-    image: float
+    start: float  # once, mostly for tracing
+    step: float  # per training batch
+    image: float  # per evaluated image
 
 
 def count_flops(model: keras.Model) -> int:
-    """Floating-point operations of one image's way through the network, as TensorFlow's profiler counts.
+    """Counts the floating-point operations of a forward pass of one image, by TensorFlow's profiler.
 
-    A multiplication with its addition counts as two, a bias or an activation as one a number.
+    A multiplication with its addition counts as two, a bias or an activation as one per number.
     Operations that the profiler does not know, such as einsum, count nothing.
     """
     image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
@@ -38,7 +35,7 @@ def count_flops(model: keras.Model) -> int:
     options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output().build()
     logger = logging.getLogger("tensorflow")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # its own code warns of its own age
+    logger.setLevel(logging.ERROR)  # the profiler warns that it is deprecated
     try:
         return int(profile(forward.graph, options=options).total_float_ops)
     finally:
@@ -50,14 +47,18 @@ def probe(
     evaluate: Callable[[], object],
     steps: int,
     images: int,
-    most_seconds: float = MAX_SECONDS,
+    max_seconds: float = MAX_SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Probe:
-    """Time a few real steps of a training, whose weights are spoiled by that.
+    """Times a few real steps of a training; its weights are useless afterwards.
 
-    train: does so many steps. evaluate: so many `images`. steps: of an epoch. most_seconds: of steps
-    after the first, which is traced; slow networks make fewer of them. clock: gives the seconds
-    since some moment.
+    Args:
+        train: Trains the given number of steps.
+        evaluate: Evaluates `images` images.
+        steps: The steps of an epoch: no more are timed at once.
+        images: The number of images that `evaluate` reads.
+        max_seconds: The time for the steps after the first, which is traced.
+        clock: Returns seconds.
     """
 
     def seconds_of(action: Callable[[], object]) -> float:
@@ -70,7 +71,7 @@ def probe(
     while True:
         seconds = seconds_of(partial(train, count))
         spent += seconds
-        if count >= min(MAX_STEPS, steps) or spent + 4 * seconds > most_seconds:
+        if count >= min(MAX_STEPS, steps) or spent + 4 * seconds > max_seconds:
             break
         count = min(4 * count, steps)
     first_evaluation, evaluation = seconds_of(evaluate), seconds_of(evaluate)

@@ -1,4 +1,4 @@
-"""Trains epoch by epoch with Keras's callbacks, those that a config asks for among them."""
+"""Trains epoch by epoch, with the Keras callbacks of a config."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,26 @@ from kerasweep.training.callbacks import (
     StopOnNonFiniteLoss,
 )
 from kerasweep.training.checkpoints import model_pattern, settle_best, take_over
-from kerasweep.training.resume import TakeUp, WriteState, find_state
+from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function
 
-# run_epoch(epoch, rates): trains the epoch, counted from 0, with the learning rate of each of its steps;
-# returns loss, accuracy, val_loss and val_accuracy.
+# run_epoch(epoch, rates) trains the epoch, counted from 0, with a learning rate for each step, and returns
+# loss, accuracy, val_loss and val_accuracy.
 RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """history: one dict an epoch (loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds).
+    """The result of a training."""
 
-    best_epoch: counted from 1, by the first objective that is measured each epoch, or else by the
-    validation accuracy. seconds: of training and validation, those of earlier attempts too.
-    restored: how many of the epochs an earlier attempt trained.
-    """
-
+    # One dict per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds.
     history: list[dict[str, float]]
+    # Counted from 1; by the first objective measured each epoch, or else the validation accuracy.
     best_epoch: int
     pruned: bool
+    # Training and validation, including earlier attempts.
     seconds: float
+    # How many epochs an earlier attempt trained.
     restored: int = 0
 
 
@@ -55,46 +54,57 @@ def fit(
     fingerprint: str = "",
     checkpoint_model: Callable[[], keras.Model] | None = None,
 ) -> FitResult:
-    """Train for up to training.epochs epochs; then the model holds the best epoch's weights.
+    """Trains for up to training.epochs epochs; then the model holds the best epoch's weights.
 
-    model: has an optimizer. run_epoch: see RunEpoch. steps: of each epoch. report: see
-    ReportEpochs. folder: checkpoints go into its `checkpoints`. resume_from: the folder of an attempt
-    that was interrupted, which goes on where it was of this configuration. fingerprint: of all that
-    a training depends on. checkpoint_model: makes what a checkpoint of the model holds, the model
-    itself where it is left out. Raises TrainingError for a loss that is not finite.
+    Args:
+        model: A network with an optimizer.
+        run_epoch: Trains and validates one epoch, see `RunEpoch`.
+        steps: The steps of each epoch.
+        training: Epochs, early stopping, checkpoints.
+        schedule: The learning rate by step, or by plateau.
+        learning_rate: The schedule's starting value.
+        objectives: The first one measured each epoch decides which epoch is best.
+        report: See `ReportEpochs`.
+        folder: Checkpoints go into its subfolder `checkpoints`.
+        resume_from: The folder of an interrupted attempt; it continues if its fingerprint is the same.
+        fingerprint: Identifies everything that the training depends on.
+        checkpoint_model: Returns the model to save in a checkpoint; None for `model` itself.
+
+    Raises:
+        TrainingError: A loss is not finite.
     """
     reporter = ReportEpochs(report)
     objective = _measured(objectives)
     keeper = KeepBestWeights(objective.metric, objective.direction)
-    followers = _plateau(schedule)
+    plateau = _plateau(schedule)
     stoppers = _stoppers(training, folder, checkpoint_model or (lambda: model))
-    callbacks = [StopOnNonFiniteLoss(), reporter, *followers, keeper, *stoppers]
+    callbacks = [StopOnNonFiniteLoss(), reporter, *plateau, keeper, *stoppers]
     state = None
     if training.checkpoint.enabled:
         state = find_state(resume_from, fingerprint, model)
         if state is not None and resume_from is not None:
             take_over(resume_from, folder)
-            callbacks.append(TakeUp(state, callbacks[:]))
+            callbacks.append(RestoreState(state, callbacks[:]))
         settle_best(folder, len(state.history) if state else 0)
-        callbacks.append(WriteState(folder, fingerprint, callbacks[:], training.epochs))
+        callbacks.append(SaveState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored
-    rate = None if followers else rate_function(schedule, learning_rate, steps, training.epochs)
-    heard = keras.callbacks.CallbackList(callbacks, model=model)
+    rate = None if plateau else rate_function(schedule, learning_rate, steps, training.epochs)
+    callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
-    heard.on_train_begin()
+    callback_list.on_train_begin()
     for epoch in range(done, training.epochs):
-        heard.on_epoch_begin(epoch)
-        heard.on_epoch_end(epoch, run_epoch(epoch, _rates(model, rate, epoch * steps, steps)))
+        callback_list.on_epoch_begin(epoch)
+        callback_list.on_epoch_end(epoch, run_epoch(epoch, _rates(model, rate, epoch * steps, steps)))
         if model.stop_training:
             break
-    heard.on_train_end()
+    callback_list.on_train_end()
     seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
     return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds, restored)
 
 
 def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:
-    """The learning rate of each step of an epoch: what a plateau has left of it where no function tells."""
+    """Returns the learning rate of each step of an epoch; with a plateau, the optimizer's current one."""
     if rate is None:
         return [float(np.asarray(model.optimizer.learning_rate))] * steps
     return [rate(step) for step in range(first, first + steps)]
@@ -105,13 +115,13 @@ def _mode(metric: str) -> str:
 
 
 def _measured(objectives: Sequence[ObjectiveConf]) -> ObjectiveConf:
-    """The first objective that is measured each epoch; the validation accuracy where none is."""
+    """Returns the first objective measured each epoch; the validation accuracy if there is none."""
     measured = (objective for objective in objectives if objective.metric in EPOCH_METRICS)
     return next(measured, ObjectiveConf("val_accuracy", "maximize"))
 
 
 def _plateau(schedule: ScheduleConf) -> list[keras.callbacks.Callback]:
-    """What changes the learning rate by what the training shows."""
+    """Returns the callback that lowers the learning rate on a plateau; none for other schedules."""
     if schedule.name != "plateau":
         return []
     return [

@@ -1,7 +1,9 @@
-"""Decides once a machine whether TensorFlow computes with oneDNN, by what its processor does faster.
+"""Decides once per machine whether TensorFlow computes with oneDNN, by measuring which is faster.
 
-TensorFlow switches oneDNN on by what the processor's model promises. What trains faster is measured here,
-with and without it side by side, and kept; TF_ENABLE_ONEDNN_OPTS in the environment wins over both.
+TensorFlow itself decides by the processor's model, which on some processors is the slower choice. The
+measured decision is kept; TF_ENABLE_ONEDNN_OPTS in the environment wins over it.
+
+python -m kerasweep.training.onednn     prints the CPU-seconds of some training steps
 """
 
 import json
@@ -9,80 +11,84 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from kerasweep.config.caches import default_folder
 from kerasweep.terminal import say
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
-PROBE = "kerasweep.training.kernel_probe"
+PROBE = "kerasweep.training.onednn"
 MAX_SECONDS = 120.0
+ROUNDS = 3
+# Channels from the image on, its side in pixels, images per batch, steps.
+NETWORKS = (((1, 16, 32), 8, 32, 200), ((3, 16, 32, 64), 32, 64, 20))
 
 
 def set_onednn(cache: Path | None = None) -> None:
-    """Set the variable for the import of TensorFlow that follows, unless it is set.
+    """Sets the variable for the import of TensorFlow that follows, unless it is set.
 
-    cache: the file of the decisions, by default onednn.json in the cache folder. Where none can be
-    written, or the probe fails, TensorFlow decides.
+    If the probe fails, or the decision cannot be kept, TensorFlow decides.
+
+    Args:
+        cache: The file of the decisions; None for onednn.json in the cache folder.
     """
     if recall_onednn(cache):
         return
     file = cache or _default_file()
-    found = _measured(file)
-    if found is not None:
-        _write(file, {**_read(file), this_machine(): found})
-        os.environ[VARIABLE] = found
+    decisions = _read(file)
+    try:
+        _write(file, decisions)  # without a place to keep the decision every start would measure again
+    except OSError:
+        return
+    setting = _faster_setting()
+    if setting is not None:
+        _write(file, {**decisions, this_machine(): setting})
+        os.environ[VARIABLE] = setting
 
 
 def recall_onednn(cache: Path | None = None) -> bool:
-    """As `set_onednn`, without measuring; whether it is set now."""
+    """Sets the variable to an earlier decision, and returns whether it is set now."""
     if VARIABLE not in os.environ:
-        known = _read(cache or _default_file()).get(this_machine())
-        if known is None:
+        setting = _read(cache or _default_file()).get(this_machine())
+        if setting is None:
             return False
-        os.environ[VARIABLE] = known
+        os.environ[VARIABLE] = setting
     return True
 
 
-def _default_file() -> Path:
-    return default_folder() / "onednn.json"
-
-
 def this_machine() -> str:
-    """Processor and TensorFlow, which the decision depends on."""
+    """Returns the names of processor and TensorFlow, which the decision depends on."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, TensorFlow {version('tensorflow')}"
 
 
-def _measured(file: Path) -> str | None:
-    """`1` where oneDNN is faster, else `0`; None where that cannot be found out or kept."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    if not os.access(file.parent, os.W_OK):
-        return None
+def _default_file() -> Path:
+    return default_folder() / "onednn.json"
+
+
+def _faster_setting() -> str | None:
+    """Measures side by side; returns `1` if oneDNN is faster, else `0`; None if a probe fails."""
     say("measuring whether oneDNN is faster on this processor: once, about 10 s")
-    processes = {setting: _probe(setting) for setting in ("0", "1")}
+    probes = {setting: _start_probe(setting) for setting in ("0", "1")}
     seconds = {}
-    for setting, process in processes.items():
+    for setting, process in probes.items():
         try:
-            told, _ = process.communicate(timeout=MAX_SECONDS)
+            output, _ = process.communicate(timeout=MAX_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            told, _ = process.communicate()
+            output, _ = process.communicate()
         if process.returncode == 0:
-            seconds[setting] = float(told.split()[-1])
-    if len(seconds) < len(processes):
-        return None
-    return min(seconds, key=lambda setting: seconds[setting])
+            seconds[setting] = float(output.split()[-1])
+    return min(seconds, key=lambda setting: seconds[setting]) if len(seconds) == len(probes) else None
 
 
-def _probe(setting: str) -> "subprocess.Popen[str]":
-    """A process with one thread that prints the CPU-seconds of some training."""
+def _start_probe(setting: str) -> "subprocess.Popen[str]":
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -95,18 +101,57 @@ def _probe(setting: str) -> "subprocess.Popen[str]":
     )
 
 
+def _cpu_seconds(channels: tuple[int, ...], side: int, batch_size: int, steps: int) -> float:
+    """Trains blocks of convolution, batch norm, ReLU and pooling; returns the fastest of ROUNDS."""
+    import tensorflow as tf
+
+    images = tf.random.stateless_uniform((batch_size, side, side, channels[0]), (0, 0))
+    kernels = [
+        tf.Variable(tf.random.stateless_normal((3, 3, *pair), (0, 0)) / 10) for pair in pairwise(channels)
+    ]
+
+    @tf.function(autograph=False)
+    def train_step() -> Any:
+        with tf.GradientTape() as tape:
+            outputs, none = images, tf.zeros([0])
+            for kernel in kernels:
+                outputs = tf.nn.conv2d(outputs, kernel, 1, "SAME")
+                scale, offset = tf.ones(outputs.shape[-1:]), tf.zeros(outputs.shape[-1:])
+                outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+                    x=outputs, scale=scale, offset=offset, mean=none, variance=none
+                )
+                outputs = tf.nn.max_pool2d(tf.nn.relu(outputs), 2, 2, "SAME")
+            loss = tf.reduce_mean(tf.square(outputs))
+        for kernel, gradient in zip(kernels, tape.gradient(loss, kernels), strict=True):
+            kernel.assign_sub(gradient / 1000)
+        return loss
+
+    rounds = []
+    for _ in range(1 + ROUNDS):
+        began = time.process_time()
+        for _ in range(steps):
+            train_step()
+        rounds.append(time.process_time() - began)
+    return min(rounds[1:])  # the first is traced
+
+
 def _read(file: Path) -> dict[str, str]:
-    """The decisions so far; none where the file is missing or damaged."""
+    """Reads the decisions so far; none if the file is missing or damaged."""
     try:
-        found = json.loads(file.read_text())
+        decisions = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(decisions, dict):
         return {}
-    return {str(machine): str(setting) for machine, setting in found.items()}
+    return {str(machine): str(setting) for machine, setting in decisions.items()}
 
 
 def _write(file: Path, decisions: dict[str, str]) -> None:
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(decisions, indent=2))
-    os.replace(unfinished, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(decisions, indent=2))
+    os.replace(temporary, file)
+
+
+if __name__ == "__main__":
+    print(sum(_cpu_seconds(*network) for network in NETWORKS))

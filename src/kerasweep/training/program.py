@@ -1,4 +1,4 @@
-"""A compiled network whose epochs are graph calls, traced once for all that is trained with it."""
+"""Trains and evaluates a compiled network by graph calls that later trials of the same graph reuse."""
 
 import time
 from collections.abc import Sequence
@@ -9,13 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.training import OptimizerConf, TrainingConf
-from kerasweep.data.feeds import Feed, augmented
+from kerasweep.config.training import OptimizerConf
+from kerasweep.data.feeds import Feed, Pace, augmented
 from kerasweep.data.scaling import Scaling
-from kerasweep.model.adjustable import AdjustableParts
-from kerasweep.training.optimizer import adjust, build_adjustable
+from kerasweep.model.parts import AdjustableParts
+from kerasweep.training.optimizers import adjust, build_adjustable
 
-SECONDS_A_CALL = 0.5
 MAX_EVALUATED = 256
 EVALUATED_PIXELS = 2**18
 
@@ -23,9 +22,17 @@ EVALUATED_PIXELS = 2**18
 class Program:
     """A network, its optimizer, and the graph calls that train and evaluate it.
 
-    Learning rate, batch size, order, scaling and seeds are arguments of these calls; what the network
-    and the optimizer hold is set back by `begin`. A call lasts about SECONDS_A_CALL, so that a user
-    can interrupt it, and carries its sums to the next: how an epoch is divided changes no bit.
+    Learning rate, batch size, order, scaling and seeds are arguments of these calls; `begin` resets the
+    optimizer, and `AdjustableParts.begin` the network. A call lasts about half a second (see `Pace`), so
+    that a user can interrupt it, and carries its sums to the next: how an epoch is divided changes no bit.
+
+    Args:
+        model: From scaled float32 images (n, height, width, channels) to probabilities (n, classes).
+        parts: The parts of the model; None for a custom network.
+        optimizer: Its learning rate and weight decay are set again by `begin`.
+        labels: `sparse` or `one_hot`: which loss is computed.
+        augment: What happens to a training batch in the graph.
+        jit_compile: Whether XLA compiles the training step.
     """
 
     def __init__(
@@ -50,7 +57,7 @@ class Program:
             for variable in self.optimizer.variables
             if variable.shape.rank == 0
         }
-        self._pace, self._evaluation_pace = _Pace(), _Pace()
+        self._pace, self._evaluation_pace = Pace(), Pace()
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
         vector, integer = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64)
         integers, sums = tf.TensorSpec([None], tf.int64), tf.TensorSpec([2], tf.float64)
@@ -70,7 +77,7 @@ class Program:
 
     @property
     def variables_mb(self) -> float:
-        """What the network's and the optimizer's variables hold, in MiB."""
+        """The memory of the network's and the optimizer's variables in MiB."""
         return sum(v.value.shape.num_elements() * v.value.dtype.size for v in self.variables) / 2**20
 
     @property
@@ -79,9 +86,9 @@ class Program:
         return [*self.model.variables, *self.optimizer.variables]
 
     def begin(self, optimizer: OptimizerConf) -> None:
-        """Set the optimizer back to what it was when it was built, with this learning rate and weight decay.
+        """Resets the optimizer to its state when it was built, with this learning rate and weight decay.
 
-        Its slots are zeros then; its scalars are not all: a loss scale of 0 would make every weight NaN.
+        Its slots become zeros, its scalars what they were: a loss scale of 0 would make every weight NaN.
         """
         for variable in self.optimizer.variables:
             if variable.path in self._scalars:
@@ -101,10 +108,19 @@ class Program:
         epoch: int,
         rates: Sequence[float],
     ) -> dict[str, float]:
-        """Train an epoch, or the beginning of one; returns its mean loss and accuracy, by image.
+        """Trains an epoch, or the beginning of one.
 
-        order: see `epoch_order`. epoch: from 1. seed: of the augmentation. rates: the learning rate of
-        each step. The last batch may be smaller.
+        Args:
+            feed: The images and labels.
+            scaling: Applied to each batch in the graph.
+            order: int64 (n,), see `epoch_order`.
+            batch_size: The last batch may be smaller.
+            seed: Seeds the augmentation.
+            epoch: Counted from 1.
+            rates: The learning rate of each step. Fewer rates than batches train the beginning of the epoch.
+
+        Returns:
+            The means of loss (with penalties) and accuracy over the images.
         """
         sums, first, numbers = tf.zeros([2], tf.float64), 0, _numbers(scaling)
         for piece in feed.pieces(order[: len(rates) * batch_size], batch_size, self._pace.steps):
@@ -113,14 +129,14 @@ class Program:
             read = (piece.images, piece.labels, piece.order, batch_size, *numbers)
             sums = self._train(*read, seed, epoch, first, chunk, sums)
             sums.numpy()  # waits for it
-            self._pace.note(steps, time.perf_counter() - began)
+            self._pace.update(steps, time.perf_counter() - began)
             first += steps
         return _means(sums, min(len(order), len(rates) * batch_size))
 
     def evaluate(self, feed: Feed, scaling: Scaling, batch_size: int) -> dict[str, float]:
-        """The mean loss and accuracy, by image, in inference.
+        """Returns the means of loss and accuracy over the images, in inference.
 
-        batch_size: that of the training; small images are evaluated in larger batches.
+        Small images are evaluated in larger batches than `batch_size`, that of the training.
         """
         height, width = self.model.input_shape[1:3]
         size = max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
@@ -129,17 +145,17 @@ class Program:
             began, steps = time.perf_counter(), -(-len(piece.order) // size)
             sums = self._evaluate(piece.images, piece.labels, piece.order, size, *numbers, sums)
             sums.numpy()  # waits for it
-            self._evaluation_pace.note(steps, time.perf_counter() - began)
+            self._evaluation_pace.update(steps, time.perf_counter() - began)
         return _means(sums, len(feed))
 
     def probabilities(self, feed: Feed, scaling: Scaling, batch_size: int) -> np.ndarray:
-        """The probabilities float32 (n, classes), in the order of the part."""
-        found = []
+        """Returns float32 probabilities (n, classes), in the order of the feed."""
+        batches = []
         for piece in feed.pieces(np.arange(len(feed)), batch_size, lambda: 1):
             for start in range(0, len(piece.order), batch_size):
                 images = tf.gather(piece.images, piece.order[start : start + batch_size])
-                found.append(self._predict(images, *_numbers(scaling)).numpy())
-        return np.concatenate(found)
+                batches.append(self._predict(images, *_numbers(scaling)).numpy())
+        return np.concatenate(batches)
 
     def _train_piece(
         self,
@@ -155,7 +171,7 @@ class Program:
         rates: Any,
         sums: Any,
     ) -> Any:
-        self.traces += 1  # this line runs when TensorFlow traces, not when the graph does
+        self.traces += 1  # runs when TensorFlow traces, not when the graph runs
 
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             index = order[number * batch_size : (number + 1) * batch_size]
@@ -169,7 +185,7 @@ class Program:
         return tf.while_loop(lambda number, _: number < count, step, [zero, sums], parallel_iterations=1)[1]
 
     def _step(self, images: Any, labels: Any, scale: Any, offset: Any, rate: Any) -> Any:
-        """One step of the optimizer, as keras.Model.train_step; returns what it adds to the sums."""
+        """Makes one step of the optimizer, as keras.Model.train_step; returns its addition to the sums."""
         weights = self.model.trainable_weights
         with tf.GradientTape() as tape:
             loss, added = self._loss(images, labels, scale, offset, training=True)
@@ -184,16 +200,16 @@ class Program:
     ) -> Any:
         count = tf.size(order, out_type=tf.int64)
 
-        def batch(start: Any, sums: Any) -> tuple[Any, Any]:
+        def evaluate(start: Any, sums: Any) -> tuple[Any, Any]:
             index = order[start : start + batch_size]
-            found = tf.gather(images, index), tf.gather(labels, index)
-            return start + batch_size, sums + self._loss(*found, scale, offset, training=False)[1]
+            batch = tf.gather(images, index), tf.gather(labels, index)
+            return start + batch_size, sums + self._loss(*batch, scale, offset, training=False)[1]
 
         zero = tf.constant(0, tf.int64)
-        return tf.while_loop(lambda start, _: start < count, batch, [zero, sums], parallel_iterations=1)[1]
+        return tf.while_loop(lambda start, _: start < count, evaluate, [zero, sums], parallel_iterations=1)[1]
 
     def _loss(self, images: Any, labels: Any, scale: Any, offset: Any, training: bool) -> tuple[Any, Any]:
-        """The loss with its penalties; and float64 (2,): that times the images, and how many are right."""
+        """Returns the loss with its penalties; and float64 (2,): loss × images, number of correct answers."""
         probabilities = self.model(_scaled(images, scale, offset), training=training)
         if self.one_hot:
             targets = tf.one_hot(labels, probabilities.shape[-1])
@@ -203,43 +219,18 @@ class Program:
         loss = tf.reduce_mean(losses)
         for penalty in self.model.losses:
             loss += tf.reduce_sum(tf.cast(penalty, loss.dtype))
-        right = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64))
+        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64))
         count = tf.cast(tf.size(labels), tf.float64)
-        return loss, tf.stack([tf.cast(loss, tf.float64) * count, right])
+        return loss, tf.stack([tf.cast(loss, tf.float64) * count, correct])
 
     def _predict_batch(self, images: Any, scale: Any, offset: Any) -> Any:
         return tf.cast(self.model(_scaled(images, scale, offset), training=False), tf.float32)
 
 
-def uses_xla(training: TrainingConf) -> bool:
-    """training.jit_compile, or without it Keras's own choice: XLA where TensorFlow reports a GPU.
-
-    On processors its compilation takes longer than small networks train. Under op determinism Keras
-    leaves it out too, since not all of its kernels are deterministic.
-    """
-    if training.jit_compile is not None:
-        return training.jit_compile
-    return bool(tf.config.list_physical_devices("GPU")) and not training.deterministic
-
-
-class _Pace:
-    """How many steps a graph call should have to last SECONDS_A_CALL, by what the last one took."""
-
-    def __init__(self) -> None:
-        self._steps = 1
-
-    def steps(self) -> int:
-        return self._steps
-
-    def note(self, steps: int, seconds: float) -> None:
-        """A call may grow eightfold: the first is traced, and says little."""
-        self._steps = max(1, min(8 * steps, int(SECONDS_A_CALL * steps / max(seconds, 1e-6))))
-
-
 def _scaled(images: Any, scale: Any, offset: Any) -> Any:
     scaled = tf.cast(images, tf.float32) * scale + offset
-    # A single channel times a vector of unknown length is of unknown length: Keras would take the
-    # first convolution for a grouped one, which it compiles with XLA and runs at half the speed.
+    # One channel times a vector of unknown length has unknown length: Keras would take the first
+    # convolution for a grouped one, which it compiles with XLA and runs at half the speed.
     scaled.set_shape(images.shape)
     return scaled
 
@@ -249,5 +240,5 @@ def _numbers(scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _means(sums: Any, count: int) -> dict[str, float]:
-    loss, right = (float(total) / count for total in sums.numpy())
-    return {"loss": loss, "accuracy": right}
+    loss, correct = (float(total) / count for total in sums.numpy())
+    return {"loss": loss, "accuracy": correct}

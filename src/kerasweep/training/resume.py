@@ -1,4 +1,4 @@
-"""Writes down after each epoch all that a training is, and takes it up again where it ended."""
+"""Saves the complete training state after each epoch and restores it on resume."""
 
 import logging
 from collections.abc import Sequence
@@ -20,14 +20,19 @@ COUNTERS = {
 log = logging.getLogger(__name__)
 
 
-class WriteState(keras.callbacks.Callback):
-    """Writes the state of a training after each epoch. It stands last, so that it sees what the others did.
+class SaveState(keras.callbacks.Callback):
+    """Saves the training state after each epoch; must be the last callback, to see what the others did.
 
-    Keras's BackupAndRestore keeps the model, its optimizer and the epoch's number. It leaves out what
-    EarlyStopping, ReduceLROnPlateau and ModelCheckpoint have counted, the best weights and what was
-    reported, so that a training goes on with other rates and stops elsewhere than one that was never
-    interrupted. It writes into its only file, which a kill leaves as half of one, and deletes it at
-    the end, after which a finished training begins anew.
+    Keras's BackupAndRestore saves the model, its optimizer and the epoch's number. It leaves out the counters
+    of EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, the best weights and the history, so a resumed
+    training has other rates and another end than an uninterrupted one. It overwrites its only file, which a
+    kill can leave half-written, and deletes it at the end, so a finished training would start again.
+
+    Args:
+        folder: The job's folder.
+        fingerprint: Identifies configuration and data.
+        callbacks: All callbacks before this one.
+        epochs: The number of epochs of the whole training.
     """
 
     def __init__(
@@ -54,8 +59,11 @@ class WriteState(keras.callbacks.Callback):
         settle_best(self.folder, epoch + 1)
 
 
-class TakeUp(keras.callbacks.Callback):
-    """Puts a state into a model and its callbacks once they have begun, which sets them to their start."""
+class RestoreState(keras.callbacks.Callback):
+    """Restores a state into a model and its callbacks.
+
+    It must follow these callbacks: their on_train_begin sets them to their start.
+    """
 
     def __init__(self, state: State, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         super().__init__()
@@ -70,11 +78,16 @@ class TakeUp(keras.callbacks.Callback):
                 setattr(callback, name, value)
         keeper = _one(self.callbacks, KeepBestWeights)
         keeper.weights = list(self.state.best_weights)
-        _one(self.callbacks, ReportEpochs).go_on(self.state.history, self.state.is_pruned)
+        _one(self.callbacks, ReportEpochs).restore(self.state.history, self.state.is_pruned)
 
 
 def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> State | None:
-    """The state that an earlier attempt left in its folder, None where it does not fit or is damaged."""
+    """Reads the state that an earlier attempt left in its folder.
+
+    Returns:
+        The state; None, with a warning, if it is damaged or belongs to another configuration or network;
+        None if there is no folder or no state.
+    """
     if folder is None or not state_path(folder).exists():
         return None
     path = state_path(folder)
@@ -104,7 +117,7 @@ def _one(callbacks: Sequence[keras.callbacks.Callback], kind: type) -> Any:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Weights, moving statistics and random states, then the optimizer's, its loss scale among them."""
+    """Returns the model's variables (weights, moving statistics, random states), then the optimizer's."""
     if not model.optimizer.built:  # a second `build` would make a new loss scale
         model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
@@ -115,11 +128,11 @@ def _arrays(model: keras.Model) -> list[np.ndarray]:
 
 
 def _counters(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
-    found = {type(callback).__name__: callback for callback in callbacks}
+    by_name = {type(callback).__name__: callback for callback in callbacks}
     return {
-        kind: {name: _plain(getattr(found[kind], name)) for name in attributes}
+        kind: {name: _plain(getattr(by_name[kind], name)) for name in attributes}
         for kind, attributes in COUNTERS.items()
-        if kind in found
+        if kind in by_name
     }
 
 

@@ -1,4 +1,7 @@
-"""Imports TensorFlow without its banners."""
+"""Sets up the process: TensorFlow's import and devices, seeds, determinism and precision.
+
+Importing this module imports neither TensorFlow nor Keras.
+"""
 
 import logging
 import os
@@ -8,21 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
+from kerasweep.config.training import TrainingConf
 from kerasweep.imports import gc_paused, packages_hidden
 from kerasweep.training.onednn import VARIABLE, set_onednn
 
-# Keras imports them where they are there, for wrappers of its own; they take a third of its import.
+# Keras imports them if they are installed, for wrappers of its own; they take a third of its import time.
 UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and make its devices ready."""
+    """Imports TensorFlow and configures its devices."""
     import_tensorflow()
     _share_gpus()
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow. No device is touched: a process that forks off this one may use them."""
+    """Imports TensorFlow without touching a device, so that a process forked off this one can use them."""
     if "tensorflow" in sys.modules:
         return
     set_onednn()
@@ -34,27 +38,27 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def _banners_hidden() -> Iterator[None]:
-    """What is written to stderr meanwhile is shown only where an error is raised.
+    """Shows what is written to stderr meanwhile only if an error is raised.
 
-    TensorFlow's C++ part reports the processor and the missing GPU whatever its log level.
+    TensorFlow's C++ part reports the processor and the missing GPU at every log level.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with tempfile.TemporaryFile() as banners:
         os.dup2(banners.fileno(), 2)
         try:
             yield
-        except BaseException:  # whatever it is, what was hidden explains it; it is raised again
+        except BaseException:  # the hidden text explains it
             banners.seek(0)
-            os.write(kept, banners.read())
+            os.write(stderr, banners.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def arithmetic() -> dict[str, str]:
-    """What the last bits of a training depend on beside its configuration, as tags.
+    """Returns, as tags, what the last bits of a training depend on beside its configuration.
 
     Both belong to the process: TensorFlow reads them when it is imported.
     """
@@ -66,15 +70,57 @@ def arithmetic() -> dict[str, str]:
 
 @cache
 def _share_gpus() -> None:
-    """Have TensorFlow take a GPU's memory as it needs it, not all of it at once: other workers may use it."""
+    """Makes TensorFlow allocate a GPU's memory as needed, since other workers may use the same GPU."""
     import tensorflow as tf
 
-    # A RuntimeError comes of a GPU that is in use already: who opened it has decided.
+    # A RuntimeError means that the GPU is in use already: whoever opened it has decided.
     with _banners_hidden(), suppress(RuntimeError):
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _is_no_retracing_advice(record: logging.LogRecord) -> bool:
-    """Each trial is a new network with a new trace, which is no mistake to warn of."""
+    """Filters out a warning: each trial is a new network with a new trace, which is no mistake."""
     return "triggered tf.function retracing" not in record.getMessage()
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and TensorFlow, for code that draws from their global generators.
+
+    TensorFlow then forgets the kernels of every function: the next call of a traced function takes about
+    a quarter of a second longer.
+    """
+    import keras
+
+    keras.utils.set_random_seed(seed)
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Makes TensorFlow's operations bitwise repeatable, at some cost in speed, until it is set again."""
+    import tensorflow as tf
+    from tensorflow.python.framework import config
+
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    else:
+        config.disable_op_determinism()  # TensorFlow has no public way back
+
+
+def set_precision(name: str) -> None:
+    """Sets Keras's dtype policy: float32, mixed_float16 or mixed_bfloat16."""
+    import keras
+
+    keras.config.set_dtype_policy(name)
+
+
+def uses_xla(training: TrainingConf) -> bool:
+    """Returns training.jit_compile, or if that is None, Keras's own choice: XLA on a GPU.
+
+    On processors its compilation takes longer than small networks train. Not all of its kernels are
+    deterministic, so Keras leaves it out under op determinism too.
+    """
+    import tensorflow as tf
+
+    if training.jit_compile is not None:
+        return training.jit_compile
+    return bool(tf.config.list_physical_devices("GPU")) and not training.deterministic

@@ -10,15 +10,15 @@ Rate = Callable[[int], float]
 
 
 def constant(learning_rate: float) -> Rate:
-    """`learning_rate` at every step."""
+    """Returns the same rate for every step."""
     return lambda step: learning_rate
 
 
 def cosine(learning_rate: float, steps: int, alpha: float) -> Rate:
-    """Half a cosine from the learning rate down to alpha times it at the last of `steps` steps.
+    """Follows half a cosine from learning_rate down to alpha · learning_rate at the last of `steps` steps.
 
-    rate(t) = learning_rate · (alpha + (1 − alpha) · (1 + cos(π · t / (steps − 1))) / 2), and what
-    it ended at from then on. Loshchilov and Hutter, SGDR (2017), without restarts:
+    rate(t) = learning_rate · (alpha + (1 − alpha) · (1 + cos(π · t / (steps − 1))) / 2), and constant
+    afterwards. Loshchilov and Hutter, SGDR (2017), without restarts:
     https://arxiv.org/abs/1608.03983
     """
     last = max(steps - 1, 1)
@@ -31,19 +31,19 @@ def cosine(learning_rate: float, steps: int, alpha: float) -> Rate:
 
 
 def exponential(learning_rate: float, steps_per_epoch: int, decay_rate: float) -> Rate:
-    """learning_rate · decay_rate^(t / steps_per_epoch): times decay_rate each epoch."""
+    """Multiplies by decay_rate each epoch: learning_rate · decay_rate^(t / steps_per_epoch)."""
     return lambda step: learning_rate * decay_rate ** (step / steps_per_epoch)
 
 
 def step_decay(learning_rate: float, steps: int, boundaries: Sequence[float], factor: float) -> Rate:
-    """learning_rate · factor^(how many boundaries lie at or before t / steps)."""
+    """Multiplies by factor at each boundary · steps: learning_rate · factor^(boundaries reached)."""
     return lambda step: learning_rate * factor ** sum(step >= boundary * steps for boundary in boundaries)
 
 
 def warmup(rate: Rate, warmup_steps: int) -> Rate:
-    """A straight climb over the first steps, (t + 1) / (warmup_steps + 1) of rate(0); then rate.
+    """Climbs in a straight line, rate(0) · (t + 1) / (warmup_steps + 1), then follows rate.
 
-    `rate` counts from the end of the climb. Goyal et al. (2017): https://arxiv.org/abs/1706.02677
+    `rate` counts its steps from the end of the climb. Goyal et al. (2017): https://arxiv.org/abs/1706.02677
     """
 
     def climbing(step: int) -> float:
@@ -55,10 +55,16 @@ def warmup(rate: Rate, warmup_steps: int) -> Rate:
 
 
 def rate_function(cfg: ScheduleConf, learning_rate: float, steps_per_epoch: int, epochs: int) -> Rate:
-    """The schedule of a config, over epochs × steps_per_epoch steps counted from 0.
+    """Returns the schedule of a config, from the optimizer's step (counted from 0) to the learning rate.
 
-    `plateau` is constant here: its callback reacts to what the training shows. Raises
-    ConfigError for an unknown name.
+    Args:
+        cfg: The group `schedule`. `plateau` is constant here: its callback changes the rate.
+        learning_rate: The highest rate.
+        steps_per_epoch: Batches per epoch.
+        epochs: The schedule spans epochs × steps_per_epoch steps.
+
+    Raises:
+        ConfigError: The name is unknown.
     """
     steps = steps_per_epoch * epochs
     if cfg.name in ("constant", "plateau"):

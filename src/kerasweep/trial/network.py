@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.keys import RUN_GROUPS
 from kerasweep.data.prepare import Part, Prepared
-from kerasweep.model.count import count_parameters
-from kerasweep.training.graph_key import graph_key, structure
+from kerasweep.model.shapes import count_parameters
+from kerasweep.training.program_cache import graph_key, structure
 from kerasweep.training.runtime import start_tensorflow
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Network:
 
     def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
         start_tensorflow()
-        from kerasweep.training.seeding import set_determinism, set_precision
+        from kerasweep.training.runtime import set_determinism, set_precision
 
         set_determinism(cfg.training.deterministic)
         set_precision(cfg.training.precision)
@@ -47,7 +47,7 @@ class Network:
 
     def _built_in(self) -> "Program":
         """A program whose network has fresh weights."""
-        from kerasweep.model.adjustable import AdjustableParts
+        from kerasweep.model.parts import AdjustableParts
 
         def make() -> "Program":
             parts = AdjustableParts()
@@ -62,7 +62,7 @@ class Network:
         """As _built_in, with the weights that the user's function draws."""
         import keras
 
-        from kerasweep.training.seeding import seed_everything
+        from kerasweep.training.runtime import seed_everything
 
         seed_everything(self.cfg.training.seed)
         keras.backend.clear_session()  # it counts the names of layers from 0
@@ -76,21 +76,22 @@ class Network:
         return program
 
     def _reused(self, described: str | None, make: Callable[[], "Program"]) -> "Program":
-        from kerasweep.training.programs import PROGRAMS
+        from kerasweep.training.program_cache import PROGRAMS
 
         if not self.cfg.training.reuse_programs:
             return make()
         self.graph = _graph(self.cfg, self.prepared, described)
-        return PROGRAMS.get(self.graph) or PROGRAMS.make(self.graph, make)
+        return PROGRAMS.get(self.graph) or PROGRAMS.add(self.graph, make)
 
     def _program(self, model: Any, parts: Any) -> "Program":
-        from kerasweep.training.program import Program, uses_xla
+        from kerasweep.training.program import Program
+        from kerasweep.training.runtime import uses_xla
 
         cfg = self.cfg
         return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
 
     def _build(self, parts: Any) -> Any:
-        from kerasweep.model.build import build_model
+        from kerasweep.model.network import build_model
 
         return build_model(self.cfg.model, parts, self.prepared.input_shape, self.prepared.num_classes)
 

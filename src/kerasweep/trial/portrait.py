@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from kerasweep.data.kept import read_and_keep
-from kerasweep.data.prepare import Prepared
+from kerasweep.data.prepare import Prepared, load_prepared
 from kerasweep.results import LEFT, Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.artifacts import record_curves, record_errors, record_model, record_test
@@ -98,7 +97,7 @@ def _candidate(cfg: DictConfig, ref: TrialRef) -> _Candidate:
     with np.load(ref.resume_from, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
-    prepared = read_and_keep(cfg.data)
+    prepared = load_prepared(cfg.data)
     network = Network(cfg, prepared)
     network.model.set_weights(weights)
     return _Candidate(network, prepared, notes)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
-from kerasweep.data.kept import read_and_keep
-from kerasweep.data.prepare import Prepared, check_augment
-from kerasweep.model.check import check_shape
+from kerasweep.data.prepare import Prepared, check_augment, load_prepared
+from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
@@ -30,7 +29,7 @@ Report = Callable[[int, float], bool]
 def read_data(cfg: DictConfig) -> Prepared:
     """Check the configuration, then load and prepare its data: all that can be refused before a run."""
     check(cfg)
-    prepared = read_and_keep(cfg.data)
+    prepared = load_prepared(cfg.data)
     check_images(cfg, prepared)
     return prepared
 
@@ -46,8 +45,7 @@ def warm_up(cfg: DictConfig) -> None:
     """Import what training needs, before the first trial asks for it."""
     start_tensorflow()
     import kerasweep.training.fit
-    import kerasweep.training.graph_key
-    import kerasweep.training.programs  # noqa: F401
+    import kerasweep.training.program  # noqa: F401
 
 
 def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:

@@ -1,7 +1,7 @@
-"""Reads a pickled batch of arrays, numbers and text without running what a pickle may ask for.
+"""Reads CIFAR's pickled batches without running code from the pickle.
 
-NumPy's own unpickling trusts its input: a few altered bytes end the interpreter. Here stand-ins
-take its place, which only record; an array is built from a record that was checked.
+NumPy's own unpickling trusts its input: a few altered bytes crash the interpreter. Here stand-ins only
+record their arguments, and an array is built from a checked record.
 """
 
 import io
@@ -16,10 +16,10 @@ import numpy as np
 
 from kerasweep.errors import DataError
 
-# They number an object for later use, and Python makes room for every number up to the largest.
+# These operations number an object for later use, and Python allocates every number up to the largest.
 _STORES = ("PUT", "BINPUT", "LONG_BINPUT")
 
-# What a cut or altered pickle makes the unpickler raise.
+# The unpickler raises these for a cut or altered pickle.
 _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError, AttributeError),
     *(OverflowError, MemoryError, RecursionError),
@@ -27,10 +27,18 @@ _DAMAGE = (
 
 
 def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
-    """One unpickled batch, as Python 2 or 3 wrote it; its text keys become bytes.
+    """Unpickles one batch written by Python 2 or 3.
 
-    Raises DataError for damage, and for anything but arrays of numbers, bytes, str, int, float,
-    list, tuple and dict.
+    Args:
+        content: The pickle.
+        origin: The name of the file in errors.
+
+    Returns:
+        The batch, with bytes as keys.
+
+    Raises:
+        DataError: The pickle is damaged, or holds anything but arrays of numbers, bytes, str, int, float,
+            list, tuple and dict.
     """
     try:
         _check_sizes(content)
@@ -43,7 +51,7 @@ def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
 
 
 def _check_sizes(content: bytes) -> None:
-    """Raise ValueError where a pickle claims more memory than its own size can need."""
+    """Raises ValueError if a pickle claims more memory than its size can need."""
     for operation, argument, _ in pickletools.genops(content):
         if operation.name in _STORES and not 0 <= int(argument or 0) <= len(content):
             raise ValueError(f"it numbers an object {argument}")
@@ -58,7 +66,7 @@ def _value(value: Any) -> Any:
 
 
 def _text(value: str | bytes) -> str:
-    """Python 2's strings are bytes here."""
+    """Decodes bytes, as which Python 2's strings are read."""
     return value.decode("ascii") if isinstance(value, bytes) else str(value)
 
 
@@ -100,7 +108,7 @@ def _numpy_type(kind: Any) -> np.dtype:
 
 
 class _NumbersOnly(pickle.Unpickler):
-    """Hands a pickle stand-ins for the few names that arrays need, and refuses every other.
+    """Gives a pickle stand-ins for the few names that arrays need, and refuses all others.
 
     The functions among them are bound methods and the classes have a __setstate__: neither can
     be given new attributes by a pickle, so one cannot alter how the next is read.
@@ -130,5 +138,5 @@ class _NumbersOnly(pickle.Unpickler):
         return np.frombuffer(content, _numpy_type(kind))[0]
 
     def _encoded(self, text: str, encoding: str | bytes) -> bytes:
-        """How protocol 2 keeps the bytes of Python 3."""
+        """Encodes text, as protocol 2 stores the bytes of Python 3."""
         return text.encode(_text(encoding))

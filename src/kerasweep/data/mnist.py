@@ -1,4 +1,7 @@
-"""IDX files, in which MNIST and Fashion-MNIST come: http://yann.lecun.com/exdb/mnist/."""
+"""Reads MNIST and Fashion-MNIST: four IDX files, or Keras's mnist.npz.
+
+The IDX format: http://yann.lecun.com/exdb/mnist/.
+"""
 
 import gzip
 import math
@@ -9,8 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from kerasweep.data.arrays import Arrays, make_arrays
+from kerasweep.data.npz import SPLIT_NAMES, read_archive
 from kerasweep.errors import DataError
 
+CLASS_NAMES = {
+    "mnist": tuple(str(digit) for digit in range(10)),
+    "fashion_mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+}
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -21,25 +32,35 @@ _UNSIGNED_BYTE = 8
 
 
 def find_idx_files(folder: Path) -> list[Path]:
-    """The four files, gzipped or not. Raises DataError naming the first that is missing."""
-    found = []
+    """Finds the four files, gzipped or not. Raises DataError that names the first missing one."""
+    files = []
     for name in FILES:
         candidates = [folder / name, folder / f"{name}.gz"]
         present = [path for path in candidates if path.is_file()]
         if not present:
             raise DataError(f"{folder} must hold {name} or {name}.gz, but it does not.")
-        found.append(present[0])
-    return found
+        files.append(present[0])
+    return files
 
 
 def load_idx(files: list[Path], class_names: tuple[str, ...]) -> Arrays:
-    """Training and test set from the four files. Raises DataError where one is damaged."""
+    """Reads training and test set from the four files. Raises DataError if one is damaged."""
     x_train, y_train, x_test, y_test = (read_idx(path) for path in files)
     return make_arrays((x_train, y_train), (x_test, y_test), class_names, str(files[0].parent))
 
 
+def load_keras_mnist(path: Path, class_names: tuple[str, ...]) -> Arrays:
+    """Reads mnist.npz as Keras downloads it. Raises DataError if it is damaged or incomplete."""
+    content = read_archive(path)
+    missing = [name for name in SPLIT_NAMES if name not in content]
+    if missing:
+        raise DataError(f"{path} must hold {missing[0]}, but it does not. Delete it to download it again.")
+    x_train, y_train, x_test, y_test = (content[name] for name in SPLIT_NAMES)
+    return make_arrays((x_train, y_train), (x_test, y_test), class_names, str(path))
+
+
 def read_idx(path: Path) -> np.ndarray:
-    """The uint8 array of one IDX file: magic number, sizes (big-endian), bytes."""
+    """Reads one IDX file: magic number, sizes (big-endian), bytes. Returns a uint8 array of these sizes."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, OSError, zlib.error) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasweep.data.idx import find_idx_files, load_idx, read_idx
+from kerasweep.data.mnist import find_idx_files, load_idx, read_idx
 from kerasweep.errors import DataError
 
 TEN = tuple("0123456789")

@@ -16,7 +16,7 @@ from kerasweep.config.model import (
     RegularizerConf,
 )
 from kerasweep.errors import ConfigError
-from kerasweep.model.build import build_model
+from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 
 Build = Callable[..., keras.Model]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerasweep.data.batch import read_batch
+from kerasweep.data.cifar_pickle import read_batch
 from kerasweep.errors import DataError
 
 

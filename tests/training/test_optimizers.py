@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasweep.training.fused import FusedAdam, FusedAdamW
+from kerasweep.config.training import (
+    AdamConf,
+    AdamWConf,
+    OptimizerConf,
+    RMSpropConf,
+    SGDConf,
+)
+from kerasweep.errors import ConfigError
+from kerasweep.training.optimizers import FusedAdam, FusedAdamW, build_optimizer
 
 # 1 - beta_2 has five digits in float32: Keras subtracts in Python where the kernel subtracts in float32.
 ROUNDING = {"rtol": 2e-5, "atol": 2e-6}
@@ -68,3 +76,25 @@ def test_loss_scale_steps_equal_keras() -> None:
         found.append(after(optimizer, 3))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, **ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("conf", "kind"),
+    [
+        (SGDConf("sgd", momentum=0.5, nesterov=True), keras.optimizers.SGD),
+        (AdamConf("adam", beta_1=0.8), keras.optimizers.Adam),
+        (AdamWConf("adamw", weight_decay=0.1), keras.optimizers.AdamW),
+        (RMSpropConf("rmsprop", rho=0.7), keras.optimizers.RMSprop),
+    ],
+)
+def test_optimizers_take_their_fields(conf: OptimizerConf, kind: type) -> None:
+    conf.clipnorm = 1.5
+    config = build_optimizer(conf).get_config()
+    assert type(build_optimizer(conf)) is kind
+    expected = {key: value for key, value in vars(conf).items() if key != "name"}
+    assert {key: config[key] for key in expected} == pytest.approx(expected)
+
+
+def test_unknown_optimizer() -> None:
+    with pytest.raises(ConfigError, match="optimizer.name must be one of sgd, adam, adamw, rmsprop"):
+        build_optimizer(OptimizerConf("lion"))
