@@ -12,7 +12,7 @@ import pytest
 from kerasweep.training import checkpoints
 from kerasweep.training.checkpoints import (
     DAMAGED,
-    State,
+    TrainingState,
     read_state,
     settle_best,
     state_path,
@@ -20,7 +20,7 @@ from kerasweep.training.checkpoints import (
     write_state,
 )
 
-STATE = State(
+STATE = TrainingState(
     fingerprint="a1b2",
     weights=[np.arange(12, dtype=np.float32).reshape(3, 4), np.array(7, np.int64), np.zeros(0, np.uint32)],
     best_weights=[np.full((3, 4), 0.1, np.float32)],
@@ -31,7 +31,7 @@ STATE = State(
 )
 
 
-def is_equal(one: State, other: State) -> bool:
+def is_equal(one: TrainingState, other: TrainingState) -> bool:
     plain = [replace(state, weights=[], best_weights=[]) for state in (one, other)]
     pairs = zip([*one.weights, *one.best_weights], [*other.weights, *other.best_weights], strict=True)
     return plain[0] == plain[1] and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)

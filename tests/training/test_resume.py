@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import ObjectiveConf
 from kerasweep.config.training import CheckpointConf, EarlyStoppingConf, PlateauConf, TrainingConf
-from kerasweep.training.checkpoints import State, read_state, state_path, write_state
+from kerasweep.training.checkpoints import TrainingState, read_state, state_path, write_state
 from kerasweep.training.fit import FitResult, fit
 from kerasweep.training.resume import find_state
 from kerasweep.trial.network import Network
@@ -207,7 +207,7 @@ def test_state_of_other_weights_does_not_fit(tmp_path: Path, weights: np.ndarray
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(optimizer=keras.optimizers.SGD(), loss="mse")
     rest = [np.zeros((), model.optimizer.iterations.dtype), np.zeros((), "float32")]
-    write_state(tmp_path, State("a1", [weights, *rest], [], {}, [], False, False))
+    write_state(tmp_path, TrainingState("a1", [weights, *rest], [], {}, [], False, False))
     state = find_state(tmp_path, "a1", model)
     assert (state is not None) == (weights.shape == (1, 1) and weights.dtype == "float32")
     assert find_state(tmp_path, "b2", model) is find_state(tmp_path / "absent", "a1", model) is None

@@ -21,7 +21,7 @@ DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zip
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """A training after some epoch."""
 
     fingerprint: str  # of its configuration and data
@@ -38,7 +38,7 @@ def state_path(folder: Path) -> Path:
     return folder / CHECKPOINTS / STATE
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: TrainingState) -> None:
     """Writes under another name, then renames: a kill meanwhile leaves the state of the epoch before."""
     notes = {
         "fingerprint": state.fingerprint,
@@ -57,13 +57,13 @@ def write_state(folder: Path, state: State) -> None:
     _put_in_place(unfinished)
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> TrainingState:
     """Reads a state. Raises one of DAMAGED if there is no whole one."""
     with open(state_path(folder), "rb") as opened, np.load(opened, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         count = notes["weights"]
         arrays = [file[f"array_{index}"] for index in range(count + notes["best_weights"])]
-    return State(
+    return TrainingState(
         fingerprint=notes["fingerprint"],
         weights=arrays[:count],
         best_weights=arrays[count:],

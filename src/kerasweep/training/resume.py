@@ -9,7 +9,14 @@ import keras
 import numpy as np
 
 from kerasweep.training.callbacks import KeepBestWeights, ReportEpochs
-from kerasweep.training.checkpoints import DAMAGED, State, read_state, settle_best, state_path, write_state
+from kerasweep.training.checkpoints import (
+    DAMAGED,
+    TrainingState,
+    read_state,
+    settle_best,
+    state_path,
+    write_state,
+)
 
 COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
@@ -46,7 +53,7 @@ class SaveState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         keeper, reporter = _one(self.callbacks, KeepBestWeights), _one(self.callbacks, ReportEpochs)
-        state = State(
+        state = TrainingState(
             fingerprint=self.fingerprint,
             weights=_arrays(self.model),
             best_weights=keeper.weights,
@@ -65,7 +72,7 @@ class RestoreState(keras.callbacks.Callback):
     It must follow these callbacks: their on_train_begin sets them to their start.
     """
 
-    def __init__(self, state: State, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    def __init__(self, state: TrainingState, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         super().__init__()
         self.state = state
         self.callbacks = callbacks
@@ -81,7 +88,7 @@ class RestoreState(keras.callbacks.Callback):
         _one(self.callbacks, ReportEpochs).restore(self.state.history, self.state.is_pruned)
 
 
-def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> State | None:
+def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> TrainingState | None:
     """Reads the state that an earlier attempt left in its folder.
 
     Returns:
@@ -103,7 +110,7 @@ def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> Sta
     return state
 
 
-def _fits(state: State, model: keras.Model) -> bool:
+def _fits(state: TrainingState, model: keras.Model) -> bool:
     best = model.get_weights() if state.best_weights else []
     return _kinds(state.weights) == _kinds(_arrays(model)) and _kinds(state.best_weights) == _kinds(best)
 
