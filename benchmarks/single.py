@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.page import machine, publish
 from benchmarks.race import Contender, race
 from benchmarks.trials import SCRIPTS, Grid, export
-from kerasweep.tracking.connect import open_client
+from kerasweep.tracking.client import open_client
 
 
 def run(repeats: int) -> None:

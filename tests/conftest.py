@@ -38,7 +38,7 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in them, which takes seconds to make."""
-    from kerasweep.tracking.connect import open_client
+    from kerasweep.tracking.client import open_client
 
     database = tmp_path_factory.mktemp("empty") / "mlflow.db"
     open_client(f"sqlite:///{database}", create=True)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import open_tracker
 from tests.processes import Done, run
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from tests.processes import Done, environment, run
 

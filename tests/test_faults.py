@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.search.ledger import RESULT, counts
-from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from tests.processes import command, environment, run
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import has_model
-from kerasweep.tracking.query import find_runs, list_artifacts
+from kerasweep.tracking.reader import find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
 from tests.processes import command, environment, run
 

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import download_model, has_model
-from kerasweep.tracking.query import download, find_runs, list_artifacts
+from kerasweep.tracking.reader import download, find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
 from tests.processes import Done, command, environment, run
 

@@ -9,8 +9,8 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.report.claims import MIN_SEEDS, find
 from kerasweep.report.pairs import Observation
 from kerasweep.space.axis import Params
-from kerasweep.tracking.names import flatten, tag_text
-from kerasweep.trial.history import MIN_EPOCHS
+from kerasweep.tracking.tags import flatten, tag_text
+from kerasweep.trial.metrics import MIN_EPOCHS
 
 STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
 # What the whole grid trains, seeds apart; a search has no grid.

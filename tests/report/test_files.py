@@ -11,7 +11,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
 from kerasweep.report.files import ARTIFACT, write_csv, write_page
 from kerasweep.report.reading import read_report
-from kerasweep.tracking.query import download, list_artifacts
+from kerasweep.tracking.reader import download, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import Tracker, open_tracker
 

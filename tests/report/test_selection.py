@@ -7,7 +7,7 @@ import pytest
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.report.selection import axes_of, check_axes, explain_nothing, select_runs
-from kerasweep.tracking.parents import parents_of
+from kerasweep.tracking.reader import parents_of
 from kerasweep.tracking.writer import Tracker
 
 

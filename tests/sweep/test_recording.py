@@ -15,7 +15,7 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.driver import begin
 from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
-from kerasweep.tracking.query import get_run
+from kerasweep.tracking.reader import get_run
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.connect import open_client
-from kerasweep.tracking.query import ask_client
+from kerasweep.tracking.client import open_client
+from kerasweep.tracking.reader import ask_client
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tables import is_database, read_runs
 from kerasweep.tracking.writer import Tracker, open_tracker

@@ -65,7 +65,7 @@ def quoted(argument: str) -> str:
 
 
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
-    from kerasweep.tracking.names import flatten
+    from kerasweep.tracking.tags import flatten
 
     content = OmegaConf.to_container(cfg.tags, resolve=True)
     assert isinstance(content, dict)

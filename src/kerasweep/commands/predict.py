@@ -83,7 +83,7 @@ def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:
 def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
     """The run's model, which takes raw pixels 0..255, and the names of its classes."""
     from kerasweep.tracking.keras_model import download_model, has_model
-    from kerasweep.tracking.query import get_run
+    from kerasweep.tracking.reader import get_run
 
     run = get_run(cfg.tracking, cfg.run_id)
     if not has_model(cfg.tracking, run.run_id):
@@ -109,7 +109,7 @@ def _read_model(path: Path, run_id: str) -> Any:
 
 def _no_model(cfg: DictConfig, run: "RunRecord") -> str:
     from kerasweep.tracking.keras_model import has_model
-    from kerasweep.tracking.query import find_runs
+    from kerasweep.tracking.reader import find_runs
 
     text = (
         f"The run {run.run_id} keeps no model: a sweep keeps that of its best trial, "

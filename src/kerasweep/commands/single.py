@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
-from kerasweep.tracking.connect import import_mlflow
-from kerasweep.tracking.description import objective_text, run_params, run_tags, user_tags
+from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.source import git_diff, source_tags
+from kerasweep.tracking.tags import objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
 from kerasweep.trial.run import read_data, run_trial, warm_up

@@ -6,7 +6,7 @@ from kerasweep.config.search import TrialConf
 from kerasweep.report.claims import MIN_SEEDS
 from kerasweep.report.selection import SEED
 from kerasweep.space.axis import Space
-from kerasweep.trial.history import MIN_EPOCHS
+from kerasweep.trial.metrics import MIN_EPOCHS
 
 ENOUGH_SEEDS = 5
 

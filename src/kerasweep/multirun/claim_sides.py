@@ -11,8 +11,8 @@ from kerasweep.report.pairs import Observation
 from kerasweep.report.selection import SEED
 from kerasweep.report.verdicts import named_keys, observations
 from kerasweep.results import State
-from kerasweep.tracking.description import axis_tags, run_params, trial_tags
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import axis_tags, run_params, trial_tags
 
 
 def check_sides(plan: Plan) -> None:

@@ -32,10 +32,10 @@ from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
 from kerasweep.terminal import say
-from kerasweep.tracking.connect import import_mlflow
-from kerasweep.tracking.description import objective_text
+from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
-from kerasweep.tracking.query import find_runs, list_artifacts
+from kerasweep.tracking.reader import find_runs, list_artifacts
+from kerasweep.tracking.tags import objective_text
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data, record_images
 from kerasweep.workers.pool import WorkerPool

@@ -18,7 +18,7 @@ from kerasweep.sweep.portraits import Due
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
-from kerasweep.tracking.query import get_run, list_artifacts
+from kerasweep.tracking.reader import get_run, list_artifacts
 from kerasweep.tracking.recorder import write_relayed
 from kerasweep.training.checkpoints import state_path
 

@@ -20,7 +20,7 @@ from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import begun_with, check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Axis, Params, Value
-from kerasweep.tracking.names import short_names
+from kerasweep.tracking.tags import short_names
 from kerasweep.trial.network import graph_of, parameters_of
 from kerasweep.trial.run import check_images
 

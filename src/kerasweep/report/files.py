@@ -12,7 +12,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.report.groups import Group, natural, values_of
 from kerasweep.report.reading import Report
 from kerasweep.report.selection import SEED
-from kerasweep.tracking.histories import histories
+from kerasweep.tracking.reader import histories
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import ListConfig
 
 from kerasweep.config.search import ComparisonConf
-from kerasweep.tracking.names import tag_text
+from kerasweep.tracking.tags import tag_text
 
 Choices = Mapping[str, str]
 

@@ -12,9 +12,9 @@ from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
 from kerasweep.report.standings import Standing, measured, ranked, standings, training_seconds
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import State
-from kerasweep.tracking.names import short_names
-from kerasweep.tracking.parents import claim_of, parents_of
+from kerasweep.tracking.reader import claim_of, parents_of
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import short_names
 
 ENDED = (State.COMPLETE, State.PRUNED, State.FAILED)
 

@@ -8,9 +8,9 @@ from kerasweep.config.keys import all_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
 from kerasweep.space.constraint import Constraint, read_constraints
-from kerasweep.tracking.names import short_names
-from kerasweep.tracking.query import find_runs, get_run
+from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import short_names
 
 KINDS = ("trial", "run", "repeat")
 # The tags of every run that can tell single runs apart.

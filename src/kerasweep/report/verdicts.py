@@ -12,8 +12,8 @@ from kerasweep.report.selection import SEED, keys_by_name
 from kerasweep.report.standings import seed_of
 from kerasweep.report.statistics import LEVEL, Difference, rounded
 from kerasweep.results import State
-from kerasweep.tracking.names import tag_text
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import tag_text
 
 # Keys whose value in every run stands under a tag of another name.
 TAGS = {"data": "dataset"}

@@ -12,7 +12,7 @@ from kerasweep.results import State
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.terminal import duration_text, params_text, value_text
-from kerasweep.tracking.names import short_names
+from kerasweep.tracking.tags import short_names
 
 MAX_BEST_LINES = 3
 MIN_PARAMS_WIDTH = 20

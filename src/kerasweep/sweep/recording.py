@@ -15,11 +15,10 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.tracking.buffer import BufferedRecorder
-from kerasweep.tracking.description import objective_text, run_params, trial_tags, user_tags
 from kerasweep.tracking.keras_model import has_model
-from kerasweep.tracking.parents import CONFIG
-from kerasweep.tracking.query import find_runs, get_run
+from kerasweep.tracking.reader import CONFIG, find_runs, get_run
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
+from kerasweep.tracking.tags import objective_text, run_params, trial_tags, user_tags
 from kerasweep.tracking.writer import Tracker
 
 DIED_AGAIN = f"its process ended before the trial did, as in {MAX_RETRIES} attempts before"

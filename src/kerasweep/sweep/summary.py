@@ -16,7 +16,7 @@ from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
-from kerasweep.tracking.description import objective_text
+from kerasweep.tracking.tags import objective_text
 
 MAX_NAMED = 5
 MAX_BEST = 5

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.tracking.connect import import_mlflow, open_client
+from kerasweep.tracking.client import import_mlflow, open_client
 from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.retry import with_retries
 

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from kerasweep.errors import RefusedError, TrackingError, UnreachableError
-from kerasweep.tracking.database import CONNECT_SECONDS
 from kerasweep.tracking.location import without_password
 
 # How long a database is waited for that another process keeps locked, or a server that is away; and what
 # a server may take for an answer: it may pass a model on to a slow store.
 WAITING_SECONDS, ANSWER_SECONDS = 60, 60
+CONNECT_SECONDS = 8
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 MAX_REASON_CHARACTERS = 300
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")

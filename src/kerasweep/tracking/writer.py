@@ -10,7 +10,7 @@ from typing import Any, TypeVar, assert_never
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import UnreachableError
 from kerasweep.results import State
-from kerasweep.tracking.connect import experiment_id, open_client
+from kerasweep.tracking.client import experiment_id, open_client
 from kerasweep.tracking.entries import (
     Dataset,
     Entry,

@@ -1,4 +1,8 @@
-"""Where a classifier errs, as numbers."""
+"""Computes metrics besides Keras's own: where a network errs, how it generalizes, how steadily it learns."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -22,3 +26,35 @@ def most_confidently_wrong(probabilities: np.ndarray, labels: np.ndarray, count:
     wrong = np.flatnonzero(predicted != labels)
     confidence = probabilities[wrong, predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")][:count]
+
+
+MIN_EPOCHS = 4
+History = Sequence[Mapping[str, float]]
+
+
+def of_history(history: History, best_epoch: int) -> dict[str, float]:
+    """The measures below by their names, as far as there are enough epochs. best_epoch: from 1."""
+    found = {"generalization_gap": generalization_gap(history[best_epoch - 1])}
+    if len(history) >= MIN_EPOCHS:
+        found["epoch_variability"] = epoch_variability([epoch["val_accuracy"] for epoch in history])
+    return found
+
+
+def generalization_gap(epoch: Mapping[str, float]) -> float:
+    """By how much an epoch's accuracy in training exceeds that of validation.
+
+    Keras's accuracy in training is the mean over the epoch, while the network still learns.
+    """
+    return epoch["accuracy"] - epoch["val_accuracy"]
+
+
+def epoch_variability(accuracies: Sequence[float]) -> float:
+    """How far accuracies jump from epoch to epoch, over the later half of the epochs (n,), n >= 4.
+
+    The root of half the mean square of successive differences: the standard deviation of a level
+    series, which a slow climb hardly enlarges. Von Neumann, Kent, Bellinson and Hart (1941), The
+    mean square successive difference, https://doi.org/10.1214/aoms/1177731746
+    """
+    later = accuracies[len(accuracies) // 2 - 1 :]
+    changes = [after - before for before, after in zip(later, later[1:], strict=False)]
+    return math.sqrt(fmean(change**2 for change in changes) / 2)

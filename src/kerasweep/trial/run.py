@@ -14,7 +14,7 @@ from kerasweep.results import Outcome, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
-from kerasweep.trial.history import of_history
+from kerasweep.trial.metrics import of_history
 from kerasweep.trial.network import Network
 from kerasweep.trial.portrait import leave
 

@@ -1,14 +1,25 @@
-"""Runs come back as they were written, found by tags or by the beginning of an id."""
+"""Runs, histories and sweeps' claims come back from MLflow as they were written."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.tracking import query
-from kerasweep.tracking.query import download, find_runs, get_run, list_artifacts
+from kerasweep.report.selection import select_runs
+from kerasweep.tracking import reader
+from kerasweep.tracking.reader import (
+    claim_of,
+    download,
+    find_runs,
+    get_run,
+    histories,
+    list_artifacts,
+    parents_of,
+)
+from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import Tracker
 
 
@@ -58,7 +69,7 @@ def test_every_tag_finds_its_run_alone(
 def test_all_pages_are_read(
     tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "PAGE", 2)
+    monkeypatch.setattr(reader, "PAGE", 2)
     made = {tracker.start(f"run-{number}", {}, {}) for number in range(5)}
     found = find_runs(tracking, {})
     assert {run.run_id for run in found} == made and len(found) == 5
@@ -84,7 +95,7 @@ def test_run_is_found_by_six_digits(tracking: TrackingConf, tracker: Tracker) ->
 def test_ambiguous_beginning_asks_for_more(
     tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "MIN_DIGITS", 1)
+    monkeypatch.setattr(reader, "MIN_DIGITS", 1)
     made = [tracker.start("run", {}, {}) for _ in range(17)]  # 16 digits: two begin alike
     firsts = [run_id[0] for run_id in made]
     digit = max(firsts, key=firsts.count)
@@ -123,3 +134,73 @@ def test_artifacts_are_listed_and_downloaded(
     with pytest.raises(TrackingError, match="says: .*absent.txt"):
         download(tracking, run_id, "model/absent.txt", tmp_path / "into")
     assert capfd.readouterr().err == ""
+
+
+def test_values_are_in_the_order_of_their_epochs(tracking: TrackingConf, tracker: Tracker) -> None:
+    run_id, other = tracker.start("run", {}, {}), tracker.start("other", {}, {})
+    for epoch, accuracy in ((2, 0.6), (1, 0.5), (10, 0.9), (3, 0.7)):
+        tracker.log_epoch(run_id, epoch, {"val_accuracy": accuracy, "loss": 1.0})
+    assert histories(tracking, [run_id, other], "val_accuracy") == {run_id: [0.5, 0.6, 0.7, 0.9], other: []}
+    assert histories(tracking, [], "val_accuracy") == {}
+
+
+def test_an_epoch_that_was_trained_again_counts_as_it_was_last(
+    tracking: TrackingConf, tracker: Tracker
+) -> None:
+    run_id = tracker.start("run", {}, {})
+    for moment, accuracy in ((1000, 0.6), (3000, 0.5), (2000, 0.7)):
+        tracker.client.log_metric(run_id, "val_accuracy", accuracy, timestamp=moment, step=1)
+    assert histories(tracking, [run_id], "val_accuracy") == {run_id: [0.5]}
+
+
+CLAIM = """
+study:
+  claim:
+    text: Large filters are better.
+    comparisons:
+      - {of: {model.kernel_size: 5}, relation: higher, than: {model.kernel_size: 3}}
+"""
+
+
+def parent(tracking: TrackingConf, tracker: Tracker, config: str | None) -> RunRecord:
+    """That of a sweep with one trial, which recorded such a configuration."""
+    own = {"study": "filter_size", "sweep": "filter_size-1"}
+    run_id = tracker.start("filter_size-1", {**own, "kind": "study", "axes": "kernel_size"}, {})
+    tracker.start("other-1", {"sweep": "other-1", "kind": "study"}, {})
+    tracker.start("trial", {**own, "kind": "trial"}, {})
+    if config is not None:
+        tracker.log_text(run_id, config, "config.yaml")
+    (found,) = parents_of(tracking, select_runs(tracking, {"study": "filter_size"}))
+    assert found.run_id == run_id
+    return found
+
+
+def test_claim_is_read_with_its_defaults(tracking: TrackingConf, tracker: Tracker) -> None:
+    claim = claim_of(tracking, parent(tracking, tracker, CLAIM))
+    assert claim is not None and claim.text == "Large filters are better."
+    (comparison,) = claim.comparisons
+    assert dict(comparison.of) == {"model.kernel_size": 5}
+    assert (comparison.relation, comparison.measure, comparison.margin) == ("higher", "objective", 0.0)
+
+
+def test_a_sweep_without_a_claim_has_none(tracking: TrackingConf, tracker: Tracker) -> None:
+    assert (
+        claim_of(tracking, parent(tracking, tracker, OmegaConf.to_yaml({"study": {"claim": None}}))) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [None, "[[[", "study: {claim: so}", "study: {claim: {text: so, proofs: []}}"],
+    ids=["gone", "damaged", "a text", "of another version"],
+)
+def test_a_claim_that_cannot_be_read_is_an_error(
+    tracking: TrackingConf, tracker: Tracker, config: str | None
+) -> None:
+    with pytest.raises(TrackingError):
+        claim_of(tracking, parent(tracking, tracker, config))
+
+
+def test_single_runs_have_no_parent(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.start("run", {"kind": "run"}, {})
+    assert parents_of(tracking, select_runs(tracking, {"kind": "run"})) == []

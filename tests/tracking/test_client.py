@@ -17,8 +17,8 @@ import pytest
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.tracking import retry
-from kerasweep.tracking.connect import open_client
-from kerasweep.tracking.query import find_runs
+from kerasweep.tracking.client import open_client
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
 from tests.processes import PYTHONPATH
 
@@ -121,7 +121,7 @@ def test_database_is_whole_or_not_there_however_its_making_is_killed(
     no_template: Path, tmp_path: Path
 ) -> None:
     database = tmp_path / "mlflow.db"
-    program = "import sys; from kerasweep.tracking.connect import open_client; open_client(sys.argv[1], True)"
+    program = "import sys; from kerasweep.tracking.client import open_client; open_client(sys.argv[1], True)"
     arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasweep.config.keys import all_keys
-from kerasweep.tracking.names import RESERVED, flatten, short_names, tag_text
+from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
 
 
 @pytest.mark.parametrize(

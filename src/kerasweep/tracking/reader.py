@@ -1,17 +1,22 @@
 """Reads runs back from MLflow: from the tables of its database, or page by page from a server."""
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from kerasweep.config.search import TrackingConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
-from kerasweep.tracking.connect import experiment_id, open_client
+from kerasweep.tracking.client import experiment_id, open_client
 from kerasweep.tracking.location import resolve_uri, without_password
 from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.run_record import RunRecord, seconds_between
-from kerasweep.tracking.tables import is_database, read_runs
+from kerasweep.tracking.tables import is_database, read_histories, read_runs
 
 PAGE = 1000
 MIN_DIGITS = 6
@@ -154,3 +159,54 @@ def _record(run: Any) -> RunRecord:
         start_time=info.start_time / 1000,
         seconds=seconds_between(info.start_time, info.end_time),
     )
+
+
+def histories(cfg: TrackingConf, run_ids: Sequence[str], metric: str) -> dict[str, list[float]]:
+    """Of each run the metric's values in the order of its epochs; empty where it has none.
+
+    A run that went on from a checkpoint has some epochs twice: the later value counts.
+    """
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    if is_database(uri):
+        logged = with_retries(uri, read_histories, uri, run_ids, metric)
+    else:
+        logged = {
+            run_id: [
+                (one.step, one.timestamp, one.value)
+                for one in with_retries(uri, client.get_metric_history, run_id, metric)
+            ]
+            for run_id in run_ids
+        }
+    return {run_id: _in_order(values) for run_id, values in logged.items()}
+
+
+def _in_order(logged: Sequence[tuple[int, int, float]]) -> list[float]:
+    by_epoch = {step: value for step, _, value in sorted(logged, key=lambda one: one[1])}
+    return [by_epoch[step] for step in sorted(by_epoch)]
+
+
+CONFIG = "config.yaml"
+
+
+def parents_of(cfg: TrackingConf, runs: Iterable[RunRecord]) -> list[RunRecord]:
+    """The parents of these runs' sweeps, newest first."""
+    sweeps = {run.tags["sweep"] for run in runs if "sweep" in run.tags}
+    found = find_runs(cfg, {"kind": "study"}) if sweeps else []
+    return [parent for parent in found if parent.tags.get("sweep") in sweeps]
+
+
+def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:
+    """The claim that a sweep was to test; None where it had none.
+
+    Raises TrackingError where that cannot be read: its artifact is gone, damaged, or of another version.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = download(cfg, parent.run_id, CONFIG, Path(folder))
+        try:
+            claim = OmegaConf.select(OmegaConf.load(path), "study.claim")
+            if claim is None:
+                return None
+            return cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise TrackingError(f"{CONFIG} of {parent.name} cannot be read: {error}") from error
