@@ -1,11 +1,15 @@
-"""Runs the commands as users do: in a process of their own, in a directory of their own."""
+"""Runs the commands as users do, in a process and a directory of their own, or faster in this process."""
 
+import io
 import os
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python -m src.train` from any folder, and `import kerasweep`.
@@ -49,3 +53,30 @@ def run(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
+    """Run `python -m src.MODULE` in a folder, but in this process; it must not train."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from kerasweep.commands import train
+
+    main = import_module(f"kerasweep.commands.{module}").main
+    stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+    before, began = Path.cwd(), time.monotonic()
+    os.chdir(folder)
+    try:
+        with (
+            patch.object(sys, "argv", [f"{module}.py", *arguments]),
+            patch.dict(os.environ, environment(**variables), clear=True),
+            patch.object(train, "needed_preload", return_value=None),
+            redirect_stdout(stdout),
+            redirect_stderr(stderr),
+        ):
+            main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        os.chdir(before)
+        GlobalHydra.instance().clear()
+    return Done(code, stdout.getvalue(), stderr.getvalue(), time.monotonic() - began)

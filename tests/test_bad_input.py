@@ -14,7 +14,7 @@ from PIL import Image
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import open_tracker
-from tests.processes import Done, run
+from tests.processes import Done, call, run
 
 SINGLE_AND_SWEEP = pytest.mark.parametrize("mode", [(), ("-m",)], ids=["single run", "sweep"])
 
@@ -27,10 +27,18 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """The heavy packages, so that the time limits hold a command to its own waiting."""
+    import mlflow  # noqa: F401
+
+    import kerasweep.multirun.conduct  # noqa: F401
+
+
 def attempt(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     """Run a command whose caches are its own."""
     caches = {name: str(folder.parent / name) for name in ("XDG_CACHE_HOME", "KERAS_HOME")}
-    return run(folder, module, *arguments, **caches, **variables)
+    return call(folder, module, *arguments, **caches, **variables)
 
 
 @pytest.fixture
@@ -95,6 +103,16 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
 )
 def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> None:
     assert_hydra_refused(attempt(folder, "train", *overrides), folder, *words)
+
+
+def test_a_process_ends_with_hydras_code(folder: Path) -> None:
+    done = run(folder, "train", "-m", "study=nope")
+    assert_hydra_refused(done, folder, "Could not find 'study/nope'")
+
+
+def test_a_process_ends_with_the_code_of_a_refusal(folder: Path) -> None:
+    done = run(folder, "train", "training.batch_size=0")
+    assert_refused(done, folder, "training.batch_size must be at least 1, but got 0.")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from kerasweep.config import register, studies
 from kerasweep.config.folders import config_folder
-from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.other_sweepers import read_legacy
-from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
 
 
@@ -61,6 +61,6 @@ def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> C
 
     def make(*arguments: str) -> Plan:
         question = read_question(context, compose(list(arguments)), list(arguments), read_legacy({}))
-        return Plan(question, Composer(context, question.master, question.fixed, question.space))
+        return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
 
     return make

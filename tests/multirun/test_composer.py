@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import RandomSampler
 
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.composer import Composer, without_hydra
+from kerasweep.multirun.composer import Composer, make_composer, without_hydra
 from kerasweep.multirun.question import Question
 
 Ask = Callable[..., Question]
@@ -47,7 +47,7 @@ COMMANDS = {
 def composer_of(context: HydraContext, ask: Ask) -> Callable[..., Composer]:
     def build(*arguments: str) -> Composer:
         question = ask(*arguments)
-        return Composer(context, question.master, question.fixed, question.space)
+        return make_composer(context, question.master, question.fixed, question.space)
 
     return build
 

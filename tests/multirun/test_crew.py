@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
 from kerasweep.multirun.question import Question
 from kerasweep.results import Outcome, TrialRef
@@ -35,7 +35,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Que
 
     def build(context: HydraContext, kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
         question = ask("model.kernel_size=3,5", "training.checkpoint.enabled=true")
-        composer = Composer(context, question.master, question.fixed, question.space)
+        composer = make_composer(context, question.master, question.fixed, question.space)
         study = open_study(tmp_path / "s.journal", "s", ["maximize"])
         study.tell(study.ask(), 0.5)
         trial = study.ask()
@@ -96,7 +96,7 @@ def recorded(
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
         uri = f"sqlite:///{copy_database(tmp_path)}"
         question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", *overrides)
-        composer = Composer(context, question.master, question.fixed, question.space)
+        composer = make_composer(context, question.master, question.fixed, question.space)
         runs: Any = SimpleNamespace()
         tracker = open_tracker(TrackingConf(uri=uri))
         return TrialCrew(composer, runs, 1, "work:train"), tracker, tracker.start("trial", {}, {})

@@ -13,10 +13,10 @@ from kerasweep.errors import ConfigError
 from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 from kerasweep.multirun import estimate
-from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.dry_run import dry_run, short_number, shown_configurations
 from kerasweep.multirun.other_sweepers import read_legacy
-from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
 from kerasweep.training.cost import count_flops
 from tests.processes import run
@@ -29,7 +29,7 @@ def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> C
     def make(*arguments: str) -> Plan:
         given = [*SMALL, *arguments]
         question = read_question(context, compose(given), given, read_legacy({}))
-        return Plan(question, Composer(context, question.master, question.fixed, question.space))
+        return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
 
     return make
 

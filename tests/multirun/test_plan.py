@@ -310,3 +310,14 @@ def test_custom_network_is_built_to_count_it(plan: Callable[..., Plan], folder: 
 def test_every_configuration_is_held_to_the_images_size(plan: Callable[..., Plan]) -> None:
     made = plan("augment=flip_crop", "augment.crop_padding=2,8", "model.filters=[4],[4,4,4,4]")
     assert trainable(made) == [{"augment.crop_padding": 2, "model.filters": "[4]"}]
+
+
+def test_a_graph_is_known_before_any_refusal_is_asked_for(plan: Callable[..., Plan]) -> None:
+    """A graph is of a kernel size and shared by its learning rates; an endless space has none."""
+    made = plan("model.kernel_size=3,5", "optimizer.learning_rate=0.1,0.01")
+    graphs = [made.graph_of(params) for params in made.space.configurations()]
+    assert graphs[0] == graphs[1] != graphs[2] == graphs[3] and None not in graphs
+    assert made.refusal({"model.kernel_size": 3, "optimizer.learning_rate": 0.1}) is None
+    assert [made.graph_of(params) for params in made.space.configurations()] == graphs
+    endless = plan("sampler=random", "model.dropout=interval(0.0,0.5)")
+    assert endless.graph_of({"model.dropout": 0.1}) is None

@@ -9,16 +9,30 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.frozen import freeze, read_ahead
+from kerasweep.multirun.freeze_configs import freeze, read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
 
 
-class Composer:
-    """Turns configurations of a space into what Hydra would compose for them.
+def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], space: Space) -> "Composer":
+    """Reads the config files that trials may need, and returns a composer that later edits do not affect.
 
-    fixed: the overrides that all trials share. Group choices are composed by Hydra and kept;
-    plain values are put into a copy, which takes a twentieth of the time. The config files are
-    those of the start: what is edited meanwhile changes nothing.
+    Args:
+        context: Hydra's own, whose config loader is frozen.
+        master: The composed sweep with Hydra's node.
+        fixed: The overrides that all trials share.
+        space: The axes.
+    """
+    freeze(context, master.hydra.job.config_name, master.hydra.overrides.hydra)
+    groups = [axis for axis in space.axes if axis.is_group]
+    read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
+    return Composer(context, master, fixed, space)
+
+
+class Composer:
+    """Composes the configuration of a trial as Hydra would. Build it with make_composer.
+
+    Hydra composes each set of group choices once; plain values are set in a copy, which takes a twentieth of
+    the time.
     """
 
     def __init__(self, context: HydraContext, master: DictConfig, fixed: list[str], space: Space) -> None:
@@ -27,25 +41,24 @@ class Composer:
         self.fixed = fixed
         self.space = space
         self._composed: dict[tuple[str, ...], bytes] = {}
-        freeze(context, master.hydra.job.config_name, master.hydra.overrides.hydra)
-        groups = [axis for axis in space.axes if axis.is_group]
-        read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
-        """Every task override of a trial, as its job receives them."""
+        """Returns every task override of a trial, as its job receives them."""
         return [*self.fixed, *self.space.overrides(params)]
 
     def compose(self, params: Params) -> DictConfig:
-        """The trial's configuration without Hydra's own node.
+        """Returns the trial's configuration without Hydra's own node.
 
-        Raises ConfigError where the combination cannot be composed, such as a momentum for adam.
+        Raises:
+            ConfigError: The combination cannot be composed, such as a momentum for adam.
         """
         return _drop_hydra(self.job_config(params))
 
     def job_config(self, params: Params) -> DictConfig:
-        """The trial's whole configuration, equal to what Hydra composes for its overrides.
+        """Returns the trial's whole configuration, equal to Hydra's own for its overrides.
 
-        Raises ConfigError as `compose` does.
+        Raises:
+            ConfigError: As compose does.
         """
         cfg = self._with_groups(self._groups(params))
         plain = [axis for axis in self.space.axes if axis.key in params and not axis.is_group]
@@ -57,7 +70,7 @@ class Composer:
         return cfg
 
     def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
-        """The chosen option of every config group in this trial."""
+        """Returns the chosen option of every config group in a trial."""
         chosen = {key: str(option) for key, option in self._groups(params).items()}
         return {**choices_of(self.master), **chosen}
 
@@ -83,7 +96,7 @@ def _config_path(axis: Axis, option: Value) -> str:
 
 
 def _override_dirname(hydra_cfg: DictConfig) -> str:
-    """What Hydra puts there for the task overrides: sorted, joined, without the excluded keys."""
+    """Returns Hydra's override_dirname: the task overrides sorted, joined, without the excluded keys."""
     form = hydra_cfg.job.config.override_dirname
     lines = [str(line) for line in hydra_cfg.overrides.task]
     kept = [line for line in lines if _key(line) not in form.exclude_keys]
@@ -95,12 +108,12 @@ def _key(override: str) -> str:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """The configuration as a task function gets it."""
+    """Returns the configuration as a task function gets it."""
     return _drop_hydra(copy_of(config))
 
 
 def copy_of(config: DictConfig) -> DictConfig:
-    """A copy by way of pickle, which takes a third of the time of copy.deepcopy."""
+    """Copies by pickle, which takes a third of the time of copy.deepcopy."""
     copied: DictConfig = pickle.loads(pickle.dumps(config))
     return copied
 
@@ -121,13 +134,13 @@ def _put(cfg: DictConfig, key: str, value: object) -> None:
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:
-    """The chosen option of every config group, from Hydra's own record."""
+    """Returns the chosen option of every config group, from Hydra's own record."""
     choices = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(choices, dict)
     return {str(key): str(value) for key, value in choices.items() if value is not None}
 
 
 def first_line(error: Exception) -> str:
-    """An error's own sentence, without Hydra's and OmegaConf's lines about types."""
+    """Returns an error's first sentence, without Hydra's and OmegaConf's lines about types."""
     cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
     return str(cause).strip().splitlines()[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Says at the end of a study what its runs show, and keeps the page of it."""
+"""Prints the verdicts of a finished sweep and writes its page."""
 
 import shlex
 from pathlib import Path
@@ -11,16 +11,21 @@ from kerasweep.tracking.location import without_password
 
 
 def is_evidence(cfg: DictConfig) -> bool:
-    """Whether a sweep asked for more than the best: it claims something, or repeats seeds."""
+    """Returns whether a sweep ends with a page: it has a claim or repeats seeds."""
     return cfg.study.claim is not None or cfg.study.repeats > 1
 
 
 def conclude(cfg: DictConfig, sweep: str) -> None:
-    """Print the verdicts and write the page, into mlruns and into the parent's run. It takes a few seconds.
+    """Prints the verdicts and writes the page, into mlruns and into the sweep's own run, in a few seconds.
 
-    cfg: the composed configuration. Raises TrackingError where the runs cannot be read.
+    Args:
+        cfg: The configuration that the trials share.
+        sweep: The sweep's name.
+
+    Raises:
+        TrackingError: The runs cannot be read.
     """
-    # Only here: a sweep that concludes nothing need not import what draws.
+    # Imported here: only this needs matplotlib.
     from kerasweep.report.files import write_page
     from kerasweep.report.reading import read_report
     from kerasweep.report.summary import lines_of
@@ -29,7 +34,7 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
     for line in lines_of(report):
         say(line)
     page = Path("mlruns") / f"compare-{sweep}.html"
-    tracking = [f"tracking.{key}={value}" for key, value in _told(cfg.tracking).items()]
+    tracking = [f"tracking.{key}={value}" for key, value in _changed_keys(cfg.tracking).items()]
     write_page(
         cfg.tracking, report, page, shlex.join(["python", "-m", "src.compare", f"study={sweep}", *tracking])
     )
@@ -37,7 +42,7 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
 
 
 def announce_winner(cfg: DictConfig, sweep: str) -> None:
-    """Print the winner's score on the test set with its interval, of a sweep that concludes nothing else."""
+    """Prints the winner's score on the test set with its interval, for a sweep without a page."""
     from kerasweep.report.reading import read_report
     from kerasweep.report.summary import winner_lines
 
@@ -45,11 +50,11 @@ def announce_winner(cfg: DictConfig, sweep: str) -> None:
         say(line)
 
 
-def _told(tracking: DictConfig) -> dict[str, str]:
-    """What a later command must be told to find the runs: what is not the default."""
-    told = {} if tracking.uri is None else {"uri": without_password(tracking.uri)}
+def _changed_keys(tracking: DictConfig) -> dict[str, str]:
+    """Returns the tracking keys that a later command needs to find the runs: those without default values."""
+    changed = {} if tracking.uri is None else {"uri": without_password(tracking.uri)}
     return (
-        told
+        changed
         if tracking.experiment == TrackingConf().experiment
-        else {**told, "experiment": tracking.experiment}
+        else {**changed, "experiment": tracking.experiment}
     )

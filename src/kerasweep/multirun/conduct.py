@@ -1,9 +1,7 @@
 """Conducts a sweep from its command line to its summary."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -11,33 +9,26 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from kerasweep.config.keys import RUN_GROUPS
-from kerasweep.errors import ConfigError, StorageError, SweepStopped, TrackingError
-from kerasweep.multirun.batches import BatchPool, batch_size, count_workers, start_workers, uses_workers
-from kerasweep.multirun.claim_sides import check_sides
-from kerasweep.multirun.composer import Composer, choices_of
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.batches import batch_size, count_workers, start_workers, uses_workers
+from kerasweep.multirun.composer import choices_of, make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, is_evidence
-from kerasweep.multirun.crew import BatchCrew, TrialCrew
+from kerasweep.multirun.drive import Ensemble, drive, trials_left
 from kerasweep.multirun.other_sweepers import read_legacy
-from kerasweep.multirun.plan import Plan
-from kerasweep.multirun.portray import record_portraits
+from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
-from kerasweep.results import State
-from kerasweep.search.stops import Ending, StopRequest
-from kerasweep.search.study import portrait_lock, sweep_lock
-from kerasweep.search.sweep import Sweep, unknown_graph
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.study import sweep_lock
+from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
-from kerasweep.sweep.driver import Driver, begin
-from kerasweep.sweep.portraits import due_portraits
+from kerasweep.sweep.driver import begin
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.sweep.view import View, open_view
-from kerasweep.terminal import say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
-from kerasweep.tracking.reader import find_runs, list_artifacts
-from kerasweep.tracking.tags import objective_text
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
-from kerasweep.trial.artifacts import record_data, record_images
+from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
 from kerasweep.workers.signals import release_interrupts
 from kerasweep.workers.template import has_template
@@ -48,14 +39,28 @@ DEFAULT_JOBS = "mlruns/jobs"
 def conduct(
     context: HydraContext, config: DictConfig, arguments: list[str], legacy_keys: Mapping[str, Any]
 ) -> float | None:
-    """Run the sweep that the arguments describe; returns the best value of its first objective."""
+    """Runs the sweep that the arguments describe.
+
+    Args:
+        context: Hydra's own.
+        config: The composed sweep with Hydra's node.
+        arguments: The overrides of the command line.
+        legacy_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
+
+    Returns:
+        The best value of the first objective, None where no trial was trained.
+
+    Raises:
+        KerasweepError: A mistake that the user can correct.
+        SystemExit: The end of a dry run.
+    """
     legacy = read_legacy(legacy_keys)
     question = read_question(context, config, arguments, legacy)
     _check_axes(question)
-    composer = Composer(context, question.master, question.fixed, question.space)
+    composer = make_composer(context, question.master, question.fixed, question.space)
     release_interrupts()  # no config file is read any more
-    plan = Plan(question, composer)
-    check_sides(plan)
+    plan = make_plan(question, composer)
+    plan.check_claim()
     if plan.base.study.dry_run:
         from kerasweep.multirun.dry_run import dry_run
 
@@ -75,7 +80,7 @@ def conduct(
         workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
         sweep = plan.sweep(fresh)
         if not is_new:
-            workers = _start_workers(context, plan, _trials_left(sweep), stack)
+            workers = _start_workers(context, plan, trials_left(sweep), stack)
         tracker = tracker or open_tracker(tracking)
         sweep = with_its_runs(plan, sweep)
         _use_job_folder(question.master, sweep.name)
@@ -84,7 +89,7 @@ def conduct(
         summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out(), images)
         begin(sweep)
         record.reconcile()
-        reason = _drive(Ensemble(context, plan, sweep, record, workers, stop))
+        reason = drive(Ensemble(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
     if is_evidence(plan.base) and finished_trials(sweep.study):
         conclude(plan.base, sweep.name)
@@ -94,37 +99,19 @@ def conduct(
 
 
 def _width(plan: Plan) -> int:
-    """How many trainings of a new sweep run side by side."""
+    """Returns how many trainings of a new sweep run at the same time."""
     master, jobs = plan.question.master, plan.total() * plan.base.study.repeats
     return count_workers(plan.base, jobs) if uses_workers(master) else batch_size(master, plan.base, jobs)
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """A sweep with all that it needs to be driven. workers: None where a foreign launcher trains."""
-
-    context: HydraContext
-    plan: Plan
-    sweep: Sweep
-    record: SweepRecord
-    workers: WorkerPool | None
-    stop: StopRequest
-
-
 def _start_workers(context: HydraContext, plan: Plan, trials: int, stack: ExitStack) -> WorkerPool | None:
-    """Start them early: TensorFlow is imported there while Optuna and MLflow are opened here."""
+    """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
     master = plan.question.master
     if trials < 1 or not uses_workers(master):
         return None
     workers = start_workers(context, master, plan.base, trials * plan.base.study.repeats)
     stack.callback(workers.stop)
     return workers
-
-
-def _trials_left(sweep: Sweep) -> int:
-    """How many trials are still to be trained: up to the total, and all that wait or died."""
-    unfinished = sum(not trial.state.is_finished() for trial in sweep.study.get_trials(deepcopy=False))
-    return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
 
 
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
@@ -136,98 +123,10 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     return record
 
 
-def _drive(ensemble: Ensemble) -> str:
-    """Train to the end; whatever ends it early closes the parent run and says how to go on."""
-    sweep, record = ensemble.sweep, ensemble.record
-    ending, ended = Ending("the sweep was stopped", is_whole=False), False
-    try:
-        ending = _run(ensemble)
-        record.reconcile()  # the runs of a driver that died meanwhile
-        _portray(ensemble, is_end=True)
-        _note_best(ensemble)
-        ended = True
-    except SweepStopped:
-        _portray(ensemble, is_end=False)
-        _note_best(ensemble)
-        raise KeyboardInterrupt from None
-    except OSError as error:
-        raise StorageError(
-            f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
-            f"{error.filename or sweep.journal.parent}; the same command goes on from here."
-        ) from error
-    finally:
-        with suppress(TrackingError) if not ended else nullcontext():
-            record.close(State.COMPLETE if ended else State.CANCELLED, ending)
-        if not ended:
-            summary.print_stopped(sweep)
-    return ending.reason
-
-
-def _note_best(ensemble: Ensemble) -> None:
-    """Have the sweep's own run tell what its best trial came to, as in `best_val_accuracy`."""
-    best, record = summary.best_value(ensemble.sweep), ensemble.record
-    if best is not None:
-        metric = ensemble.plan.base.objective[0].metric
-        record.tracker.log_metrics(record.parent, {f"best_{metric}": best})
-
-
-def _run(ensemble: Ensemble) -> Ending:
-    plan, sweep, record = ensemble.plan, ensemble.sweep, ensemble.record
-    target, master = plan.base.trial.target, plan.question.master
-    crew: TrialCrew
-    pool: WorkerPool | BatchPool
-    if ensemble.workers is not None:
-        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), ensemble.workers
-    else:
-        sweep = replace(sweep, graph_of=unknown_graph)  # where it trains is not ours to say
-        crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
-        size = batch_size(master, plan.base, max(1, _trials_left(sweep) * sweep.repeats))
-        pool = BatchPool(ensemble.context, master, record.tracker, target, size)
-    objective = objective_text(plan.base)
-    # A foreign launcher prints lines of its own, and tells of a trial when its batch has ended.
-    is_quiet = ensemble.workers is not None
-    view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if is_quiet else View(sweep)
-    with view:
-        return Driver(sweep, pool, crew, view, ensemble.stop).run()
-
-
-def _portray(ensemble: Ensemble, is_end: bool) -> None:
-    """Record the models that are asked for, test the winner at the end, and meanwhile draw some images.
-
-    For a sweep that was complete already, or trained by a foreign launcher, a worker is started. Another
-    driver that is at it is waited for: then nothing is left to do.
-    """
-    plan, sweep = ensemble.plan, ensemble.sweep
-    master = plan.question.master
-    jobs = Path(master.hydra.sweep.dir)
-    crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
-    with ExitStack() as stack:
-        stack.enter_context(portrait_lock(sweep.journal))
-        due = due_portraits(sweep, jobs if jobs.name == sweep.name else None)
-        if plan.base.tracking.models == "none" and not is_end:
-            due = []
-        if due:
-            what = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
-            say(what.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
-        pool = ensemble.workers
-        if due and pool is None:
-            pool = start_workers(ensemble.context, master, plan.base, 1)
-            stack.callback(pool.stop)
-        record_portraits(due, crew, pool, lambda: _show_data(ensemble), is_end)
-
-
-def _show_data(ensemble: Ensemble) -> None:
-    """Draw some training images into the parent's run, where an earlier start has not."""
-    plan, record = ensemble.plan, ensemble.record
-    if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
-        record_images(plan.base, record.parent, record.tracker, plan.data)
-
-
 def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
-    """The sweep, or its next generation where MLflow has trials of it that its journal lacks.
+    """Returns the sweep, or its next generation where MLflow has trials that its journal lacks.
 
-    Such a journal was deleted or emptied: going on with it would record every trial twice under
-    one parent.
+    Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
     """
     while not _has_trials(sweep) and find_runs(
         plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, most=1
@@ -243,6 +142,7 @@ def _has_trials(sweep: Sweep) -> bool:
 
 
 def _check_axes(question: Question) -> None:
+    """Raises ConfigError for an axis that does not define a run, such as tracking.uri."""
     for axis in question.space.axes:
         root = axis.key.lstrip("+").partition(".")[0].partition("@")[0]
         if root not in RUN_GROUPS:
@@ -253,7 +153,7 @@ def _check_axes(question: Question) -> None:
 
 
 def _use_job_folder(master: DictConfig, sweep: str) -> None:
-    """Put jobs into a folder of the sweep's own, unless hydra.sweep.dir says otherwise."""
+    """Moves the jobs into a folder named after the sweep, unless the user set hydra.sweep.dir."""
     if master.hydra.sweep.dir != DEFAULT_JOBS:
         return
     folder = f"{DEFAULT_JOBS}/{sweep}"

@@ -1,5 +1,6 @@
-"""Holds a study's constraints against its configurations, and refuses those that make no sense."""
+"""Reads a study's constraints and evaluates them for a configuration."""
 
+from collections.abc import Sequence
 from itertools import islice, product
 from typing import Any
 
@@ -15,22 +16,39 @@ from kerasweep.space.constraint import Constraint, read_constraints
 MAX_COMPARED = 200
 
 
-class Constraints:
-    """The constraints of a question. Raises ConfigError for one that cannot be read or names no key."""
+def read_study_constraints(question: Question, composer: Composer) -> "Constraints":
+    """Reads the constraints of a study.
 
-    def __init__(self, question: Question, composer: Composer) -> None:
+    Raises:
+        ConfigError: A constraint cannot be read or names an unknown key.
+    """
+    constraints = Constraints(question, composer, read_constraints(question.master.study.constraints))
+    constraints.check_keys()
+    return constraints
+
+
+class Constraints:
+    """The constraints of a study, read with read_study_constraints.
+
+    Args:
+        question: Its axes and groups are the keys that a constraint may name.
+        composer: Gives the values of keys that are no axes.
+        parsed: The constraints themselves.
+    """
+
+    def __init__(self, question: Question, composer: Composer, parsed: Sequence[Constraint]) -> None:
         self.master = question.master
         self.axes = {axis.name: axis for axis in question.space.axes}
         self.composer = composer
-        self.parsed = read_constraints(self.master.study.constraints)
-        self._check_keys()
+        self.parsed = parsed
 
     @property
     def texts(self) -> list[str]:
+        """The constraints as the user wrote them."""
         return [constraint.text for constraint in self.parsed]
 
     def check_types(self) -> None:
-        """Raise ConfigError where values that the space may bring together cannot be compared."""
+        """Raises ConfigError where a constraint cannot compare values that the space may combine."""
         for constraint in self.parsed:
             axes = [axis for name, axis in self.axes.items() if constraint.speaks_of(name)]
             for values in islice(product(*(axis.ends() for axis in axes)), MAX_COMPARED):
@@ -42,24 +60,28 @@ class Constraints:
                 self._holds(constraint, cfg, params)
 
     def broken(self, cfg: DictConfig, params: Params) -> str | None:
-        """The first constraint that a configuration does not satisfy. cfg: what params compose to."""
-        return next((each.text for each in self.parsed if not self._holds(each, cfg, params)), None)
+        """Returns the first constraint that a configuration breaks, None where it keeps all.
+
+        cfg: the composition of params.
+        """
+        return next((rule.text for rule in self.parsed if not self._holds(rule, cfg, params)), None)
 
     def _holds(self, constraint: Constraint, cfg: DictConfig, params: Params) -> bool:
         return constraint.holds(lambda key: self._value(cfg, params, key))
 
     def _value(self, cfg: DictConfig, params: Params, key: str) -> Any:
-        """What a key is in a trial: its axis's value, a config group's choice, or what is composed."""
+        """Returns a key's value in a trial: its axis's, a config group's choice, or the composed one."""
         axis = self.axes.get(key)
         if axis is not None and axis.key in params:
             return axis.plain(params[axis.key])
         choices = self.composer.choices(params)
         if key in choices:
             return choices[key]
-        found = OmegaConf.select(cfg, key)
-        return list(found) if isinstance(found, ListConfig) else found
+        value = OmegaConf.select(cfg, key)
+        return list(value) if isinstance(value, ListConfig) else value
 
-    def _check_keys(self) -> None:
+    def check_keys(self) -> None:
+        """Raises ConfigError for a key that no configuration has."""
         known = {*self.axes, *choices_of(self.master), *all_keys()}
         for constraint in self.parsed:
             for key in sorted(constraint.keys - known):

@@ -1,4 +1,4 @@
-"""Reads the keys of hydra-optuna-sweeper, and names the successor of each that cannot be honoured."""
+"""Translates the keys of hydra-optuna-sweeper, and names a replacement for those without a translation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,21 +22,18 @@ _SAMPLERS = {"nsgaii": "nsga2", "bruteforce": "grid"}
 
 @dataclass(frozen=True)
 class Legacy:
-    """What a file for hydra-optuna-sweeper asks for, in our terms.
+    """The translation of a file for hydra-optuna-sweeper."""
 
-    axes: key -> Hydra sweep syntax. overrides: ours that say the same. notes: a sentence for
-    each key that has a successor.
-    """
-
-    axes: Mapping[str, Any]
-    overrides: tuple[str, ...]
-    notes: tuple[str, ...]
+    axes: Mapping[str, Any]  # key -> Hydra's sweep syntax
+    overrides: tuple[str, ...]  # the same settings as kerasweep's overrides
+    notes: tuple[str, ...]  # a sentence for each key that is not used
 
 
 def read_legacy(keys: Mapping[str, Any]) -> Legacy:
-    """Translate the `hydra.sweeper` keys that are set.
+    """Translates the `hydra.sweeper` keys that are set.
 
-    Raises ConfigError for several directions, and for params that are no mapping.
+    Raises:
+        ConfigError: There are several directions, or params is not a mapping.
     """
     plain = {key: _plain(value) for key, value in keys.items()}
     overrides = []
@@ -72,7 +69,7 @@ def _axes(params: Any) -> Mapping[str, Any]:
 
 
 def _sampler(sampler: Any) -> list[str]:
-    """Ours of the same method, and its seed. `_target_` counts: `name` may be a default."""
+    """Returns overrides for the same method and its seed. `_target_` wins: `name` may be a default."""
     if not sampler:
         return []
     name = _successor(sampler)
@@ -108,7 +105,7 @@ def _sampler_notes(sampler: Any) -> list[str]:
 
 
 def _direction(direction: Any) -> list[str]:
-    """maximize is the default objective's own; minimize means the validation loss."""
+    """Returns no override for maximize, the default direction; minimize means the validation loss."""
     if direction in (None, "maximize"):
         return []
     if direction == "minimize":

@@ -1,4 +1,4 @@
-"""Finds out what a `--multirun` command asks: the study, the axes, and what stays fixed."""
+"""Reads the question of a `--multirun` command: the study, the axes, and the fixed overrides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,24 +22,23 @@ DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
 
 @dataclass(frozen=True)
 class Question:
-    """A composed sweep. master: the configuration with Hydra's node, without the swept keys.
+    """A composed sweep."""
 
-    fixed: the overrides that every trial shares.
-    """
-
-    master: DictConfig
-    fixed: list[str]
-    space: Space
+    master: DictConfig  # with Hydra's node, without the swept keys
+    fixed: list[str]  # the overrides that every trial shares
+    space: Space  # the axes
 
 
 def read_question(
     context: HydraContext, config: DictConfig, arguments: Sequence[str], legacy: Legacy
 ) -> Question:
-    """Decide what is swept.
+    """Decides which keys are swept.
 
-    No axis and no study: the study `quickstart`. Axes without a study: a full grid, unless a
-    sampler was chosen. A study and axes: the command line's range wins over the study's, a fixed
-    value removes its axis. Raises ConfigError for axes that cannot be read.
+    Without axes and study: the study `quickstart`. Axes without a study: a full grid, unless the user chose a
+    sampler. With both: the command line's range replaces the study's, and a fixed value removes its axis.
+
+    Raises:
+        ConfigError: An axis cannot be read.
     """
     overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
     swept = [override for override in overrides if override.is_sweep_override()]
@@ -64,7 +63,7 @@ def read_question(
 
 
 def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
-    """Raise ConfigError for a condition on a key that does not exist: it would never hold."""
+    """Raises ConfigError for a condition on an unknown key: it would never hold."""
     known = {*axes, *choices_of(master), *all_keys()}
     for axis in axes.values():
         for key in axis.conditions:
@@ -76,12 +75,12 @@ def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
 
 
 def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:
-    """Whether the command line, or an experiment it names, chose a sampler."""
+    """Returns whether the command line, or an experiment that it names, chose a sampler."""
     return "sampler" in chosen or choices_of(config)["sampler"] != DEFAULT_SAMPLER
 
 
 def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:
-    """Hydra's composition anew, with other task overrides and the same ones for Hydra."""
+    """Composes again, with other task overrides and the same ones for Hydra."""
     hydra_overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
     assert isinstance(hydra_overrides, list)
     return context.config_loader.load_configuration(
@@ -103,7 +102,7 @@ def _group_options(context: HydraContext, master: DictConfig) -> Any:
 def _study_axes(
     master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
 ) -> dict[str, Axis]:
-    """The axes of the study and of older files that no override fixes, by their keys without Hydra's +."""
+    """Returns the axes of the study and of older files that no override fixes, by key without Hydra's +."""
     entries = {str(key): entry for key, entry in {**legacy, **_space(master.study.space)}.items()}
     set_keys = {override.key_or_group for override in fixed}
     kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
@@ -112,7 +111,7 @@ def _study_axes(
 
 
 def _space(node: Any) -> dict[Any, Any]:
-    """The lines of a study's space. Raises ConfigError where it is no mapping."""
+    """Returns the entries of a study's space. Raises ConfigError where it is not a mapping."""
     if node is None:
         return {}
     if not isinstance(node, DictConfig):
@@ -131,7 +130,7 @@ def _fixed_values(master: DictConfig) -> Any:
     def value(key: str) -> Value:
         if key in choices:
             return choices[key]
-        found = OmegaConf.select(master, key)
-        return str(list(found)).replace(" ", "") if isinstance(found, ListConfig) else found
+        fixed = OmegaConf.select(master, key)
+        return str(list(fixed)).replace(" ", "") if isinstance(fixed, ListConfig) else fixed
 
     return value

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 
 from kerasweep.config.search import ClaimConf
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.claim_sides import check_sides
 from kerasweep.multirun.plan import Plan
 
 KERNELS = ("model.kernel_size=3,5", "training.batch_size=8,16")
@@ -44,7 +43,7 @@ LARGER = {"of": {"model.kernel_size": 5}, "than": {"model.kernel_size": 3}}
     ids=str,
 )
 def test_what_the_grid_can_decide_is_accepted(plan: Callable[..., Plan], comparison: dict[str, Any]) -> None:
-    check_sides(claimed(plan(*KERNELS), **comparison))
+    claimed(plan(*KERNELS), **comparison).check_claim()
 
 
 @pytest.mark.parametrize(
@@ -62,18 +61,18 @@ def test_what_it_could_not_is_refused(plan: Callable[..., Plan], comparison: dic
     with pytest.raises(
         ConfigError, match=r"study.claim.comparisons\[0\] could not be tested: this grid trains"
     ):
-        check_sides(claimed(plan(*KERNELS), **comparison))
+        claimed(plan(*KERNELS), **comparison).check_claim()
 
 
 def test_a_key_that_comes_with_an_option_is_seen(plan: Callable[..., Plan]) -> None:
     where = {"where": {"optimizer.momentum": 0.9}}
-    check_sides(claimed(plan(*KERNELS, "optimizer=adam,sgd"), **LARGER | where))
+    claimed(plan(*KERNELS, "optimizer=adam,sgd"), **LARGER | where).check_claim()
 
 
 @pytest.mark.parametrize("key", ["training", "augment", "optimizer.momentum"])
 def test_a_key_that_no_run_records_is_named(plan: Callable[..., Plan], key: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        check_sides(claimed(plan(*KERNELS), **LARGER | {"where": {key: "default"}}))
+        claimed(plan(*KERNELS), **LARGER | {"where": {key: "default"}}).check_claim()
     assert str(refused.value) == (
         f"study.claim.comparisons[0] names {key}, which no run of this grid records. "
         "Name an axis, or a key that its trials have, as in training.epochs."
@@ -82,23 +81,23 @@ def test_a_key_that_no_run_records_is_named(plan: Callable[..., Plan], key: str)
 
 def test_a_broken_claim_is_refused_as_such(plan: Callable[..., Plan]) -> None:
     with pytest.raises(ConfigError, match=r"^study.claim.comparisons\[0\].relation must be one of"):
-        check_sides(claimed(plan(*KERNELS), **LARGER | {"relation": "better"}))
+        claimed(plan(*KERNELS), **LARGER | {"relation": "better"}).check_claim()
 
 
 @pytest.mark.parametrize("sampler", ["grid", "tpe"])
 def test_a_measure_that_no_run_has_is_refused(plan: Callable[..., Plan], sampler: str) -> None:
     with pytest.raises(ConfigError, match="no run has that metric. Did you mean val_accuracy"):
-        check_sides(claimed(plan(*KERNELS, f"sampler={sampler}"), **LARGER | {"measure": "val_acuracy"}))
+        claimed(plan(*KERNELS, f"sampler={sampler}"), **LARGER | {"measure": "val_acuracy"}).check_claim()
 
 
 def test_a_measure_of_a_function_of_ones_own_is_not_foreseen(plan: Callable[..., Plan]) -> None:
     own = plan(*KERNELS, "trial.target=benchmarks.targets:instant")
-    check_sides(claimed(own, **LARGER | {"measure": "val_acuracy"}))
+    claimed(own, **LARGER | {"measure": "val_acuracy"}).check_claim()
 
 
 def test_a_search_is_not_foreseen(plan: Callable[..., Plan]) -> None:
-    check_sides(claimed(plan(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}))
+    claimed(plan(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}).check_claim()
 
 
 def test_without_a_claim_there_is_nothing_to_check(plan: Callable[..., Plan]) -> None:
-    check_sides(plan(*KERNELS))
+    plan(*KERNELS).check_claim()

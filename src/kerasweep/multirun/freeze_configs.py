@@ -1,4 +1,4 @@
-"""Freezes the config files of a sweep: each is read once, at the start, and never again."""
+"""Freezes the config files of a sweep: each is read once, so that edits during the sweep change nothing."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 
 
 class FrozenRepository(IConfigRepository):
-    """What a repository of config files held when it was first asked: later edits change nothing."""
+    """A repository of config files that answers every question as it did the first time."""
 
     def __init__(self, delegate: IConfigRepository) -> None:
         self._delegate = delegate
@@ -23,11 +23,11 @@ class FrozenRepository(IConfigRepository):
         self._options = cache(delegate.get_group_options)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenRepository":
-        """Hydra copies its repository for each composition, to keep it as it is; this one stays so."""
+        """Returns itself: Hydra copies its repository for each composition, and this one never changes."""
         return self
 
     def __reduce__(self) -> Any:
-        """Travels to another process as the repository it stands for."""
+        """Pickles the repository that it wraps: the caches stay in this process."""
         return copy.copy, (self._delegate,)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
@@ -37,7 +37,7 @@ class FrozenRepository(IConfigRepository):
         return self._delegate.get_schema_source()
 
     def initialize_sources(self, config_search_path: Any) -> None:
-        """Keeps the sources that it was made with."""
+        """Does nothing: the sources are those of the wrapped repository."""
 
     def group_exists(self, config_path: str) -> bool:
         raise NotImplementedError  # set in __init__
@@ -55,9 +55,12 @@ class FrozenRepository(IConfigRepository):
 
 
 def freeze(context: HydraContext, config_name: str | None = None, overrides: Sequence[str] = ()) -> None:
-    """Have every later composition of this context read each config file once.
+    """Makes every later composition of this context read each config file at most once.
 
-    config_name, overrides: those of the compositions, which may name a hydra.searchpath.
+    Args:
+        context: Its config loader is changed.
+        config_name: The primary config of the compositions.
+        overrides: Hydra's own overrides, which may name a hydra.searchpath.
     """
     loader: Any = context.config_loader
     if isinstance(loader.repository, FrozenRepository):
@@ -67,21 +70,21 @@ def freeze(context: HydraContext, config_name: str | None = None, overrides: Seq
 
 
 def read_ahead(context: HydraContext, config_paths: Sequence[str]) -> None:
-    """Read these configs, as `regularizer/l2`, and all that their defaults lists name."""
+    """Reads these configs, such as `regularizer/l2`, and all that their defaults lists name."""
     repository = context.config_loader.repository  # type: ignore[attr-defined]
-    waiting, seen = list(config_paths), set[str]()
-    while waiting:
-        path = waiting.pop()
+    pending, seen = list(config_paths), set[str]()
+    while pending:
+        path = pending.pop()
         if path in seen or not repository.config_exists(path):
             continue
         seen.add(path)
-        found = repository.load_config(path)
-        for default in found.defaults_list if found else []:
-            waiting += _named(default, path.rpartition("/")[0])
+        config = repository.load_config(path)
+        for default in config.defaults_list if config else []:
+            pending += _named(default, path.rpartition("/")[0])
 
 
 def _named(default: InputDefault, group: str) -> list[str]:
-    """The configs that one line of a defaults list names; none where the choice is made elsewhere."""
+    """Returns the configs that a line of a defaults list names; none where the choice is made elsewhere."""
     default.update_parent(group, "")
     if default.is_self() or default.is_missing() or default.is_interpolation():
         return []

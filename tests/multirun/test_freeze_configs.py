@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from kerasweep.multirun.frozen import freeze, read_ahead
+from kerasweep.multirun.freeze_configs import freeze, read_ahead
 
 FILES = {
     "main.yaml": "defaults: [{optimizer: sgd}, _self_]\nepochs: 3\n",

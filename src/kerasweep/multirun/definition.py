@@ -1,0 +1,56 @@
+"""Defines which commands continue the same sweep: what must stay equal, and the study's name."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.space.axis import Space
+
+MAX_NAME_LENGTH = 60
+
+
+def sweep_definition(
+    base: DictConfig, space: Space, fixed: Sequence[str], constraints: Sequence[str]
+) -> dict[str, Any]:
+    """Returns everything that makes a sweep another one if it changes; its hash is part of the sweep's name.
+
+    Args:
+        base: The configuration that the trials share.
+        space: The axes.
+        fixed: The overrides that every trial shares.
+        constraints: The texts of the study's constraints.
+    """
+    groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
+    repeats = base.study.repeats
+    return {
+        "groups": _without(groups, {axis.key for axis in space.axes}),
+        "below": _fixed_below_groups(space, fixed),
+        "space": space.canonical(),
+        "objective": OmegaConf.to_container(base.objective),
+        # Left out at their defaults: sweeps from before these keys existed keep their names.
+        **({"constraints": list(constraints)} if constraints else {}),
+        **({"repeats": repeats} if repeats != 1 else {}),
+    }
+
+
+def default_name(short_names: Iterable[str]) -> str:
+    """Joins the axes' short names, up to MAX_NAME_LENGTH characters; the hash tells sweeps apart."""
+    text = "-".join(short_names)
+    if len(text) > MAX_NAME_LENGTH:
+        text = text[: MAX_NAME_LENGTH + 1].rpartition("-")[0] or text[:MAX_NAME_LENGTH]
+    return text or "sweep"
+
+
+def _fixed_below_groups(space: Space, fixed: Sequence[str]) -> list[str]:
+    """Returns the overrides below a swept group, whose own content is not part of the definition."""
+    prefixes = tuple(f"{axis.key}." for axis in space.axes if axis.is_group)
+    return sorted(line for line in fixed if line.lstrip("+").startswith(prefixes))
+
+
+def _without(node: Any, swept: set[str], prefix: str = "") -> Any:
+    if not isinstance(node, dict):
+        return node
+    kept = {key: value for key, value in node.items() if f"{prefix}{key}" not in swept}
+    return {key: _without(value, swept, f"{prefix}{key}.") for key, value in kept.items()}

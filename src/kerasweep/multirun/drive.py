@@ -1,0 +1,138 @@
+"""Trains an open sweep to its end, records its best models, and closes its run however it ends."""
+
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra.types import HydraContext
+
+from kerasweep.errors import StorageError, SweepStopped, TrackingError
+from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
+from kerasweep.multirun.crew import BatchCrew, TrialCrew
+from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.portray import record_portraits
+from kerasweep.results import State
+from kerasweep.search.stops import Ending, StopRequest
+from kerasweep.search.study import portrait_lock
+from kerasweep.search.sweep import Sweep, unknown_graph
+from kerasweep.sweep import summary
+from kerasweep.sweep.driver import Driver
+from kerasweep.sweep.portraits import due_portraits
+from kerasweep.sweep.progress import finished_trials
+from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.view import View, open_view
+from kerasweep.terminal import say
+from kerasweep.tracking.reader import list_artifacts
+from kerasweep.tracking.tags import objective_text
+from kerasweep.trial.artifacts import record_images
+from kerasweep.workers.pool import WorkerPool
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An open sweep and the services that train and record it."""
+
+    context: HydraContext
+    plan: Plan
+    sweep: Sweep
+    record: SweepRecord
+    workers: WorkerPool | None  # None where another Hydra launcher trains
+    stop: StopRequest  # set by Ctrl-C and SIGTERM
+
+
+def trials_left(sweep: Sweep) -> int:
+    """Returns how many trials still need training: up to the total, and every waiting or lost one."""
+    unfinished = sum(not trial.state.is_finished() for trial in sweep.study.get_trials(deepcopy=False))
+    return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
+
+
+def drive(ensemble: Ensemble) -> str:
+    """Trains to the end and returns the reason for the end; also an early end closes the sweep's run.
+
+    Raises:
+        KeyboardInterrupt: The user stopped the sweep.
+        StorageError: The disk is full or cannot be written.
+    """
+    sweep, record = ensemble.sweep, ensemble.record
+    ending, ended = Ending("the sweep was stopped", is_whole=False), False
+    try:
+        ending = _run(ensemble)
+        record.reconcile()  # the runs of a driver that died meanwhile
+        _portray(ensemble, is_end=True)
+        _note_best(ensemble)
+        ended = True
+    except SweepStopped:
+        _portray(ensemble, is_end=False)
+        _note_best(ensemble)
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        raise StorageError(
+            f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
+            f"{error.filename or sweep.journal.parent}; the same command goes on from here."
+        ) from error
+    finally:
+        with suppress(TrackingError) if not ended else nullcontext():
+            record.close(State.COMPLETE if ended else State.CANCELLED, ending)
+        if not ended:
+            summary.print_stopped(sweep)
+    return ending.reason
+
+
+def _note_best(ensemble: Ensemble) -> None:
+    """Records the best value as a metric of the sweep's own run, such as `best_val_accuracy`."""
+    best, record = summary.best_value(ensemble.sweep), ensemble.record
+    if best is not None:
+        metric = ensemble.plan.base.objective[0].metric
+        record.tracker.log_metrics(record.parent, {f"best_{metric}": best})
+
+
+def _run(ensemble: Ensemble) -> Ending:
+    plan, sweep, record = ensemble.plan, ensemble.sweep, ensemble.record
+    target, master = plan.base.trial.target, plan.question.master
+    crew: TrialCrew
+    pool: WorkerPool | BatchPool
+    if ensemble.workers is not None:
+        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), ensemble.workers
+    else:
+        sweep = replace(sweep, graph_of=unknown_graph)  # another launcher decides where a trial trains
+        crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
+        size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
+        pool = BatchPool(ensemble.context, master, record.tracker, target, size)
+    objective = objective_text(plan.base)
+    # Another launcher prints its own lines, and reports a trial only when its batch has ended.
+    has_workers = ensemble.workers is not None
+    view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if has_workers else View(sweep)
+    with view:
+        return Driver(sweep, pool, crew, view, ensemble.stop).run()
+
+
+def _portray(ensemble: Ensemble, is_end: bool) -> None:
+    """Records the models that the user wants, tests the winner at the end, and meanwhile draws some images.
+
+    Starts a worker where none runs: the sweep was complete already, or another launcher trained it. Waits for
+    another driver that records the same sweep; nothing is left to do then.
+    """
+    plan, sweep = ensemble.plan, ensemble.sweep
+    master = plan.question.master
+    jobs = Path(master.hydra.sweep.dir)
+    crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
+    with ExitStack() as stack:
+        stack.enter_context(portrait_lock(sweep.journal))
+        due = due_portraits(sweep, jobs if jobs.name == sweep.name else None)
+        if plan.base.tracking.models == "none" and not is_end:
+            due = []
+        if due:
+            action = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
+            say(action.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
+        pool = ensemble.workers
+        if due and pool is None:
+            pool = start_workers(ensemble.context, master, plan.base, 1)
+            stack.callback(pool.stop)
+        record_portraits(due, crew, pool, lambda: _show_data(ensemble), is_end)
+
+
+def _show_data(ensemble: Ensemble) -> None:
+    """Records some training images in the sweep's own run, unless an earlier start has done so."""
+    plan, record = ensemble.plan, ensemble.record
+    if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
+        record_images(plan.base, record.parent, record.tracker, plan.data)

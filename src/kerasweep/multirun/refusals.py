@@ -1,0 +1,138 @@
+"""Decides which configurations of a space can be trained, and says why the others cannot."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from kerasweep.config import check
+from kerasweep.data.prepare import Prepared, load_prepared
+from kerasweep.errors import ConfigError, DataError
+from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.constraints import Constraints
+from kerasweep.space.axis import Axis, Params, Space, Value
+from kerasweep.trial.network import graph_of, parameters_of
+from kerasweep.trial.run import check_images
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The result of checking one configuration."""
+
+    reason: str | None  # why it cannot be trained, None where it can
+    graph: str | None = None  # shared by configurations that need no trace of their own, None where unknown
+
+
+class Refusals:
+    """Checks the configurations of a space, each of a finite space once.
+
+    Args:
+        space: The axes of the sweep.
+        composer: Composes a configuration.
+        constraints: The study's constraints.
+    """
+
+    def __init__(self, space: Space, composer: Composer, constraints: Constraints) -> None:
+        self.space = space
+        self.composer = composer
+        self.constraints = constraints
+        self.sweeps_data = any(axis.name.partition(".")[0] == "data" for axis in space.axes)
+        self._judgements: dict[str, Judgement] = {}
+
+    def reason(self, params: Mapping[str, Any]) -> str | None:
+        """Returns why a configuration cannot be trained, None where it can.
+
+        Raises:
+            DataError: The data that all trials share cannot be read.
+        """
+        return self._judgement(params).reason
+
+    def graph(self, params: Params) -> str | None:
+        """Returns the key that configurations share if one worker trains them without a new trace.
+
+        None where it is unknown: in an infinite space, for a custom network, and for a refused configuration.
+        """
+        return self._judgement(params).graph if self.space.is_finite else None
+
+    def check_values(self) -> None:
+        """Raises ConfigError for a value that fits with no choice of groups, such as a misspelt key."""
+        for axis in self.space.axes:
+            if not axis.is_group:
+                for value in axis.ends():
+                    self._check_value(axis, value)
+
+    def check_some_possible(self) -> None:
+        """Raises ConfigError where no configuration of a finite space can be trained."""
+        first = None
+        for params in self.space.configurations():
+            reason = self.reason(params)
+            if reason is None:
+                return
+            first = first or reason
+        raise ConfigError(f"No configuration of this space can be trained. The first one: {first}")
+
+    def data_of(self, cfg: DictConfig) -> Prepared:
+        """Reads the data of a configuration; a few data sets are kept in memory."""
+        return load_prepared(cfg.data)
+
+    def _check_value(self, axis: Axis, value: Value) -> None:
+        error = self._misfit(axis, value)
+        if error is None:
+            return
+        if axis.whole_interval and self._misfit(axis, int(float(str(value)))) is None:
+            raise ConfigError(
+                f"{axis.key} takes whole numbers, but its interval is one of real numbers. "
+                f"Write it as {axis.key}='{axis.whole_interval}'."
+            )
+        raise error
+
+    def _misfit(self, axis: Axis, value: Value) -> ConfigError | None:
+        """Returns why no choice of groups accepts a value, None where one does."""
+        error = None
+        for groups in self.space.group_choices():
+            try:
+                self.composer.compose({**groups, axis.key: value})
+                return None
+            except ConfigError as refused:
+                error = refused
+        return error
+
+    def _judgement(self, params: Mapping[str, Any]) -> Judgement:
+        """Checks a configuration; remembers the result in a finite space, whose listings ask again."""
+        if not self.space.is_finite:
+            return self._judge(dict(params))
+        key = str(sorted(params.items(), key=str))
+        if key not in self._judgements:
+            self._judgements[key] = self._judge(dict(params))
+        return self._judgements[key]
+
+    def _judge(self, params: Params) -> Judgement:
+        try:
+            cfg = self.composer.compose(params)
+            broken = self.constraints.broken(cfg, params)
+            if broken is not None:
+                return Judgement(f"study.constraints forbids it: {broken}")
+            check(cfg)
+            prepared = self.data_of(cfg)
+            check_images(cfg, prepared)
+        except ConfigError as error:
+            return Judgement(str(error))
+        except DataError as error:
+            if not self.sweeps_data:
+                raise
+            return Judgement(str(error))
+        reason = _too_large(cfg, prepared)
+        return Judgement(reason, graph_of(cfg, prepared) if reason is None else None)
+
+
+def _too_large(cfg: DictConfig, prepared: Prepared) -> str | None:
+    """Returns why a network exceeds budget.max_parameters, None where it does not."""
+    most = cfg.budget.max_parameters
+    if most is None:
+        return None
+    try:
+        count = parameters_of(cfg, prepared)
+    except Exception as error:  # a user's own network may raise anything
+        return f"it cannot be built: {type(error).__name__}: {error}"
+    return None if count <= most else f"it has {count:,} parameters, budget.max_parameters is {most:,}"
