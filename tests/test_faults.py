@@ -60,10 +60,8 @@ def faulty(cfg, ref, recorder, report, folder):
     if fault == "hang":
         time.sleep(60)
     if fault == "memory":
-        kept = []
-        while True:
-            kept.append(bytearray(20_000_000))
-            time.sleep(0.02)
+        kept = bytearray(700_000_000)
+        time.sleep(60)
     if fault == "raise":
         raise ValueError("no such thing")
     if fault == "leave":

@@ -14,8 +14,7 @@ import pytest
 
 from kerasweep.errors import TrainingError
 from kerasweep.tracking.entries import Metrics
-from kerasweep.workers import pool as pool_module
-from kerasweep.workers import template
+from kerasweep.workers import process, template
 from kerasweep.workers.limits import Limits, rss_mb
 from kerasweep.workers.pool import EXIT_SECONDS, POLL_SECONDS, Died, Event, WorkerPool
 from kerasweep.workers.worker import Channel, Finished, Job, Recorded, Report
@@ -193,7 +192,7 @@ def test_what_a_killed_worker_said_before_is_read_first(pool_of: Callable[..., W
 def test_end_in_the_middle_of_a_message_is_noticed(
     pool_of: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "MAX_SILENT_SECONDS", 1)
+    monkeypatch.setattr(process, "MAX_SILENT_SECONDS", 1)
     assert do(pool_of(), "die in a message") == [Died(0, 1, "its process exited with code 6")]
 
 

@@ -1,1 +1,1 @@
-"""Worker processes: how many, how they start and end, and what they say."""
+"""Worker processes: how many there are, how they start and end, and the messages they send."""

@@ -1,4 +1,4 @@
-"""Which worker holds which graph: it trains the next configuration of that graph without a trace."""
+"""Which worker has traced which graph: it trains the next configuration of that graph without a trace."""
 
 import time
 from collections import Counter
@@ -13,12 +13,12 @@ MAX_LOOKED_AT = 500
 
 @dataclass
 class _Jobs:
-    """Of one graph: how long its worker's first complete job took, and all of the others."""
+    """How long the jobs of one graph took on the worker that traced it."""
 
     worker: int
-    first: float | None = None
-    count: int = 0
-    seconds: float = 0.0
+    first: float | None = None  # seconds of the first complete job, its trace included
+    count: int = 0  # later complete jobs
+    seconds: float = 0.0  # of these, in total
 
     @property
     def mean(self) -> float | None:
@@ -26,10 +26,12 @@ class _Jobs:
 
 
 class GraphAffinity:
-    """The worker that each graph came to first, and what a trace elsewhere would cost.
+    """Remembers which worker traced each graph, and decides when another trace is worth its time.
 
-    graph_of: what configurations share that need no trace of their own; None where that is not known.
-    seeds: how many jobs a configuration is.
+    Args:
+        graph_of: Gives the graph of a configuration, None if it is unknown. Equal graphs share a trace.
+        seeds: How many jobs a configuration has.
+        clock: Gives the time in seconds.
     """
 
     def __init__(
@@ -45,14 +47,14 @@ class GraphAffinity:
         self._began: dict[int, float] = {}
 
     def begin(self, worker: int, params: Params) -> None:
-        """A worker begins to train this configuration."""
+        """Notes that a worker begins to train this configuration."""
         self._began[worker] = self._clock()
         graph = self._graph_of(params)
         if graph is not None:
             self._jobs.setdefault(graph, _Jobs(worker))
 
     def end(self, worker: int, params: Params, is_complete: bool) -> None:
-        """It has ended; how long a job takes is known from complete ones alone."""
+        """Notes that it has ended. Only complete jobs count for how long a job takes."""
         jobs = self._jobs.get(self._graph_of(params) or "")
         if jobs is None or jobs.worker != worker or not is_complete:
             return
@@ -63,13 +65,14 @@ class GraphAffinity:
             jobs.count, jobs.seconds = jobs.count + 1, jobs.seconds + seconds
 
     def forget(self, worker: int) -> None:
-        """A worker's process has died, and its graphs with it."""
+        """Notes that a worker's process has died, and its graphs with it."""
         self._jobs = {graph: jobs for graph, jobs in self._jobs.items() if jobs.worker != worker}
 
     def pick(self, worker: int, waiting: Iterable[Params]) -> Params | None:
-        """The first configuration whose graph no other worker holds, else one that is worth a trace.
+        """Returns the configuration that a free worker should train next.
 
-        None where those that wait are left to the workers that hold their graphs, and where none waits.
+        That is the first one whose graph no other worker has traced, else the first one that is worth another
+        trace. None means that all are better left to the workers with their graphs, or that none waits.
         """
         elsewhere = []
         for params in islice(waiting, MAX_LOOKED_AT):
@@ -81,9 +84,9 @@ class GraphAffinity:
         return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), None)
 
     def _is_worth_a_trace(self, params: Params, left: Counter[str | None]) -> bool:
-        """Whether another worker ends one of them, with a trace, before this one ends all that are left.
+        """Whether this worker finishes one, trace included, before the other worker finishes all of them.
 
-        Where it takes longer for a job than for the first one, nobody knows when it ends.
+        Also true if the other worker's job is overdue: nobody knows when it will be free.
         """
         graph = self._graph_of(params) or ""
         jobs = self._jobs[graph]

@@ -1,4 +1,4 @@
-"""How many workers a machine carries, and what each of them gets of it: threads, or a GPU."""
+"""How many workers a machine can run, and which share of it each one gets: threads, or a GPU."""
 
 import os
 import subprocess
@@ -9,22 +9,22 @@ from pathlib import Path
 
 import psutil
 
-WORKER_MB = 1200
-TRIALS_PER_WORKER = 2
+WORKER_MB = 1200  # memory of a worker that trains a small network
+TRIALS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: by affinity, and by the quota of its container."""
+    """Returns how many cores this process may use, by its affinity and by the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP_QUOTA)
     return max(1, min(cores, round(quota))) if quota else cores
 
 
 def _quota(file: Path) -> float | None:
-    """The cores that a cgroup grants, None where there is no limit."""
+    """Returns how many cores a cgroup grants, None without a limit."""
     try:
         limit, period = file.read_text().split()
     except (OSError, ValueError):
@@ -33,13 +33,13 @@ def _quota(file: Path) -> float | None:
 
 
 def count_gpus() -> int:
-    """How many GPUs TensorFlow reports. It is asked in a process of its own, and only where one may be."""
+    """Returns how many GPUs TensorFlow finds. A separate process asks it, if there is a GPU's device file."""
     return _reported_number(COUNT_GPUS) if any(map(os.path.exists, GPU_FILES)) else 0
 
 
 @cache
 def _reported_number(program: str) -> int:
-    """The last word that a program prints, 0 where that is no number. It takes seconds: it is run once."""
+    """Returns the number that a program prints last, 0 if it is none. It takes seconds, so it runs once."""
     asked = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     ).stdout.split()
@@ -47,11 +47,15 @@ def _reported_number(program: str) -> int:
 
 
 def worker_count(wanted: int | str, trials: int, gpus: int, cores: int, free_mb: float) -> int:
-    """How many workers to start for so many trials.
+    """Returns how many workers to start.
 
-    wanted: a number, or `auto`: one a GPU; without any, one a core, each with a single thread, as
-    far as memory goes (WORKER_MB each) and there is work for them: a worker that trains fewer than
-    TRIALS_PER_WORKER small trials costs more than it brings, since TensorFlow takes seconds to start.
+    Args:
+        wanted: A number, or `auto`: one per GPU; without GPUs one per core, each with a single thread, as far
+            as memory (WORKER_MB each) and work (TRIALS_PER_WORKER each) allow.
+        trials: How many trials there are to train.
+        gpus: See `count_gpus`.
+        cores: See `usable_cores`.
+        free_mb: See `free_memory_mb`.
     """
     if wanted != "auto":
         return max(1, min(int(wanted), trials))
@@ -63,14 +67,14 @@ def worker_count(wanted: int | str, trials: int, gpus: int, cores: int, free_mb:
 
 
 def free_memory_mb() -> float:
-    """Memory that new processes can have, in MiB."""
+    """Returns the memory that new processes can have, in MiB."""
     return psutil.virtual_memory().available / 2**20
 
 
 def worker_variables(count: int, gpus: int, cores: int) -> Callable[[int], dict[str, str]]:
-    """The environment of each worker: its GPU, or its share of the cores as threads.
+    """Returns a function that gives worker k's variables: its GPU, and its share of the cores as threads.
 
-    What is set already stays: who sets TF_NUM_INTRAOP_THREADS knows why.
+    Variables that are set already stay: who sets TF_NUM_INTRAOP_THREADS has a reason.
     """
     threads = str(max(1, cores // count))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")

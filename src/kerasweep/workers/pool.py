@@ -3,26 +3,22 @@
 import math
 import os
 import pickle
-import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
 from kerasweep.errors import TrainingError
 from kerasweep.workers.limits import Limits, exit_reason, rss_mb
-from kerasweep.workers.signals import interrupts_blocked
-from kerasweep.workers.template import has_template, template_has_ended, worker_context
+from kerasweep.workers.process import WorkerProcess, start_process
+from kerasweep.workers.template import has_template, template_has_ended
 from kerasweep.workers.worker import Failed, Finished, Job, Ready, Recorded, Report, Started, run_worker
 
 POLL_SECONDS = 0.2
 EXIT_SECONDS = 2.0
-MAX_SILENT_SECONDS = 30  # in the middle of a message
 MAX_STILLBORN = 3
 UNKNOWN_EXIT = 255  # multiprocessing's exit code for a process whose template died before it
 
@@ -34,39 +30,6 @@ class Died:
     worker: int
     job: int
     reason: str  # a sentence without its full stop, for the user
-
-
-@dataclass
-class _Worker:
-    """One worker process and its job."""
-
-    process: BaseProcess
-    pipe: Connection
-    stillborn: int = 0  # how many processes before this one ended before they were ready
-    is_ready: bool = False
-    job: Job | None = None
-    started: float | None = None  # when the process received the job
-    killed_for: str | None = None  # the reason, if this pool killed the process
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
-
-    def kill(self, reason: str) -> None:
-        self.killed_for = self.killed_for or reason
-        self.process.kill()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-
-    def send_job(self) -> None:
-        """Sends the job, packed, so that one that cannot be unpacked fails alone."""
-        if self.job is not None:
-            with suppress(OSError):  # the process has ended: see `WorkerPool._end`
-                self.pipe.send(replace(self.job, payload=pickle.dumps(self.job.payload)))
 
 
 Event = Recorded | Report | Finished | Died
@@ -106,7 +69,7 @@ class WorkerPool:
         self._shared = shared
         self._changed: deque[int] = deque()  # workers with a message to read, or that have ended
         self._checked = -math.inf
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         try:
             for number in range(count):
                 self._workers.append(self._start(number))
@@ -262,29 +225,6 @@ class WorkerPool:
         self._workers[number].close()
         self._workers[number] = self._start(number)
 
-    def _start(self, number: int) -> _Worker:
-        context: Any = worker_context()
-        pipe, theirs = context.Pipe()
-        process = context.Process(
-            target=run_worker,
-            args=(theirs, {**os.environ, **self._variables(number)}, self._prepare, self._shared),
-            name=f"worker {number}",
-        )
-        try:
-            with interrupts_blocked():
-                process.start()
-        except (OSError, EOFError) as error:
-            raise TrainingError(
-                "No worker process can be started. Check that there is memory for it, and that "
-                "TensorFlow can be imported."
-            ) from error
-        finally:
-            theirs.close()
-        _limit_silence(pipe)
-        return _Worker(process, pipe)
-
-
-def _limit_silence(pipe: Connection) -> None:
-    """Has a read fail that waits long for the rest of a message, as when a process stops in its middle."""
-    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MAX_SILENT_SECONDS, 0))
+    def _start(self, number: int) -> WorkerProcess:
+        environment = {**os.environ, **self._variables(number)}
+        return start_process(f"worker {number}", run_worker, (environment, self._prepare, self._shared))

@@ -1,4 +1,4 @@
-"""How processes end with each other, and which signals reach them."""
+"""Which signals reach which process, and how processes end together."""
 
 import ctypes
 import os
@@ -17,8 +17,8 @@ PR_SET_PDEATHSIG = 1
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Processes that start meanwhile never hear of Ctrl-C, nor do theirs: the command decides."""
-    # Python starts it beside the first process, and unblocks the signal once it has.
+    """Blocks SIGINT in the processes that start meanwhile and in their children: the command decides."""
+    # Python starts its resource tracker with the first process, and then unblocks the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -29,31 +29,32 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """A first SIGINT or SIGTERM meanwhile comes at the end, a second one at once.
+    """Delays a first SIGINT or SIGTERM to the end of the block; a second one takes effect at once.
 
-    For imports of packages, which swallow what is raised in the middle of them, or are left in pieces, and
-    for Hydra, which makes an error of its own of it where it reads a config file. Signals that Python does
-    not hear are left as they are: ignored, as below nohup, or the system's. Nothing is held in a
-    thread, which hears none.
+    An exception in the middle of an import may be swallowed by the package or leave it half imported, and
+    Hydra turns one into an error of its own while it reads a config file. A signal without a Python handler
+    (ignored, as under nohup, or the system's default) stays so, and in a thread nothing is delayed: Python
+    handles signals in the main thread alone.
     """
     if not _is_main_thread():
         yield
         return
     held: list[tuple[Any, int, Any]] = []
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    heard = {number: handler for number, handler in before.items() if callable(handler)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
 
     def hold(number: int, frame: Any) -> None:
-        held.append((heard[signal.Signals(number)], number, frame))
+        handler = handlers[signal.Signals(number)]
+        held.append((handler, number, frame))
         if len(held) > 1:
-            heard[signal.Signals(number)](number, frame)
+            handler(number, frame)
 
-    for number in heard:
+    for number in handlers:
         signal.signal(number, hold)
     try:
         yield
     finally:
-        for number, handler in heard.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
     if held:
         handler, *first = held[0]
@@ -64,12 +65,12 @@ _starting = ExitStack()
 
 
 def hold_interrupts() -> None:
-    """As `interrupts_held`, until `release_interrupts`, which what Hydra calls may do."""
+    """Delays signals as `interrupts_held` does, until `release_interrupts` is called, maybe inside Hydra."""
     _starting.enter_context(interrupts_held())
 
 
 def release_interrupts() -> None:
-    """Let a signal come that was held since `hold_interrupts`; nothing where none is held, or in a thread."""
+    """Lets a signal through that came since `hold_interrupts`; on a second call, or in a thread, nothing."""
     if _is_main_thread():
         _starting.close()
 
@@ -80,7 +81,7 @@ def _is_main_thread() -> bool:
 
 @contextmanager
 def dying_with_parent() -> Iterator[None]:
-    """Meanwhile this process ends when its parent does, at once, whatever it is busy with."""
+    """Ends this process at once, whatever it does, if its parent ends meanwhile."""
     die_with_parent(signal.SIGKILL)
     try:
         yield
@@ -89,15 +90,16 @@ def dying_with_parent() -> Iterator[None]:
 
 
 def die_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when its parent ends; 0: none. Linux knows how."""
+    """Has the kernel send this process a signal when its parent ends, or none for 0; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
 def die_with_driver() -> None:
-    """End this process when the driver does: an orphan would write to runs that a rerun has closed.
+    """Ends this process when its driver ends: an orphan would write to runs that a rerun has closed.
 
-    The kernel ends it with the process that it was forked off, a thread with the driver itself.
+    The kernel ends it with the process that forked it, which may be the template; a thread ends it with the
+    driver.
     """
     die_with_parent(signal.SIGKILL)
     driver = parent_process()
@@ -111,19 +113,19 @@ def die_with_driver() -> None:
 
 
 def go_on(number: int, frame: Any) -> None:
-    """Handles SIGTERM by nothing. Not SIG_IGN: what a trial starts would inherit that."""
+    """Ignores a signal. A trial's own child processes would inherit SIG_IGN, but not a handler."""
 
 
 @contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """Meanwhile SIGTERM raises Terminated in the main thread, which alone may enter this.
+    """Raises Terminated for the first SIGTERM in the block; enter it in the main thread.
 
-    Only the first does: `timeout` and others send it again, while the command closes its run. What forks
-    off meanwhile ends by it as ever.
+    Later ones are ignored: `timeout` and others send SIGTERM again while the command closes its run. A
+    process that is forked off meanwhile ends by SIGTERM as usual.
     """
     command = os.getpid()
 
-    def hear(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: Any) -> None:
         if os.getpid() != command:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -131,9 +133,9 @@ def interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(number, go_on)
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, hear)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is hear:
+        if signal.getsignal(signal.SIGTERM) is interrupt:
             signal.signal(signal.SIGTERM, before)

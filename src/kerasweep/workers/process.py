@@ -1,0 +1,79 @@
+"""One worker process as its driver sees it: the process, the pipe to it, and the job that it does."""
+
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from kerasweep.errors import TrainingError
+from kerasweep.workers.signals import interrupts_blocked
+from kerasweep.workers.template import worker_context
+from kerasweep.workers.worker import Job
+
+MAX_SILENT_SECONDS = 30  # in the middle of a message
+
+
+@dataclass
+class WorkerProcess:
+    """One worker process and its job."""
+
+    process: BaseProcess
+    pipe: Connection
+    stillborn: int = 0  # how many processes in a row, before this one, ended before they were ready
+    is_ready: bool = False
+    job: Job | None = None
+    started: float | None = None  # when the process received the job
+    killed_for: str | None = None  # the reason, if the pool killed the process
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def send_job(self) -> None:
+        """Sends the job, if there is one, packed: a payload that cannot be unpacked fails its job alone."""
+        if self.job is not None:
+            with suppress(OSError):  # the process has ended, which the pool notices
+                self.pipe.send(replace(self.job, payload=pickle.dumps(self.job.payload)))
+
+    def kill(self, reason: str) -> None:
+        self.killed_for = self.killed_for or reason
+        self.process.kill()
+
+    def close(self) -> None:
+        """Ends the process, whatever it does, and the pipe."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def start_process(name: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> WorkerProcess:
+    """Starts a process that calls function(pipe, *arguments).
+
+    Raises:
+        TrainingError: It cannot be started.
+    """
+    context: Any = worker_context()
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=function, args=(theirs, *arguments), name=name)
+    try:
+        with interrupts_blocked():
+            process.start()
+    except (OSError, EOFError) as error:
+        raise TrainingError(
+            "No worker process can be started. Check that there is memory for it, and that "
+            "TensorFlow can be imported."
+        ) from error
+    finally:
+        theirs.close()
+    # A read that waits longer for the rest of a message fails: its sender was stopped in the middle of it, or
+    # has died while a process that it forked holds the pipe open.
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MAX_SILENT_SECONDS, 0))
+    return WorkerProcess(process, pipe)
