@@ -71,3 +71,9 @@ def test_refuses_a_class_with_a_single_image() -> None:
 def test_refuses_fewer_images_than_classes() -> None:
     with pytest.raises(DataError, match=r"data.limit=2 cannot hold one image of each of the 3 classes"):
         stratified_subset(np.arange(9) % 3, 2, 0)
+
+
+def test_rounding_favours_the_largest_remainder() -> None:
+    """Shares 1.75, 1 and 1 of a validation part of 4."""
+    labels = np.repeat([0, 1, 2], [7, 4, 4])
+    assert np.bincount(labels[stratified_split(labels, 0.25, 0).validation]).tolist() == [2, 1, 1]

@@ -22,8 +22,8 @@ from tests.processes import environment
 Configured = Callable[..., DictConfig]
 HISTORIES = Path(__file__).with_name("histories.py")
 
-# Every value appears once at least, and every graph is used twice with other numbers in between: rows that
-# share a graph differ in what a used program must not keep.
+# Every value of every axis appears once at least. Rows of one graph differ in what a used program must not
+# keep, and other graphs come in between.
 AXES = [
     ("initializer=zeros", "training.seed=1"),
     ("optimizer=adamw", "optimizer.weight_decay=0.5", "augment=flip_crop", "augment.crop_padding=1"),
