@@ -25,13 +25,18 @@ ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
 def open_client(uri: str, create: bool) -> Any:
-    """An MlflowClient for the URI. create: make a sqlite database where there is none.
+    """Opens an MlflowClient.
 
-    Raises TrackingError, within 15 s, where the server or the database cannot be used.
+    Args:
+        uri: The tracking URI.
+        create: Whether to create a sqlite database that does not exist.
+
+    Raises:
+        TrackingError: Within 15 s, if the server or the database cannot be used.
     """
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It logs what it then raises, with a traceback.
+    # It logs errors with a traceback before it raises them.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     database = database_path(uri)
     if database is not None:
@@ -51,7 +56,7 @@ def open_client(uri: str, create: bool) -> Any:
 
 
 def import_mlflow(uri: str) -> None:
-    """Import MLflow, which takes a second or two; where the URI is a database, its tables too."""
+    """Imports MLflow, which takes a second or two, and its tables if the URI is a database."""
     with gc_paused():
         import mlflow  # noqa: F401
 
@@ -60,10 +65,10 @@ def import_mlflow(uri: str) -> None:
 
 
 def _make_database(database: Path) -> None:
-    """Copy an empty database that was made on this machine before, or have MLflow make its tables.
+    """Copies an empty database that was made on this machine before, or has MLflow make its tables.
 
-    It takes seconds, and from tables that a kill left half made MLflow cannot go on: all is written
-    to another file first. The copy for later is kept by MLflow's version, where it can be.
+    Making them takes seconds, and MLflow cannot continue from tables that a kill left half made: they are
+    written to another file first. A copy is kept for later, named by MLflow's version.
     """
     whole = database.with_name(f"{database.name}.whole")
     template = template_file()
@@ -78,7 +83,7 @@ def _make_database(database: Path) -> None:
 
 
 def _settle_default(database: Path, artifacts: Path) -> None:
-    """Have MLflow's own experiment keep its artifacts here, and not where the tables were made."""
+    """Makes MLflow's default experiment keep its artifacts here, not where the tables were made."""
     now = round(1000 * time.time())
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
@@ -88,7 +93,7 @@ def _settle_default(database: Path, artifacts: Path) -> None:
 
 
 def template_file() -> Path:
-    """Where an empty database of this MLflow is kept."""
+    """Returns the path of the empty database kept for this version of MLflow."""
     return default_folder() / f"mlflow-{version('mlflow')}.db"
 
 
@@ -111,10 +116,12 @@ def _make_tables(begun: Path, whole: Path) -> None:
 
 
 def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
-    """The experiment's id; None where it does not exist and is not to be created.
+    """Returns the experiment's id; None if it does not exist and `create` is false.
 
-    Raises TrackingError for a deleted experiment. Only our own database is told where its
-    artifacts go.
+    Only our own sqlite database is given an artifact location.
+
+    Raises:
+        TrackingError: The experiment was deleted, or MLflow cannot be used.
     """
     database = database_path(uri)
     with creation_lock(database) if database else nullcontext():
@@ -150,9 +157,11 @@ MAGIC = b"SQLite format 3\0"
 
 
 def check_file(database: Path, create: bool) -> None:
-    """Raise TrackingError for a file that is no SQLite database, or cannot be made.
+    """Raises TrackingError for a file that is no SQLite database or cannot be created.
 
-    create: make its folder where it is missing; without it a missing file is an error too.
+    Args:
+        database: The file.
+        create: Whether a missing file is allowed, and its folder made.
     """
     if not create and not database.exists():
         raise TrackingError(
@@ -179,7 +188,7 @@ def _unusable(database: Path, error: OSError) -> TrackingError:
 
 
 def is_missing(database: Path) -> bool:
-    """Whether there is no such file, or an empty one."""
+    """Whether the file is missing or empty."""
     return not _header(database)
 
 
@@ -192,7 +201,7 @@ def _header(database: Path) -> bytes:
 
 @contextmanager
 def creation_lock(database: Path) -> Iterator[None]:
-    """Creating the tables takes seconds, and two processes at it would get in each other's way."""
+    """Lets one process at a time create the tables, which takes seconds."""
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(open(f"{database}.lock", "a"))
@@ -203,9 +212,9 @@ def creation_lock(database: Path) -> Iterator[None]:
 
 
 def check_server(uri: str) -> None:
-    """Raise TrackingError where no database server answers, which MLflow would try again for minutes.
+    """Raises TrackingError if no database server answers; MLflow itself would retry for minutes.
 
-    Raises SQLAlchemy's error where the server refuses.
+    A server that answers with a refusal raises SQLAlchemy's error.
     """
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url

@@ -1,4 +1,4 @@
-"""Keeps Keras models in MLflow and finds them again."""
+"""Saves Keras models in MLflow and loads them again."""
 
 import os
 import warnings
@@ -21,10 +21,16 @@ REQUIRED = ("keras", "tensorflow", "numpy")
 
 
 def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-    """Log a model that reads raw pixels, as mlflow.keras.log_model does in a run that is active.
+    """Logs a model that reads raw pixels, as mlflow.keras.log_model does in an active run.
 
-    class_names: of its outputs, kept in its metadata. The requirements are named, not inferred: that
-    would load the model in a new process, which takes ten seconds.
+    The requirements are listed, not inferred: MLflow would load the model in a new process for ten seconds.
+
+    Args:
+        client: An MlflowClient of `uri`.
+        uri: The tracking URI.
+        run_id: The run that keeps the model.
+        model: A keras.Model.
+        class_names: The names of its outputs, which its metadata keep.
     """
     import_flavor(uri)
     import mlflow.keras
@@ -55,7 +61,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
 
 
 def import_flavor(uri: str) -> None:
-    """Import MLflow with what it takes to log a model of Keras there."""
+    """Imports MLflow and its flavor `keras`."""
     import_mlflow(uri)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
@@ -64,21 +70,22 @@ def import_flavor(uri: str) -> None:
 
 
 def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
-    """A shape as MLflow writes it, with -1 where any size goes."""
+    """Returns a shape as MLflow writes it, with -1 for any size."""
     return tuple(-1 if side is None else side for side in shape)
 
 
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
-    """Whether a run keeps a model."""
+    """Whether a run has a model."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     return with_retries(uri, _location, client, run_id) is not None
 
 
 def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
-    """Copy a run's model into a local folder; returns its `.keras` file and the names of its classes.
+    """Copies a run's model into a local folder; returns its `.keras` file and its class names.
 
-    Raises TrackingError where the run keeps none.
+    Raises:
+        TrackingError: The run has no model.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -99,7 +106,7 @@ def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, li
 
 
 def _location(client: Any, run_id: str) -> str | None:
-    """Where the files of a run's newest whole model are; None where it has none.
+    """Returns where the files of a run's newest complete model are; None if it has none.
 
     (The client's own list of a run's artifacts looks for its models in the global tracking URI.)
     """

@@ -1,4 +1,4 @@
-"""Where MLflow keeps the runs: from the configuration, the environment, or the working directory."""
+"""Finds MLflow's URI in the configuration, the environment, or the working directory."""
 
 import os
 import re
@@ -12,14 +12,15 @@ SQLITE = "sqlite:///"
 
 
 def default_uri() -> str:
-    """mlruns/mlflow.db below the working directory, as an absolute URI."""
+    """Returns mlruns/mlflow.db below the working directory as an absolute URI."""
     return f"{SQLITE}{Path(DEFAULT_DATABASE).absolute()}"
 
 
 def resolve_uri(uri: str | None) -> str:
-    """`uri` if given, else MLFLOW_TRACKING_URI, else the default; a relative sqlite path is made absolute.
+    """Returns `uri` if given, else MLFLOW_TRACKING_URI, else the default; makes a sqlite path absolute.
 
-    Raises TrackingError for a folder or file store, which MLflow no longer writes to.
+    Raises:
+        TrackingError: A folder or file store, which MLflow no longer writes to, or no address.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default_uri()
     is_folder = "://" not in chosen and not chosen.startswith("databricks")
@@ -51,10 +52,10 @@ def _check_address(uri: str) -> None:
 
 
 def database_path(uri: str) -> Path | None:
-    """The file of a sqlite URI, None for anything else."""
+    """Returns the file of a sqlite URI, None for any other."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def without_password(uri: str) -> str:
-    """The URI as it may be shown."""
+    """Returns the URI with its password masked."""
     return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)

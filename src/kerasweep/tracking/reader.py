@@ -26,11 +26,18 @@ WHOLE_ID = 32
 def find_runs(
     cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None, most: int | None = None
 ) -> list[RunRecord]:
-    """Every run of the experiment that carries all of these tags, newest first.
+    """Returns the runs of the experiment that have all of these tags, newest first.
 
-    status: MLflow's, such as RUNNING, where only such runs are asked for. most: how many are enough.
-    Raises TrackingError where the server or the database cannot be read; an experiment that
-    does not exist has no runs.
+    An experiment that does not exist has no runs.
+
+    Args:
+        cfg: Names the server or database, and the experiment.
+        tags: Tags that a run must have.
+        status: MLflow's status, such as RUNNING, that a run must have; None for any.
+        most: The largest number of runs to return; None for all.
+
+    Raises:
+        TrackingError: The server or the database cannot be read.
     """
     return _search(cfg, tags, status, most)
 
@@ -60,7 +67,7 @@ def _search(
 def ask_client(
     uri: str, client: Any, experiment: str, condition: str, most: int | None = None
 ) -> list[RunRecord]:
-    """The runs of an experiment by MLflow's own search, page by page, newest first."""
+    """Returns the runs of an experiment by MLflow's own search, page by page, newest first."""
     runs: list[RunRecord] = []
     token = None
     while True:
@@ -80,7 +87,7 @@ def ask_client(
 
 
 def _can_be_asked(key: str, value: str) -> bool:
-    """Whether MLflow's filters can say it: they know no escapes."""
+    """Whether MLflow's filters can express the tag: they have no escapes."""
     return "`" not in key and not ("'" in value and '"' in value)
 
 
@@ -90,9 +97,15 @@ def _clause(key: str, value: str) -> str:
 
 
 def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
-    """The run with this id, or the only one of the experiment whose id begins so (six digits or more).
+    """Returns the run with this id.
 
-    Raises RefusedError where there is none or it was deleted, TrackingError where there is more than one.
+    Args:
+        cfg: Names the server or database, and the experiment.
+        run_id: A whole id, or at least six of its first digits.
+
+    Raises:
+        RefusedError: There is no such run, or it was deleted.
+        TrackingError: Several ids begin with these digits.
     """
     if not run_id.isalnum():
         raise _no_run(cfg, run_id)
@@ -130,16 +143,17 @@ def _no_run(cfg: TrackingConf, run_id: str) -> RefusedError:
 
 
 def list_artifacts(cfg: TrackingConf, run_id: str, folder: str) -> list[str]:
-    """The paths of the artifacts in a folder of a run; empty where there is none."""
+    """Returns the paths of the artifacts in a folder of a run; empty if there are none."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     return [str(artifact.path) for artifact in with_retries(uri, client.list_artifacts, run_id, folder)]
 
 
 def download(cfg: TrackingConf, run_id: str, path: str, into: Path) -> Path:
-    """Copy an artifact of a run into a local folder and return where it is.
+    """Copies an artifact of a run into a local folder and returns its path there.
 
-    Raises TrackingError where the run has none of that path.
+    Raises:
+        TrackingError: The run has no such artifact.
     """
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
@@ -162,9 +176,9 @@ def _record(run: Any) -> RunRecord:
 
 
 def histories(cfg: TrackingConf, run_ids: Sequence[str], metric: str) -> dict[str, list[float]]:
-    """Of each run the metric's values in the order of its epochs; empty where it has none.
+    """Returns the metric's values of each run in the order of its epochs; empty if it has none.
 
-    A run that went on from a checkpoint has some epochs twice: the later value counts.
+    A run that resumed from a checkpoint has some epochs twice: the later value counts.
     """
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
@@ -190,16 +204,17 @@ CONFIG = "config.yaml"
 
 
 def parents_of(cfg: TrackingConf, runs: Iterable[RunRecord]) -> list[RunRecord]:
-    """The parents of these runs' sweeps, newest first."""
+    """Returns the parent runs of these runs' sweeps, newest first."""
     sweeps = {run.tags["sweep"] for run in runs if "sweep" in run.tags}
     found = find_runs(cfg, {"kind": "study"}) if sweeps else []
     return [parent for parent in found if parent.tags.get("sweep") in sweeps]
 
 
 def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:
-    """The claim that a sweep was to test; None where it had none.
+    """Returns the claim that a sweep tests; None if it has none.
 
-    Raises TrackingError where that cannot be read: its artifact is gone, damaged, or of another version.
+    Raises:
+        TrackingError: The configuration is missing, damaged, or of another version.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = download(cfg, parent.run_id, CONFIG, Path(folder))

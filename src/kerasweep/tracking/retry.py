@@ -1,4 +1,4 @@
-"""Calls MLflow: waits a minute for what may pass, and says in a sentence what does not."""
+"""Calls MLflow: retries for a minute where an error may pass, and turns other errors into one sentence."""
 
 import os
 import re
@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 from kerasweep.errors import RefusedError, TrackingError, UnreachableError
 from kerasweep.tracking.location import without_password
 
-# How long a database is waited for that another process keeps locked, or a server that is away; and what
-# a server may take for an answer: it may pass a model on to a slow store.
+# How long a call is retried while the database is locked or the server is away; and how long a server may
+# take to answer: it may pass a model on to a slow store.
 WAITING_SECONDS, ANSWER_SECONDS = 60, 60
 CONNECT_SECONDS = 8
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 MAX_REASON_CHARACTERS = 300
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 LOCKED, SILENT = "database is locked", "timed out"
-# Read by MLflow's own requests; of themselves they would go on for many minutes.
+# MLflow's requests read these; by default they would retry for many minutes.
 RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# Not to be done twice: where the answer was lost, a run may be there already.
+# Not retried if the answer was lost: the run may exist already.
 ONCE = ("create_run",)
 AGAIN = "Start it again, and then this command."
 T = TypeVar("T")
@@ -32,16 +32,23 @@ _environment = threading.RLock()
 
 
 def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Call MLflow; a locked database is waited for, and a server that is away, a minute at most.
+    """Calls MLflow, and retries for at most a minute while the database is locked or the server is away.
 
-    A server that takes a call and says nothing has that minute for its answer. Where the environment says
-    how often MLflow asks again, it does, instead. Raises TrackingError; see tracking_errors.
+    A server that accepts a call has the same minute for its answer. If the environment sets MLflow's own
+    number of retries, MLflow retries instead.
+
+    Args:
+        uri: The tracking URI, for messages and to tell a server from a database.
+        call: A function of MLflow, called with `arguments` and `options`.
+
+    Raises:
+        TrackingError: The call failed; see `tracking_errors`.
     """
     deadline, pause = 0.0, FIRST_PAUSE_SECONDS
     while True:
         asks_again = False
         try:
-            with tracking_errors(uri), _patience(uri) as asks_again:
+            with tracking_errors(uri), _one_request(uri) as asks_again:
                 return call(*arguments, **options)
         except TrackingError as error:
             deadline = deadline or time.monotonic() + WAITING_SECONDS
@@ -55,10 +62,16 @@ def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: A
 
 @contextmanager
 def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
-    """Turn what MLflow and the database below it raise into a TrackingError that names the URI.
+    """Turns errors of MLflow and of its database into a TrackingError that names the URI.
 
-    It is a RefusedError where MLflow works, but does not take what it was given; an UnreachableError where
-    a server cannot be asked. advice: what to do where MLflow cannot be used at all.
+    Args:
+        uri: The tracking URI.
+        advice: What the user should do if MLflow cannot be used at all.
+
+    Raises:
+        RefusedError: MLflow works, but refuses the value it was given.
+        UnreachableError: The server does not answer.
+        TrackingError: Anything else.
     """
     from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
@@ -77,7 +90,7 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
 
 
 def _failed_request(error: BaseException) -> BaseException | None:
-    """The request that got no answer, or none but that the server is not well."""
+    """Returns the request that got no answer, or only a server error; None for another kind of error."""
     from requests.exceptions import RequestException
 
     request = error.__context__
@@ -85,7 +98,7 @@ def _failed_request(error: BaseException) -> BaseException | None:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause of a request that failed, else the error's first line."""
+    """Returns the innermost cause of a failed request, else the error's first line."""
     request = _failed_request(error)
     text = str(error) if request is None else _innermost(request)
     line = (text.strip() or type(error).__name__).splitlines()[0]
@@ -93,19 +106,19 @@ def _reason(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """What the last one says of errors that hold each other, without its object."""
+    """Returns the message of the innermost of nested errors, without the repr of its object."""
     *_, last = _chain(error)
     return re.sub(r"^\w+\(.*?\): ", "", str(last.args[-1] if last.args else ""))
 
 
 def _lost_the_answer(error: TrackingError) -> bool:
-    """Whether the server was reached, and hung up: it may have done what it was asked."""
+    """Whether the server closed the connection after the request: it may have done the work."""
     request = _failed_request(error.__cause__) if error.__cause__ else None
     return request is not None and any(isinstance(each, ConnectionResetError) for each in _chain(request))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Errors that hold each other as reason or argument, the outermost first."""
+    """Yields nested errors, each the reason or last argument of the one before, from the outside in."""
     inner: Any = error
     while isinstance(inner, BaseException):
         yield inner
@@ -114,16 +127,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Ask a server once and wait for seconds."""
+    """Makes MLflow ask a server once, with a timeout of a few seconds."""
     with _variables({RETRIES: "0", TIMEOUT: str(CONNECT_SECONDS)}):
         yield
 
 
 @contextmanager
-def _patience(uri: str) -> Iterator[bool]:
-    """Have MLflow ask a server once, and wait as long as the environment says, else a minute.
+def _one_request(uri: str) -> Iterator[bool]:
+    """Makes MLflow ask a server once, with a timeout of a minute unless the environment sets one.
 
-    Yields whether `with_retries` is to ask again: not where the environment says how often MLflow does.
+    Yields whether `with_retries` should retry: not if the environment sets MLflow's own number of retries.
     """
     if urlsplit(uri).scheme not in ("http", "https"):
         yield False
@@ -137,7 +150,7 @@ def _patience(uri: str) -> Iterator[bool]:
 
 @contextmanager
 def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while; another thread that wants to has to wait."""
+    """Sets environment variables inside the block; other threads wait for their turn."""
     with _environment:
         before = {name: os.environ.get(name) for name in values}
         os.environ.update(values)

@@ -1,4 +1,4 @@
-"""What code made a run: git's commit, whether the tree was dirty, and its diff."""
+"""Describes the code of a run: git's commit, whether the tree was dirty, its diff, and the command."""
 
 import getpass
 import importlib.metadata
@@ -16,7 +16,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
 
 
 def source_tags() -> dict[str, str]:
-    """MLflow's source tags, and `git.dirty`; without git or a repository only the program and user."""
+    """Returns MLflow's source tags and `git.dirty`; only program and user if there is no repository."""
     tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     commit = _git("rev-parse", "HEAD")
     if commit is None:
@@ -26,9 +26,10 @@ def source_tags() -> dict[str, str]:
 
 
 def command_text(module: str) -> str:
-    """The command that this process was started with, to be typed again, without a password in it.
+    """Returns the command that started this process, to be typed again, with passwords masked.
 
-    module: what it runs, where it was not typed as a command of its own.
+    Args:
+        module: The module after `python -m`, unless an installed `kerasweep-…` command was typed.
     """
     name = Path(sys.argv[0]).name
     typed = [name] if name.startswith("kerasweep-") else ["python", "-m", module]
@@ -36,13 +37,13 @@ def command_text(module: str) -> str:
 
 
 def versions_text() -> str:
-    """What a result may depend on: Python's version and those of the packages that train and record."""
+    """Returns the versions of Python and of the packages that train and record, and the number of cores."""
     found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
     return ", ".join([f"Python {platform.python_version()}", *found, f"{os.cpu_count()} cores"])
 
 
 def git_diff() -> str | None:
-    """What the working tree changes against its last commit, cut at a million characters; None if nothing."""
+    """Returns the diff of the working tree, cut at a million characters; None if there is none."""
     diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD")
     return diff[:MAX_DIFF_CHARACTERS] if diff else None
 

@@ -27,10 +27,13 @@ RESERVED = {
 
 
 def short_names(keys: Sequence[str], all_keys: Sequence[str]) -> dict[str, str]:
-    """A short name for each key: its last part, grown leftwards until it is unambiguous.
+    """Returns a short name for each key: its last part, extended to the left until it is unambiguous.
 
-    all_keys: every key there is, so that a name means the same in each sweep. A name is never
-    one of RESERVED. `+model.kwargs.width` is called as `model.kwargs.width` is.
+    A name is never one of RESERVED. `+model.kwargs.width` has the name of `model.kwargs.width`.
+
+    Args:
+        keys: The keys to name.
+        all_keys: Every key of the configuration, so that a name means the same in each sweep.
     """
     clean = {key: key.lstrip("+") for key in keys}
     known = set(all_keys) | set(clean.values())
@@ -48,7 +51,7 @@ def _short_name(key: str, known: set[str]) -> str:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as dotted keys with their values as text; empty mappings are left out."""
+    """Flattens nested mappings to dotted keys with values as text; leaves out empty mappings."""
     flat: dict[str, str] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -60,7 +63,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def tag_text(value: Any) -> str:
-    """A value as people type it on the command line: 5, 0.001, he_normal, [32,64], null, true."""
+    """Formats a value as on the command line: 5, 0.001, he_normal, [32,64], null, true."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -71,7 +74,7 @@ def tag_text(value: Any) -> str:
 
 
 def run_params(cfg: DictConfig) -> dict[str, str]:
-    """What defines a run, flattened to dotted keys."""
+    """Returns the groups that define a run, flattened to dotted keys."""
     groups = OmegaConf.masked_copy(cfg, list(RUN_GROUPS))
     content = OmegaConf.to_container(groups, resolve=True)
     assert isinstance(content, dict)
@@ -79,10 +82,13 @@ def run_params(cfg: DictConfig) -> dict[str, str]:
 
 
 def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
-    """The tags that every run has, swept or not.
+    """Returns the tags that every run has, swept or not.
 
-    choices: the chosen option of each config group; a group's own `name` stands in for it. A
-    custom network has no kernel size or normalization that is known.
+    A custom network has no kernel size or normalization that is known.
+
+    Args:
+        cfg: The run's configuration.
+        choices: The chosen option of each config group; the group's `name` replaces a missing one.
     """
     tags = {
         "dataset": choices.get("data", cfg.data.source),
@@ -102,22 +108,22 @@ def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
 def trial_tags(
     cfg: DictConfig, choices: Mapping[str, str], params: Mapping[str, Any], short_names: Mapping[str, str]
 ) -> dict[str, str]:
-    """The tags of a trial that tell what it is: the user's, those of every run, and its axes' values."""
+    """Returns the tags of a trial: the user's, those of every run, and the values of its axes."""
     return {**user_tags(cfg), **run_tags(cfg, choices), **axis_tags(params, short_names)}
 
 
 def axis_tags(params: Mapping[str, Any], short_names: Mapping[str, str]) -> dict[str, str]:
-    """The values of a trial's axes. short_names: an axis's key -> its tag."""
+    """Returns the values of a trial's axes as tags. short_names: an axis's key -> its tag."""
     return {short_names[key]: tag_text(value) for key, value in params.items()}
 
 
 def objective_text(cfg: DictConfig) -> str:
-    """The objectives as their tag has them: `val_accuracy maximize`, several joined by commas."""
+    """Formats the objectives for their tag: `val_accuracy maximize`, several joined by commas."""
     return ", ".join(f"{objective.metric} {objective.direction}" for objective in cfg.objective)
 
 
 def user_tags(cfg: DictConfig) -> dict[str, str]:
-    """The tags that the user asked for with tracking.tags."""
+    """Returns the tags of tracking.tags."""
     content = OmegaConf.to_container(cfg.tracking.tags, resolve=True)
     assert isinstance(content, dict)
     return flatten({str(key): value for key, value in content.items()})

@@ -36,9 +36,10 @@ T = TypeVar("T")
 
 
 def open_tracker(cfg: TrackingConf) -> "Tracker":
-    """Reach MLflow and create the database and the experiment where they are missing.
+    """Opens MLflow, and creates the database and the experiment if they are missing.
 
-    Raises TrackingError where that fails; see `connect`.
+    Raises:
+        TrackingError: MLflow cannot be used; see `client`.
     """
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=True)
@@ -52,9 +53,10 @@ def _reopen(uri: str, experiment: str) -> "Tracker":
 
 
 class Tracker(Recorder):
-    """An open experiment that runs are written to; what MLflow refuses is raised as TrackingError.
+    """Writes runs of an open experiment; each call returns once MLflow has stored its entry.
 
-    A server that has been waited for in vain is waited for no more: what is to be logged is refused at once.
+    After retries on a lost server have failed, further calls fail at once. MLflow's errors are raised as
+    TrackingError.
     """
 
     def __init__(self, client: Any, uri: str, experiment: str) -> None:
@@ -64,20 +66,26 @@ class Tracker(Recorder):
         self._lost: UnreachableError | None = None
 
     def __reduce__(self) -> Any:
-        """Travels to another process as what it was opened from."""
+        """Pickles as URI and experiment: another process opens its own client."""
         return _reopen, (self.uri, self.experiment_id)
 
     @property
     def is_default(self) -> bool:
-        """Whether this is the database that commands use when they are told nothing."""
+        """Whether this is the database that commands use by default."""
         return self.uri == default_uri()
 
     def start(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, str], parent: str | None = None
     ) -> str:
-        """Open a run and return its id. parent: the id of the run it is shown under.
+        """Opens a run and returns its id.
 
-        Names, tags and params longer than MLflow takes are cut.
+        Names, tags and params that are longer than MLflow allows are cut.
+
+        Args:
+            name: The run's name.
+            tags: Its tags.
+            params: Its params.
+            parent: The id of the run that it is shown under.
         """
         nested = {**tags, "mlflow.parentRunId": parent} if parent else dict(tags)
         first = dict(islice(nested.items(), MAX_PER_BATCH))
@@ -139,13 +147,18 @@ class Tracker(Recorder):
             )
 
     def resume(self, run_id: str) -> None:
-        """Show a closed run as running again."""
+        """Shows a closed run as running again."""
         self._call(self.client.update_run, run_id, status=State.RUNNING.mlflow)
 
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
-        """Close a run as `complete`, `pruned`, `failed` or `cancelled`; the tags say so, and why.
+        """Closes a run with its state, and tags it with state and reason.
 
-        A server that was lost is asked once more: it may be back.
+        A lost server is asked once more: it may be back.
+
+        Args:
+            run_id: The run.
+            state: `complete`, `pruned`, `failed` or `cancelled`.
+            reason: Why it ended, if that needs saying.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         lost, self._lost = self._lost, None

@@ -6,11 +6,17 @@ from statistics import fmean
 
 import numpy as np
 
+MIN_EPOCHS = 4
+History = Sequence[Mapping[str, float]]
+
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """How often each true class (row) was taken for each class (column): int64 (classes, classes).
+    """Counts how often each true class (row) was predicted as each class (column): int64 (classes, classes).
 
-    labels, predicted: integers (n,), 0 <= value < num_classes.
+    Args:
+        labels: True classes, integers (n,), 0 <= value < num_classes.
+        predicted: Predicted classes, as labels.
+        num_classes: The number of classes.
     """
     matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(matrix, (labels, predicted), 1)
@@ -18,9 +24,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int
 
 
 def most_confidently_wrong(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the wrongly classified images, the most confident first, at most `count`.
+    """Returns the indices of wrongly classified images, the most confident first; ties keep their order.
 
-    probabilities: (n, classes). labels: (n,). Ties keep the order of the images.
+    Args:
+        probabilities: (n, classes).
+        labels: True classes (n,).
+        count: The largest number of indices.
     """
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -28,12 +37,8 @@ def most_confidently_wrong(probabilities: np.ndarray, labels: np.ndarray, count:
     return wrong[np.argsort(-confidence, kind="stable")][:count]
 
 
-MIN_EPOCHS = 4
-History = Sequence[Mapping[str, float]]
-
-
 def of_history(history: History, best_epoch: int) -> dict[str, float]:
-    """The measures below by their names, as far as there are enough epochs. best_epoch: from 1."""
+    """Returns the measures below by name, if there are enough epochs. best_epoch: from 1."""
     found = {"generalization_gap": generalization_gap(history[best_epoch - 1])}
     if len(history) >= MIN_EPOCHS:
         found["epoch_variability"] = epoch_variability([epoch["val_accuracy"] for epoch in history])
@@ -41,7 +46,7 @@ def of_history(history: History, best_epoch: int) -> dict[str, float]:
 
 
 def generalization_gap(epoch: Mapping[str, float]) -> float:
-    """By how much an epoch's accuracy in training exceeds that of validation.
+    """Returns by how much an epoch's accuracy in training exceeds that of validation.
 
     Keras's accuracy in training is the mean over the epoch, while the network still learns.
     """
@@ -49,7 +54,7 @@ def generalization_gap(epoch: Mapping[str, float]) -> float:
 
 
 def epoch_variability(accuracies: Sequence[float]) -> float:
-    """How far accuracies jump from epoch to epoch, over the later half of the epochs (n,), n >= 4.
+    """Returns how far accuracies jump between epochs, over the later half of the epochs (n,), n >= 4.
 
     The root of half the mean square of successive differences: the standard deviation of a level
     series, which a slow climb hardly enlarges. Von Neumann, Kent, Bellinson and Hart (1941), The
