@@ -15,7 +15,7 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.tracking.writer import Tracker, open_tracker
-from tests.processes import PYTHONPATH
+from tests.processes import PYTHONPATH, call
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCURACIES = {("3", "8"): 0.5, ("3", "32"): 0.75, ("5", "8"): 0.25, ("5", "32"): 0.125}
@@ -281,8 +281,8 @@ def test_command_finds_the_study_and_leaves_only_its_files(folder: Path) -> None
 
 
 def test_command_takes_a_number_for_a_study(folder: Path) -> None:
-    ended = command(folder, "study=2024")
-    assert (ended.returncode, ended.stdout) == (2, "")
+    ended = call(folder, "compare", "study=2024")
+    assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr == "error: No run has study=2024. There is study=claimed, filter_size, other.\n"
 
 
