@@ -69,7 +69,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
         with (
             patch.object(sys, "argv", [f"{module}.py", *arguments]),
             patch.dict(os.environ, environment(**variables), clear=True),
-            patch.object(train, "needed_preload", return_value=None),
+            patch.object(train, "template_module", return_value=None),
             redirect_stdout(stdout),
             redirect_stderr(stderr),
         ):
