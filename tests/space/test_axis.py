@@ -1,9 +1,11 @@
 """A space holds exactly the configurations that its axes and their conditions allow."""
 
 import itertools
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
+import optuna
 import pytest
 
 from kerasweep.space.axis import Axis, Params, Space, ordered, signature
@@ -209,3 +211,20 @@ def test_border_is_the_outer_hundredth_of_a_range_or_the_outer_number(
     entry: str, value: Any, is_at_border: bool
 ) -> None:
     assert axis("x", entry).is_at_border(value) is is_at_border
+
+
+@pytest.mark.parametrize(
+    ("entry", "middle"),
+    [
+        ("tag(log,interval(1e-5,1e-1))", 1e-3),
+        ("interval(1e-5,1e-1)", 0.05),
+        ("tag(log,int(interval(1,10000)))", 100),
+        ("int(interval(1,10000))", 5000),
+    ],
+)
+def test_suggestions_are_uniform_on_the_scale_that_the_user_wrote(entry: str, middle: float) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    suggestions = [space({"a": entry}).suggest(study.ask())["a"] for _ in range(200)]
+    assert middle / 2 < statistics.median(map(float, suggestions)) < middle * 2  # type: ignore[arg-type]
+    stored = study.trials[0].distributions["a"]
+    assert stored == axis("a", entry).distribution and stored.log is entry.startswith("tag(log")  # type: ignore[attr-defined]

@@ -10,11 +10,10 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search import ledger
-from kerasweep.search.ask import ask
-from kerasweep.search.hours import HOURS_USED
-from kerasweep.search.ledger import LOST, OWNER, RETRY_OF, counts, lose, tell_result, this_owner
-from kerasweep.search.propose import Proposal
-from kerasweep.search.stops import Ending, StopRequest, budget_reason
+from kerasweep.search.ledger import LOST, RETRY_OF, counts, lose, tell_result
+from kerasweep.search.owner import OWNER, this_owner
+from kerasweep.search.propose import Proposal, ask
+from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, begin

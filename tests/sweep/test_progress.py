@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kerasweep.results import Outcome
-from kerasweep.search.hours import HOURS_USED
 from kerasweep.search.ledger import settle
+from kerasweep.search.stops import HOURS_USED
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress, finished_trials

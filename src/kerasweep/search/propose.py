@@ -1,4 +1,4 @@
-"""Finds the next configuration to train: one that is possible and that no trial has had."""
+"""Finds the next configuration to train: one that is possible and untried."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -9,8 +9,12 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from kerasweep.search.ledger import OWNER, REJECTED, this_owner, tried
-from kerasweep.search.samplers import derived_seed, drawn
+from kerasweep.search.ledger import REJECTED, recover, tried
+from kerasweep.search.owner import OWNER, this_owner
+from kerasweep.search.samplers import build_sampler, derived_seed, drawn
+from kerasweep.search.stops import Ending, budget_reason, counted, total_reason
+from kerasweep.search.study import sweep_lock
+from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space, signature
 
 MAX_ASKS, MAX_DRAWS = 20, 1000
@@ -18,20 +22,65 @@ MAX_ASKS, MAX_DRAWS = 20, 1000
 
 @dataclass(frozen=True)
 class Proposal:
+    """A trial that is ready to be trained."""
+
     trial: Trial
     params: Params
 
 
 @dataclass(frozen=True)
 class NothingLeft:
-    """No configuration can be proposed. reason: the sentence for the user."""
+    """No configuration can be proposed."""
 
-    reason: str
+    reason: str  # for the user
 
 
 def take_first(possible: Iterable[Params]) -> Params | None:
-    """The first one, None where there is none."""
+    """Returns the first configuration, None if there is none."""
     return next(iter(possible), None)
+
+
+def ask(
+    sweep: Sweep,
+    under_way: int,
+    hours: float,
+    pick: Callable[[Iterable[Params]], Params | None] = take_first,
+) -> Proposal | Ending | None:
+    """Returns the next trial, counted and proposed under the sweep's lock, so that a total is total.
+
+    When the total is reached, trials of drivers that died meanwhile are retried first.
+
+    Args:
+        sweep: The sweep to continue.
+        under_way: How many trials this driver trains now.
+        hours: How long the sweep has been at work.
+        pick: See `propose`.
+
+    Returns:
+        An `Ending` if there is no further trial, None if `pick` takes none now.
+    """
+    with sweep_lock(sweep.journal):
+        trials = sweep.study.get_trials(deepcopy=False)
+        total = total_reason(trials, sweep.total, under_way)
+        if total is not None and recover(sweep.study):
+            trials = sweep.study.get_trials(deepcopy=False)
+        over = budget_reason(trials, sweep.directions, sweep.budget, hours)
+        if over is not None:
+            return Ending(total or over, is_whole=total is not None)
+        sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
+        proposal = propose(
+            sweep.study,
+            sweep.space,
+            sweep.refusal,
+            seed=sweep.sampler.seed,
+            in_order=sweep.sampler.name == "grid",
+            only_waiting=total is not None,
+            most=max(1, sweep.total - counted(trials)),
+            pick=pick,
+        )
+    if isinstance(proposal, NothingLeft):
+        return Ending(f"{proposal.reason}, {sweep.total} were asked for", is_whole=True)
+    return proposal or (Ending(total, is_whole=True) if total is not None else None)
 
 
 def propose(
@@ -44,15 +93,24 @@ def propose(
     most: int | None = None,
     pick: Callable[[Iterable[Params]], Params | None] = take_first,
 ) -> Proposal | NothingLeft | None:
-    """The next trial, with the sweep's lock held.
+    """Returns the next trial; call it with the sweep's lock held.
 
-    refusal: why a configuration cannot be trained, None where it can. in_order: take the finite
-    space in order (a grid) instead of asking the sampler. A suggestion that was tried already or
-    is refused is told FAIL and marked `rejected`; after MAX_ASKS of them an untried configuration
-    is drawn with the seed, from an endless space at most MAX_DRAWS times: constraints may leave
-    little of it. only_waiting: none but enqueued trials; None where there is none left. pick: takes one
-    of a grid's next configurations, in order, of which it sees at most `most`; None where it takes none
-    of them now.
+    A suggestion that was tried already or is refused is told FAIL and marked `rejected`. After MAX_ASKS of
+    them an untried configuration is drawn at random; from an endless space at most MAX_DRAWS times, since
+    constraints may leave little of it.
+
+    Args:
+        study: The study to ask.
+        space: The axes that are suggested.
+        refusal: Returns why a configuration cannot be trained, None if it can.
+        seed: Seeds the random draw.
+        in_order: Whether to take the finite space in order (a grid) instead of asking the sampler.
+        only_waiting: Whether to take enqueued trials only.
+        most: How many of a grid's next configurations `pick` sees at most.
+        pick: Takes one of a grid's next configurations, or None to take none now.
+
+    Returns:
+        None if `pick` takes none, or with `only_waiting` if no trial waits.
     """
     done = tried(study, space)
     reason = None
@@ -60,11 +118,11 @@ def propose(
         if (in_order or only_waiting) and not _has_waiting(study):
             break
         trial = study.ask()
-        params = _suggest(space, trial)
-        if isinstance(params, str):
-            reason = params
-        elif (reason := _objection(params, done, refusal)) is None:
-            return _own(trial, params)
+        suggested = _suggest(space, trial)
+        if isinstance(suggested, str):
+            reason = suggested
+        elif (reason := _objection(suggested, done, refusal)) is None:
+            return _claim(trial, suggested)
         trial.set_user_attr(REJECTED, reason)
         study.tell(trial, state=TrialState.FAIL)
     if only_waiting:
@@ -76,24 +134,24 @@ def propose(
 
     if in_order:
         left = islice(filter(is_possible, space.configurations()), most)
-        one = next(left, None)
-        other = None if one is None else pick(chain([one], left))
-        if one is not None and other is None:
+        first = next(left, None)
+        params = None if first is None else pick(chain([first], left))
+        if first is not None and params is None:
             return None
     else:
-        other = _another(space, new_seed, is_possible)
-    if other is None and space.is_finite:
+        params = _draw(space, new_seed, is_possible)
+    if params is None and space.is_finite:
         return NothingLeft(f"all {len(done)} configurations have been tried")
-    if other is None:
+    if params is None:
         asked = f"{MAX_ASKS} suggestions in a row and {MAX_DRAWS:,} drawn at random could not be trained"
         return NothingLeft(f"{asked}; the last suggestion: {str(reason).rstrip('.')}")
-    study.enqueue_trial(other)
+    study.enqueue_trial(params)
     trial = study.ask()
-    return _own(trial, space.suggest(trial))
+    return _claim(trial, space.suggest(trial))
 
 
 def _suggest(space: Space, trial: Trial) -> Params | str:
-    """The trial's configuration, or why it is none: a user may enqueue values that are not of the space."""
+    """Returns the trial's configuration, or why it has none: a user may enqueue values outside the space."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Fixed parameter")
         try:
@@ -102,8 +160,8 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
             return f"it is not of this space: {error}"
 
 
-def _another(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:
-    """A configuration that no sampler chose, None where none is possible (or is found in MAX_DRAWS)."""
+def _draw(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:
+    """Draws a possible configuration at random; None if there is none, or none within MAX_DRAWS."""
     if not space.is_finite:
         return next(filter(is_possible, islice(drawn(space, seed), MAX_DRAWS)), None)
     listed = list(filter(is_possible, space.configurations()))
@@ -120,6 +178,6 @@ def _objection(
     return "it was tried already" if signature(params) in done else refusal(params)
 
 
-def _own(trial: Trial, params: Params) -> Proposal:
+def _claim(trial: Trial, params: Params) -> Proposal:
     trial.set_user_attr(OWNER, this_owner())
     return Proposal(trial, params)

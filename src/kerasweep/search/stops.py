@@ -1,22 +1,29 @@
-"""Why a sweep ends: its total, its budget, or its user."""
+"""Why a sweep ends: its total, its budget (with the hours it has used), or its user."""
 
 import math
 import signal
 import statistics
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.search.ledger import counts
+from kerasweep.search.study import sweep_lock
 from kerasweep.terminal import say
+
+HOURS_USED = "hours_used"  # a name in journals: never change it
+NOTED_SECONDS = 60.0
 
 
 class StopRequest:
-    """Whether the user asked for the end: the first Ctrl-C or SIGTERM sets it, the second interrupts."""
+    """Whether the user asked to stop: the first Ctrl-C or SIGTERM sets it, the second interrupts."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -24,7 +31,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals; afterwards they mean again what they did."""
+        """Handles the signals meanwhile, and restores their handlers afterwards."""
         before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -35,25 +42,54 @@ class StopRequest:
     def _hear(self, number: int, frame: Any) -> None:
         if self.is_set:
             raise KeyboardInterrupt
-        self.is_set = True  # no more: what the signal interrupted may be printing
+        self.is_set = True  # print nothing here: the interrupted code may be printing
 
     def announce(self) -> None:
-        """Say what the first signal does, once it has come."""
+        """Prints what the first signal does, once it has arrived."""
         if self.is_set and not self._is_announced:
             self._is_announced = True
             say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
 
 
+class Hours:
+    """How long a sweep has been at work, restarts included; saved in its study each minute."""
+
+    def __init__(self, study: Study, journal: Path) -> None:
+        self._study = study
+        self._journal = journal
+        self._begun = time.monotonic()
+        self._noted_at = self._begun
+        self._before = self._noted()
+
+    def used(self) -> float:
+        """Returns the hours of this start and of earlier ones."""
+        return self._before + (time.monotonic() - self._begun) / 3600
+
+    def note(self) -> None:
+        """Saves the hours. Time that several drivers work at once counts once."""
+        self._noted_at = time.monotonic()
+        with suppress(OSError), sweep_lock(self._journal):
+            self._study.set_user_attr(HOURS_USED, max(self._noted(), self.used()))
+
+    def note_sometimes(self) -> None:
+        """Saves the hours if the last save was a minute ago."""
+        if time.monotonic() - self._noted_at > NOTED_SECONDS:
+            self.note()
+
+    def _noted(self) -> float:
+        return float(self._study.user_attrs.get(HOURS_USED, 0.0))
+
+
 @dataclass(frozen=True)
 class Ending:
-    """Why a sweep trains nothing further. is_whole: all of its trials are there; no budget cut it short."""
+    """Why a sweep starts no further trial."""
 
     reason: str
-    is_whole: bool
+    is_whole: bool  # all trials are there: no budget cut the sweep short
 
 
 def counted(trials: Sequence[FrozenTrial]) -> int:
-    """How many trials count towards the total, those under way among them."""
+    """Returns how many trials count towards the total, running ones included."""
     return len(_begun(trials))
 
 
@@ -62,7 +98,7 @@ def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:
-    """Why the total is reached, or None. under_way: trials that this driver trains now."""
+    """Returns why the total is reached, or None. under_way: trials that this driver trains now."""
     begun = _begun(trials)
     if len(begun) < total:
         return None
@@ -73,7 +109,7 @@ def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> s
 def budget_reason(
     trials: Sequence[FrozenTrial], directions: Sequence[str], budget: DictConfig, hours: float
 ) -> str | None:
-    """Which part of the budget forbids a further trial, or None. hours: spent on this sweep so far."""
+    """Returns which part of the budget forbids a further trial, or None. hours: used by the sweep so far."""
     if budget.hours is not None and hours + _expected_hours(trials) >= budget.hours:
         return _out_of_time(budget.hours, hours)
     if len(directions) > 1:
@@ -95,13 +131,13 @@ def _out_of_time(budget: float, hours: float) -> str:
 
 
 def _expected_hours(trials: Sequence[FrozenTrial]) -> float:
-    """How long a trial takes: the median of the complete ones, 0 before there is any."""
+    """Returns the median hours of the complete trials, 0 before there are any."""
     spans = [t.duration.total_seconds() for t in trials if t.state is TrialState.COMPLETE and t.duration]
     return statistics.median(spans) / 3600 if spans else 0.0
 
 
 def _since_best(trials: Sequence[FrozenTrial], sign: int) -> int:
-    """How many trials ended after the first best one: complete ones, and pruned ones, which bring nothing."""
+    """Returns how many trials, complete or pruned, ended after the first of the best ones."""
     ends = [(t.datetime_complete, t.number, t) for t in trials if t.datetime_complete is not None]
     ended = [t for _, _, t in sorted(ends) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     values = [

@@ -1,4 +1,4 @@
-"""One search: its study, its space, and how far it is to go."""
+"""A sweep: its study, its space, and when it ends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,35 +12,29 @@ from kerasweep.space.axis import Params, Space
 
 
 def unknown_graph(params: Params) -> None:
-    """Of a training that shares nothing, as far as is known."""
+    """The graph of a training that is not known to share one."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A search that is ready to go.
-
-    journal: its file; the lock lies beside it. total: how many trials there are to be in the end.
-    refusal: why a configuration cannot be trained, None where it can. repeats: seeds a trial.
-    pruner_hears: see kerasweep.search.pruners; epochs are those of the first seed only. graph_of: what the
-    trainings share that can follow one another in a worker without a trace, None where that is not known.
-    keeps_checkpoints: whether a trial that died goes on from its last epoch. notes: what the user should
-    know before it starts.
-    """
+    """A search that is ready to start."""
 
     name: str
     study: Study
     space: Space
-    journal: Path
-    total: int
+    journal: Path  # the sweep's lock lies beside it
+    total: int  # how many trials there are in the end, earlier starts included
     sampler: DictConfig
     budget: DictConfig
-    refusal: Callable[[Mapping[str, object]], str | None]
-    repeats: int = 1
-    pruner_hears: str = NOTHING
+    refusal: Callable[[Mapping[str, object]], str | None]  # why a configuration cannot be trained
+    repeats: int = 1  # seeds a trial
+    pruner_hears: str = NOTHING  # see kerasweep.search.pruners; epochs are those of the first repeat only
+    # Trainings of one graph can follow each other in a worker without a trace. None: the graph is not known.
     graph_of: Callable[[Params], str | None] = unknown_graph
-    keeps_checkpoints: bool = False
-    notes: tuple[str, ...] = ()
+    keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
+    notes: tuple[str, ...] = ()  # for the user, before the sweep starts
 
     @property
     def directions(self) -> tuple[str, ...]:
+        """Optuna's direction of each objective, in lower case."""
         return tuple(direction.name.lower() for direction in self.study.directions)

@@ -9,12 +9,11 @@ from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from kerasweep.results import Outcome, State
-from kerasweep.search.hours import Hours
-from kerasweep.search.lease import leased
 from kerasweep.search.ledger import lose, note_progress, note_seed, recover, settle
+from kerasweep.search.owner import leased
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
-from kerasweep.search.stops import Ending, StopRequest
+from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Crew, Pool, View

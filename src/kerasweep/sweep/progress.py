@@ -9,8 +9,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.hours import HOURS_USED
 from kerasweep.search.ledger import RESULT, clean_params, counts
+from kerasweep.search.stops import HOURS_USED
 from kerasweep.search.sweep import Sweep
 
 

@@ -5,12 +5,10 @@ from contextlib import suppress
 from functools import partial
 
 from kerasweep.errors import RefusedError
-from kerasweep.search.ask import ask
-from kerasweep.search.hours import Hours
 from kerasweep.search.ledger import known_seeds
-from kerasweep.search.propose import Proposal
+from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.pruners import SEEDS
-from kerasweep.search.stops import Ending
+from kerasweep.search.stops import Ending, Hours
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Crew
 from kerasweep.sweep.repeats import Trial
