@@ -151,7 +151,7 @@ def test_of_very_many_configurations_the_correction_is_bonferronis(monkeypatch: 
     """It is Holm's for the smallest p, and no smaller for the others."""
     scores = np.random.default_rng(0).normal(size=(30, 5)) - np.arange(30)[:, None] / 10
     holms = against_best(scores, maximize=True)
-    monkeypatch.setattr(ranking, "MOST", 29)
+    monkeypatch.setattr(ranking, "MAX_PAIRED", 29)
     bonferronis = against_best(scores, maximize=True)
     assert [each.behind for each in holms] == pytest.approx([each.behind for each in bonferronis])
     ratios = [b.p / h.p for b, h in zip(bonferronis, holms, strict=True) if b.p and h.p]

@@ -16,18 +16,13 @@ MIN_SEEDS = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """What the runs say of one comparison.
-
-    p_for, p_against: how probable such runs are where the comparison does not hold, and where it
-    does; in a verdict the latter is corrected for the number of comparisons. differences: of each setting
-    of the other axes, for `mixed`; else a single one. missing: why it could not be tested.
-    """
+    """The result of one comparison."""
 
     comparison: ComparisonConf
-    differences: Mapping[str, Difference]
-    p_for: float = 1.0
-    p_against: float = 1.0
-    missing: str | None = None
+    differences: Mapping[str, Difference]  # by setting of the other axes for `mixed`, else one under ""
+    p_for: float = 1.0  # the probability of such runs if the comparison does not hold
+    p_against: float = 1.0  # … if it holds; in a verdict corrected for the number of comparisons
+    missing: str | None = None  # why it was not tested
 
     @property
     def verdict(self) -> str:
@@ -36,20 +31,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    verdict: str
+    """The result of a claim."""
+
+    verdict: str  # SUPPORTED, CONTRADICTED or UNDECIDED
     findings: tuple[Finding, ...]
 
 
 def judge(
     claim: ClaimConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
 ) -> Verdict:
-    """A claim holds where all its comparisons do, and fails where one does.
+    """Tests a claim: it is supported if all its comparisons are, and contradicted if one is.
 
-    lacking: networks that came to nothing, being pruned, failed or not ended, see `find`.
+    Support needs no correction, since all comparisons must be significant: Berger (1982), Multiparameter
+    hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790. Contradiction by one of m takes
+    Bonferroni's. If nothing differs, at most 5 % of claims are decided.
 
-    All must be significant for the first, which needs no correction (Berger, 1982, Multiparameter
-    hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790); one of m for the second,
-    which takes Bonferroni's. Where nothing differs, 5 % of verdicts at most are no `not decided`.
+    Args:
+        claim: One or more comparisons.
+        observations: The networks that were trained to their end.
+        lacking: The networks that were pruned, failed or have not ended, see `find`.
     """
     found = [find(comparison, observations, lacking) for comparison in claim.comparisons]
     findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
@@ -58,17 +58,20 @@ def judge(
 
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:
-    """No comparison is tested, for a reason that they have in common."""
+    """Returns the verdict on a claim that is not tested, with the reason for every comparison."""
     return Verdict(UNDECIDED, tuple(Finding(each, {}, missing=reason) for each in claim.comparisons))
 
 
 def find(
     comparison: ComparisonConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
 ) -> Finding:
-    """Compare the two sides seed by seed, in the settings of the other axes that both were trained in.
+    """Compares the two sides seed by seed, in the settings of the other axes that both were trained in.
 
-    Where a setting is out since a side of it is lacking, nothing is tested: pruners, and whatever makes
-    networks fail, pick by results.
+    Args:
+        comparison: The two sides, their relation and the measure.
+        observations: The networks that were trained to their end.
+        lacking: The networks that were pruned, failed or have not ended. A comparison that misses a setting
+            or seed because of them is not tested: pruners and failures select by results.
     """
     measured = [each for each in observations if comparison.measure in each.measures]
     if observations and not measured:
@@ -98,7 +101,7 @@ def find(
 
 
 def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
-    """Why what was measured of both sides decides nothing, of what was begun of both; seeds: in common."""
+    """Returns why a comparison is not tested: `pairs` were measured, `begun` includes lacking networks."""
     if not pairs:
         return "no runs are complete on both sides with all else equal"
     dropped = [setting for setting, by_seed in begun.items() if set(by_seed) - set(pairs.get(setting, ()))]
@@ -117,7 +120,7 @@ def _judged(found: Difference, comparison: ComparisonConf) -> tuple[float, float
 
 
 def _columns(values: Iterable[Sequence[float]]) -> np.ndarray:
-    """(values of a side, seeds) of each seed's values."""
+    """Returns the values of a side as (values, seeds)."""
     return np.array(list(values), dtype=float).T
 
 
@@ -128,13 +131,13 @@ def _verdict(p_for: float, p_against: float) -> str:
 
 
 def _ordered(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
-    """Whether the difference is more than the margin, on the side that was claimed."""
+    """Tests whether the difference exceeds the margin in the claimed direction."""
     sign = 1 if comparison.relation == "higher" else -1
     return _sides(sign * found.estimate.mean - comparison.margin, found)
 
 
 def _similar(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
-    """Whether it lies within the margin: two one-sided tests.
+    """Tests whether the difference lies within the margin, by two one-sided tests at 5 % (TOST).
 
     Schuirmann (1987), A comparison of the two one-sided tests procedure,
     https://doi.org/10.1007/BF01068419
@@ -145,7 +148,7 @@ def _similar(found: Difference, comparison: ComparisonConf) -> tuple[float, floa
 
 
 def _mixed(found: Sequence[Difference]) -> tuple[float, float]:
-    """Whether one is better in some settings and the other in others; against it, one in all of them."""
+    """Tests whether each side wins in some setting (Bonferroni); against it, one side wins in all."""
     sides = [_sides(each.estimate.mean, each) for each in found]
     one, other = zip(*sides, strict=True)
     some = max(min(1.0, len(found) * min(side)) for side in (one, other))
@@ -153,7 +156,7 @@ def _mixed(found: Sequence[Difference]) -> tuple[float, float]:
 
 
 def _sides(distance: float, found: Difference) -> tuple[float, float]:
-    """p of a distance from the border, two-sided, for being above it and for being below."""
+    """Returns the two-sided p-value of a distance from the border, for being above it and below it."""
     freedom = np.array([found.estimate.count - 1])
     p = float(p_values(np.array([distance]), np.array([found.error]), freedom)[0])
     return (p, 1.0) if distance > 0 else (1.0, p)

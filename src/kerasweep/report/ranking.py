@@ -7,26 +7,22 @@ from scipy import special, stats
 
 from kerasweep.report.statistics import DECIMALS, LEVEL, ROUNDING, holm, p_values
 
-# Values that a test takes: of two, equal accuracies make a certainty of chance in one study of ten.
-FEWEST = 3
-# Configurations of which all pairs are compared.
-MOST = 1_000
-# Values of each, and so many of them, that tell an erratic configuration; its distance in deviations.
-TELLING_VALUES, TELLING_CONFIGURATIONS, ERRATIC = 4, 5, 4.0
+# Values per configuration for a test. With two, accuracies that are equal by chance give certainty in one
+# study of ten.
+MIN_VALUES = 3
+# Above this many configurations the correction is Bonferroni's, without all pairs in memory.
+MAX_PAIRED = 1_000
+# Erratic configurations are recognized from these numbers on, by their distance in deviations.
+MIN_ROBUST_VALUES, MIN_ROBUST_CONFIGURATIONS, ERRATIC_DEVIATIONS = 4, 5, 4.0
 MAX_ROUNDS = 50
 
 
 @dataclass(frozen=True)
 class AgainstBest:
-    """A configuration beside the one with the best mean.
+    """The comparison of a configuration with the one of the best mean."""
 
-    behind: by how much it is worse, over the blocks that it shares with the best; where blocks are
-    missing it may be the better one there, and this negative. p: of no difference, adjusted; None for
-    the best itself, and where too few values were given to say.
-    """
-
-    behind: float
-    p: float | None
+    behind: float  # how much worse it is over the shared blocks; negative if it is better in these
+    p: float | None  # the adjusted p-value of no difference; None for the best, and with too few values
     is_best: bool = False
 
     @property
@@ -35,26 +31,32 @@ class AgainstBest:
 
 
 def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
-    """Compare each configuration with the best, so that 5 % of such comparisons at most err anywhere.
+    """Compares each configuration with the best; at most 5 % of rankings of equals contain a false alarm.
 
-    With three values each and an erratic configuration among them it is 7 %: so few do not tell it.
+    With three values each and an erratic configuration it is 7 %, since three values do not reveal it.
 
-    scores: (configurations, blocks), NaN where there is none. A block is what makes values pairs,
-    such as a seed. Where each two configurations share three blocks or more, their differences are
-    tested; else the values are taken for independent ones (Welch, 1947).
+    The best has the best mean among those with three values or more. The data select it, so Holm's
+    correction is over all pairs: over the pairs with the best alone, 24 equal configurations of 5 seeds
+    give a false alarm in 16 %. Above a thousand configurations it is Bonferroni's, which finds hardly less.
+    If every pair shares three blocks its differences are tested, else the values as independent ones
+    (Welch, 1947).
 
-    The best is that of the best mean among those with three values or more; with none, nothing is tested.
-    It is found by looking, so Holm's correction is over all pairs of configurations: over
-    those with the best alone, 5 seeds of 24 equal configurations err in 16 %. Of more than a thousand
-    configurations it is Bonferroni's, which finds hardly less. A pair's variance is
-    drawn towards the common one, as far as the configurations vary alike: Smyth (2004), Linear
-    models and empirical Bayes methods, https://doi.org/10.2202/1544-6115.1027; never below its own.
-    Erratic configurations have no part in what is common: Phipson et al. (2016), Robust hyperparameter
-    estimation, https://doi.org/10.1214/16-AOAS920, which tells them otherwise.
+    A pair's variance is moderated towards the common one, never below its own: Smyth (2004), Linear models
+    and empirical Bayes methods, https://doi.org/10.2202/1544-6115.1027. Erratic configurations do not enter
+    the common variance, as in Phipson et al. (2016), Robust hyperparameter estimation,
+    https://doi.org/10.1214/16-AOAS920, with another criterion.
+
+    Args:
+        scores: Shape (configurations, blocks), NaN where a value is missing. A block, such as a seed, makes
+            values pairs.
+        maximize: Whether larger scores are better.
+
+    Returns:
+        A comparison per configuration, in their order.
     """
     sign = 1 if maximize else -1
     means = np.round(sign * np.nanmean(scores, axis=1), DECIMALS)
-    several = np.flatnonzero(np.isfinite(scores).sum(axis=1) >= FEWEST)
+    several = np.flatnonzero(np.isfinite(scores).sum(axis=1) >= MIN_VALUES)
     count = len(several)
     if not count:
         return [AgainstBest(float(means.max() - mean), None) for mean in means]
@@ -65,14 +67,14 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     ]
     if count == 1:
         return found
-    if count <= MOST:
+    if count <= MAX_PAIRED:
         first, second = np.triu_indices(count, 1)
     else:
         second = np.delete(np.arange(count), place)
         first = np.full(count - 1, place)
     gaps, errors, freedom = _pairs(scores[several], first, second)
     ps = p_values(gaps, errors, freedom)
-    adjusted = holm(ps) if count <= MOST else np.minimum(ps * (count * (count - 1) / 2), 1.0)
+    adjusted = holm(ps) if count <= MAX_PAIRED else np.minimum(ps * (count * (count - 1) / 2), 1.0)
     for pair in np.flatnonzero((first == place) | (second == place)):
         other = several[first[pair] + second[pair] - place]
         gap = gaps[pair] if first[pair] == place else -gaps[pair]
@@ -83,10 +85,10 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
 def _pairs(
     scores: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pair the difference of the means, its standard error and the degrees of freedom."""
+    """Returns per pair the difference of the means, its standard error and the degrees of freedom."""
     present = np.isfinite(scores).astype(float)
     shared = np.einsum("pb,pb->p", present[first], present[second])
-    if shared.min() >= FEWEST:
+    if shared.min() >= MIN_VALUES:
         return _paired(scores, first, second, shared)
     return _independent(scores, first, second)
 
@@ -95,7 +97,7 @@ def _paired(
     scores: np.ndarray, first: np.ndarray, second: np.ndarray, shared: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     differences = scores[first] - scores[second]
-    # The blocks' means, which are taken off, are of the same values.
+    # The means of the blocks are subtracted and cost degrees of freedom, too.
     freedom = (np.isfinite(scores).sum(axis=1) - 1) * (1 - 1 / len(scores))
     prior, weight = _common_variance(np.nansum(_without_blocks(scores) ** 2, axis=1) / freedom, freedom)
     own = np.nanvar(differences, axis=1, ddof=1)
@@ -106,7 +108,7 @@ def _paired(
 def _independent(
     scores: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unequal variances: Welch (1947), https://doi.org/10.1093/biomet/34.1-2.28"""
+    """As `_pairs`, for unequal variances: Welch (1947), https://doi.org/10.1093/biomet/34.1-2.28"""
     counts = np.isfinite(scores).sum(axis=1)
     own = np.nanvar(scores, axis=1, ddof=1)
     prior, weight = _common_variance(own, counts - 1)
@@ -120,14 +122,14 @@ def _independent(
 
 
 def _without_blocks(scores: np.ndarray) -> np.ndarray:
-    """What is left without the means of configurations and the centres of blocks; some may be missing.
+    """Returns the residuals without the means of configurations and the centres of blocks.
 
-    A block's centre is its median, which an erratic configuration does not move; of few its mean.
+    A block's centre is its median, which an erratic configuration does not move; of few values its mean.
     """
     left = scores[:, np.isfinite(scores).any(axis=0)]
     configurations, blocks = left.shape
-    is_telling = configurations >= TELLING_CONFIGURATIONS and blocks >= TELLING_VALUES
-    centre = np.nanmedian if is_telling else np.nanmean
+    is_robust = configurations >= MIN_ROBUST_CONFIGURATIONS and blocks >= MIN_ROBUST_VALUES
+    centre = np.nanmedian if is_robust else np.nanmean
     for _ in range(MAX_ROUNDS):
         before = left
         left = left - np.nanmean(left, axis=1, keepdims=True)
@@ -138,10 +140,10 @@ def _without_blocks(scores: np.ndarray) -> np.ndarray:
 
 
 def _common_variance(variances: np.ndarray, freedom: np.ndarray) -> tuple[float, float]:
-    """The variance that configurations have in common, and the degrees of freedom that it is worth.
+    """Returns the common variance of the configurations and its prior degrees of freedom.
 
-    Smyth's moments of log variances, without those that never vary or are erratic; nothing with
-    fewer than three configurations. It is worth no more than the others together.
+    From Smyth's moments of the log variances, without configurations that never vary or are erratic; zeros
+    with fewer than three. The degrees of freedom are at most those of the other configurations together.
     """
     count = len(variances)
     varying = variances > 0
@@ -149,7 +151,7 @@ def _common_variance(variances: np.ndarray, freedom: np.ndarray) -> tuple[float,
         return 0.0, 0.0
     variances, freedom = variances[varying], freedom[varying]
     centred = np.log(variances) - special.digamma(freedom / 2) + np.log(freedom / 2)
-    usual = _usual(centred) if freedom.min() > TELLING_VALUES - 2 else np.full(len(centred), True)
+    usual = _usual(centred) if freedom.min() > MIN_ROBUST_VALUES - 2 else np.full(len(centred), True)
     variances, freedom, centred = variances[usual], freedom[usual], centred[usual]
     excess = float(centred.var(ddof=1) - special.polygamma(1, freedom / 2).mean())
     most = float(freedom.sum() - freedom.max() / (1 - 1 / count))
@@ -161,13 +163,13 @@ def _common_variance(variances: np.ndarray, freedom: np.ndarray) -> tuple[float,
 
 
 def _usual(values: np.ndarray) -> np.ndarray:
-    """Which lie within four deviations of the median, by the median distance from it (at least half)."""
+    """Tells which values lie within four deviations of the median, estimated by the median distance."""
     distances = np.abs(values - np.median(values))
-    return distances <= ERRATIC * stats.norm.ppf(0.75) ** -1 * np.median(distances)
+    return distances <= ERRATIC_DEVIATIONS * stats.norm.ppf(0.75) ** -1 * np.median(distances)
 
 
 def _inverse_trigamma(value: float) -> float:
-    """Newton's iteration of Smyth's appendix, which only climbs from below."""
+    """Inverts the trigamma function by the Newton iteration of Smyth's appendix, monotone from below."""
     found = 0.5 + 1 / value
     for _ in range(MAX_ROUNDS):
         trigamma = special.polygamma(1, found)

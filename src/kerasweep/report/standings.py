@@ -1,4 +1,4 @@
-"""Puts runs together by seed: what is repeated, so that a mean has an uncertainty."""
+"""The standing of each group: its mean over the seeds with an interval, and its comparison with the best."""
 
 import math
 from collections import defaultdict
@@ -31,17 +31,12 @@ CONFOUNDED = "settings differ"
 
 @dataclass(frozen=True)
 class Standing:
-    """A group's mean over its seeds, and how it stands beside the best group.
+    """A group's mean over its seeds, and its comparison with the best group."""
 
-    estimate: None where seeds cannot be told apart from other differences; without an interval of a
-    single seed, or where all seeds are equal. untested: why it was not compared with the best. is_partial:
-    whether some of its seeds are no values, since they did not meet all of its settings.
-    """
-
-    estimate: Estimate | None
+    estimate: Estimate | None  # None without a seed that met all settings, or with a NaN
     against_best: AgainstBest
-    untested: str | None = None
-    is_partial: bool = False
+    untested: str | None = None  # why it was not compared with the best
+    is_partial: bool = False  # whether a seed is left out because it did not meet all settings
 
     @property
     def is_best(self) -> bool:
@@ -59,15 +54,15 @@ class Standing:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether several, which tell its uncertainty."""
+        """Whether there are several seeds, which give an interval."""
         return self.estimate is not None and self.estimate.count > 1
 
 
 def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs that trained: those of the seeds instead of the trial that has their mean.
+    """Replaces each complete trial of several seeds by the runs of its seeds.
 
-    Of a trial that failed, was pruned or goes on, the trial: the mean of the seeds that it has so far
-    would stand beside the mean of all of another's.
+    A trial that failed, was pruned or still runs stays, without its seeds: their mean would be compared with
+    means of all seeds.
     """
     repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
     kept = {
@@ -85,9 +80,9 @@ def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def training_seconds(runs: Iterable[RunRecord]) -> float:
-    """How long all of these trained: pruned and failed ones too, as far as it is recorded.
+    """Returns the seconds of training of all runs, pruned and failed ones included.
 
-    A trial that has seeds among them says the mean of theirs, and is left out.
+    A trial whose seeds are among the runs is not counted: it records their mean.
     """
     runs = list(runs)
     have_seeds = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
@@ -103,10 +98,14 @@ def _trial(run: RunRecord) -> tuple[str | None, str | None]:
 
 
 def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
-    """The mean of each seed over the group's runs with it.
+    """Returns the group's mean of a metric by seed.
 
-    axes: all that vary. Only seeds that were trained with all the values of the axes that the group
-    averages over: else a seed's mean would differ by these too.
+    A seed counts only if it was trained in all settings of the group: else its mean would differ by these.
+
+    Args:
+        group: Runs of one configuration.
+        metric: The name of a final metric.
+        axes: All axes that vary.
     """
     found: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in group.runs:
@@ -118,17 +117,21 @@ def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
 
 
 def seed_of(run: RunRecord) -> str:
-    """The seed of its weights; a run that names none stands for itself."""
+    """Returns the seed of the run's weights, or the run's id if it records none."""
     return run.params.get(SEED, run.run_id)
 
 
 def standings(
     groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None
 ) -> list[Standing]:
-    """How the groups stand, in their order, each beside the best on the same data.
+    """Returns the standing of each group, compared with the best on the same data set.
 
-    axes: all that vary. by: those by which they are grouped, if not all. Not tested is a group with a value
-    that is no number, and one that met other settings of other axes than the rest, see `comparable`.
+    Groups with a NaN are not tested, nor groups that met other settings than the rest, see `comparable`.
+
+    Args:
+        groups: The groups, whose order is kept.
+        axes: All axes that vary.
+        by: The axes by which the runs are grouped, if not all.
     """
     values = [by_seed(group, "objective", axes) for group in groups]
     known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
@@ -168,7 +171,7 @@ def _standing(
 
 
 def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Group, Standing]]:
-    """By data set, then by the mean over seeds, the best first; after these what could not be tested."""
+    """Sorts by data set, then by the mean over the seeds, the best first; untested groups come last."""
     sign = -1 if maximizes(groups) else 1
 
     def rank(pair: tuple[Group, Standing]) -> tuple[Any, ...]:
@@ -184,7 +187,7 @@ def _are_finite(values: Mapping[str, float]) -> bool:
 
 
 def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
-    """Groups by their places, with their seeds' values."""
+    """Returns the tested comparisons by the places of the groups."""
     if not tested:
         return {}
     columns = sorted(set().union(*tested.values()))
@@ -193,7 +196,7 @@ def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict
 
 
 def _beside_best(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
-    """How far each mean is behind the best, without a test."""
+    """Returns how far each mean is behind the best, without a test."""
     sign = 1 if maximize else -1
     means = {place: sign * fmean(seeds.values()) for place, seeds in groups.items()}
     return {place: AgainstBest(max(means.values()) - mean, None) for place, mean in means.items()}

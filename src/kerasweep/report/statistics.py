@@ -16,26 +16,26 @@ SMALLEST_P = 1e-4
 
 
 def rounded(number: float) -> float:
-    """Without what sums in another order may add: equal means are equal."""
+    """Rounds to 12 decimals: means that differ by the order of summation alone are then equal."""
     return round(number, DECIMALS) + 0.0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval. low, high: None where a single value gives no interval."""
+    """A mean with its interval."""
 
     mean: float
-    low: float | None
+    low: float | None  # None for a single value, which has no interval
     high: float | None
-    count: int
+    count: int  # of values
 
     @property
     def width(self) -> float:
-        """Of its interval; without end where it has none."""
+        """The width of the interval, infinite without one."""
         return math.inf if self.low is None or self.high is None else self.high - self.low
 
     def within(self, lowest: float, highest: float) -> "Estimate":
-        """Its interval cut to where the mean can lie at all: what is cut off never held it."""
+        """Returns the estimate with its interval cut to the possible values of the mean."""
         if self.low is None or self.high is None:
             return self
         return replace(self, low=max(self.low, lowest), high=min(self.high, highest))
@@ -43,21 +43,24 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of pairs. error: its standard error."""
+    """A mean difference of pairs."""
 
     estimate: Estimate
-    error: float
+    error: float  # the standard error of the mean
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Student's, of 95 % or another level."""
+        """Returns Student's interval at this level, such as 0.95."""
         half = float(stats.t.ppf((1 + level) / 2, self.estimate.count - 1) * self.error)
         return self.estimate.mean - half, self.estimate.mean + half
 
     def detectable(self, tests: int = 1) -> float:
-        """The smallest true difference that such a test at 5 % finds four times in five.
+        """Returns the smallest true difference that the test at 5 % detects with a power of 80 %.
 
-        (t_0.975 + t_0.8) errors: Bloom (1995), Minimum detectable effects,
-        https://doi.org/10.1177/0193841X9501900504. tests: of so many, each at its part of the 5 %.
+        It is (t_0.975 + t_0.8) standard errors: Bloom (1995), Minimum detectable effects,
+        https://doi.org/10.1177/0193841X9501900504
+
+        Args:
+            tests: The number of tests among which the 5 % are divided (Bonferroni).
         """
         freedom = self.estimate.count - 1
         quantile = 1 - (1 - LEVEL) / 2 / tests
@@ -65,19 +68,25 @@ class Difference:
 
     @property
     def provable_margin(self) -> float:
-        """The margin within which two one-sided tests place no difference at all, four times in five.
+        """The margin that two one-sided tests support with a power of 80 % if the true difference is 0.
 
-        (t_0.95 + t_0.9) errors, since each of the two tests may fail once in ten.
+        It is (t_0.95 + t_0.9) standard errors: each of the two tests may fail once in ten.
         """
         freedom = self.estimate.count - 1
         return float((stats.t.ppf(LEVEL, freedom) + stats.t.ppf((1 + POWER) / 2, freedom)) * self.error)
 
 
 def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:
-    """The mean of independent values (n,) and Student's interval for it, of 95 % or another level.
+    """Returns the mean of independent values with Student's interval.
 
-    Student (1908), The probable error of a mean. Raises ValueError without a value, or where one is
-    not finite: a mean of those says nothing.
+    Student (1908), The probable error of a mean, https://doi.org/10.1093/biomet/6.1.1
+
+    Args:
+        values: Shape (n,), n >= 1. A single value has no interval.
+        level: The probability with which the interval covers the true mean.
+
+    Raises:
+        ValueError: There is no value, or one is not finite.
     """
     numbers = np.asarray(values, dtype=float)
     if numbers.size == 0 or not np.isfinite(numbers).all():
@@ -91,15 +100,20 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
 
 @cache
 def _quantile(probability: float, freedom: int) -> float:
-    """Student's; thousands of groups have as many seeds."""
+    """Returns Student's quantile, cached: thousands of groups have the same number of seeds."""
     return float(stats.t.ppf(probability, freedom))
 
 
 def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
-    """Of pairs (n,), such as the same seed with either of two choices: by how much one exceeds the other.
+    """Returns the mean difference of pairs, such as two choices trained with the same seeds.
 
-    The gaps are taken for normal with an unknown variance (Student's paired test). Raises ValueError
-    for fewer than two pairs.
+    Student's paired test: the gaps are normal with an unknown variance.
+
+    Args:
+        gaps: Shape (n,), n >= 2: per pair the first value minus the second.
+
+    Raises:
+        ValueError: There are fewer than two pairs.
     """
     differences = np.asarray(gaps, dtype=float)
     if differences.size < 2:
@@ -108,19 +122,22 @@ def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
 
 
 def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """Two-sided by Student's t, of differences with these standard errors (m,); 1 where there is none.
+    """Returns two-sided p-values of Student's t.
 
-    What is left of a difference by rounding (1e-12 and less) is none.
+    Args:
+        differences: Shape (m,). One of at most 1e-12 is rounding: its p-value is 1.
+        errors: Their standard errors (m,). A difference without error has the p-value 0.
+        freedom: Their degrees of freedom (m,).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = 2 * stats.t.sf(np.abs(differences) / errors, freedom)
-    return np.where(np.abs(differences) <= ROUNDING, 1.0, found)
+        ps = 2 * stats.t.sf(np.abs(differences) / errors, freedom)
+    return np.where(np.abs(differences) <= ROUNDING, 1.0, ps)
 
 
 def p_text(p: float) -> str:
-    """As in p 0.012, with as many digits as tell its side of 0.05.
+    """Returns a text such as `p 0.012`, with enough digits to show on which side of 0.05 it lies.
 
-    What is smaller than the tests' assumptions can carry is only said to be small.
+    Below 0.0001 it is `p < 0.0001`: the assumptions of the tests support no smaller number.
     """
     if p < SMALLEST_P:
         return "p < 0.0001"
@@ -130,10 +147,10 @@ def p_text(p: float) -> str:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p-values of a family (m,), adjusted so that the whole family raises a false alarm in 5 % at most.
+    """Returns the p-values of a family (m,), adjusted for the number of tests.
 
-    Holm (1979), A simple sequentially rejective multiple test procedure,
-    https://www.jstor.org/stable/4615733
+    Rejecting all below 0.05 gives any false alarm in at most 5 % of families: Holm (1979), A simple
+    sequentially rejective multiple test procedure, https://www.jstor.org/stable/4615733
     """
     ps = np.asarray(p_values, dtype=float)
     order = np.argsort(ps, kind="stable")
@@ -144,11 +161,13 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def variance_between(values: np.ndarray) -> float:
-    """The variance between rows (levels, seeds), without what is left of the seeds' luck in their means.
+    """Returns the variance between the levels of an axis, without the noise of the seeds in their means.
 
-    The component of variance of a two-way layout, (mean square of levels - mean square of the rest) /
-    seeds; negative where chance made levels more alike than seeds are. Scheffé (1959), The analysis of
-    variance. levels >= 2, seeds >= 2.
+    It is the variance component of a two-way layout, (mean square of levels - mean square of residuals)
+    / seeds, and may be negative by chance: Scheffé (1959), The analysis of variance, Wiley.
+
+    Args:
+        values: Shape (levels, seeds), both at least 2.
     """
     levels, seeds = values.shape
     means = values.mean(axis=1)
@@ -158,11 +177,13 @@ def variance_between(values: np.ndarray) -> float:
 
 
 def jackknife(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """Of each seed its part in how much more one side varies between its levels than the other.
+    """Returns the jackknife's pseudo-value of each seed for the difference of two variances between levels.
 
-    pairs: of each setting both sides, (levels, seeds) with the same seeds, three or more. The mean of
-    what is returned estimates the difference of the variances, and Student's interval holds for it
-    roughly: Miller (1974), The jackknife: a review, https://doi.org/10.1093/biomet/61.1.1
+    Their mean estimates the difference, and Student's interval holds approximately: Miller (1974), The
+    jackknife: a review, https://doi.org/10.1093/biomet/61.1.1
+
+    Args:
+        pairs: Per setting both sides, each (levels, seeds), with the same three or more seeds.
     """
     seeds = pairs[0][0].shape[1]
     whole = _difference(pairs)

@@ -16,10 +16,11 @@ TESTED = {"test_accuracy", "test_images"}
 
 
 def winner_run(groups: Sequence[Group]) -> RunRecord | None:
-    """The best run of the best group that was held against the test set; None where none was.
+    """Returns the best tested run of the best group, or None if it has none.
 
-    groups: of one data set, the best one first. Of several with the best mean it is the first that was
-    tested.
+    Args:
+        groups: Groups of one data set, the best first. Of several with the best mean, the first that was
+            tested counts.
     """
     if not groups:
         return None
@@ -34,7 +35,7 @@ def winner_run(groups: Sequence[Group]) -> RunRecord | None:
 
 
 def winner_lines(groups: Sequence[Group]) -> list[str]:
-    """The test score of the winner on each data set, where it was measured, beside its validation."""
+    """Returns a line per data set with the winner's test and validation score, if they were measured."""
     datasets = by_dataset(groups)
     found = {dataset: winner_run(own) for dataset, own in datasets.items()}
     return [
@@ -45,14 +46,14 @@ def winner_lines(groups: Sequence[Group]) -> list[str]:
 
 
 def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
-    """Of how many runs of its configuration a run is the best."""
+    """Returns the number of runs of the run's configuration."""
     return next(len(group.runs) for group in groups if run in group.runs)
 
 
 def _scores(run: RunRecord, rivals: int) -> str:
-    """Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953.
+    """Returns the scores with Wilson's interval for other test images of the same kind.
 
-    The interval is of what other test images of the same kind would have said.
+    Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953
     """
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
@@ -66,7 +67,12 @@ def _scores(run: RunRecord, rivals: int) -> str:
 
 
 def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
-    """What is known of the test set, of the winners or of others. groups: none where runs were picked."""
+    """Returns sentences on test scores.
+
+    Args:
+        groups: The candidates for the winner, the best first; empty if the runs were picked.
+        runs: All runs of the report.
+    """
     lines, others = winner_lines(groups), others_line(groups, runs)
     if not lines and not others:
         return ["No run was held against the test set."]
@@ -76,7 +82,7 @@ def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
 
 
 def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | None:
-    """How many runs but the winners were tested: earlier winners of a sweep that grew, or single runs."""
+    """Counts the other tested runs, such as earlier winners of a sweep that grew; None without any."""
     winners = len(winner_lines(groups))
     count = sum(set(run.metrics) >= TESTED for run in runs) - winners
     if not count:
@@ -86,7 +92,7 @@ def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | Non
 
 
 def lines_of(report: Report) -> list[str]:
-    """What cannot be told apart, how many runs, what could bias, the verdicts, the winner on the test set."""
+    """Returns the lines below the table: notes, counts, caveats, verdicts, and the winner's test score."""
     count = len(report.runs)
     others = others_line(report.candidates, report.runs)
     return [

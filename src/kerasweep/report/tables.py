@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 
 from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, objective_of
-from kerasweep.report.ranking import FEWEST
+from kerasweep.report.ranking import MIN_VALUES
 from kerasweep.report.standings import CONFOUNDED, Standing
 from kerasweep.report.statistics import p_text
 from kerasweep.results import State
@@ -81,7 +81,7 @@ def _told(found: Sequence[Standing]) -> str:
     if not bests and any(standing.untested == CONFOUNDED for standing in found):
         return "note: groups met different settings of other axes: their differences are not tested"
     if not bests:
-        return f"note: no configuration has {FEWEST} seeds or more: nothing is tested"
+        return f"note: no configuration has {MIN_VALUES} seeds or more: nothing is tested"
     tested = sum(standing.is_tested for standing in found) - bests
     equal = sum(standing.is_not_worse for standing in found) - bests
     missing = len(found) - tested - bests
