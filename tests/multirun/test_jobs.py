@@ -22,8 +22,8 @@ def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, f
     return Outcome("pruned" if any(answers) else "complete", ref.run_id, (0.5,))
 
 
-def called(epochs: list[Any], heard: list[tuple[int, float]]) -> Outcome:
-    def report(epoch: int, value: float) -> bool:
+def called(epochs: list[Any], heard: list[tuple[int, float | None]]) -> Outcome:
+    def report(epoch: int, value: float | None) -> bool:
         heard.append((epoch, value))
         return epoch == 3
 
@@ -34,7 +34,7 @@ def called(epochs: list[Any], heard: list[tuple[int, float]]) -> Outcome:
 
 
 def test_reports_are_plain_numbers_and_the_answer_comes_back() -> None:
-    heard: list[tuple[int, float]] = []
+    heard: list[tuple[int, float | None]] = []
     assert called([1, 2], heard).state == "complete"
     assert called([3], heard).state == "pruned"
     assert heard == [(1, 0.5), (2, 1.0), (3, 0.5)]

@@ -18,7 +18,16 @@ from kerasweep.config.search import (
     WilcoxonConf,
 )
 from kerasweep.search.journal_report import JournalReport
-from kerasweep.search.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar, build_pruner, hears
+from kerasweep.search.pruners import (
+    BEST,
+    EACH,
+    NOTHING,
+    SEEDS,
+    PrunedTrial,
+    build_pruner,
+    hears,
+    warmup_epochs,
+)
 from kerasweep.search.study import open_study
 
 EPOCHS = 9
@@ -41,14 +50,13 @@ CASES = {
 
 def report_all(study: optuna.Study, values: Sequence[float], kind: str) -> int | None:
     """Train a trial that has these values; the step at which it is pruned."""
-    trial, best = study.ask(), BestSoFar("maximize")
+    trial = study.ask()
+    pruned = PrunedTrial(trial, EACH if kind == SEEDS else kind, "maximize")
     for step, value in enumerate(values, start=1):
-        so_far = best.hear(value)
-        trial.report(so_far if kind == BEST else value, step)
-        if trial.should_prune():
+        if pruned.report(step, value):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return step
-    study.tell(trial, sum(values) / len(values) if kind == SEEDS else best.hear(-math.inf))
+    study.tell(trial, sum(values) / len(values) if kind == SEEDS else max(values))
     return None
 
 
@@ -91,9 +99,36 @@ def test_what_a_pruner_hears() -> None:
     [("maximize", [1.0, 1.0, 3.0, 3.0]), ("minimize", [1.0, 0.5, 0.5, 0.5])],
 )
 def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: list[float]) -> None:
-    so_far = BestSoFar(direction)
-    assert math.isnan(so_far.hear(math.nan))
-    assert [so_far.hear(value) for value in (1.0, 0.5, 3.0, math.nan)] == best
+    study = optuna.create_study(direction=direction)
+    trial = study.ask()
+    pruned = PrunedTrial(trial, BEST, direction)
+    pruned.report(1, math.nan)
+    assert pruned.best is not None and math.isnan(pruned.best)
+    for epoch, value in enumerate((1.0, 0.5, 3.0, math.nan), start=2):
+        pruned.report(epoch, value)
+    told = study.trials[0].intermediate_values
+    assert math.isnan(told.pop(1)) and list(told.values()) == best
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(BEST, {3: 0.5, 5: 0.5}), (EACH, {3: 0.4, 5: 0.3}), (SEEDS, {}), (NOTHING, {})]
+)
+def test_pruner_is_told_nothing_in_warm_up_nor_of_an_epoch_without_a_value(
+    kind: str, told: dict[int, float]
+) -> None:
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.35))
+    pruned = PrunedTrial(study.ask(), kind, "maximize", warmup_epochs=2)
+    ends = [pruned.report(epoch, value) for epoch, value in enumerate([0.1, 0.5, 0.4, None, 0.3], 1)]
+    assert study.trials[0].intermediate_values == told
+    assert pruned.best == 0.5
+    assert ends == [False] * 4 + [kind == EACH]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [({}, 0), ({"warmup_epochs": 1.5}, 2), ({"warmup_epochs": 3.0}, 3)]
+)
+def test_warm_up_epochs_are_counted_to_the_end_of_the_last(schedule: dict[str, float], expected: int) -> None:
+    assert warmup_epochs(OmegaConf.create({"schedule": schedule})) == expected
 
 
 def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> None:
@@ -103,12 +138,20 @@ def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> 
     for _ in range(5):
         report_all(study, RISING, BEST)
 
-    def report_of() -> Callable[[int, float], bool]:
+    def report_of(warmup: int = 0) -> Callable[[int, float | None], bool]:
         trial = study.ask()
         cfg = OmegaConf.structured(MedianPrunerConf("median"))
-        return JournalReport(journal, "s", ("maximize",), cfg, EPOCHS, trial._trial_id)
+        return JournalReport(journal, "s", ("maximize",), cfg, EPOCHS, trial._trial_id, warmup)
 
     loser, leader = report_of(), report_of()
     assert [loser(epoch, value) for epoch, value in enumerate(LOSING[:3], 1)] == [True] * 3
     assert not any(leader(epoch, value) for epoch, value in enumerate(RISING, 1))
     assert study.trials[5].intermediate_values == dict(enumerate(LOSING[:3], 1))
+    slow_starter = report_of(warmup=2)
+    assert [slow_starter(epoch, value) for epoch, value in enumerate([0.1, 0.1, 0.1, None], 1)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert study.trials[7].intermediate_values == {3: 0.1}

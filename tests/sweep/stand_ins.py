@@ -54,6 +54,9 @@ class Notes:
         self.trained.append(proposal.params)
         return "in:process", proposal.params
 
+    def warmup_epochs(self, proposal: Proposal) -> int:
+        return 0
+
     def record(self, run_id: str, entry: Entry) -> None:
         raise AssertionError(entry)
 

@@ -6,21 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from optuna.pruners import ThresholdPruner
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search import ledger
-from kerasweep.search.ledger import LOST, RETRY_OF, counts, lose, tell_result
+from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, lose, tell_result
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.propose import Proposal, ask
+from kerasweep.search.pruners import BEST
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, begin
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
-from kerasweep.workers.worker import Finished, Job
-from tests.sweep.stand_ins import Notes
+from kerasweep.workers.worker import Finished, Job, Report
+from tests.sweep.stand_ins import Notes, OnePlace
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -354,3 +356,48 @@ def test_worker_for_which_no_trace_is_worth_it_waits_to_the_end(sweep_of: Callab
     trained = drive(sweep_of({"b": "0,1,2,3,4,5,6,7,10", "a": "1,2"}, total=18, sampler="grid"), train)
     assert len(trained) == 18 and len({str(params) for _, params in trained}) == 18
     assert {(worker, params["a"]) for worker, params in trained} == {(0, 1), (1, 2)}
+
+
+class Reporting(OnePlace):
+    """Reports these values, one an epoch, then ends the job."""
+
+    def __init__(self, values: list[float | None]) -> None:
+        super().__init__(lambda params: Outcome("complete", "run", (1.0,)))
+        self.values = dict(enumerate(values, start=1))
+        self.answers: list[bool] = []
+
+    def answer(self, worker: int, stops: bool) -> None:
+        self.answers.append(stops)
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        assert self.job is not None
+        for epoch in sorted(self.values):
+            return 0, Report(self.job.id, epoch, self.values.pop(epoch), True)
+        return super().next_event(timeout)
+
+
+@pytest.mark.parametrize(
+    ("values", "warmup", "told"),
+    [([None, None, None], 0, {}), ([0.1, 0.2, 0.3], 2, {3: 0.3}), ([0.1, 0.2, 0.3], 9, {})],
+)
+def test_every_epoch_is_progress_whatever_the_pruner_is_told(
+    values: list[float | None], warmup: int, told: dict[int, float], sweep_of: Callable[..., Sweep]
+) -> None:
+    class Shown(View):
+        def epoch(self, worker: int, epoch: int, value: float | None) -> None:
+            epochs.append((epoch, value))
+
+    class WarmingUp(Notes):
+        def warmup_epochs(self, proposal: Proposal) -> int:
+            return warmup
+
+    epochs: list[tuple[int, float | None]] = []
+    sweep = replace(sweep_of(GRID, total=1), pruner_hears=BEST, keeps_checkpoints=True)
+    sweep.study.pruner = ThresholdPruner(upper=0.25)
+    pool = Reporting(list(values))
+    Driver(sweep, pool, WarmingUp(), Shown(sweep), StopRequest()).run()
+    (trial,) = sweep.study.trials
+    assert epochs == list(enumerate(values, start=1))
+    assert trial.user_attrs[f"{EPOCH}:0"] == 3
+    assert trial.intermediate_values == told
+    assert pool.answers == [False, False, bool(told)]

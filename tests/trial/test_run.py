@@ -104,9 +104,9 @@ def test_metrics_of_a_run_are_those_that_a_claim_may_measure(trials: Trials, con
 def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
     trials: Trials, configured: Configured
 ) -> None:
-    heard: list[float] = []
+    heard: list[float | None] = []
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         heard.append(value)
         return False
 
@@ -172,22 +172,26 @@ def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_
     assert trials.run(outcome).info.status == "RUNNING"
 
 
-def test_first_objective_that_no_epoch_measures_is_not_reported_and_counts(
+def test_epochs_are_reported_without_a_value_where_they_do_not_measure_the_first_objective(
     trials: Trials, configured: Configured
 ) -> None:
-    def report(epoch: int, value: float) -> bool:
-        raise AssertionError(f"epoch {epoch} reported {value}")
+    reported: list[tuple[int, float | None]] = []
+
+    def report(epoch: int, value: float | None) -> bool:
+        reported.append((epoch, value))
+        return False
 
     both = "[{metric:parameters,direction:minimize},{metric:val_accuracy,direction:maximize}]"
     outcome = trials.train(configured(f"objective={both}"), incumbents=((1e9, 1.1),), report=report)
     assert outcome.values == (outcome.metrics["parameters"], outcome.metrics["val_accuracy"])
+    assert reported and reported == [(epoch, None) for epoch in range(1, len(reported) + 1)]
     assert trials.has_model(outcome)
 
 
 def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configured) -> None:
     heard: list[tuple[int, float]] = []
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         heard.append((epoch, value))
         return epoch == 3
 
@@ -201,25 +205,25 @@ def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configur
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml"}
 
 
-def test_no_trial_is_pruned_while_its_rate_climbs(trials: Trials, configured: Configured) -> None:
+def test_epochs_are_reported_while_the_rate_climbs(trials: Trials, configured: Configured) -> None:
     cfg = configured("training.epochs=5", "schedule=warmup_cosine", "schedule.warmup_epochs=1.5")
     heard: list[int] = []
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         heard.append(epoch)
         return epoch == 4
 
     outcome = trials.train(cfg, report=report)
     assert (outcome.state, outcome.reason) == ("pruned", "the pruner ended it after epoch 4")
-    assert heard == [3, 4]
+    assert heard == [1, 2, 3, 4]
 
 
 def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
     trials: Trials, configured: Configured, tmp_path: Path
 ) -> None:
-    heard: list[float] = []
+    heard: list[float | None] = []
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         heard.append(value)
         if len(heard) == 2:
             raise KeyboardInterrupt

@@ -60,7 +60,7 @@ class BatchJob:
     index: int
     overrides: list[str]
     ref: TrialRef
-    report: Callable[[int, float], bool]
+    report: Callable[[int, float | None], bool]
 
 
 class BatchTask:

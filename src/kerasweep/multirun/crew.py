@@ -13,7 +13,7 @@ from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
-from kerasweep.search.pruners import BEST, EACH, hears
+from kerasweep.search.pruners import BEST, EACH, hears, warmup_epochs
 from kerasweep.sweep.portraits import Due
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.entries import Entry
@@ -88,6 +88,9 @@ class TrialCrew:
             part: (TRAIN, TrialJob(config, ref, PORTRAIT.format(name), waits=False))
             for part, name in parts.items()
         }
+
+    def warmup_epochs(self, proposal: Proposal) -> int:
+        return warmup_epochs(self._configs[proposal.trial.number])
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
         """The configuration of a trial as the job of that number."""
@@ -179,4 +182,5 @@ class BatchCrew(TrialCrew):
             self.pruner,
             int(self._configs[proposal.trial.number].training.epochs),
             proposal.trial._trial_id,
+            self.warmup_epochs(proposal),
         )

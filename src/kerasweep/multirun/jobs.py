@@ -27,7 +27,8 @@ from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-Report = Callable[[int, float], bool]
+# Called with the epoch, from 1, and the first objective, None where an epoch does not measure it.
+Report = Callable[[int, float | None], bool]
 Target = Callable[[DictConfig, TrialRef, Recorder, Report, Path], Outcome]
 
 
@@ -93,7 +94,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
         recorder = RelayedRecorder(channel.record, folder / ".outbox", lambda: open_tracker(cfg.tracking))
         return call_target(job.target, cfg, job.ref, recorder, report, folder)
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         return channel.report(epoch, value, job.waits)
 
     assert _context is not None
@@ -119,13 +120,13 @@ def call_target(
     """Call the function that trains a trial. Raises TrainingError where it ends otherwise than it should."""
     function: Target = import_target(target)
 
-    def hear(epoch: int, value: float) -> bool:
+    def checked_report(epoch: int, value: float | None) -> bool:
         if int(epoch) < 1:
             raise ValueError(f"report needs an epoch from 1 on, but got {epoch}")
-        return report(int(epoch), float(value))
+        return report(int(epoch), None if value is None else float(value))
 
     try:
-        outcome = function(cfg, ref, recorder, hear, folder)
+        outcome = function(cfg, ref, recorder, checked_report, folder)
     except SystemExit as stop:
         raise TrainingError(f"The trial called sys.exit({stop.code!r}).") from stop
     if not isinstance(outcome, Outcome):

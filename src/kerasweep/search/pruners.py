@@ -15,6 +15,7 @@ from optuna.pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
+from optuna.trial import Trial
 
 NOTHING, BEST, EACH, SEEDS = "nothing", "the best so far", "each epoch", "each seed"
 
@@ -49,14 +50,42 @@ def hears(pruner: str) -> str:
     return {"none": NOTHING, "patient": EACH, "wilcoxon": SEEDS}.get(pruner, BEST)
 
 
-class BestSoFar:
-    """Remembers the best of the values it is given; NaN never counts. direction: Optuna's, in lower case."""
+def warmup_epochs(config: DictConfig) -> int:
+    """Returns the number of epochs in which a schedule still raises the learning rate, rounded up."""
+    return math.ceil(config.schedule.get("warmup_epochs", 0))
 
-    def __init__(self, direction: str) -> None:
-        self._sign = 1.0 if direction == "maximize" else -1.0
-        self._best = -math.inf
 
-    def hear(self, value: float) -> float:
-        """The best so far, this value included."""
-        self._best = max(self._best, self._sign * value) if not math.isnan(value) else self._best
-        return self._sign * self._best if self._best > -math.inf else value
+class PrunedTrial:
+    """Passes a trial's epochs to its pruner, and remembers the best value so far.
+
+    Args:
+        trial: Optuna's trial.
+        kind: What the pruner is told, see `hears`.
+        direction: `maximize` or `minimize`.
+        warmup_epochs: First epochs that the pruner is not told: a rate that still climbs makes a slow start.
+    """
+
+    def __init__(self, trial: Trial, kind: str, direction: str, warmup_epochs: int = 0) -> None:
+        self.best: float | None = None  # NaN only while every value was NaN
+        self._trial = trial
+        self._kind = kind
+        self._better = max if direction == "maximize" else min
+        self._warmup_epochs = warmup_epochs
+
+    def report(self, epoch: int, value: float | None) -> bool:
+        """Returns whether the pruner ends the trial after this epoch.
+
+        Args:
+            epoch: From 1.
+            value: The first objective, None where it is not measured each epoch.
+        """
+        if value is None:
+            return False
+        if self.best is None or math.isnan(self.best):
+            self.best = value
+        elif not math.isnan(value):
+            self.best = self._better(self.best, value)
+        if self._kind not in (BEST, EACH) or epoch <= self._warmup_epochs:
+            return False
+        self._trial.report(self.best if self._kind == BEST else value, epoch)
+        return bool(self._trial.should_prune())

@@ -12,7 +12,7 @@ from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import lose, note_progress, note_seed, recover, settle
 from kerasweep.search.owner import leased
 from kerasweep.search.propose import Proposal
-from kerasweep.search.pruners import BEST, EACH, NOTHING, SEEDS, BestSoFar
+from kerasweep.search.pruners import NOTHING, SEEDS, PrunedTrial
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
@@ -27,17 +27,14 @@ TICK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class _Task:
-    """What a job trains: one seed of a trial, recorded in run_id by a worker.
-
-    best: so far. refusals: what MLflow did not take of it.
-    """
+    """A job that trains one seed of a trial."""
 
     trial: Trial
     repeat: int
-    run_id: str
+    run_id: str  # in which the job is recorded
     worker: int
-    best: BestSoFar
-    refusals: list[str] = field(default_factory=list)
+    pruned: PrunedTrial
+    refusals: list[str] = field(default_factory=list)  # why MLflow did not take some records
 
 
 def begin(sweep: Sweep) -> list[FrozenTrial]:
@@ -125,11 +122,16 @@ class Driver:
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
         self._jobs += 1
-        best = BestSoFar(self.sweep.directions[0])
-        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, best)
+        self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, self._pruned(trial, repeat))
         function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
         self.pool.submit(worker, Job(self._jobs, function, payload))
         self.view.started(worker, trial.number, repeat, trial.proposal.params)
+
+    def _pruned(self, trial: Trial, repeat: int) -> PrunedTrial:
+        """Returns the link to the pruner; only the first seed's epochs are compared."""
+        kind = self.sweep.pruner_hears if repeat == 0 else NOTHING
+        warmup = self.crew.warmup_epochs(trial.proposal)
+        return PrunedTrial(trial.proposal.trial, kind, self.sweep.directions[0], warmup)
 
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
@@ -139,11 +141,10 @@ class Driver:
             except RefusedError as error:  # a name it forbids, or a user deleted the run
                 task.refusals.append(str(error))
         elif isinstance(event, Report):
-            best = task.best.hear(event.value)
-            self.view.epoch(worker, event.epoch, best)
+            stops = task.pruned.report(event.epoch, event.value) or task.trial.ended is not None
+            self.view.epoch(worker, event.epoch, task.pruned.best)
             if self.sweep.keeps_checkpoints:
                 note_progress(task.trial.proposal.trial, task.repeat, event.epoch)
-            stops = self._hear(task, event, best)
             if event.waits:
                 self.pool.answer(worker, stops)
         elif isinstance(event, Finished):
@@ -158,16 +159,6 @@ class Driver:
         for task in self._tasks.values():
             runs = {task.run_id, task.trial.ref.run_id}
             task.refusals.extend(refused[run_id] for run_id in runs if run_id in refused)
-
-    def _hear(self, task: _Task, report: Report, best: float) -> bool:
-        """Tell the pruner an epoch of the first seed; whether this seed is to end."""
-        if task.trial.ended is not None:
-            return True
-        if self.sweep.pruner_hears not in (BEST, EACH) or task.repeat > 0:
-            return False
-        trial = task.trial.proposal.trial
-        trial.report(best if self.sweep.pruner_hears == BEST else report.value, report.epoch)
-        return bool(trial.should_prune())
 
     def _end_task(self, job: int, outcome: Outcome) -> None:
         if outcome.state == State.LOST:

@@ -1,6 +1,5 @@
 """Trains one network and records it: data, program, fit, evaluation."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 # Of training: then the seconds that its model takes do not matter, and a user sees it at once.
 SECONDS_WORTH_A_MODEL = 60.0
-Report = Callable[[int, float], bool]
+Report = Callable[[int, float | None], bool]
 
 
 def read_data(cfg: DictConfig) -> Prepared:
@@ -112,17 +111,12 @@ def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_cand
 def _reporter(
     cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
-    """Log each epoch, and tell `report` its value of the first objective, where it has one.
-
-    A trial whose rate still climbs starts slowly: no pruner hears of these epochs.
-    """
+    """Logs and reports each epoch, with its value of the first objective where each epoch measures that."""
     metric = cfg.objective[0].metric
-    slow_epochs = math.ceil(cfg.schedule.warmup_epochs) if "warmup_epochs" in cfg.schedule else 0
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
         tracker.log_epoch(ref.run_id, epoch, metrics)
-        is_heard = metric in metrics and epoch > slow_epochs
-        return report(epoch, metrics[metric]) if is_heard else False
+        return report(epoch, metrics.get(metric))
 
     return after_epoch
 

@@ -45,12 +45,12 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Report:
-    """An epoch's value of the first objective. waits: the worker stands still until it is answered."""
+    """The end of an epoch."""
 
     job: int
-    epoch: int
-    value: float
-    waits: bool
+    epoch: int  # from 1
+    value: float | None  # the first objective, None where an epoch does not measure it
+    waits: bool  # whether the worker waits for an answer
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Channel:
         """Have the driver record an entry, in the order of the calls; nothing comes back."""
         self._send(Recorded(self._job, run_id, entry))
 
-    def report(self, epoch: int, value: float, waits: bool) -> bool:
+    def report(self, epoch: int, value: float | None, waits: bool) -> bool:
         """Sends an epoch's value to the driver; True if the job should stop now."""
         with self._lock:
             self._send(Report(self._job, epoch, value, waits))
