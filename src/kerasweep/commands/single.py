@@ -75,7 +75,7 @@ def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: 
 def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
     metric, epochs = cfg.objective[0].metric, cfg.training.epochs
 
-    def report(epoch: int, value: float) -> bool:
+    def report(epoch: int, value: float | None) -> bool:
         print(f"epoch {epoch}/{epochs}  {metric} {value:.4g}", flush=True)
         return False
 
