@@ -72,11 +72,12 @@ def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: 
     return tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
 
 
-def _print_epoch(cfg: DictConfig) -> Callable[[int, float], bool]:
+def _print_epoch(cfg: DictConfig) -> Callable[[int, float | None], bool]:
     metric, epochs = cfg.objective[0].metric, cfg.training.epochs
 
     def report(epoch: int, value: float | None) -> bool:
-        print(f"epoch {epoch}/{epochs}  {metric} {value:.4g}", flush=True)
+        measured = "" if value is None else f"  {metric} {value:.4g}"
+        print(f"epoch {epoch}/{epochs}{measured}", flush=True)
         return False
 
     return report
