@@ -77,10 +77,11 @@ def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracke
         recorder.log_params(run_id, {"batch_size": "32"})
         recorder.log_epoch(run_id, 1, {"loss": 1.0})
         recorder.log_epoch(run_id, 2, {name: 1.0})
+    recorder.log_epoch(bad, 3, {"loss": 3.0})
     clock.now += 2.0
     refused = recorder.flush_due()
     assert list(refused) == [bad] and "Invalid value" in refused[bad]
-    assert seen(tracker, bad) == ([(1, 1.0)], {}, {"batch_size": "32"})
+    assert seen(tracker, bad) == ([(1, 1.0), (3, 3.0)], {}, {"batch_size": "32"})
     assert seen(tracker, good)[0] == [(1, 1.0), (2, 1.0)]
     assert recorder.flush_due() == {}
     recorder.log_metrics(bad, {"lo\nss": 1.0})
