@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-# The file in its job's folder in which a trial leaves its weights, see Outcome.left.
-LEFT = "best.npz"
+# The file in its job's folder in which a trial saves its weights, see Outcome.weights.
+WEIGHTS = "best.npz"
 
 
 class State(StrEnum):
@@ -74,7 +74,8 @@ class TrialRef:
     overrides: tuple[str, ...] = ()  # what distinguishes this run, as on the command line
     repeat: int = 0  # the index of the trial's seed, from 0
     resume_from: Path | None = None  # the job folder of an attempt that died, whose checkpoint goes on
-    # Whether the model of a candidate can wait until the end, when it is made of the weights that it leaves.
+    weights: Path | None = None  # the file of the weights to record a model of, instead of training
+    # Whether the model of a candidate can wait until the end, when it is made of the weights that it saves.
     defers_model: bool = False
 
     @property
@@ -102,7 +103,7 @@ class Outcome:
     traceback: str | None = None
     # The first objective of each seed, where a trial trained several; values and metrics are then means.
     seeds: tuple[float, ...] = ()
-    left: str | None = None  # the file in which a candidate for the best of its sweep left its weights
+    weights: str | None = None  # the file with the weights of a candidate for the best of its sweep
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:

@@ -14,14 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.composer import make_composer
-from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
+from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew, Winner
 from kerasweep.multirun.question import Question
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.propose import Proposal
 from kerasweep.search.study import open_study
-from kerasweep.sweep.portraits import Due
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker
 
@@ -104,21 +103,21 @@ def recorded(
     return build
 
 
-BOTH = {"model": "portray_model", "figures": "portray_figures_and_test"}
+BOTH = {"model": "record_best_model", "figures": "record_best_figures_and_test"}
 
 
 @pytest.mark.parametrize(
     ("models", "has", "is_end", "expected"),
     [
         ("best", "", True, BOTH),
-        ("best", "", False, {"model": "portray_model", "figures": "portray_figures"}),
-        ("best", "model", True, {"figures": "portray_figures_and_test"}),
-        ("best", "figures", True, {"model": "portray_model", "test score": "portray_test"}),
-        ("best", "model figures", True, {"test score": "portray_test"}),
+        ("best", "", False, {"model": "record_best_model", "figures": "record_best_figures"}),
+        ("best", "model", True, {"figures": "record_best_figures_and_test"}),
+        ("best", "figures", True, {"model": "record_best_model", "test score": "record_best_test"}),
+        ("best", "model figures", True, {"test score": "record_best_test"}),
         ("best", "model figures", False, {}),
         ("best", "model figures test", True, {}),
-        ("best", "test", True, {"model": "portray_model", "figures": "portray_figures"}),
-        ("none", "", True, {"test score": "portray_test"}),
+        ("best", "test", True, {"model": "record_best_model", "figures": "record_best_figures"}),
+        ("none", "", True, {"test score": "record_best_test"}),
         ("none", "", False, {}),
     ],
 )
@@ -138,11 +137,11 @@ def test_the_best_is_recorded_of_what_its_run_has_not(
     if "test" in has:
         tracker.log_metrics(run_id, {"test_accuracy": 0.5})
     left = tmp_path / "best.npz"
-    due = Due(7, {"model.kernel_size": 5}, 0, Outcome("complete", run_id, (0.5,), left=str(left)))
-    jobs = crew.portrait_jobs(due, is_end)
+    due = Winner(7, {"model.kernel_size": 5}, 0, Outcome("complete", run_id, (0.5,), weights=str(left)))
+    jobs = crew.winner_jobs(due, is_end)
     assert {part: job.target.rpartition(":")[2] for part, (_, job) in jobs.items()} == expected
     for _, job in jobs.values():
-        assert (job.ref.run_id, job.ref.number, job.ref.resume_from) == (run_id, 7, left)
+        assert (job.ref.run_id, job.ref.number, job.ref.weights) == (run_id, 7, left)
         assert job.config.model.kernel_size == 5
 
 
@@ -157,4 +156,4 @@ def test_the_best_whose_run_was_deleted_cannot_be_recorded(recorded: Recorded) -
     crew, tracker, run_id = recorded()
     tracker.client.delete_run(run_id)
     with pytest.raises(RefusedError, match="was deleted"):
-        crew.portrait_jobs(Due(0, {}, 0, Outcome("complete", run_id, (0.5,), left="best.npz")), True)
+        crew.winner_jobs(Winner(0, {}, 0, Outcome("complete", run_id, (0.5,), weights="best.npz")), True)

@@ -16,8 +16,8 @@ from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingErr
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
 from kerasweep.tracking.writer import Tracker
-from kerasweep.trial.portrait import portray_figures_and_test, portray_model, portray_test
 from kerasweep.trial.run import Report, read_data, run_trial
+from kerasweep.trial.winner import record_best_figures_and_test, record_best_model, record_best_test
 
 Configured = Callable[..., DictConfig]
 FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}
@@ -129,12 +129,12 @@ def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
     trials: Trials, configured: Configured, models: str, defers: bool
 ) -> None:
     cfg = configured("training.epochs=1", f"tracking.models={models}")
-    assert trials.train(cfg, incumbents=((1.1,),), defers_model=defers).left is None
+    assert trials.train(cfg, incumbents=((1.1,),), defers_model=defers).weights is None
     outcome = trials.train(cfg, incumbents=((0.0,),), defers_model=defers)
-    assert outcome.left is not None
-    ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
-    portrayed = portray_test(cfg, ref, trials.tracker, keep_on, trials.folder)
-    assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
+    assert outcome.weights is not None
+    ref = TrialRef(outcome.run_id, 0, weights=Path(outcome.weights))
+    recorded = record_best_test(cfg, ref, trials.tracker, keep_on, trials.folder)
+    assert (recorded.state, recorded.values) == ("complete", outcome.values)
     metrics = trials.run(outcome).data.metrics
     assert metrics["test_images"] == len(read_data(cfg).test.labels) and metrics["test_accuracy"] > 0
 
@@ -145,22 +145,22 @@ def test_any_seed_may_be_of_a_pareto_front(trials: Trials, configured: Configure
     for repeats, is_left in ((1, False), (2, True)):
         cfg = configured("training.epochs=1", two, f"study.repeats={repeats}")
         outcome = trials.train(cfg, incumbents=((1.1, 1.0),), defers_model=True)
-        assert (outcome.left is not None) is is_left
+        assert (outcome.weights is not None) is is_left
 
 
-def test_candidate_leaves_its_weights_and_the_portrait_is_the_model_of_its_best_epoch(
+def test_candidate_saves_its_weights_and_the_model_recorded_later_is_that_of_its_best_epoch(
     trials: Trials, configured: Configured
 ) -> None:
     cfg = configured("training.epochs=4", "optimizer.learning_rate=0.3")
     direct = trials.train(cfg)
     outcome = trials.train(cfg, defers_model=True)
-    assert outcome.left is not None and not trials.has_model(outcome)
+    assert outcome.weights is not None and not trials.has_model(outcome)
     assert outcome.best_epoch is not None and outcome.best_epoch < 4
     trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))  # in between
-    ref = TrialRef(outcome.run_id, 0, resume_from=Path(outcome.left))
-    for portray in (portray_model, portray_figures_and_test):
-        portrayed = portray(cfg, ref, trials.tracker, keep_on, trials.folder)
-        assert (portrayed.state, portrayed.values) == ("complete", outcome.values)
+    ref = TrialRef(outcome.run_id, 0, weights=Path(outcome.weights))
+    for record in (record_best_model, record_best_figures_and_test):
+        recorded = record(cfg, ref, trials.tracker, keep_on, trials.folder)
+        assert (recorded.state, recorded.values) == ("complete", outcome.values)
     assert trials.artifacts(outcome, "figures") == FIGURES
     metrics = trials.run(outcome).data.metrics
     assert metrics["test_images"] == len(read_data(cfg).test.labels)

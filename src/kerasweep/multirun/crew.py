@@ -1,6 +1,6 @@
 """Opens, ships, fills and closes the trials that a driver asks for."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import BEST, EACH, hears, warmup_epochs
-from kerasweep.sweep.portraits import Due
+from kerasweep.space.axis import Params
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
@@ -23,8 +23,21 @@ from kerasweep.tracking.recorder import write_relayed
 from kerasweep.training.checkpoints import state_path
 
 TRAIN = "kerasweep.multirun.jobs:train"
-PORTRAIT = "kerasweep.trial.portrait:portray_{}"
+RECORD_MODEL = "kerasweep.trial.winner:record_best_model"
+RECORD_FIGURES = "kerasweep.trial.winner:record_best_figures"
+RECORD_FIGURES_AND_TEST = "kerasweep.trial.winner:record_best_figures_and_test"
+RECORD_TEST = "kerasweep.trial.winner:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A seed of a best trial."""
+
+    number: int  # the trial's
+    params: Params
+    repeat: int
+    outcome: Outcome  # names the file with its weights
 
 
 class TrialCrew:
@@ -63,30 +76,32 @@ class TrialCrew:
         own = replace(ref, resume_from=earlier, defers_model=True)
         return TRAIN, TrialJob(config, own, self.target, waits)
 
-    def portrait_jobs(self, due: Due, is_end: bool) -> dict[str, tuple[str, Any]]:
-        """What a seed that left its weights is to be recorded of, each with a function and its payload.
+    def winner_jobs(self, winner: Winner, is_end: bool) -> dict[str, tuple[str, Any]]:
+        """Returns the parts that a winner's run still lacks, each with a function and its payload.
 
-        Nothing that it has already: of a long training, or of a sweep that was stopped or killed
-        meanwhile. is_end: only then is it the winner, and held against the test set. Raises RefusedError
-        where its run was deleted.
+        Args:
+            winner: Its run may have some parts already, recorded by a long training or an earlier start.
+            is_end: Whether the sweep is finished: only then is the winner tested.
+
+        Raises:
+            RefusedError: Its run was deleted.
         """
-        assert due.outcome.left is not None
-        tracking, run_id = self.composer.master.tracking, due.outcome.run_id
+        assert winner.outcome.weights is not None
+        tracking, run_id = self.composer.master.tracking, winner.outcome.run_id
         run = get_run(tracking, run_id)
         parts: dict[str, str] = {}
         if tracking.models != "none" and not has_model(tracking, run_id):
-            parts["model"] = "model"
+            parts["model"] = RECORD_MODEL
         if tracking.models != "none" and LAST_FIGURE not in list_artifacts(tracking, run_id, "figures"):
-            parts["figures"] = "figures"
+            parts["figures"] = RECORD_FIGURES
         if is_end and "test_accuracy" not in run.metrics:
             both = parts.pop("figures", None) is not None
-            parts |= {"figures": "figures_and_test"} if both else {"test score": "test"}
-        self._configs[due.number] = self.composer.job_config(due.params)
-        config = self._job_config(due.number, due.number, due.repeat)
-        ref = TrialRef(run_id, due.number, repeat=due.repeat, resume_from=Path(due.outcome.left))
+            parts |= {"figures": RECORD_FIGURES_AND_TEST} if both else {"test score": RECORD_TEST}
+        self._configs[winner.number] = self.composer.job_config(winner.params)
+        config = self._job_config(winner.number, winner.number, winner.repeat)
+        ref = TrialRef(run_id, winner.number, repeat=winner.repeat, weights=Path(winner.outcome.weights))
         return {
-            part: (TRAIN, TrialJob(config, ref, PORTRAIT.format(name), waits=False))
-            for part, name in parts.items()
+            part: (TRAIN, TrialJob(config, ref, function, waits=False)) for part, function in parts.items()
         }
 
     def warmup_epochs(self, proposal: Proposal) -> int:

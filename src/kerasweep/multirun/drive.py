@@ -10,14 +10,13 @@ from kerasweep.errors import StorageError, SweepStopped, TrackingError
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
 from kerasweep.multirun.crew import BatchCrew, TrialCrew
 from kerasweep.multirun.plan import Plan
-from kerasweep.multirun.portray import record_portraits
+from kerasweep.multirun.winner import due_winners, record_winners
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
-from kerasweep.search.study import portrait_lock
+from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import Driver
-from kerasweep.sweep.portraits import due_portraits
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
@@ -58,11 +57,11 @@ def drive(ensemble: Ensemble) -> str:
     try:
         ending = _run(ensemble)
         record.reconcile()  # the runs of a driver that died meanwhile
-        _portray(ensemble, is_end=True)
+        _record_winners(ensemble, is_end=True)
         _note_best(ensemble)
         ended = True
     except SweepStopped:
-        _portray(ensemble, is_end=False)
+        _record_winners(ensemble, is_end=False)
         _note_best(ensemble)
         raise KeyboardInterrupt from None
     except OSError as error:
@@ -106,7 +105,7 @@ def _run(ensemble: Ensemble) -> Ending:
         return Driver(sweep, pool, crew, view, ensemble.stop).run()
 
 
-def _portray(ensemble: Ensemble, is_end: bool) -> None:
+def _record_winners(ensemble: Ensemble, is_end: bool) -> None:
     """Records the models that the user wants, tests the winner at the end, and meanwhile draws some images.
 
     Starts a worker where none runs: the sweep was complete already, or another launcher trained it. Waits for
@@ -117,8 +116,8 @@ def _portray(ensemble: Ensemble, is_end: bool) -> None:
     jobs = Path(master.hydra.sweep.dir)
     crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
-        stack.enter_context(portrait_lock(sweep.journal))
-        due = due_portraits(sweep, jobs if jobs.name == sweep.name else None)
+        stack.enter_context(winner_lock(sweep.journal))
+        due = due_winners(sweep, jobs if jobs.name == sweep.name else None)
         if plan.base.tracking.models == "none" and not is_end:
             due = []
         if due:
@@ -128,7 +127,7 @@ def _portray(ensemble: Ensemble, is_end: bool) -> None:
         if due and pool is None:
             pool = start_workers(ensemble.context, master, plan.base, 1)
             stack.callback(pool.stop)
-        record_portraits(due, crew, pool, lambda: _show_data(ensemble), is_end)
+        record_winners(due, crew, pool, lambda: _show_data(ensemble), is_end)
 
 
 def _show_data(ensemble: Ensemble) -> None:

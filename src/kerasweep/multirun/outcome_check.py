@@ -36,7 +36,7 @@ def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Ou
         seconds=_number(outcome.seconds, target, "seconds"),
         reason=None if outcome.reason is None else str(outcome.reason),
         traceback=None if outcome.traceback is None else str(outcome.traceback),
-        left=None if outcome.left is None else str(outcome.left),
+        weights=None if outcome.weights is None else str(outcome.weights),
     )
 
 

@@ -100,7 +100,7 @@ def _as_attribute(outcome: Outcome) -> dict[str, Any]:
         "metrics": dict(outcome.metrics),
         "reason": outcome.reason,
         "seeds": list(outcome.seeds),
-        "left": outcome.left,
+        "left": outcome.weights,  # the stored name is that of older journals
     }
 
 
@@ -125,7 +125,9 @@ def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
 
 def as_outcome(result: Mapping[str, Any]) -> Outcome:
     """Reads an outcome from a trial's attributes; it has no traceback."""
-    return Outcome(**{**result, "values": tuple(result["values"]), "seeds": tuple(result["seeds"])})
+    fields = {name: value for name, value in result.items() if name != "left"}
+    fields |= {"values": tuple(result["values"]), "seeds": tuple(result["seeds"])}
+    return Outcome(**fields, weights=result.get("left"))
 
 
 def tell_result(study: Study, number: int, state: str, values: tuple[float, ...]) -> None:

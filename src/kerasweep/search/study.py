@@ -50,7 +50,7 @@ def sweep_lock(journal: Path) -> Iterator[None]:
 
 
 @contextmanager
-def portrait_lock(journal: Path) -> Iterator[None]:
+def winner_lock(journal: Path) -> Iterator[None]:
     """Hold the right to record a sweep's best models and to test them, while others ask and tell."""
     with _locked(journal.with_suffix(".portraits.lock")):
         yield

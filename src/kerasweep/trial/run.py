@@ -15,7 +15,7 @@ from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.metrics import of_history
 from kerasweep.trial.network import Network
-from kerasweep.trial.portrait import leave
+from kerasweep.trial.winner import save_weights
 
 if TYPE_CHECKING:
     from kerasweep.training.fit import FitResult
@@ -82,7 +82,7 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
         return outcome
     is_candidate = _is_candidate(cfg, ref, outcome)
     if is_candidate and not ref.is_single:
-        outcome = leave(folder, network, outcome, result.history)
+        outcome = save_weights(folder, network, outcome, result.history)
     if _records_model_now(cfg, ref, outcome, is_candidate):
         record_model(ref, tracker, prepared, network)
         record_errors(ref, tracker, prepared, network)

@@ -1,7 +1,7 @@
-"""Records the model of a sweep's best trial once it is known to be the best, and tests it.
+"""Saves the weights of a candidate, and records model, figures and test score once it is the sweep's best.
 
-Until then a trial leaves its weights beside its job: making a model of them and drawing it takes longer
-than a small network trains, and the test set is for the best alone.
+A model and its figures take longer than a small network trains, and the test set is for the best alone. A
+worker calls each `record_best_…` as it calls a training function.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Prepared, load_prepared
-from kerasweep.results import LEFT, Outcome, State, TrialRef
+from kerasweep.results import WEIGHTS, Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.artifacts import record_curves, record_errors, record_model, record_test
 from kerasweep.trial.network import Network
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
     from kerasweep.trial.run import Report
 
 
-def leave(folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]) -> Outcome:
-    """Write what a portrait needs into a job's folder, under another name first; the outcome says where."""
+def save_weights(
+    folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]
+) -> Outcome:
+    """Saves weights and history in a job's folder; the outcome returned names the file."""
     notes = {"values": outcome.values, "best_epoch": outcome.best_epoch, "history": history}
     arrays = {f"array_{index}": array for index, array in enumerate(network.model.get_weights())}
-    unfinished = folder / f"{LEFT}.tmp"
+    unfinished = folder / f"{WEIGHTS}.tmp"
     with open(unfinished, "wb") as file:
         np.savez(file, notes=np.array(json.dumps(notes)), **arrays)  # type: ignore[arg-type]
-    left = (folder / LEFT).absolute()
-    os.replace(unfinished, left)
-    return replace(outcome, left=str(left))
+    weights = (folder / WEIGHTS).absolute()
+    os.replace(unfinished, weights)
+    return replace(outcome, weights=str(weights))
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A network with the weights that its trial left, and what was noted of that trial."""
+    """A network with saved weights, and the notes saved with them."""
 
     network: Network
     prepared: Prepared
@@ -49,29 +51,26 @@ class _Candidate:
         return Outcome(State.COMPLETE, ref.run_id, tuple(values), best_epoch=best_epoch)
 
 
-def portray_model(
+def record_best_model(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """Record the model of a trial that left its weights in the file ref.resume_from.
-
-    It is called as a trial is, and trains nothing.
-    """
+    """Records the model that has the weights in the file `ref.weights`."""
     candidate = _candidate(cfg, ref)
     record_model(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)
 
 
-def portray_figures(
+def record_best_figures(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_model`, for the figures; another worker may do it at the same time."""
+    """Draws the figures; another worker may record the model at the same time."""
     return _drawn(_candidate(cfg, ref), ref, recorder)
 
 
-def portray_figures_and_test(
+def record_best_figures_and_test(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_figures`, and for the test set: at the end of a sweep, for its winner."""
+    """Tests a sweep's winner, then draws the figures."""
     candidate = _candidate(cfg, ref)
     record_test(ref, recorder, candidate.prepared, candidate.network)
     return _drawn(candidate, ref, recorder)
@@ -83,18 +82,18 @@ def _drawn(candidate: _Candidate, ref: TrialRef, recorder: Recorder) -> Outcome:
     return candidate.outcome(ref)
 
 
-def portray_test(
+def record_best_test(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """As `portray_model`, for the test set alone, where no model is to be kept or it has one already."""
+    """Tests a winner that needs no figures."""
     candidate = _candidate(cfg, ref)
     record_test(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)
 
 
 def _candidate(cfg: DictConfig, ref: TrialRef) -> _Candidate:
-    assert ref.resume_from is not None
-    with np.load(ref.resume_from, allow_pickle=False) as file:
+    assert ref.weights is not None
+    with np.load(ref.weights, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
     prepared = load_prepared(cfg.data)

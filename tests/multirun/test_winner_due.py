@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from kerasweep.multirun.winner import due_winners
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import lose, note_seed, settle
+from kerasweep.search.ledger import RESULT, as_outcome, lose, note_seed, settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.portraits import due_portraits
 
 SPACE = {"a": "range(9)"}
 
@@ -22,7 +22,7 @@ def left(tmp_path: Path) -> Callable[..., Outcome]:
     def make(name: str, *values: float) -> Outcome:
         file = tmp_path / name
         file.touch()
-        return Outcome("complete", f"run-{name}", values, left=str(file))
+        return Outcome("complete", f"run-{name}", values, weights=str(file))
 
     return make
 
@@ -39,12 +39,22 @@ def test_best_trial_is_due_once(
 ) -> None:
     sweep = sweep_of(SPACE)
     train(sweep, left("0", 0.5), left("1", 0.9), left("2", 0.9), Outcome("complete", "run-3", (0.1,)))
-    (due,) = due_portraits(sweep)
+    (due,) = due_winners(sweep)
     assert (due.number, due.repeat, due.outcome.run_id) == (1, 0, "run-1")
     assert set(due.params) == {"a"}
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ""] == ["1"]
-    Path(str(due.outcome.left)).unlink()
-    assert due_portraits(sweep) == []
+    Path(str(due.outcome.weights)).unlink()
+    assert due_winners(sweep) == []
+
+
+def test_weights_are_stored_under_the_name_that_older_journals_use(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, left("0", 0.5))
+    stored = sweep.study.trials[0].user_attrs[RESULT]
+    assert stored["left"] == str(tmp_path / "0") and "weights" not in stored
+    assert as_outcome(stored).weights == str(tmp_path / "0")
 
 
 def test_front_is_due_where_there_are_two_objectives(
@@ -52,7 +62,7 @@ def test_front_is_due_where_there_are_two_objectives(
 ) -> None:
     sweep = sweep_of(SPACE, directions=("maximize", "minimize"))
     train(sweep, left("0", 0.5, 10.0), left("1", 0.9, 30.0), left("2", 0.4, 20.0))
-    assert [one.number for one in due_portraits(sweep)] == [0, 1]
+    assert [one.number for one in due_winners(sweep)] == [0, 1]
 
 
 def test_best_seed_of_the_best_trial_is_due(
@@ -64,7 +74,7 @@ def test_best_seed_of_the_best_trial_is_due(
     for seed, value in enumerate((0.5, 0.8, 0.8)):
         note_seed(trial, seed, left(f"seed-{seed}", value))
     settle(sweep.study, trial, Outcome("complete", "run", (0.7,), seeds=(0.5, 0.8, 0.8)))
-    (due,) = due_portraits(sweep)
+    (due,) = due_winners(sweep)
     assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
 
 
@@ -78,9 +88,9 @@ def test_seeds_of_a_trial_that_waits_to_be_ended_are_kept(
     sweep.space.suggest(trial)
     note_seed(trial, 0, left("1-0", 0.9))
     lose(sweep.study, trial.number, blamed=False)
-    assert [one.number for one in due_portraits(sweep)] == [0]
+    assert [one.number for one in due_winners(sweep)] == [0]
     train(sweep, Outcome("complete", "run", (0.8,), seeds=(0.9, 0.7)))
-    (due,) = due_portraits(sweep)
+    (due,) = due_winners(sweep)
     assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
 
 
@@ -90,14 +100,14 @@ def test_another_driver_that_still_trains_does_it(
     sweep = sweep_of(SPACE)
     train(sweep, left("0", 0.5), left("1", 0.9))
     sweep.study.ask()
-    assert due_portraits(sweep) == []
+    assert due_winners(sweep) == []
     assert (tmp_path / "0").exists() and (tmp_path / "1").exists()
 
 
 def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     train(sweep, Outcome("failed", "run-0", reason="so"))
-    assert due_portraits(sweep) == []
+    assert due_winners(sweep) == []
 
 
 def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
@@ -111,7 +121,7 @@ def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
     (jobs / "1" / "best.npz").touch()
     (jobs / "2" / "best.npz.tmp").touch()
     running = sweep.study.ask()
-    assert due_portraits(sweep, jobs) == [] and len(list(jobs.rglob("best.npz*"))) == 3
+    assert due_winners(sweep, jobs) == [] and len(list(jobs.rglob("best.npz*"))) == 3
     sweep.study.tell(running, state=TrialState.FAIL)
-    assert len(due_portraits(sweep, jobs)) == 1
+    assert len(due_winners(sweep, jobs)) == 1
     assert list(jobs.rglob("best.npz*")) == [jobs / "0" / "best.npz"]

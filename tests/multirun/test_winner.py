@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.portray import record_portraits
+from kerasweep.multirun.crew import Winner
+from kerasweep.multirun.winner import record_winners
 from kerasweep.results import Outcome
-from kerasweep.sweep.portraits import Due
 from kerasweep.workers.pool import Died, Event
 from kerasweep.workers.worker import Finished, Job
 
@@ -41,47 +41,47 @@ class Places:
 class Crew:
     """written: whose records were written, and whether what it left was still there then."""
 
-    def __init__(self, due: list[Due], deleted: int | None = None) -> None:
+    def __init__(self, due: list[Winner], deleted: int | None = None) -> None:
         self.deleted = deleted
-        self.left = {one.outcome.run_id: Path(str(one.outcome.left)) for one in due}
+        self.left = {one.outcome.run_id: Path(str(one.outcome.weights)) for one in due}
         self.written: list[tuple[str, bool]] = []
 
     def write(self, run_id: str) -> None:
         self.written.append((run_id, self.left[run_id].exists()))
 
-    def portrait_jobs(self, due: Due, is_end: bool) -> dict[str, tuple[str, Any]]:
-        if due.number == self.deleted:
+    def winner_jobs(self, winner: Winner, is_end: bool) -> dict[str, tuple[str, Any]]:
+        if winner.number == self.deleted:
             raise RefusedError("gone")
-        return {part: ("in:process", f"{part} {due.number}") for part in ("model", "figures")}
+        return {part: ("in:process", f"{part} {winner.number}") for part in ("model", "figures")}
 
 
 @pytest.fixture
-def due(tmp_path: Path) -> list[Due]:
+def due(tmp_path: Path) -> list[Winner]:
     found = []
     for number in (3, 5):
         left = tmp_path / f"{number}.npz"
         left.touch()
-        found.append(Due(number, {}, 0, Outcome("complete", f"run-{number}", left=str(left))))
+        found.append(Winner(number, {}, 0, Outcome("complete", f"run-{number}", weights=str(left))))
     return found
 
 
-def record(due: list[Due], pool: Places | None) -> int:
+def record(due: list[Winner], pool: Places | None) -> int:
     """How often something else was called meanwhile. What was recorded is written before its source goes."""
     called: list[None] = []
     crew = Crew(due)
-    record_portraits(due, crew, pool, lambda: called.append(None))  # type: ignore[arg-type]
+    record_winners(due, crew, pool, lambda: called.append(None))  # type: ignore[arg-type]
     assert sorted(crew.written) == sorted((one.outcome.run_id, True) for one in due for _ in range(2))
     return len(called)
 
 
-def test_all_is_recorded_side_by_side_and_what_was_left_goes(due: list[Due], tmp_path: Path) -> None:
+def test_all_is_recorded_side_by_side_and_what_was_left_goes(due: list[Winner], tmp_path: Path) -> None:
     pool = Places()
     assert record(due, pool) == 1
     assert pool.most == 2 and list(tmp_path.iterdir()) == []
 
 
 def test_what_fails_is_said_and_tried_again_later(
-    due: list[Due], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    due: list[Winner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends = {"figures 3": "its process was killed", "model 5": Outcome("failed", "run", reason="OSError: no")}
     record(due, Places(ends))
@@ -99,15 +99,15 @@ def test_nothing_due_leaves_time_for_the_rest(pool: Places | None) -> None:
     assert record([], pool) == 1
 
 
-def test_what_a_stopped_sweep_left_is_kept_for_its_end(due: list[Due], tmp_path: Path) -> None:
-    record_portraits(due, Crew(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
+def test_what_a_stopped_sweep_left_is_kept_for_its_end(due: list[Winner], tmp_path: Path) -> None:
+    record_winners(due, Crew(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.iterdir()} == {"3.npz", "5.npz"}
 
 
 def test_a_run_that_was_deleted_holds_up_no_other(
-    due: list[Due], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    due: list[Winner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     crew = Crew(due, deleted=3)
-    record_portraits(due, crew, Places(), lambda: None)  # type: ignore[arg-type]
+    record_winners(due, crew, Places(), lambda: None)  # type: ignore[arg-type]
     assert {run_id for run_id, _ in crew.written} == {"run-5"} and list(tmp_path.iterdir()) == []
     assert "note: the run of trial 3 was deleted: its model cannot be recorded" in capsys.readouterr().out
