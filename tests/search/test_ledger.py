@@ -194,7 +194,7 @@ def test_result_of_a_dead_owner_is_told(
 
 def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
-    numbers = {"best_epoch": 3, "seconds": 1.5, "left": "jobs/7/best.npz"}
+    numbers = {"best_epoch": 3, "seconds": 1.5, "weights": "jobs/7/best.npz"}
     outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, **numbers)
     settle(sweep.study, start(sweep, this_owner()), outcome)
     (trial,) = sweep_of(SPACE).study.trials
