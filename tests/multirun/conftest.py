@@ -17,9 +17,6 @@ from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.other_sweepers import read_legacy
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
-from tests.searches import space_of, sweep_of
-
-__all__ = ["space_of", "sweep_of"]
 
 
 @contextmanager

@@ -14,13 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.composer import make_composer
-from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew, Winner
+from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
 from kerasweep.multirun.question import Question
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.propose import Proposal
 from kerasweep.search.study import open_study
+from kerasweep.sweep.winner import Winner
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker
 

@@ -1,6 +1,6 @@
 """Opens, ships, fills and closes the trials that a driver asks for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import BEST, EACH, hears, warmup_epochs
-from kerasweep.space.axis import Params
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.winner import Winner
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import get_run, list_artifacts
@@ -28,16 +28,6 @@ RECORD_FIGURES = "kerasweep.trial.winner:record_best_figures"
 RECORD_FIGURES_AND_TEST = "kerasweep.trial.winner:record_best_figures_and_test"
 RECORD_TEST = "kerasweep.trial.winner:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
-
-
-@dataclass(frozen=True)
-class Winner:
-    """A seed of a best trial."""
-
-    number: int  # the trial's
-    params: Params
-    repeat: int
-    outcome: Outcome  # names the file with its weights
 
 
 class TrialCrew:

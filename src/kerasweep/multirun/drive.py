@@ -10,7 +10,7 @@ from kerasweep.errors import StorageError, SweepStopped, TrackingError
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
 from kerasweep.multirun.crew import BatchCrew, TrialCrew
 from kerasweep.multirun.plan import Plan
-from kerasweep.multirun.winner import due_winners, record_winners
+from kerasweep.multirun.winner import record_winners
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
 from kerasweep.search.study import winner_lock
@@ -20,6 +20,7 @@ from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
+from kerasweep.sweep.winner import due_winners
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import list_artifacts
 from kerasweep.tracking.tags import objective_text

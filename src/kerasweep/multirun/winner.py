@@ -1,74 +1,21 @@
-"""Finds the best trials of a sweep, and has workers record their models, figures and test scores."""
+"""Has workers record the models, figures and test scores of a sweep's best trials."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.crew import TrialCrew, Winner
-from kerasweep.results import WEIGHTS, Outcome, State
-from kerasweep.search.ledger import RESULT, as_outcome, clean_params, known_seeds
-from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.summary import MAX_FRONT, best_seed, best_trials
+from kerasweep.multirun.crew import TrialCrew
+from kerasweep.results import Outcome, State
+from kerasweep.sweep.winner import Winner
 from kerasweep.terminal import say
 from kerasweep.workers.pool import Died, WorkerPool
 from kerasweep.workers.worker import Finished, Job, Recorded
 
 TICK_SECONDS = 0.5
-
-
-def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
-    """Returns the best seeds whose weights are to be recorded, and deletes the weights of all others.
-
-    Weights of a trial that waits for its other seeds are kept: it may become the best. While another driver
-    trains, nothing is due: that driver records the winner.
-
-    Args:
-        sweep: The sweep.
-        jobs: The sweep's own folder of jobs, in which weights that no trial names are deleted too.
-    """
-    trials = sweep.study.get_trials(deepcopy=False)
-    if any(trial.state is TrialState.RUNNING for trial in trials):
-        return []
-    best = best_trials(sweep)[: MAX_FRONT if len(sweep.directions) > 1 else 1]
-    winners = [_best_seed(sweep, trial) for trial in best]
-    due = [winner for winner in winners if _has_weights(winner.outcome)]
-    waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
-    seeds = [seed for number in waiting for seed in known_seeds(sweep.study, number).values()]
-    kept = {outcome.weights for outcome in (*(winner.outcome for winner in due), *seeds)}
-    for trial in trials:
-        for outcome in _outcomes(trial):
-            if outcome.weights and outcome.weights not in kept:
-                Path(outcome.weights).unlink(missing_ok=True)
-    for file in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
-        if str(file.absolute()) not in kept:
-            file.unlink(missing_ok=True)
-    return due
-
-
-def _has_weights(outcome: Outcome) -> bool:
-    return outcome.weights is not None and Path(outcome.weights).exists()
-
-
-def _best_seed(sweep: Sweep, trial: FrozenTrial) -> Winner:
-    params = clean_params(sweep.space, trial)
-    seeds = known_seeds(sweep.study, trial.number) if sweep.repeats > 1 else {}
-    if not seeds:
-        return Winner(trial.number, params, 0, as_outcome(trial.user_attrs[RESULT]))
-    repeat = best_seed(sweep, seeds)
-    return Winner(trial.number, params, repeat, seeds[repeat])
-
-
-def _outcomes(trial: FrozenTrial) -> Iterator[Outcome]:
-    """Yields the stored outcomes of a trial and of its seeds."""
-    for value in trial.user_attrs.values():
-        if isinstance(value, dict) and "run_id" in value:
-            yield as_outcome(value)
 
 
 @dataclass

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from kerasweep.multirun.winner import due_winners
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, lose, note_seed, settle
 from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.winner import due_winners
 
 SPACE = {"a": "range(9)"}
 
