@@ -60,6 +60,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     from hydra.core.global_hydra import GlobalHydra
 
     from kerasweep.commands import train
+    from kerasweep.config import studies
 
     main = import_module(f"kerasweep.commands.{module}").main
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
@@ -70,6 +71,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
             patch.object(sys, "argv", [f"{module}.py", *arguments]),
             patch.dict(os.environ, environment(**variables), clear=True),
             patch.object(train, "template_module", return_value=None),
+            patch.object(studies, "_wanted", False),  # train adds the group `study`, compare has none
             redirect_stdout(stdout),
             redirect_stderr(stderr),
         ):
