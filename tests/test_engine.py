@@ -78,8 +78,10 @@ def test_every_launcher_trains_prunes_and_repeats(launcher: str, folder: Path) -
     assert not [one for one in [*trials.values(), *seeds.values()] if one.status == "RUNNING"]
     artifacts = folder / "mlruns/artifacts" / seeds["3-1"].run_id / "artifacts/notes/notes.txt"
     assert artifacts.read_text() == "kept"
-    processes = {one.tags["pid"] for one in seeds.values() if "pid" in one.tags}
-    assert len(processes) == (1 if launcher == "basic" else len(processes))
+    pids = [one.tags["pid"] for one in seeds.values() if "pid" in one.tags]
+    most = {"basic": 1, "workers": 2, "joblib": 2, "submitit_local": len(pids)}[launcher]
+    assert 1 <= len(set(pids)) <= most
+    assert launcher != "submitit_local" or len(set(pids)) == most  # a process for each job
     assert (folder / "mlruns/jobs").exists()
 
 
