@@ -1,11 +1,13 @@
 """Runs the commands as users do, in a process and a directory of their own, or faster in this process."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +57,21 @@ def run(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Restores the handlers and levels that Hydra's logging replaces, and the loggers that it disables."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for logger in logging.root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False
+
+
 def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     """Run `python -m src.MODULE` in a folder, but in this process; it must not train."""
     from hydra.core.global_hydra import GlobalHydra
@@ -72,6 +89,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
             patch.dict(os.environ, environment(**variables), clear=True),
             patch.object(train, "template_module", return_value=None),
             patch.object(studies, "_wanted", False),  # train adds the group `study`, compare has none
+            logging_kept(),
             redirect_stdout(stdout),
             redirect_stderr(stderr),
         ):
