@@ -13,8 +13,8 @@ from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
 from kerasweep.report.pairs import Observation
 
-DRAWS = 200
-LEVEL_AND_LUCK = 0.104  # 3.5 standard errors of 200 draws of 0.05
+DRAWS = 500
+LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05
 
 
 def claim(*comparisons: Mapping[str, Any]) -> ClaimConf:

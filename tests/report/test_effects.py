@@ -11,8 +11,8 @@ from scipy import stats
 from kerasweep.report.effects import axis_effect, interactions
 from kerasweep.tracking.run_record import RunRecord
 
-DRAWS = 200
-LEVEL_AND_LUCK = 0.104  # 3.5 standard errors of 200 draws of 0.05
+DRAWS = 300
+LEVEL_AND_LUCK = 0.094  # 3.5 standard errors of 300 draws of 0.05
 
 
 def runs(

@@ -25,7 +25,7 @@ def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingC
 
 @pytest.fixture
 def parent(tracking: TrackingConf) -> str:
-    """Of a sweep of two sizes with two seeds each, whose epochs are recorded."""
+    """Records a sweep of two sizes with two seeds each, epoch by epoch."""
     tracker = open_tracker(tracking)
     parent = tracker.start("sizes-1", {**OWN, "kind": "study", "axes": "kernel_size"}, {})
     for size, accuracy in (("3", 0.5), ("5", 0.75)):

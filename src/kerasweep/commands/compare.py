@@ -74,7 +74,7 @@ def _tags(cfg: DictConfig) -> Mapping[str, str]:
 
 
 def _texts(value: Any) -> list[str] | None:
-    """Of a list, or of a single text without its brackets; of an empty one none. None stays."""
+    """Returns the texts of a list, or a single text as a list; an empty text gives [], None gives None."""
     if value is None:
         return None
     texts = value if isinstance(value, ListConfig) else [value]

@@ -110,7 +110,7 @@ def _record_winners(ensemble: Ensemble, is_end: bool) -> None:
     """Records the models that the user wants, tests the winner at the end, and meanwhile draws some images.
 
     Starts a worker where none runs: the sweep was complete already, or another launcher trained it. Waits for
-    another driver that records the same sweep; nothing is left to do then.
+    another driver that records the same sweep; then nothing remains to be recorded.
     """
     plan, sweep = ensemble.plan, ensemble.sweep
     master = plan.question.master

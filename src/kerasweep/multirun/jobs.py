@@ -156,6 +156,6 @@ def failed(error: BaseException, ref: TrialRef) -> Outcome:
 def _reason(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # of a user's own class
+    except Exception:  # __str__ of a user's own class may raise anything
         text = "its text cannot be read"
     return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]

@@ -29,7 +29,7 @@ class TrainingState:
     best_weights: Sequence[np.ndarray]  # the model's weights at the best epoch
     counters: Mapping[str, Mapping[str, Any]]  # attributes of callbacks, by the name of their class
     history: Sequence[dict[str, float]]  # the metrics of each epoch
-    is_over: bool  # nothing is left to train
+    is_over: bool  # training has ended
     is_pruned: bool  # the pruner ended it
 
 

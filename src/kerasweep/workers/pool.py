@@ -73,7 +73,7 @@ class WorkerPool:
         try:
             for number in range(count):
                 self._workers.append(self._start(number))
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the processes that did start must end
             self.stop()
             raise
 
@@ -157,7 +157,7 @@ class WorkerPool:
             return self._end(number)
         try:
             message = pickle.loads(packed)
-        except Exception as error:
+        except Exception as error:  # unpickling runs code of the user's classes, which may raise anything
             worker.kill(f"what it sent cannot be read: {type(error).__name__}: {error}")
             return None
         return self._take(number, message)

@@ -80,7 +80,7 @@ def _read_at_import() -> dict[str, str]:
 
 @contextmanager
 def preloading() -> Iterator[None]:
-    """Surrounds the imports of a template's module. A failed import is left to the workers, which report it.
+    """Surrounds the imports of a template's module. Workers repeat a failed import and report it.
 
     SIGTERM to the whole group of processes must not end the template: the command decides.
     """
