@@ -65,6 +65,8 @@ def logging_kept() -> Iterator[None]:
     try:
         yield
     finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
         for logger in logging.root.manager.loggerDict.values():
