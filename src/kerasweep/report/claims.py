@@ -10,7 +10,7 @@ from kerasweep.report.pairs import Observation, Pairs, pairs_of, spread_levels
 from kerasweep.report.statistics import LEVEL, Difference, difference, jackknife, p_values
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
-# With two, accuracies that happen to be equal make a certainty of chance in 8 % of studies.
+# With two seeds, accuracies that are equal by chance decide 8 % of claims without any difference.
 MIN_SEEDS = 3
 
 

@@ -1,4 +1,4 @@
-"""What each axis does on the average over the others, and whether two axes act together."""
+"""Computes the effect of each axis, averaged over the others, and the interactions of two axes."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -15,35 +15,36 @@ from kerasweep.tracking.run_record import RunRecord
 
 @dataclass(frozen=True)
 class Effect:
-    """The values of an axis, in their own order, each averaged over the others' within each seed.
-
-    is_balanced: whether all were averaged over the same values of the other axes.
-    """
+    """The effect of an axis: a mean per value, over the other axes within each seed."""
 
     axis: str
-    groups: tuple[Group, ...]
-    standings: tuple[Standing, ...]
-    is_balanced: bool
+    groups: tuple[Group, ...]  # one per value, sorted by the value
+    standings: tuple[Standing, ...]  # of the groups
+    is_balanced: bool  # whether all are averaged over the same values of the other axes
 
 
 @dataclass(frozen=True)
 class Interaction:
-    """Of two axes. means: of their values' combinations (values of the first, of the second).
-
-    share: of the variance between these, beyond that of seeds, that the sum of the axes' effects does not
-    explain. p: of effects that only add up, corrected for the number of pairs of axes (Holm). Both None
-    with a single seed.
-    """
+    """The interaction of two axes."""
 
     axes: tuple[str, str]
     values: tuple[tuple[str, ...], tuple[str, ...]]
-    means: np.ndarray
+    means: np.ndarray  # (values of the first axis, values of the second)
+    # The share of the means' variance, without the noise of seeds, that the sum of the two effects does not
+    # explain; None with a single seed.
     share: float | None
+    # The p-value of effects that only add up, corrected for the number of pairs (Holm); None with one seed.
     p: float | None
 
 
 def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Effect:
-    """axes: all that vary, this one too. Seeds are what repeats: the other axes' values were chosen."""
+    """Returns the effect of an axis. Its intervals are over seeds alone: the axes' values were chosen.
+
+    Args:
+        runs: The runs to average.
+        axis: The axis.
+        axes: All axes that vary, including this one.
+    """
     groups = group_runs(runs, [axis])
     found = zip(groups, standings(groups, axes, [axis]), strict=True)
     ordered = sorted(found, key=lambda pair: natural(pair[0].values))
@@ -58,11 +59,15 @@ def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Ef
 def interactions(
     runs: Sequence[RunRecord], axes: Sequence[str], varied: Sequence[str] = ()
 ) -> list[Interaction]:
-    """Of every two of these axes, the strongest first; none unless the runs are a full grid of them.
+    """Returns the interaction of every two axes, the strongest first; none unless the runs are a full grid.
 
-    varied: all axes that vary; every combination must have met the same values of the others. Only
-    seeds that all of them have are taken. F is the interaction's mean square by that of
-    interaction × seed, in blocks that are the seeds: Fisher (1935), The design of experiments.
+    F is the mean square of the interaction divided by that of interaction × seed, with seeds as blocks:
+    Fisher (1935), The design of experiments. Only seeds that all combinations have are used.
+
+    Args:
+        runs: The runs of the grid.
+        axes: The axes of the grid.
+        varied: All axes that vary. Every combination needs the same values of the other axes.
     """
     levels = [
         sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural([value]))
@@ -88,7 +93,7 @@ def interactions(
 def _interaction(
     grid: np.ndarray, pair: tuple[int, int], axes: Sequence[str], levels: Sequence[Sequence[str]]
 ) -> Interaction:
-    """grid: (values of axis 0, of axis 1, ..., seeds)."""
+    """Returns the interaction of a pair of axes in the grid (values of axis 0, of axis 1, ..., seeds)."""
     others = tuple(place for place in range(grid.ndim - 1) if place not in pair)
     cells = grid.mean(axis=others)
     rows, columns, seeds = cells.shape
@@ -108,7 +113,7 @@ def _interaction(
             if error <= ROUNDING**2
             else float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
         )
-    noise = error / seeds  # of each cell's mean, where there are several seeds to tell
+    noise = error / seeds  # the variance of a cell's mean; not used with a single seed
     own = max(0.0, explained - freedom * noise)
     whole = total - (rows * columns - 1) * noise
     share = None if seeds == 1 else (min(1.0, own / whole) if own and whole > 0 else 0.0)
@@ -125,7 +130,7 @@ def _interaction(
 def _full_grid(
     cells: Mapping[tuple[str, ...], Mapping[str, float]], levels: Sequence[Sequence[str]]
 ) -> np.ndarray | None:
-    """(values of axis 0, of axis 1, ..., seeds); None where a combination shares no seed with the others."""
+    """Returns (values of axis 0, of axis 1, ..., seeds); None if the combinations share no seed."""
     places = list(itertools.product(*levels))
     if not places:
         return None

@@ -1,4 +1,4 @@
-"""What could bias a comparison, and is said beside it."""
+"""Finds what could bias a comparison, for the notes of a report."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
-# What decides which images validate, besides the data set.
+# The keys that choose the validation images of a data set.
 SPLIT = ("data.seed", "data.limit", "data.validation_split")
 MAX_NAMED = 8
 KINDS = {"repeat": "seed", "trial": "trial"}
@@ -19,7 +19,7 @@ PICKED = "intervals and p-values do not hold for runs that were picked by their 
 
 
 def caveats(report: Report) -> list[str]:
-    """A line for each; none where configurations were compared like with like."""
+    """Returns a line per possible bias of the comparison; none if like is compared with like."""
     complete = [run for group in report.groups for run in group.runs]
     found = [
         _mixed(report),
@@ -42,7 +42,7 @@ def _mixed(report: Report) -> str | None:
 
 
 def epochs_line(report: Report) -> str | None:
-    """After how many epochs runs are compared, where these are as many for all of them."""
+    """Returns a line on the number of epochs if all complete runs have the same, else None."""
     complete = [run for group in report.groups for run in group.runs]
     epochs = {run.params.get(EPOCHS) for run in complete}
     if len(epochs) != 1 or None in epochs or any(_may_stop_early(run) for run in complete):
@@ -53,13 +53,13 @@ def epochs_line(report: Report) -> str | None:
 
 
 def validates_alike(report: Report) -> bool:
-    """Whether all complete runs were validated on the same images, as far as their params tell."""
+    """Whether all complete runs have the same split, and so the same validation images."""
     complete = [run for group in report.groups for run in group.runs]
     return len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1
 
 
 def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
-    """Where a run's own progress, or an axis, says how long it trains."""
+    """Returns a line if early stopping or an axis makes the runs' numbers of epochs differ."""
     if any(_may_stop_early(run) for run in runs):
         return (
             "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
@@ -83,7 +83,7 @@ def _unbalanced(report: Report) -> str | None:
 
 
 def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
-    """Params in which runs differ although nobody asked: those of no axis, and below no swept group."""
+    """Returns a line on params that differ between runs but are not an axis or part of a swept group."""
     values: dict[str, set[str]] = defaultdict(set)
     for run in runs:
         for key, value in run.params.items():

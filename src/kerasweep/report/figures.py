@@ -1,4 +1,4 @@
-"""The figures of a report: rankings, effects, interactions, learning curves, and what was searched."""
+"""Draws the figures of a report: rankings, effects, interactions, learning curves, the searched space."""
 
 import base64
 import io
@@ -19,11 +19,11 @@ GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MAX_RANKED, MAX_LISTED = 30, 12
 WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
-LOGARITHMIC = 100  # so many times the smallest number the largest must be
+LOGARITHMIC = 100  # an axis is logarithmic if its largest number is 100 times the smallest or more
 
 
 def data_uri(figure: Figure) -> str:
-    """The figure as an SVG inside of a page, the same bytes for the same figure; texts stay texts."""
+    """Returns the figure as an SVG data URI: the same bytes for the same figure, texts stay texts."""
     buffer = io.BytesIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasweep"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -33,9 +33,13 @@ def data_uri(figure: Figure) -> str:
 def ranking_figure(
     labels: Sequence[str], found: Sequence[Standing], measure: str, heading: str = ""
 ) -> Figure:
-    """Means with their intervals, the best above; of many configurations the first 30.
+    """Draws the means with their intervals, the best on top, at most 30.
 
-    heading: what the labels' parts are, above them.
+    Args:
+        labels: A text per configuration.
+        found: The standings of the configurations.
+        measure: The name of the objective.
+        heading: The names of the axes, printed above the labels.
     """
     shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MAX_RANKED]
     figure = new_figure(WIDTH, 1.0 + ROW_INCHES * len(shown))
@@ -58,7 +62,7 @@ def ranking_figure(
 
 
 def effect_figure(effect: Effect, measure: str) -> Figure:
-    """The values of an axis, in their order; many numbers where they lie, as of an interval."""
+    """Draws a mean per value of an axis: a row each, or points over the axis for more than 12 numbers."""
     shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
     numbers = [(number_of(group.values[0]), standing) for group, standing in shown]
     points = [(number, standing) for number, standing in numbers if number is not None]
@@ -86,7 +90,7 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
     lowest, highest = points[0][0], points[-1][0]
     if lowest > 0 and highest / lowest >= LOGARITHMIC:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())  # the usual one writes mathematics
+        axes.xaxis.set_major_formatter(LogFormatter())  # the default formatter writes math text
     axes.set_xlabel(axis)
     axes.set_ylabel(measure)
     axes.set_title(axis, fontsize=10)
@@ -113,7 +117,7 @@ def _colour(standing: Standing) -> str:
 
 
 def interaction_figure(interaction: Interaction, measure: str) -> Figure:
-    """A line for each value of the second axis over those of the first: parallel where they only add up."""
+    """Draws a line per value of the second axis over the first: parallel lines are no interaction."""
     figure = new_figure(WIDTH / 2, 2.8)
     axes = figure.subplots()
     first, second = interaction.values
@@ -129,10 +133,12 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
 
 
 def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) -> Figure:
-    """The mean over the seeds after each epoch, and the range that they span.
+    """Draws the mean and the range over the seeds after each epoch.
 
-    curves: of each configuration the metric's values after each epoch, of every seed; a seed that
-    ended early counts as far as it went. Where no seed has a finite value there is a gap.
+    Args:
+        curves: By configuration, the metric's values after each epoch per seed. A seed that ended early
+            counts up to its last epoch; an epoch without a finite value is a gap.
+        metric: The name of the metric.
     """
     figure = new_figure(WIDTH, 3.6)
     axes = figure.subplots()
@@ -159,9 +165,13 @@ def parallel_figure(
     rows: Sequence[tuple[Sequence[str], float]],
     measure: str,
 ) -> Figure:
-    """Each configuration as a line through its values of the axes, the darker the better, the best above all.
+    """Draws each configuration as a line through its values of the axes: darker is better, the best on top.
 
-    levels: of each axis its values, in their order. rows: values and measure, the worst first.
+    Args:
+        axes_names: The axes.
+        levels: The sorted values of each axis.
+        rows: The values and the score of each configuration, the worst first.
+        measure: The name of the score.
     """
     figure = new_figure(WIDTH, 3.6)
     axes = figure.subplots()

@@ -16,38 +16,38 @@ from kerasweep.tracking.run_record import RunRecord
 
 NOT_APPLICABLE = "-"
 UNBOUNDED = (-math.inf, math.inf)
-LONG_NUMBER = 8  # characters
-# Some axes, and the combinations of their values that were met.
+LONG_NUMBER = 8  # characters; longer fractions are shortened
+# Axes, and the combinations of their values that were trained.
 Settings = tuple[tuple[str, ...], frozenset[tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration. values: the axes' tags, `-` where an axis does not apply."""
+    """Runs of one configuration."""
 
-    values: tuple[str, ...]
+    values: tuple[str, ...]  # the tag of each axis, "-" if the axis does not apply
     runs: tuple[RunRecord, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Its values as people read them: of a fraction of many digits four, as everywhere."""
+        """The values for people: long fractions have four digits."""
         return tuple(map(label, self.values))
 
     def mean(self, metric: str) -> float | None:
-        """The mean of a final metric over the runs that have it."""
+        """Returns the mean of a final metric over the runs that have it, None without any."""
         found = [run.metrics[metric] for run in self.runs if metric in run.metrics]
         return fmean(found) if found else None
 
 
 def label(value: str) -> str:
-    """A value as people read it; see `Group.labels`."""
+    """Returns a value for people: a long fraction has four digits."""
     number = number_of(value)
     is_short = len(value) <= LONG_NUMBER or value.lstrip("-").isdigit()
     return value if number is None or is_short else value_text(number)
 
 
 def number_of(value: str) -> float | None:
-    """The finite number that a value is, if it is one."""
+    """Returns the value as a finite number, or None if it is not one."""
     try:
         number = float(value)
     except ValueError:
@@ -56,10 +56,11 @@ def number_of(value: str) -> float | None:
 
 
 def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
-    """Complete runs by the values of their axes, the best mean objective first.
+    """Groups the complete runs by the values of their axes, the best mean objective first.
 
-    Raises TrackingError where a group mixes data sets or the runs have different objectives,
-    whose mean means nothing.
+    Raises:
+        TrackingError: A group mixes data sets, or the runs have different objectives: a mean of these
+            has no meaning.
     """
     members: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
@@ -73,7 +74,7 @@ def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
 
 
 def values_of(run: RunRecord, axes: Sequence[str]) -> tuple[str, ...]:
-    """The run's tags for these axes, `-` for each that it lacks."""
+    """Returns the run's tags for these axes, `-` for a missing one."""
     return tuple(run.tags.get(axis, NOT_APPLICABLE) for axis in axes)
 
 
@@ -97,7 +98,7 @@ def _check_objective(groups: Sequence[Group]) -> None:
 
 
 def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
-    """A sort key: the better mean first, no number last, equals in their axes' order, see `rounded`."""
+    """Returns a sort key: the best mean first, a missing mean or NaN last, ties by the axes' values."""
     sign = -1 if maximizes(groups) else 1
 
     def rank(group: Group) -> tuple[bool, float, Any]:
@@ -109,34 +110,34 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
 
 
 def best_run(runs: Sequence[RunRecord]) -> RunRecord:
-    """The one with the best objective; among equals the one that began first, as in a sweep's summary."""
+    """Returns the run with the best objective; of several, the first that started, as a sweep's summary."""
     alone = [Group((), (run,)) for run in sorted(runs, key=lambda run: run.start_time)]
     return min(alone, key=best_first(alone)).runs[0]
 
 
 def maximizes(groups: Sequence[Group]) -> bool:
-    """Whether their first objective is better the larger it is."""
+    """Whether the first objective is maximized."""
     return objective_of(groups).partition(",")[0].endswith("maximize")
 
 
 def objective_of(groups: Sequence[Group]) -> str:
-    """Their objectives, which all have in common, as in `val_accuracy maximize`."""
+    """Returns the objectives that all groups share, such as `val_accuracy maximize`."""
     return groups[0].runs[0].tags.get("objective", "objective") if groups else "objective"
 
 
 def measure_of(groups: Sequence[Group]) -> str:
-    """The name of their first objective, as in val_accuracy."""
+    """Returns the name of the first objective, such as val_accuracy."""
     return objective_of(groups).partition(" ")[0]
 
 
 def bounds_of(objective: str) -> tuple[float, float]:
-    """Between which numbers its first measure lies, whatever was trained: an accuracy is a share."""
+    """Returns the possible range of the first objective: 0 to 1 for an accuracy, else unbounded."""
     measure = objective.partition(" ")[0]
     return (0.0, 1.0) if measure.endswith("accuracy") else UNBOUNDED
 
 
 def natural(values: Sequence[str]) -> tuple[Any, ...]:
-    """A sort key in which numbers compare as numbers, inside of lists too, and come before words."""
+    """Returns a sort key that compares numbers as numbers, also in lists, and puts them before words."""
     return tuple(_natural(value) for value in values)
 
 
@@ -144,21 +145,36 @@ def _natural(value: str) -> tuple[int, tuple[float | str, ...]]:
     number = number_of(value)
     if number is not None:
         return (0, (number,))
-    parts = re.split(r"(\d+)", value.strip("[]"))  # every other part is a number
+    parts = re.split(r"(\d+)", value.strip("[]"))  # every second part is a number
     return (1, tuple(float(part) if place % 2 else part for place, part in enumerate(parts)))
 
 
 def is_unbalanced(groups: Iterable[Group], axes: Sequence[str], varied: Sequence[str]) -> bool:
-    """Whether groups by some axes met different values of the others: then they may differ by these."""
+    """Whether the groups differ in the values of the other axes, which could explain their differences.
+
+    Args:
+        groups: Runs grouped by `axes`.
+        axes: The axes of the groups.
+        varied: All axes that vary.
+    """
     others = [axis for axis in varied if axis not in axes]
     return len({frozenset(values_of(run, others) for run in group.runs) for group in groups}) > 1
 
 
 def comparable(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[str]) -> list[bool]:
-    """Which groups by some axes met the same values of the others, where these apply to both of two groups.
+    """Tells which groups were trained with the same values of the other axes, and so can be compared.
 
-    An axis that applies to none of a group's runs, as the strength of no regularizer, is part of what
-    the group is. Where not all are alike, those of the largest part that is; none where all differ.
+    Two groups are compared in the axes that apply to both. The strength of a regularizer, for example, does
+    not apply to a group without one.
+
+    Args:
+        groups: Runs grouped by `axes`.
+        axes: The axes of the groups.
+        varied: All axes that vary.
+
+    Returns:
+        A flag per group. If not all groups are alike, the largest set of mutually alike groups is
+        comparable; if all differ, none is.
     """
     others = [axis for axis in varied if axis not in axes]
     if not others:
@@ -174,7 +190,7 @@ def comparable(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[st
 
 
 def _settings(group: Group, axes: Sequence[str]) -> Settings:
-    """Of these axes those that apply to the group, and the combinations of their values that it met."""
+    """Returns the axes that apply to the group, and the combinations of their values in its runs."""
     own = tuple(axis for axis in axes if any(axis in run.tags for run in group.runs))
     return own, frozenset(values_of(run, own) for run in group.runs)
 
@@ -191,12 +207,12 @@ def _projected(settings: Settings, onto: Sequence[str]) -> set[tuple[str, ...]]:
 
 
 def dataset_of(group: Group) -> str:
-    """The data that all runs of a group have in common."""
+    """Returns the data set of the group's runs."""
     return group.runs[0].tags.get("dataset", "?")
 
 
 def by_dataset(groups: Iterable[Group]) -> dict[str, list[Group]]:
-    """The groups of each data set, in their order."""
+    """Returns the groups of each data set, in their order."""
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(dataset_of(group), []).append(group)
@@ -204,6 +220,6 @@ def by_dataset(groups: Iterable[Group]) -> dict[str, list[Group]]:
 
 
 def mixed_sweeps(groups: Iterable[Group]) -> list[str]:
-    """The sweeps whose runs are averaged with those of another sweep, sorted."""
+    """Returns the sorted names of sweeps whose runs are averaged with runs of another sweep."""
     found = [{run.tags.get("sweep", "single runs") for run in group.runs} for group in groups]
     return sorted(set().union(*(sweeps for sweeps in found if len(sweeps) > 1)))

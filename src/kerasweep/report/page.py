@@ -1,4 +1,4 @@
-"""Renders a report as one HTML page that needs nothing else: no network, no other file."""
+"""Renders a report as one self-contained HTML page, without network access or other files."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -34,7 +34,15 @@ Curves = Mapping[str, Sequence[Sequence[float]]]
 
 
 def render_page(report: Report, title: str, command: str, curves: Curves, metric: str) -> str:
-    """The verdicts first. command: what makes this page. curves: see `figures.curves_figure`, of `metric`."""
+    """Renders the page.
+
+    Args:
+        report: The content.
+        title: The title of the page.
+        command: The command that makes this page again.
+        curves: The learning curves, see `figures.curves_figure`.
+        metric: The metric of the curves.
+    """
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         files("kerasweep.report").joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -104,12 +112,12 @@ def _ranking(report: Report, measure: str) -> dict[str, Any]:
 
 
 def _short(row: Sequence[str]) -> list[str]:
-    """With so much of the best run's id, the last cell, as commands need."""
+    """Shortens the last cell, the best run's id, to the digits that commands need."""
     return [*row[:-1], row[-1][:ID_DIGITS]]
 
 
 def _effects(report: Report) -> list[Effect]:
-    """Of the axes with several values, where there are several axes: else the ranking says it all."""
+    """Returns the effects of axes with several values; none for a single axis, which the ranking shows."""
     if not _has_one_dataset(report):
         return []
     found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
@@ -123,7 +131,7 @@ def _effect(effect: Effect, measure: str) -> dict[str, Any]:
 
 
 def _has_one_dataset(report: Report) -> bool:
-    """Else what is averaged over an axis would be over data sets too."""
+    """Whether all groups share a data set: an average over an axis must not be over data sets too."""
     return len(by_dataset(report.groups)) == 1
 
 
@@ -145,7 +153,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
 
 
 def _parallel(report: Report, measure: str) -> str | None:
-    """Of the best thousand groups, where there are several axes."""
+    """Draws the best thousand groups; None for a single axis."""
     means = [(group.labels, group.mean("objective")) for group in report.groups[:MAX_LINES]]
     rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
     if len(report.axes) < 2 or len(rows) < 2:
@@ -168,7 +176,7 @@ def _importance(report: Report) -> Importance | None:
 
 
 def _others(report: Report) -> dict[str, Any]:
-    """Runs that failed, were pruned, or go on, with the reasons."""
+    """Returns the runs that failed, were pruned or still run, with the reasons."""
     found = [run for run in report.runs if run.tags.get("state") != State.COMPLETE]
     shown = [
         {

@@ -1,4 +1,4 @@
-"""Puts the networks that a claim compares side by side: by seed, with all else equal."""
+"""Pairs the two sides of a claim's comparison by seed and by setting of all other axes."""
 
 import itertools
 from collections import defaultdict
@@ -17,11 +17,11 @@ Choices = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Observation:
-    """A trained network. choices: its axes' keys and values; measures: what came of it."""
+    """A trained network."""
 
-    choices: Choices
+    choices: Choices  # the values of its axes by key
     seed: str
-    measures: Mapping[str, float]
+    measures: Mapping[str, float]  # its final metrics
 
 
 Sides = tuple[list[float], list[float]]
@@ -29,7 +29,13 @@ Pairs = Mapping[str, Mapping[str, Sides]]
 
 
 def pairs_of(comparison: ComparisonConf, observations: Sequence[Observation], levels: Sequence[str]) -> Pairs:
-    """The values of both sides, by setting of the other axes and by seed. levels: see `spread_levels`."""
+    """Returns the values of both sides by setting of the other axes and by seed.
+
+    Args:
+        comparison: The two sides and the measure.
+        observations: The trained networks.
+        levels: The values that a spread is over, see `spread_levels`.
+    """
     sides = _side(comparison.of), _side(comparison.than)
     named = {key for side in sides for key in side} | {comparison.spread_over}
     cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
@@ -51,7 +57,7 @@ def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) ->
 
 
 def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> list[str]:
-    """The values of the axis that a spread is over, those that came to nothing among them."""
+    """Returns the values of the axis that a spread is over, in all networks that were begun."""
     axis = comparison.spread_over
     found = (
         {each.choices[axis] for each in _fitting(comparison, begun) if axis in each.choices} if axis else ()
@@ -60,7 +66,7 @@ def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> l
 
 
 def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Of each key the texts of its values, one or several."""
+    """Returns the values of each key as texts."""
     return {
         str(key): [tag_text(each) for each in value]
         if isinstance(value, ListConfig | list)
@@ -74,7 +80,7 @@ def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _is_same(recorded: str | None, value: str) -> bool:
-    """1 and 1.0 are the same number."""
+    """Compares numbers as numbers: 1 and 1.0 are the same."""
     if recorded is None or recorded == value:
         return recorded == value
     try:
@@ -89,7 +95,7 @@ def _values(
     comparison: ComparisonConf,
     levels: Sequence[str],
 ) -> list[float]:
-    """One for each combination of a side's values, or for each level; none unless all are there."""
+    """Returns a mean per combination of the side's values, or per level; none if one is missing."""
     if comparison.spread_over:
         parts = [{**side, comparison.spread_over: [level]} for level in levels] if len(levels) > 1 else []
     else:

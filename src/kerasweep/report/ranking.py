@@ -1,4 +1,4 @@
-"""Which configurations cannot be told apart from the best one."""
+"""Tests which configurations are significantly worse than the best one."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,13 @@ from scipy import special, stats
 
 from kerasweep.report.statistics import DECIMALS, LEVEL, ROUNDING, holm, p_values
 
-# Values per configuration for a test. With two, accuracies that are equal by chance give certainty in one
-# study of ten.
+# Values per configuration for a test. With two, accuracies that are equal by chance give a false alarm in
+# one study of ten.
 MIN_VALUES = 3
 # Above this many configurations the correction is Bonferroni's, without all pairs in memory.
 MAX_PAIRED = 1_000
-# Erratic configurations are recognized from these numbers on, by their distance in deviations.
+# The numbers of values and of configurations from which erratic configurations are recognized, and the
+# distance in deviations from which one counts as erratic.
 MIN_ROBUST_VALUES, MIN_ROBUST_CONFIGURATIONS, ERRATIC_DEVIATIONS = 4, 5, 4.0
 MAX_ROUNDS = 50
 
@@ -35,11 +36,11 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
 
     With three values each and an erratic configuration it is 7 %, since three values do not reveal it.
 
-    The best has the best mean among those with three values or more. The data select it, so Holm's
-    correction is over all pairs: over the pairs with the best alone, 24 equal configurations of 5 seeds
-    give a false alarm in 16 %. Above a thousand configurations it is Bonferroni's, which finds hardly less.
-    If every pair shares three blocks its differences are tested, else the values as independent ones
-    (Welch, 1947).
+    The best has the best mean among configurations with three values or more. The data select it, so
+    Holm's correction is over all pairs: over the pairs with the best alone, 24 equal configurations of 5
+    seeds give a false alarm in 16 % of rankings. Above a thousand configurations Bonferroni's correction
+    replaces it, with hardly less power. If every pair shares three blocks, the paired differences are
+    tested, else the values as independent ones (Welch, 1947).
 
     A pair's variance is moderated towards the common one, never below its own: Smyth (2004), Linear models
     and empirical Bayes methods, https://doi.org/10.2202/1544-6115.1027. Erratic configurations do not enter

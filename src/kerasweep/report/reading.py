@@ -1,4 +1,4 @@
-"""Reads what a comparison is about: the runs, their groups, how these stand, and the verdicts."""
+"""Reads the content of a comparison: runs, groups, standings and verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ ENDED = (State.COMPLETE, State.PRUNED, State.FAILED)
 
 @dataclass(frozen=True)
 class Judged:
-    """A sweep's claim and what its runs say of it."""
+    """A sweep's claim with the verdict of its runs."""
 
     sweep: str
     claim: ClaimConf
@@ -30,30 +30,23 @@ class Judged:
 
 @dataclass(frozen=True)
 class Report:
-    """What was selected, and what can be said of it.
+    """The selected runs with their groups, standings and verdicts."""
 
-    runs: those that trained. axes: by which they are grouped, of those that vary. parents: of sweeps.
-
-    is_whole_sweep: whether these are all runs of one sweep, by all of its axes. is_picked: whether single
-    runs were picked, perhaps by their results. unread: sweeps whose claim could not be read. untrained: of
-    sweeps that were chosen as such, how many trials have not ended, or are not there. candidates: the
-    configurations among which the winner is, the best first, however they are grouped; none of runs that
-    were picked. seconds: of training, that of pruned and failed runs too.
-    """
-
-    runs: tuple[RunRecord, ...]
-    axes: tuple[str, ...]
-    varied: tuple[str, ...]
-    groups: tuple[Group, ...]
-    standings: tuple[Standing, ...]
+    runs: tuple[RunRecord, ...]  # the runs that trained a network, in any state
+    axes: tuple[str, ...]  # the axes that the groups are made by
+    varied: tuple[str, ...]  # all axes that vary
+    groups: tuple[Group, ...]  # sorted by data set, the best first
+    standings: tuple[Standing, ...]  # of the groups
     judged: tuple[Judged, ...]
-    parents: tuple[RunRecord, ...]
-    is_whole_sweep: bool
-    is_picked: bool = False
-    unread: tuple[str, ...] = ()
+    parents: tuple[RunRecord, ...]  # the runs of the sweeps themselves
+    is_whole_sweep: bool  # whether these are all runs of one sweep, grouped by all its axes
+    is_picked: bool = False  # whether runs were picked by id or expression, perhaps by their results
+    unread: tuple[str, ...] = ()  # the sweeps whose claim cannot be read
+    # By sweep, the trials that have not ended or have no run; empty unless whole sweeps were selected.
     untrained: Mapping[str, int] = field(default_factory=dict)
+    # The groups by all axes, the best first, which include the winner; empty if runs were picked.
     candidates: tuple[Group, ...] = ()
-    seconds: float = 0.0
+    seconds: float = 0.0  # of training, pruned and failed runs included
 
 
 def read_report(
@@ -63,11 +56,20 @@ def read_report(
     run_ids: Sequence[str] | None = None,
     where: Sequence[str] = (),
 ) -> Report:
-    """Of all runs that `select_runs` chooses.
+    """Reads the runs that `select_runs` chooses, groups and compares them.
 
-    Claims are judged only where the tags choose a study or a sweep, and nothing else: a part of its
-    runs, or those that were chosen by their results, would say something else. Raises TrackingError
-    where none matches, or where they cannot be averaged.
+    Claims are judged only if the tags choose whole studies or sweeps: a part of a sweep, or runs that were
+    picked by their results, would bias the verdict.
+
+    Args:
+        cfg: The tracking database.
+        tags: The tags that each run must have.
+        group_by: The axes of the groups, by default all that vary.
+        run_ids: Only runs with these ids, see `select_runs`.
+        where: Only runs that satisfy these expressions, see `filter_runs`.
+
+    Raises:
+        TrackingError: No run matches, or the runs cannot be averaged.
     """
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = measured(selected), parents_of(cfg, selected)
@@ -102,7 +104,7 @@ def read_report(
 
 
 def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> Verdict:
-    """A part of a sweep decides nothing: what is there first may differ from what is not there yet."""
+    """Returns the verdict on a claim; undecided before the sweep ends: its first trials may be biased."""
     left = _untrained(parent, runs)
     if left:
         return undecided(claim, f"{left} of {parent.tags['trials']} trials have not ended, or are not there")
@@ -110,7 +112,7 @@ def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> 
 
 
 def _untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
-    """How many of a sweep's trials are not there, or have not ended; 0 where its size is not known."""
+    """Returns the number of a sweep's trials that have not ended or have no run; 0 if its size is unknown."""
     asked = parent.tags.get("trials", "")
     ended = {
         run.tags.get("trial")
@@ -123,7 +125,7 @@ def _untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
 def _judged(
     cfg: TrackingConf, parents: Sequence[RunRecord], runs: Sequence[RunRecord]
 ) -> tuple[list[Judged], list[str]]:
-    """The claims of these sweeps by their own runs, and the sweeps of which it cannot be read."""
+    """Returns the judged claims of the sweeps, and the sweeps whose claim cannot be read."""
     found, unread = [], []
     for parent in parents:
         sweep = parent.tags["sweep"]

@@ -13,7 +13,7 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import short_names
 
 KINDS = ("trial", "run", "repeat")
-# The tags of every run that can tell single runs apart.
+# Tags of every run, which are the axes of single runs if they differ.
 CHOICES = (
     "dataset",
     "model",
@@ -35,10 +35,16 @@ def select_runs(
     run_ids: Sequence[str] | None = None,
     where: Sequence[str] = (),
 ) -> list[RunRecord]:
-    """Trials, their seeds and single runs with all these tags; `study` may name one sweep by its id, too.
+    """Selects trials, their seeds and single runs.
 
-    run_ids: only these, or the beginnings of their ids. where: see `filter_runs`. Raises TrackingError
-    where none is left, and says what there is.
+    Args:
+        cfg: The tracking database.
+        tags: The tags that each run must have. `study` may also be the id of a sweep.
+        run_ids: Only these runs; the beginning of an id suffices.
+        where: Only runs that satisfy these expressions, see `filter_runs`.
+
+    Raises:
+        TrackingError: No run matches. The message lists existing values.
     """
     if run_ids is None:
         chosen = _with_tags(cfg, tags)
@@ -66,10 +72,10 @@ def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:
-    """The axes that the runs' sweeps vary, in their own order; a seed repeats, and is none.
+    """Returns the axes that the runs' sweeps vary, in the sweeps' order, without the seed.
 
-    Single runs have no sweep: those of CHOICES in which the runs differ join in. Without any
-    the runs are told apart by their model.
+    If there are single runs, which have no sweep, the tags of CHOICES in which the runs differ are added.
+    If nothing varies, the axis is the model.
     """
     axes: dict[str, None] = {}
     for parent in parents:
@@ -81,24 +87,24 @@ def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str
 
 
 def swept(parent: RunRecord) -> list[str]:
-    """The tags that a sweep varies."""
+    """Returns the tags that a sweep varies."""
     return list(filter(None, parent.tags.get("axes", "").split(",")))
 
 
 def keys_by_name() -> dict[str, str]:
-    """The key that each short name stands for."""
+    """Returns the config key of each short name."""
     return {name: key for key, name in short_names(all_keys(), all_keys()).items()}
 
 
 def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """Raise TrackingError for an axis that none of the runs has as a tag."""
+    """Raises TrackingError for an axis that is not a tag of any run."""
     for axis in axes:
         if not any(axis in run.tags for run in runs):
             raise TrackingError(f"group_by names {axis}. {_what_there_is(runs, axis, [])}")
 
 
 def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError:
-    """The error that says what was looked for, and which values there are instead."""
+    """Returns an error that names the tag without a matching run, and the values that exist."""
     runs = _of_kinds(find_runs(cfg, {}))
     if not runs:
         return TrackingError(
@@ -126,11 +132,16 @@ PLAIN = {"null": None, "true": True, "false": False}
 
 
 def filter_runs(runs: Sequence[RunRecord], texts: Sequence[str]) -> list[RunRecord]:
-    """The runs that have all keys of the expressions and satisfy them; numbers compare as numbers.
+    """Returns the runs that have all keys of the expressions and satisfy them.
 
-    texts: such as `optimizer.learning_rate > 0.001 and val_accuracy >= 0.9`. A key is a param where any
-    run has one of that name, else a metric, else a tag. Raises ConfigError for what is no expression, or
-    compares a number with a name; TrackingError for a key that no run has.
+    Args:
+        runs: The runs to filter.
+        texts: Expressions such as `optimizer.learning_rate > 0.001 and val_accuracy >= 0.9`. A key is a
+            param if any run has one of that name, else a metric, else a tag. Numbers compare as numbers.
+
+    Raises:
+        ConfigError: A text is not an expression, or compares a number with a name.
+        TrackingError: No run has a key.
     """
     conditions = read_constraints(texts, "where")
     readers = {key: _reader(runs, key) for condition in conditions for key in sorted(condition.keys)}
@@ -168,7 +179,7 @@ def _hint(runs: Sequence[RunRecord], key: str) -> str:
 
 
 def _plain(value: str | float | None) -> Any:
-    """A recorded value as a number, true, false, null or a list where it is one."""
+    """Converts a recorded text to a number, boolean, null or list if it is one."""
     if not isinstance(value, str):
         return value
     if value.startswith("[") and value.endswith("]"):

@@ -1,4 +1,4 @@
-"""Renders groups of runs as a table for people and as CSV for programs."""
+"""Renders groups of runs as a table, with notes on the comparison with the best."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 
 
 def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
-    """One row a group: its axes, mean objective, number of runs, mean parameters and seconds, best run.
+    """Renders a row per group: axes, mean objective, number of runs, mean parameters and seconds, best run.
 
-    Of many groups the best hundred. Where seeds were repeated, the interval of the mean over them and how
-    it stands beside the best.
+    With several seeds it adds the interval of the mean and the comparison with the best. The table ends
+    after a hundred groups.
     """
     table = Table()
     for column in axes:
@@ -40,19 +40,25 @@ def has_seeds(found: Sequence[Standing]) -> bool:
 
 
 def headings(found: Sequence[Standing]) -> list[str]:
-    """The columns after the mean: without those on certainty where there is none."""
+    """Returns the columns after the mean, without those on certainty if there is a single seed."""
     return [column for column in HEADINGS if has_seeds(found) or column not in CERTAINTY]
 
 
 def shown_cells(group: Group, standing: Standing, found: Sequence[Standing]) -> list[str]:
-    """The mean objective, then what `headings` name. found: all that stand in the table."""
+    """Returns the mean objective and the cells of the columns of `headings`.
+
+    Args:
+        group: The group of the row.
+        standing: Its standing.
+        found: The standings of all rows, which decide on the columns.
+    """
     mean, *others = cells(group, standing)
     shown = headings(found)
     return [mean, *(cell for column, cell in zip(HEADINGS, others, strict=True) if column in shown)]
 
 
 def cells(group: Group, standing: Standing) -> list[str]:
-    """The mean objective, then what HEADINGS name."""
+    """Returns the mean objective and the cells of all HEADINGS."""
     return [
         _number(standing.estimate.mean if standing.estimate else group.mean("objective"), ".4f"),
         *_certainty(standing),
@@ -64,7 +70,7 @@ def cells(group: Group, standing: Standing) -> list[str]:
 
 
 def notes(found: Sequence[Standing]) -> list[str]:
-    """What the table's last columns mean, or why there is no interval."""
+    """Returns lines that sum up the comparison with the best, or say why there is no interval."""
     if not has_seeds(found) and any(standing.is_partial for standing in found):
         said = (
             "note: no two seeds met all settings of a group: nothing is tested; group_by less, or by all axes"
@@ -76,7 +82,7 @@ def notes(found: Sequence[Standing]) -> list[str]:
 
 
 def _told(found: Sequence[Standing]) -> str:
-    """How many of the others cannot be told from the best, of one data set or of each."""
+    """Returns how many groups are not significantly worse than the best, which each data set has one of."""
     bests = sum(standing.is_best for standing in found)
     if not bests and any(standing.untested == CONFOUNDED for standing in found):
         return "note: groups met different settings of other axes: their differences are not tested"
@@ -99,7 +105,7 @@ def _told(found: Sequence[Standing]) -> str:
 
 
 def cut_note(found: Sequence[Standing]) -> list[str]:
-    """Where the table ends before its rows do."""
+    """Returns a line with the number of rows that the table leaves out, if any."""
     hidden = len(found) - MAX_ROWS
     return [f"… and {hidden} more configurations, in the CSV"] if hidden > 0 else []
 
@@ -123,6 +129,6 @@ def _number(value: float | None, form: str) -> str:
 
 
 def tally(runs: Iterable[RunRecord]) -> str:
-    """How many runs are in each state, as in `24 complete, 1 failed`; what runs still has none."""
+    """Counts the runs in each state, as in `24 complete, 1 failed`. A run without a state is running."""
     counts = Counter(run.tags.get("state", State.RUNNING) for run in runs)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""Judges a sweep's claim by its recorded runs, and says so in lines."""
+"""Judges a sweep's claim by its recorded runs, and prints the verdict."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +15,18 @@ from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import tag_text
 
-# Keys whose value in every run stands under a tag of another name.
+# Keys whose tag has another name.
 TAGS = {"data": "dataset"}
 
 
 def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str]) -> Verdict:
-    """The verdict on a claim by runs, in whatever state they are. axes: see `observations`."""
+    """Returns the verdict on a claim.
+
+    Args:
+        claim: The claim.
+        runs: All runs of the sweep, in any state.
+        axes: The tags that the sweep varies.
+    """
     lacking = observations(claim, runs, axes, are_complete=False)
     return judge(claim, observations(claim, runs, axes), lacking)
 
@@ -28,10 +34,14 @@ def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str])
 def observations(
     claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
 ) -> list[Observation]:
-    """What complete runs say: their values of the axes and of what the claim names, and their metrics.
+    """Returns the runs' values of the axes and of the claim's keys, with their metrics.
 
-    axes: the tags that the sweep varies; they are called by their keys, as in the claim. are_complete: else
-    those that were pruned, failed or have not ended, which measured nothing.
+    Args:
+        claim: The claim.
+        runs: Runs in any state.
+        axes: The tags that the sweep varies. The result names them by their keys, as the claim does.
+        are_complete: Whether to return the complete runs, or the pruned, failed and unfinished ones, which
+            have no metrics.
     """
     keys = keys_by_name()
     varied = {keys.get(axis, axis): axis for axis in axes}
@@ -47,7 +57,7 @@ def observations(
 
 
 def named_keys(comparison: ComparisonConf) -> list[str]:
-    """The keys that a comparison speaks of, of both sides and beside them."""
+    """Returns the keys that a comparison names: of both sides, of `where`, and the axis of a spread."""
     spread = [comparison.spread_over] if comparison.spread_over else []
     return [str(key) for key in (*comparison.of, *comparison.than, *comparison.where, *spread)]
 
@@ -57,15 +67,17 @@ def _text(run: RunRecord, key: str) -> str | None:
 
 
 def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str) -> list[str]:
-    """The verdict first, then what `finding_lines` says of each comparison."""
+    """Returns the verdict, then the lines of `finding_lines`."""
     heading = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
     return heading + [f"  {line}" for line in finding_lines(verdict, objective)]
 
 
 def finding_lines(verdict: Verdict, objective: str) -> list[str]:
-    """Each comparison, and below it its numbers with their power, or why it was not tested.
+    """Returns each comparison, followed by its numbers with their power, or by why it was not tested.
 
-    objective: its name, as in val_accuracy.
+    Args:
+        verdict: The verdict.
+        objective: The name of the objective, such as val_accuracy.
     """
     lines = []
     for finding in verdict.findings:
@@ -107,10 +119,10 @@ def _numbers(finding: Finding) -> list[str]:
 
 
 def _number(difference: Difference, finding: Finding) -> str:
-    """A difference, the first side's value minus the second's, and what such runs could have shown."""
+    """Returns the difference, first side minus second, and the smallest difference such runs could show."""
     found, margin = difference.estimate, finding.comparison.margin
     is_similar = finding.comparison.relation == "similar"
-    level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests take half of it each
+    level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests at 5 % give a 90 % interval
     low, high = (rounded(each) for each in difference.interval(level))
     interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
     shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} seeds"
