@@ -1,4 +1,4 @@
-"""How much each axis of a space decides whether a trial is among the best."""
+"""Computes the importance of each axis: how much it decides whether a trial is among the best."""
 
 import math
 import warnings
@@ -19,20 +19,26 @@ TOP_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Importance:
-    """shares: of each axis, the largest first, 1 in all. top: how many of the trials are the best."""
+    """The importance of each axis."""
 
-    shares: dict[str, float]
-    top: int
-    trials: int
+    shares: dict[str, float]  # by axis, the largest first; their sum is 1
+    top: int  # the number of trials that count as the best
+    trials: int  # the number of complete trials
 
 
 def importance(study: Study) -> Importance | None:
-    """PED-ANOVA of the complete trials: how the choices of the best tenth, or best five, differ from all.
+    """Computes how the choices of the best tenth, or best five, of the complete trials differ from all.
 
-    None where there are fewer than ten trials or two axes with two values each, or where no value
-    is among the best more often than elsewhere. study: of one objective. An axis that only applies
-    under a condition counts where it applies. (Watanabe et al., 2023, https://arxiv.org/abs/2304.10255;
-    fANOVA takes 1.5 s for 200 trials where this takes 0.01 s, and knows no conditions.)
+    The method is PED-ANOVA: Watanabe et al. (2023), https://arxiv.org/abs/2304.10255. It takes 0.01 s for
+    200 trials, fANOVA 1.5 s and without conditions. An axis that applies under a condition counts where it
+    applies.
+
+    Args:
+        study: A study with one objective.
+
+    Returns:
+        None with fewer than ten trials or two axes of two values, or if no value is more frequent among the
+        best.
     """
     trials = [
         trial
@@ -52,7 +58,12 @@ def importance(study: Study) -> Importance | None:
 
 
 def importance_of(rows: Sequence[tuple[Mapping[str, str], float]], maximize: bool) -> Importance | None:
-    """The same of recorded runs: of each its values of the axes that apply, and what it came to."""
+    """Computes the importance from recorded runs.
+
+    Args:
+        rows: Per run its values of the axes that apply, and its objective.
+        maximize: Whether larger objectives are better.
+    """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if maximize else "minimize")
@@ -75,7 +86,7 @@ def importance_of(rows: Sequence[tuple[Mapping[str, str], float]], maximize: boo
 
 
 def _varied(trials: list[FrozenTrial]) -> list[str]:
-    """The axes of which at least two values were tried."""
+    """Returns the axes with at least two tried values."""
     values: dict[str, set[object]] = {}
     for trial in trials:
         for key, value in trial.params.items():
@@ -84,18 +95,18 @@ def _varied(trials: list[FrozenTrial]) -> list[str]:
 
 
 def _evaluate(study: Study, keys: list[str], quantile: float) -> dict[str, float]:
-    with packages_hidden(("sklearn",)):  # which takes a second, for Optuna's other evaluators
+    with packages_hidden(("sklearn",)):  # only other evaluators need it, and its import takes a second
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     with warnings.catch_warnings():
-        # It warns where a condition holds for a single trial, or where every trial is as good.
+        # It warns if a condition holds for a single trial, or if all trials are equally good.
         warnings.simplefilter("ignore")
         return get_param_importances(study, evaluator=evaluator, params=keys, normalize=False)
 
 
 def _top(study: Study, trials: list[FrozenTrial], quantile: float) -> int:
-    """How many trials are at least as good as the quantile."""
+    """Returns the number of trials that are at least as good as the quantile."""
     sign = 1 if study.direction.name == "MINIMIZE" else -1
     losses = sorted(sign * trial.values[0] for trial in trials)
     return sum(loss <= losses[math.ceil(quantile * len(losses)) - 1] for loss in losses)

@@ -1,4 +1,4 @@
-"""Which trials count, how results are written into them, and how lost trials are retried."""
+"""Counts trials, writes results into them, and retries lost trials."""
 
 from collections.abc import Mapping
 from typing import Any

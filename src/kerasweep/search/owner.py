@@ -1,4 +1,4 @@
-"""Who trains a trial, and whether that process is still alive; on other hosts its lease says so."""
+"""Identifies the process that trains a trial, and checks whether it is alive, on other hosts by its lease."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ START_FIELD = 19  # of /proc/PID/stat, counted from the first field after the na
 
 
 def this_owner() -> dict[str, Any]:
-    """Returns what identifies this process: its host, its id and its start time."""
+    """Identifies this process by its host, its id and its start time."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "started": _began(pid)}
 
@@ -68,13 +68,13 @@ def is_alive(study: Study, owner: dict[str, Any] | None) -> bool:
 def leased(study: Study) -> Iterator[None]:
     """Renews the lease in a thread: a batch, or a server that does not answer, may block this one for hours.
 
-    Optuna's storage may be used from several threads.
+    Optuna's storage is thread-safe.
     """
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(RENEWAL_SECONDS):
-            with suppress(OSError, ValueError):  # on a full disk, say; the next minute may be better
+            with suppress(OSError, ValueError):  # such as a full disk; it tries again in a minute
                 renew_lease(study)
 
     renew_lease(study)

@@ -104,7 +104,7 @@ def propose(
         space: The axes that are suggested.
         refusal: Returns why a configuration cannot be trained, None if it can.
         seed: Seeds the random draw.
-        in_order: Whether to take the finite space in order (a grid) instead of asking the sampler.
+        in_order: Whether to list the finite space in order (a grid) instead of asking the sampler.
         only_waiting: Whether to take enqueued trials only.
         most: How many of a grid's next configurations `pick` sees at most.
         pick: Takes one of a grid's next configurations, or None to take none now.

@@ -1,4 +1,4 @@
-"""Optuna's pruners, built from the group `pruner`, and what each of them is told."""
+"""Builds Optuna's pruners from the config group `pruner`, and passes values to them."""
 
 import math
 import warnings
@@ -21,7 +21,12 @@ NOTHING, BEST, EACH, SEEDS = "nothing", "the best so far", "each epoch", "each s
 
 
 def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
-    """The Optuna pruner of a config. epochs: of a whole trial. Its steps are what `hears` says."""
+    """Returns the Optuna pruner of a config.
+
+    Args:
+        cfg: The config group `pruner`.
+        epochs: The epochs of a whole trial.
+    """
     if cfg.name == "median":
         return MedianPruner(n_startup_trials=cfg.n_startup_trials, n_warmup_steps=cfg.n_warmup_steps)
     if cfg.name == "asha":
@@ -42,10 +47,10 @@ def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
 
 
 def hears(pruner: str) -> str:
-    """What a pruner is told: the best so far after each epoch, as a rule.
+    """Returns which values a pruner receives: usually the best so far after each epoch.
 
-    `patient` is told each epoch's own value: a best so far never gets worse, and it would never
-    prune. `wilcoxon` is told each seed's value, by the seed's index.
+    `patient` receives the value of each epoch: a best so far never gets worse, so it would never prune.
+    `wilcoxon` receives the value of each seed, with the seed's index as the step.
     """
     return {"none": NOTHING, "patient": EACH, "wilcoxon": SEEDS}.get(pruner, BEST)
 
@@ -56,13 +61,14 @@ def warmup_epochs(config: DictConfig) -> int:
 
 
 class PrunedTrial:
-    """Passes a trial's epochs to its pruner, and remembers the best value so far.
+    """Passes a trial's values to its pruner, and remembers the best value so far.
 
     Args:
         trial: Optuna's trial.
-        kind: What the pruner is told, see `hears`.
+        kind: Which values the pruner receives, see `hears`.
         direction: `maximize` or `minimize`.
-        warmup_epochs: First epochs that the pruner is not told: a rate that still climbs makes a slow start.
+        warmup_epochs: The first epochs, which the pruner does not receive: trials with a rising learning rate
+            start slowly.
     """
 
     def __init__(self, trial: Trial, kind: str, direction: str, warmup_epochs: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Optuna's samplers, built from the group `sampler`."""
+"""Builds and checks Optuna's samplers from the config group `sampler`."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ MAX_TRIES = 5
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
-    """Raise ConfigError where the sampler cannot search this space or these objectives."""
+    """Raises ConfigError if the sampler cannot search this space or this number of objectives."""
     numeric = [axis.key for axis in space.axes if axis.is_numeric]
     if cfg.name == "cmaes" and len(numeric) < 2:
         raise ConfigError(
@@ -50,12 +50,12 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
 
 
 def derived_seed(seed: int, trials: int) -> int:
-    """A seed that no restart repeats: it depends on how many trials the study already holds."""
+    """Returns a seed that no restart repeats: it depends on the number of trials in the study."""
     return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
 
 
 def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int) -> list[Params]:
-    """Different configurations that the sampler would try, `count` at most, of a study that is not kept."""
+    """Returns at most `count` different configurations that the sampler would try in a new study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         directions=[StudyDirection[direction.upper()] for direction in directions],
@@ -71,17 +71,19 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
 
 
 def drawn(space: Space, seed: int) -> Iterator[Params]:
-    """Configurations at random without an end, of a study that is not kept."""
+    """Yields random configurations without end."""
     study = optuna.create_study(sampler=RandomSampler(seed))
     while True:
         yield space.suggest(study.ask())
 
 
 def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
-    """The Optuna sampler of a config.
+    """Returns the Optuna sampler of a config.
 
-    trials: how many trials the study holds now. Random, TPE, CMA-ES and NSGA-II draw their seed
-    from it; quasi-Monte Carlo keeps its seed, since its sequence goes on by itself.
+    Args:
+        cfg: The config group `sampler`.
+        trials: The number of trials in the study. Random, TPE, CMA-ES and NSGA-II derive their seed from it;
+            quasi-Monte Carlo keeps its seed, since its sequence continues by itself.
     """
     seed = derived_seed(cfg.seed, trials)
     with warnings.catch_warnings():
@@ -92,7 +94,7 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
                 n_startup_trials=cfg.n_startup_trials,
                 multivariate=cfg.multivariate,
                 group=cfg.multivariate,
-                constant_liar=True,  # trials under way count as poor: workers search apart
+                constant_liar=True,  # running trials count as poor, so that workers search elsewhere
             )
         if cfg.name == "qmc":
             return QMCSampler(

@@ -1,4 +1,4 @@
-"""Why a sweep ends: its total, its budget (with the hours it has used), or its user."""
+"""Decides whether a sweep ends: by its total, its budget of hours, target and patience, or its user."""
 
 import math
 import signal
@@ -52,7 +52,7 @@ class StopRequest:
 
 
 class Hours:
-    """How long a sweep has been at work, restarts included; saved in its study each minute."""
+    """The hours that a sweep has run, restarts included; saved in its study each minute."""
 
     def __init__(self, study: Study, journal: Path) -> None:
         self._study = study
@@ -109,7 +109,7 @@ def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> s
 def budget_reason(
     trials: Sequence[FrozenTrial], directions: Sequence[str], budget: DictConfig, hours: float
 ) -> str | None:
-    """Returns which part of the budget forbids a further trial, or None. hours: used by the sweep so far."""
+    """Returns which part of the budget forbids another trial, or None. hours: used by the sweep so far."""
     if budget.hours is not None and hours + _expected_hours(trials) >= budget.hours:
         return _out_of_time(budget.hours, hours)
     if len(directions) > 1:

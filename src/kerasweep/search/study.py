@@ -1,4 +1,4 @@
-"""Opens a sweep's Optuna study: its name, its journal file, and the lock beside it."""
+"""Names and opens a sweep's Optuna study in its journal file, and locks it."""
 
 import fcntl
 import glob
@@ -23,15 +23,19 @@ DATA_DIGEST, BEGUN_WITH = "data_digest", "begun_with"
 
 
 def sweep_hash(definition: Mapping[str, Any]) -> str:
-    """Eight hex digits that are equal for equal definitions, whatever the order of their keys."""
+    """Returns eight hex digits, equal for equal definitions in any order of their keys."""
     text = json.dumps(definition, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
-    """The sweep's id: `STUDY-HASH`, or `STUDY-HASH-2` and so on for later generations.
+    """Returns the sweep's id: `STUDY-HASH`, or `STUDY-HASH-2` and so on for later generations.
 
-    Without `fresh` the newest generation goes on; with it the next one begins.
+    Args:
+        folder: The folder of the journals.
+        study: The study's name.
+        digest: The sweep's hash.
+        fresh: Whether to begin the next generation instead of continuing the newest.
     """
     base = f"{study}-{digest}"
     pattern = re.compile(re.escape(base) + r"(?:-(\d+))?\.journal")
@@ -44,14 +48,14 @@ def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
 
 @contextmanager
 def sweep_lock(journal: Path) -> Iterator[None]:
-    """Hold the sweep's lock; the kernel frees it when its owner dies."""
+    """Holds the sweep's lock; the kernel frees it when its owner dies."""
     with _locked(journal.with_suffix(".lock")):
         yield
 
 
 @contextmanager
 def winner_lock(journal: Path) -> Iterator[None]:
-    """Hold the right to record a sweep's best models and to test them, while others ask and tell."""
+    """Holds the lock for recording and testing a sweep's best models; other drivers go on training."""
     with _locked(journal.with_suffix(".portraits.lock")):
         yield
 
@@ -65,7 +69,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Cut a last line that has no end, and keep it beside the journal."""
+    """Cuts an incomplete last line from the journal, and saves it beside the journal."""
     if _is_whole(journal):
         return
     content = journal.read_bytes()
@@ -85,16 +89,16 @@ def _is_whole(journal: Path) -> bool:
 
 
 class MendingBackend(JournalFileBackend):
-    """Optuna's journal file, into which nothing is written behind a torn line.
+    """Optuna's journal file, which cuts a torn last line before it appends.
 
-    A line is torn where its driver died in the middle, or the disk was full. Optuna reads past it
-    while it is the last one; with another behind it, every later read fails.
+    A line is torn if its driver died while writing, or the disk was full. Optuna ignores it as the last
+    line, but fails to read the journal once another line follows.
     """
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         journal = Path(self._file_path)
-        self._lock.acquire()  # a line that another driver is just writing is not torn
+        self._lock.acquire()  # else a line that another driver writes now looks torn
         try:
             _cut_torn_line(journal)
             with open(journal, "ab") as file:
@@ -106,9 +110,15 @@ class MendingBackend(JournalFileBackend):
 
 
 def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
-    """Open or create the study in its journal. journal: an absolute path.
+    """Opens or creates the study in its journal.
 
-    Raises ConfigError where the study exists with other directions.
+    Args:
+        journal: An absolute path.
+        name: The study's name.
+        directions: `maximize` or `minimize` per objective.
+
+    Raises:
+        ConfigError: The study exists with other directions, or the journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     assert journal.is_absolute(), "a relative journal leaves a dangling lock"
@@ -139,7 +149,7 @@ def _create(name: str, storage: JournalStorage, directions: Sequence[str]) -> St
 
 
 def check_digest(study: Study, digest: str) -> None:
-    """Note the digest of the study's data. Raises DataError where the data has changed since it began."""
+    """Saves the digest of the study's data. Raises DataError if the data has changed since it began."""
     earlier = study.user_attrs.get(DATA_DIGEST)
     if earlier not in (None, digest):
         raise DataError(
@@ -150,9 +160,14 @@ def check_digest(study: Study, digest: str) -> None:
 
 
 def begun_with(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:
-    """What a study was begun with of choices that may change on the way; it begins with its first trial.
+    """Returns the choices, which may change during a sweep, that the study was begun with.
 
-    choices: those of now. Empty for a study of a version that did not note them.
+    Args:
+        study: The study. If it has no trial yet, the present choices are saved.
+        choices: The present choices by name.
+
+    Returns:
+        Empty for a study of an older version, which did not save them.
     """
     if not study.get_trials(deepcopy=False):
         study.set_user_attr(BEGUN_WITH, dict(choices))

@@ -1,4 +1,4 @@
-"""A sweep: its study, its space, and when it ends."""
+"""Holds what defines a running sweep: its study, its space, and when it ends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kerasweep.space.axis import Params, Space
 
 
 def unknown_graph(params: Params) -> None:
-    """The graph of a training that is not known to share one."""
+    """Returns None: the graph of the training is unknown."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Sweep:
     study: Study
     space: Space
     journal: Path  # the sweep's lock lies beside it
-    total: int  # how many trials there are in the end, earlier starts included
+    total: int  # the number of trials at the end, including those of earlier starts
     sampler: DictConfig
     budget: DictConfig
     refusal: Callable[[Mapping[str, object]], str | None]  # why a configuration cannot be trained
-    repeats: int = 1  # seeds a trial
-    pruner_hears: str = NOTHING  # see kerasweep.search.pruners; epochs are those of the first repeat only
-    # Trainings of one graph can follow each other in a worker without a trace. None: the graph is not known.
+    repeats: int = 1  # seeds per trial
+    pruner_hears: str = NOTHING  # see `pruners.hears`; only the epochs of the first repeat count
+    # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
     notes: tuple[str, ...] = ()  # for the user, before the sweep starts

@@ -1,4 +1,4 @@
-"""Writes entries of quick succession together: a call of MLflow takes longer than a small epoch."""
+"""Buffers entries and writes them together: a call of MLflow takes longer than a small epoch."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class BufferedRecorder(Recorder):
         self._flush_if_due(run_id)
 
     def flush(self, run_id: str) -> None:
-        """Writes the entries of a run that wait, at its end.
+        """Writes the waiting entries of a run, at its end.
 
         Raises:
             RefusedError: MLflow refuses some of them; the others are written.
@@ -42,7 +42,7 @@ class BufferedRecorder(Recorder):
         self._written.pop(run_id, None)
 
     def flush_due(self) -> dict[str, str]:
-        """Writes what has waited for a second; returns the runs of refused entries, each with the reason."""
+        """Writes entries that have waited for a second; returns the reason of a refusal by run."""
         refused = {}
         for run_id in list(self._waiting):
             try:
@@ -52,7 +52,7 @@ class BufferedRecorder(Recorder):
         return refused
 
     def flush_all(self) -> None:
-        """Writes what waits of all runs; refused entries are dropped."""
+        """Writes the waiting entries of all runs; refused entries are dropped."""
         for run_id in list(self._waiting):
             try:
                 self.flush(run_id)
@@ -65,7 +65,7 @@ class BufferedRecorder(Recorder):
             self._flush(run_id)
 
     def _flush(self, run_id: str) -> None:
-        """Entries that cannot be written now keep waiting."""
+        """Writes the waiting entries of a run; they keep waiting if MLflow cannot be used."""
         entries = self._waiting.get(run_id, [])
         try:
             self._tracker.write_values(run_id, entries)
@@ -74,7 +74,7 @@ class BufferedRecorder(Recorder):
         self._waiting.pop(run_id, None)
 
     def _write_singly(self, run_id: str, entries: list[Values]) -> None:
-        """MLflow takes a whole call or nothing: write each value, then raise the first refusal."""
+        """Writes each value in a call, since MLflow refuses whole calls, then raises the first refusal."""
         refusal = None
         for entry in entries:
             for value in single_values(entry):

@@ -36,7 +36,7 @@ def open_client(uri: str, create: bool) -> Any:
     """
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It logs errors with a traceback before it raises them.
+    # This logger prints errors with a traceback before MLflow raises them.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     database = database_path(uri)
     if database is not None:
@@ -67,8 +67,8 @@ def import_mlflow(uri: str) -> None:
 def _make_database(database: Path) -> None:
     """Copies an empty database that was made on this machine before, or has MLflow make its tables.
 
-    Making them takes seconds, and MLflow cannot continue from tables that a kill left half made: they are
-    written to another file first. A copy is kept for later, named by MLflow's version.
+    MLflow takes seconds for the tables, and cannot use tables that a kill left incomplete: they are made in
+    another file first. A copy is kept for later, named by MLflow's version.
     """
     whole = database.with_name(f"{database.name}.whole")
     template = template_file()
@@ -83,7 +83,7 @@ def _make_database(database: Path) -> None:
 
 
 def _settle_default(database: Path, artifacts: Path) -> None:
-    """Makes MLflow's default experiment keep its artifacts here, not where the tables were made."""
+    """Sets the artifact folder of MLflow's default experiment, which a copied database has from elsewhere."""
     now = round(1000 * time.time())
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
@@ -157,7 +157,7 @@ MAGIC = b"SQLite format 3\0"
 
 
 def check_file(database: Path, create: bool) -> None:
-    """Raises TrackingError for a file that is no SQLite database or cannot be created.
+    """Raises TrackingError for a file that is not a SQLite database or cannot be created.
 
     Args:
         database: The file.

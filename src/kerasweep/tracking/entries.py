@@ -1,4 +1,4 @@
-"""What can be recorded of a run: one small class for each kind of entry.
+"""Defines what can be recorded in a run: a small class for each kind of entry.
 
 `Recorder` builds them, `Tracker.write` is the one place that knows how MLflow takes each.
 """
@@ -44,7 +44,7 @@ class Dataset:
 
     name: str
     digest: str  # Of its content.
-    source: str  # Its path, or its name again where code makes it.
+    source: str  # Its path, or its name again if code makes it.
     profile: str  # Its sizes, as JSON.
 
 
@@ -77,6 +77,6 @@ Entry = Values | Dataset | Text | File | Model
 
 
 def single_values(entry: Values) -> Iterator[Values]:
-    """Yields each value of an entry as an entry of its own."""
+    """Yields each value of an entry as a separate entry."""
     for name, value in entry.values.items():
         yield replace(entry, values={name: value})  # type: ignore[arg-type]

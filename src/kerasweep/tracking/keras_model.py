@@ -43,7 +43,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
 
     def log_it() -> None:
         experiment = client.get_run(run_id).info.experiment_id
-        # Model.log alone would make it in the experiment that is active.
+        # Model.log alone would create it in the active experiment.
         logged = client.create_logged_model(experiment, MODEL, source_run_id=run_id)
         Model.log(
             artifact_path=None,
@@ -64,9 +64,9 @@ def import_flavor(uri: str) -> None:
     """Imports MLflow and its flavor `keras`."""
     import_mlflow(uri)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of type hints, MLflow's own
+        warnings.simplefilter("ignore", UserWarning)  # MLflow warns about its own type hints
         import mlflow.keras
-        import mlflow.pyfunc  # noqa: F401  (else it comes later, with the warnings)
+        import mlflow.pyfunc  # noqa: F401  (else it is imported later, and its warnings are shown)
 
 
 def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
@@ -106,9 +106,9 @@ def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, li
 
 
 def _location(client: Any, run_id: str) -> str | None:
-    """Returns where the files of a run's newest complete model are; None if it has none.
+    """Returns the location of a run's newest complete model; None if it has none.
 
-    (The client's own list of a run's artifacts looks for its models in the global tracking URI.)
+    The client's list of artifacts would look for models in the global tracking URI.
     """
     outputs = client.get_run(run_id).outputs
     for output in reversed(outputs.model_outputs if outputs else []):

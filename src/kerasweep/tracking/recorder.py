@@ -1,4 +1,4 @@
-"""What a trial may record, whether it writes to MLflow itself or asks its driver to."""
+"""Records metrics, tags and artifacts of a trial, in MLflow directly or through the driver."""
 
 import json
 import posixpath
@@ -15,8 +15,8 @@ from kerasweep.tracking.entries import Dataset, Entry, File, Metrics, Model, Par
 class Recorder(ABC):
     """Records metrics, tags and artifacts of open runs.
 
-    Each method makes an entry of plain Python values and hands it to `write`, which subclasses define. What
-    is no number or text is refused here, in the trial whose fault it is.
+    Each method makes an entry of plain Python values and passes it to `write`, which subclasses define. A
+    value that is not a number or text is refused here, so that it fails the trial that sent it.
     """
 
     @abstractmethod
@@ -42,32 +42,32 @@ class Recorder(ABC):
     def log_dataset(
         self, run_id: str, name: str, digest: str, source: str, profile: Mapping[str, Any]
     ) -> None:
-        """Records which data a run was trained on.
+        """Records the data set of a run.
 
         Args:
             run_id: The run.
             name: The data set's name.
             digest: The digest of its content.
-            source: Its path, or its name again where code makes it.
+            source: Its path, or its name again if code makes it.
             profile: Its sizes; JSON must be able to hold them.
         """
         self.write(run_id, Dataset(name, digest, source, json.dumps(dict(profile))))
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
-        """Keeps a text at an artifact path."""
+        """Saves a text at an artifact path."""
         if not isinstance(text, str):
             raise TypeError(f"log_text needs a str, but got {type(text).__name__}")
         _check_path(path)
         self.write(run_id, Text(text, path))
 
     def log_file(self, run_id: str, file: Path, folder: str) -> None:
-        """Keeps a copy of a file in an artifact folder; an empty one is the root."""
+        """Saves a copy of a file in an artifact folder; an empty name is the root."""
         if folder:
             _check_path(folder)
         self.write(run_id, File(Path(file), folder))
 
     def log_figure(self, run_id: str, draw: Callable[[], Any], path: str) -> None:
-        """Keeps the matplotlib figure that `draw` returns as a PNG at an artifact path."""
+        """Saves the matplotlib figure that `draw` returns as a PNG at an artifact path."""
         folder, _, name = path.rpartition("/")
         with tempfile.TemporaryDirectory() as temporary:
             file = Path(temporary) / name
@@ -75,7 +75,7 @@ class Recorder(ABC):
             self.log_file(run_id, file, folder)
 
     def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        """Keeps a keras.Model that reads raw pixels as the run's model, by MLflow's flavor `keras`."""
+        """Saves a keras.Model that reads raw pixels as the run's model, with MLflow's flavor `keras`."""
         self.write(run_id, Model(model, list(class_names)))
 
 

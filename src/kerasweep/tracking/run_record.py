@@ -1,4 +1,4 @@
-"""A run as MLflow has it recorded."""
+"""Holds the content of a recorded run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

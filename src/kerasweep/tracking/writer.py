@@ -158,7 +158,7 @@ class Tracker(Recorder):
         Args:
             run_id: The run.
             state: `complete`, `pruned`, `failed` or `cancelled`.
-            reason: Why it ended, if that needs saying.
+            reason: Why it ended, if it needs an explanation.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         lost, self._lost = self._lost, None
@@ -207,5 +207,5 @@ def _cut(value: str, length: int) -> str:
 
 
 def _storable(text: str) -> str:
-    """The text with what UTF-8 cannot hold written out: errors about odd file names carry such."""
+    """Escapes characters that UTF-8 cannot encode, as in errors about odd file names."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

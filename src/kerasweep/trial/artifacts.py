@@ -1,6 +1,6 @@
 """Records the artifacts of a trial: data set, figures, model, test score.
 
-matplotlib takes half a second to import: only the functions that draw import it.
+Only the functions that draw import matplotlib, which takes half a second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ MAX_SHOWN = 25
 
 
 def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
-    """Records which data a run was trained on: its digest and its split."""
+    """Records the data set of a run: its digest and the sizes of its split."""
     counts = {"train": len(prepared.train.labels), "validation": len(prepared.validation.labels)}
     tracker.log_dataset(
         run_id,
@@ -30,7 +30,7 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepa
 
 
 def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
-    """Draws training images into a run, each under its class, evenly spaced since they may be sorted."""
+    """Records a figure of training images with their classes, evenly spaced since they may be sorted."""
     from kerasweep.trial.figures import dataset_figure
 
     part = prepared.train
@@ -46,7 +46,7 @@ def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Pre
 def record_curves(
     ref: TrialRef, tracker: Recorder, history: Sequence[Mapping[str, float]], best_epoch: int
 ) -> None:
-    """Draws loss and accuracy over the epochs."""
+    """Records a figure of loss and accuracy over the epochs."""
     from kerasweep.trial.figures import learning_curves
 
     tracker.log_figure(
@@ -55,19 +55,19 @@ def record_curves(
 
 
 def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
-    """Keeps the plain Keras twin of the network as the run's model."""
+    """Records the plain Keras twin of the network as the run's model."""
     tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
 
 
 def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
-    """Logs the accuracy on the test set: for the winner of a sweep, once."""
+    """Records the accuracy on the test set, once, for the winner of a sweep."""
     part = prepared.test
     right = network.probabilities(part).argmax(axis=1) == part.labels
     tracker.log_metrics(ref.run_id, {"test_accuracy": float(right.mean()), "test_images": float(len(right))})
 
 
 def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
-    """Draws where the network errs: a single run on the test set, a trial on the validation set."""
+    """Records figures of the errors: of a single run on the test set, of a trial on the validation set."""
     from kerasweep.trial.figures import confusion_figure, wrong_images
 
     part = prepared.test if ref.is_single else prepared.validation

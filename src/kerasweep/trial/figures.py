@@ -1,4 +1,4 @@
-"""The figures of a run: images with titles, learning curves, the confusion matrix, and what was wrong."""
+"""Draws the figures of a run: titled images, learning curves, confusion matrix, wrongly classified images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -19,26 +19,29 @@ TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
 
 
 class PlainFigure(Figure):
-    """Draws every text as it is: a class may be named $5, and matplotlib would read mathematics there."""
+    """A figure whose texts are never parsed as math: a class may be named $5."""
 
     def draw(self, renderer: RendererBase) -> None:
         for text in self.findobj(Text):
             text.set_parse_math(False)
-        with rc_context({"text.parse_math": False}):  # for ticks that are made only now
+        with rc_context({"text.parse_math": False}):  # for ticks, which are made while drawing
             super().draw(renderer)
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
-    """A figure of that size in inches, with a canvas but outside pyplot's global state."""
+    """Returns a figure of this size in inches, with a canvas but outside pyplot's global state."""
     figure = PlainFigure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
 def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = None) -> Figure:
-    """Images in rows of five, each under its title.
+    """Draws images in rows of five, each under its title.
 
-    images: uint8 (n, height, width, 1 or 3), n >= 1. titles: one an image.
+    Args:
+        images: uint8 (n, height, width, 1 or 3), n >= 1.
+        titles: One per image.
+        heading: The title of the figure.
     """
     columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
@@ -47,7 +50,7 @@ def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = 
     top = 0.4 if heading else 0.0
     cell, line = IMAGE_INCHES + GAP_INCHES, IMAGE_INCHES + GAP_INCHES + above
     width, height = cell * columns, line * rows + top
-    figure = new_figure(width, height, layout=None)  # placed by hand: an engine takes longer than all else
+    figure = new_figure(width, height, layout=None)  # a layout engine takes longer than all the rest
     for number, (image, title) in enumerate(zip(images, titles, strict=False)):
         row, column = divmod(number, columns)
         left, low = cell * column + GAP_INCHES / 2, height - top - line * (row + 1) + GAP_INCHES
@@ -68,15 +71,17 @@ def _draw_image(axes: Axes, image: np.ndarray) -> None:
 
 
 def dataset_figure(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str) -> Figure:
-    """Images, of which the first 25 are shown, each titled with its class."""
+    """Draws the first 25 images, each titled with its class."""
     titles = [class_names[label] for label in labels[:25]]
     return image_grid(images[:25], titles, f"{name}: some of the training images")
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
-    """Loss and accuracy over the epochs, counted from 1, with the best epoch marked.
+    """Draws loss and accuracy over the epochs, with the best epoch marked.
 
-    history: one mapping an epoch with loss, accuracy, val_loss and val_accuracy.
+    Args:
+        history: Per epoch loss, accuracy, val_loss and val_accuracy.
+        best_epoch: From 1.
     """
     figure = new_figure(10, 4)
     epochs = range(1, len(history) + 1)
@@ -97,7 +102,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> 
 
 
 def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """The confusion matrix as shares of each true class, with the counts written in up to 20 classes."""
+    """Draws the confusion matrix as shares of each true class, with counts for at most 20 classes."""
     size = min(max(5.0, 0.6 * len(class_names) + 2.0), 16.0)
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
@@ -130,9 +135,15 @@ def wrong_images(
     wrong: int,
     total: int,
 ) -> Figure:
-    """The most confidently wrong images: true class, what it was taken for, and how surely.
+    """Draws wrongly classified images, each titled with true class, predicted class and its probability.
 
-    images, labels, probabilities: of these images. wrong: how many there were in all, of so many (total).
+    Args:
+        images: uint8 (n, height, width, 1 or 3); none if the network made no error.
+        labels: Their true classes (n,).
+        probabilities: Their predictions (n, classes).
+        class_names: The name of each class.
+        wrong: The number of errors in all.
+        total: The number of images in all.
     """
     if len(images) == 0:
         figure = new_figure(6, 2)

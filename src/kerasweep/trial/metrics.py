@@ -38,7 +38,7 @@ def most_confidently_wrong(probabilities: np.ndarray, labels: np.ndarray, count:
 
 
 def of_history(history: History, best_epoch: int) -> dict[str, float]:
-    """Returns the measures below by name, if there are enough epochs. best_epoch: from 1."""
+    """Returns the metrics below by name; the variability needs four epochs. best_epoch: from 1."""
     found = {"generalization_gap": generalization_gap(history[best_epoch - 1])}
     if len(history) >= MIN_EPOCHS:
         found["epoch_variability"] = epoch_variability([epoch["val_accuracy"] for epoch in history])
@@ -46,9 +46,9 @@ def of_history(history: History, best_epoch: int) -> dict[str, float]:
 
 
 def generalization_gap(epoch: Mapping[str, float]) -> float:
-    """Returns by how much an epoch's accuracy in training exceeds that of validation.
+    """Returns an epoch's training accuracy minus its validation accuracy.
 
-    Keras's accuracy in training is the mean over the epoch, while the network still learns.
+    Keras's training accuracy is the mean over the epoch, while the network still learns.
     """
     return epoch["accuracy"] - epoch["val_accuracy"]
 
@@ -56,8 +56,8 @@ def generalization_gap(epoch: Mapping[str, float]) -> float:
 def epoch_variability(accuracies: Sequence[float]) -> float:
     """Returns how far accuracies jump between epochs, over the later half of the epochs (n,), n >= 4.
 
-    The root of half the mean square of successive differences: the standard deviation of a level
-    series, which a slow climb hardly enlarges. Von Neumann, Kent, Bellinson and Hart (1941), The
+    It is the root of half the mean square of successive differences: for a series without a trend, its
+    standard deviation; a slow climb hardly enlarges it. Von Neumann, Kent, Bellinson and Hart (1941), The
     mean square successive difference, https://doi.org/10.1214/aoms/1177731746
     """
     later = accuracies[len(accuracies) // 2 - 1 :]

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """A network that begins a training, in a program of its own or in that of an earlier one.
+    """A network at the start of its training, in a new program or in that of an earlier network.
 
-    The next network of the same graph takes this one's program over, weights and all. graph: what such
-    networks share; None where no other takes over.
+    The next network of the same graph reuses this one's program and overwrites its weights.
+
+    Args:
+        cfg: The configuration.
+        prepared: The data.
+
+    Attributes:
+        graph: The key of the program; None if no other network reuses it.
     """
 
     def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
@@ -42,11 +48,11 @@ class Network:
 
     @property
     def traces(self) -> int:
-        """How many train functions have been traced for this network."""
+        """The number of train functions that were traced for this network."""
         return self.program.traces - self._traces_before
 
     def _built_in(self) -> "Program":
-        """A program whose network has fresh weights."""
+        """Returns a program with fresh weights."""
         from kerasweep.model.parts import AdjustableParts
 
         def make() -> "Program":
@@ -59,13 +65,13 @@ class Network:
         return program
 
     def _custom(self) -> "Program":
-        """As _built_in, with the weights that the user's function draws."""
+        """Returns a program with the weights that the user's function draws."""
         import keras
 
         from kerasweep.training.runtime import seed_everything
 
         seed_everything(self.cfg.training.seed)
-        keras.backend.clear_session()  # it counts the names of layers from 0
+        keras.backend.clear_session()  # the numbers in layer names start at 0 again
         fresh = self._build(None)
         described = structure(fresh)
         if described is None:
@@ -121,17 +127,17 @@ class Network:
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch has, the smaller last one among them."""
+        """The number of batches per epoch, including a smaller last one."""
         return -(-len(self.prepared.train) // self.cfg.training.batch_size)
 
     def run_epoch(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
-        """Train one epoch, from 0, and evaluate the network on the validation part."""
+        """Trains one epoch, from 0, and evaluates the network on the validation part."""
         trained = self.train_steps(epoch, rates)
         validated = self.evaluate(self.prepared.validation)
         return trained | {f"val_{name}": value for name, value in validated.items()}
 
     def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
-        """Train the first steps of an epoch, from 0, one a rate."""
+        """Trains the first steps of an epoch, from 0: one step per learning rate."""
         from kerasweep.data.feeds import epoch_order, feed_of
 
         part, training = self.prepared.train, self.cfg.training
@@ -151,27 +157,27 @@ class Network:
         return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
 
     def twin(self) -> Any:
-        """What is saved: see `plain_twin`."""
+        """Returns the model to save, see `plain_twin`."""
         from kerasweep.model.twin import plain_twin
 
         return plain_twin(self.model, self.stock, self.prepared.scaling)
 
     def stock(self) -> Any:
-        """The same network of Keras's own layers, with any weights."""
+        """Returns the same network made of Keras's layers, with arbitrary weights."""
         from kerasweep.model.parts import StockParts
 
         cfg = self.cfg
         return self._build(StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
 
     def _fingerprint(self) -> str:
-        """Of all that the training depends on: the state of another one does not fit."""
+        """Returns a hash of all that the training depends on: a checkpoint of another one does not fit."""
         names = (*RUN_GROUPS, "objective")
         groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
         return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
 
 
 def graph_of(cfg: DictConfig, prepared: Prepared) -> str | None:
-    """What networks share that take over each other's programs; None where that is known only once built."""
+    """Returns the key of the program that a network can reuse; None if only the built network has it."""
     is_known = cfg.training.reuse_programs and cfg.model.architecture != "custom"
     return _graph(cfg, prepared, None) if is_known else None
 
@@ -190,12 +196,12 @@ def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
 
 
 def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
-    """How many parameters a network has: reckoned, or where it is custom, built and counted."""
+    """Returns the number of parameters, computed without a network unless it is custom."""
     if cfg.model.architecture != "custom":
         return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
     return Network(cfg, prepared).parameters
 
 
 def _parameters(model: Any) -> int:
-    """How many numbers the saved model has: the warm-up's counters are not among them."""
+    """Returns the number of values in the saved model, without the counters of the warm-up."""
     return sum(int(weight.numpy().size) for weight in model.weights if weight.name != "updates")

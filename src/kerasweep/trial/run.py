@@ -20,13 +20,18 @@ from kerasweep.trial.winner import save_weights
 if TYPE_CHECKING:
     from kerasweep.training.fit import FitResult
 
-# Of training: then the seconds that its model takes do not matter, and a user sees it at once.
+# A trial that trained this long records its model at once: the seconds for it do not matter.
 SECONDS_WORTH_A_MODEL = 60.0
 Report = Callable[[int, float | None], bool]
 
 
 def read_data(cfg: DictConfig) -> Prepared:
-    """Check the configuration, then load and prepare its data: all that can be refused before a run."""
+    """Checks the configuration, and loads and prepares its data.
+
+    Raises:
+        ConfigError: The configuration cannot be trained.
+        DataError: The data cannot be used.
+    """
     check(cfg)
     prepared = load_prepared(cfg.data)
     check_images(cfg, prepared)
@@ -34,25 +39,32 @@ def read_data(cfg: DictConfig) -> Prepared:
 
 
 def check_images(cfg: DictConfig, prepared: Prepared) -> None:
-    """Raise ConfigError where the network or the augmentation cannot take such images."""
+    """Raises ConfigError if the network or the augmentation cannot take images of this shape."""
     check_augment(cfg.augment, prepared.input_shape)
     if cfg.model.architecture != "custom":
         check_shape(cfg.model, prepared.input_shape)
 
 
 def warm_up(cfg: DictConfig) -> None:
-    """Import what training needs, before the first trial asks for it."""
+    """Imports the packages of a training before the first trial."""
     start_tensorflow()
     import kerasweep.training.fit
     import kerasweep.training.program  # noqa: F401
 
 
 def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
-    """Train one network and record it in the run that `ref` names.
+    """Trains one network and records it in the run of `ref`, which the caller closes.
 
-    report(epoch, value) hears the first objective after each epoch, from 1 on, and returns True
-    to prune. folder: takes checkpoints, and what a candidate leaves. Raises what training raises; the
-    run stays open for the caller to close.
+    Args:
+        cfg: The configuration.
+        ref: The run, and how the trial belongs to its sweep.
+        tracker: Records metrics, tags and artifacts.
+        report: Called as report(epoch, value) after each epoch, from 1, with the first objective. Returns
+            True to prune the trial.
+        folder: For checkpoints, and for the weights of a trial that may be the best.
+
+    Raises:
+        Exception: Any error of the training.
     """
     prepared = read_data(cfg)
     record_data(cfg, ref.run_id, tracker, prepared)
@@ -91,9 +103,9 @@ def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report,
 
 
 def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
-    """Whether a trial may be the best of its sweep, as far as is known now.
+    """Whether a trial may be the best of its sweep.
 
-    A seed may be none although the mean of its trial lies on a Pareto front.
+    With several objectives and seeds it always may: the mean can lie on the Pareto front if no seed does.
     """
     if len(cfg.objective) > 1 and cfg.study.repeats > 1:
         return True
@@ -102,7 +114,7 @@ def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
 
 
 def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_candidate: bool) -> bool:
-    """Whether its model is asked for, and cannot wait until it is known which trial is the best."""
+    """Whether to record the model now instead of when the best trial is known."""
     if ref.is_single or cfg.tracking.models != "best":
         return bool(cfg.tracking.models != "none")
     return is_candidate and not (ref.defers_model and outcome.seconds < SECONDS_WORTH_A_MODEL)
@@ -111,7 +123,7 @@ def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_cand
 def _reporter(
     cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
 ) -> Callable[[int, dict[str, float]], bool]:
-    """Logs and reports each epoch, with its value of the first objective where each epoch measures that."""
+    """Logs and reports each epoch with the first objective, or None if an epoch does not measure it."""
     metric = cfg.objective[0].metric
 
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
@@ -127,7 +139,7 @@ def _final_metrics(result: "FitResult", parameters: int) -> dict[str, float]:
 
 
 def _summary(metrics: dict[str, float]) -> dict[str, float]:
-    """What is logged once a run: the rest has been logged per epoch under the same name."""
+    """Returns the metrics to log once per run; the others are logged each epoch under the same name."""
     return {
         name: value
         for name, value in metrics.items()

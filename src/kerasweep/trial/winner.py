@@ -1,7 +1,7 @@
-"""Saves the weights of a candidate, and records model, figures and test score once it is the sweep's best.
+"""Saves the weights of a candidate, and records model, figures and test score if it is the sweep's best.
 
-A model and its figures take longer than a small network trains, and the test set is for the best alone. A
-worker calls each `record_best_…` as it calls a training function.
+To record a model and its figures takes longer than to train a small network, and only the best trial is
+tested. A worker calls each `record_best_…` like a training function.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def save_weights(
     folder: Path, network: Network, outcome: Outcome, history: list[dict[str, float]]
 ) -> Outcome:
-    """Saves weights and history in a job's folder; the outcome returned names the file."""
+    """Saves weights and history in a job's folder; returns the outcome with the path of the file."""
     notes = {"values": outcome.values, "best_epoch": outcome.best_epoch, "history": history}
     arrays = {f"array_{index}": array for index, array in enumerate(network.model.get_weights())}
     unfinished = folder / f"{WEIGHTS}.tmp"
@@ -54,7 +54,7 @@ class _Candidate:
 def record_best_model(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """Records the model that has the weights in the file `ref.weights`."""
+    """Records a model with the weights of the file `ref.weights`."""
     candidate = _candidate(cfg, ref)
     record_model(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)
@@ -63,14 +63,14 @@ def record_best_model(
 def record_best_figures(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """Draws the figures; another worker may record the model at the same time."""
+    """Records the figures; another worker may record the model at the same time."""
     return _drawn(_candidate(cfg, ref), ref, recorder)
 
 
 def record_best_figures_and_test(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
 ) -> Outcome:
-    """Tests a sweep's winner, then draws the figures."""
+    """Tests a sweep's winner, then records the figures."""
     candidate = _candidate(cfg, ref)
     record_test(ref, recorder, candidate.prepared, candidate.network)
     return _drawn(candidate, ref, recorder)

@@ -1,4 +1,4 @@
-"""Which worker has traced which graph: it trains the next configuration of that graph without a trace."""
+"""Assigns configurations to the worker that has traced their graph, which trains them without a trace."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a job may take of a machine, and the reasons that a user reads when a worker process ends."""
+"""Limits time and memory of a job, and explains to the user why a worker process ended."""
 
 import math
 import signal

@@ -1,4 +1,4 @@
-"""How many workers a machine can run, and which share of it each one gets: threads, or a GPU."""
+"""Computes how many workers a machine can run, and the threads or the GPU of each."""
 
 import os
 import subprocess
@@ -74,7 +74,7 @@ def free_memory_mb() -> float:
 def worker_variables(count: int, gpus: int, cores: int) -> Callable[[int], dict[str, str]]:
     """Returns a function that gives worker k's variables: its GPU, and its share of the cores as threads.
 
-    Variables that are set already stay: who sets TF_NUM_INTRAOP_THREADS has a reason.
+    Variables that the user has set stay, such as TF_NUM_INTRAOP_THREADS.
     """
     threads = str(max(1, cores // count))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")

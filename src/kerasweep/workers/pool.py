@@ -1,4 +1,4 @@
-"""A pool of worker processes: each stays warm and does one job at a time, and its death ends no sweep."""
+"""Runs a pool of worker processes: each does one job at a time, and is replaced when it dies."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""One worker process as its driver sees it: the process, the pipe to it, and the job that it does."""
+"""Starts and ends a worker process, and holds its pipe and its job for the driver."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Which signals reach which process, and how processes end together."""
+"""Controls which signals reach which process, and ends processes together with their parent."""
 
 import ctypes
 import os

@@ -1,7 +1,7 @@
-"""The template: a process that has imported what workers need, so that they fork off it and are ready.
+"""Starts the template: a process with the workers' imports, which workers are forked from.
 
-It is Python's fork server. It imports while the command itself starts, once for all workers, and its imports
-are shared in memory. It starts no thread and opens no device: a forked process could use neither.
+It is Python's fork server. It imports once for all workers, while the command itself starts, and workers
+share the memory of its imports. It starts no thread and opens no device: a forked process could use neither.
 """
 
 import gc
@@ -51,7 +51,7 @@ def has_template() -> bool:
 
 
 def template_has_ended(seconds: float = 0) -> bool:
-    """Returns whether the template was killed, which ends its workers too; waits so long for its end."""
+    """Returns whether the template was killed, which ends its workers too; waits up to `seconds` for it."""
     deadline = time.monotonic() + seconds
     while not (has_ended := _process is not None and _is_gone(_process)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -66,7 +66,7 @@ def _is_gone(process: psutil.Process) -> bool:
 
 
 def worker_context() -> BaseContext:
-    """Returns how to start a worker: forked off the template, or as a new Python where there is none."""
+    """Returns how to start a worker: forked off the template, or as a new Python if there is none."""
     return get_context("forkserver" if has_template() else "spawn")
 
 

@@ -79,7 +79,7 @@ class Channel:
         self._lock = threading.RLock()  # a job may report from several threads
 
     def record(self, run_id: str, entry: Any) -> None:
-        """Have the driver record an entry, in the order of the calls; nothing comes back."""
+        """Asks the driver to record an entry, in the order of the calls, without waiting."""
         self._send(Recorded(self._job, run_id, entry))
 
     def report(self, epoch: int, value: float | None, waits: bool) -> bool:
