@@ -133,7 +133,7 @@ def feed_of(part: Part) -> Feed:
 
 
 def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: Any) -> Any:
-    """Flips and shifts a batch in the graph, as seed, epoch and step alone decide.
+    """Flips and shifts a batch in the graph; seed, epoch and step alone decide how.
 
     Args:
         images: uint8 (b, height, width, channels).

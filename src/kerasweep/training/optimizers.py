@@ -49,7 +49,7 @@ class FusedAdam(_FusedStep, keras.optimizers.Adam):
 
 
 class FusedAdamW(_FusedStep, keras.optimizers.AdamW):
-    """Keras's AdamW with one kernel per variable, beside its weight decay."""
+    """Keras's AdamW with one kernel per variable, besides the weight decay."""
 
 
 _CLASSES = {

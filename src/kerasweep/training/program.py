@@ -30,8 +30,8 @@ class Program:
         model: From scaled float32 images (n, height, width, channels) to probabilities (n, classes).
         parts: The parts of the model; None for a custom network.
         optimizer: Its learning rate and weight decay are set again by `begin`.
-        labels: `sparse` or `one_hot`: which loss is computed.
-        augment: What happens to a training batch in the graph.
+        labels: `sparse` or `one_hot`, which decides the loss.
+        augment: The augmentation of training batches, done in the graph.
         jit_compile: Whether XLA compiles the training step.
     """
 

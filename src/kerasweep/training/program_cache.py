@@ -1,4 +1,4 @@
-"""Keeps compiled programs for later trials of the same graph, which then need no trace of their own."""
+"""Keeps compiled programs for later trials of the same graph, which then need no trace."""
 
 import gc
 import json
@@ -43,7 +43,7 @@ def graph_key(
         model: The architecture.
         optimizer: Its learning rate and weight decay do not matter.
         training: Precision, determinism and XLA matter.
-        augment: What happens to a batch in the graph.
+        augment: The augmentation of training batches, done in the graph.
         labels: `sparse` or `one_hot`.
         input_shape: The shape of one image, (height, width, channels).
         num_classes: The units of the output layer.

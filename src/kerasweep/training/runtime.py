@@ -58,9 +58,9 @@ def _banners_hidden() -> Iterator[None]:
 
 
 def arithmetic() -> dict[str, str]:
-    """Returns, as tags, what the last bits of a training depend on beside its configuration.
+    """Returns as tags the settings of the process that change the last bits of a training.
 
-    Both belong to the process: TensorFlow reads them when it is imported.
+    TensorFlow reads both when it is imported.
     """
     return {
         "onednn": os.environ.get(VARIABLE, "default"),
