@@ -79,7 +79,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     from hydra.core.global_hydra import GlobalHydra
 
     from kerasweep.commands import train
-    from kerasweep.config import studies
+    from kerasweep.config import hydra_setup
 
     main = import_module(f"kerasweep.commands.{module}").main
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
@@ -90,7 +90,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
             patch.object(sys, "argv", [f"{module}.py", *arguments]),
             patch.dict(os.environ, environment(**variables), clear=True),
             patch.object(train, "template_module", return_value=None),
-            patch.object(studies, "_wanted", False),  # train adds the group `study`, compare has none
+            patch.object(hydra_setup, "_finds_studies", False),  # only train has the group `study`
             logging_kept(),
             redirect_stdout(stdout),
             redirect_stderr(stderr),

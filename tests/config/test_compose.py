@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
-from kerasweep.config import check, register, studies
+from kerasweep.config import check, hydra_setup, register
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
 
@@ -35,8 +35,8 @@ NEEDS = {
 def hydra() -> Iterator[None]:
     register()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies, "_wanted", studies.are_wanted())
-        studies.add_studies()
+        patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
+        hydra_setup.add_studies()
         with initialize_config_dir(config_folder("conf"), version_base="1.3"):
             yield
 

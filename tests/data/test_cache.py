@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasweep.config.caches import default_folder
+from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays, make_arrays
 from kerasweep.data.cache import cached
 
@@ -137,7 +137,7 @@ def test_two_processes_at_once_make_one_entry(idx_folder: Path, tmp_path: Path) 
 
 def test_default_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "kerasweep"
+    assert cache_folder() == tmp_path / "kerasweep"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
-    assert default_folder() == Path("/home/someone/.cache/kerasweep")
+    assert cache_folder() == Path("/home/someone/.cache/kerasweep")

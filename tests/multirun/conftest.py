@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from kerasweep.config import register, studies
+from kerasweep.config import hydra_setup, register
 from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.other_sweepers import read_legacy
@@ -23,8 +23,8 @@ from kerasweep.multirun.question import Question, read_question
 def with_studies() -> Iterator[None]:
     """Studies are found as src.train finds them, and no longer afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies, "_wanted", studies.are_wanted())
-        studies.add_studies()
+        patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
+        hydra_setup.add_studies()
         yield
 
 

@@ -11,7 +11,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.older_sweeper import answer_for_optuna_sweeper
+from kerasweep.config.hydra_setup import answer_for_optuna_sweeper
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.other_sweepers import SUCCESSORS, Legacy, read_legacy
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from kerasweep.config.folders import config_folder
-from kerasweep.config.keys import command_keys
+from kerasweep.config.schemas import command_keys
 from kerasweep.errors import KerasweepError, Terminated, suggestion
 
 if TYPE_CHECKING:

@@ -75,8 +75,7 @@ def _run() -> None:
     from kerasweep.commands.command_line import check_overrides
     from kerasweep.config import register
     from kerasweep.config.folders import config_folder
-    from kerasweep.config.older_sweeper import answer_for_optuna_sweeper
-    from kerasweep.config.studies import add_studies
+    from kerasweep.config.hydra_setup import add_studies, answer_for_optuna_sweeper
     from kerasweep.imports import collect_rarely, skip_last_collection
 
     collect_rarely()

@@ -1,7 +1,6 @@
-"""The rules that types cannot hold: ranges, names and fields that must agree.
+"""The rules that types cannot express: ranges, names, and keys that must agree.
 
-`check(cfg)` runs before any data is touched; it reads every group and raises at the first
-rule that is broken.
+`check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +12,7 @@ from kerasweep.errors import ConfigError
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise ConfigError at the first rule between fields that the configuration breaks."""
+    """Raises ConfigError for the first rule that the configuration breaks."""
     _check_missing(cfg)
     _check_data(cfg.data)
     _check_augment(cfg.augment)
@@ -27,7 +26,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_shared(cfg: DictConfig) -> None:
-    """Raise ConfigError at the first broken rule between keys that are no axes: all trials share them."""
+    """Raises ConfigError for the first broken rule of keys that all trials share, as they are no axes."""
     one_of("tracking.models", cfg.tracking.models, search.MODELS)
     check_search(cfg)
 

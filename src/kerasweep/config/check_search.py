@@ -11,7 +11,7 @@ from kerasweep.config.rules import between, one_of
 from kerasweep.errors import ConfigError
 
 MIN_SEEDS = 4
-LONGEST_NAME = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
+MAX_NAME_BYTES = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
 _LEAST = {
     "sampler.n_startup_trials": 0,
     "sampler.population_size": 2,
@@ -44,22 +44,21 @@ def _check_objective(cfg: DictConfig) -> None:
 
 
 def _check_name(name: str | None) -> None:
-    """A study's name is part of file names."""
     if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise ConfigError(
             f"study.name may hold letters, digits, and . _ - inside, 100 at most, but got {name!r}. "
             "Choose one such as filter_size."
         )
     length = len(name.encode()) if name is not None else 0
-    if length > LONGEST_NAME:
+    if length > MAX_NAME_BYTES:
         raise ConfigError(
-            f"study.name is part of file names and may take {LONGEST_NAME} bytes, but {name!r} takes "
+            f"study.name is part of file names and may take {MAX_NAME_BYTES} bytes, but {name!r} takes "
             f"{length} as UTF-8. Choose a shorter one, such as filter_size."
         )
 
 
 def check_search(cfg: DictConfig) -> None:
-    """Raise ConfigError at the first rule of a search that the configuration breaks."""
+    """Raises ConfigError for the first rule of a search that the configuration breaks."""
     _check_objective(cfg)
     one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
     one_of("pruner.name", cfg.pruner.name, search.PRUNERS)

@@ -20,7 +20,7 @@ LABELS = ("sparse", "one_hot")
 
 
 def open_mapping() -> Any:
-    """An empty mapping that takes any key from the command line without a `+`."""
+    """Returns an empty mapping that accepts any key from the command line without a `+`."""
     return DictConfig({}, flags={"struct": False})
 
 

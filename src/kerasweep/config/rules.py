@@ -1,4 +1,4 @@
-"""The two forms that most rules have: one of these names, a number between those bounds."""
+"""The two forms of most rules: a value is one of some names, or a number between two bounds."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from kerasweep.errors import ConfigError
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raise ConfigError where the value is none of the names."""
+    """Raises ConfigError for a value that is not one of the names."""
     if value not in allowed:
         raise ConfigError(f"{key} must be one of {', '.join(allowed)}, but got {value}.")
 
@@ -22,7 +22,10 @@ def between(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise ConfigError for NaN or a number outside. open_low, open_high: the bound itself is outside."""
+    """Raises ConfigError for NaN and for a number outside the bounds.
+
+    open_low, open_high: the bound itself is not allowed.
+    """
     too_low = value <= low if open_low else value < low
     too_high = value >= high if open_high else value > high
     if not (too_low or too_high or math.isnan(value)):

@@ -1,4 +1,4 @@
-"""Schemas of what a search is made of, from `objective` and `study` to `storage` and `tracking`."""
+"""Schemas of a search, from `objective` and `study` to `storage` and `tracking`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from kerasweep.config.data import open_mapping
 
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
-# Every metric that a trial's run has in the end; the last one takes four epochs.
+# Every metric of a finished trial's run; the last one takes four epochs.
 MEASURES = (
     "objective",
     *METRICS,
@@ -35,7 +35,7 @@ class ObjectiveConf:
 
 @dataclass
 class ComparisonConf:
-    """One side's measure beside the other's: what a claim is made of."""
+    """One comparison of a claim: the measure of `of` against that of `than`."""
 
     of: Any = field(default_factory=open_mapping)
     relation: str = MISSING

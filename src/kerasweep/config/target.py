@@ -1,4 +1,4 @@
-"""Imports what a user names as `package.module:function`."""
+"""Imports a function that a user names as `package.module:function`."""
 
 import importlib
 import sys
@@ -8,15 +8,15 @@ from typing import Any
 
 from kerasweep.errors import ConfigError
 
-# Where version 0.1 kept what a training function returns: its module, or the package where there is none.
+# The modules in which version 0.1 had Outcome and TrialRef.
 OLD_NAMES = ("src.outcome", "src")
 
 
 def import_target(target: str) -> Callable[..., Any]:
-    """The function behind `package.module:function`; modules in the working directory are found too.
+    """Returns the function `package.module:function`, also of a module in the working directory.
 
-    Raises ConfigError where there is no such module or function. What the module itself raises
-    while it is imported comes through.
+    Raises:
+        ConfigError: There is no such module or function. An error inside the module is not caught.
     """
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name) or module_name.startswith("."):
@@ -43,7 +43,6 @@ def import_target(target: str) -> Callable[..., Any]:
         raise ConfigError(f"{module_name} has no {name}, which {target!r} names. Check its spelling.")
     if not callable(function):
         raise ConfigError(
-            f"{target!r} must name a function, but {name} is a {type(function).__name__}. "
-            "Name what is to be called."
+            f"{target!r} must name a function, but {name} is a {type(function).__name__}. Name a function."
         )
     return function

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kerasweep.config.caches import default_folder
 from kerasweep.config.data import DataConf
+from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cached
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
@@ -27,7 +27,7 @@ def load(cfg: DataConf) -> Arrays:
     """
     if cfg.source == "custom":
         return load_custom(cfg)
-    folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else default_folder()
+    folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else cache_folder()
     if cfg.source == "digits":
         variant = f"digits {cfg.test_split} {cfg.seed}"
         return cached(folder, [digits_package()], variant, lambda: load_digits(cfg))

@@ -1,12 +1,18 @@
-"""Checks before training whether a sweep can decide its claim: refuses one it never could, notes a lack."""
+"""The rules of a study's claim: a sweep that could never decide its claim is refused before training.
 
+`check_form` and `check_measures` read the claim alone, `check_claim` also the grid; `claim_notes` warns.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.check_claim import check_claim, check_measures
-from kerasweep.config.search import ClaimConf, ComparisonConf, TrialConf
-from kerasweep.errors import ConfigError
+from kerasweep.config.rules import between, one_of
+from kerasweep.config.schemas import all_keys
+from kerasweep.config.search import MEASURES, RELATIONS, ClaimConf, ComparisonConf, TrialConf
+from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.report.claims import MIN_SEEDS, find
 from kerasweep.report.pairs import Observation
@@ -19,12 +25,16 @@ from kerasweep.tracking.tags import axis_tags, run_params, trial_tags
 from kerasweep.trial.metrics import MIN_EPOCHS
 
 ENOUGH_SEEDS = 5
+# The keys below these are the user's.
+OPEN = ("model.kwargs.", "data.kwargs.")
+# The keys whose value is a list.
+LISTS = ("model.filters", "model.dense_units", "data.image_size", "schedule.boundaries")
 
 
 def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
-    """Returns a sentence for each thing, seeds or epochs, that the claim needs and these runs will lack.
+    """Returns a warning for too few seeds and one for too few epochs; the sweep is trained nevertheless.
 
-    The sweep is trained all the same. cfg: the configuration that the trials share.
+    cfg: the configuration that the trials share.
     """
     if cfg.study.claim is None:
         return []
@@ -46,10 +56,10 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
     return notes
 
 
-def check_sides(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) -> None:
-    """Raises ConfigError for a broken claim, or where a full grid lacks a side of a comparison.
+def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) -> None:
+    """Raises ConfigError for a broken claim, or if a full grid lacks a side of a comparison.
 
-    The trials of a search are not known beforehand, nor the metrics of a user's own training function.
+    The trials of a search are unknown beforehand, and so are the metrics of a user's training function.
 
     Args:
         base: The configuration that the trials share.
@@ -59,7 +69,7 @@ def check_sides(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
     claim = base.study.claim
     if claim is None:
         return
-    check_claim(claim)
+    check_form(claim)
     if base.trial.target == TrialConf.target:
         check_measures(claim)
     if base.sampler.name != "grid":
@@ -72,6 +82,89 @@ def check_sides(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
                 "its sides, or nothing with all else equal. Name values that study.space has."
             )
+
+
+def check_form(claim: DictConfig) -> None:
+    """Raises ConfigError for a claim with a comparison that could not be tested."""
+    if OmegaConf.is_missing(claim, "text") or not claim.comparisons:
+        raise ConfigError(
+            "study.claim needs a text and a comparison, as in claim: {text: 3x3 is better, comparisons: "
+            "[{of: {model.kernel_size: 3}, relation: higher, than: {model.kernel_size: 5}}]}."
+        )
+    for number, comparison in enumerate(claim.comparisons):
+        _check_comparison(f"study.claim.comparisons[{number}]", comparison)
+
+
+def check_measures(claim: DictConfig) -> None:
+    """Raises ConfigError for a measure that no run of the built-in training has."""
+    for number, comparison in enumerate(claim.comparisons):
+        measure = str(comparison.measure)
+        if measure in MEASURES:
+            continue
+        start = f"study.claim.comparisons[{number}].measure is {measure}, but "
+        if measure.startswith("test_"):
+            raise ConfigError(
+                f"{start}a study never looks at the test set, but for its winner at the end. "
+                f"Use {'val_loss' if measure == 'test_loss' else 'val_accuracy'}."
+            )
+        known = f"Every run has {', '.join(MEASURES)}."
+        raise ConfigError(f"{start}no run has that metric. {suggestion(measure, MEASURES, known)}")
+
+
+def _check_comparison(name: str, comparison: DictConfig) -> None:
+    if OmegaConf.is_missing(comparison, "relation"):
+        raise ConfigError(f"{name}.relation is missing. Give one of {', '.join(RELATIONS)}.")
+    one_of(f"{name}.relation", comparison.relation, RELATIONS)
+    between(f"{name}.margin", comparison.margin, 0, open_low=comparison.relation == "similar")
+    if math.isinf(comparison.margin):
+        raise ConfigError(f"{name}.margin must be a number, but got {comparison.margin}.")
+    for side in ("of", "than", "where"):
+        _check_values(f"{name}.{side}", comparison[side])
+    sides = {side: OmegaConf.to_container(comparison[side]) for side in ("of", "than")}
+    for side in ("of", "than"):
+        if not sides[side]:
+            raise ConfigError(f"{name}.{side} is empty. Name values, as in {{model.kernel_size: [3, 5]}}.")
+    if sides["of"] == sides["than"]:
+        raise ConfigError(f"{name} compares {sides['of']} with itself. Let of and than differ.")
+    keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
+    for key in (*keys, *filter(None, [comparison.spread_over])):
+        if key not in all_keys() and not key.startswith(OPEN):
+            raise ConfigError(
+                f"{name} names {key}, but there is no such key. "
+                + suggestion(key, all_keys(), "Name one as in study.space.")
+            )
+    for side in ("of", "than"):
+        if comparison.spread_over in comparison[side]:
+            raise ConfigError(
+                f"{name}.spread_over names {comparison.spread_over}, which {side} fixes. Let one go."
+            )
+    if comparison.relation == "mixed" and (_lists_values(comparison) or comparison.margin):
+        raise ConfigError(
+            f"{name}: mixed compares one value with one other in each setting, without a margin."
+        )
+
+
+def _check_values(name: str, side: Any) -> None:
+    """A list is several values; a value that is a list itself must be a text."""
+    if not isinstance(side, DictConfig):
+        raise ConfigError(
+            f"{name} must name keys and values, as in {{model.kernel_size: [3, 5]}}, but is {side}."
+        )
+    for key, value in side.items():
+        if isinstance(value, DictConfig) or (isinstance(value, ListConfig) and not value):
+            raise ConfigError(f"{name}.{key!s} needs a value or a list of them, but got {value}.")
+    for key in LISTS:
+        value = side.get(key)
+        if isinstance(value, ListConfig) and not all(isinstance(each, str) for each in value):
+            raise ConfigError(
+                f"{name} gives {key} several values, {list(value)}, but each of them is a list. "
+                f'Quote them, as in {{{key}: "{str(list(value)).replace(" ", "")}"}}.'
+            )
+
+
+def _lists_values(comparison: DictConfig) -> bool:
+    values = [*comparison.of.values(), *comparison.than.values()]
+    return bool(comparison.spread_over) or any(isinstance(value, ListConfig) for value in values)
 
 
 def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observation]) -> None:
@@ -88,7 +181,7 @@ def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observ
 def _foreseen(refusals: Refusals, names: Mapping[str, str], claim: ClaimConf) -> list[RunRecord]:
     """Returns the grid's runs as they will be recorded, each configuration with MIN_SEEDS seeds.
 
-    Keys that are no axes depend on the chosen groups alone: each choice is composed once.
+    The keys that are no axes depend only on the chosen groups, so each choice is composed once.
     """
     space, composer = refusals.space, refusals.composer
     measures = {comparison.measure: 0.0 for comparison in claim.comparisons}

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.batches import batch_size, count_workers, start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of, make_composer

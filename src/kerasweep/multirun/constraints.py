@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import Composer, choices_of
 from kerasweep.multirun.question import Question

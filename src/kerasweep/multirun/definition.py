@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.space.axis import Space
 
 MAX_NAME_LENGTH = 60

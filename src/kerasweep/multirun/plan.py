@@ -7,10 +7,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kerasweep.config.check import check_shared
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import StorageError
-from kerasweep.multirun.claim_check import check_sides, claim_notes
+from kerasweep.multirun.claim_check import check_claim, claim_notes
 from kerasweep.multirun.composer import Composer, without_hydra
 from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
@@ -92,7 +92,7 @@ class Plan:
 
     def check_claim(self) -> None:
         """Raises ConfigError for a claim that this sweep's runs could never decide."""
-        check_sides(self.base, self.refusals, self.short_names())
+        check_claim(self.base, self.refusals, self.short_names())
 
     def total(self) -> int:
         """Returns how many trials the finished sweep has."""

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.other_sweepers import Legacy

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.report.groups import comparable, mixed_sweeps
 from kerasweep.report.reading import Report
 from kerasweep.report.selection import SEED, keys_by_name

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.report.claims import Verdict, undecided

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kerasweep.config.keys import all_keys
+from kerasweep.config.schemas import all_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
 from kerasweep.space.constraint import Constraint, read_constraints

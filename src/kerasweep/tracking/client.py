@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kerasweep.config.caches import default_folder
+from kerasweep.config.folders import cache_folder
 from kerasweep.errors import TrackingError
 from kerasweep.imports import gc_paused
 from kerasweep.tracking.location import SQLITE, database_path, without_password
@@ -94,7 +94,7 @@ def _settle_default(database: Path, artifacts: Path) -> None:
 
 def template_file() -> Path:
     """Returns the path of the empty database kept for this version of MLflow."""
-    return default_folder() / f"mlflow-{version('mlflow')}.db"
+    return cache_folder() / f"mlflow-{version('mlflow')}.db"
 
 
 def _keep_template(whole: Path, template: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 
 RESERVED = {
     "study",

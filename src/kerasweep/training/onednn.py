@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kerasweep.config.caches import default_folder
+from kerasweep.config.folders import cache_folder
 from kerasweep.terminal import say
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
@@ -69,7 +69,7 @@ def this_machine() -> str:
 
 
 def _default_file() -> Path:
-    return default_folder() / "onednn.json"
+    return cache_folder() / "onednn.json"
 
 
 def _faster_setting() -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.keys import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.model.shapes import count_parameters
 from kerasweep.training.program_cache import graph_key, structure

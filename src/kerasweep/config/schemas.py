@@ -1,0 +1,159 @@
+"""Schemas of the three commands, and every key of the configuration, read off the schemas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from omegaconf import MISSING
+
+from kerasweep.config import data, model, search, training
+from kerasweep.config.data import AugmentConf, DataConf, open_mapping
+from kerasweep.config.model import InitializerConf, ModelConf, RegularizerConf
+from kerasweep.config.search import (
+    BudgetConf,
+    ObjectiveConf,
+    PrunerConf,
+    SamplerConf,
+    StorageConf,
+    StudyConf,
+    TrackingConf,
+    TrialConf,
+)
+from kerasweep.config.training import OptimizerConf, ScheduleConf, TrainingConf
+
+# The groups that define a run.
+RUN_GROUPS = (
+    "data",
+    "augment",
+    "model",
+    "initializer",
+    "regularizer",
+    "optimizer",
+    "schedule",
+    "training",
+)
+
+
+def _accuracy() -> list[ObjectiveConf]:
+    return [ObjectiveConf(metric="val_accuracy", direction="maximize")]
+
+
+@dataclass
+class TrainConf:
+    data: DataConf = MISSING
+    augment: AugmentConf = MISSING
+    model: ModelConf = MISSING
+    initializer: InitializerConf = MISSING
+    regularizer: RegularizerConf = MISSING
+    optimizer: OptimizerConf = MISSING
+    schedule: ScheduleConf = MISSING
+    training: TrainingConf = MISSING
+    objective: list[ObjectiveConf] = field(default_factory=_accuracy)
+    study: StudyConf = field(default_factory=StudyConf)
+    trial: TrialConf = field(default_factory=TrialConf)
+    workers: Any = "auto"  # or the number of processes
+    sampler: SamplerConf = MISSING
+    pruner: PrunerConf = MISSING
+    budget: BudgetConf = MISSING
+    storage: StorageConf = MISSING
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
+class PredictConf:
+    run_id: str = MISSING
+    images: Any = field(default_factory=list)  # one path or a list of them
+    top: int = 3
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
+class CompareConf:
+    study: str | None = None
+    tags: Any = field(default_factory=open_mapping)
+    # A text or a list of texts each.
+    runs: Any = None
+    where: Any = field(default_factory=list)
+    group_by: Any = None
+    csv: str | None = None
+    html: str | None = None
+    tracking: TrackingConf = MISSING
+
+
+# The schema of each option of a group, and of each command, by its name in the config group `schema`.
+SCHEMAS: Mapping[str, type] = {
+    "data": data.DataConf,
+    "augment": data.AugmentConf,
+    "model": model.ModelConf,
+    "initializer": model.InitializerConf,
+    "initializer/constant": model.ConstantInitializerConf,
+    "initializer/random_normal": model.RandomNormalInitializerConf,
+    "regularizer": model.RegularizerConf,
+    "optimizer/sgd": training.SGDConf,
+    "optimizer/adam": training.AdamConf,
+    "optimizer/adamw": training.AdamWConf,
+    "optimizer/rmsprop": training.RMSpropConf,
+    "schedule": training.ScheduleConf,
+    "schedule/plateau": training.PlateauConf,
+    "schedule/cosine": training.CosineConf,
+    "schedule/exponential": training.ExponentialConf,
+    "schedule/step": training.StepConf,
+    "schedule/warmup_cosine": training.WarmupCosineConf,
+    "training": training.TrainingConf,
+    "sampler": search.SamplerConf,
+    "sampler/tpe": search.TPEConf,
+    "sampler/qmc": search.QMCConf,
+    "sampler/cmaes": search.CmaEsConf,
+    "sampler/nsga2": search.NSGAIIConf,
+    "pruner": search.PrunerConf,
+    "pruner/median": search.MedianPrunerConf,
+    "pruner/asha": search.ASHAConf,
+    "pruner/hyperband": search.HyperbandConf,
+    "pruner/wilcoxon": search.WilcoxonConf,
+    "pruner/patient": search.PatientConf,
+    "pruner/threshold": search.ThresholdConf,
+    "budget": search.BudgetConf,
+    "storage": search.StorageConf,
+    "tracking": search.TrackingConf,
+    "train": TrainConf,
+    "predict": PredictConf,
+    "compare": CompareConf,
+}
+
+
+def all_keys() -> list[str]:
+    """Returns the groups that define a run and every dotted key of their options, sorted."""
+    keys = set(RUN_GROUPS)
+    for name, schema in SCHEMAS.items():
+        group = name.partition("/")[0]
+        if group in RUN_GROUPS:
+            keys |= set(_leaves(group, schema))
+    return sorted(keys)
+
+
+def command_keys(command: str) -> set[str]:
+    """Returns every dotted key of a command's configuration, and the keys above them, for all options.
+
+    Args:
+        command: `train`, `compare` or `predict`.
+    """
+    roots = {field.name for field in fields(SCHEMAS[command])}
+    leaves = set(_leaves("", SCHEMAS[command]))
+    for name, schema in SCHEMAS.items():
+        group = name.partition("/")[0]
+        leaves |= set(_leaves(group, schema)) if group in roots else set()
+    return {
+        ".".join(parts[: count + 1])
+        for leaf in leaves
+        for parts in [leaf.split(".")]
+        for count in range(len(parts))
+    }
+
+
+def _leaves(prefix: str, schema: Any) -> list[str]:
+    hints = get_type_hints(schema)
+    leaves = []
+    for each in fields(schema):
+        key, kind = f"{prefix}.{each.name}".lstrip("."), hints[each.name]
+        leaves += _leaves(key, kind) if is_dataclass(kind) else [key]
+    return leaves
