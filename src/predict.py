@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-# This checkout's package, whichever one is installed; behind the working directory.
+# The package of this checkout comes before an installed one, and after the working directory.
 sys.path.insert(1, str(Path(__file__).parent))
 
-from kerasweep.commands.predict import main  # noqa: E402
+from kerasweep.commands.start import predict  # noqa: E402
 
 if __name__ == "__main__":
-    main()
+    predict()

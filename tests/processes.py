@@ -81,7 +81,7 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     from kerasweep.commands import train
     from kerasweep.config import hydra_setup
 
-    main = import_module(f"kerasweep.commands.{module}").main
+    main = import_module(f"kerasweep.commands.{module}").run
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     before, began = Path.cwd(), time.monotonic()
     os.chdir(folder)

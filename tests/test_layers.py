@@ -222,7 +222,7 @@ def checked(module: str, source: str) -> list[str]:
             "def train():\n    import keras\n    from kerasweep.training.fit import fit",
         ),
         ("kerasweep.report.figures", "from optuna.visualization import matplotlib"),
-        ("src.train", "from kerasweep.commands.train import main"),
+        ("src.train", "from kerasweep.commands.start import train"),
         ("hydra_plugins.kerasweep.sweeper", "from kerasweep.multirun.conduct import conduct"),
     ],
 )

@@ -23,11 +23,11 @@ sys.meta_path.insert(0, Interrupt())
 """
 
 
-def interrupt(folder: Path, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def interrupt(folder: Path, module: str, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
     path = os.pathsep.join([str(folder), PYTHONPATH])
     return subprocess.run(
-        command("train", *arguments),
+        command(name, *arguments),
         cwd=folder,
         env={**environment(INTERRUPT_AT=module), "PYTHONPATH": path},
         capture_output=True,
@@ -38,7 +38,11 @@ def interrupt(folder: Path, module: str, *arguments: str) -> "subprocess.Complet
 
 
 @pytest.mark.parametrize("module", ["kerasweep.workers.signals", "hydra"])
-@pytest.mark.parametrize("arguments", [("debug=fast",), ("-m", "debug=fast")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "debug=fast"), ("train", "-m", "debug=fast"), ("compare",), ("predict", "run_id=1")],
+    ids=" ".join,
+)
 def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
     module: str, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -47,8 +51,9 @@ def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
     assert not list(tmp_path.glob("mlruns/*.db"))
 
 
-def test_ctrl_c_before_the_command_begins_is_left_to_python(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["train", "compare", "predict"])
+def test_ctrl_c_before_the_command_begins_is_left_to_python(name: str, tmp_path: Path) -> None:
     """A shell shows 130 for this, too."""
-    done = interrupt(tmp_path, "kerasweep.commands.train", "debug=fast")
+    done = interrupt(tmp_path, "kerasweep.commands.start", name)
     assert done.returncode == -signal.SIGINT
     assert done.stderr.endswith("KeyboardInterrupt\n")

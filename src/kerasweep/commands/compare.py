@@ -16,6 +16,7 @@ from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
 from kerasweep.imports import collect_rarely, skip_last_collection
 from kerasweep.terminal import say, show
+from kerasweep.workers.signals import release_interrupts
 
 register()
 
@@ -91,16 +92,14 @@ def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_pi
 
 @hydra.main(config_path=config_folder("conf"), config_name="compare", version_base="1.3")
 def _compare(cfg: DictConfig) -> None:
+    release_interrupts()
     run_command(lambda: compare(cfg))
 
 
-def main() -> None:
+def run() -> None:
+    """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "compare", plain=("study",))
     _compare()
-
-
-if __name__ == "__main__":
-    main()

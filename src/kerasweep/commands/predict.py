@@ -20,6 +20,7 @@ from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.imports import skip_last_collection
 from kerasweep.terminal import say
 from kerasweep.training.runtime import start_tensorflow
+from kerasweep.workers.signals import release_interrupts
 
 if TYPE_CHECKING:
     from kerasweep.tracking.run_record import RunRecord
@@ -131,16 +132,14 @@ def _best_first(run: "RunRecord") -> float:
 
 @hydra.main(config_path=config_folder("conf"), config_name="predict", version_base="1.3")
 def _predict(cfg: DictConfig) -> None:
+    release_interrupts()
     run_command(lambda: predict(cfg))
 
 
-def main() -> None:
+def run() -> None:
+    """Runs the command."""
     atexit.register(skip_last_collection)
     # An id of digits with an e in it is no number: 12e456 must not become infinity.
     sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "predict")
     _predict()
-
-
-if __name__ == "__main__":
-    main()

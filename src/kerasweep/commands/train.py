@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-# Everything else is imported inside `main`, which answers Ctrl-C.
+from kerasweep.commands import start
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+main = start.train  # for a user's program that trains a function of its own
 
 ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
 
@@ -28,7 +31,7 @@ def train_once(cfg: "DictConfig") -> float:
     from kerasweep.workers.signals import interrupted_by_sigterm
 
     hydra_cfg = cast("DictConfig", HydraConfig.get())
-    # A sweep of Hydra's own may train in threads, or in processes that others decide on.
+    # Hydra's other launchers may train in threads, or in processes that handle SIGTERM themselves.
     is_alone = hydra_cfg.mode is RunMode.RUN
     with interrupted_by_sigterm() if is_alone else nullcontext():
         return run_single(cfg, hydra_cfg)
@@ -42,29 +45,8 @@ def _train(cfg: "DictConfig") -> float:
     return run_command(lambda: train_once(cfg))
 
 
-def main() -> None:
-    """Runs the command.
-
-    From the first line on Ctrl-C prints "stopped" and ends the command with exit code 130. Before, while
-    Python starts, Python prints a traceback and is killed by the signal, which a shell shows as 130 too.
-    """
-    try:
-        from kerasweep.workers.signals import hold_interrupts, release_interrupts
-
-        if not any(argument.startswith("hydra/sweeper=") for argument in sys.argv[1:]):
-            hold_interrupts()  # another sweeper would not release them
-        try:
-            _run()
-        finally:
-            release_interrupts()
-    except KeyboardInterrupt as interrupt:
-        from kerasweep.commands.command_line import stop
-
-        stop(interrupt)
-
-
-def _run() -> None:
-    """Starts the template first: Hydra alone takes a quarter of a second to import."""
+def run() -> None:
+    """Runs the command. Starts the template first: Hydra alone takes a quarter of a second to import."""
     from kerasweep.workers.template import start_template
 
     module = template_module(sys.argv[1:])
@@ -97,7 +79,3 @@ def template_module(arguments: Sequence[str]) -> str | None:
     if any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments):
         return "kerasweep.multirun.worker_imports"
     return None
-
-
-if __name__ == "__main__":
-    main()

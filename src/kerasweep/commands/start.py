@@ -1,0 +1,41 @@
+"""Starts a command. It imports nothing else before Ctrl-C is answered.
+
+From the first line of `train`, `compare` or `predict` on, Ctrl-C prints "stopped" and ends the command with
+exit code 130. Before, while Python starts, Python prints a traceback and is killed by the signal, which a
+shell shows as 130 too.
+"""
+
+import sys
+
+
+def train() -> None:
+    """Runs `kerasweep-train`."""
+    _start("train")
+
+
+def compare() -> None:
+    """Runs `kerasweep-compare`."""
+    _start("compare")
+
+
+def predict() -> None:
+    """Runs `kerasweep-predict`."""
+    _start("predict")
+
+
+def _start(command: str) -> None:
+    try:
+        from importlib import import_module
+
+        from kerasweep.workers.signals import hold_interrupts, release_interrupts
+
+        if not any(argument.startswith("hydra/sweeper=") for argument in sys.argv[1:]):
+            hold_interrupts()  # another sweeper would not release them
+        try:
+            import_module(f"kerasweep.commands.{command}").run()
+        finally:
+            release_interrupts()
+    except KeyboardInterrupt as interrupt:
+        from kerasweep.commands.command_line import stop
+
+        stop(interrupt)
