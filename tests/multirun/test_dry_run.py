@@ -18,7 +18,8 @@ from kerasweep.multirun.dry_run import dry_run, short_number, shown_configuratio
 from kerasweep.multirun.other_sweepers import read_legacy
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
-from kerasweep.training.cost import count_flops
+from kerasweep.space.axis import Params
+from kerasweep.training.cost import Probe, count_flops
 from tests.processes import call, run
 
 SMALL = ("data.limit=200", "training.epochs=2")
@@ -43,7 +44,6 @@ def said(
 ) -> Callable[..., str]:
     """What a dry run of these arguments prints, in an empty folder that it leaves empty."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(estimate, "MAX_PROBES", 2)  # a probe traces a network
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
 
@@ -94,7 +94,6 @@ def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., st
         "sampler=tpe",
         "study.trials=50",
         "study.repeats=3",
-        "pruner=median",
         "model.filters=[4],[8]",
         "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))",
     )
@@ -102,7 +101,7 @@ def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., st
     assert len(rows) == 20
     assert text.startswith("dry run: a sample of 20 configurations are built")
     assert "seconds: of a trial of 3 seeds" in text
-    assert "the sweep: 50 trials of 3 seeds, " in text and "pruner=median will end some" in text
+    assert "the sweep: 50 trials of 3 seeds, " in text
     assert " 150 trainings / 2 × " in text
 
 
@@ -140,39 +139,53 @@ def test_counts_no_more_trials_than_there_are_configurations(said: Callable[...,
     assert "the sweep: 2 trials (50 were asked for), " in text
 
 
-def test_only_a_few_are_timed_and_the_others_marked(
-    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_three_are_timed_and_the_others_interpolated(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "MAX_PROBES", 3)
-    seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16,20,24"))]
-    assert [text.startswith("~") for text in seconds] == [False, True, False, True, False]
+    timed: list[object] = []
+
+    def probe(plan: Plan, params: Params) -> Probe:
+        timed.append(params["training.batch_size"])
+        return Probe(start=1.0, step=int(str(timed[-1])) / 1000, image=0.002)
+
+    monkeypatch.setattr(estimate, "_probe", probe)
+    made = plan("training.batch_size=20,8,12,24,16")
+    costs = estimate.estimate_costs(made, made.space.configurations())
+    assert timed == [8, 16, 24]
+    for cost, size in zip(costs, (20, 8, 12, 24, 16), strict=True):
+        epoch = cost.steps * size / 1000 + cost.validation_images * 0.002
+        assert (cost.trace_seconds, cost.seconds) == (1.0, pytest.approx(2 * epoch))
 
 
-def test_timing_ends_when_it_has_taken_long(
-    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_configurations_of_which_none_can_be_timed_are_an_error(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "MAX_PROBE_SECONDS", 0.0)
-    seconds = [row[3] for row in rows_of(said("training.batch_size=8,12,16"))]
-    assert [text.startswith("~") for text in seconds] == [False, True, True]
+    def probe(plan: Plan, params: Params) -> Probe:
+        raise RuntimeError("not today")
+
+    monkeypatch.setattr(estimate, "_probe", probe)
+    made = plan("model.kernel_size=3,5")
+    message = "No configuration can be trained. The first one: it cannot be trained: RuntimeError: not today"
+    with pytest.raises(ConfigError, match=message):
+        estimate.estimate_costs(made, made.space.configurations())
 
 
-def test_what_changes_no_cost_is_timed_once(said: Callable[..., str]) -> None:
+def test_what_changes_no_cost_costs_the_same(said: Callable[..., str]) -> None:
     rows = rows_of(said("optimizer.learning_rate=0.1,0.01", "initializer=he_normal,glorot_uniform"))
-    assert len({row[3] for row in rows}) == 1 and "~" not in rows[0][3]
+    assert len({row[3] for row in rows}) == 1
 
 
 def test_bill_follows_from_the_rows_and_the_workers(said: Callable[..., str]) -> None:
-    text = said("model.filters=[4],[8],[12]", "budget.hours=0.0001", "trial.timeout_seconds=0.01")
-    seconds = [float(row[3].lstrip("~")) for row in rows_of(text)]
+    text = said("model.filters=[4],[8],[12]", "budget.hours=0.0001")
+    seconds = [float(row[3]) for row in rows_of(text)]
     found = re.search(
         r"= (\d+) s to start \+ ([\d.]+) s to trace 3 graphs \+ 3 trainings / 2 × ([\d.]+) s", text
     )
     assert found and float(found[3]) == pytest.approx(sum(seconds) / 3, abs=0.11)
     total = float(found[1]) + float(found[2]) + 2 * float(found[3])
-    stated = re.search(r"about 0:(\d\d):(\d\d) with 2 workers of 1 thread", text)
+    stated = re.search(r"about 0:(\d\d):(\d\d) with 2 workers", text)
     assert stated and 60 * int(stated[1]) + int(stated[2]) == pytest.approx(total, abs=1.2)
     assert re.search(r"budget\.hours=0\.0001 ends it after about \d+% of that", text)
-    assert "trial.timeout_seconds=0.01 would end 3 of these configurations" in text
 
 
 def test_nothing_that_can_be_trained_is_an_error(said: Callable[..., str]) -> None:

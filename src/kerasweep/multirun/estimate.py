@@ -1,15 +1,14 @@
-"""What the configurations of a sweep would cost: parameters, operations, and seconds by a few real steps."""
+"""Estimates what configurations cost: parameters, operations, and seconds from a few real training steps."""
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
-from scipy.optimize import nnls
 
+from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import Params
 from kerasweep.trial.network import Network
@@ -19,136 +18,94 @@ from kerasweep.workers import machine as cores
 if TYPE_CHECKING:
     from kerasweep.training.cost import Probe
 
-MAX_PROBES, MAX_PROBE_SECONDS, MAX_EVALUATED = 8, 30.0, 512
+MAX_EVALUATED = 512
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """One configuration and one seed of it.
-
-    reason: why it cannot be trained, None where it can. flops: of one image. steps,
-    validation_images: of an epoch. kind: what configurations of the same cost a step share. graph: what
-    those share that need no trace of their own, None where each is traced. start: the seconds of a
-    trace; seconds: of the training, with a trace where each is traced.
-    """
+class Cost:
+    """The cost of training one configuration with one seed."""
 
     params: Params
-    reason: str | None = None
+    reason: str | None = None  # why it cannot be trained, None where it can
     parameters: int = 0
-    flops: int = 0
-    layers: int = 0
+    flops: int = 0  # of the forward pass of one image
     batch_size: int = 0
-    steps: int = 0
+    steps: int = 0  # per epoch
     validation_images: int = 0
     epochs: int = 0
-    kind: str = ""
-    graph: str | None = None
-    start: float = 0.0
-    seconds: float = 0.0
-    is_probed: bool = False
+    graph: str | None = None  # configurations of one graph are traced once; None: each is traced
+    trace_seconds: float = 0.0
+    seconds: float = 0.0  # of the training, with the trace where each is traced
 
     @property
     def work(self) -> int:
-        """The operations of a batch's way forward."""
+        """The operations of the forward pass of a batch."""
         return self.flops * self.batch_size
-
-    def timed(self, probe: "Probe", is_probed: bool) -> "Estimate":
-        """With the seconds that follow from a probe."""
-        an_epoch = self.steps * probe.step + self.validation_images * probe.image
-        seconds = self.epochs * an_epoch + (probe.start if self.graph is None else 0.0)
-        return replace(self, start=probe.start, seconds=seconds, is_probed=is_probed)
 
 
 def become_worker(plan: Plan, workers: int) -> float:
-    """Import TensorFlow with the threads that one of so many workers has; the seconds that this takes."""
+    """Imports TensorFlow with as many threads as each worker has; returns the seconds that this takes."""
     began = time.perf_counter()
     os.environ.update(cores.worker_variables(workers, cores.count_gpus(), cores.usable_cores())(0))
     warm_up(plan.base)
     return time.perf_counter() - began
 
 
-def build_all(plan: Plan, configurations: Iterable[Params]) -> list[Estimate]:
-    """Compose and build each; what cannot be built gets the reason."""
-    return [_build(plan, params) for params in configurations]
+def estimate_costs(plan: Plan, configurations: Iterable[Params]) -> list[Cost]:
+    """Builds every configuration and times those of the least, the middle and the most operations per batch.
+
+    The seconds of the others are interpolated between these.
+
+    Raises:
+        ConfigError: None of the timed configurations can be trained.
+    """
+    costs = [_build(plan, params) for params in configurations]
+    possible = [index for index, cost in enumerate(costs) if cost.reason is None]
+    unlike = {(costs[index].graph or index, costs[index].work): index for index in possible}
+    ordered = sorted(unlike.values(), key=lambda index: costs[index].work)
+    probes: dict[int, Probe] = {}
+    for index in dict.fromkeys(ordered[:1] + ordered[len(ordered) // 2 :][:1] + ordered[-1:]):
+        try:
+            probes[costs[index].work] = _probe(plan, costs[index].params)
+        except Exception as error:  # a user's own network may raise anything
+            reason = f"it cannot be trained: {type(error).__name__}: {error}"
+            costs[index] = replace(costs[index], reason=reason)
+    if not probes:
+        first = next(cost.reason for cost in costs if cost.reason is not None)
+        raise ConfigError(f"No configuration can be trained. The first one: {first}")
+    return [_timed(cost, probes) if cost.reason is None else cost for cost in costs]
 
 
-def _build(plan: Plan, params: Params) -> Estimate:
+def _build(plan: Plan, params: Params) -> Cost:
     from kerasweep.training.cost import count_flops
 
     reason = plan.refusal(params)
     if reason is not None:
-        return Estimate(params, reason)
+        return Cost(params, reason)
     cfg = plan.composer.compose(params)
     data = plan.data_of(cfg)
     try:
         network = Network(cfg, data)
         flops = count_flops(network.stock())
     except Exception as error:  # a user's own network may raise anything
-        return Estimate(params, f"it cannot be built: {type(error).__name__}: {error}")
-    batch_size = int(cfg.training.batch_size)
-    return Estimate(
+        return Cost(params, f"it cannot be built: {type(error).__name__}: {error}")
+    return Cost(
         params,
         parameters=network.parameters,
         flops=flops,
-        layers=len(network.model.layers),
-        batch_size=batch_size,
+        batch_size=int(cfg.training.batch_size),
         steps=network.steps_per_epoch,
         validation_images=len(data.validation),
         epochs=int(cfg.training.epochs),
-        kind=_kind(cfg),
         graph=network.graph,
     )
-
-
-def _kind(cfg: DictConfig) -> str:
-    keys = ["model", "data", "augment", "optimizer.name"]
-    training = ["training.batch_size", "training.precision", "training.deterministic"]
-    return OmegaConf.to_yaml(OmegaConf.create({key: OmegaConf.select(cfg, key) for key in keys + training}))
-
-
-def time_all(plan: Plan, estimates: Sequence[Estimate]) -> list[Estimate]:
-    """Time a few configurations that differ in their cost; the others follow from these.
-
-    Whatever is raised by a configuration that is timed becomes its reason.
-    """
-    possible = [estimate for estimate in estimates if estimate.reason is None]
-    probes: dict[str, Probe] = {}
-    reasons: dict[str, str] = {}
-    began = time.perf_counter()
-    for estimate in _spread(possible):
-        if probes and time.perf_counter() - began > MAX_PROBE_SECONDS:
-            break
-        try:
-            probes[estimate.kind] = _probe(plan, estimate.params)
-        except Exception as error:  # a user's own network may raise anything
-            reasons[estimate.kind] = f"it cannot be trained: {type(error).__name__}: {error}"
-    if not probes:
-        return [replace(each, reason=each.reason or reasons.get(each.kind)) for each in estimates]
-    guess = _guess([(each, probes[each.kind]) for each in possible if each.kind in probes])
-
-    def timed(estimate: Estimate) -> Estimate:
-        if estimate.reason is not None or estimate.kind in reasons:
-            return replace(estimate, reason=estimate.reason or reasons[estimate.kind])
-        found = probes.get(estimate.kind)
-        return estimate.timed(found or guess(estimate), is_probed=found is not None)
-
-    return [timed(estimate) for estimate in estimates]
-
-
-def _spread(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """At most MAX_PROBES of different kinds from the least work to the most; these two come first."""
-    kinds = {estimate.kind: estimate for estimate in estimates}
-    ordered = sorted(kinds.values(), key=lambda estimate: estimate.work)
-    count = min(MAX_PROBES, len(ordered))
-    picked = [ordered[round(index)] for index in np.linspace(0, len(ordered) - 1, count)]
-    return [*picked[:1], *picked[:0:-1]]
 
 
 def _probe(plan: Plan, params: Params) -> "Probe":
     from kerasweep.training.cost import probe
 
     cfg = plan.composer.compose(params)
-    cfg.training.reuse_programs = False  # a network that has been timed before is traced once more
+    cfg.training.reuse_programs = False  # the trace is part of what is timed
     began = time.perf_counter()
     network = Network(cfg, plan.data_of(cfg))
     built = time.perf_counter() - began
@@ -162,20 +119,14 @@ def _probe(plan: Plan, params: Params) -> "Probe":
     return replace(measured, start=measured.start + built)
 
 
-def _guess(probed: Sequence[tuple[Estimate, "Probe"]]) -> Callable[[Estimate], "Probe"]:
-    """What a probe of another configuration would give: its start by its layers, else by the operations."""
-    from kerasweep.training.cost import Probe
+def _timed(cost: Cost, probes: "dict[int, Probe]") -> Cost:
+    """Returns the cost with its seconds, interpolated between probes that are sorted by their work."""
 
-    work, layers = [one.work for one, _ in probed], [one.layers for one, _ in probed]
-    start = _line(layers, [probe.start for _, probe in probed])
-    step = _line(work, [probe.step for _, probe in probed])
-    image = _line([one.flops for one, _ in probed], [probe.image for _, probe in probed])
-    return lambda one: Probe(start(one.layers), step(one.work), image(one.flops))
+    def at_work(values: Iterable[float]) -> float:
+        return float(np.interp(cost.work, list(probes), list(values)))
 
-
-def _line(x: Sequence[int], y: Sequence[float]) -> Callable[[int], float]:
-    """The line through the points with the least squares whose height at 0 and slope are not below 0."""
-    most = max(*x, 1)
-    table = np.array([[1.0, value / most] for value in x])
-    (base, slope), _ = nnls(table, np.array(y))
-    return lambda value: float(base + slope * value / most)
+    trace = at_work(probe.start for probe in probes.values())
+    step = at_work(probe.step for probe in probes.values())
+    image = at_work(probe.image for probe in probes.values())
+    training = cost.epochs * (cost.steps * step + cost.validation_images * image)
+    return replace(cost, trace_seconds=trace, seconds=training + (trace if cost.graph is None else 0.0))
