@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ class Hours:
         self._journal = journal
         self._begun = time.monotonic()
         self._noted_at = self._begun
-        self._before = self._noted()
+
+    @cached_property
+    def _before(self) -> float:
+        """The hours of earlier starts."""
+        return self._noted()
 
     def used(self) -> float:
         """Returns the hours of this start and of earlier ones."""

@@ -18,7 +18,7 @@ from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Crew, Pool, View
 from kerasweep.sweep.repeats import Trial
-from kerasweep.sweep.supply import Supply
+from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
@@ -63,7 +63,7 @@ class Driver:
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.journal)
-        self._supply = Supply(sweep, crew, self._hours, self._settle)
+        self._queue = TrialQueue(sweep, crew)
 
     def run(self) -> Ending:
         """Train until there is a reason to stop, and give it.
@@ -82,21 +82,21 @@ class Driver:
         if self.stop.is_set:
             self.stop.announce()
             raise SweepStopped("the sweep was stopped")
-        assert self._supply.ending is not None
-        return self._supply.ending
+        assert self._queue.ending is not None
+        return self._queue.ending
 
     def _train(self) -> None:
         while True:
             self.stop.announce()
             self._fill()
             self._close_settled()
-            if not self._supply.under_way and self._is_end:
+            if not self._queue.under_way and self._is_end:
                 return
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
                 self._handle(*event)
             else:
-                self._supply.ask_again()
+                self._queue.ask_again()
             self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
@@ -104,20 +104,27 @@ class Driver:
     def _fill(self) -> None:
         """Give every free worker a seed to train, as long as there are any."""
         for worker in self.pool.free():
-            trial = self._supply.trial_for(worker, self.stop.is_set)
+            trial = self._next_trial(worker)
             if trial is not None:
                 self._start(worker, trial)
             elif self._is_end:
                 return
 
+    def _next_trial(self, worker: int) -> Trial | None:
+        while True:
+            trial = self._queue.next_for(worker, self._hours.used(), self.stop.is_set)
+            if trial is None or not trial.is_over:
+                return trial
+            self._settle(trial)
+
     @property
     def _is_end(self) -> bool:
         """Whether no further trial is begun."""
-        return self._supply.ending is not None or self.stop.is_set
+        return self._queue.ending is not None or self.stop.is_set
 
     def _start(self, worker: int, trial: Trial) -> None:
         repeat = trial.start(worker)
-        self._supply.began(worker, trial)
+        self._queue.begin_job(worker, trial)
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
@@ -150,7 +157,7 @@ class Driver:
         elif isinstance(event, Finished):
             self._end_task(event.job, event.result)
         else:
-            self._supply.died(worker)
+            self._queue.forget_worker(worker)
             self._end_task(event.job, Outcome(State.FAILED, task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
@@ -166,7 +173,7 @@ class Driver:
         task = self._tasks.pop(job)
         trial = task.trial
         broken = self._write(task)
-        self._supply.ended(task.worker, trial, outcome.state == State.COMPLETE)
+        self._queue.end_job(task.worker, trial, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
@@ -204,12 +211,11 @@ class Driver:
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
         except UpdateFinishedTrialError:  # a driver on another host took this one for dead
-            self._supply.under_way.remove(trial)
             with suppress(RefusedError):
                 self.crew.cancel(trial.ref.run_id)
-            return
-        self._supply.under_way.remove(trial)
-        self._settled.append((trial.proposal, outcome))
+        else:
+            self._settled.append((trial.proposal, outcome))
+        self._queue.remove(trial)
 
     def _close_settled(self) -> None:
         """Close the runs of trials that Optuna knows; the free worker had its next one first."""
@@ -227,14 +233,12 @@ class Driver:
         with suppress(TrackingError):
             self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
-        for trial in self._supply.under_way:
+        for trial in self._queue.under_way:
             if self._is_lost(trial) and trial.ref is not None:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):
                 self.crew.cancel(run_id)
-        self._tasks.clear()
-        self._supply.under_way.clear()
 
     def _is_lost(self, trial: Trial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
