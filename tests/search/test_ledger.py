@@ -16,7 +16,7 @@ from kerasweep.search.ledger import (
     counts,
     lose,
     note_progress,
-    note_seed,
+    note_repeat,
     settle,
     tried,
 )
@@ -67,7 +67,7 @@ def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
         if how == "checkpoint":
             note_progress(trial, 0, attempt + 2)
         else:
-            note_seed(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
+            note_repeat(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
         begin(sweep)
     assert not any(counts(trial) for trial in sweep.study.trials[:5])
     (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))

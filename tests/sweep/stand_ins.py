@@ -47,7 +47,7 @@ class Notes:
     def open_trial(self, proposal: Proposal) -> TrialRef:
         return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
 
-    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+    def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
         return TrialRef(f"{ref.run_id}-{repeat}", ref.number, repeat=repeat)
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
@@ -69,10 +69,10 @@ class Notes:
     def write_all(self) -> None:
         """Nothing waits."""
 
-    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+    def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
         self.adopted.append(outcome)
 
-    def close_seed(self, outcome: Outcome) -> None:
+    def close_repeat(self, outcome: Outcome) -> None:
         self.closed.append(outcome)
 
     def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:

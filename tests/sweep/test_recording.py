@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import note_seed, settle
+from kerasweep.search.ledger import note_repeat, settle
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.driver import begin
@@ -62,7 +62,7 @@ def test_run_of_a_trial_that_was_told_gets_its_end_and_the_means_of_its_seeds(re
 
 def test_run_of_a_seed_gets_the_end_of_the_seed(recorded: Recorded) -> None:
     trial, run_id = recorded.start()
-    note_seed(trial, 0, Outcome("complete", run_id, (0.5,)))
+    note_repeat(trial, 0, Outcome("complete", run_id, (0.5,)))
     begin(recorded.sweep)
     assert recorded.reconciled(run_id).tags["state"] == "complete"
 

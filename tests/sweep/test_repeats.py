@@ -28,14 +28,14 @@ GRID = {"a": "1,2,3"}
 
 
 class Crew(Notes):
-    """Writes down which seeds were trained."""
+    """Writes down which repeats were trained."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seeds: list[tuple[Any, int]] = []
+        self.trained_repeats: list[tuple[Any, int]] = []
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
-        self.seeds.append((proposal.params["a"], ref.repeat))
+        self.trained_repeats.append((proposal.params["a"], ref.repeat))
         return "in:process", (proposal.params, ref)
 
 
@@ -76,10 +76,10 @@ class Pool:
         return place, Finished(job.id, outcome)
 
 
-def score(params: Params, seed: int) -> Outcome:
+def score(params: Params, repeat: int) -> Outcome:
     a = params["a"]
     assert isinstance(a, int)
-    value = a + seed / 10
+    value = a + repeat / 10
     return Outcome("complete", "run", (value,), {"val_accuracy": value}, best_epoch=1, seconds=1.0)
 
 
@@ -103,7 +103,7 @@ def sweep(sweep_of: Callable[..., Sweep]) -> Callable[..., Sweep]:
 def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) -> None:
     made = sweep()
     crew = drive(made, size=size)
-    assert sorted(crew.seeds) == [(a, seed) for a in (1, 2, 3) for seed in range(3)]
+    assert sorted(crew.trained_repeats) == [(a, repeat) for a in (1, 2, 3) for repeat in range(3)]
     assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1, 3.1])
     result = made.study.trials[2].user_attrs[RESULT]
     assert result["seeds"] == [3.0, 3.1, 3.2] and result["seconds"] == 3.0
@@ -111,30 +111,30 @@ def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) 
 
 
 def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[..., Sweep]) -> None:
-    def train(params: Params, seed: int) -> Outcome:
-        if params["a"] == 2 and seed == 1:
+    def train(params: Params, repeat: int) -> Outcome:
+        if params["a"] == 2 and repeat == 1:
             return Outcome("failed", "run", reason="ValueError: no", traceback="Traceback")
-        return score(params, seed)
+        return score(params, repeat)
 
     made = sweep()
     crew = drive(made, train, size=1)
-    assert [seed for a, seed in crew.seeds if a == 2] == [0, 1]
+    assert [repeat for a, repeat in crew.trained_repeats if a == 2] == [0, 1]
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
 
 
 def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., Sweep]) -> None:
-    def train(params: Params, seed: int) -> Outcome:
-        if params["a"] == 2 and seed == 2:
+    def train(params: Params, repeat: int) -> Outcome:
+        if params["a"] == 2 and repeat == 2:
             raise KeyboardInterrupt
-        return score(params, seed)
+        return score(params, repeat)
 
     with pytest.raises(KeyboardInterrupt):
         drive(sweep(), train, size=1)
     again = sweep()
     begin(again)
     crew = drive(again, size=1)
-    assert crew.seeds == [(2, 2), (3, 0), (3, 1), (3, 2)]
+    assert crew.trained_repeats == [(2, 2), (3, 0), (3, 1), (3, 2)]
     assert [outcome.run_id for outcome in crew.adopted] == ["run-1-0", "run-1-1"]
     retried = [trial for trial in again.study.trials if RETRY_OF in trial.user_attrs]
     assert [trial.value for trial in retried] == pytest.approx([2.1])
@@ -142,8 +142,8 @@ def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., S
 
 def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., Sweep]) -> None:
     class Torn(Crew):
-        def close_seed(self, outcome: Outcome) -> None:
-            super().close_seed(outcome)
+        def close_repeat(self, outcome: Outcome) -> None:
+            super().close_repeat(outcome)
             if outcome.run_id == "run-0-2":
                 raise KeyboardInterrupt
 
@@ -152,20 +152,20 @@ def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., S
         Driver(made, Pool(score, 1, 0), crew, View(made), StopRequest()).run()
     again = sweep()
     after = drive(again, size=1)
-    assert (1, 0) not in after.seeds and len(after.seeds) == 6
+    assert (1, 0) not in after.trained_repeats and len(after.trained_repeats) == 6
     assert sorted(t.value for t in again.study.trials if t.value) == pytest.approx([1.1, 2.1, 3.1])
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., Sweep]) -> None:
-    def better_first(params: Params, seed: int) -> Outcome:
-        outcome = score(params, seed)
+    def better_first(params: Params, repeat: int) -> Outcome:
+        outcome = score(params, repeat)
         return replace(outcome, values=(10 - outcome.values[0],))
 
     made = sweep(repeats=6, pruner_hears=SEEDS)
     made.study.pruner = build_pruner(OmegaConf.structured(WilcoxonConf("wilcoxon")), 1)
     crew = drive(made, better_first, size=size)
-    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.seeds) for a in (1, 2, 3)}
+    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.trained_repeats) for a in (1, 2, 3)}
     assert counts[1] == 6 and 2 < counts[3] < 6
     # beside the first trial the second one has nobody to be compared with
     assert counts[2] == 6 if size == 2 else 2 < counts[2] < 6
@@ -194,7 +194,7 @@ def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) ->
 
 def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sweep]) -> None:
     made, crew = sweep(), Crew()
-    full = Pool(lambda params, seed: Outcome("lost", "run", reason="no space"), 1, 0)
+    full = Pool(lambda params, repeat: Outcome("lost", "run", reason="no space"), 1, 0)
     with pytest.raises(StorageError, match="no space"):
         Driver(made, full, crew, View(made), StopRequest()).run()
     assert crew.cancelled == ["run-0", "run-0-0"]
@@ -203,9 +203,9 @@ def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sw
 def test_stop_request_lets_the_seeds_of_a_trial_end(sweep: Callable[..., Sweep]) -> None:
     stop, made = StopRequest(), sweep()
 
-    def train(params: Params, seed: int) -> Outcome:
+    def train(params: Params, repeat: int) -> Outcome:
         stop.is_set = params["a"] == 2
-        return score(params, seed)
+        return score(params, repeat)
 
     with pytest.raises(SweepStopped):
         drive(made, train, size=1, stop=stop)

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import RESULT, as_outcome, lose, note_seed, settle
+from kerasweep.search.ledger import RESULT, as_outcome, lose, note_repeat, settle
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.winner import due_winners
 
@@ -72,7 +72,7 @@ def test_best_seed_of_the_best_trial_is_due(
     trial = sweep.study.ask()
     sweep.space.suggest(trial)
     for seed, value in enumerate((0.5, 0.8, 0.8)):
-        note_seed(trial, seed, left(f"seed-{seed}", value))
+        note_repeat(trial, seed, left(f"seed-{seed}", value))
     settle(sweep.study, trial, Outcome("complete", "run", (0.7,), seeds=(0.5, 0.8, 0.8)))
     (due,) = due_winners(sweep)
     assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
@@ -86,7 +86,7 @@ def test_seeds_of_a_trial_that_waits_to_be_ended_are_kept(
     train(sweep, left("0", 0.5))
     trial = sweep.study.ask()
     sweep.space.suggest(trial)
-    note_seed(trial, 0, left("1-0", 0.9))
+    note_repeat(trial, 0, left("1-0", 0.9))
     lose(sweep.study, trial.number, blamed=False)
     assert [one.number for one in due_winners(sweep)] == [0]
     train(sweep, Outcome("complete", "run", (0.8,), seeds=(0.9, 0.7)))

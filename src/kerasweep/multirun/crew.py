@@ -52,7 +52,7 @@ class TrialCrew:
             self.composer.space.overrides(params),
         )
 
-    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+    def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
         cfg = without_hydra(self._configs[proposal.trial.number])
         cfg.training.seed += repeat
         choices = self.composer.choices(proposal.params)
@@ -134,10 +134,10 @@ class TrialCrew:
     def write_all(self) -> None:
         self.runs.recorder.flush_all()
 
-    def adopt_seed(self, ref: TrialRef, outcome: Outcome) -> None:
+    def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
         self.runs.adopt_repeat(ref, outcome)
 
-    def close_seed(self, outcome: Outcome) -> None:
+    def close_repeat(self, outcome: Outcome) -> None:
         self.runs.close_trial(outcome)
 
     def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
@@ -163,8 +163,8 @@ class BatchCrew(TrialCrew):
         self.write(ref.run_id)
         return ref
 
-    def open_seed(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        own = super().open_seed(proposal, ref, repeat)
+    def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
+        own = super().open_repeat(proposal, ref, repeat)
         self.write(own.run_id)
         return own
 

@@ -55,7 +55,7 @@ def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
     tell_result(study, trial.number, outcome.state, outcome.values)
 
 
-def note_seed(trial: Trial, repeat: int, outcome: Outcome) -> None:
+def note_repeat(trial: Trial, repeat: int, outcome: Outcome) -> None:
     """Saves the result of one repeat in the trial, so that no restart trains it again."""
     trial.set_user_attr(f"{SEED}:{repeat}", _as_attribute(outcome))
 
@@ -71,7 +71,7 @@ def _progressed(study: Study, number: int) -> bool:
     An attempt that resumes from a checkpoint reports the epochs before it again.
     """
     trial, *earlier = attempts(study, number)
-    if any(seed["state"] == State.COMPLETE for seed in _by_repeat(trial, SEED).values()):
+    if any(result["state"] == State.COMPLETE for result in _by_repeat(trial, SEED).values()):
         return True
     before = [_by_repeat(attempt, EPOCH) for attempt in earlier]
     return any(
@@ -113,7 +113,7 @@ def attempts(study: Study, number: int) -> list[FrozenTrial]:
     return chain
 
 
-def known_seeds(study: Study, number: int) -> dict[int, Outcome]:
+def completed_repeats(study: Study, number: int) -> dict[int, Outcome]:
     """Returns the complete results of a trial's repeats, in this attempt and in earlier ones."""
     outcomes: dict[int, Outcome] = {}
     for trial in reversed(attempts(study, number)):

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import lose, note_progress, note_seed, recover, settle
+from kerasweep.search.ledger import lose, note_progress, note_repeat, recover, settle
 from kerasweep.search.owner import leased
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import NOTHING, SEEDS, PrunedTrial
@@ -17,7 +17,7 @@ from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Crew, Pool, View
-from kerasweep.sweep.repeats import Trial
+from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
@@ -27,9 +27,9 @@ TICK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class _Task:
-    """A job that trains one seed of a trial."""
+    """A job that trains one repeat of a trial."""
 
-    trial: Trial
+    trial: RepeatedTrial
     repeat: int
     run_id: str  # in which the job is recorded
     worker: int
@@ -102,7 +102,7 @@ class Driver:
             self._hours.note_sometimes()
 
     def _fill(self) -> None:
-        """Give every free worker a seed to train, as long as there are any."""
+        """Gives every free worker a repeat to train, while there are any."""
         for worker in self.pool.free():
             trial = self._next_trial(worker)
             if trial is not None:
@@ -110,7 +110,7 @@ class Driver:
             elif self._is_end:
                 return
 
-    def _next_trial(self, worker: int) -> Trial | None:
+    def _next_trial(self, worker: int) -> RepeatedTrial | None:
         while True:
             trial = self._queue.next_for(worker, self._hours.used(), self.stop.is_set)
             if trial is None or not trial.is_over:
@@ -122,20 +122,20 @@ class Driver:
         """Whether no further trial is begun."""
         return self._queue.ending is not None or self.stop.is_set
 
-    def _start(self, worker: int, trial: Trial) -> None:
+    def _start(self, worker: int, trial: RepeatedTrial) -> None:
         repeat = trial.start(worker)
         self._queue.begin_job(worker, trial)
         ref = trial.ref
         if self.sweep.repeats > 1:
-            ref = self.crew.open_seed(trial.proposal, trial.ref, repeat)
+            ref = self.crew.open_repeat(trial.proposal, trial.ref, repeat)
         self._jobs += 1
         self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, self._pruned(trial, repeat))
         function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
         self.pool.submit(worker, Job(self._jobs, function, payload))
         self.view.started(worker, trial.number, repeat, trial.proposal.params)
 
-    def _pruned(self, trial: Trial, repeat: int) -> PrunedTrial:
-        """Returns the link to the pruner; only the first seed's epochs are compared."""
+    def _pruned(self, trial: RepeatedTrial, repeat: int) -> PrunedTrial:
+        """Returns the link to the pruner, which compares the epochs of the first repeat only."""
         kind = self.sweep.pruner_hears if repeat == 0 else NOTHING
         warmup = self.crew.warmup_epochs(trial.proposal)
         return PrunedTrial(trial.proposal.trial, kind, self.sweep.directions[0], warmup)
@@ -161,7 +161,7 @@ class Driver:
             self._end_task(event.job, Outcome(State.FAILED, task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
-        """Have written what was recorded a while ago; a refusal counts against its seed."""
+        """Writes entries that have waited long enough; what MLflow refuses fails its repeat."""
         refused = self.crew.write_due()
         for task in self._tasks.values():
             runs = {task.run_id, task.trial.ref.run_id}
@@ -178,9 +178,9 @@ class Driver:
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
-            note_seed(trial.proposal.trial, task.repeat, outcome)
+            note_repeat(trial.proposal.trial, task.repeat, outcome)
             with suppress(RefusedError):  # the user deleted the run
-                self.crew.close_seed(outcome)
+                self.crew.close_repeat(outcome)
         trial.end(task.repeat, outcome)
         if self._loses(trial, task.repeat, outcome):
             trial.drop()
@@ -199,14 +199,14 @@ class Driver:
             return error
         return None
 
-    def _loses(self, trial: Trial, repeat: int, outcome: Outcome) -> bool:
-        """Tell a pruner of seeds this one's value; whether it drops the trial."""
+    def _loses(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
+        """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
         if self.sweep.pruner_hears != SEEDS or outcome.state != State.COMPLETE or trial.ended is not None:
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
-        return trial.has_seeds and bool(trial.proposal.trial.should_prune())
+        return trial.has_repeats and bool(trial.proposal.trial.should_prune())
 
-    def _settle(self, trial: Trial) -> None:
+    def _settle(self, trial: RepeatedTrial) -> None:
         outcome = trial.result()
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
@@ -240,7 +240,7 @@ class Driver:
             with suppress(TrackingError):
                 self.crew.cancel(run_id)
 
-    def _is_lost(self, trial: Trial) -> bool:
+    def _is_lost(self, trial: RepeatedTrial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
             return lose(self.sweep.study, trial.number, blamed=False)

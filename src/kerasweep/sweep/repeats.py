@@ -1,4 +1,4 @@
-"""A trial under way: which of its seeds are still to train, and what those that ended make of it."""
+"""A trial under way: which repeats it still has to train, and its result from those that ended."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -9,72 +9,69 @@ from kerasweep.search.propose import Proposal
 
 
 @dataclass
-class Trial:
-    """A trial that a driver trains, one seed or several.
+class RepeatedTrial:
+    """A trial that a driver trains, once or with several seeds."""
 
-    ref: its own run, None until it is open. worker: which began it. repeats: how many seeds.
-    waiting: those to start. active: those that train. done: seed -> outcome, of complete ones.
-    ended: what ended it before all of them were done.
-    """
-
-    proposal: Proposal
-    repeats: int
-    ref: Any = None
-    worker: int | None = None
-    waiting: deque[int] = field(default_factory=deque)
-    active: set[int] = field(default_factory=set)
-    done: dict[int, Outcome] = field(default_factory=dict)
-    ended: Outcome | None = None
+    proposal: Proposal  # Optuna's trial with its configuration
+    repeats: int  # how many seeds it is trained with
+    ref: Any = None  # its own run, None until it is open
+    worker: int | None = None  # the worker that began it
+    waiting: deque[int] = field(default_factory=deque)  # repeats that have not begun
+    active: set[int] = field(default_factory=set)  # repeats that are being trained
+    done: dict[int, Outcome] = field(default_factory=dict)  # repeat -> its outcome, complete ones only
+    ended: Outcome | None = None  # an outcome that ended the trial before all repeats were done
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(self.repeats))
 
     @property
     def number(self) -> int:
+        """The number of Optuna's trial."""
         return self.proposal.trial.number
 
     @property
-    def has_seeds(self) -> bool:
-        """Whether another seed of it is worth training."""
+    def has_repeats(self) -> bool:
+        """Whether another repeat should be trained."""
         return bool(self.waiting) and self.ended is None
 
     @property
     def is_over(self) -> bool:
-        return not self.active and not self.has_seeds
+        """Whether no repeat is being trained or should be."""
+        return not self.active and not self.has_repeats
 
-    def know(self, done: dict[int, Outcome]) -> None:
-        """Take over the seeds that an attempt before has trained."""
+    def skip(self, done: dict[int, Outcome]) -> None:
+        """Skips the repeats that an earlier attempt has trained."""
         self.done = done
-        self.waiting = deque(seed for seed in self.waiting if seed not in done)
+        self.waiting = deque(repeat for repeat in self.waiting if repeat not in done)
 
     def start(self, worker: int) -> int:
-        """The next seed; it trains from now on."""
+        """Returns the next repeat, which the worker trains from now on."""
         self.worker = worker if self.worker is None else self.worker
-        seed = self.waiting.popleft()
-        self.active.add(seed)
-        return seed
+        repeat = self.waiting.popleft()
+        self.active.add(repeat)
+        return repeat
 
-    def end(self, seed: int, outcome: Outcome) -> None:
-        """Take in what came of a seed: one that fails or is pruned ends the trial."""
-        self.active.discard(seed)
+    def end(self, repeat: int, outcome: Outcome) -> None:
+        """Adds the outcome of a repeat; a failed or pruned one ends the trial."""
+        self.active.discard(repeat)
         if self.repeats == 1:
             self.ended = outcome
             return
         if outcome.state == State.COMPLETE:
-            self.done[seed] = outcome
+            self.done[repeat] = outcome
         elif self.ended is None and outcome.state == State.FAILED:
-            reason = f"seed {seed} failed: {outcome.reason}"
+            reason = f"seed {repeat} failed: {outcome.reason}"
             self.ended = Outcome(State.FAILED, self.ref.run_id, reason=reason, traceback=outcome.traceback)
         elif self.ended is None:
             self.ended = replace(outcome, run_id=self.ref.run_id)
 
     def drop(self) -> None:
-        """End it after the seeds that it has: it loses."""
+        """Prunes the trial: its remaining repeats are not trained."""
         self.ended = Outcome(State.PRUNED, self.ref.run_id)
 
     def result(self) -> Outcome:
-        """What came of the trial: its one seed's outcome, or the mean of several."""
-        done = [self.done[seed] for seed in sorted(self.done)]
+        """Returns the trial's outcome: that of its only repeat, or the mean of several."""
+        done = [self.done[repeat] for repeat in sorted(self.done)]
         if self.ended is not None and (self.repeats == 1 or self.ended.state == State.FAILED or not done):
             return self.ended
         mean = mean_outcome(self.ref.run_id, done)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from kerasweep.results import RETURNED, Outcome, State
 from kerasweep.search.importance import importance
-from kerasweep.search.ledger import RESULT, clean_params, known_seeds
+from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
@@ -180,14 +180,14 @@ def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
 
 
 def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
-    """The run that keeps the best trial's model: its own, or that of its best seed."""
-    seeds = known_seeds(sweep.study, best.number) if sweep.repeats > 1 else {}
-    if seeds:
-        return seeds[best_seed(sweep, seeds)].run_id
+    """Returns the run with the best trial's model: the trial's, or that of its best repeat."""
+    outcomes = completed_repeats(sweep.study, best.number) if sweep.repeats > 1 else {}
+    if outcomes:
+        return outcomes[best_repeat(sweep, outcomes)].run_id
     return str(best.user_attrs.get(RESULT, {}).get("run_id", "ID"))
 
 
-def best_seed(sweep: Sweep, seeds: Mapping[int, Outcome]) -> int:
-    """Which seed did best by the first objective, the first among equals."""
+def best_repeat(sweep: Sweep, outcomes: Mapping[int, Outcome]) -> int:
+    """Returns the repeat with the best first objective, the first among equals."""
     sign = 1 if sweep.directions[0] == "maximize" else -1
-    return max(sorted(seeds), key=lambda seed: sign * seeds[seed].values[0])
+    return max(sorted(outcomes), key=lambda repeat: sign * outcomes[repeat].values[0])

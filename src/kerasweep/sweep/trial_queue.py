@@ -1,16 +1,16 @@
-"""Chooses the trial that each worker trains next: one under way with seeds to train, or a new one."""
+"""Chooses the trial that each worker trains next: one under way with repeats to train, or a new one."""
 
 from contextlib import suppress
 from functools import partial
 
 from kerasweep.errors import RefusedError
-from kerasweep.search.ledger import known_seeds
+from kerasweep.search.ledger import completed_repeats
 from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.pruners import SEEDS
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Crew
-from kerasweep.sweep.repeats import Trial
+from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.workers.affinity import GraphAffinity
 
 
@@ -25,17 +25,17 @@ class TrialQueue:
         self.ending: Ending | None = None
         self._sweep = sweep
         self._crew = crew
-        self._under_way: list[Trial] = []
+        self._under_way: list[RepeatedTrial] = []
         self._affinity = GraphAffinity(sweep.graph_of, sweep.repeats)
         self._waiting: set[int] = set()  # workers that found no trial
 
     @property
-    def under_way(self) -> tuple[Trial, ...]:
+    def under_way(self) -> tuple[RepeatedTrial, ...]:
         """Trials that are opened and not removed."""
         return tuple(self._under_way)
 
-    def next_for(self, worker: int, hours: float, is_stopped: bool) -> Trial | None:
-        """Returns the trial whose next seed a free worker trains, None if there is none for it now.
+    def next_for(self, worker: int, hours: float, is_stopped: bool) -> RepeatedTrial | None:
+        """Returns the trial whose next repeat a free worker trains, None if there is none for it now.
 
         A worker first finishes the trial that it began, then begins a new one. Once no trial is new, it helps
         with any trial under way.
@@ -46,15 +46,15 @@ class TrialQueue:
             is_stopped: Whether the user has stopped the sweep: then no trial is new.
 
         Returns:
-            A trial that may be over already, if earlier attempts trained all its seeds.
+            A trial that may be over already, if earlier attempts trained all its repeats.
         """
         if worker in self._waiting:
             return None
-        trial = self._with_seeds(worker)
+        trial = self._with_repeats(worker)
         if trial is None and not is_stopped:
             trial = self._new_trial(worker, hours)
         if trial is None and (is_stopped or self.ending is not None):
-            return self._with_seeds()
+            return self._with_repeats()
         if trial is None:
             self._waiting.add(worker)  # until a job ends or a tick passes: asking takes the sweep's lock
         return trial
@@ -63,12 +63,12 @@ class TrialQueue:
         """Lets waiting workers ask again, because a job has ended or a tick has passed."""
         self._waiting.clear()
 
-    def begin_job(self, worker: int, trial: Trial) -> None:
-        """Notes that a worker trains a seed of the trial."""
+    def begin_job(self, worker: int, trial: RepeatedTrial) -> None:
+        """Notes that a worker trains a repeat of the trial."""
         self._affinity.begin(worker, trial.proposal.params)
 
-    def end_job(self, worker: int, trial: Trial, is_complete: bool) -> None:
-        """Notes that the worker's seed has ended."""
+    def end_job(self, worker: int, trial: RepeatedTrial, is_complete: bool) -> None:
+        """Notes that the worker's repeat has ended."""
         self._affinity.end(worker, trial.proposal.params, is_complete)
         self.ask_again()
 
@@ -76,35 +76,35 @@ class TrialQueue:
         """Notes that the worker's process has died, and its graphs with it."""
         self._affinity.forget(worker)
 
-    def remove(self, trial: Trial) -> None:
+    def remove(self, trial: RepeatedTrial) -> None:
         """Removes a trial that is settled."""
         self._under_way.remove(trial)
 
-    def _with_seeds(self, worker: int | None = None) -> Trial | None:
-        """Returns a trial under way with seeds to train, that this worker began; None stands for any worker.
+    def _with_repeats(self, worker: int | None = None) -> RepeatedTrial | None:
+        """Returns a trial under way with repeats to train, begun by this worker; None stands for any.
 
-        One worker trains all seeds of a trial: they share its graph, and a pruner of seeds can only save
-        seeds that have not begun.
+        One worker trains all repeats of a trial: they share its graph, and a pruner that compares repeats can
+        only save repeats that have not begun.
         """
-        able = (trial for trial in self._under_way if trial.has_seeds and worker in (None, trial.worker))
+        able = (trial for trial in self._under_way if trial.has_repeats and worker in (None, trial.worker))
         return next(able, None)
 
-    def _new_trial(self, worker: int, hours: float) -> Trial | None:
+    def _new_trial(self, worker: int, hours: float) -> RepeatedTrial | None:
         pick = partial(self._affinity.pick, worker)
         answer = ask(self._sweep, len(self._under_way), hours, pick)
         self.ending = answer if isinstance(answer, Ending) else None
         return self._open(answer) if isinstance(answer, Proposal) else None
 
-    def _open(self, proposal: Proposal) -> Trial:
+    def _open(self, proposal: Proposal) -> RepeatedTrial:
         """Opens a trial's run; the trial is kept first, so that no error leaves it behind."""
-        trial = Trial(proposal, self._sweep.repeats)
+        trial = RepeatedTrial(proposal, self._sweep.repeats)
         self._under_way.append(trial)
         trial.ref = self._crew.open_trial(proposal)
         if self._sweep.repeats > 1:
-            trial.know(known_seeds(self._sweep.study, trial.number))
-        for seed, outcome in sorted(trial.done.items()):
+            trial.skip(completed_repeats(self._sweep.study, trial.number))
+        for repeat, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
-                self._crew.adopt_seed(trial.ref, outcome)
+                self._crew.adopt_repeat(trial.ref, outcome)
             if self._sweep.pruner_hears == SEEDS:
-                proposal.trial.report(outcome.values[0], seed)
+                proposal.trial.report(outcome.values[0], repeat)
         return trial

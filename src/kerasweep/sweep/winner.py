@@ -7,15 +7,15 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import WEIGHTS, Outcome
-from kerasweep.search.ledger import RESULT, as_outcome, clean_params, known_seeds
+from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.summary import MAX_FRONT, best_seed, best_trials
+from kerasweep.sweep.summary import MAX_FRONT, best_repeat, best_trials
 
 
 @dataclass(frozen=True)
 class Winner:
-    """A seed of a best trial."""
+    """A repeat of a best trial."""
 
     number: int  # the trial's
     params: Params
@@ -24,9 +24,9 @@ class Winner:
 
 
 def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
-    """Returns the best seeds whose weights are to be recorded, and deletes the weights of all others.
+    """Returns the best repeats whose weights are to be recorded, and deletes the weights of all others.
 
-    Weights of a trial that waits for its other seeds are kept: it may become the best. While another driver
+    Weights of a trial that waits for its other repeats are kept: it may become the best. While another driver
     trains, nothing is due: that driver records the winner.
 
     Args:
@@ -37,11 +37,11 @@ def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
     if any(trial.state is TrialState.RUNNING for trial in trials):
         return []
     best = best_trials(sweep)[: MAX_FRONT if len(sweep.directions) > 1 else 1]
-    winners = [_best_seed(sweep, trial) for trial in best]
+    winners = [_best_repeat(sweep, trial) for trial in best]
     due = [winner for winner in winners if _has_weights(winner.outcome)]
     waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
-    seeds = [seed for number in waiting for seed in known_seeds(sweep.study, number).values()]
-    kept = {outcome.weights for outcome in (*(winner.outcome for winner in due), *seeds)}
+    done = [outcome for number in waiting for outcome in completed_repeats(sweep.study, number).values()]
+    kept = {outcome.weights for outcome in (*(winner.outcome for winner in due), *done)}
     for trial in trials:
         for outcome in _outcomes(trial):
             if outcome.weights and outcome.weights not in kept:
@@ -56,17 +56,17 @@ def _has_weights(outcome: Outcome) -> bool:
     return outcome.weights is not None and Path(outcome.weights).exists()
 
 
-def _best_seed(sweep: Sweep, trial: FrozenTrial) -> Winner:
+def _best_repeat(sweep: Sweep, trial: FrozenTrial) -> Winner:
     params = clean_params(sweep.space, trial)
-    seeds = known_seeds(sweep.study, trial.number) if sweep.repeats > 1 else {}
-    if not seeds:
+    outcomes = completed_repeats(sweep.study, trial.number) if sweep.repeats > 1 else {}
+    if not outcomes:
         return Winner(trial.number, params, 0, as_outcome(trial.user_attrs[RESULT]))
-    repeat = best_seed(sweep, seeds)
-    return Winner(trial.number, params, repeat, seeds[repeat])
+    repeat = best_repeat(sweep, outcomes)
+    return Winner(trial.number, params, repeat, outcomes[repeat])
 
 
 def _outcomes(trial: FrozenTrial) -> Iterator[Outcome]:
-    """Yields the stored outcomes of a trial and of its seeds."""
+    """Yields the stored outcomes of a trial and of its repeats."""
     for value in trial.user_attrs.values():
         if isinstance(value, dict) and "run_id" in value:
             yield as_outcome(value)
