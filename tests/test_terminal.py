@@ -5,7 +5,7 @@ import sys
 import pytest
 from rich.table import Table
 
-from kerasweep.terminal import duration_text, next_commands, params_text, said_by, say, show
+from kerasweep.terminal import duration_text, next_commands, params_text, redirect_lines, say, show
 
 URI = "sqlite:////data/mlruns/mlflow.db"
 
@@ -70,12 +70,12 @@ def test_configuration_on_one_line() -> None:
     assert params_text(params) == "rate=0.0001235 size=123456 kind=l2 none=None on=True"
 
 
-def test_lines_are_said_by_who_has_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    heard: list[str] = []
-    with said_by(heard.append):
+def test_lines_are_redirected(capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    with redirect_lines(lines.append):
         say("[1/2] :x: within")
     say("[1/2] :x: after")
-    assert heard == ["[1/2] :x: within"] and capsys.readouterr().out == "[1/2] :x: after\n"
+    assert lines == ["[1/2] :x: within"] and capsys.readouterr().out == "[1/2] :x: after\n"
 
 
 @pytest.mark.parametrize(("is_terminal", "is_folded"), [(True, True), (False, False)])

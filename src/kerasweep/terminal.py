@@ -13,25 +13,25 @@ from rich.table import Table
 
 WIDEST = 1000
 LARGEST_WHOLE = 1e15
-_speakers: list[Callable[[str], None]] = []
+_printers: list[Callable[[str], None]] = []
 
 
 def say(line: str) -> None:
     """Print a line without wrapping or markup."""
-    if _speakers:
-        _speakers[-1](line)
+    if _printers:
+        _printers[-1](line)
     else:
         console().print(line, soft_wrap=True)
 
 
 @contextmanager
-def said_by(speak: Callable[[str], None]) -> Iterator[None]:
-    """Hand every line that is said meanwhile to whoever has the terminal."""
-    _speakers.append(speak)
+def redirect_lines(printer: Callable[[str], None]) -> Iterator[None]:
+    """Passes each line of `say` to this function meanwhile, instead of printing it."""
+    _printers.append(printer)
     try:
         yield
     finally:
-        _speakers.pop()
+        _printers.pop()
 
 
 def show(table: Table) -> None:

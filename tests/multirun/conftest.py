@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from kerasweep.config import hydra_setup, register
 from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer
-from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
 
@@ -47,10 +47,10 @@ def compose(context: HydraContext) -> Callable[[list[str]], DictConfig]:
 
 @pytest.fixture
 def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Question]:
-    """The question that a command line asks; legacy: keys of `hydra.sweeper`."""
+    """The question that a command line asks; sweeper_keys: keys of `hydra.sweeper`."""
 
-    def read(*arguments: str, **legacy: Any) -> Question:
-        return read_question(context, compose(list(arguments)), list(arguments), read_legacy(legacy))
+    def read(*arguments: str, **sweeper_keys: Any) -> Question:
+        return read_question(context, compose(list(arguments)), list(arguments), translate_keys(sweeper_keys))
 
     return read
 
@@ -60,7 +60,7 @@ def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> C
     """What would be trained for a command line."""
 
     def make(*arguments: str) -> Plan:
-        question = read_question(context, compose(list(arguments)), list(arguments), read_legacy({}))
+        question = read_question(context, compose(list(arguments)), list(arguments), translate_keys({}))
         return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
 
     return make

@@ -15,7 +15,7 @@ from kerasweep.model.parts import StockParts
 from kerasweep.multirun import estimate
 from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.dry_run import dry_run, short_number, shown_configurations
-from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
 from kerasweep.space.axis import Params
@@ -29,7 +29,7 @@ SMALL = ("data.limit=200", "training.epochs=2")
 def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Plan]:
     def make(*arguments: str) -> Plan:
         given = [*SMALL, *arguments]
-        question = read_question(context, compose(given), given, read_legacy({}))
+        question = read_question(context, compose(given), given, translate_keys({}))
         return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
 
     return make

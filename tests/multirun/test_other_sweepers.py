@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.hydra_setup import answer_for_optuna_sweeper
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.other_sweepers import SUCCESSORS, Legacy, read_legacy
+from kerasweep.multirun.other_sweepers import SUCCESSORS, Translation, translate_keys
 
 
 def test_nothing_set_says_nothing() -> None:
@@ -25,7 +25,7 @@ def test_nothing_set_says_nothing() -> None:
         "storage": None,
         "search_space": {},
     }
-    assert read_legacy({}) == read_legacy(keys) == Legacy({}, (), ())
+    assert translate_keys({}) == translate_keys(keys) == Translation({}, (), ())
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_nothing_set_says_nothing() -> None:
     ],
 )
 def test_key_is_translated(keys: dict[str, Any], overrides: tuple[str, ...]) -> None:
-    assert read_legacy(keys).overrides == overrides
+    assert translate_keys(keys).overrides == overrides
     assert (
-        read_legacy({key: OmegaConf.create({"k": value}).k for key, value in keys.items()}).overrides
+        translate_keys({key: OmegaConf.create({"k": value}).k for key, value in keys.items()}).overrides
         == overrides
     )
 
 
 def test_params_are_axes() -> None:
     params = {"model.kernel_size": "choice(3,5)"}
-    assert read_legacy({"params": OmegaConf.create(params)}).axes == params
+    assert translate_keys({"params": OmegaConf.create(params)}).axes == params
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_params_are_axes() -> None:
     ],
 )
 def test_key_with_a_successor_is_noted(key: str, value: Any) -> None:
-    legacy = read_legacy({key: value})
-    assert legacy.notes == (f"hydra.sweeper.{key}={value} is not used: {SUCCESSORS[key]}.",)
-    assert legacy.overrides == ()
+    translation = translate_keys({key: value})
+    assert translation.notes == (f"hydra.sweeper.{key}={value} is not used: {SUCCESSORS[key]}.",)
+    assert translation.overrides == ()
 
 
 def test_a_sampler_without_a_successor_is_noted() -> None:
-    legacy = read_legacy({"sampler": {"_target_": "optuna.samplers.NSGAIIISampler", "seed": 7}})
-    assert legacy.overrides == ("sampler.seed=7",)
-    assert legacy.notes == (
+    translation = translate_keys({"sampler": {"_target_": "optuna.samplers.NSGAIIISampler", "seed": 7}})
+    assert translation.overrides == ("sampler.seed=7",)
+    assert translation.notes == (
         "hydra.sweeper.sampler=optuna.samplers.NSGAIIISampler is not used: choose one with sampler=NAME, of "
         "grid, random, tpe, qmc, cmaes, nsga2.",
     )
@@ -138,14 +138,14 @@ def test_an_experiment_written_for_hydra_optuna_sweeper_is_swept(
         hydra_context=context, task_function=print, config=config
     )
     assert isinstance(sweeper, Sweeper) and type(sweeper).__name__ == "KerasweepSweeper"
-    legacy = read_legacy(sweeper.legacy)
-    assert legacy.axes == {"training.batch_size": "choice(32, 64, 128)"}
-    assert legacy.overrides == ("study.trials=20", "sampler=tpe", "sampler.seed=1234")
+    translation = translate_keys(sweeper.keys)
+    assert translation.axes == {"training.batch_size": "choice(32, 64, 128)"}
+    assert translation.overrides == ("study.trials=20", "sampler=tpe", "sampler.seed=1234")
 
 
 def test_several_directions_are_refused() -> None:
     with pytest.raises(ConfigError) as refused:
-        read_legacy({"direction": OmegaConf.create(["maximize", "minimize"])})
+        translate_keys({"direction": OmegaConf.create(["maximize", "minimize"])})
     assert str(refused.value) == (
         "hydra.sweeper.direction=['maximize', 'minimize'] does not say which metrics are meant. "
         "Name them, as in "
@@ -156,7 +156,7 @@ def test_several_directions_are_refused() -> None:
 @pytest.mark.parametrize("params", ["choice(3,5)", ["model.kernel_size=choice(3,5)"]], ids=str)
 def test_params_that_name_no_keys_are_refused(params: Any) -> None:
     with pytest.raises(ConfigError) as refused:
-        read_legacy({"params": OmegaConf.create({"k": params}).k})
+        translate_keys({"params": OmegaConf.create({"k": params}).k})
     assert str(refused.value) == (
         f"hydra.sweeper.params must name keys and their values, but got {params}. "
         'Write it as in {model.kernel_size: "choice(3, 5)"}.'

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import without_hydra
 from kerasweep.multirun.conduct import conduct
-from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.question import Question, read_question
 
 Ask = Callable[..., Question]
@@ -135,14 +135,14 @@ def test_space_that_names_no_keys_is_refused(
     config = compose([])
     config.study.space = OmegaConf.create(f"value: {space}").value
     with pytest.raises(ConfigError) as refused:
-        read_question(context, config, [], read_legacy({}))
+        read_question(context, config, [], translate_keys({}))
     assert str(refused.value) == (
         f"study.space must name keys and their values, but got {space}. "
         'Write it as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
     )
 
 
-def test_legacy_params_are_axes_and_their_sampler_holds(ask: Ask) -> None:
+def test_params_of_another_sweeper_are_axes_and_their_sampler_holds(ask: Ask) -> None:
     question = ask(
         "data.limit=100", params={"model.kernel_size": "3,5", "model.dropout": "interval(0,0.5)"}, n_trials=7
     )
@@ -152,7 +152,7 @@ def test_legacy_params_are_axes_and_their_sampler_holds(ask: Ask) -> None:
     assert question.master.study.name is None
 
 
-def test_command_line_wins_over_legacy_keys(ask: Ask) -> None:
+def test_command_line_wins_over_keys_of_another_sweeper(ask: Ask) -> None:
     question = ask("study.trials=3", n_trials=7, params={"model.kernel_size": "3,5"})
     assert question.master.study.trials == 3
 
@@ -188,7 +188,7 @@ def test_options_of_another_search_path_may_be_swept(
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer/mine.yaml").write_text("defaults: [adam]\nlearning_rate: 0.5\n")
     arguments = [f"hydra.searchpath=[{tmp_path}]", "optimizer=mine,adam"]
-    question = read_question(context, compose(arguments), arguments[1:], read_legacy({}))
+    question = read_question(context, compose(arguments), arguments[1:], translate_keys({}))
     assert axes(question) == {"optimizer": ["mine", "adam"]}
 
 

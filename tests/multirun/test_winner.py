@@ -38,8 +38,8 @@ class Places:
         return worker, Died(worker, job.id, end) if isinstance(end, str) else Finished(job.id, end)
 
 
-class Crew:
-    """written: whose records were written, and whether what it left was still there then."""
+class TrialRuns:
+    """Notes in `written` each run that was written, and whether its weights still existed then."""
 
     def __init__(self, due: list[Winner], deleted: int | None = None) -> None:
         self.deleted = deleted
@@ -68,9 +68,9 @@ def due(tmp_path: Path) -> list[Winner]:
 def record(due: list[Winner], pool: Places | None) -> int:
     """How often something else was called meanwhile. What was recorded is written before its source goes."""
     called: list[None] = []
-    crew = Crew(due)
-    record_winners(due, crew, pool, lambda: called.append(None))  # type: ignore[arg-type]
-    assert sorted(crew.written) == sorted((one.outcome.run_id, True) for one in due for _ in range(2))
+    trial_runs = TrialRuns(due)
+    record_winners(due, trial_runs, pool, lambda: called.append(None))  # type: ignore[arg-type]
+    assert sorted(trial_runs.written) == sorted((one.outcome.run_id, True) for one in due for _ in range(2))
     return len(called)
 
 
@@ -100,14 +100,14 @@ def test_nothing_due_leaves_time_for_the_rest(pool: Places | None) -> None:
 
 
 def test_what_a_stopped_sweep_left_is_kept_for_its_end(due: list[Winner], tmp_path: Path) -> None:
-    record_winners(due, Crew(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
+    record_winners(due, TrialRuns(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.iterdir()} == {"3.npz", "5.npz"}
 
 
 def test_a_run_that_was_deleted_holds_up_no_other(
     due: list[Winner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crew = Crew(due, deleted=3)
-    record_winners(due, crew, Places(), lambda: None)  # type: ignore[arg-type]
-    assert {run_id for run_id, _ in crew.written} == {"run-5"} and list(tmp_path.iterdir()) == []
+    trial_runs = TrialRuns(due, deleted=3)
+    record_winners(due, trial_runs, Places(), lambda: None)  # type: ignore[arg-type]
+    assert {run_id for run_id, _ in trial_runs.written} == {"run-5"} and list(tmp_path.iterdir()) == []
     assert "note: the run of trial 3 was deleted: its model cannot be recorded" in capsys.readouterr().out

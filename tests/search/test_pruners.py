@@ -19,13 +19,10 @@ from kerasweep.config.search import (
 )
 from kerasweep.search.journal_report import JournalReport
 from kerasweep.search.pruners import (
-    BEST,
-    EACH,
-    NOTHING,
-    SEEDS,
     PrunedTrial,
+    PrunerInput,
     build_pruner,
-    hears,
+    pruner_input,
     warmup_epochs,
 )
 from kerasweep.search.study import open_study
@@ -48,15 +45,15 @@ CASES = {
 }
 
 
-def report_all(study: optuna.Study, values: Sequence[float], kind: str) -> int | None:
+def report_all(study: optuna.Study, values: Sequence[float], kind: PrunerInput) -> int | None:
     """Train a trial that has these values; the step at which it is pruned."""
     trial = study.ask()
-    pruned = PrunedTrial(trial, EACH if kind == SEEDS else kind, "maximize")
+    pruned = PrunedTrial(trial, PrunerInput.EPOCHS if kind == PrunerInput.REPEATS else kind, "maximize")
     for step, value in enumerate(values, start=1):
         if pruned.report(step, value):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return step
-    study.tell(trial, sum(values) / len(values) if kind == SEEDS else max(values))
+    study.tell(trial, sum(values) / len(values) if kind == PrunerInput.REPEATS else max(values))
     return None
 
 
@@ -66,7 +63,7 @@ def test_loser_is_pruned_and_leader_is_spared(
 ) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", pruner=build_pruner(OmegaConf.structured(cfg), EPOCHS))
-    kind = hears(cfg.name)
+    kind = pruner_input(cfg.name)
     for each in before:
         report_all(study, each, kind)
     pruned = report_all(study, values, kind)
@@ -75,23 +72,23 @@ def test_loser_is_pruned_and_leader_is_spared(
         assert step is None or pruned is None or pruned >= step
     else:
         assert pruned == step
-    leader = [value + 0.06 for value in (SCORES if kind == SEEDS else RISING)]
+    leader = [value + 0.06 for value in (SCORES if kind == PrunerInput.REPEATS else RISING)]
     assert report_all(study, leader, kind) is None
 
 
 def test_hyperband_prunes_losers_in_most_brackets() -> None:
     cfg = OmegaConf.structured(HyperbandConf("hyperband"))
     study = optuna.create_study(direction="maximize", pruner=build_pruner(cfg, EPOCHS))
-    steps = [report_all(study, RISING if number % 2 else LOSING, BEST) for number in range(40)]
+    steps = [report_all(study, RISING if number % 2 else LOSING, PrunerInput.BEST) for number in range(40)]
     assert sum(step is not None for step in steps[10::2]) > 7
 
 
-def test_what_a_pruner_hears() -> None:
-    assert [hears(name) for name in ("none", "median", "asha", "hyperband", "threshold")] == [
-        NOTHING,
-        *[BEST] * 4,
+def test_pruner_input() -> None:
+    assert [pruner_input(name) for name in ("none", "median", "asha", "hyperband", "threshold")] == [
+        PrunerInput.NOTHING,
+        *[PrunerInput.BEST] * 4,
     ]
-    assert (hears("patient"), hears("wilcoxon")) == (EACH, SEEDS)
+    assert (pruner_input("patient"), pruner_input("wilcoxon")) == (PrunerInput.EPOCHS, PrunerInput.REPEATS)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +98,7 @@ def test_what_a_pruner_hears() -> None:
 def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: list[float]) -> None:
     study = optuna.create_study(direction=direction)
     trial = study.ask()
-    pruned = PrunedTrial(trial, BEST, direction)
+    pruned = PrunedTrial(trial, PrunerInput.BEST, direction)
     pruned.report(1, math.nan)
     assert pruned.best is not None and math.isnan(pruned.best)
     for epoch, value in enumerate((1.0, 0.5, 3.0, math.nan), start=2):
@@ -111,17 +108,23 @@ def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: l
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [(BEST, {3: 0.5, 5: 0.5}), (EACH, {3: 0.4, 5: 0.3}), (SEEDS, {}), (NOTHING, {})]
+    ("kind", "told"),
+    [
+        (PrunerInput.BEST, {3: 0.5, 5: 0.5}),
+        (PrunerInput.EPOCHS, {3: 0.4, 5: 0.3}),
+        (PrunerInput.REPEATS, {}),
+        (PrunerInput.NOTHING, {}),
+    ],
 )
 def test_pruner_is_told_nothing_in_warm_up_nor_of_an_epoch_without_a_value(
-    kind: str, told: dict[int, float]
+    kind: PrunerInput, told: dict[int, float]
 ) -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.35))
     pruned = PrunedTrial(study.ask(), kind, "maximize", warmup_epochs=2)
     ends = [pruned.report(epoch, value) for epoch, value in enumerate([0.1, 0.5, 0.4, None, 0.3], 1)]
     assert study.trials[0].intermediate_values == told
     assert pruned.best == 0.5
-    assert ends == [False] * 4 + [kind == EACH]
+    assert ends == [False] * 4 + [kind == PrunerInput.EPOCHS]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> 
     study = open_study(journal, "s", ["maximize"])
     study.pruner = build_pruner(OmegaConf.structured(MedianPrunerConf("median")), EPOCHS)
     for _ in range(5):
-        report_all(study, RISING, BEST)
+        report_all(study, RISING, PrunerInput.BEST)
 
     def report_of(warmup: int = 0) -> Callable[[int, float | None], bool]:
         trial = study.ask()

@@ -35,7 +35,7 @@ class OnePlace:
 
 
 class Notes:
-    """A crew that writes down what it is asked, in place of MLflow's runs."""
+    """Trial runs that write down what they are asked, in place of MLflow's."""
 
     def __init__(self, close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None) -> None:
         self.close = close

@@ -14,7 +14,7 @@ from kerasweep.search import ledger
 from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, lose, tell_result
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.propose import Proposal, ask
-from kerasweep.search.pruners import BEST
+from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -392,7 +392,7 @@ def test_every_epoch_is_progress_whatever_the_pruner_is_told(
             return warmup
 
     epochs: list[tuple[int, float | None]] = []
-    sweep = replace(sweep_of(GRID, total=1), pruner_hears=BEST, keeps_checkpoints=True)
+    sweep = replace(sweep_of(GRID, total=1), pruner_input=PrunerInput.BEST, keeps_checkpoints=True)
     sweep.study.pruner = ThresholdPruner(upper=0.25)
     pool = Reporting(list(values))
     Driver(sweep, pool, WarmingUp(), Shown(sweep), StopRequest()).run()

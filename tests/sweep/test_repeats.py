@@ -13,7 +13,7 @@ from kerasweep.errors import StorageError, SweepStopped
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import RESULT, RETRY_OF
 from kerasweep.search.propose import Proposal
-from kerasweep.search.pruners import BEST, SEEDS, build_pruner
+from kerasweep.search.pruners import PrunerInput, build_pruner
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -27,7 +27,7 @@ Train = Callable[[Params, int], Outcome]
 GRID = {"a": "1,2,3"}
 
 
-class Crew(Notes):
+class Runs(Notes):
     """Writes down which repeats were trained."""
 
     def __init__(self) -> None:
@@ -85,10 +85,10 @@ def score(params: Params, repeat: int) -> Outcome:
 
 def drive(
     sweep: Sweep, train: Train = score, size: int = 2, epochs: int = 0, stop: StopRequest | None = None
-) -> Crew:
-    crew = Crew()
-    Driver(sweep, Pool(train, size, epochs), crew, View(sweep), stop or StopRequest()).run()
-    return crew
+) -> Runs:
+    runs = Runs()
+    Driver(sweep, Pool(train, size, epochs), runs, View(sweep), stop or StopRequest()).run()
+    return runs
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def sweep(sweep_of: Callable[..., Sweep]) -> Callable[..., Sweep]:
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) -> None:
     made = sweep()
-    crew = drive(made, size=size)
-    assert sorted(crew.trained_repeats) == [(a, repeat) for a in (1, 2, 3) for repeat in range(3)]
+    runs = drive(made, size=size)
+    assert sorted(runs.trained_repeats) == [(a, repeat) for a in (1, 2, 3) for repeat in range(3)]
     assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1, 3.1])
     result = made.study.trials[2].user_attrs[RESULT]
     assert result["seeds"] == [3.0, 3.1, 3.2] and result["seconds"] == 3.0
@@ -117,8 +117,8 @@ def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[.
         return score(params, repeat)
 
     made = sweep()
-    crew = drive(made, train, size=1)
-    assert [repeat for a, repeat in crew.trained_repeats if a == 2] == [0, 1]
+    runs = drive(made, train, size=1)
+    assert [repeat for a, repeat in runs.trained_repeats if a == 2] == [0, 1]
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
 
@@ -133,23 +133,23 @@ def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., S
         drive(sweep(), train, size=1)
     again = sweep()
     begin(again)
-    crew = drive(again, size=1)
-    assert crew.trained_repeats == [(2, 2), (3, 0), (3, 1), (3, 2)]
-    assert [outcome.run_id for outcome in crew.adopted] == ["run-1-0", "run-1-1"]
+    runs = drive(again, size=1)
+    assert runs.trained_repeats == [(2, 2), (3, 0), (3, 1), (3, 2)]
+    assert [outcome.run_id for outcome in runs.adopted] == ["run-1-0", "run-1-1"]
     retried = [trial for trial in again.study.trials if RETRY_OF in trial.user_attrs]
     assert [trial.value for trial in retried] == pytest.approx([2.1])
 
 
 def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., Sweep]) -> None:
-    class Torn(Crew):
+    class Torn(Runs):
         def close_repeat(self, outcome: Outcome) -> None:
             super().close_repeat(outcome)
             if outcome.run_id == "run-0-2":
                 raise KeyboardInterrupt
 
-    made, crew = sweep(), Torn()
+    made, runs = sweep(), Torn()
     with pytest.raises(KeyboardInterrupt):
-        Driver(made, Pool(score, 1, 0), crew, View(made), StopRequest()).run()
+        Driver(made, Pool(score, 1, 0), runs, View(made), StopRequest()).run()
     again = sweep()
     after = drive(again, size=1)
     assert (1, 0) not in after.trained_repeats and len(after.trained_repeats) == 6
@@ -162,10 +162,10 @@ def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., S
         outcome = score(params, repeat)
         return replace(outcome, values=(10 - outcome.values[0],))
 
-    made = sweep(repeats=6, pruner_hears=SEEDS)
+    made = sweep(repeats=6, pruner_input=PrunerInput.REPEATS)
     made.study.pruner = build_pruner(OmegaConf.structured(WilcoxonConf("wilcoxon")), 1)
-    crew = drive(made, better_first, size=size)
-    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in crew.trained_repeats) for a in (1, 2, 3)}
+    runs = drive(made, better_first, size=size)
+    counts: Mapping[Any, int] = {a: sum(one == a for one, _ in runs.trained_repeats) for a in (1, 2, 3)}
     assert counts[1] == 6 and 2 < counts[3] < 6
     # beside the first trial the second one has nobody to be compared with
     assert counts[2] == 6 if size == 2 else 2 < counts[2] < 6
@@ -176,7 +176,7 @@ def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., S
 
 
 def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) -> None:
-    made = sweep(repeats=2, total=2, pruner_hears=BEST)
+    made = sweep(repeats=2, total=2, pruner_input=PrunerInput.BEST)
 
     class Strict:
         """Prunes everything but a=1 after its second epoch."""
@@ -185,19 +185,19 @@ def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) ->
             return bool(trial.params["a"] != 1 and trial.last_step >= 2)
 
     made.study.pruner = Strict()  # type: ignore[assignment]
-    crew = drive(made, size=4, epochs=4)
+    runs = drive(made, size=4, epochs=4)
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "PRUNED"]
     assert set(made.study.trials[1].intermediate_values) == {1, 2}
-    ended = {outcome.run_id: outcome.state for outcome in crew.closed}
+    ended = {outcome.run_id: outcome.state for outcome in runs.closed}
     assert (ended["run-1-0"], ended["run-1-1"]) == ("pruned", "pruned")
 
 
 def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sweep]) -> None:
-    made, crew = sweep(), Crew()
+    made, runs = sweep(), Runs()
     full = Pool(lambda params, repeat: Outcome("lost", "run", reason="no space"), 1, 0)
     with pytest.raises(StorageError, match="no space"):
-        Driver(made, full, crew, View(made), StopRequest()).run()
-    assert crew.cancelled == ["run-0", "run-0-0"]
+        Driver(made, full, runs, View(made), StopRequest()).run()
+    assert runs.cancelled == ["run-0", "run-0-0"]
 
 
 def test_stop_request_lets_the_seeds_of_a_trial_end(sweep: Callable[..., Sweep]) -> None:

@@ -47,8 +47,8 @@ class OptunaSweeperConf(KerasweepSweeperConf):
 class KerasweepSweeper(Sweeper):
     """Searches with Optuna, trains through Hydra's launcher, records in MLflow."""
 
-    def __init__(self, **legacy: Any) -> None:
-        self.legacy: Mapping[str, Any] = {key: value for key, value in legacy.items() if value is not None}
+    def __init__(self, **keys: Any) -> None:
+        self.keys: Mapping[str, Any] = {key: value for key, value in keys.items() if value is not None}
         self.hydra_context: HydraContext | None = None
         self.config: DictConfig | None = None
 
@@ -62,7 +62,7 @@ class KerasweepSweeper(Sweeper):
 
         assert self.hydra_context is not None and self.config is not None
         context, config = self.hydra_context, self.config
-        best = run_command(lambda: conduct(context, config, arguments, self.legacy))
+        best = run_command(lambda: conduct(context, config, arguments, self.keys))
         if best is None:
             raise SystemExit(1)
         return best

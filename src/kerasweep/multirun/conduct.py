@@ -13,8 +13,8 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.batches import batch_size, count_workers, start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of, make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, is_evidence
-from kerasweep.multirun.drive import Ensemble, drive, trials_left
-from kerasweep.multirun.other_sweepers import read_legacy
+from kerasweep.multirun.drive import OpenSweep, drive, trials_left
+from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
 from kerasweep.search.stops import StopRequest
@@ -37,7 +37,7 @@ DEFAULT_JOBS = "mlruns/jobs"
 
 
 def conduct(
-    context: HydraContext, config: DictConfig, arguments: list[str], legacy_keys: Mapping[str, Any]
+    context: HydraContext, config: DictConfig, arguments: list[str], sweeper_keys: Mapping[str, Any]
 ) -> float | None:
     """Runs the sweep that the arguments describe.
 
@@ -45,7 +45,7 @@ def conduct(
         context: Hydra's own.
         config: The composed sweep with Hydra's node.
         arguments: The overrides of the command line.
-        legacy_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
+        sweeper_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
 
     Returns:
         The best value of the first objective, None where no trial was trained.
@@ -54,8 +54,8 @@ def conduct(
         KerasweepError: A mistake that the user can correct.
         SystemExit: The end of a dry run.
     """
-    legacy = read_legacy(legacy_keys)
-    question = read_question(context, config, arguments, legacy)
+    translation = translate_keys(sweeper_keys)
+    question = read_question(context, config, arguments, translation)
     _check_axes(question)
     composer = make_composer(context, question.master, question.fixed, question.space)
     release_interrupts()  # no config file is read any more
@@ -86,10 +86,10 @@ def conduct(
         _use_job_folder(question.master, sweep.name)
         record = _open_record(plan, sweep, tracker)
         images = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
-        summary.print_header(sweep, plan.study, question.master, legacy.notes, plan.left_out(), images)
+        summary.print_header(sweep, plan.study, question.master, translation.notes, plan.left_out(), images)
         begin(sweep)
         record.reconcile()
-        reason = drive(Ensemble(context, plan, sweep, record, workers, stop))
+        reason = drive(OpenSweep(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
     if is_evidence(plan.base) and finished_trials(sweep.study):
         conclude(plan.base, sweep.name)

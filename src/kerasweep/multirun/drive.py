@@ -8,8 +8,8 @@ from hydra.types import HydraContext
 
 from kerasweep.errors import StorageError, SweepStopped, TrackingError
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
-from kerasweep.multirun.crew import BatchCrew, TrialCrew
 from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.multirun.winner import record_winners
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
@@ -29,7 +29,7 @@ from kerasweep.workers.pool import WorkerPool
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class OpenSweep:
     """An open sweep and the services that train and record it."""
 
     context: HydraContext
@@ -46,24 +46,24 @@ def trials_left(sweep: Sweep) -> int:
     return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
 
 
-def drive(ensemble: Ensemble) -> str:
+def drive(opened: OpenSweep) -> str:
     """Trains to the end and returns the reason for the end; also an early end closes the sweep's run.
 
     Raises:
         KeyboardInterrupt: The user stopped the sweep.
         StorageError: The disk is full or cannot be written.
     """
-    sweep, record = ensemble.sweep, ensemble.record
+    sweep, record = opened.sweep, opened.record
     ending, ended = Ending("the sweep was stopped", is_whole=False), False
     try:
-        ending = _run(ensemble)
+        ending = _run(opened)
         record.reconcile()  # the runs of a driver that died meanwhile
-        _record_winners(ensemble, is_end=True)
-        _note_best(ensemble)
+        _record_winners(opened, is_end=True)
+        _note_best(opened)
         ended = True
     except SweepStopped:
-        _record_winners(ensemble, is_end=False)
-        _note_best(ensemble)
+        _record_winners(opened, is_end=False)
+        _note_best(opened)
         raise KeyboardInterrupt from None
     except OSError as error:
         raise StorageError(
@@ -78,44 +78,45 @@ def drive(ensemble: Ensemble) -> str:
     return ending.reason
 
 
-def _note_best(ensemble: Ensemble) -> None:
+def _note_best(opened: OpenSweep) -> None:
     """Records the best value as a metric of the sweep's own run, such as `best_val_accuracy`."""
-    best, record = summary.best_value(ensemble.sweep), ensemble.record
+    best, record = summary.best_value(opened.sweep), opened.record
     if best is not None:
-        metric = ensemble.plan.base.objective[0].metric
+        metric = opened.plan.base.objective[0].metric
         record.tracker.log_metrics(record.parent, {f"best_{metric}": best})
 
 
-def _run(ensemble: Ensemble) -> Ending:
-    plan, sweep, record = ensemble.plan, ensemble.sweep, ensemble.record
+def _run(opened: OpenSweep) -> Ending:
+    plan, sweep, record = opened.plan, opened.sweep, opened.record
     target, master = plan.base.trial.target, plan.question.master
-    crew: TrialCrew
+    trial_runs: WorkerTrialRuns
     pool: WorkerPool | BatchPool
-    if ensemble.workers is not None:
-        crew, pool = TrialCrew(plan.composer, record, sweep.repeats, target), ensemble.workers
+    if opened.workers is not None:
+        trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
+        pool = opened.workers
     else:
         sweep = replace(sweep, graph_of=unknown_graph)  # another launcher decides where a trial trains
-        crew = BatchCrew(plan.composer, record, sweep.repeats, target, plan.base.pruner)
+        trial_runs = BatchTrialRuns(plan.composer, record, sweep.repeats, target, plan.base.pruner)
         size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
-        pool = BatchPool(ensemble.context, master, record.tracker, target, size)
+        pool = BatchPool(opened.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
     # Another launcher prints its own lines, and reports a trial only when its batch has ended.
-    has_workers = ensemble.workers is not None
+    has_workers = opened.workers is not None
     view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if has_workers else View(sweep)
     with view:
-        return Driver(sweep, pool, crew, view, ensemble.stop).run()
+        return Driver(sweep, pool, trial_runs, view, opened.stop).run()
 
 
-def _record_winners(ensemble: Ensemble, is_end: bool) -> None:
+def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     """Records the models that the user wants, tests the winner at the end, and meanwhile draws some images.
 
     Starts a worker where none runs: the sweep was complete already, or another launcher trained it. Waits for
     another driver that records the same sweep; then nothing remains to be recorded.
     """
-    plan, sweep = ensemble.plan, ensemble.sweep
+    plan, sweep = opened.plan, opened.sweep
     master = plan.question.master
     jobs = Path(master.hydra.sweep.dir)
-    crew = TrialCrew(plan.composer, ensemble.record, sweep.repeats, plan.base.trial.target)
+    trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
         stack.enter_context(winner_lock(sweep.journal))
         due = due_winners(sweep, jobs if jobs.name == sweep.name else None)
@@ -124,15 +125,15 @@ def _record_winners(ensemble: Ensemble, is_end: bool) -> None:
         if due:
             action = "testing {}" if plan.base.tracking.models == "none" else "recording the model of {}"
             say(action.format("the best trial" if len(due) == 1 else f"the best {len(due)} trials"))
-        pool = ensemble.workers
+        pool = opened.workers
         if due and pool is None:
-            pool = start_workers(ensemble.context, master, plan.base, 1)
+            pool = start_workers(opened.context, master, plan.base, 1)
             stack.callback(pool.stop)
-        record_winners(due, crew, pool, lambda: _show_data(ensemble), is_end)
+        record_winners(due, trial_runs, pool, lambda: _show_data(opened), is_end)
 
 
-def _show_data(ensemble: Ensemble) -> None:
+def _show_data(opened: OpenSweep) -> None:
     """Records some training images in the sweep's own run, unless an earlier start has done so."""
-    plan, record = ensemble.plan, ensemble.record
+    plan, record = opened.plan, opened.record
     if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
         record_images(plan.base, record.parent, record.tracker, plan.data)

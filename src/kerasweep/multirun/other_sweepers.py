@@ -21,7 +21,7 @@ _SAMPLERS = {"nsgaii": "nsga2", "bruteforce": "grid"}
 
 
 @dataclass(frozen=True)
-class Legacy:
+class Translation:
     """The translation of a file for hydra-optuna-sweeper."""
 
     axes: Mapping[str, Any]  # key -> Hydra's sweep syntax
@@ -29,7 +29,7 @@ class Legacy:
     notes: tuple[str, ...]  # a sentence for each key that is not used
 
 
-def read_legacy(keys: Mapping[str, Any]) -> Legacy:
+def translate_keys(keys: Mapping[str, Any]) -> Translation:
     """Translates the `hydra.sweeper` keys that are set.
 
     Raises:
@@ -50,7 +50,7 @@ def read_legacy(keys: Mapping[str, Any]) -> Legacy:
         if plain.get(key) not in (None, {}, 1)
     ]
     notes += _sampler_notes(plain.get("sampler"))
-    return Legacy(_axes(plain.get("params")), tuple(overrides), tuple(notes))
+    return Translation(_axes(plain.get("params")), tuple(overrides), tuple(notes))
 
 
 def _plain(value: Any) -> Any:

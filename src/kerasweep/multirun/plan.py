@@ -16,7 +16,7 @@ from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
-from kerasweep.search.pruners import build_pruner, hears
+from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import begun_with, check_digest, open_study, sweep_hash, sweep_lock, sweep_name
 from kerasweep.search.sweep import Sweep
@@ -144,7 +144,7 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
-            pruner_hears=hears(cfg.pruner.name),
+            pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
             notes=(*self.notes(), *_changed(begun, self._choices())),

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from kerasweep.config.schemas import all_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import choices_of
-from kerasweep.multirun.other_sweepers import Legacy
+from kerasweep.multirun.other_sweepers import Translation
 from kerasweep.space.axis import Axis, Space, Value
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
 
@@ -30,7 +30,7 @@ class Question:
 
 
 def read_question(
-    context: HydraContext, config: DictConfig, arguments: Sequence[str], legacy: Legacy
+    context: HydraContext, config: DictConfig, arguments: Sequence[str], translation: Translation
 ) -> Question:
     """Decides which keys are swept.
 
@@ -43,17 +43,17 @@ def read_question(
     overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
     swept = [override for override in overrides if override.is_sweep_override()]
     fixed = [override for override in overrides if not override.is_sweep_override()]
-    added = list(legacy.overrides)
+    added = list(translation.overrides)
     chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
     has_study = choices_of(config).get("study") is not None or bool(config.study.space)
-    if not (swept or legacy.axes or has_study):
+    if not (swept or translation.axes or has_study):
         added.append(f"study={DEFAULT_STUDY}")
-    elif not has_study and not legacy.axes and not _chose_sampler(config, chosen):
+    elif not has_study and not translation.axes and not _chose_sampler(config, chosen):
         added.append("sampler=grid")
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
     options = _group_options(context, master)
-    axes = _study_axes(master, legacy.axes, fixed, options)
+    axes = _study_axes(master, translation.axes, fixed, options)
     for override in swept:
         axis = axis_of_override(override, options)
         old = axes.get(axis.name)
@@ -100,10 +100,10 @@ def _group_options(context: HydraContext, master: DictConfig) -> Any:
 
 
 def _study_axes(
-    master: DictConfig, legacy: Mapping[str, Any], fixed: Sequence[Override], options: Any
+    master: DictConfig, translated: Mapping[str, Any], fixed: Sequence[Override], options: Any
 ) -> dict[str, Axis]:
     """Returns the axes of the study and of older files that no override fixes, by key without Hydra's +."""
-    entries = {str(key): entry for key, entry in {**legacy, **_space(master.study.space)}.items()}
+    entries = {str(key): entry for key, entry in {**translated, **_space(master.study.space)}.items()}
     set_keys = {override.key_or_group for override in fixed}
     kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
     axes = [axis_of_entry(key, entry, options) for key, entry in kept.items()]

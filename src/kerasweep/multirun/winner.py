@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.crew import TrialCrew
+from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.results import Outcome, State
 from kerasweep.sweep.winner import Winner
 from kerasweep.terminal import say
@@ -42,7 +42,7 @@ class _Recording:
 
 def record_winners(
     winners: Sequence[Winner],
-    crew: TrialCrew,
+    trial_runs: WorkerTrialRuns,
     pool: WorkerPool | None,
     meanwhile: Callable[[], None],
     is_end: bool = True,
@@ -51,7 +51,7 @@ def record_winners(
 
     Args:
         winners: The seeds to record.
-        crew: Makes the jobs and records their results.
+        trial_runs: Makes the jobs and records their results.
         pool: May be None where there are no winners.
         meanwhile: Called once, while the first jobs run.
         is_end: Whether the sweep is finished. If not, the winner is not tested and its weights stay.
@@ -63,7 +63,7 @@ def record_winners(
     for winner in winners:
         recording = _Recording(winner, set(), is_end)
         try:
-            jobs = crew.winner_jobs(winner, is_end)
+            jobs = trial_runs.winner_jobs(winner, is_end)
         except RefusedError:
             say(f"note: the run of trial {winner.number} was deleted: its model cannot be recorded")
             recording.delete_weights()
@@ -83,21 +83,21 @@ def record_winners(
         if under_way and not is_called:
             is_called = True
             meanwhile()
-        ended = _next_end(pool, crew)
+        ended = _next_end(pool, trial_runs)
         if ended is not None:
             recording, part = under_way.pop(ended[0])
             with suppress(RefusedError):  # the user deleted the run
-                crew.write(recording.winner.outcome.run_id)
+                trial_runs.write(recording.winner.outcome.run_id)
             recording.end(part, ended[1])
 
 
-def _next_end(pool: WorkerPool, crew: TrialCrew) -> tuple[int, str | None] | None:
+def _next_end(pool: WorkerPool, trial_runs: WorkerTrialRuns) -> tuple[int, str | None] | None:
     """Returns a job that ended and why it failed; None where no job ended."""
     found = pool.next_event(TICK_SECONDS)
     event: Any = found[1] if found else None
     if isinstance(event, Recorded):
         with suppress(RefusedError):  # the user deleted the run
-            crew.record(event.run_id, event.entry)
+            trial_runs.record(event.run_id, event.entry)
     elif isinstance(event, Finished):
         outcome: Outcome = event.result
         return event.job, None if outcome.state == State.COMPLETE else outcome.reason or outcome.state

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
-from kerasweep.search.pruners import PrunedTrial, build_pruner, hears
+from kerasweep.search.pruners import PrunedTrial, build_pruner, pruner_input
 from kerasweep.search.study import open_study
 
 
@@ -35,7 +35,7 @@ def _trial(report: JournalReport) -> PrunedTrial:
     study = open_study(report.journal, report.study, report.directions)
     study.pruner = build_pruner(report.pruner, report.epochs)
     trial = Trial(study, report.trial_id)
-    return PrunedTrial(trial, hears(report.pruner.name), report.directions[0], report.warmup_epochs)
+    return PrunedTrial(trial, pruner_input(report.pruner.name), report.directions[0], report.warmup_epochs)
 
 
 def never(epoch: int, value: float | None) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from enum import Enum, auto
 
 import optuna
 from omegaconf import DictConfig
@@ -17,7 +18,14 @@ from optuna.pruners import (
 )
 from optuna.trial import Trial
 
-NOTHING, BEST, EACH, SEEDS = "nothing", "the best so far", "each epoch", "each seed"
+
+class PrunerInput(Enum):
+    """The values of a trial that its pruner receives."""
+
+    NOTHING = auto()
+    BEST = auto()  # after each epoch, the best value so far
+    EPOCHS = auto()  # each epoch's own value
+    REPEATS = auto()  # each repeat's value; its step is the repeat
 
 
 def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
@@ -46,13 +54,17 @@ def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
     return NopPruner()
 
 
-def hears(pruner: str) -> str:
+def pruner_input(pruner: str) -> PrunerInput:
     """Returns which values a pruner receives: usually the best so far after each epoch.
 
     `patient` receives the value of each epoch: a best so far never gets worse, so it would never prune.
-    `wilcoxon` receives the value of each seed, with the seed's index as the step.
     """
-    return {"none": NOTHING, "patient": EACH, "wilcoxon": SEEDS}.get(pruner, BEST)
+    special = {
+        "none": PrunerInput.NOTHING,
+        "patient": PrunerInput.EPOCHS,
+        "wilcoxon": PrunerInput.REPEATS,
+    }
+    return special.get(pruner, PrunerInput.BEST)
 
 
 def warmup_epochs(config: DictConfig) -> int:
@@ -65,13 +77,13 @@ class PrunedTrial:
 
     Args:
         trial: Optuna's trial.
-        kind: Which values the pruner receives, see `hears`.
+        kind: Which values the pruner receives.
         direction: `maximize` or `minimize`.
         warmup_epochs: The first epochs, which the pruner does not receive: trials with a rising learning rate
             start slowly.
     """
 
-    def __init__(self, trial: Trial, kind: str, direction: str, warmup_epochs: int = 0) -> None:
+    def __init__(self, trial: Trial, kind: PrunerInput, direction: str, warmup_epochs: int = 0) -> None:
         self.best: float | None = None  # NaN only while every value was NaN
         self._trial = trial
         self._kind = kind
@@ -91,7 +103,7 @@ class PrunedTrial:
             self.best = value
         elif not math.isnan(value):
             self.best = self._better(self.best, value)
-        if self._kind not in (BEST, EACH) or epoch <= self._warmup_epochs:
+        if self._kind not in (PrunerInput.BEST, PrunerInput.EPOCHS) or epoch <= self._warmup_epochs:
             return False
-        self._trial.report(self.best if self._kind == BEST else value, epoch)
+        self._trial.report(self.best if self._kind == PrunerInput.BEST else value, epoch)
         return bool(self._trial.should_prune())

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.study import Study
 
-from kerasweep.search.pruners import NOTHING
+from kerasweep.search.pruners import PrunerInput
 from kerasweep.space.axis import Params, Space
 
 
@@ -28,7 +28,7 @@ class Sweep:
     budget: DictConfig
     refusal: Callable[[Mapping[str, object]], str | None]  # why a configuration cannot be trained
     repeats: int = 1  # seeds per trial
-    pruner_hears: str = NOTHING  # see `pruners.hears`; only the epochs of the first repeat count
+    pruner_input: PrunerInput = PrunerInput.NOTHING  # only the epochs of the first repeat count
     # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash

@@ -12,11 +12,11 @@ from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import lose, note_progress, note_repeat, recover, settle
 from kerasweep.search.owner import leased
 from kerasweep.search.propose import Proposal
-from kerasweep.search.pruners import NOTHING, SEEDS, PrunedTrial
+from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.protocols import Crew, Pool, View
+from kerasweep.sweep.protocols import Pool, TrialRuns, View
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.workers.pool import Event
@@ -53,22 +53,22 @@ class Driver:
     from the thread that calls `run`.
     """
 
-    def __init__(self, sweep: Sweep, pool: Pool, crew: Crew, view: View, stop: StopRequest) -> None:
+    def __init__(self, sweep: Sweep, pool: Pool, runs: TrialRuns, view: View, stop: StopRequest) -> None:
         self.sweep = sweep
         self.pool = pool
-        self.crew = crew
+        self.runs = runs
         self.view = view
         self.stop = stop
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.journal)
-        self._queue = TrialQueue(sweep, crew)
+        self._queue = TrialQueue(sweep, runs)
 
     def run(self) -> Ending:
         """Train until there is a reason to stop, and give it.
 
-        What the crew raises ends the sweep; trials that are under way then are enqueued again.
+        What the runs raises ends the sweep; trials that are under way then are enqueued again.
         Raises SweepStopped once the trials under way have ended, where the user asked to stop.
         """
         with leased(self.sweep.study):
@@ -77,7 +77,7 @@ class Driver:
             finally:
                 self._abandon()
                 with suppress(TrackingError):
-                    self.crew.write_all()
+                    self.runs.write_all()
                 self._hours.note()
         if self.stop.is_set:
             self.stop.announce()
@@ -127,24 +127,24 @@ class Driver:
         self._queue.begin_job(worker, trial)
         ref = trial.ref
         if self.sweep.repeats > 1:
-            ref = self.crew.open_repeat(trial.proposal, trial.ref, repeat)
+            ref = self.runs.open_repeat(trial.proposal, trial.ref, repeat)
         self._jobs += 1
         self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, self._pruned(trial, repeat))
-        function, payload = self.crew.job(trial.proposal, ref, self.sweep.pruner_hears != NOTHING)
+        function, payload = self.runs.job(trial.proposal, ref, self.sweep.pruner_input != PrunerInput.NOTHING)
         self.pool.submit(worker, Job(self._jobs, function, payload))
         self.view.started(worker, trial.number, repeat, trial.proposal.params)
 
     def _pruned(self, trial: RepeatedTrial, repeat: int) -> PrunedTrial:
         """Returns the link to the pruner, which compares the epochs of the first repeat only."""
-        kind = self.sweep.pruner_hears if repeat == 0 else NOTHING
-        warmup = self.crew.warmup_epochs(trial.proposal)
+        kind = self.sweep.pruner_input if repeat == 0 else PrunerInput.NOTHING
+        warmup = self.runs.warmup_epochs(trial.proposal)
         return PrunedTrial(trial.proposal.trial, kind, self.sweep.directions[0], warmup)
 
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
         if isinstance(event, Recorded):
             try:
-                self.crew.record(event.run_id, event.entry)
+                self.runs.record(event.run_id, event.entry)
             except RefusedError as error:  # a name it forbids, or a user deleted the run
                 task.refusals.append(str(error))
         elif isinstance(event, Report):
@@ -162,7 +162,7 @@ class Driver:
 
     def _write_due(self) -> None:
         """Writes entries that have waited long enough; what MLflow refuses fails its repeat."""
-        refused = self.crew.write_due()
+        refused = self.runs.write_due()
         for task in self._tasks.values():
             runs = {task.run_id, task.trial.ref.run_id}
             task.refusals.extend(refused[run_id] for run_id in runs if run_id in refused)
@@ -180,7 +180,7 @@ class Driver:
         if self.sweep.repeats > 1:
             note_repeat(trial.proposal.trial, task.repeat, outcome)
             with suppress(RefusedError):  # the user deleted the run
-                self.crew.close_repeat(outcome)
+                self.runs.close_repeat(outcome)
         trial.end(task.repeat, outcome)
         if self._loses(trial, task.repeat, outcome):
             trial.drop()
@@ -192,7 +192,7 @@ class Driver:
     def _write(self, task: _Task) -> TrackingError | None:
         """Have written what was recorded of a job; why MLflow cannot be used, once its trial is settled."""
         try:
-            self.crew.write(task.run_id)
+            self.runs.write(task.run_id)
         except RefusedError as error:
             task.refusals.append(str(error))
         except TrackingError as error:
@@ -201,7 +201,11 @@ class Driver:
 
     def _loses(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
         """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
-        if self.sweep.pruner_hears != SEEDS or outcome.state != State.COMPLETE or trial.ended is not None:
+        if (
+            self.sweep.pruner_input != PrunerInput.REPEATS
+            or outcome.state != State.COMPLETE
+            or trial.ended is not None
+        ):
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
@@ -212,7 +216,7 @@ class Driver:
             settle(self.sweep.study, trial.proposal.trial, outcome)
         except UpdateFinishedTrialError:  # a driver on another host took this one for dead
             with suppress(RefusedError):
-                self.crew.cancel(trial.ref.run_id)
+                self.runs.cancel(trial.ref.run_id)
         else:
             self._settled.append((trial.proposal, outcome))
         self._queue.remove(trial)
@@ -222,7 +226,7 @@ class Driver:
         while self._settled:
             proposal, outcome = self._settled.popleft()
             with suppress(RefusedError):  # the user deleted the run
-                self.crew.close_trial(proposal, outcome)
+                self.runs.close_trial(proposal, outcome)
             self.view.settled(proposal.trial.number, proposal.params, outcome)
 
     def _abandon(self) -> None:
@@ -238,7 +242,7 @@ class Driver:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):
-                self.crew.cancel(run_id)
+                self.runs.cancel(run_id)
 
     def _is_lost(self, trial: RepeatedTrial) -> bool:
         """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""

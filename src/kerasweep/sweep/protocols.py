@@ -1,4 +1,4 @@
-"""Whom a driver works with: where jobs are done, who opens and closes runs, who shows what happens."""
+"""The parts that a driver calls: the pool of workers, the runs of trials, and the view."""
 
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from kerasweep.workers.worker import Job
 
 
 class Pool(Protocol):
-    """Where jobs are done: WorkerPool, or a launcher of Hydra's in batches."""
+    """Runs jobs: a WorkerPool, or another launcher of Hydra's in batches."""
 
     def free(self) -> list[int]: ...
     def submit(self, worker: int, job: Job) -> None: ...
@@ -19,10 +19,11 @@ class Pool(Protocol):
     def next_event(self, timeout: float) -> tuple[int, Event] | None: ...
 
 
-class Crew(Protocol):
-    """What the driver has others do: open, fill and close the runs of its trials.
+class TrialRuns(Protocol):
+    """Opens, fills and closes the runs of trials, and makes the jobs that train them.
 
-    What is recorded may wait to be written: write_due says of which runs MLflow refused some, and why.
+    Recorded entries may be written later. `write_due` returns the runs of which MLflow refused entries, with
+    the reasons.
     """
 
     def open_trial(self, proposal: Proposal) -> Any: ...
@@ -40,7 +41,7 @@ class Crew(Protocol):
 
 
 class View(Protocol):
-    """Shows people what happens."""
+    """Shows the sweep to the user."""
 
     def started(self, worker: int, number: int, repeat: int, params: Params) -> None: ...
     def epoch(self, worker: int, epoch: int, value: float | None) -> None: ...

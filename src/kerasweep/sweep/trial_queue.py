@@ -6,10 +6,10 @@ from functools import partial
 from kerasweep.errors import RefusedError
 from kerasweep.search.ledger import completed_repeats
 from kerasweep.search.propose import Proposal, ask
-from kerasweep.search.pruners import SEEDS
+from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.protocols import Crew
+from kerasweep.sweep.protocols import TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.workers.affinity import GraphAffinity
 
@@ -21,10 +21,10 @@ class TrialQueue:
         ending: Why no new trial is begun; None while there are new ones.
     """
 
-    def __init__(self, sweep: Sweep, crew: Crew) -> None:
+    def __init__(self, sweep: Sweep, runs: TrialRuns) -> None:
         self.ending: Ending | None = None
         self._sweep = sweep
-        self._crew = crew
+        self._runs = runs
         self._under_way: list[RepeatedTrial] = []
         self._affinity = GraphAffinity(sweep.graph_of, sweep.repeats)
         self._waiting: set[int] = set()  # workers that found no trial
@@ -99,12 +99,12 @@ class TrialQueue:
         """Opens a trial's run; the trial is kept first, so that no error leaves it behind."""
         trial = RepeatedTrial(proposal, self._sweep.repeats)
         self._under_way.append(trial)
-        trial.ref = self._crew.open_trial(proposal)
+        trial.ref = self._runs.open_trial(proposal)
         if self._sweep.repeats > 1:
             trial.skip(completed_repeats(self._sweep.study, trial.number))
         for repeat, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
-                self._crew.adopt_repeat(trial.ref, outcome)
-            if self._sweep.pruner_hears == SEEDS:
+                self._runs.adopt_repeat(trial.ref, outcome)
+            if self._sweep.pruner_input == PrunerInput.REPEATS:
                 proposal.trial.report(outcome.values[0], repeat)
         return trial

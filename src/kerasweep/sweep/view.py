@@ -17,7 +17,7 @@ from kerasweep.space.axis import Params
 from kerasweep.sweep.picture import JobState, Picture
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.summary import outcome_text
-from kerasweep.terminal import console, params_text, said_by, say
+from kerasweep.terminal import console, params_text, redirect_lines, say
 
 RECOUNT_SECONDS = 5.0
 REDRAW_SECONDS = 0.5
@@ -101,7 +101,7 @@ class LiveView(View):
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._live)
-        self._open.enter_context(said_by(self.say))
+        self._open.enter_context(redirect_lines(self.say))
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""What a driver hands to whoever trains a trial: its job folder, its checkpoints, the ear of its pruner."""
+"""A job has its folder, checkpoints and pruner; a winner is given the parts that its run lacks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.composer import make_composer
-from kerasweep.multirun.crew import LAST_FIGURE, BatchCrew, TrialCrew
 from kerasweep.multirun.question import Question
+from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
@@ -30,7 +30,7 @@ Made = Callable[..., Any]
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Question]) -> Made:
-    """Builds a crew with one trial, a retry of an earlier one, whose configuration it knows."""
+    """Builds the runs of one trial, a retry of an earlier one, with its configuration."""
     monkeypatch.chdir(tmp_path)
 
     def build(context: HydraContext, kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
@@ -44,9 +44,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Que
         sweep = SimpleNamespace(
             study=study, journal=tmp_path / "s.journal", name="s", directions=("maximize",)
         )
-        crew = kind(composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
-        crew._configs[trial.number] = composer.job_config(proposal.params)
-        return crew, proposal
+        trial_runs = kind(composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
+        trial_runs._configs[trial.number] = composer.job_config(proposal.params)
+        return trial_runs, proposal
 
     return build
 
@@ -55,30 +55,30 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Que
 def test_retry_goes_on_from_the_checkpoints_of_the_attempt_before(
     repeats: int, place: str, made: Made, context: HydraContext, tmp_path: Path
 ) -> None:
-    crew, proposal = made(context, TrialCrew, repeats)
+    trial_runs, proposal = made(context, WorkerTrialRuns, repeats)
     ref = TrialRef("run", 1, repeat=2 if repeats > 1 else 0)
-    _, job = crew.job(proposal, ref, waits=False)
+    _, job = trial_runs.job(proposal, ref, waits=False)
     assert job.ref == replace(ref, defers_model=True)
     state = tmp_path / "mlruns/jobs" / place / "checkpoints/state.npz"
     state.parent.mkdir(parents=True)
     state.touch()
-    _, job = crew.job(proposal, ref, waits=False)
+    _, job = trial_runs.job(proposal, ref, waits=False)
     assert job.ref == replace(ref, resume_from=state.parents[1], defers_model=True)
     assert str(job.config.hydra.sweep.subdir) == place.replace("0", "1", 1)
 
 
 @pytest.mark.parametrize(
-    ("pruner", "is_heard"),
+    ("pruner", "has_report"),
     [(MedianPrunerConf("median"), [True, False]), (WilcoxonConf("wilcoxon"), [False, False])],
 )
-def test_pruner_of_a_batch_hears_epochs_of_the_first_seed_unless_it_compares_seeds(
-    pruner: Any, is_heard: list[bool], made: Made, context: HydraContext
+def test_pruner_of_a_batch_gets_epochs_of_the_first_seed_unless_it_compares_seeds(
+    pruner: Any, has_report: list[bool], made: Made, context: HydraContext
 ) -> None:
     cfg: DictConfig = OmegaConf.structured(pruner)
-    crew, proposal = made(context, BatchCrew, 4, cfg)
-    jobs = [crew.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
-    assert [isinstance(job.report, JournalReport) for job in jobs] == is_heard
-    assert [job.report is never for job in jobs] == [not each for each in is_heard]
+    trial_runs, proposal = made(context, BatchTrialRuns, 4, cfg)
+    jobs = [trial_runs.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
+    assert [isinstance(job.report, JournalReport) for job in jobs] == has_report
+    assert [job.report is never for job in jobs] == [not each for each in has_report]
 
 
 Recorded = Callable[..., tuple[Any, Tracker, str]]
@@ -91,15 +91,15 @@ def recorded(
     copy_database: Callable[[Path], Path],
     tmp_path: Path,
 ) -> Recorded:
-    """Builds a crew, and a run whose weights it may have been left."""
+    """Builds the runs of a sweep, and one run to record."""
 
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
         uri = f"sqlite:///{copy_database(tmp_path)}"
         question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", *overrides)
         composer = make_composer(context, question.master, question.fixed, question.space)
-        runs: Any = SimpleNamespace()
+        record: Any = SimpleNamespace()
         tracker = open_tracker(TrackingConf(uri=uri))
-        return TrialCrew(composer, runs, 1, "work:train"), tracker, tracker.start("trial", {}, {})
+        return WorkerTrialRuns(composer, record, 1, "work:train"), tracker, tracker.start("trial", {}, {})
 
     return build
 
@@ -130,7 +130,7 @@ def test_the_best_is_recorded_of_what_its_run_has_not(
     recorded: Recorded,
     tmp_path: Path,
 ) -> None:
-    crew, tracker, run_id = recorded(f"tracking.models={models}")
+    trial_runs, tracker, run_id = recorded(f"tracking.models={models}")
     if "model" in has:
         keep_model(tracker, run_id)
     if "figures" in has:
@@ -139,7 +139,7 @@ def test_the_best_is_recorded_of_what_its_run_has_not(
         tracker.log_metrics(run_id, {"test_accuracy": 0.5})
     left = tmp_path / "best.npz"
     due = Winner(7, {"model.kernel_size": 5}, 0, Outcome("complete", run_id, (0.5,), weights=str(left)))
-    jobs = crew.winner_jobs(due, is_end)
+    jobs = trial_runs.winner_jobs(due, is_end)
     assert {part: job.target.rpartition(":")[2] for part, (_, job) in jobs.items()} == expected
     for _, job in jobs.values():
         assert (job.ref.run_id, job.ref.number, job.ref.weights) == (run_id, 7, left)
@@ -154,7 +154,9 @@ def keep_model(tracker: Tracker, run_id: str) -> None:
 
 
 def test_the_best_whose_run_was_deleted_cannot_be_recorded(recorded: Recorded) -> None:
-    crew, tracker, run_id = recorded()
+    trial_runs, tracker, run_id = recorded()
     tracker.client.delete_run(run_id)
     with pytest.raises(RefusedError, match="was deleted"):
-        crew.winner_jobs(Winner(0, {}, 0, Outcome("complete", run_id, (0.5,), weights="best.npz")), True)
+        trial_runs.winner_jobs(
+            Winner(0, {}, 0, Outcome("complete", run_id, (0.5,), weights="best.npz")), True
+        )

@@ -1,4 +1,4 @@
-"""Opens, ships, fills and closes the trials that a driver asks for."""
+"""Opens, fills and closes the MLflow runs of a sweep's trials, and makes the jobs that train them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
-from kerasweep.search.pruners import BEST, EACH, hears, warmup_epochs
+from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.winner import Winner
 from kerasweep.tracking.entries import Entry
@@ -30,12 +30,19 @@ RECORD_TEST = "kerasweep.trial.winner:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
 
 
-class TrialCrew:
-    """The driver's hands: configurations from the composer, runs in MLflow, jobs for the workers."""
+class WorkerTrialRuns:
+    """The runs of trials that kerasweep's workers train.
+
+    Args:
+        composer: Composes the configuration of each trial.
+        record: The sweep's runs in MLflow.
+        repeats: How many seeds each trial is trained with.
+        target: The function that trains, as `module:name`.
+    """
 
     def __init__(self, composer: Composer, record: SweepRecord, repeats: int, target: str) -> None:
         self.composer = composer
-        self.runs = record
+        self._record = record
         self.repeats = repeats
         self.target = target
         self._configs: dict[int, DictConfig] = {}
@@ -44,7 +51,7 @@ class TrialCrew:
         params = proposal.params
         config = self.composer.job_config(params)
         self._configs[proposal.trial.number] = config
-        return self.runs.start_trial(
+        return self._record.start_trial(
             proposal.trial.number,
             params,
             without_hydra(config),
@@ -56,15 +63,14 @@ class TrialCrew:
         cfg = without_hydra(self._configs[proposal.trial.number])
         cfg.training.seed += repeat
         choices = self.composer.choices(proposal.params)
-        return self.runs.start_repeat(ref, repeat, proposal.params, cfg, choices)
+        return self._record.start_repeat(ref, repeat, proposal.params, cfg, choices)
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
-        """The function and the payload that train a seed in a worker."""
+        """Returns the function and the payload that train a repeat in a worker."""
         number = proposal.trial.number
         config = self._job_config(number, number, ref.repeat)
-        earlier = self._checkpoints(proposal, ref.repeat)
-        own = replace(ref, resume_from=earlier, defers_model=True)
-        return TRAIN, TrialJob(config, own, self.target, waits)
+        ref = replace(ref, resume_from=self._checkpoints(proposal, ref.repeat), defers_model=True)
+        return TRAIN, TrialJob(config, ref, self.target, waits)
 
     def winner_jobs(self, winner: Winner, is_end: bool) -> dict[str, tuple[str, Any]]:
         """Returns the parts that a winner's run still lacks, each with a function and its payload.
@@ -98,7 +104,7 @@ class TrialCrew:
         return warmup_epochs(self._configs[proposal.trial.number])
 
     def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
-        """The configuration of a trial as the job of that number."""
+        """Returns the configuration of a trial for the job with this number."""
         config = copy_of(self._configs[trial])
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
@@ -111,10 +117,10 @@ class TrialCrew:
         return config
 
     def _checkpoints(self, proposal: Proposal, repeat: int) -> Path | None:
-        """The job folder of the newest attempt before this one that left checkpoints."""
+        """Returns the job folder of the newest earlier attempt with a checkpoint."""
         if not self._configs[proposal.trial.number].training.checkpoint.enabled:
             return None
-        study = self.runs.sweep.study
+        study = self._record.sweep.study
         for attempt in attempts(study, proposal.trial.number)[1:]:
             config = self._job_config(proposal.trial.number, attempt.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
@@ -123,33 +129,33 @@ class TrialCrew:
         return None
 
     def record(self, run_id: str, entry: Entry) -> None:
-        write_relayed(self.runs.recorder, run_id, entry)
+        write_relayed(self._record.recorder, run_id, entry)
 
     def write_due(self) -> dict[str, str]:
-        return self.runs.recorder.flush_due()
+        return self._record.recorder.flush_due()
 
     def write(self, run_id: str) -> None:
-        self.runs.recorder.flush(run_id)
+        self._record.recorder.flush(run_id)
 
     def write_all(self) -> None:
-        self.runs.recorder.flush_all()
+        self._record.recorder.flush_all()
 
     def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
-        self.runs.adopt_repeat(ref, outcome)
+        self._record.adopt_repeat(ref, outcome)
 
     def close_repeat(self, outcome: Outcome) -> None:
-        self.runs.close_trial(outcome)
+        self._record.close_trial(outcome)
 
     def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
-        self.runs.close_trial(outcome)
+        self._record.close_trial(outcome)
         del self._configs[proposal.trial.number]
 
     def cancel(self, run_id: str) -> None:
-        self.runs.cancel(run_id, "the sweep was stopped")
+        self._record.cancel(run_id, "the sweep was stopped")
 
 
-class BatchCrew(TrialCrew):
-    """The hands of a driver whose trials are trained by a foreign launcher, which composes them itself."""
+class BatchTrialRuns(WorkerTrialRuns):
+    """The runs of trials that another launcher of Hydra's composes and trains in batches."""
 
     def __init__(
         self, composer: Composer, record: SweepRecord, repeats: int, target: str, pruner: DictConfig
@@ -158,15 +164,15 @@ class BatchCrew(TrialCrew):
         self.pruner = pruner
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
-        """As with workers; but its trainer writes to MLflow itself, and nothing may wait here."""
+        """Opens the run, and writes it at once: the job writes to MLflow without the driver."""
         ref = super().open_trial(proposal)
         self.write(ref.run_id)
         return ref
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        own = super().open_repeat(proposal, ref, repeat)
-        self.write(own.run_id)
-        return own
+        ref = super().open_repeat(proposal, ref, repeat)
+        self.write(ref.run_id)
+        return ref
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         number = proposal.trial.number
@@ -174,12 +180,12 @@ class BatchCrew(TrialCrew):
         if self.repeats > 1:
             seed = self._configs[number].training.seed + ref.repeat
             overrides = [*overrides, f"training.seed={seed}"]
-        is_heard = ref.repeat == 0 and hears(self.pruner.name) in (BEST, EACH)
-        report = self._report(proposal) if is_heard else never
+        has_pruner = pruner_input(self.pruner.name) in (PrunerInput.BEST, PrunerInput.EPOCHS)
+        report = self._report(proposal) if has_pruner and ref.repeat == 0 else never
         return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
 
     def _report(self, proposal: Proposal) -> JournalReport:
-        sweep = self.runs.sweep
+        sweep = self._record.sweep
         return JournalReport(
             sweep.journal,
             sweep.name,
