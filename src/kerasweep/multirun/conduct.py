@@ -115,9 +115,9 @@ def _start_workers(context: HydraContext, plan: Plan, trials: int, stack: ExitSt
 
 
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
-    names = plan.short_names()
+    names, choices = plan.short_names(), choices_of(plan.question.master)
     with sweep_lock(sweep.journal):
-        record = SweepRecord(tracker, plan.base, sweep, plan.study, names, choices_of(plan.question.master))
+        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices)
     if plan.data is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data)
     return record

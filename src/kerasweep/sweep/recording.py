@@ -1,8 +1,9 @@
-"""Keeps MLflow in step with a sweep: the parent run, a child run a trial, and their ends."""
+"""Opens and closes a sweep's runs in MLflow: the parent run, a run for each trial and for each repeat."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
@@ -24,74 +25,64 @@ from kerasweep.tracking.writer import Tracker
 DIED_AGAIN = f"its process ended before the trial did, as in {MAX_RETRIES} attempts before"
 
 
+@dataclass(frozen=True)
 class SweepRecord:
-    """The MLflow side of one sweep.
+    """The MLflow runs of one sweep: the parent run, and the runs of trials and their repeats."""
 
-    short_names: an axis's key -> its tag. The parent run of an earlier start is found by its tags
-    and goes on.
-    """
+    tracker: Tracker
+    recorder: BufferedRecorder
+    cfg: DictConfig
+    sweep: Sweep
+    study: str  # the study's name
+    short_names: Mapping[str, str]  # an axis's key -> its tag
+    parent: str  # the id of the sweep's own run
+    is_resumed: bool  # whether an earlier start opened that run
 
-    def __init__(
-        self,
+    @classmethod
+    def open(
+        cls,
         tracker: Tracker,
         cfg: DictConfig,
         sweep: Sweep,
         study: str,
         short_names: Mapping[str, str],
         choices: Mapping[str, str],
-    ) -> None:
-        self.tracker = tracker
-        self.recorder = BufferedRecorder(tracker)
-        self.cfg = cfg
-        self.sweep = sweep
-        self.study = study
-        self.short_names = short_names
-        self.is_resumed = False
-        self.parent = self._parent(choices)
+    ) -> Self:
+        """Reopens the parent run of an earlier start, found by its tags, or starts one.
 
-    def _parent(self, choices: Mapping[str, str]) -> str:
-        own = {"sweep": self.sweep.name, "kind": "study"}
-        earlier = find_runs(self.cfg.tracking, own)
+        Args:
+            tracker: Writes to MLflow.
+            cfg: The configuration that the trials share.
+            sweep: The sweep; call this with its lock held.
+            study: The study's name.
+            short_names: An axis's key -> its tag.
+            choices: A config group -> the chosen option.
+        """
+        identity = {"sweep": sweep.name, "kind": "study"}
+        changeable = _changeable_tags(cfg, sweep)
+        earlier = find_runs(cfg.tracking, identity)
         if earlier:
-            self.is_resumed = True
-            self.tracker.resume(earlier[0].run_id)
-            self.tracker.set_tags(earlier[0].run_id, {**self._changeable(), "state": State.RUNNING})
-            self._log_config(earlier[0].run_id)
-            return earlier[0].run_id
-        tags = {
-            **source_tags(),
-            **user_tags(self.cfg),
-            **own,
-            "study": self.study,
-            "dataset": choices.get("data", self.cfg.data.source),
-            "axes": ",".join(self.short_names.values()),
-            "objective": objective_text(self.cfg),
-            **self._changeable(),
-        }
-        if self.cfg.study.question:
-            tags["mlflow.note.content"] = self.cfg.study.question
-        run_id = self.tracker.start(self.sweep.name, tags, run_params(self.cfg))
-        self._log_config(run_id)
-        diff = git_diff()
-        if diff:
-            self.tracker.log_text(run_id, diff, "git.diff")
-        return run_id
-
-    def _log_config(self, run_id: str) -> None:
-        """The whole configuration, with the claim: that of the latest start."""
-        self.tracker.log_text(run_id, OmegaConf.to_yaml(self.cfg), CONFIG)
-
-    def _changeable(self) -> dict[str, str]:
-        """What may differ from one start of a sweep to the next: MLflow refuses changed params, not tags."""
-        budget = {key: value for key, value in self.cfg.budget.items() if value is not None}
-        return {
-            "sampler": self.cfg.sampler.name,
-            "pruner": self.cfg.pruner.name,
-            "trials": str(self.sweep.total),
-            "budget": " ".join(f"{key}={value:g}" for key, value in budget.items()) or "none",
-            "command": command_text("src.train"),
-            "versions": versions_text(),
-        }
+            parent = earlier[0].run_id
+            tracker.resume(parent)
+            tracker.set_tags(parent, {**changeable, "state": State.RUNNING})
+        else:
+            tags = {
+                **source_tags(),
+                **user_tags(cfg),
+                **identity,
+                "study": study,
+                "dataset": choices.get("data", cfg.data.source),
+                "axes": ",".join(short_names.values()),
+                "objective": objective_text(cfg),
+                **changeable,
+            }
+            if cfg.study.question:
+                tags["mlflow.note.content"] = cfg.study.question
+            parent = tracker.start(sweep.name, tags, run_params(cfg))
+        tracker.log_text(parent, OmegaConf.to_yaml(cfg), CONFIG)  # that of the latest start
+        if not earlier and (diff := git_diff()):
+            tracker.log_text(parent, diff, "git.diff")
+        return cls(tracker, BufferedRecorder(tracker), cfg, sweep, study, short_names, parent, bool(earlier))
 
     def start_trial(
         self,
@@ -101,7 +92,7 @@ class SweepRecord:
         choices: Mapping[str, str],
         overrides: Sequence[str],
     ) -> TrialRef:
-        """Open the child run of a trial."""
+        """Opens a trial's run, below the parent run."""
         tags = {**self._tags(number, params, cfg, choices), "kind": "trial"}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
         self.recorder.log_params(run_id, run_params(cfg))
@@ -115,7 +106,7 @@ class SweepRecord:
     def start_repeat(
         self, trial: TrialRef, repeat: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
     ) -> TrialRef:
-        """Open the run of one seed of a trial, below the trial's own. repeat: from 0."""
+        """Opens the run of one repeat, below its trial's run."""
         assert trial.number is not None
         tags = {**self._tags(trial.number, params, cfg, choices), "kind": "repeat", "repeat": str(repeat)}
         name = f"trial-{trial.number}-seed-{cfg.training.seed}"
@@ -124,7 +115,7 @@ class SweepRecord:
         return TrialRef(run_id, trial.number, trial.incumbents, trial.overrides, repeat)
 
     def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
-        """Show the finished seed of an attempt that was lost below the trial that took its place."""
+        """Moves the run of a repeat that an earlier attempt finished below this trial's run."""
         self.tracker.set_tags(
             outcome.run_id, {"mlflow.parentRunId": trial.run_id, "trial": str(trial.number)}
         )
@@ -141,7 +132,7 @@ class SweepRecord:
         }
 
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
-        """The objective values that a new trial has to beat; with one objective, the best."""
+        """Returns the objective values that a new trial must beat; with one objective, only the best."""
         complete = self.sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         values = [tuple(trial.values) for trial in complete]
         if len(self.sweep.directions) > 1 or not values:
@@ -149,10 +140,10 @@ class SweepRecord:
         return (max(values) if self.sweep.directions[0] == "maximize" else min(values),)
 
     def close_trial(self, outcome: Outcome) -> None:
-        """Close a trial's run; a traceback is kept with it. The mean of several seeds is logged there."""
+        """Closes the run of a trial or of a repeat, with its traceback and the means of its repeats."""
         try:
             self.recorder.flush(outcome.run_id)
-        finally:  # whatever MLflow refuses of its metrics, the run is closed
+        finally:  # also if MLflow refuses some metrics
             self._close(outcome)
 
     def _close(self, outcome: Outcome) -> None:
@@ -164,22 +155,22 @@ class SweepRecord:
         self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
 
     def cancel(self, run_id: str, reason: str) -> None:
-        """Close a run whose training was stopped."""
+        """Closes a run whose training was stopped."""
         try:
             self.recorder.flush(run_id)
         finally:
             self.tracker.finish(run_id, State.CANCELLED, reason)
 
     def keeps_model(self, run_id: str) -> bool:
-        """Whether a run has a model to predict with; not one that was deleted."""
+        """Returns whether a run exists and has a model to predict with."""
         with suppress(RefusedError):
             return has_model(self.cfg.tracking, get_run(self.cfg.tracking, run_id).run_id)
         return False
 
     def reconcile(self) -> None:
-        """Bring every open run of the sweep in line with its trial, after whatever ended the driver.
+        """Closes the open runs of trials that have ended: their driver may have died before it closed them.
 
-        Runs are found by their tags, never by a remembered id.
+        Runs are found by their tags, never by a stored id.
         """
         trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
         for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
@@ -195,14 +186,14 @@ class SweepRecord:
                 self.cancel(run.run_id, "its process ended before the trial did")
 
     def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
-        """What the journal says came of this run: a trial's own, or one of its seeds'."""
-        found = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
-        return next((result for result in found if result.get("run_id") == run_id), None)
+        """Returns the result of this run that the trial stores, as its own or a repeat's; None if there is none."""
+        results = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
+        return next((result for result in results if result.get("run_id") == run_id), None)
 
     def close(self, state: str, ending: Ending) -> None:
-        """Close the parent run, unless another driver still trains for this sweep: then that one does.
+        """Closes the parent run. If another driver still trains this sweep, that driver closes it.
 
-        Of a whole sweep it says how many trials there are: a space may have fewer than were asked for.
+        The tag `trials` of a whole sweep is the number of its trials: a space may have fewer than requested.
         """
         if state == State.COMPLETE and self.sweep.study.get_trials(
             deepcopy=False, states=(TrialState.RUNNING,)
@@ -211,3 +202,16 @@ class SweepRecord:
         if ending.is_whole:
             self.tracker.set_tags(self.parent, {"trials": str(len(finished_trials(self.sweep.study)))})
         self.tracker.finish(self.parent, state, ending.reason)
+
+
+def _changeable_tags(cfg: DictConfig, sweep: Sweep) -> dict[str, str]:
+    """Returns the tags that may differ between starts of a sweep: MLflow refuses changed params, not tags."""
+    budget = {key: value for key, value in cfg.budget.items() if value is not None}
+    return {
+        "sampler": cfg.sampler.name,
+        "pruner": cfg.pruner.name,
+        "trials": str(sweep.total),
+        "budget": " ".join(f"{key}={value:g}" for key, value in budget.items()) or "none",
+        "command": command_text("src.train"),
+        "versions": versions_text(),
+    }
