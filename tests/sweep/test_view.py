@@ -123,10 +123,10 @@ class Screen:
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    def picture(self, view: LiveView) -> list[str]:
+    def live_part(self, view: LiveView) -> list[str]:
         """The live part, line by line."""
         with self.console.capture() as capture:
-            self.console.print(view.picture)
+            self.console.print(view.live_part)
         return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -150,7 +150,7 @@ def test_live_part_shows_a_sweep(screen: Screen, sweep_of: Callable[..., Sweep])
     view.epoch(1, 2, 0.25)
     view.idle(1)
     view.settled(1, {"a": 1, "b": 5}, Outcome("complete", "run", (0.98765,)))
-    bar, tally, best, first, second = screen.picture(view)
+    bar, tally, best, first, second = screen.live_part(view)
     assert bar.endswith("  1/6  0:00:12 elapsed, 0:00:25 left")  # (5 × 12.5 − 12.5) / 2
     assert tally == "1 running, 1 complete, 0 pruned, 0 failed"
     assert best == "best val_accuracy 0.9877 (trial 1) a=1 b=5"
@@ -160,11 +160,11 @@ def test_live_part_shows_a_sweep(screen: Screen, sweep_of: Callable[..., Sweep])
     view.epoch(1, 1, 0.5)
     screen.wait(30)
     view.epoch(1, 2, 0.5)
-    assert screen.picture(view)[-1].split("  ")[3] == "30.0 s/epoch"
+    assert screen.live_part(view)[-1].split("  ")[3] == "30.0 s/epoch"
 
 
 def test_live_part_before_anything_is_known(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
-    bar, tally, first, second = screen.picture(screen.view(sweep_of(GRID, total=6)))
+    bar, tally, first, second = screen.live_part(screen.view(sweep_of(GRID, total=6)))
     assert bar.endswith("0/6  0:00:00 elapsed, — left")
     assert tally == "0 running, 0 complete, 0 pruned, 0 failed"
     assert (first, second) == ("worker 0  starts", "worker 1  starts")
@@ -174,7 +174,7 @@ def test_live_part_names_the_budget_that_ends_the_sweep(
     screen: Screen, sweep_of: Callable[..., Sweep]
 ) -> None:
     view = screen.view(sweep_of(GRID, total=6, hours=0.5))
-    assert screen.picture(view)[0].endswith("0/6  0:00:00 elapsed, 0:30:00 left (budget)")
+    assert screen.live_part(view)[0].endswith("0/6  0:00:00 elapsed, 0:30:00 left (budget)")
 
 
 def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
@@ -186,8 +186,8 @@ def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
     view.epoch(0, 6, 0.5)
     view.started(1, 5, 0, {})
     view.epoch(1, 6, 0.5)  # of a function that does not keep to training.epochs
-    assert screen.picture(view)[-2].startswith("worker 0  trial 4 seed 2  epoch 6/8")
-    assert screen.picture(view)[-1].startswith("worker 1  trial 5 seed 0    epoch 6 ")
+    assert screen.live_part(view)[-2].startswith("worker 0  trial 4 seed 2  epoch 6/8")
+    assert screen.live_part(view)[-1].startswith("worker 1  trial 5 seed 0    epoch 6 ")
 
 
 @pytest.mark.parametrize("width", [10, 30, 60, 100, 300])
@@ -204,7 +204,7 @@ def test_live_part_keeps_within_the_terminal(width: int, height: int, sweep_of: 
     with view:
         screen.wait(1)
         view.refresh()
-    lines = screen.picture(view)
+    lines = screen.live_part(view)
     assert all(len(line) <= width - 4 for line in lines) and any(lines)
     assert width < 60 or height < 24 or len(lines) < height
     if (width, height) == (100, 24):

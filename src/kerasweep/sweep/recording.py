@@ -186,7 +186,7 @@ class SweepRecord:
                 self.cancel(run.run_id, "its process ended before the trial did")
 
     def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
-        """Returns the result of this run that the trial stores, as its own or a repeat's; None if there is none."""
+        """Returns the result that the trial, or one of its repeats, stored for this run; None without one."""
         results = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
         return next((result for result in results if result.get("run_id") == run_id), None)
 

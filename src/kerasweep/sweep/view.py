@@ -14,7 +14,7 @@ from rich.live import Live
 from kerasweep.results import Outcome
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.picture import JobState, Picture
+from kerasweep.sweep.live_part import JobState, LivePart
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.summary import outcome_text
 from kerasweep.terminal import console, params_text, redirect_lines, say
@@ -24,7 +24,7 @@ REDRAW_SECONDS = 0.5
 
 
 class View:
-    """Plain lines, for a pipe, a log, or a terminal that can do no more."""
+    """Prints plain lines, for a pipe, a log file, or a terminal that cannot redraw lines."""
 
     def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
         self.sweep = sweep
@@ -38,41 +38,41 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is left to close."""
+        """Closes nothing."""
 
     def started(self, worker: int, number: int, repeat: int, params: Params) -> None:
-        """A worker has begun a trial, or one seed of it."""
+        """Notes that a worker has begun a repeat of a trial."""
         self.progress.started(worker, number)
 
     def epoch(self, worker: int, epoch: int, value: float | None) -> None:
-        """A worker has ended an epoch. value: the best so far of the first objective."""
+        """Notes that a worker has ended an epoch; `value` is the best first objective so far."""
 
     def idle(self, worker: int) -> None:
-        """A worker's job has ended."""
+        """Notes that a worker's job has ended."""
         self.progress.idle(worker)
 
     def settled(self, number: int, params: Params, outcome: Outcome) -> None:
-        """A trial has ended, and Optuna knows."""
+        """Prints the line of a trial that has ended."""
         self.progress.settled(number, params, outcome)
         count = f"[{self.progress.done}/{self.sweep.total}]"
         seconds = f"  {outcome.seconds:.1f} s" if outcome.seconds else ""
         self.say(f"{count} {params_text(params)}  {outcome_text(outcome)}{seconds}")
 
     def say(self, line: str) -> None:
-        """A line of the sweep's own."""
+        """Prints a line."""
         say(line)
 
     def refresh(self) -> None:
-        """Called at least once a second, and after each thing that happens."""
+        """Counts other drivers' trials every few seconds; called after each event, at least once a second."""
         if self.clock() - self._recounted > RECOUNT_SECONDS:
             self.progress.recount()
             self._recounted = self.clock()
 
 
 class LiveView(View):
-    """Below the lines, what is under way. It is drawn twice a second, by the thread that calls.
+    """Shows running trials below the lines, redrawn twice a second by the calling thread.
 
-    Lines wait until then: a signal's handler may say one while the live part is just being drawn.
+    Lines wait for the next redraw, because a signal handler may print one while the live part is being drawn.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class LiveView(View):
         screen: Console | None = None,
     ) -> None:
         super().__init__(sweep, clock)
-        self.picture = Picture(self.progress, objective, workers, epochs)
+        self.live_part = LivePart(self.progress, objective, workers, epochs)
         self._screen = screen or console()
-        # Rich would send to stdout what goes to stderr, even where that is a file.
+        # rich would redirect stderr to stdout even if stderr is a file.
         self._live = Live(
-            self.picture,
+            self.live_part,
             console=self._screen,
             auto_refresh=False,
             transient=True,
@@ -107,22 +107,22 @@ class LiveView(View):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the live part away; the lines stay."""
+        """Removes the live part; the lines stay."""
         with self._open:
             self._draw()
 
     def started(self, worker: int, number: int, repeat: int, params: Params) -> None:
         super().started(worker, number, repeat, params)
-        self.picture.jobs[worker] = JobState(number, repeat, params)
+        self.live_part.jobs[worker] = JobState(number, repeat, params)
 
     def epoch(self, worker: int, epoch: int, value: float | None) -> None:
-        job = self.picture.jobs.get(worker)
+        job = self.live_part.jobs.get(worker)
         if job is not None:
-            job.hear(epoch, value, self.clock())
+            job.note_epoch(epoch, value, self.clock())
 
     def idle(self, worker: int) -> None:
         super().idle(worker)
-        self.picture.jobs[worker] = None
+        self.live_part.jobs[worker] = None
 
     def say(self, line: str) -> None:
         self._lines.append(line)
@@ -133,7 +133,7 @@ class LiveView(View):
             self._draw()
 
     def _draw(self) -> None:
-        """Print the lines that wait; the live part is drawn anew below them."""
+        """Prints the waiting lines, and redraws the live part below them."""
         self._drawn = self.clock()
         lines, self._lines = self._lines, []
         if lines:
@@ -143,12 +143,19 @@ class LiveView(View):
 
 
 def open_view(sweep: Sweep, objective: str, workers: int, epochs: int) -> View:
-    """The view that suits where the output goes. objective: its text. epochs: of each trial."""
+    """Returns a live view for an interactive terminal, else a view of plain lines.
+
+    Args:
+        sweep: The sweep to show.
+        objective: Its text, as in the tag `objective`.
+        workers: How many workers train.
+        epochs: How many epochs a trial has.
+    """
     if _is_live():
         return LiveView(sweep, objective, workers, epochs)
     return View(sweep)
 
 
 def _is_live() -> bool:
-    """Whether stdout can show what changes: not a pipe, a log of CI, or TERM=dumb or TTY_INTERACTIVE=0."""
+    """Returns whether stdout can redraw lines: no pipe, no CI, no TERM=dumb, no TTY_INTERACTIVE=0."""
     return sys.stdout.isatty() and console().is_interactive and not os.environ.get("CI")

@@ -1,4 +1,4 @@
-"""What the live part of a terminal shows: how far a sweep is, its best, and a line for each worker."""
+"""Draws the live part of a terminal: the sweep's progress, its best trial, and a line for each worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,22 +24,23 @@ EPOCHS = "training.epochs"
 
 @dataclass
 class JobState:
-    """What a worker trains. first, last: an epoch and when it ended. value: the best so far."""
+    """The job that a worker trains."""
 
-    number: int
+    number: int  # the trial's
     repeat: int
     params: Params
-    first: tuple[int, float] | None = None
-    last: tuple[int, float] | None = None
-    value: float | None = None
+    first: tuple[int, float] | None = None  # the first epoch that was reported, and when it ended
+    last: tuple[int, float] | None = None  # the latest one
+    value: float | None = None  # the best so far
 
-    def hear(self, epoch: int, value: float | None, now: float) -> None:
+    def note_epoch(self, epoch: int, value: float | None, now: float) -> None:
+        """Notes the end of an epoch."""
         self.first = self.first or (epoch, now)
         self.last = (epoch, now)
         self.value = value
 
     def speed(self) -> str:
-        """Since the end of the first epoch: that one also built the network."""
+        """Returns the speed since the end of the first epoch, which also built the network."""
         if self.first is None or self.last is None or self.last[0] <= self.first[0]:
             return ""
         epochs, seconds = self.last[0] - self.first[0], max(1e-3, self.last[1] - self.first[1])
@@ -47,22 +48,19 @@ class JobState:
 
 
 @dataclass
-class Picture:
-    """Draws itself anew each time, as wide and as high as the terminal is then.
-
-    objective: as its tag has it. epochs: of a trial that does not search for their number. jobs:
-    what each worker does, None where it waits; a worker that has not begun is not in it.
-    """
+class LivePart:
+    """A renderable of rich, which fits the terminal's current width and height each time it is drawn."""
 
     progress: Progress
-    objective: str
-    workers: int
-    epochs: int
+    objective: str  # as in the tag `objective`
+    workers: int  # how many there are
+    epochs: int  # of a trial whose number of epochs is not an axis
+    # Each worker's job, None if the worker waits; a worker that has had no job yet is missing.
     jobs: dict[int, JobState | None] = field(default_factory=dict)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # What is printed above is not wrapped, and Rich would draw this part alike. The margin is for
-        # the terminal's own `^C`, which must not begin a line.
+        # rich would draw this part unwrapped, like the lines above it. The margin leaves room for the
+        # terminal's `^C`, so that it begins no line.
         width = max(1, options.max_width - MARGIN)
         options = options.update(width=width, no_wrap=False, overflow="fold")
         head = Group(self._bar(), self._tally(), *self._best(console, options))
@@ -95,11 +93,11 @@ class Picture:
         return text.append(f"{ends[State.FAILED]} failed", style="red" if ends["failed"] else "")
 
     def _best(self, console: Console, options: ConsoleOptions) -> list[Text]:
-        """The best trial so far on a few lines, cut where they do not suffice."""
+        """Returns the best trial so far on at most MAX_BEST_LINES lines."""
         best = self.progress.best
         if best is None:
             return []
-        metrics = [each.rpartition(" ")[0] for each in self.objective.split(", ")]
+        metrics = [objective.rpartition(" ")[0] for objective in self.objective.split(", ")]
         values = zip(metrics, best.values, strict=False)
         text = Text("best ").append(
             ", ".join(f"{name} {value_text(value)}" for name, value in values), "bold"
@@ -113,7 +111,7 @@ class Picture:
         return lines
 
     def _rows(self, height: int, width: int) -> Text:
-        """A line for each worker, as many as fit into the height, each cut at the width."""
+        """Returns a line for each worker, as many as fit into the height, each cut at the width."""
         fit = self.workers if self.workers <= height else max(0, height - 1)
         names = short_names([axis.key for axis in self.progress.sweep.space.axes], [])
         cells = [self._cells(worker, names) for worker in range(fit)]
