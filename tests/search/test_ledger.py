@@ -23,7 +23,7 @@ from kerasweep.search.ledger import (
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.driver import begin
+from kerasweep.sweep.driver import recover_trials
 
 SPACE = {"a": "range(6)", "b": {"range": "range(0.1,0.4,0.1)", "when": {"a": [1, 2, 3, 4, 5]}}}
 RESULT_OF_STATE = {"complete": (0.5,), "pruned": (), "failed": ()}
@@ -47,7 +47,7 @@ def test_lost_trial_is_enqueued_again_with_the_same_params(
 ) -> None:
     sweep = sweep_of(SPACE)
     params = dict(start(sweep, dead_owner).params)
-    (lost,) = begin(sweep_of(SPACE))
+    (lost,) = recover_trials(sweep_of(SPACE))
     assert lost.number == 0
     trial = sweep.study.trials[0]
     assert trial.state is TrialState.FAIL and trial.user_attrs[LOST] and not counts(trial)
@@ -68,7 +68,7 @@ def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
             note_progress(trial, 0, attempt + 2)
         else:
             note_repeat(trial, attempt, Outcome("complete", f"run-{attempt}", (0.5,)))
-        begin(sweep)
+        recover_trials(sweep)
     assert not any(counts(trial) for trial in sweep.study.trials[:5])
     (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))
     assert again.user_attrs["retries"] == 0
@@ -87,14 +87,14 @@ def test_epochs_that_are_reported_again_are_no_progress(
         trial = start(sweep, dead_owner)
         for epoch in range(1, last + 1):
             note_progress(trial, 0, epoch)
-        begin(sweep)
+        recover_trials(sweep)
     assert [counts(trial) for trial in sweep.study.trials] == [False] * (len(epochs) - 1) + [True]
 
 
 def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]) -> None:
     start(sweep_of(SPACE), dead_owner)
-    assert [trial.number for trial in begin(sweep_of(SPACE))] == [0]
-    assert begin(sweep_of(SPACE)) == []
+    assert [trial.number for trial in recover_trials(sweep_of(SPACE))] == [0]
+    assert recover_trials(sweep_of(SPACE)) == []
     assert len(waiting(sweep_of(SPACE))) == 1
 
 
@@ -102,7 +102,7 @@ def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     for _ in range(2):
         start(sweep, this_owner())
-    assert begin(sweep) == []
+    assert recover_trials(sweep) == []
     assert [trial.state for trial in sweep.study.trials] == [TrialState.RUNNING] * 2
 
 
@@ -112,7 +112,7 @@ def test_trial_that_kills_its_owner_is_tried_three_times_and_then_counts_as_fail
     sweep = sweep_of(SPACE)
     for _ in range(3):
         start(sweep, dead_owner)
-        begin(sweep)
+        recover_trials(sweep)
     trials = sweep.study.trials
     assert [trial.state for trial in trials] == [TrialState.FAIL] * 3
     assert [counts(trial) for trial in trials] == [False, False, True]
@@ -147,7 +147,7 @@ def test_retry_that_was_suggested_in_part_keeps_its_whole_configuration(
     sweep.study.enqueue_trial({"a": 5, "b": 0.2})
     trial = sweep.study.ask()
     sweep.space.axes[0].suggest(trial)
-    begin(sweep)
+    recover_trials(sweep)
     assert waiting(sweep) == [{"a": 5, "b": 0.2}]
 
 
@@ -160,7 +160,7 @@ def test_retry_that_was_rejected_while_its_trial_ran_is_enqueued_again(
     rejected = start(sweep, None)
     rejected.set_user_attr(REJECTED, "it was tried already")
     sweep.study.tell(rejected, state=TrialState.FAIL)
-    begin(sweep)
+    recover_trials(sweep)
     assert len(waiting(sweep)) == 1 and sweep.study.trials[2].user_attrs[RETRY_OF] == 0
 
 
@@ -172,7 +172,7 @@ def test_trial_without_params_is_lost_without_a_successor(
     trial = sweep.study.ask()
     if with_owner:
         trial.set_user_attr(OWNER, dead_owner)
-    assert [lost.number for lost in begin(sweep)] == [0]
+    assert [lost.number for lost in recover_trials(sweep)] == [0]
     assert [counts(trial) for trial in sweep.study.trials] == [False]
 
 
@@ -184,7 +184,7 @@ def test_result_of_a_dead_owner_is_told(
     trial = start(sweep, dead_owner)
     values = list(RESULT_OF_STATE[state])
     trial.set_user_attr(RESULT, {"state": state, "values": values})
-    assert begin(sweep) == []
+    assert recover_trials(sweep) == []
     (told,) = sweep.study.trials
     expected = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
     assert told.state is expected[state]

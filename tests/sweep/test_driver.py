@@ -18,7 +18,7 @@ from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.driver import Driver, begin
+from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
@@ -88,7 +88,7 @@ def test_stopped_trial_is_trained_again_after_a_restart(
         with pytest.raises(error):
             search(sweep, stop)
     sweep = sweep_of(GRID, total=6, sampler="grid")
-    assert begin(sweep) == []
+    assert recover_trials(sweep) == []
     reason, trained = search(sweep)
     assert reason == "all 6 trials are done"
     assert trained == list(sweep.space.configurations())[2:]

@@ -13,7 +13,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import note_repeat, settle
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.driver import begin
+from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
 from kerasweep.tracking.reader import get_run
 from kerasweep.tracking.run_record import RunRecord
@@ -63,13 +63,13 @@ def test_run_of_a_trial_that_was_told_gets_its_end_and_the_means_of_its_seeds(re
 def test_run_of_a_seed_gets_the_end_of_the_seed(recorded: Recorded) -> None:
     trial, run_id = recorded.start()
     note_repeat(trial, 0, Outcome("complete", run_id, (0.5,)))
-    begin(recorded.sweep)
+    recover_trials(recorded.sweep)
     assert recorded.reconciled(run_id).tags["state"] == "complete"
 
 
 def test_run_of_a_trial_that_comes_again_is_cancelled(recorded: Recorded) -> None:
     _, run_id = recorded.start()
-    begin(recorded.sweep)
+    recover_trials(recorded.sweep)
     run = recorded.reconciled(run_id)
     assert (run.status, run.tags["state"]) == ("KILLED", "cancelled")
 
@@ -78,7 +78,7 @@ def test_run_of_a_trial_that_died_for_the_last_time_failed(recorded: Recorded) -
     ids = []
     for _ in range(3):
         ids.append(recorded.start()[1])
-        begin(recorded.sweep)
+        recover_trials(recorded.sweep)
     run = recorded.reconciled(ids[-1])
     assert (run.status, run.tags["state"], run.tags["reason"]) == ("FAILED", "failed", DIED_AGAIN)
     assert get_run(recorded.cfg.tracking, ids[0]).tags["state"] == "cancelled"

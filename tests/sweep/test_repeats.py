@@ -17,7 +17,7 @@ from kerasweep.search.pruners import PrunerInput, build_pruner
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.driver import Driver, begin
+from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
@@ -132,7 +132,7 @@ def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., S
     with pytest.raises(KeyboardInterrupt):
         drive(sweep(), train, size=1)
     again = sweep()
-    begin(again)
+    recover_trials(again)
     runs = drive(again, size=1)
     assert runs.trained_repeats == [(2, 2), (3, 0), (3, 1), (3, 2)]
     assert [outcome.run_id for outcome in runs.adopted] == ["run-1-0", "run-1-1"]

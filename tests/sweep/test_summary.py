@@ -183,7 +183,7 @@ def test_end_notes_what_lies_on_the_border(
     search(sweep)
     notes = [line for line in end(sweep, capsys) if line.startswith("note:")]
     assert notes == [
-        f"note: the best {axis} lies on the border of what was searched; a wider range may hold a better one."
+        f"note: the best {axis} is at the border of its range; a wider range may contain a better value."
         for axis in noted
     ]
 
@@ -223,7 +223,9 @@ def test_end_says_what_decided(
     sweep = sweep_of({"a": "x,y", "longer": "range(12)"}, total=24, sampler="grid")
     search(sweep, lambda params: Outcome("complete", "run", (float(params["longer"]),)))
     lines = end(sweep, capsys)
-    place = lines.index("parameter importance (PED-ANOVA: what sets the best 6 of 24 complete trials apart):")
+    place = lines.index(
+        "parameter importance (PED-ANOVA: how the best 6 of 24 complete trials differ from the others):"
+    )
     assert lines[place + 1 : place + 3] == ["longer 100%", "a 0%"]
 
 

@@ -1,4 +1,4 @@
-"""Has trials trained where a sweep says: by workers of our own, or by any launcher of Hydra's in batches."""
+"""Starts kerasweep's workers, or trains trials in batches with another launcher of Hydra's."""
 
 import os
 from collections import deque
@@ -29,20 +29,24 @@ PREPARE = "kerasweep.multirun.jobs:prepare"
 
 
 def uses_workers(master: DictConfig) -> bool:
-    """Whether the sweep's launcher is our own."""
+    """Returns whether kerasweep's workers train the sweep."""
     return str(master.hydra.launcher._target_) == WORKERS
 
 
 def count_workers(cfg: DictConfig, trials: int) -> int:
-    """How many workers a sweep of so many trials gets."""
+    """Returns the number of workers for a number of trials."""
     gpus, usable = cores.count_gpus(), cores.usable_cores()
     return cores.worker_count(cfg.workers, trials, gpus, usable, cores.free_memory_mb())
 
 
 def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trials: int) -> WorkerPool:
-    """Start the worker processes that a sweep of so many more trials asks for.
+    """Starts the worker processes of a sweep.
 
-    master: with Hydra's node. cfg: without it, to warm up with.
+    Args:
+        context: Hydra's own.
+        master: The composed sweep with Hydra's node.
+        cfg: The same without it, for the warm-up.
+        trials: How many trainings remain.
     """
     if cfg.trial.target == TrialConf.target:
         set_onednn()
@@ -55,16 +59,16 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
 
 @dataclass(frozen=True)
 class BatchJob:
-    """One seed of a trial for a foreign launcher. index: its job number. report: how it asks its pruner."""
+    """One repeat of a trial for another launcher."""
 
-    index: int
+    index: int  # the job's number
     overrides: list[str]
     ref: TrialRef
-    report: Callable[[int, float | None], bool]
+    report: Callable[[int, float | None], bool]  # asks the pruner after each epoch
 
 
 class BatchTask:
-    """The task function of a batch: finds its run by Hydra's job number, wherever it is called."""
+    """Hydra's task function for a batch, in any process: Hydra's job number tells which job it runs."""
 
     def __init__(self, tracker: Tracker, target: str, jobs: list[BatchJob]) -> None:
         self.tracker = tracker
@@ -79,7 +83,7 @@ class BatchTask:
 
 
 class BatchPool:
-    """Any launcher of Hydra's: takes `size` jobs, launches them together, and waits for the slowest."""
+    """Trains jobs with any launcher of Hydra's, `size` at a time; each batch ends with its slowest job."""
 
     def __init__(
         self, context: HydraContext, master: DictConfig, tracker: Tracker, target: str, size: int
@@ -95,17 +99,17 @@ class BatchPool:
         return len(self._jobs)
 
     def free(self) -> list[int]:
-        """The places of the next batch; none before the last one has been heard."""
+        """Returns the free places of the next batch, none before all events of the last batch are read."""
         return [] if self._events else [place for place, job in enumerate(self._jobs) if job is None]
 
     def submit(self, worker: int, job: Job) -> None:
         self._jobs[worker] = job
 
     def answer(self, worker: int, stops: bool) -> None:
-        """Nothing: trials of a batch ask their pruner themselves."""
+        """Does nothing: jobs of a batch ask their pruner without the driver."""
 
     def next_event(self, timeout: float) -> tuple[int, Event] | None:
-        """The next result; launches the batch where none is there."""
+        """Returns the next result, and launches the batch first if it must."""
         if not self._events:
             self._launch()
         worker, event = self._events.popleft()
@@ -125,16 +129,16 @@ class BatchPool:
             done = launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].index)
         finally:
             os.chdir(here)  # a user's network may have changed it
-        for (place, job), each in zip(placed, done, strict=True):
-            self._events.append((place, Finished(job.id, outcome_of(each, job.payload.ref))))
+        for (place, job), result in zip(placed, done, strict=True):
+            self._events.append((place, Finished(job.id, outcome_of(result, job.payload.ref))))
 
 
 def batch_size(master: DictConfig, cfg: DictConfig, trials: int) -> int:
-    """How many jobs a foreign launcher gets at once: one where it runs them in this process."""
+    """Returns how many jobs another launcher gets at once, 1 if it runs them in this process."""
     launcher: Any = master.hydra.launcher
     if str(launcher._target_) == IN_PROCESS:
         return 1
-    wanted = launcher.get("n_jobs")
-    if isinstance(wanted, int) and wanted > 0 and cfg.workers == "auto":
-        return min(wanted, trials)
+    n_jobs = launcher.get("n_jobs")
+    if isinstance(n_jobs, int) and n_jobs > 0 and cfg.workers == "auto":
+        return min(n_jobs, trials)
     return count_workers(cfg, trials)

@@ -11,7 +11,7 @@ from kerasweep.tracking.location import without_password
 
 
 def is_evidence(cfg: DictConfig) -> bool:
-    """Returns whether a sweep ends with a page: it has a claim or repeats seeds."""
+    """Returns whether a sweep ends with a page: it has a claim or repeats its trials."""
     return cfg.study.claim is not None or cfg.study.repeats > 1
 
 
@@ -53,8 +53,6 @@ def announce_winner(cfg: DictConfig, sweep: str) -> None:
 def _changed_keys(tracking: DictConfig) -> dict[str, str]:
     """Returns the tracking keys that a later command needs to find the runs: those without default values."""
     changed = {} if tracking.uri is None else {"uri": without_password(tracking.uri)}
-    return (
-        changed
-        if tracking.experiment == TrackingConf().experiment
-        else {**changed, "experiment": tracking.experiment}
-    )
+    if tracking.experiment != TrackingConf().experiment:
+        changed["experiment"] = tracking.experiment
+    return changed

@@ -21,7 +21,7 @@ from kerasweep.search.stops import StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
-from kerasweep.sweep.driver import begin
+from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.client import import_mlflow
@@ -87,7 +87,7 @@ def conduct(
         record = _open_record(plan, sweep, tracker)
         images = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
         summary.print_header(sweep, plan.study, question.master, translation.notes, plan.left_out(), images)
-        begin(sweep)
+        recover_trials(sweep)
         record.reconcile()
         reason = drive(OpenSweep(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)

@@ -41,13 +41,13 @@ class OpenSweep:
 
 
 def trials_left(sweep: Sweep) -> int:
-    """Returns how many trials still need training: up to the total, and every waiting or lost one."""
+    """Returns how many trials need training: the rest of the total, or the unfinished ones if more."""
     unfinished = sum(not trial.state.is_finished() for trial in sweep.study.get_trials(deepcopy=False))
     return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
 
 
 def drive(opened: OpenSweep) -> str:
-    """Trains to the end and returns the reason for the end; also an early end closes the sweep's run.
+    """Trains a sweep to its end and returns the reason. The sweep's run is closed after an error, too.
 
     Raises:
         KeyboardInterrupt: The user stopped the sweep.
@@ -57,7 +57,7 @@ def drive(opened: OpenSweep) -> str:
     ending, ended = Ending("the sweep was stopped", is_whole=False), False
     try:
         ending = _run(opened)
-        record.reconcile()  # the runs of a driver that died meanwhile
+        record.reconcile()  # closes the runs of a driver that died meanwhile
         _record_winners(opened, is_end=True)
         _note_best(opened)
         ended = True
@@ -79,7 +79,7 @@ def drive(opened: OpenSweep) -> str:
 
 
 def _note_best(opened: OpenSweep) -> None:
-    """Records the best value as a metric of the sweep's own run, such as `best_val_accuracy`."""
+    """Records the best value as a metric of the sweep's run, such as `best_val_accuracy`."""
     best, record = summary.best_value(opened.sweep), opened.record
     if best is not None:
         metric = opened.plan.base.objective[0].metric
@@ -95,12 +95,12 @@ def _run(opened: OpenSweep) -> Ending:
         trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
         pool = opened.workers
     else:
-        sweep = replace(sweep, graph_of=unknown_graph)  # another launcher decides where a trial trains
+        sweep = replace(sweep, graph_of=unknown_graph)  # only workers keep graphs
         trial_runs = BatchTrialRuns(plan.composer, record, sweep.repeats, target, plan.base.pruner)
         size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
         pool = BatchPool(opened.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
-    # Another launcher prints its own lines, and reports a trial only when its batch has ended.
+    # Another launcher prints lines of its own, and reports a trial only when its batch has ended.
     has_workers = opened.workers is not None
     view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if has_workers else View(sweep)
     with view:
@@ -133,7 +133,7 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
 
 
 def _show_data(opened: OpenSweep) -> None:
-    """Records some training images in the sweep's own run, unless an earlier start has done so."""
+    """Records some training images in the sweep's run, unless an earlier start has done so."""
     plan, record = opened.plan, opened.record
     if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
         record_images(plan.base, record.parent, record.tracker, plan.data)

@@ -1,4 +1,4 @@
-"""A trial inside a worker: Hydra's job around it, the driver's ear behind it."""
+"""Trains a trial inside a worker, as a job of Hydra's, and reports to the driver."""
 
 import errno
 import os
@@ -27,35 +27,32 @@ from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# Called with the epoch, from 1, and the first objective, None where an epoch does not measure it.
+# Takes the epoch, from 1, and the first objective, None if it was not measured. Returns whether to stop.
 Report = Callable[[int, float | None], bool]
 Target = Callable[[DictConfig, TrialRef, Recorder, Report, Path], Outcome]
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What a worker needs to train one seed of a trial.
+    """The payload of a job that trains one repeat of a trial."""
 
-    config: the whole configuration, with Hydra's node. target: `module:name` of the function that
-    trains. waits: whether each report waits for the pruner's answer.
-    """
-
-    config: DictConfig
+    config: DictConfig  # the whole configuration, with Hydra's node
     ref: TrialRef
-    target: str
-    waits: bool
+    target: str  # `module:name` of the function that trains
+    waits: bool  # whether each report waits for the pruner's answer
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What every job of a sweep has in common: the driver's Hydra, and a configuration to warm up with."""
+    """The data that all jobs of a sweep share."""
 
     context: HydraContext
-    singletons: Any
-    config: DictConfig
+    singletons: Any  # the state of Hydra's singletons in the driver
+    config: DictConfig  # for the warm-up
     target: str
 
     def pack(self) -> bytes:
+        """Returns this object as bytes for `prepare`."""
         packed: bytes = cloudpickle.dumps(self)
         return packed
 
@@ -64,9 +61,9 @@ _context: HydraContext | None = None
 
 
 def prepare(packed: bytes) -> None:
-    """Make this process a worker of the sweep: Hydra as in the driver, the target's module warm.
+    """Prepares this process for the sweep's jobs: sets up Hydra as in the driver, and warms the target up.
 
-    A module may have a function `warm_up(cfg)`: it is called once, before the first trial.
+    If the target's module has a function `warm_up(cfg)`, that is called once, before the first trial.
     """
     global _context
     collect_rarely()
@@ -80,14 +77,14 @@ def prepare(packed: bytes) -> None:
 
 
 def _warm_up(target: str) -> Callable[[DictConfig], None] | None:
-    """The function `warm_up` beside the target, None where there is none."""
+    """Returns the function `warm_up` of the target's module, None if it has none."""
     module = sys.modules[import_target(target).__module__]
-    found: Callable[[DictConfig], None] | None = getattr(module, "warm_up", None)
-    return found
+    function: Callable[[DictConfig], None] | None = getattr(module, "warm_up", None)
+    return function
 
 
 def train(job: TrialJob, channel: Channel) -> Outcome:
-    """Train as Hydra would run the job. Whatever the target raises is its outcome."""
+    """Trains as a job of Hydra's. An exception of the target becomes the outcome."""
 
     def task(cfg: DictConfig) -> Outcome:
         folder = Path(HydraConfig.get().runtime.output_dir)
@@ -107,7 +104,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
             job_subdir_key="hydra.sweep.subdir",
             hydra_context=_context,
         )
-    except BaseException as error:  # of the job's folder, or what Hydra lets pass
+    except BaseException as error:  # the job's folder failed, or Hydra does not catch it
         return failed(error, job.ref)
     finally:
         os.chdir(here)  # a user's network may have changed it
@@ -117,7 +114,19 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
 def call_target(
     target: str, cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path
 ) -> Outcome:
-    """Call the function that trains a trial. Raises TrainingError where it ends otherwise than it should."""
+    """Calls the function that trains a trial, and checks what it reports and returns.
+
+    Args:
+        target: `module:name` of the function.
+        cfg: The trial's configuration.
+        ref: The run to fill.
+        recorder: Records into that run.
+        report: Receives the epochs as plain numbers.
+        folder: The job's folder.
+
+    Raises:
+        TrainingError: The function exits, or returns no valid Outcome.
+    """
     function: Target = import_target(target)
 
     def checked_report(epoch: int, value: float | None) -> bool:
@@ -137,20 +146,20 @@ def call_target(
 
 
 def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
-    """The job's outcome. (`return_value` of a failed job prints and raises: `_return_value` doesn't.)"""
+    """Returns the job's outcome."""
     if done.status is JobStatus.COMPLETED:
-        outcome = done._return_value
+        outcome = done._return_value  # `return_value` of a failed job prints and raises
         assert isinstance(outcome, Outcome)
         return outcome
     return failed(done._return_value, ref)
 
 
 def failed(error: BaseException, ref: TrialRef) -> Outcome:
-    """What an exception makes of a trial. A full disk is not its fault: then it is lost, and comes again."""
+    """Returns the outcome of a trial that raised. A full disk is not its fault: it is lost, and retried."""
     is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
     state = State.LOST if is_lost else State.FAILED
-    told = "".join(traceback.format_exception(error))
-    return Outcome(state, ref.run_id, reason=_reason(error), traceback=told)
+    lines = traceback.format_exception(error)
+    return Outcome(state, ref.run_id, reason=_reason(error), traceback="".join(lines))
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Holds what a training function returns to what Optuna and MLflow can take, in plain numbers and texts."""
+"""Checks the outcome of a training function, and converts its numbers to Python's types."""
 
 import math
 from typing import Any
@@ -8,10 +8,17 @@ from kerasweep.results import RETURNED, Outcome, State, TrialRef
 
 
 def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Outcome:
-    """The outcome with numbers of NumPy and the like made Python's own.
+    """Returns the outcome with plain numbers and strings.
 
-    objectives: how many values a complete trial has. Raises TrainingError for what cannot be
-    recorded: it fails this trial here, where it would end the sweep later.
+    Args:
+        outcome: The returned outcome, perhaps with NumPy's numbers.
+        ref: The trial's run.
+        target: The function's name, for messages.
+        objectives: How many values a complete trial has.
+
+    Raises:
+        TrainingError: Optuna or MLflow could not take the outcome. This fails only the trial; later, such an
+            outcome would end the sweep.
     """
     if outcome.run_id != ref.run_id:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Has workers record the models, figures and test scores of a sweep's best trials."""
+"""Gives workers the jobs that record the models, figures and test scores of a sweep's best trials."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def record_winners(
     """Records all winners; a part that fails is named, and the same command tries it again.
 
     Args:
-        winners: The seeds to record.
+        winners: The repeats to record.
         trial_runs: Makes the jobs and records their results.
         pool: May be None where there are no winners.
         meanwhile: Called once, while the first jobs run.
@@ -93,8 +93,7 @@ def record_winners(
 
 def _next_end(pool: WorkerPool, trial_runs: WorkerTrialRuns) -> tuple[int, str | None] | None:
     """Returns a job that ended and why it failed; None where no job ended."""
-    found = pool.next_event(TICK_SECONDS)
-    event: Any = found[1] if found else None
+    _, event = pool.next_event(TICK_SECONDS) or (None, None)
     if isinstance(event, Recorded):
         with suppress(RefusedError):  # the user deleted the run
             trial_runs.record(event.run_id, event.entry)

@@ -105,5 +105,5 @@ class PrunedTrial:
             self.best = self._better(self.best, value)
         if self._kind not in (PrunerInput.BEST, PrunerInput.EPOCHS) or epoch <= self._warmup_epochs:
             return False
-        self._trial.report(self.best if self._kind == PrunerInput.BEST else value, epoch)
+        self._trial.report(self.best if self._kind is PrunerInput.BEST else value, epoch)
         return bool(self._trial.should_prune())

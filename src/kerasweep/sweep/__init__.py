@@ -1,1 +1,1 @@
-"""Searches: the space, the study, the driver that asks and tells, and the summary at the end."""
+"""Drives a sweep: the trials of its study, their runs, the live view, and the summary at the end."""

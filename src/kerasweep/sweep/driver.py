@@ -1,4 +1,4 @@
-"""Asks Optuna, has workers train, tells Optuna each result as it comes, until a reason to stop comes up."""
+"""Drives a sweep: asks Optuna for trials, gives them to workers, and tells Optuna each result at once."""
 
 from collections import deque
 from contextlib import suppress
@@ -16,9 +16,10 @@ from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.protocols import Pool, TrialRuns, View
+from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
+from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
@@ -31,17 +32,14 @@ class _Task:
 
     trial: RepeatedTrial
     repeat: int
-    run_id: str  # in which the job is recorded
+    run_id: str  # the run that the job fills
     worker: int
     pruned: PrunedTrial
-    refusals: list[str] = field(default_factory=list)  # why MLflow did not take some records
+    refusals: list[str] = field(default_factory=list)  # why MLflow refused some entries
 
 
-def begin(sweep: Sweep) -> list[FrozenTrial]:
-    """Bring the study in order after whatever ended it last. Returns the trials that were lost.
-
-    The runs of MLflow follow: see SweepRecord.reconcile.
-    """
+def recover_trials(sweep: Sweep) -> list[FrozenTrial]:
+    """Retries the trials of drivers that died and returns them; `SweepRecord.reconcile` closes their runs."""
     with sweep_lock(sweep.journal):
         return recover(sweep.study)
 
@@ -49,8 +47,14 @@ def begin(sweep: Sweep) -> list[FrozenTrial]:
 class Driver:
     """Keeps every worker of a pool busy with the trials of a sweep.
 
-    stop: asked before each new trial. Everything that Optuna and MLflow are told of trials is told
-    from the thread that calls `run`.
+    Only the thread that calls `run` uses Optuna and MLflow.
+
+    Args:
+        sweep: The sweep to continue.
+        pool: Runs the jobs.
+        runs: Makes the jobs and records the trials.
+        view: Shows the sweep to the user.
+        stop: Checked before each new trial.
     """
 
     def __init__(self, sweep: Sweep, pool: Pool, runs: TrialRuns, view: View, stop: StopRequest) -> None:
@@ -66,10 +70,14 @@ class Driver:
         self._queue = TrialQueue(sweep, runs)
 
     def run(self) -> Ending:
-        """Train until there is a reason to stop, and give it.
+        """Trains until no trial remains or the budget is spent, and returns the reason.
 
-        What the runs raises ends the sweep; trials that are under way then are enqueued again.
-        Raises SweepStopped once the trials under way have ended, where the user asked to stop.
+        An error or interrupt ends the sweep; the next start retries the trials under way.
+
+        Raises:
+            SweepStopped: The user asked to stop, and the running trials have ended.
+            StorageError: A job could not write to its disk.
+            TrackingError: MLflow cannot be used.
         """
         with leased(self.sweep.study):
             try:
@@ -119,7 +127,7 @@ class Driver:
 
     @property
     def _is_end(self) -> bool:
-        """Whether no further trial is begun."""
+        """Whether no new trial will begin."""
         return self._queue.ending is not None or self.stop.is_set
 
     def _start(self, worker: int, trial: RepeatedTrial) -> None:
@@ -130,7 +138,9 @@ class Driver:
             ref = self.runs.open_repeat(trial.proposal, trial.ref, repeat)
         self._jobs += 1
         self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, self._pruned(trial, repeat))
-        function, payload = self.runs.job(trial.proposal, ref, self.sweep.pruner_input != PrunerInput.NOTHING)
+        function, payload = self.runs.job(
+            trial.proposal, ref, self.sweep.pruner_input is not PrunerInput.NOTHING
+        )
         self.pool.submit(worker, Job(self._jobs, function, payload))
         self.view.started(worker, trial.number, repeat, trial.proposal.params)
 
@@ -145,7 +155,7 @@ class Driver:
         if isinstance(event, Recorded):
             try:
                 self.runs.record(event.run_id, event.entry)
-            except RefusedError as error:  # a name it forbids, or a user deleted the run
+            except RefusedError as error:  # MLflow forbids a name, or the user deleted the run
                 task.refusals.append(str(error))
         elif isinstance(event, Report):
             stops = task.pruned.report(event.epoch, event.value) or task.trial.ended is not None
@@ -169,10 +179,10 @@ class Driver:
 
     def _end_task(self, job: int, outcome: Outcome) -> None:
         if outcome.state == State.LOST:
-            raise StorageError(outcome.reason or "a trial was lost")  # it stays under way: see _abandon
+            raise StorageError(outcome.reason or "a trial was lost")  # _abandon enqueues it again
         task = self._tasks.pop(job)
         trial = task.trial
-        broken = self._write(task)
+        error = self._write(task)
         self._queue.end_job(task.worker, trial, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
@@ -186,11 +196,11 @@ class Driver:
             trial.drop()
         if trial.is_over:
             self._settle(trial)
-        if broken is not None:
-            raise broken
+        if error is not None:
+            raise error
 
     def _write(self, task: _Task) -> TrackingError | None:
-        """Have written what was recorded of a job; why MLflow cannot be used, once its trial is settled."""
+        """Writes a job's entries. Returns an error of MLflow, to be raised once the trial is settled."""
         try:
             self.runs.write(task.run_id)
         except RefusedError as error:
@@ -201,11 +211,8 @@ class Driver:
 
     def _loses(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
         """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
-        if (
-            self.sweep.pruner_input != PrunerInput.REPEATS
-            or outcome.state != State.COMPLETE
-            or trial.ended is not None
-        ):
+        compares_repeats = self.sweep.pruner_input is PrunerInput.REPEATS
+        if not compares_repeats or outcome.state != State.COMPLETE or trial.ended is not None:
             return False
         trial.proposal.trial.report(outcome.values[0], repeat)
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
@@ -214,7 +221,7 @@ class Driver:
         outcome = trial.result()
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
-        except UpdateFinishedTrialError:  # a driver on another host took this one for dead
+        except UpdateFinishedTrialError:  # a driver on another host assumed that this one was dead
             with suppress(RefusedError):
                 self.runs.cancel(trial.ref.run_id)
         else:
@@ -222,7 +229,7 @@ class Driver:
         self._queue.remove(trial)
 
     def _close_settled(self) -> None:
-        """Close the runs of trials that Optuna knows; the free worker had its next one first."""
+        """Closes the runs of settled trials, after free workers have got their next ones."""
         while self._settled:
             proposal, outcome = self._settled.popleft()
             with suppress(RefusedError):  # the user deleted the run
@@ -230,9 +237,9 @@ class Driver:
             self.view.settled(proposal.trial.number, proposal.params, outcome)
 
     def _abandon(self) -> None:
-        """Enqueue again what is under way, and close its runs.
+        """Enqueues the trials under way again, and closes their runs.
 
-        What cannot be written now, on a full disk perhaps, the next start does.
+        If that fails, on a full disk perhaps, the next start does it.
         """
         with suppress(TrackingError):
             self._close_settled()
@@ -245,7 +252,7 @@ class Driver:
                 self.runs.cancel(run_id)
 
     def _is_lost(self, trial: RepeatedTrial) -> bool:
-        """Enqueue a trial again; False where its result stands in the journal, as its run will say too."""
+        """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
             return lose(self.sweep.study, trial.number, blamed=False)
         return True

@@ -1,4 +1,4 @@
-"""How far a sweep is: its trials by their ends, the best so far, and the time that is left."""
+"""Counts a sweep's trials by their states, keeps the best one, and estimates the remaining time."""
 
 import time
 from collections import Counter
@@ -15,13 +15,14 @@ from kerasweep.search.sweep import Sweep
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
-    """The trials that count towards the total and have ended."""
-    return [t for t in study.get_trials(deepcopy=False) if counts(t) and t.state.is_finished()]
+    """Returns the ended trials that count towards the total."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if counts(trial) and trial.state.is_finished()]
 
 
 @dataclass(frozen=True)
 class Best:
-    """The complete trial whose first objective is the best so far."""
+    """The complete trial with the best first objective so far."""
 
     number: int
     values: tuple[float, ...]
@@ -29,54 +30,57 @@ class Best:
 
 
 class Progress:
-    """Counts along with a sweep; every trial is counted once, whoever tells of it first.
+    """Counts each trial of a sweep once, whether this driver or another one trained it.
 
-    clock: seconds that only grow. ends: how many trials are complete, pruned and failed.
+    Args:
+        sweep: The sweep.
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
         self.sweep = sweep
         self.clock = clock
         self.begun = clock()
-        self.ends: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()  # state -> number of trials
         self.best: Best | None = None
         self._counted: set[int] = set()
-        self._elsewhere = 0
-        self._jobs: dict[int, tuple[int, float]] = {}
-        self._spent: dict[int, float] = {}
-        self._trained = 0
-        self._seconds = 0.0
+        self._elsewhere = 0  # running trials of other drivers
+        self._jobs: dict[int, tuple[int, float]] = {}  # worker -> trial, and when its job began
+        self._spent: dict[int, float] = {}  # running trial -> seconds of its ended jobs
+        self._trained = 0  # trials of this driver
+        self._seconds = 0.0  # of their jobs
         self._hours_before = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
         self.recount()
-        self._found = self.done
+        self._done_before = self.done
         self._seconds_before = _mean_training(finished_trials(sweep.study))
 
     @property
     def done(self) -> int:
+        """The number of ended trials."""
         return len(self._counted)
 
     @property
     def running(self) -> int:
-        """Trials under way, those of other drivers too as far as the last count knew of them."""
+        """The number of running trials, with those of other drivers at the last recount."""
         return len(self._spent.keys() - self._counted) + self._elsewhere
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this start of the sweep."""
+        """The seconds since this start of the sweep."""
         return self.clock() - self.begun
 
     def started(self, worker: int, number: int) -> None:
-        """A worker has begun a seed of a trial."""
+        """Notes that a worker has begun a repeat of a trial."""
         self._spent.setdefault(number, 0.0)
         self._jobs[worker] = (number, self.clock())
 
     def idle(self, worker: int) -> None:
-        """A worker's job has ended."""
+        """Notes that a worker's job has ended."""
         number, begun = self._jobs.pop(worker)
         self._spent[number] += self.clock() - begun
 
     def settled(self, number: int, params: Mapping[str, object], outcome: Outcome) -> None:
-        """A trial of this driver has ended."""
+        """Counts a trial that this driver has ended."""
         self._count(number, outcome.state, outcome.values, params)
         spent = self._spent.pop(number, None)
         if spent is not None:
@@ -84,7 +88,7 @@ class Progress:
             self._seconds += spent
 
     def recount(self) -> None:
-        """Take in what other drivers, or earlier starts, have done."""
+        """Counts the trials of earlier starts and of other drivers."""
         trials = self.sweep.study.get_trials(deepcopy=False)
         running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
         self._elsewhere = len(running - self._spent.keys())
@@ -107,9 +111,9 @@ class Progress:
         return value > other if self.sweep.directions[0] == "maximize" else value < other
 
     def seconds_left(self, workers: int) -> tuple[float | None, bool]:
-        """The time to the total at the mean time of a trial, None until one is known.
+        """Returns the remaining seconds at the mean time of a trial, None before a trial has ended.
 
-        The second value is whether the budget of hours ends the sweep before that.
+        The second value says whether the budget of hours ends the sweep first.
         """
         expected = self._expected(workers)
         hours = self.sweep.budget.hours
@@ -120,19 +124,19 @@ class Progress:
         return (granted, True) if is_sooner else (expected, False)
 
     def _expected(self, workers: int) -> float | None:
-        """With other drivers at the same sweep, this one has its share of what is left."""
+        """Returns the seconds that this driver's share of the remaining trials takes."""
         mean = self._seconds / self._trained if self._trained else self._seconds_before
         if mean is None:
             return None
         left = max(0, self.sweep.total - self.done)
         busy = min(workers, max(1, left * self.sweep.repeats))
         work = left * mean - sum(min(mean, spent) for spent in self._under_way().values())
-        ended = self.done - self._found
+        ended = self.done - self._done_before
         share = self._trained / ended if 0 < self._trained < ended else 1.0
         return max(0.0, work) * share / busy
 
     def _under_way(self) -> dict[int, float]:
-        """The seconds that workers have spent on each trial that has not ended."""
+        """Returns the seconds that workers have spent on each running trial."""
         spent = {number: seconds for number, seconds in self._spent.items() if number not in self._counted}
         for number, begun in self._jobs.values():
             if number in spent:
@@ -141,7 +145,7 @@ class Progress:
 
 
 def _mean_training(trials: list[FrozenTrial]) -> float | None:
-    """The mean training time of trials that an earlier start recorded, None where there is none."""
-    seconds = [trial.user_attrs[RESULT]["seconds"] for trial in trials if RESULT in trial.user_attrs]
-    trained = [each for each in seconds if each > 0]
+    """Returns the mean training time of trials of earlier starts, None if there are none."""
+    results = [trial.user_attrs[RESULT]["seconds"] for trial in trials if RESULT in trial.user_attrs]
+    trained = [seconds for seconds in results if seconds > 0]
     return sum(trained) / len(trained) if trained else None

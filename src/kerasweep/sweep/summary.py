@@ -1,4 +1,4 @@
-"""What a sweep prints: its header, a line a trial, and the best at the end with what to do next."""
+"""Prints a sweep's header, and at its end the best trials with the next commands."""
 
 import statistics
 from collections import Counter
@@ -32,7 +32,16 @@ def print_header(
     left_out: Sequence[tuple[Params, str]],
     images: str | None = None,
 ) -> None:
-    """Say what is searched, what is left out, and how much is done already. images: those of all trials."""
+    """Prints the axes, the impossible configurations, and the progress so far.
+
+    Args:
+        sweep: The sweep.
+        study: The study's name.
+        cfg: The composed sweep.
+        notes: Sentences for the user.
+        left_out: The impossible configurations with their reasons.
+        images: A description of the data, None if trials do not share them.
+    """
     say(f"sweep {sweep.name}: {sweep.total} trials, sampler {cfg.sampler.name}")
     if cfg.study.question:
         say(f"question: {cfg.study.question}")
@@ -57,7 +66,7 @@ def print_header(
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """What came of a trial: its values, or why it was pruned or failed; the mean where there are seeds."""
+    """Returns a trial's values, the mean of its seeds, or the reason why it was pruned or failed."""
     values = " ".join(value_text(value) for value in outcome.values)
     if outcome.seeds:
         values = f"mean of {len(outcome.seeds)} seeds {values}"
@@ -68,29 +77,29 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def print_stopped(sweep: Sweep) -> None:
-    """Say how far a sweep came that was ended before its total."""
+    """Prints the progress of a sweep that ended before its total."""
     done = len(finished_trials(sweep.study))
     say(f"{done} of {sweep.total} trials are done; the same command goes on from here")
 
 
 def best_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """Complete trials, the best first; with several objectives the Pareto front."""
+    """Returns the complete trials, the best first; with several objectives, the Pareto front."""
     if len(sweep.directions) > 1:
         return sweep.study.best_trials
     complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     sign = -1 if sweep.directions[0] == "maximize" else 1
-    # Means of the same seeds' values in another order differ in their last digit.
+    # Rounded: a mean's last digit depends on the order of its values.
     return sorted(complete, key=lambda trial: (round(sign * trial.values[0], DECIMALS), trial.number))
 
 
 def best_value(sweep: Sweep) -> float | None:
-    """The best trial's first objective, None where no trial is complete."""
+    """Returns the best trial's first objective, None if no trial is complete."""
     best = best_trials(sweep)
     return best[0].values[0] if best else None
 
 
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
-    """The best trials, what decided, a warning where one lies on a border, and how to go on."""
+    """Prints the best trials, the importance of axes, notes on best values at a border, and next commands."""
     say(f"finished: {reason}")
     tally = _tally(sweep)
     say(tally or "no trial was trained")
@@ -111,7 +120,7 @@ def _tally(sweep: Sweep) -> str:
 
 
 def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> None:
-    """A table of the best trials and, below a line, of the best that were dropped after fewer seeds."""
+    """Prints a table of the best trials and, below a line, the best that were dropped after fewer seeds."""
     is_front, has_seeds = len(sweep.directions) > 1, sweep.repeats > 1
     heading = "best trade-offs (Pareto front)" if is_front else "best trials"
     say(f"{heading}, mean ± standard deviation of the seeds:" if has_seeds else f"{heading}:")
@@ -128,7 +137,7 @@ def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> Non
 
 
 def _dropped_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """Trials that were pruned after some of their seeds, by their mean, the best first."""
+    """Returns the trials that were pruned after some of their seeds, the best mean first."""
     sign = -1 if sweep.directions[0] == "maximize" else 1
     pruned = sweep.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     dropped = [trial for trial in pruned if trial.user_attrs.get(RESULT, {}).get("seeds")]
@@ -153,8 +162,8 @@ def _print_importance(sweep: Sweep) -> None:
     if found is None:
         return
     say(
-        f"parameter importance (PED-ANOVA: what sets the best {found.top} of {found.trials} "
-        "complete trials apart):"
+        f"parameter importance (PED-ANOVA: how the best {found.top} of {found.trials} "
+        "complete trials differ from the others):"
     )
     widest = max(map(len, found.shares))
     for key, share in found.shares.items():
@@ -166,15 +175,15 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     for axis in sweep.space.axes:
         if axis.key in params and axis.is_at_border(params[axis.key]):
             say(
-                f"note: the best {axis.key}={params[axis.key]} lies on the border of what was searched; "
-                "a wider range may hold a better one.",
+                f"note: the best {axis.key}={params[axis.key]} is at the border of its range; "
+                "a wider range may contain a better value.",
             )
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
-    own = _run_of_model(record.sweep, best)
-    run_id = own if record.keeps_model(own) else None
+    best_run = _run_of_model(record.sweep, best)
+    run_id = best_run if record.keeps_model(best_run) else None
     for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
         say(line)
 

@@ -105,6 +105,6 @@ class TrialQueue:
         for repeat, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
                 self._runs.adopt_repeat(trial.ref, outcome)
-            if self._sweep.pruner_input == PrunerInput.REPEATS:
+            if self._sweep.pruner_input is PrunerInput.REPEATS:
                 proposal.trial.report(outcome.values[0], repeat)
         return trial
