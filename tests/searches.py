@@ -1,4 +1,4 @@
-"""A search over numbers: a plain function stands in for training, all else is real."""
+"""Sweeps over numbers: a plain function replaces training; everything else is real."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,14 +32,14 @@ SAMPLERS: dict[str, SamplerConf] = {
 
 
 def number(params: Mapping[str, Any]) -> Outcome:
-    """The sum of the numeric values, as a complete trial."""
+    """Returns a complete trial whose value is the sum of its numbers."""
     numeric = [value for value in params.values() if isinstance(value, (int, float))]
     return Outcome("complete", "run", values=(float(sum(numeric)),))
 
 
 @pytest.fixture
 def space_of() -> Callable[..., Space]:
-    """Builds a space from what a study's `space` would say; fixed: the values of other keys."""
+    """Builds a space from the entries of a study's `space`; `fixed` holds the values of other keys."""
 
     def build(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
         axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
@@ -50,7 +50,7 @@ def space_of() -> Callable[..., Space]:
 
 @pytest.fixture
 def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sweep]:
-    """Opens the sweep in this test's journal, as each start of the command does."""
+    """Opens the sweep in this test's journal, like each start of the command."""
 
     def open_sweep(
         entries: Mapping[str, Any],
@@ -73,7 +73,7 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
 
 @pytest.fixture
 def search() -> Callable[..., tuple[str, list[Params]]]:
-    """Drives a sweep to its end; gives its last sentence and the configurations trained."""
+    """Drives a sweep to its end; returns the reason and the trained configurations."""
 
     def run(
         sweep: Sweep,

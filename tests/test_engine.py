@@ -1,4 +1,4 @@
-"""How trials reach whoever trains them, and what they find there: in real processes, without TensorFlow."""
+"""Each launcher trains trials in real processes, without TensorFlow."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def sweep(folder: Path, *arguments: str, **variables: str) -> Done:
 
 
 def runs(folder: Path, kind: str = "trial") -> dict[str, RunRecord]:
-    """The runs of a kind, by the number of their trial and, for a repeat, its seed."""
+    """Returns the runs of a kind, by the number of their trial and, for a repeat, its index."""
     found = find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": kind})
     return {"-".join([one.tags["trial"], *filter(None, [one.tags.get("repeat")])]): one for one in found}
 

@@ -1,4 +1,4 @@
-"""What a training function may say meanwhile, and what becomes of anything else."""
+"""Reports of a training function become plain numbers, and wrong ones fail the trial."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "
 
 
 def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
-    """Reports the epochs that its configuration names, the first of them as NumPy's own number."""
+    """Reports the epochs of its configuration, the first one as NumPy's number."""
     first, *others = cfg.epochs
     say: Any = report
     answers = [say(np.int64(first), np.float32(0.5)), *(say(epoch, 1) for epoch in others)]
     return Outcome("pruned" if any(answers) else "complete", ref.run_id, (0.5,))
 
 
-def called(epochs: list[Any], heard: list[tuple[int, float | None]]) -> Outcome:
+def called(epochs: list[Any], reports: list[tuple[int, float | None]]) -> Outcome:
     def report(epoch: int, value: float | None) -> bool:
-        heard.append((epoch, value))
+        reports.append((epoch, value))
         return epoch == 3
 
     cfg = OmegaConf.merge(CFG, {"epochs": epochs})
@@ -34,14 +34,14 @@ def called(epochs: list[Any], heard: list[tuple[int, float | None]]) -> Outcome:
 
 
 def test_reports_are_plain_numbers_and_the_answer_comes_back() -> None:
-    heard: list[tuple[int, float | None]] = []
-    assert called([1, 2], heard).state == "complete"
-    assert called([3], heard).state == "pruned"
-    assert heard == [(1, 0.5), (2, 1.0), (3, 0.5)]
-    assert {(type(epoch), type(value)) for epoch, value in heard} == {(int, float)}
+    reports: list[tuple[int, float | None]] = []
+    assert called([1, 2], reports).state == "complete"
+    assert called([3], reports).state == "pruned"
+    assert reports == [(1, 0.5), (2, 1.0), (3, 0.5)]
+    assert {(type(epoch), type(value)) for epoch, value in reports} == {(int, float)}
 
 
 @pytest.mark.parametrize("epoch", [0, -1])
-def test_report_of_no_epoch_fails_its_own_trial(epoch: int) -> None:
+def test_report_below_epoch_1_fails_the_trial(epoch: int) -> None:
     with pytest.raises(ValueError, match=f"report needs an epoch from 1 on, but got {epoch}"):
         called([epoch], [])

@@ -1,4 +1,4 @@
-"""What a training function returns is held to what can be compared and recorded."""
+"""An outcome that cannot be compared or recorded is refused."""
 
 import math
 
@@ -18,6 +18,6 @@ def test_a_complete_trial_has_finite_values(value: float) -> None:
     )
 
 
-def test_what_a_pruned_trial_came_to_may_be_anything() -> None:
+def test_a_pruned_trial_may_have_any_value() -> None:
     outcome = Outcome("pruned", "run", (math.inf,))
     assert checked(outcome, TrialRef("run"), "work:train", 2) == outcome

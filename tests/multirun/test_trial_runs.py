@@ -52,7 +52,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Que
 
 
 @pytest.mark.parametrize(("repeats", "place"), [(1, "0"), (3, "0/seed-2")])
-def test_retry_goes_on_from_the_checkpoints_of_the_attempt_before(
+def test_retry_resumes_from_the_checkpoint_of_the_earlier_attempt(
     repeats: int, place: str, made: Made, context: HydraContext, tmp_path: Path
 ) -> None:
     trial_runs, proposal = made(context, WorkerTrialRuns, repeats)
@@ -122,7 +122,7 @@ BOTH = {"model": "record_best_model", "figures": "record_best_figures_and_test"}
         ("none", "", False, {}),
     ],
 )
-def test_the_best_is_recorded_of_what_its_run_has_not(
+def test_winner_is_given_the_parts_that_its_run_lacks(
     models: str,
     has: str,
     is_end: bool,
@@ -147,13 +147,13 @@ def test_the_best_is_recorded_of_what_its_run_has_not(
 
 
 def keep_model(tracker: Tracker, run_id: str) -> None:
-    """An empty one: making one of Keras takes seconds."""
+    """Records an empty model: a model of Keras takes seconds."""
     logged = tracker.client.create_logged_model(tracker.experiment_id, MODEL, source_run_id=run_id)
     tracker.client.finalize_logged_model(logged.model_id, "READY")
     tracker.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
 
 
-def test_the_best_whose_run_was_deleted_cannot_be_recorded(recorded: Recorded) -> None:
+def test_winner_with_a_deleted_run_is_refused(recorded: Recorded) -> None:
     trial_runs, tracker, run_id = recorded()
     tracker.client.delete_run(run_id)
     with pytest.raises(RefusedError, match="was deleted"):

@@ -1,4 +1,4 @@
-"""Models and figures are recorded side by side, and what fails is said and kept for the next start."""
+"""Models and figures are recorded in parallel; failures are printed, and retried at the next start."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ DONE = Outcome("complete", "run")
 
 
 class Places:
-    """Two places in this process. ends: what comes of a job, by its payload; else it is done."""
+    """Two places in this process. `ends` holds outcomes by the job's payload; other jobs are complete."""
 
     def __init__(self, ends: Mapping[str, Outcome | str] | None = None) -> None:
         self.ends = ends or {}
@@ -66,7 +66,7 @@ def due(tmp_path: Path) -> list[Winner]:
 
 
 def record(due: list[Winner], pool: Places | None) -> int:
-    """How often something else was called meanwhile. What was recorded is written before its source goes."""
+    """Returns how often `meanwhile` was called; checks that runs are written before weights are deleted."""
     called: list[None] = []
     trial_runs = TrialRuns(due)
     record_winners(due, trial_runs, pool, lambda: called.append(None))  # type: ignore[arg-type]
@@ -74,13 +74,15 @@ def record(due: list[Winner], pool: Places | None) -> int:
     return len(called)
 
 
-def test_all_is_recorded_side_by_side_and_what_was_left_goes(due: list[Winner], tmp_path: Path) -> None:
+def test_winners_are_recorded_in_parallel_and_their_weights_deleted(
+    due: list[Winner], tmp_path: Path
+) -> None:
     pool = Places()
     assert record(due, pool) == 1
     assert pool.most == 2 and list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_is_said_and_tried_again_later(
+def test_failures_are_printed_and_retried_at_the_next_start(
     due: list[Winner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends = {"figures 3": "its process was killed", "model 5": Outcome("failed", "run", reason="OSError: no")}
@@ -95,16 +97,16 @@ def test_what_fails_is_said_and_tried_again_later(
 
 
 @pytest.mark.parametrize("pool", [None, Places()])
-def test_nothing_due_leaves_time_for_the_rest(pool: Places | None) -> None:
+def test_other_work_is_done_without_winners(pool: Places | None) -> None:
     assert record([], pool) == 1
 
 
-def test_what_a_stopped_sweep_left_is_kept_for_its_end(due: list[Winner], tmp_path: Path) -> None:
+def test_weights_of_a_stopped_sweep_are_kept_for_its_end(due: list[Winner], tmp_path: Path) -> None:
     record_winners(due, TrialRuns(due), Places(), lambda: None, is_end=False)  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.iterdir()} == {"3.npz", "5.npz"}
 
 
-def test_a_run_that_was_deleted_holds_up_no_other(
+def test_deleted_run_stops_no_other_winner(
     due: list[Winner], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial_runs = TrialRuns(due, deleted=3)

@@ -1,4 +1,4 @@
-"""Stand in for workers and for MLflow's runs where only the driver itself is under test."""
+"""A pool and trial runs without processes and MLflow, for tests of the driver alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from kerasweep.workers.worker import Finished, Job
 
 
 class OnePlace:
-    """A pool in this process: does the job when it is asked what happened."""
+    """A pool in this process, which trains a job in `next_event`."""
 
     def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
         self.train = train
@@ -35,7 +35,7 @@ class OnePlace:
 
 
 class Notes:
-    """Trial runs that write down what they are asked, in place of MLflow's."""
+    """Trial runs that note their calls, without MLflow."""
 
     def __init__(self, close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None) -> None:
         self.close = close

@@ -1,4 +1,4 @@
-"""The same command goes on to the total, whatever ended it before, and says why it stops."""
+"""The driver continues to the total after any end, and returns why it stops."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ def test_space_that_runs_out_says_so(sweep_of: Callable[..., Sweep], search: Sea
     assert search(sweep_of(GRID, total=30)) == (reason, [])
 
 
-def test_grid_goes_on_in_order(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_grid_continues_in_order(sweep_of: Callable[..., Sweep], search: Search) -> None:
     trained = search(sweep_of(GRID, total=2, sampler="grid"))[1]
     trained += search(sweep_of(GRID, total=6, sampler="grid"))[1]
     assert trained == list(sweep_of(GRID).space.configurations())
@@ -97,7 +97,7 @@ def test_stopped_trial_is_trained_again_after_a_restart(
     assert sum(RETRY_OF in trial.user_attrs for trial in sweep.study.trials) == 4
 
 
-def test_result_that_was_written_is_told_however_the_sweep_is_stopped(
+def test_written_result_is_told_after_any_interrupt(
     sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*given: Any) -> None:
@@ -119,7 +119,7 @@ def test_waiting_trial_is_trained_even_at_the_total(sweep_of: Callable[..., Swee
     assert search(sweep) == ("all 2 trials are done", [{"a": 49}])
 
 
-def test_torn_journal_is_mended_on_the_way(
+def test_torn_journal_is_repaired_during_the_sweep(
     sweep_of: Callable[..., Sweep], search: Search, tmp_path: Any
 ) -> None:
     sweep = sweep_of(GRID, total=2, sampler="grid")
@@ -205,7 +205,7 @@ def test_trial_of_a_driver_that_died_meanwhile_is_trained(
     assert len(trained) == 6 and trained[-1] == {"a": 3, "b": 5}
 
 
-def test_trial_that_another_host_took_is_left_to_it(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_trial_that_another_host_retries_is_given_up(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
         if not taken:
             taken.append(lose(sweep_of(GRID, total=6, sampler="grid").study, 0, blamed=True))
@@ -240,9 +240,7 @@ def test_trial_that_would_not_end_in_time_is_not_begun(
     assert reason.startswith("no trial ends within the 0.0 minutes that are left of the budget of 0.001")
 
 
-def test_a_sweep_that_its_budget_cut_short_is_not_whole(
-    sweep_of: Callable[..., Sweep], search: Search
-) -> None:
+def test_sweep_that_its_budget_ended_is_not_whole(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def ending(**options: Any) -> Any:
         return ask(sweep_of(GRID, sampler="grid", **options), 0, 0.0)
 
@@ -266,7 +264,7 @@ def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Sear
     assert len(search(sweep_of(GRID, total=6, hours=2))[1]) == 3
 
 
-def test_hours_of_a_killed_driver_are_counted_and_those_of_two_at_once_but_once(
+def test_hours_of_a_killed_driver_count_and_those_of_two_drivers_count_once(
     sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
@@ -301,7 +299,7 @@ def test_several_objectives_run_to_the_total(sweep_of: Callable[..., Sweep], sea
 
 
 class Places:
-    """Two places in this process; the job that has waited longest is done next."""
+    """Two places in this process; the oldest job is trained next."""
 
     def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
         self.train = train
@@ -327,7 +325,7 @@ class Places:
 def drive(
     sweep: Sweep, train: Callable[[Mapping[str, Any]], Outcome] | None = None
 ) -> list[tuple[int, Params]]:
-    """The trials of a sweep by two workers, where configurations of the same `a` share a graph."""
+    """Returns the trials of two workers; configurations with the same `a` share a graph."""
     pool = Places(train or (lambda params: Outcome("complete", "run", (1.0,))))
     shared = replace(sweep, graph_of=lambda params: str(params["a"]))
     Driver(shared, pool, Notes(), View(shared), StopRequest()).run()
@@ -347,7 +345,7 @@ def test_part_of_a_grid_is_its_first_part(sweep_of: Callable[..., Sweep]) -> Non
     assert sorted((params["a"], params["b"]) for _, params in trained) == [(1, b) for b in range(4)]
 
 
-def test_worker_for_which_no_trace_is_worth_it_waits_to_the_end(sweep_of: Callable[..., Sweep]) -> None:
+def test_worker_waits_while_no_trace_is_worth_its_time(sweep_of: Callable[..., Sweep]) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
         is_first = params["b"] in (0, 10)  # of each worker, with its trace
         time.sleep(0.5 if is_first else 0.01)
@@ -380,7 +378,7 @@ class Reporting(OnePlace):
     ("values", "warmup", "told"),
     [([None, None, None], 0, {}), ([0.1, 0.2, 0.3], 2, {3: 0.3}), ([0.1, 0.2, 0.3], 9, {})],
 )
-def test_every_epoch_is_progress_whatever_the_pruner_is_told(
+def test_every_epoch_is_progress_whatever_the_pruner_compares(
     values: list[float | None], warmup: int, told: dict[int, float], sweep_of: Callable[..., Sweep]
 ) -> None:
     class Shown(View):

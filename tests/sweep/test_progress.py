@@ -1,4 +1,4 @@
-"""A sweep's progress counts every trial once, and says what time is left as far as it can be known."""
+"""Progress counts every trial once, and estimates the remaining time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ GRID = {"a": "1,2,3", "b": "4,5"}
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -36,21 +36,21 @@ def complete(value: float, seconds: float = 0.0) -> Outcome:
 
 
 def train(progress: Progress, clock: Clock, number: int, outcome: Outcome, seconds: float) -> None:
-    """One trial on worker 0, from its start to its end."""
+    """Trains one trial on worker 0."""
     progress.started(0, number)
     clock.now += seconds
     progress.idle(0)
     progress.settled(number, {"a": number}, outcome)
 
 
-def test_counts_by_ends(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
+def test_trials_are_counted_by_state(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     progress = Progress(sweep_of(GRID, total=6), clock)
     for number, state in enumerate(["complete", "pruned", "failed", "pruned"]):
         train(progress, clock, number, Outcome(state, "run", (1.0,)), 1)
     assert progress.ends == {"complete": 1, "pruned": 2, "failed": 1} and progress.done == 4
 
 
-def test_running_are_those_that_workers_have_begun(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
+def test_running_trials_are_those_of_busy_workers(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     progress = Progress(sweep_of(GRID, total=6), clock)
     for worker, number in enumerate([7, 7, 8]):  # two seeds of one trial
         progress.started(worker, number)
@@ -103,9 +103,7 @@ def test_trial_of_another_driver_counts_once(sweep_of: Callable[..., Sweep], clo
     assert progress.done == 1
 
 
-def test_own_trial_that_optuna_knows_already_counts_once(
-    sweep_of: Callable[..., Sweep], clock: Clock
-) -> None:
+def test_settled_trial_counts_once_after_a_recount(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     sweep = sweep_of(GRID, total=6)
     progress = Progress(sweep, clock)
     trial = sweep.study.ask()
@@ -128,7 +126,7 @@ def test_time_left_is_unknown_before_a_trial_has_ended(sweep_of: Callable[..., S
     assert progress.seconds_left(2) == (None, False)
 
 
-def test_time_left_is_the_mean_of_a_trial_by_what_is_left_by_workers(
+def test_time_left_is_the_mean_time_of_the_remaining_trials_per_worker(
     sweep_of: Callable[..., Sweep], clock: Clock
 ) -> None:
     progress = Progress(sweep_of(GRID, total=12), clock)
@@ -162,7 +160,7 @@ def test_nothing_is_left_at_the_total(sweep_of: Callable[..., Sweep], clock: Clo
     assert progress.seconds_left(2) == (0, False)
 
 
-def test_time_left_begins_with_what_an_earlier_start_took(
+def test_time_left_starts_from_the_mean_of_earlier_starts(
     sweep_of: Callable[..., Sweep], search: Search, clock: Clock
 ) -> None:
     outcomes = iter(
@@ -173,7 +171,7 @@ def test_time_left_begins_with_what_an_earlier_start_took(
     assert progress.seconds_left(1) == (3 * 6, False)
 
 
-def test_other_drivers_have_their_share_of_what_is_left(
+def test_other_drivers_train_their_share_of_the_rest(
     sweep_of: Callable[..., Sweep], search: Search, clock: Clock
 ) -> None:
     space = {"a": "range(100)"}
@@ -201,7 +199,7 @@ def test_budget_ends_a_sweep_sooner(
     assert progress.seconds_left(1_000_000)[1] is (before > 0)
 
 
-def test_finished_are_those_that_count(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_finished_trials_are_those_that_count(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def refuse_two(params: Mapping[str, Any]) -> str | None:
         return "no" if params["a"] == 2 else None
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep say what its journal says, whatever ended the driver before they did."""
+"""The runs of a sweep agree with its journal after any end of the driver."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seed
 
 
 class Recorded:
-    """A sweep with its parent run, and trials whose runs were open when the driver ended."""
+    """A sweep with its parent run, and trials with open runs."""
 
     def __init__(self, sweep: Sweep, cfg: DictConfig) -> None:
         self.sweep = sweep
@@ -52,7 +52,7 @@ def recorded(
     return Recorded(replace(sweep_of({"a": "1,2,3"}), repeats=2), cfg)
 
 
-def test_run_of_a_trial_that_was_told_gets_its_end_and_the_means_of_its_seeds(recorded: Recorded) -> None:
+def test_run_of_a_settled_trial_gets_its_state_and_the_means_of_its_seeds(recorded: Recorded) -> None:
     trial, run_id = recorded.start()
     settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
     run = recorded.reconciled(run_id)
@@ -60,14 +60,14 @@ def test_run_of_a_trial_that_was_told_gets_its_end_and_the_means_of_its_seeds(re
     assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
 
 
-def test_run_of_a_seed_gets_the_end_of_the_seed(recorded: Recorded) -> None:
+def test_run_of_a_repeat_gets_its_state(recorded: Recorded) -> None:
     trial, run_id = recorded.start()
     note_repeat(trial, 0, Outcome("complete", run_id, (0.5,)))
     recover_trials(recorded.sweep)
     assert recorded.reconciled(run_id).tags["state"] == "complete"
 
 
-def test_run_of_a_trial_that_comes_again_is_cancelled(recorded: Recorded) -> None:
+def test_run_of_a_retried_trial_is_cancelled(recorded: Recorded) -> None:
     _, run_id = recorded.start()
     recover_trials(recorded.sweep)
     run = recorded.reconciled(run_id)
@@ -90,8 +90,8 @@ def test_run_of_a_trial_under_way_stays_open(recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_parent_of_a_whole_sweep_says_how_many_trials_there_are(recorded: Recorded, is_whole: bool) -> None:
-    """Of 3 that were asked for a space may have fewer, while a budget leaves some untrained."""
+def test_parent_run_of_a_whole_sweep_has_its_number_of_trials(recorded: Recorded, is_whole: bool) -> None:
+    """A space may have fewer trials than requested; a budget leaves some untrained."""
     trial, run_id = recorded.start()
     settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
     recorded.record.close("complete", Ending("it ended", is_whole))

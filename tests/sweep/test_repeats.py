@@ -40,7 +40,7 @@ class Runs(Notes):
 
 
 class Pool:
-    """`size` places in this process; the job that has waited longest is done next."""
+    """`size` places in this process; the job with the fewest epochs is trained next."""
 
     def __init__(self, train: Train, size: int, epochs: int) -> None:
         self.train = train

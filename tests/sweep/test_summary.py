@@ -1,4 +1,4 @@
-"""What a sweep prints of itself: what is searched, how far it is, what was best."""
+"""The summary prints the search, its progress and its best trials."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -58,7 +58,7 @@ def test_header_says_how_much_is_done(
     assert capsys.readouterr().out.splitlines()[-1] == "continuing: 2 of 6 trials are there already"
 
 
-def test_header_says_where_more_is_done_than_asked_for(
+def test_header_names_more_trials_than_requested(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search(sweep_of(GRID, total=4, sampler="grid"))
@@ -110,7 +110,7 @@ def test_several_objectives_have_a_pareto_front(sweep_of: Callable[..., Sweep], 
 
 
 def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What is printed at the end of a sweep, without frames."""
+    """Returns the lines at the end of a sweep, without frames."""
     record: Any = SimpleNamespace(
         cfg=OmegaConf.create({"objective": config().objective}),
         keeps_model=lambda run_id: True,
@@ -123,7 +123,7 @@ def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in lines]
 
 
-def test_end_tallies_and_tells_what_to_do_next(
+def test_end_counts_trials_and_prints_the_next_commands(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends = iter(
@@ -172,7 +172,7 @@ def test_end_without_a_complete_trial_says_where_the_reasons_are(
         ({"a": "choice(x,y,z)"}, []),
     ],
 )
-def test_end_notes_what_lies_on_the_border(
+def test_end_notes_best_values_at_a_border(
     space: Mapping[str, str],
     noted: list[str],
     sweep_of: Callable[..., Sweep],
@@ -217,7 +217,7 @@ def test_end_shows_means_with_their_seeds_and_dropped_trials_below(
     assert lines[9:11] == ["2 0.5 1 of 4, dropped 3.0 a=7", "1 0.375 ± 0.18 2 of 4, dropped 3.0 a=7"]
 
 
-def test_end_says_what_decided(
+def test_end_shows_the_importance_of_axes(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = sweep_of({"a": "x,y", "longer": "range(12)"}, total=24, sampler="grid")

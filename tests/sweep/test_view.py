@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: lines anywhere, and in a terminal a live part below them."""
+"""The view prints lines, and in a terminal a live part below them."""
 
 import fcntl
 import io
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
-def test_line_of_each_trial_counts_on_after_a_restart(
+def test_lines_continue_the_count_after_a_restart(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcomes = iter(
@@ -49,7 +49,7 @@ def test_line_of_each_trial_counts_on_after_a_restart(
     ]
 
 
-def test_line_of_a_repeated_trial_says_how_many_seeds_its_mean_is_of(
+def test_line_of_a_repeated_trial_names_the_number_of_its_seeds(
     sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
     view = View(sweep_of(GRID, total=6))
@@ -96,7 +96,7 @@ def test_settling_does_not_read_the_study(
 
 
 class Screen:
-    """A terminal of a given size, and a clock that stands still in between."""
+    """A terminal of a given size, and a clock that the test moves."""
 
     def __init__(self, width: int, height: int) -> None:
         self.now = 0.0
@@ -124,7 +124,7 @@ class Screen:
         self.now += seconds
 
     def live_part(self, view: LiveView) -> list[str]:
-        """The live part, line by line."""
+        """Returns the lines of the live part."""
         with self.console.capture() as capture:
             self.console.print(view.live_part)
         return [line.rstrip() for line in capture.get().splitlines()]
@@ -192,7 +192,7 @@ def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
 
 @pytest.mark.parametrize("width", [10, 30, 60, 100, 300])
 @pytest.mark.parametrize("height", [3, 10, 24])
-def test_live_part_keeps_within_the_terminal(width: int, height: int, sweep_of: Callable[..., Sweep]) -> None:
+def test_live_part_fits_into_the_terminal(width: int, height: int, sweep_of: Callable[..., Sweep]) -> None:
     screen = Screen(width, height)
     entries = {f"model.some_group.key_{letter}": "choice(" + "x" * 40 + ",y)" for letter in "abcdefgh"}
     params: Params = {key: "x" * 40 for key in entries}
@@ -252,7 +252,7 @@ def test_error_leaves_the_terminal_as_it_was(
     assert (sys.stdout, sys.stderr) == streams
 
 
-def test_said_lines_go_to_stdout_again_afterwards(
+def test_lines_go_to_stdout_again_afterwards(
     screen: Screen, sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with screen.view(sweep_of(GRID, total=6)):
@@ -301,7 +301,7 @@ def run_script(folder: Path, output: int, variables: dict[str, str]) -> None:
 
 
 def in_terminal(folder: Path, variables: dict[str, str]) -> str:
-    """What a terminal of 60 columns gets of the script."""
+    """Returns the output of the script in a terminal of 60 columns."""
     driver, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     run_script(folder, terminal, variables)
@@ -325,7 +325,7 @@ def test_terminal_gets_the_live_view(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"CI": "true"}, {"TTY_INTERACTIVE": "0"}])
-def test_terminal_that_can_do_no_more_gets_lines(variables: dict[str, str], tmp_path: Path) -> None:
+def test_terminal_that_cannot_redraw_gets_lines(variables: dict[str, str], tmp_path: Path) -> None:
     assert in_terminal(tmp_path, variables).splitlines() == [LINE, "the end"]
 
 

@@ -1,4 +1,4 @@
-"""At the end the best trial's model is due, and what the others left is removed."""
+"""At the end the best trial's model is due, and the weights of the others are deleted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ SPACE = {"a": "range(9)"}
 
 @pytest.fixture
 def left(tmp_path: Path) -> Callable[..., Outcome]:
-    """What a trial gave that left its weights."""
+    """Returns the outcome of a trial that saved its weights."""
 
     def make(name: str, *values: float) -> Outcome:
         file = tmp_path / name
@@ -65,7 +65,7 @@ def test_front_is_due_where_there_are_two_objectives(
     assert [one.number for one in due_winners(sweep)] == [0, 1]
 
 
-def test_best_seed_of_the_best_trial_is_due(
+def test_best_repeat_of_the_best_trial_is_due(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
 ) -> None:
     sweep = replace(sweep_of(SPACE), repeats=3)
@@ -78,10 +78,10 @@ def test_best_seed_of_the_best_trial_is_due(
     assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
 
 
-def test_seeds_of_a_trial_that_waits_to_be_ended_are_kept(
+def test_weights_of_a_waiting_trial_are_kept(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
 ) -> None:
-    """The user stopped it after its first seed; once its second is trained it is the best, by the first."""
+    """The user stopped the trial after its first repeat; its second one may make it the best trial."""
     sweep = replace(sweep_of(SPACE), repeats=2)
     train(sweep, left("0", 0.5))
     trial = sweep.study.ask()
@@ -94,7 +94,7 @@ def test_seeds_of_a_trial_that_waits_to_be_ended_are_kept(
     assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
 
 
-def test_another_driver_that_still_trains_does_it(
+def test_nothing_is_due_while_another_driver_trains(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     sweep = sweep_of(SPACE)
@@ -113,7 +113,7 @@ def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable
 def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    """Those of a driver that died before it could note them, whole or begun."""
+    """Such weights are complete or partial files of a driver that died before it stored their trial."""
     sweep, jobs = sweep_of(SPACE), tmp_path / "jobs"
     for name in ("0", "1", "2"):
         (jobs / name).mkdir(parents=True)

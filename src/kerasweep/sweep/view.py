@@ -38,7 +38,7 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes nothing."""
+        """Does nothing: lines need no cleanup."""
 
     def started(self, worker: int, number: int, repeat: int, params: Params) -> None:
         """Notes that a worker has begun a repeat of a trial."""
