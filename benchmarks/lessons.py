@@ -1,7 +1,7 @@
-"""Runs the studies of sweeps/study on real images, and writes docs/lessons.md from what they found.
+"""Runs the studies of sweeps/study on real images, and writes docs/lessons.md from their results.
 
 python -m benchmarks.lessons FOLDER [NAME …]   train these studies, or all, on the Fashion-MNIST in FOLDER
-python -m benchmarks.lessons                   only write docs/lessons.md anew from docs/lessons/*.csv
+python -m benchmarks.lessons                   only write docs/lessons.md again from docs/lessons/*.csv
 """
 
 import argparse
@@ -34,10 +34,10 @@ from kerasweep.tracking.run_record import RunRecord
 
 LESSONS = ROOT / "docs" / "lessons"
 DATA = ("data=fashion_mnist", "data.limit=3000")
-# What a study's file does not say, so that each has five seeds.
+# Overrides that give each study five seeds.
 MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
 MAX_SHOWN = 8
-COLUMNS = ("validation accuracy", "95 % interval", "beside the best", "seconds", "parameters")
+COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *MEASURES}
 
 
@@ -53,9 +53,11 @@ def main() -> None:
 
 
 def train(name: str, images: Path) -> None:
-    """Print a study's bill, run it to its end, and keep its runs as CSV.
+    """Prints the cost of a study, runs it, and saves its runs as CSV.
 
-    images: the folder with Fashion-MNIST's IDX files.
+    Args:
+        name: The study.
+        images: The folder with Fashion-MNIST's IDX files.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [*_overrides(name), f"data.path={images}"]
@@ -77,7 +79,7 @@ def _run(folder: str, module: str, *arguments: str) -> None:
 
 
 def write() -> None:
-    """docs/lessons.md, and a figure beside each CSV."""
+    """Writes docs/lessons.md, and a figure beside each CSV."""
     found = [name for name in names() if (LESSONS / f"{name}.csv").exists()]
     (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
     for name in found:
@@ -90,20 +92,20 @@ def write() -> None:
 
 
 def page(found: Sequence[str]) -> str:
-    """The text, a section a study."""
+    """Returns the text of docs/lessons.md, a section per study."""
     data = " ".join(DATA)
     introduction = (
         "# Lessons, measured\n\n"
         f"Each study of [sweeps/study](../sweeps/README.md) on 3,000 images of Fashion-MNIST (`{data}`), of "
-        "which 600 validate, with five seeds a configuration. This page is written by "
-        "`python -m benchmarks.lessons` from the runs in `docs/lessons`, a CSV a study. A verdict is about "
-        "these networks, these images and these epochs; *not decided by these runs* is a result.\n"
+        "which 600 validate, with five seeds per configuration. `python -m benchmarks.lessons` writes this "
+        "page from the runs in `docs/lessons`, a CSV per study. A verdict holds for these networks, images "
+        "and epochs; *not decided by these runs* is a result too.\n"
     )
     return "\n".join([introduction, *(section(name) for name in found)])
 
 
 def section(name: str) -> str:
-    """Question, verdict with its numbers, ranking and figure of a study, and what surprised."""
+    """Returns a study's question, verdict with numbers, ranking, figure, and surprises."""
     study = content(name)
     runs, axes = read(name)
     groups, known = standing_of(runs, axes)
@@ -128,18 +130,18 @@ def section(name: str) -> str:
 
 
 def _winner(groups: Sequence[Group]) -> list[str]:
-    """What its best network came to on the test set, beside the validation that chose it."""
+    """Returns lines with the test and validation score of the best network."""
     return [line for found in winner_lines(groups) for line in ("", f"{found[0].upper()}{found[1:]}.")]
 
 
 def _surprises() -> dict[str, str]:
-    """What surprised who ran them, by study: the only part that is written by hand."""
+    """Returns the surprises by study: the only part that is written by hand."""
     path = LESSONS / "surprises.yaml"
     return {str(name): text for name, text in OmegaConf.load(path).items()} if path.exists() else {}
 
 
 def read(name: str) -> tuple[list[RunRecord], list[str]]:
-    """A study's runs, and its axes."""
+    """Reads a study's runs and axes."""
     with open(LESSONS / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     axes = [column for column in rows[0] if column not in OWN_COLUMNS]
@@ -147,7 +149,7 @@ def read(name: str) -> tuple[list[RunRecord], list[str]]:
 
 
 def standing_of(runs: Sequence[RunRecord], axes: Sequence[str]) -> tuple[list[Group], list[Standing]]:
-    """Its configurations, ranked."""
+    """Returns the ranked configurations of the runs, with their standings."""
     groups = group_runs(runs, axes)
     pairs = ranked(groups, standings(groups, axes))
     return [group for group, _ in pairs], [standing for _, standing in pairs]
@@ -163,7 +165,7 @@ def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
 
 
 def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[str]) -> str:
-    """The best eight and the last one."""
+    """Returns a table of the best eight configurations and the last one."""
     shown = list(zip(groups, known, strict=True))
     shown = shown if len(shown) <= MAX_SHOWN + 1 else [*shown[:MAX_SHOWN], shown[-1]]
     lines = [

@@ -194,6 +194,6 @@ def test_worker_that_cannot_start_ends_the_sweep_with_a_sentence(folder: Path) -
     )
     began = time.monotonic()
     done = run(folder, "train", "-m", "trial.target=broken:train", "training.batch_size=1,2", "workers=1")
-    assert done.code == 2 and "Workers end before they are ready, 3 times in a row" in done.stderr
+    assert done.code == 2 and "Workers ended before they were ready, 3 times in a row" in done.stderr
     assert time.monotonic() - began < 60
     assert {one.status for one in runs(folder).values()} <= {"KILLED"}

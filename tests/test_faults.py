@@ -331,7 +331,7 @@ def test_killed_template_costs_no_trial(folder: Path) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
     assert stderr.splitlines()[-1].startswith(
-        "error: The process that workers fork off has ended, and they with it"
+        "error: The process that workers are forked from has ended, and so have they"
     )
     assert {run.tags["state"] for run in runs(folder, "trial")} == {"cancelled"}
     done = run(folder, "train", "-m", *NETWORKS, axis, "training.epochs=300")

@@ -107,8 +107,8 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
     ]
     assert lines[-6:] == [
         "6 runs: 4 complete, 1 failed, 1 pruned",
-        "note: 1 pruned run is no part of any mean, which flatters what lost early",
-        "note: failed, and no part of any mean: 1 trial",
+        "note: 1 pruned run is excluded from the means, which favours configurations with pruned runs",
+        "note: failed, and excluded from the means: 1 trial",
         "note: the claim of filter_size-1 cannot be read",
         "written: mlruns/compare-filter_size.csv",
         "written: mlruns/compare-filter_size.html",
@@ -128,12 +128,13 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
     assert [row[:2] + row[3:4] for row in cells] == [["5", "0.7720", "5"], ["3", "0.5200", "5"]]
     assert cells[0][4] == "best" and cells[1][4].startswith("-0.2520, worse, p ")
     assert lines[-8:] == [
-        "the best is told apart from the other one (Holm, 5 %)",
+        "significantly worse than the best (Holm, 5 %): 1 of 1 other",
         "10 runs: 10 complete",
         "verdict: supported",
         "  of claimed-1: Large filters are better.",
         "  supported: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
-        "    difference +0.252 (95 %: +0.25 to +0.254), 5 seeds; such runs find differences from 0.0026 on",
+        "    difference +0.252 (95 %: +0.25 to +0.254), 5 seeds; "
+        "such runs can detect a difference of 0.0026 or more",
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]
@@ -141,14 +142,14 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
 
 def test_a_sweep_that_has_not_ended_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
     lines = run("study=stopped", unfinished)
-    assert "note: 1 of the trials of stopped-1 have not ended, or are not there" in lines
+    assert "note: unfinished or missing trials of stopped-1: 1" in lines
     assert "verdict: not decided by these runs" in lines
-    assert "    not tested: 1 of 3 trials have not ended, or are not there" in lines
+    assert "    not tested: unfinished or missing trials: 1 of 3" in lines
 
 
 def test_a_part_that_was_asked_for_lacks_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
     lines = run("tags.study=stopped", "tags.kernel_size=5", unfinished)
-    assert not any("not there" in line for line in lines)
+    assert not any("missing trials" in line for line in lines)
 
 
 def test_what_a_pruner_left_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
@@ -196,7 +197,7 @@ def test_data_sets_are_not_averaged(run: Callable[..., list[str]]) -> None:
 
 
 def test_sweeps_in_one_mean_are_noted(run: Callable[..., list[str]]) -> None:
-    note = "note: means are over runs of other-1, single runs; study=NAME takes one of them"
+    note = "note: means mix the runs of other-1, single runs; study=NAME selects one"
     assert note in run("tags.dataset=mnist")
     assert note not in run("tags.dataset=mnist", "tags.study=other")
 
@@ -211,7 +212,7 @@ def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> No
     lines = run("tags.state=failed")
     assert lines == [
         "1 run: 1 failed",
-        "note: failed, and no part of any mean: 1 trial",
+        "note: failed, and excluded from the means: 1 trial",
         "written: mlruns/compare-failed.csv",
         "written: mlruns/compare-failed.html",
     ]

@@ -90,7 +90,7 @@ def test_refuses_identifiers_as_labels() -> None:
 
 
 def test_refuses_a_single_class() -> None:
-    with pytest.raises(DataError, match="mine has 1 class, but a classifier tells two or more apart"):
+    with pytest.raises(DataError, match="mine has 1 class, but a classifier needs two or more"):
         make_arrays((IMAGES, LABELS * 0), (IMAGES, LABELS * 0), None, "mine")
 
 

@@ -190,7 +190,7 @@ def test_settings_that_lack_a_value_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("seeds", "sizes", "missing"),
     [
-        (2, [8, 16, 64, 128], "it takes 3 seeds in common, and there are 2"),
+        (2, [8, 16, 64, 128], "the sides need 3 seeds in common, but have 2"),
         (5, [8, 16, 64], "no runs are complete on both sides with all else equal"),
         (5, [], "no runs are complete on both sides with all else equal"),
     ],
@@ -208,7 +208,7 @@ def test_no_number_decides_nothing() -> None:
     observations = runs(lambda size: float("nan") if size == 8 else 0.5, SIZES)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
     assert found.verdict == UNDECIDED
-    assert found.findings[0].missing == "a run on one of the sides came to no number (NaN)"
+    assert found.findings[0].missing == "a run on one of the sides has no finite result (NaN)"
 
 
 def without_measures(observations: Sequence[Observation]) -> list[Observation]:
@@ -227,8 +227,8 @@ def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
     verdict = judge(claimed, left, without_measures(pruned[:1]))
     assert verdict.verdict == UNDECIDED
     assert verdict.findings[0].missing == (
-        "in 1 of 2 settings a side was pruned, failed or has not ended, and what is left would be picked by "
-        "results"
+        "in 1 of 2 settings a side was pruned, failed or has not ended, and the remaining runs would be "
+        "selected by their results"
     )
 
 

@@ -49,7 +49,7 @@ def test_effect_of_an_axis_is_averaged_over_the_others() -> None:
     assert found.is_balanced
 
 
-def test_a_worse_value_is_told_from_the_others_and_equals_are_not() -> None:
+def test_a_worse_value_is_significant_and_equals_are_not() -> None:
     found = axis_effect(runs(lambda k, b: 0.9 - 0.1 * (k == "3"), AXES), "k", ["k", "b"])
     assert [standing.against_best.is_worse for standing in found.standings] == [True, False, False]
 

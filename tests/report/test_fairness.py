@@ -64,8 +64,8 @@ def test_early_stopping_leaves_no_equal_epochs() -> None:
     params = {**runs[1].params, "training.early_stopping.enabled": "true"}
     runs[1] = replace(runs[1], params=params)
     line = (
-        "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
-        "at equal seconds"
+        "early stopping ended runs at different epochs: they are compared neither at equal epochs nor at "
+        "equal seconds"
     )
     assert line in said(*runs) and epochs_line(report(*runs)) is None
 
@@ -80,9 +80,9 @@ def test_what_a_swept_group_brings_is_no_difference() -> None:
 
 
 def test_pruned_runs_are_missing_from_means() -> None:
-    line = "1 pruned run is no part of any mean, which flatters what lost early"
+    line = "1 pruned run is excluded from the means, which favours configurations with pruned runs"
     assert said(run("3"), run("5", "pruned")) == [line]
-    assert said(run("3"), run("5", "pruned"), run("5", "pruned"))[0].startswith("2 pruned runs are no part")
+    assert said(run("3"), run("5", "pruned"), run("5", "pruned"))[0].startswith("2 pruned runs are excluded")
 
 
 def test_failed_runs_are_counted_by_their_kind() -> None:
@@ -92,7 +92,7 @@ def test_failed_runs_are_counted_by_their_kind() -> None:
         run("5", "failed", kind="repeat"),
         run("5", "failed"),
     ]
-    assert said(*runs) == ["failed, and no part of any mean: 2 seeds, 1 run"]
+    assert said(*runs) == ["failed, and excluded from the means: 2 seeds, 1 run"]
 
 
 def test_fewer_seeds_of_some() -> None:
@@ -101,7 +101,9 @@ def test_fewer_seeds_of_some() -> None:
 
 def test_groups_that_met_different_settings() -> None:
     runs = [run("3", r="l1"), run("5", r="l1"), run("5", r="none")]
-    assert said(*runs, varied=("k", "r")) == ["groups met different values of r, and may differ by these"]
+    assert said(*runs, varied=("k", "r")) == [
+        "groups were trained with different values of r, which may explain their differences"
+    ]
 
 
 def test_picked_runs() -> None:
@@ -109,6 +111,4 @@ def test_picked_runs() -> None:
 
 
 def test_sweeps_that_share_a_mean() -> None:
-    assert said(run("3"), run("3", sweep="b-2")) == [
-        "means are over runs of a-1, b-2; study=NAME takes one of them"
-    ]
+    assert said(run("3"), run("3", sweep="b-2")) == ["means mix the runs of a-1, b-2; study=NAME selects one"]

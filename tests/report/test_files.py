@@ -114,7 +114,7 @@ def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     write_csv(tmp_path / "link.csv", [run("a", 0.5)], [])
     assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "real.csv").read_text().splitlines()) == 2
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ConfigError, match="pipe cannot be written: It is no regular file"):
+    with pytest.raises(ConfigError, match="pipe cannot be written: It is not a regular file"):
         write_csv(tmp_path / "pipe", [], [])
     assert (tmp_path / "pipe").is_fifo()
 

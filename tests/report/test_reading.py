@@ -35,9 +35,10 @@ def test_winner_is_that_of_the_sweep_however_its_runs_are_grouped(
 ) -> None:
     lines = lines_of(read_report(tracking, {"study": "sizes"}, group_by))
     (line,) = [each for each in lines if "test set" in each]
-    assert line.startswith("the winner, run ") and line.endswith("0.9000 in validation, which chose it")
+    assert line.startswith("the winner, run ")
+    assert line.endswith("chosen by validation with val_accuracy 0.9000")
 
 
 def test_of_runs_that_were_picked_none_is_a_winner(tracking: TrackingConf) -> None:
     lines = lines_of(read_report(tracking, {"study": "sizes"}, where=["objective > 0.75"]))
-    assert [each for each in lines if "test set" in each] == ["note: 1 run was held against the test set"]
+    assert [each for each in lines if "test set" in each] == ["note: 1 run was evaluated on the test set"]

@@ -53,7 +53,7 @@ def test_axes_come_from_the_parents_in_their_order(tracking: TrackingConf) -> No
     assert sorted(axes(tracking, study="filter_size")) == ["batch_size", "kernel_size", "strength"]
 
 
-def test_single_runs_are_told_apart_by_what_differs(tracking: TrackingConf, tracker: Tracker) -> None:
+def test_axes_of_single_runs_are_the_tags_that_differ(tracking: TrackingConf, tracker: Tracker) -> None:
     for optimizer in ("adam", "sgd"):
         tracker.start("run", {"kind": "run", "optimizer": optimizer, "model": "cnn"}, {})
     assert axes(tracking, kind="run") == ["optimizer"]
@@ -84,7 +84,7 @@ def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
     assert len(select_runs(tracking, {}, where=["kernel_size > 3", "batch_size == 8"])) == 1
     with pytest.raises(TrackingError) as raised:
         select_runs(tracking, {}, where=["kernel_size > 30"])
-    assert str(raised.value) == "None of these runs satisfies where=['kernel_size > 30']. Ask for less."
+    assert str(raised.value) == "None of these runs satisfies where=['kernel_size > 30']. Loosen it."
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_wilsons_interval_of_the_winner() -> None:
     other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
     assert winner_lines(groups(other, winner)) == [
         "the winner, run aaaaaaaa, on the test set: accuracy 0.9000 (0.8256 to 0.9448) on 100 images; "
-        "val_accuracy 0.9500 in validation, which chose it"
+        "chosen by validation with val_accuracy 0.9500"
     ]
 
 
@@ -42,7 +42,7 @@ def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
     ]
     (line,) = winner_lines(groups(*seeds))
     assert "run cccccccc" in line and "accuracy 0.8000" in line
-    assert line.endswith("val_accuracy 0.9500 in validation, the best of 3 runs, which chose it")
+    assert line.endswith("chosen by validation with val_accuracy 0.9500, the best of 3 runs")
 
 
 def test_each_data_set_has_its_winner() -> None:
@@ -65,13 +65,13 @@ def test_what_is_known_of_the_test_set_is_said() -> None:
     tested, other = run("a", 0.9, "3", test_accuracy=0.9, test_images=10.0), run("b", 0.8, "5")
     better, both = run("c", 0.99, "7"), run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0)
     (line,) = known(tested, other)
-    assert line.startswith("The winner, run aaaaaaaa, ") and line.endswith("which chose it.")
-    assert known(other) == ["No run was held against the test set."]
+    assert line.startswith("The winner, run aaaaaaaa, ") and line.endswith("with val_accuracy 0.9000.")
+    assert known(other) == ["No run was evaluated on the test set."]
     assert known(tested, better) == [
-        "The winner was not held against the test set.",
-        "1 run was held against the test set.",
+        "The winner was not evaluated on the test set.",
+        "1 run was evaluated on the test set.",
     ]
-    assert known(tested, both)[1:] == ["1 other run was held against the test set."]
+    assert known(tested, both)[1:] == ["1 other run was evaluated on the test set."]
 
 
 def known(*runs: RunRecord) -> list[str]:

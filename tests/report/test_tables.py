@@ -56,41 +56,41 @@ def test_seeds_give_an_interval_and_a_place_beside_the_best(capsys: pytest.Captu
     runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
     lacking = seeds("9", 0.4)
     head, *rows = printed([*runs, *lacking], ["k"], capsys)
-    assert head[:5] == ["k", "mean val_accuracy", "95 % interval", "seeds", "beside the best"]
+    assert head[:5] == ["k", "mean val_accuracy", "95 % interval", "seeds", "vs. best"]
     assert rows[0][:5] == ["3", "0.9100", "0.8852 to 0.9348", "3", "best"]
-    assert rows[1][3:5] == ["3", "-0.0067, not told apart"]
+    assert rows[1][3:5] == ["3", "-0.0067, not significant"]
     assert rows[2][4].startswith("-0.4000, worse, p ")
     assert rows[3][1:5] == ["0.4000", "-", "1", "-0.5100, 1 seed"]
 
 
-def test_notes_count_what_cannot_be_told_from_the_best() -> None:
+def test_notes_count_configurations_that_are_significantly_worse() -> None:
     runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
     assert notes(standings(group_runs(runs, ["k"]), ["k"])) == [
-        "1 of the other 2 cannot be told from the best (Holm, 5 %)"
+        "significantly worse than the best (Holm, 5 %): 1 of 2 others"
     ]
     assert notes(standings(group_runs([*runs, *seeds("9", 0.4)], ["k"]), ["k"])) == [
-        "1 of the other 2 cannot be told from the best (Holm, 5 %); 1 not tested"
+        "significantly worse than the best (Holm, 5 %): 1 of 2 others; 1 not tested"
     ]
     three = [*seeds("3", 0.9, 0.91, 0.92), *seeds("5", 0.91, 0.9, 0.92), *seeds("7", 0.92, 0.9, 0.91)]
     assert notes(standings(group_runs(three, ["k"]), ["k"])) == [
-        "none of the other 2 can be told from the best (Holm, 5 %)"
+        "significantly worse than the best (Holm, 5 %): 0 of 2 others"
     ]
     two = [*seeds("3", 0.9, 0.91, 0.92), *seeds("7", 0.50, 0.51, 0.52)]
     assert notes(standings(group_runs(two, ["k"]), ["k"])) == [
-        "the best is told apart from the other one (Holm, 5 %)"
+        "significantly worse than the best (Holm, 5 %): 1 of 1 other"
     ]
     alike = [*seeds("3", 0.9, 0.91, 0.92), *seeds("7", 0.91, 0.90, 0.92)]
     assert notes(standings(group_runs(alike, ["k"]), ["k"])) == [
-        "the other one cannot be told from the best (Holm, 5 %)"
+        "significantly worse than the best (Holm, 5 %): 0 of 1 other"
     ]
     assert notes(standings(group_runs(seeds("3", 0.9, 0.91, 0.92), ["k"]), ["k"])) == [
         "one configuration: nothing to compare it with"
     ]
     assert notes(standings(group_runs([*seeds("3", 0.9, 0.91), *seeds("5", 0.9)], ["k"]), ["k"])) == [
-        "note: no configuration has 3 seeds or more: nothing is tested"
+        "note: nothing is tested: no configuration has 3 seeds or more"
     ]
     assert notes(standings(group_runs(seeds("3", 0.9), ["k"]), ["k"])) == [
-        "note: one seed each tells no uncertainty; study.repeats=5 trains five"
+        "note: one seed each gives no uncertainty; study.repeats=5 trains five"
     ]
 
 
@@ -102,15 +102,15 @@ def test_equal_means_are_ties_though_their_sums_are_rounded_otherwise(
     assert sum(thirds) != sum(reversed(thirds))
     runs = [*seeds("5", *thirds), *seeds("3", *reversed(thirds))]
     _, *rows = printed(runs, ["k"], capsys)
-    assert [(row[0], row[4]) for row in rows] == [("3", "best"), ("5", "+0.0000, not told apart")]
+    assert [(row[0], row[4]) for row in rows] == [("3", "best"), ("5", "+0.0000, not significant")]
 
 
-def test_groups_of_which_no_two_seeds_met_all_settings_say_so() -> None:
+def test_a_note_says_that_no_two_seeds_were_trained_in_all_settings() -> None:
     """Seed 0 was trained with two batch sizes, as in a search, and the others with one of them."""
     one = [replace(each, tags={**each.tags, "b": "8"}) for each in seeds("3", 0.9, 0.91, 0.92)]
     other = [replace(each, tags={**each.tags, "b": "16"}) for each in seeds("3", 0.8)]
     (note,) = notes(standings(group_runs([*one, *other], ["k"]), ["k", "b"], ["k"]))
-    assert note.startswith("note: no two seeds met all settings of a group")
+    assert note.startswith("note: nothing is tested: no two seeds were trained in all settings of a group")
 
 
 @pytest.mark.parametrize("accuracy", [1.0, 0.1, 0.7])

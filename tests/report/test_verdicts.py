@@ -17,7 +17,7 @@ from kerasweep.report.verdicts import finding_lines
         (
             "higher",
             0.0,
-            "difference +0.002 (95 %: -0.00839 to +0.0124), 5 seeds; such runs find differences from ",
+            "difference +0.002 (95 %: -0.00839 to +0.0124), 5 seeds; such runs can detect a difference of ",
         ),
         (
             "similar",

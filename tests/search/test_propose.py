@@ -122,8 +122,8 @@ def test_enqueued_trial_comes_first_even_in_a_grid(sweep_of: Callable[..., Sweep
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"a": 4, "x": 0.5}, "it is not of this space: '4' not in (1, 2)."),
-        ({"a": 2, "x": 7.0}, "it is not of this space: Fixed parameter x with value 7.0 is out of range"),
+        ({"a": 4, "x": 0.5}, "it is outside the space: '4' not in (1, 2)."),
+        ({"a": 2, "x": 7.0}, "it is outside the space: Fixed parameter x with value 7.0 is out of range"),
     ],
 )
 def test_enqueued_value_outside_the_space_is_rejected_with_a_sentence(

@@ -52,8 +52,8 @@ def test_password_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("http://[bad", "tracking.uri=http://[bad is no address: Invalid IPv6 URL"),
-        ("postgresql://u:p@127.0.0.1:abc/x", "postgresql://u:***@127.0.0.1:abc/x is no address"),
+        ("http://[bad", "tracking.uri=http://[bad is not an address: Invalid IPv6 URL"),
+        ("postgresql://u:p@127.0.0.1:abc/x", "postgresql://u:***@127.0.0.1:abc/x is not an address"),
         ("sqlite://", "is a database in memory, which ends with the command"),
         ("sqlite:///:memory:", "is a database in memory, which ends with the command"),
     ],

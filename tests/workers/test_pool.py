@@ -167,7 +167,7 @@ def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..
         ("orphan", "its process exited with code 0"),
         (
             "garbled",
-            "what it sent cannot be read: ValueError: invalid literal for int() with base 10: 'x'",
+            "its message cannot be read: ValueError: invalid literal for int() with base 10: 'x'",
         ),
         ("exit3", "its process exited with code 3"),
         ("timeout of its own", "TimeoutError: of its own"),
@@ -264,7 +264,7 @@ def test_memory_that_jobs_before_have_left_fails_no_job(pool_of: Callable[..., W
 
 def test_workers_that_never_get_ready_end_the_sweep(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of(shared=b"stillborn")
-    with pytest.raises(TrainingError, match="Workers end before they are ready, 3 times in a row"):
+    with pytest.raises(TrainingError, match="Workers ended before they were ready, 3 times in a row"):
         wait_free(pool, 1)
 
 

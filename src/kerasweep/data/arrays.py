@@ -60,7 +60,7 @@ def make_arrays(
         )
     names = tuple(class_names or _numbered(train_labels, test_labels, origin))
     if len(names) < 2:
-        raise DataError(f"{origin} has {len(names)} class, but a classifier tells two or more apart.")
+        raise DataError(f"{origin} has {len(names)} class, but a classifier needs two or more.")
     for labels in (train_labels, test_labels):
         if labels.min() < 0 or labels.max() >= len(names):
             raise DataError(

@@ -88,7 +88,7 @@ def find(
         for setting, by_seed in pairs.items()
     }
     if not all(np.isfinite(side).all() for pair in sides.values() for side in pair):
-        return Finding(comparison, {}, missing="a run on one of the sides came to no number (NaN)")
+        return Finding(comparison, {}, missing="a run on one of the sides has no finite result (NaN)")
     if comparison.spread_over:
         found = difference(jackknife(list(sides.values())))
         return Finding(comparison, {"": found}, *_judged(found, comparison))
@@ -108,10 +108,10 @@ def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
     if dropped:
         return (
             f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed or has not ended, "
-            "and what is left would be picked by results"
+            "and the remaining runs would be selected by their results"
         )
     if seeds < MIN_SEEDS:
-        return f"it takes {MIN_SEEDS} seeds in common, and there are {seeds}"
+        return f"the sides need {MIN_SEEDS} seeds in common, but have {seeds}"
     return None
 
 

@@ -38,7 +38,7 @@ def caveats(report: Report) -> list[str]:
 
 def _mixed(report: Report) -> str | None:
     mixed = mixed_sweeps(report.groups)
-    return f"means are over runs of {', '.join(mixed)}; study=NAME takes one of them" if mixed else None
+    return f"means mix the runs of {', '.join(mixed)}; study=NAME selects one" if mixed else None
 
 
 def epochs_line(report: Report) -> str | None:
@@ -62,8 +62,8 @@ def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | N
     """Returns a line if early stopping or an axis makes the runs' numbers of epochs differ."""
     if any(_may_stop_early(run) for run in runs):
         return (
-            "early stopping ended runs at epochs of their own: they are compared neither at equal epochs nor "
-            "at equal seconds"
+            "early stopping ended runs at different epochs: they are compared neither at equal epochs nor at "
+            "equal seconds"
         )
     keys = keys_by_name()
     if EPOCHS in {keys.get(axis, axis) for axis in varied}:
@@ -79,7 +79,7 @@ def _unbalanced(report: Report) -> str | None:
     if all(comparable(report.groups, report.axes, report.varied)):
         return None
     others = ", ".join(axis for axis in report.varied if axis not in report.axes)
-    return f"groups met different values of {others}, and may differ by these"
+    return f"groups were trained with different values of {others}, which may explain their differences"
 
 
 def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
@@ -106,7 +106,7 @@ def _fewer_seeds(report: Report) -> str | None:
 
 def _untrained(report: Report) -> list[str]:
     return [
-        f"{count} of the trials of {sweep} have not ended, or are not there"
+        f"unfinished or missing trials of {sweep}: {count}"
         for sweep, count in report.untrained.items()
         if count
     ]
@@ -115,7 +115,8 @@ def _untrained(report: Report) -> list[str]:
 def _pruned(runs: Iterable[RunRecord]) -> str | None:
     count = sum(run.tags.get("state") == State.PRUNED for run in runs)
     are = "run is" if count == 1 else "runs are"
-    return f"{count} pruned {are} no part of any mean, which flatters what lost early" if count else None
+    text = f"{count} pruned {are} excluded from the means, which favours configurations with pruned runs"
+    return text if count else None
 
 
 def _failed(runs: Iterable[RunRecord]) -> str | None:
@@ -123,4 +124,4 @@ def _failed(runs: Iterable[RunRecord]) -> str | None:
     counts = ", ".join(
         f"{count} {KINDS.get(kind, 'run')}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items())
     )
-    return f"failed, and no part of any mean: {counts}" if kinds else None
+    return f"failed, and excluded from the means: {counts}" if kinds else None

@@ -21,12 +21,12 @@ from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
 
 CHOSEN = (
-    "The best epoch of each run and the best configuration are chosen by validation: it flatters both, and "
-    "the more so, the more a run jumps from epoch to epoch."
+    "Validation chooses the best epoch of each run and the best configuration, so their validation scores "
+    "are optimistic: the more so, the more a run jumps from epoch to epoch."
 )
 SAME_IMAGES = (
-    "All seeds validate on the same images: intervals tell the luck of weights and order, not that of other "
-    "images."
+    "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "
+    "in the choice of images."
 )
 MAX_OTHERS, MAX_LINES, MAX_PLOTTED = 100, 1_000, 2
 ID_DIGITS, SEPARATOR = 8, " · "
@@ -201,7 +201,7 @@ def _fairness(report: Report) -> list[str]:
         *test_lines(report.candidates, report.runs),
         *([SAME_IMAGES] if validates_alike(report) else []),
         *(f"Note: {line}." for line in caveats(report)),
-        f"Training took {duration_text(report.seconds)} in all, by the workers' own clocks.",
+        f"Training took {duration_text(report.seconds)} in all, summed over the workers.",
     ]
 
 

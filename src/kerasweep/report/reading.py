@@ -107,7 +107,7 @@ def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> 
     """Returns the verdict on a claim; undecided before the sweep ends: its first trials may be biased."""
     left = _untrained(parent, runs)
     if left:
-        return undecided(claim, f"{left} of {parent.tags['trials']} trials have not ended, or are not there")
+        return undecided(claim, f"unfinished or missing trials: {left} of {parent.tags['trials']}")
     return verdict_of(claim, runs, swept(parent))
 
 

@@ -55,7 +55,7 @@ def select_runs(
         raise explain_nothing(cfg, tags)
     filtered = filter_runs(chosen, where)
     if not filtered:
-        raise TrackingError(f"None of these runs satisfies where={list(where)}. Ask for less.")
+        raise TrackingError(f"None of these runs satisfies where={list(where)}. Loosen it.")
     return filtered
 
 

@@ -62,7 +62,7 @@ def _scores(run: RunRecord, rivals: int) -> str:
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
         of_several = f", the best of {rivals} runs" if rivals > 1 else ""
-        chosen_by = f"{measure} {value:.4f} in validation{of_several}, which chose it"
+        chosen_by = f"chosen by validation with {measure} {value:.4f}{of_several}"
     return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
 
 
@@ -75,8 +75,8 @@ def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:
     """
     lines, others = winner_lines(groups), others_line(groups, runs)
     if not lines and not others:
-        return ["No run was held against the test set."]
-    winner = ["the winner was not held against the test set"] if groups and not lines else []
+        return ["No run was evaluated on the test set."]
+    winner = ["the winner was not evaluated on the test set"] if groups and not lines else []
     sentences = [*lines, *winner, *([others] if others else [])]
     return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
 
@@ -88,7 +88,7 @@ def others_line(groups: Sequence[Group], runs: Sequence[RunRecord]) -> str | Non
     if not count:
         return None
     other = "other " if winners else ""
-    return f"{count} {other}run{'s were' if count > 1 else ' was'} held against the test set"
+    return f"{count} {other}run{'s were' if count > 1 else ' was'} evaluated on the test set"
 
 
 def lines_of(report: Report) -> list[str]:

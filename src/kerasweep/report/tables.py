@@ -13,7 +13,7 @@ from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
 MAX_ROWS = 100
-CERTAINTY = ("95 % interval", "seeds", "beside the best")
+CERTAINTY = ("95 % interval", "seeds", "vs. best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 
 
@@ -73,35 +73,32 @@ def notes(found: Sequence[Standing]) -> list[str]:
     """Returns lines that sum up the comparison with the best, or say why there is no interval."""
     if not has_seeds(found) and any(standing.is_partial for standing in found):
         said = (
-            "note: no two seeds met all settings of a group: nothing is tested; group_by less, or by all axes"
+            "note: nothing is tested: no two seeds were trained in all settings of a group; "
+            "group_by other axes, or all"
         )
         return [said, *cut_note(found)]
     if not has_seeds(found):
-        return ["note: one seed each tells no uncertainty; study.repeats=5 trains five", *cut_note(found)]
-    return [_told(found), *cut_note(found)]
+        return ["note: one seed each gives no uncertainty; study.repeats=5 trains five", *cut_note(found)]
+    return [_count_worse(found), *cut_note(found)]
 
 
-def _told(found: Sequence[Standing]) -> str:
-    """Returns how many groups are not significantly worse than the best, which each data set has one of."""
+def _count_worse(found: Sequence[Standing]) -> str:
+    """Counts the groups that are significantly worse than the best; each data set has a best one."""
     bests = sum(standing.is_best for standing in found)
     if not bests and any(standing.untested == CONFOUNDED for standing in found):
-        return "note: groups met different settings of other axes: their differences are not tested"
+        return "note: nothing is tested: groups were trained with different settings of other axes"
     if not bests:
-        return f"note: no configuration has {MIN_VALUES} seeds or more: nothing is tested"
+        return f"note: nothing is tested: no configuration has {MIN_VALUES} seeds or more"
     tested = sum(standing.is_tested for standing in found) - bests
-    equal = sum(standing.is_not_worse for standing in found) - bests
+    worse = sum(standing.against_best.is_worse for standing in found)
     missing = len(found) - tested - bests
-    untold = f"; {missing} not tested" if missing else ""
-    of_data = "" if bests == 1 else " of its data set"
+    untested = f"; {missing} not tested" if missing else ""
     if not tested:
-        return f"one configuration{of_data}: nothing to compare it with{untold}"
-    others = "the other one" if tested == 1 else f"the other {tested}"
-    if not equal:
-        return f"the best{of_data} is told apart from {others} (Holm, 5 %){untold}"
-    if equal == tested > 1:
-        return f"none of {others} can be told from the best{of_data} (Holm, 5 %){untold}"
-    some = others if tested == 1 else f"{equal} of {others}"
-    return f"{some} cannot be told from the best{of_data} (Holm, 5 %){untold}"
+        per_data = "" if bests == 1 else " per data set"
+        return f"one configuration{per_data}: nothing to compare it with{untested}"
+    same_data = "" if bests == 1 else " of the same data set"
+    others = f"{tested} other{'s' if tested > 1 else ''}"
+    return f"significantly worse than the best{same_data} (Holm, 5 %): {worse} of {others}{untested}"
 
 
 def cut_note(found: Sequence[Standing]) -> list[str]:
@@ -120,8 +117,8 @@ def _certainty(standing: Standing) -> list[str]:
         return [interval, count, "best"]
     if beside.p is None:
         return [interval, count, f"{difference}, {standing.untested or 'not tested'}"]
-    told = f"worse, {p_text(beside.p)}" if beside.is_worse else "not told apart"
-    return [interval, count, f"{difference}, {told}"]
+    result = f"worse, {p_text(beside.p)}" if beside.is_worse else "not significant"
+    return [interval, count, f"{difference}, {result}"]
 
 
 def _number(value: float | None, form: str) -> str:

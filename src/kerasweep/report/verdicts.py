@@ -129,4 +129,4 @@ def _number(difference: Difference, finding: Finding) -> str:
     if is_similar:
         return f"{shown}; such runs can show a margin of {difference.provable_margin:.2g} or more"
     least = margin + difference.detectable(len(finding.differences))
-    return f"{shown}; such runs find differences from {least:.2g} on"
+    return f"{shown}; such runs can detect a difference of {least:.2g} or more"

@@ -157,7 +157,7 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
         try:
             return space.suggest(trial)
         except (ValueError, UserWarning) as error:
-            return f"it is not of this space: {error}"
+            return f"it is outside the space: {error}"
 
 
 def _draw(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:

@@ -40,7 +40,7 @@ def _check_address(uri: str) -> None:
         _ = urlsplit(uri).port
     except ValueError as error:
         raise TrackingError(
-            f"tracking.uri={without_password(uri)} is no address: {error}. "
+            f"tracking.uri={without_password(uri)} is not an address: {error}. "
             "Write it as in sqlite:///mlruns/mlflow.db or http://localhost:5000."
         ) from error
     in_memory = uri.startswith("sqlite:") and uri.removeprefix("sqlite:").strip("/") in ("", ":memory:")

@@ -50,5 +50,5 @@ def exit_reason(code: int) -> str:
     if code >= 0:
         return f"its process exited with code {code}"
     name = signal.Signals(-code).name
-    advice = ", as the kernel does where memory runs out" if name == "SIGKILL" else ""
+    advice = ", as the kernel does if memory runs out" if name == "SIGKILL" else ""
     return f"its process was killed by {name}{advice}"

@@ -158,7 +158,7 @@ class WorkerPool:
         try:
             message = pickle.loads(packed)
         except Exception as error:  # unpickling runs code of the user's classes, which may raise anything
-            worker.kill(f"what it sent cannot be read: {type(error).__name__}: {error}")
+            worker.kill(f"its message cannot be read: {type(error).__name__}: {error}")
             return None
         return self._take(number, message)
 
@@ -193,12 +193,12 @@ class WorkerPool:
         is_template_gone = has_template() and template_has_ended(EXIT_SECONDS if code == UNKNOWN_EXIT else 0)
         if worker.killed_for is None and is_template_gone:
             raise TrainingError(
-                "The process that workers fork off has ended, and they with it: it was killed, or memory ran "
-                "out. The trials under way are not lost: the same command goes on with them."
+                "The process that workers are forked from has ended, and so have they: it was killed, or "
+                "memory ran out. The running trials are not lost: the same command continues them."
             )
         if not worker.is_ready and worker.stillborn + 1 >= MAX_STILLBORN:
             raise TrainingError(
-                f"Workers end before they are ready, {MAX_STILLBORN} times in a row: see above. "
+                f"Workers ended before they were ready, {MAX_STILLBORN} times in a row: see above. "
                 "Check that TensorFlow can be imported and that there is memory for it."
             )
         self._replace(number)
