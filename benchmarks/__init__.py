@@ -1,4 +1,4 @@
-"""Measures kerasweep on this machine, side by side with what it is compared to."""
+"""Measures kerasweep on this machine, side by side with its peers."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Runs a benchmark, prints its table, and writes its section of docs/benchmarks.md.
 
-python -m benchmarks engine        what a sweep costs beside its training (8 minutes)
+python -m benchmarks engine        what a sweep costs besides its training (8 minutes)
 python -m benchmarks trials        24 small trainings, against the peers (12 minutes)
 python -m benchmarks trials96      the same with four seeds (35 minutes)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)

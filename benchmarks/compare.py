@@ -1,4 +1,4 @@
-"""How long src.compare takes over ten thousand recorded runs, and how much memory."""
+"""Measures time and memory of src.compare over ten thousand recorded runs."""
 
 import itertools
 import random
@@ -30,7 +30,7 @@ OTHERS = {f"model.key_{number}": "a value" for number in range(40)}
 
 
 def run(repeats: int, runs: int = 10_000) -> None:
-    """Record a full grid of so many runs through MLflow's client, and compare it, whole process each time."""
+    """Records a full grid of runs through MLflow's client, and times src.compare as a whole process."""
     with tempfile.TemporaryDirectory() as folder:
         record(Path(folder), runs)
         found = [compared(Path(folder)) for _ in range(repeats)]
@@ -46,7 +46,7 @@ def run(repeats: int, runs: int = 10_000) -> None:
 
 
 def record(folder: Path, runs: int) -> None:
-    """Into the database that src.compare reads in this folder."""
+    """Records runs in the database that src.compare reads in this folder."""
     (folder / "mlruns").mkdir()
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
     tracker = open_tracker(TrackingConf(uri=uri))
@@ -79,7 +79,7 @@ def _record(client: MlflowClient, experiment_id: str, tags: dict[str, str], seed
 
 
 def compared(folder: Path) -> tuple[float, float, float]:
-    """Seconds until the last line of the table, seconds of the whole, and its memory in MB."""
+    """Returns the seconds until the table is complete, those of the whole command, and its memory in MB."""
     command = [sys.executable, "-u", "-m", "src.compare", "study=made"]
     began = time.perf_counter()
     with subprocess.Popen(

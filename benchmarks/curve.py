@@ -1,4 +1,4 @@
-"""How soon a search finds good configurations: its best so far over time, as tables."""
+"""Tabulates how soon searches find good configurations: their best so far over time."""
 
 import math
 import statistics
@@ -10,12 +10,9 @@ PARTS = (1 / 8, 1 / 4, 1 / 2, 1)
 
 @dataclass(frozen=True)
 class Epoch:
-    """One that was trained and validated.
+    """An epoch that was trained and validated."""
 
-    seconds: from the start of the search's process to its end. configuration: what was trained.
-    """
-
-    seconds: float
+    seconds: float  # from the start of the search's process to the end of the epoch
     accuracy: float
     configuration: str
 
@@ -24,19 +21,23 @@ Curves = Mapping[str, Sequence[Sequence[Epoch]]]
 
 
 def best_within(epochs: Sequence[Epoch], seconds: float) -> float:
-    """The best accuracy of any epoch that had ended by then; NaN before the first one."""
+    """Returns the best accuracy of the epochs that ended within these seconds; NaN if there are none."""
     return max((epoch.accuracy for epoch in epochs if epoch.seconds <= seconds), default=math.nan)
 
 
 def seconds_until(epochs: Sequence[Epoch], accuracy: float) -> float:
-    """When an epoch first was as good as that; infinity where none was."""
+    """Returns when an epoch first reached an accuracy; infinity if none did."""
     return min((epoch.seconds for epoch in epochs if epoch.accuracy >= accuracy), default=math.inf)
 
 
 def progress_table(curves: Curves, minutes: float) -> str:
-    """Markdown: the best so far at an eighth, a quarter and half of the time, and at its end.
+    """Returns a Markdown table of the best so far at an eighth, a quarter, half and the end of the time.
 
-    curves: of each search the epochs of every seed. Accuracies are means with their range.
+    Accuracies are means with their range.
+
+    Args:
+        curves: The epochs of each search by seed.
+        minutes: The time of a search.
     """
     marks = [part * minutes for part in PARTS]
     columns = [*(f"{mark:g} min" for mark in marks), "configurations", "epochs"]
@@ -50,7 +51,15 @@ def progress_table(curves: Curves, minutes: float) -> str:
 
 
 def reach_table(curves: Curves, own: str, minutes: float) -> str:
-    """Markdown: when `own` was as good as each other search ever was, seed by seed: medians with ranges."""
+    """Returns a Markdown table of when a search reached the best of every other search.
+
+    Seeds are compared one by one; the table has medians with ranges.
+
+    Args:
+        curves: The epochs of each search by seed.
+        own: The name of the search that is compared with the others.
+        minutes: The time of a search.
+    """
     columns = ["its best", "it took, s", f"{own} took, s", "of its time", f"of {minutes:g} min"]
     lines = [f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
     for name, seeds in curves.items():

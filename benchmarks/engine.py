@@ -1,4 +1,4 @@
-"""What a sweep costs beside its training: trials that train nothing, or sleep, and a sweep that goes on."""
+"""Measures what a sweep costs besides its training, with trials that train nothing or sleep."""
 
 import statistics
 import tempfile
@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.sweeps import Ended, Trained, sweep, trained
+from benchmarks.sweeps import Ended, TrialRun, sweep, trained
 
 WORKERS = 2
 SPACE = ("sampler=random", "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))")
@@ -20,7 +20,7 @@ EDGE = 100
 
 
 def run(trials: int = 1000) -> None:
-    """Measure, and print a row a figure with what it must reach."""
+    """Measures, and prints a row per figure with its goal."""
     table = Table("figure", "measured", "must reach")
     with tempfile.TemporaryDirectory() as folder:
         long = Path(folder, "long")
@@ -34,7 +34,7 @@ def run(trials: int = 1000) -> None:
 
 
 def _cost(folder: Path, trials: int) -> list[tuple[str, str, str]]:
-    """One worker and trials of no length: the time from one trial's start to the next is the engine's own."""
+    """Measures the engine alone, by the time between starts of trials that take no time, with one worker."""
     folder.mkdir()
     ended = sweep(folder, *SPACE, *INSTANT, f"study.trials={trials}")
     runs = trained(folder)
@@ -48,26 +48,26 @@ def _cost(folder: Path, trials: int) -> list[tuple[str, str, str]]:
     ]
 
 
-def _cpu_between(ended: Ended, first: Trained, last: Trained) -> float:
-    """CPU-seconds from one trial's start to another's: the clock of a shared machine says little."""
+def _cpu_between(ended: Ended, first: TrialRun, last: TrialRun) -> float:
+    """Returns the CPU-seconds between two trials' starts; wall-clock time of a shared machine says little."""
     moments, seconds = zip(*ended.cpu, strict=True)
     return float(np.interp(last.start, moments, seconds) - np.interp(first.start, moments, seconds))
 
 
-def _growth(ended: Ended, runs: list[Trained]) -> float:
-    """From the tenth trial, when everything is imported, to the last."""
+def _growth(ended: Ended, runs: list[TrialRun]) -> float:
+    """Returns the growth of the driver's memory from the tenth trial, after all imports, to the last."""
     while_training = [rss for when, rss in ended.rss_mb if runs[10].start <= when <= runs[-1].end]
     return while_training[-1] - while_training[0]
 
 
 def _resume(folder: Path, trials: int) -> tuple[str, str, str]:
-    """The whole command that finds the finished trials and trains one more."""
+    """Times the command that continues a finished sweep with one more trial."""
     ended = sweep(folder, *SPACE, *INSTANT, f"study.trials={trials + 1}")
     return f"resume after {trials} trials, with one more", f"{ended.seconds:.1f} s", "< 10 s"
 
 
 def _idle(folder: Path) -> list[tuple[str, str, str]]:
-    """Two workers, 40 trials of 1 to 10 s: the share of their time in which they had none."""
+    """Measures the share of time that two workers are idle, over 40 trials of 1 to 10 s."""
     rows = []
     for name, extra, goal in (("workers", (), "< 5 %"), ("batches (joblib)", BATCHES, "over 25 %")):
         place = folder / name.split()[0]

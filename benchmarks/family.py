@@ -1,4 +1,4 @@
-"""Runs a command and times it, with the processor time of all that it starts and leaves behind.
+"""Runs a command and times it, with the processor time of all processes that it starts or leaves behind.
 
 python -m benchmarks.family TIMES COMMAND …      ends with the command's exit code
 """
@@ -15,7 +15,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> None:
-    """On Linux what the command leaves behind becomes a child of this process, and is waited for."""
+    """Runs and times the command. On Linux, processes that it leaves behind become children of this one."""
     times, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _wait() -> bool:
-    """Wait for a child to end; False where there is none."""
+    """Waits for a child to end; returns False if there is none."""
     try:
         os.wait()
     except ChildProcessError:

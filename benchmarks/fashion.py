@@ -1,4 +1,4 @@
-"""Best validation accuracy against the clock, over the space of study=full_search on Fashion-MNIST."""
+"""Measures the best validation accuracy over time, in the space of study=full_search on Fashion-MNIST."""
 
 import json
 import math
@@ -26,7 +26,7 @@ WITHOUT_END = 1_000_000
 
 
 def run(seeds: int, minutes: float = 8, epochs: int = 10) -> None:
-    """Search in turns, each as long; publish the curves at four times, and who reached what when."""
+    """Runs each search for the same time, in turns, and publishes their best accuracies over time."""
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "task.npz")
         export(task, FASHION, epochs)
@@ -45,7 +45,7 @@ def run(seeds: int, minutes: float = 8, epochs: int = 10) -> None:
 
 
 def ours(data: DataConf, minutes: float, epochs: int) -> Search:
-    """The study as it is, with the pruner that README recommends for it."""
+    """Returns kerasweep's search: the unchanged study with the pruner that README recommends."""
     common = [
         *(f"study={STUDY}", "pruner=asha", f"study.trials={WITHOUT_END}", f"budget.hours={minutes / 60:.6f}"),
         *(f"data={data.source}", f"data.path={data.path or 'null'}", f"data.limit={data.limit or 'null'}"),
@@ -70,20 +70,20 @@ def peers(task: Path) -> list[Search]:
 
 
 def export(path: Path, data: DataConf, epochs: int) -> None:
-    """Images, space and epochs for the script."""
+    """Writes images, space and epochs for KerasTuner's script."""
     arrays = {axis: np.array(ends) for axis, ends in space().items()}
     np.savez(path, **images(data), **arrays, epochs=np.array(epochs))  # type: ignore[arg-type]
 
 
 def space() -> dict[str, list]:
-    """The study's axes by their last names: every choice, or the ends of an interval."""
+    """Returns the study's axes by the last part of their key: every choice, or the ends of an interval."""
     entries = OmegaConf.load(ROOT / "sweeps" / "study" / f"{STUDY}.yaml").study.space
     axes = {key: axis_of_entry(key, entry, lambda _: ()) for key, entry in entries.items()}
     return {key.rpartition(".")[2]: axis.ends() for key, axis in axes.items()}
 
 
 def recorded(folder: Path, began: float) -> list[Epoch]:
-    """What kerasweep recorded in MLflow; no configuration comes twice there."""
+    """Reads the epochs that kerasweep recorded in MLflow; it trains no configuration twice."""
     return [
         Epoch(moment - began, round(accuracy, 6), str(number))
         for number, run in enumerate(histories(folder))
@@ -92,7 +92,7 @@ def recorded(folder: Path, began: float) -> list[Epoch]:
 
 
 def written(folder: Path, began: float) -> list[Epoch]:
-    """What KerasTuner's script wrote; rounded, as kerasweep's: a count of images is one accuracy then."""
+    """Reads the epochs that KerasTuner's script wrote, rounded so that equal counts are equal accuracies."""
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     return [
         Epoch(line["moment"] - began, round(line["accuracy"], 6), str(line["configuration"]))

@@ -1,4 +1,4 @@
-"""How honest a short trial is: its accuracies after 1, 2 and 3 epochs, and what they say about epoch 30."""
+"""Measures how well accuracies after 1, 2 and 3 epochs predict those after 30, here and in KerasTuner."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ LARGER = (32, 64)
 
 
 def run(seeds: int, epochs: int = 30) -> None:
-    """Train the grid once by each contender, of a larger network the short trials too; publish the tables."""
+    """Trains the grid with each contender, and short trials of a larger network; publishes the tables."""
     grid = Grid(seed=tuple(range(seeds)), epochs=epochs)
     found = trained(grid)
     larger = replace(grid, filters=LARGER, epochs=max(SHORT))
@@ -33,7 +33,7 @@ def run(seeds: int, epochs: int = 30) -> None:
 
 
 def trained(grid: Grid) -> dict[str, np.ndarray]:
-    """Of each contender, validation accuracies (seeds, configurations, epochs)."""
+    """Returns the validation accuracies (seeds, configurations, epochs) of each contender."""
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "task.npz")
         export(task, grid)
@@ -47,7 +47,7 @@ def trained(grid: Grid) -> dict[str, np.ndarray]:
 
 
 def ours(grid: Grid) -> list[str]:
-    """kerasweep's command, which leaves everything but the grid as it is by default."""
+    """Returns kerasweep's command, with the defaults for all but the grid."""
     return [sys.executable, "-m", "src.train", "-m", *grid.overrides()]
 
 
@@ -56,7 +56,7 @@ def tuner(task: Path) -> list[str]:
 
 
 def accuracies(grid: Grid, name: str, command: list[str], read: Callable[[Path], list[Record]]) -> np.ndarray:
-    """Run a contender, and arrange what it leaves in its folder."""
+    """Runs a contender, and returns its accuracies (seeds, configurations, epochs)."""
     records: list[Record] = []
 
     def keep(folder: Path) -> list[float]:
@@ -68,21 +68,21 @@ def accuracies(grid: Grid, name: str, command: list[str], read: Callable[[Path],
 
 
 def recorded(folder: Path) -> list[Record]:
-    """What kerasweep recorded in MLflow."""
+    """Reads the accuracies that kerasweep recorded in MLflow."""
     keys = [f"{key}.name" if key in ("regularizer", "initializer") else key for key in AXES.values()]
     return [(tuple(run.params[key] for key in keys), run.accuracies) for run in histories(folder)]
 
 
 def written(folder: Path) -> list[Record]:
-    """What KerasTuner's script wrote."""
+    """Reads the accuracies that KerasTuner's script wrote."""
     trials = json.loads((folder / "histories.json").read_text())
     return [(tuple(str(trial[axis]) for axis in AXES), trial["val_accuracy"]) for trial in trials]
 
 
 def arranged(grid: Grid, records: Iterable[Record]) -> np.ndarray:
-    """Validation accuracies (seeds, configurations, epochs). Raises KeyError where a trial is missing.
+    """Returns the accuracies as (seeds, configurations, epochs). Raises KeyError if a trial is missing.
 
-    They are rounded: an equal count of images is an equal accuracy, in float32 and in float64.
+    They are rounded, so that equal counts of images are equal accuracies in float32 and in float64.
     """
     by_axes = dict(records)
     *axes, seeds = ([str(value) for value in getattr(grid, axis)] for axis in AXES)

@@ -1,4 +1,4 @@
-"""What a worker holds after 20 and after 200 trainings of six architectures."""
+"""Measures a worker's memory after 20 and after 200 trainings of six architectures."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,7 @@ COMMON = ("sampler=random", "workers=1", "training.epochs=1", "data.limit=500")
 
 
 def run(trials: int = 200) -> None:
-    """Sweep with one worker, publish its resident memory after both numbers of trials."""
+    """Sweeps with one worker, and publishes its resident memory after both numbers of trials."""
     with tempfile.TemporaryDirectory() as folder:
         ended = sweep(Path(folder), f"study.trials={trials}", *COMMON, *SPACE)
         runs = trained(Path(folder))

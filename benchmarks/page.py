@@ -1,4 +1,4 @@
-"""Writes sections of docs/benchmarks.md, each by the benchmark that measured it."""
+"""Writes a benchmark's section of docs/benchmarks.md."""
 
 import re
 import subprocess
@@ -18,9 +18,12 @@ machine jump: contenders take turns in one run, and ratios say more than seconds
 
 
 def publish(name: str, section: str, page: Path | None = None) -> None:
-    """Put a section in place of the one that the same benchmark wrote before, or at the end.
+    """Replaces the section that the same benchmark wrote before, or appends a new one.
 
-    page: docs/benchmarks.md unless told otherwise.
+    Args:
+        name: The benchmark.
+        section: The text in Markdown.
+        page: The file; None for docs/benchmarks.md.
     """
     page = page or PAGE
     text = page.read_text() if page.exists() else INTRODUCTION
@@ -32,7 +35,7 @@ def publish(name: str, section: str, page: Path | None = None) -> None:
 
 
 def machine() -> str:
-    """Processor, cores, versions and day."""
+    """Describes this machine: processor, cores, versions, and the date."""
     held = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     return f"{_processor()}, {usable_cores()} cores; {held}; {date.today().isoformat()}"
 

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers' own, made once: their dependencies do not go with ours."""
+"""Makes a virtual environment for each peer, once: their dependencies conflict with ours."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ REQUIREMENTS = {
 
 
 def python_of(peer: str) -> str:
-    """The interpreter of a peer's environment, which is made where it is missing."""
+    """Returns the interpreter of a peer's environment, and makes the environment if it is missing."""
     folder = PEERS / peer
     interpreter, stamp = folder / "bin" / "python", folder / ".installed"
     if not stamp.exists():
@@ -27,7 +27,7 @@ def python_of(peer: str) -> str:
 
 
 def versions(peer: str) -> dict[str, str]:
-    """What a peer's environment holds of what matters."""
+    """Returns the versions of the relevant packages in a peer's environment."""
     program = (
         "import importlib.metadata as m\n"
         "names = ['tensorflow', 'keras', 'keras-tuner', 'hydra-core', 'hydra-optuna-sweeper', "

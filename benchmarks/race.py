@@ -1,4 +1,4 @@
-"""Runs contenders one after another, in turns, each a whole process in a folder of its own."""
+"""Runs contenders in turns, each as a whole process in a new folder, and times them."""
 
 import json
 import os
@@ -14,24 +14,28 @@ from benchmarks import PYTHONPATH
 
 @dataclass(frozen=True)
 class Contender:
-    """command: what is run in an empty folder. accuracies: reads what came of it there, one a trial."""
+    """A command that is timed."""
 
     name: str
-    command: Sequence[str]
-    accuracies: Callable[[Path], list[float]]
+    command: Sequence[str]  # run in an empty folder
+    accuracies: Callable[[Path], list[float]]  # reads the accuracy of each trial from that folder
 
 
 @dataclass
 class Times:
-    """Of one contender: whole processes, in seconds of the clock and of the processor."""
+    """The times of a contender's processes."""
 
-    seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # wall-clock, per repeat
+    cpu_seconds: list[float] = field(default_factory=list)  # per repeat
+    accuracies: list[float] = field(default_factory=list)  # of the last repeat
 
 
 def race(contenders: Sequence[Contender], repeats: int) -> dict[str, Times]:
-    """In each repeat every contender once; each begins first in turn. Raises where one fails."""
+    """Runs every contender once per repeat; each is the first in turn.
+
+    Raises:
+        CalledProcessError: A contender failed.
+    """
     found = {contender.name: Times() for contender in contenders}
     for repeat in range(repeats):
         shift = repeat % len(contenders)
@@ -60,6 +64,6 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
 
 
 def environment() -> Mapping[str, str]:
-    """The caller's, without what would send a contender to another database, and with this repository."""
+    """Returns the environment with this repository, and without variables that name another database."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     return {**kept, "PYTHONPATH": PYTHONPATH, "TF_CPP_MIN_LOG_LEVEL": "3"}

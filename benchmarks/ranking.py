@@ -1,4 +1,4 @@
-"""Whether short trials rank configurations as long ones do: accuracies and rank correlations, as tables."""
+"""Tabulates whether short trials rank configurations as long ones do: accuracies and rank correlations."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,12 @@ LAST = 5
 
 
 def accuracy_table(found: Mapping[str, np.ndarray]) -> str:
-    """Markdown: mean, and standard deviation over a seed's configurations, after few epochs and after all.
+    """Returns a Markdown table of mean accuracies after few epochs and after all.
 
-    found: of each contender, validation accuracies (seeds, configurations, epochs).
+    Each has its standard deviation over the configurations of a seed, averaged over the seeds.
+
+    Args:
+        found: The validation accuracies (seeds, configurations, epochs) of each contender.
     """
     epochs = sorted({*SHORT, _epochs(found)})
     lines = [
@@ -27,9 +30,12 @@ def accuracy_table(found: Mapping[str, np.ndarray]) -> str:
 
 
 def rank_table(found: Mapping[str, np.ndarray]) -> str:
-    """Markdown: the rank correlation of what a short trial says with what the same trial came to.
+    """Returns a Markdown table of the rank correlations between short and long trials.
 
-    found: as for `accuracy_table`. The last row of a contender is that of its long trials between seeds.
+    The last row of a contender compares its long trials between seeds.
+
+    Args:
+        found: As for `accuracy_table`.
     """
     last = _epochs(found)
     goals = f"epochs {last - LAST + 1}–{last}", f"epoch {last}"
@@ -49,35 +55,35 @@ def rank_table(found: Mapping[str, np.ndarray]) -> str:
 
 
 def settled(accuracies: np.ndarray) -> np.ndarray:
-    """The mean of the last five epochs, (seeds, configurations).
+    """Returns the mean of the last five epochs (seeds, configurations).
 
-    At a constant rate an accuracy keeps jumping from epoch to epoch, about as far as configurations
-    differ in the end: the ranks of a single epoch are partly that noise.
+    At a constant learning rate an accuracy jumps from epoch to epoch about as far as configurations differ,
+    so the ranks of a single epoch are partly noise.
     """
     return _rounded(accuracies[:, :, -LAST:].mean(axis=2))
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, over configurations (n,); NaN where all are equal, which is no ranking."""
+    """Returns Spearman's rank correlation over configurations (n,); NaN if all values of one are equal."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(spearmanr(one, other).statistic)
 
 
 def _cells(short: np.ndarray, long: np.ndarray) -> tuple[str, str]:
-    """Of each seed's trials, and of the means over the seeds."""
+    """Returns the correlation of each seed's trials (mean and range), and of the means over the seeds."""
     each = [rank_correlation(*pair) for pair in zip(short, long, strict=True)]
     means = rank_correlation(_rounded(short.mean(axis=0)), _rounded(long.mean(axis=0)))
     return _mean_and_range(each), f"{means:.2f}"
 
 
 def _agreement(long: np.ndarray) -> str:
-    """Of the long trials of any two seeds: how much of a ranking is more than a seed's luck."""
+    """Returns the correlation of long trials between two seeds: the reproducible part of a ranking."""
     return _mean_and_range([rank_correlation(*pair) for pair in itertools.combinations(long, 2)])
 
 
 def _rounded(means: np.ndarray) -> np.ndarray:
-    """Without what the order of summation adds, so that equal means share a rank."""
+    """Removes differences by the order of summation, so that equal means share a rank."""
     return np.round(means, 9)
 
 

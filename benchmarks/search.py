@@ -1,4 +1,4 @@
-"""Runs a search for so many minutes, a whole process in a folder of its own, and reads its epochs."""
+"""Runs a search for a given time, as a whole process in a new folder, and reads its epochs."""
 
 import subprocess
 import tempfile
@@ -13,19 +13,21 @@ from benchmarks.race import environment
 
 @dataclass(frozen=True)
 class Search:
-    """command: for a seed. ends: whether it knows its time; else it is ended then.
-
-    epochs: reads them from its folder, given when its process began, in seconds since 1970.
-    """
+    """A search that is run for a given time."""
 
     name: str
-    command: Callable[[int], list[str]]
-    ends: bool
+    command: Callable[[int], list[str]]  # for a seed
+    ends: bool  # whether it ends by itself; else it is killed
+    # Reads the epochs from its folder, given the start of its process in seconds since 1970.
     epochs: Callable[[Path, float], list[Epoch]]
 
 
 def searched(search: Search, seed: int, minutes: float) -> list[Epoch]:
-    """Search for so long, and keep the epochs that ended in time, as they came. Raises where it fails."""
+    """Runs a search and returns the epochs that ended in time, in their order.
+
+    Raises:
+        CalledProcessError: The search failed.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         began = time.time()
@@ -35,7 +37,7 @@ def searched(search: Search, seed: int, minutes: float) -> list[Epoch]:
 
 
 def _run(command: list[str], folder: Path, seconds: float | None) -> None:
-    """Until it ends, or is ended after so many seconds."""
+    """Runs a command until it ends, or kills it after these seconds."""
     with open(folder / "output.txt", "w") as output:
         try:
             done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One run of one epoch, whole process, against a script that uses Keras alone."""
+"""Times a single run of one epoch, as a whole process, against a script that uses Keras alone."""
 
 import statistics
 import sys
@@ -12,7 +12,7 @@ from kerasweep.tracking.client import open_client
 
 
 def run(repeats: int) -> None:
-    """Race in turns, ours with a database that exists; publish the medians and what ours takes more."""
+    """Times both in turns, ours with an existing database; publishes the medians and their difference."""
     with tempfile.TemporaryDirectory() as folder:
         images, database = Path(folder, "digits.npz"), Path(folder, "mlflow.db")
         export(images, Grid())

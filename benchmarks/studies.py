@@ -1,4 +1,4 @@
-"""What each study of sweeps/study costs on digits, beside its question: the table of sweeps/README.md."""
+"""Measures the cost of each study on digits, and writes the table of sweeps/README.md."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ COLUMNS = ("study", "axes", "its claim", "design", "seeds", "epochs", "cost")
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A study that was run to its end. tags, params: of its parent's run. seconds: of the whole command."""
+class FinishedStudy:
+    """A study that was run to its end."""
 
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    seconds: float
+    tags: Mapping[str, str]  # of the sweep's own run
+    params: Mapping[str, str]  # of the sweep's own run
+    seconds: float  # of the whole command
 
 
 def names() -> list[str]:
@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def run() -> None:
-    """Each study once, as its file has it, in an empty folder; the times are those of the whole command."""
+    """Runs each study once, unchanged, in an empty folder, and times the whole command."""
     rows = []
     for name in names():
         found = train(name)
@@ -43,24 +43,24 @@ def run() -> None:
     print(shown)
 
 
-def train(name: str, *overrides: str) -> Trained:
+def train(name: str, *overrides: str) -> FinishedStudy:
     with tempfile.TemporaryDirectory() as folder:
         seconds = sweep(Path(folder), f"study={name}", *overrides).seconds
         client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
         experiment = client.get_experiment_by_name("kerasweep").experiment_id
         (parent,) = client.search_runs([experiment], "tags.kind = 'study'")
-        return Trained(parent.data.tags, parent.data.params, seconds)
+        return FinishedStudy(parent.data.tags, parent.data.params, seconds)
 
 
 def said(name: str) -> list[str]:
-    """The cells that the study's file fills: its name, its axes, and what it claims of them."""
+    """Returns the cells from the study's file: name, axes and claim."""
     study = content(name)
     axes = " × ".join(f"`{key}`" for key in study["space"])
     return [f"`{name}`", axes, study["claim"]["text"] if study.get("claim") else "–"]
 
 
-def measured(name: str, found: Trained) -> list[str]:
-    """The cells that its runs fill: trials, seeds and epochs, and how long all of it took."""
+def measured(name: str, found: FinishedStudy) -> list[str]:
+    """Returns the cells from the study's runs: design, seeds, epochs and cost."""
     pruner = "" if found.tags["pruner"] == "none" else f" and {found.tags['pruner']}"
     design = f"{found.tags['sampler']}{pruner}, {found.tags['trials']}"
     seeds = content(name).get("repeats", 1)
@@ -68,7 +68,7 @@ def measured(name: str, found: Trained) -> list[str]:
 
 
 def content(name: str) -> dict[str, Any]:
-    """What a study's file says below `study`."""
+    """Returns the part `study` of a study's file."""
     file = OmegaConf.to_container(OmegaConf.load(STUDIES / f"{name}.yaml"))
     assert isinstance(file, dict)
     return dict(file["study"])

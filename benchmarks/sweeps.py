@@ -1,4 +1,4 @@
-"""Runs sweeps as users do, in a folder of their own, and reads back what they recorded."""
+"""Runs sweeps as users do, each in a given folder, and reads their records."""
 
 import os
 import subprocess
@@ -19,44 +19,36 @@ POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One trial's run: when it began and ended, in seconds since 1970. seconds: of training."""
+class TrialRun:
+    """The times of a trial."""
 
     number: int
-    start: float
-    end: float
-    seconds: float
+    start: float  # in seconds since 1970
+    end: float  # in seconds since 1970
+    seconds: float  # of training
 
 
 @dataclass(frozen=True)
 class History:
-    """One trial's run, an epoch after the other.
-
-    params: as they are recorded. moments: when each epoch had ended, in seconds since 1970.
-    accuracies: of validation, after each epoch.
-    """
+    """The epochs of a trial."""
 
     params: Mapping[str, str]
-    moments: list[float]
-    accuracies: list[float]
+    moments: list[float]  # the end of each epoch, in seconds since 1970
+    accuracies: list[float]  # of validation, after each epoch
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A sweep that has ended. seconds: wall-clock.
+    """A sweep that has ended, with pairs of (seconds since 1970, value) that were measured meanwhile."""
 
-    rss_mb: of the driver; worker_rss_mb: of its largest worker; cpu: CPU-seconds of the driver and its
-    workers. All are pairs with the time since 1970.
-    """
-
-    seconds: float
-    rss_mb: list[tuple[float, float]]
-    worker_rss_mb: list[tuple[float, float]]
-    cpu: list[tuple[float, float]]
+    seconds: float  # wall-clock
+    rss_mb: list[tuple[float, float]]  # of the driver
+    worker_rss_mb: list[tuple[float, float]]  # of its largest worker
+    cpu: list[tuple[float, float]]  # CPU-seconds of the driver and its workers
 
 
 def sweep(folder: Path, *overrides: str) -> Ended:
-    """Run `python -m src.train -m …` in a folder. Raises CalledProcessError where it fails."""
+    """Runs `python -m src.train -m …` in a folder. Raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "src.train", "-m", *overrides]
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -84,7 +76,7 @@ def _largest_child_mb(driver: psutil.Process) -> float:
 
 
 def _cpu_seconds(driver: psutil.Process) -> float:
-    """Of a process and of those that it has started and that still run."""
+    """Returns the CPU-seconds of a process and of its running descendants."""
     seconds = 0.0
     for process in [driver, *driver.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
@@ -93,10 +85,10 @@ def _cpu_seconds(driver: psutil.Process) -> float:
     return seconds
 
 
-def trained(folder: Path) -> list[Trained]:
-    """The finished trials of a folder's sweeps, by the time of their start."""
+def trained(folder: Path) -> list[TrialRun]:
+    """Returns the finished trials of a folder's sweeps, by the time of their start."""
     found = [
-        Trained(
+        TrialRun(
             int(run.data.tags["trial"]),
             run.info.start_time / 1000,
             run.info.end_time / 1000,
@@ -109,7 +101,7 @@ def trained(folder: Path) -> list[Trained]:
 
 
 def histories(folder: Path) -> list[History]:
-    """What every trial of a folder's sweeps recorded, pruned ones too."""
+    """Returns the epochs of each trial of a folder's sweeps, pruned trials included."""
     client = _client(folder)
     found = []
     for run in _trial_runs(client):

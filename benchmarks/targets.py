@@ -1,4 +1,4 @@
-"""Trials that import no TensorFlow, so that the engine alone is timed."""
+"""Training functions that do not import TensorFlow, so that only the engine is timed."""
 
 import random
 import time
@@ -15,12 +15,12 @@ Report = Callable[[int, float], bool]
 
 
 def instant(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
-    """Five epochs of six metrics each, and nothing to wait for."""
+    """Records five epochs of six metrics each, and ends at once."""
     return _trained(cfg, ref, recorder, report, 0.0)
 
 
 def sleeping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
-    """As `instant`, over 1 to 10 seconds, drawn with the configuration as its seed."""
+    """Records as `instant` does, over 1 to 10 seconds, which the configuration decides."""
     drawn = random.Random(cfg.optimizer.learning_rate)
     return _trained(cfg, ref, recorder, report, drawn.uniform(1, 10))
 

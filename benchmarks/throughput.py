@@ -1,4 +1,4 @@
-"""How fast one network trains: images a second, and a second of the processor, against model.fit."""
+"""Measures the speed of training: images per second and per CPU-second, against model.fit."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ MEASURES = ("second", "cpu_second")
 
 
 def run(repeats: int, images: int = 4096) -> None:
-    """Race in turns, alone and with a process a core; publish the medians and their ratios."""
+    """Times both in turns, with one process and with one per core; publishes the medians and ratios."""
     cores = usable_cores()
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
 

@@ -1,4 +1,4 @@
-"""A grid of small trainings on digits, whole process against whole process, with the accuracies beside."""
+"""Times a grid of small trainings on digits as whole processes, against the peers, with the accuracies."""
 
 import json
 import math
@@ -32,7 +32,7 @@ PEERS = {"keras_tuner": "KerasTuner", "hydra_optuna_sweeper": "hydra-optuna-swee
 
 @dataclass(frozen=True)
 class Grid:
-    """What is trained: every combination, `epochs` each, of a network with so many filters a block."""
+    """A grid of configurations: every combination is trained for `epochs` epochs."""
 
     kernel_size: tuple[int, ...] = (3, 5)
     batch_size: tuple[int, ...] = (32, 64)
@@ -47,20 +47,20 @@ class Grid:
         return math.prod(len(getattr(self, axis)) for axis in AXES)
 
     def overrides(self) -> list[str]:
-        """As kerasweep is told."""
+        """Returns the grid as overrides of kerasweep."""
         axes = [f"{AXES[axis]}={','.join(map(str, getattr(self, axis)))}" for axis in AXES]
         filters = ",".join(map(str, self.filters))
         return [*axes, f"training.epochs={self.epochs}", f"model.filters=[{filters}]"]
 
 
 def run(seeds: int, repeats: int) -> None:
-    """Race over the grid with so many seeds, and publish; the last line names the ratios."""
+    """Times the grid with this number of seeds, and publishes the table; prints the ratios last."""
     grid = Grid(seed=tuple(range(seeds)))
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "task.npz")
         export(task, grid)
         contenders = [*peers(task), *ours(grid)]
-        if seeds > 1:  # the others say what they have to say with one seed, in a third of the time
+        if seeds > 1:  # one seed suffices for the others, in a third of the time
             contenders = [one for one in contenders if one.name in ("kerasweep", *PEERS.values())]
         found = race(contenders, repeats)
     table = table_of(found)
@@ -72,7 +72,7 @@ def run(seeds: int, repeats: int) -> None:
 
 
 def peers(task: Path) -> list[Contender]:
-    """Keras in a loop, and what is to be beaten."""
+    """Returns Keras in a loop, KerasTuner and hydra-optuna-sweeper."""
     tuner, sweeper = (python_of(peer) for peer in PEERS)
     return [
         script("Keras in a loop", "bare_keras.py", tuner, task),
@@ -86,9 +86,9 @@ def script(name: str, file: str, interpreter: str, task: Path) -> Contender:
 
 
 def ours(grid: Grid) -> list[Contender]:
-    """kerasweep as it is, with a single worker, and without what it keeps from trial to trial.
+    """Returns kerasweep with its defaults, with a single worker, and without shared programs.
 
-    With Keras's own averaging, so that the accuracies agree.
+    All use Keras's moving averages, so that the accuracies agree with those of the peers.
     """
     statistics_of_keras = "model.normalization.moving_statistics=keras"
     command = [sys.executable, "-m", "src.train", "-m", *grid.overrides(), statistics_of_keras]
@@ -100,13 +100,13 @@ def ours(grid: Grid) -> list[Contender]:
 
 
 def export(path: Path, grid: Grid) -> None:
-    """The images of data=digits and the grid, for the scripts."""
+    """Writes the images of data=digits and the grid for the scripts."""
     arrays = {axis: np.array(getattr(grid, axis)) for axis in (*AXES, "epochs", "filters")}
     np.savez(path, **images(DataConf(source="digits")), **arrays)  # type: ignore[arg-type]
 
 
 def images(data: DataConf) -> dict[str, np.ndarray]:
-    """The training and the validation part as kerasweep splits and scales them, for the scripts."""
+    """Returns the training and the validation part, split and scaled by kerasweep, for the scripts."""
     cfg = OmegaConf.structured(data)
     prepared = prepare(cfg, load(cfg))
     arrays: dict[str, np.ndarray] = {}
@@ -127,7 +127,7 @@ def _recorded(folder: Path) -> list[float]:
 
 
 def table_of(found: dict[str, Times]) -> str:
-    """Markdown: the median of the whole processes with their range, how they compare, and what came out."""
+    """Returns a Markdown table of median times with ranges, ratios to kerasweep, and accuracies."""
     own = statistics.median(found["kerasweep"].seconds)
     lines = [
         "| contender | seconds, median (range) | × kerasweep | CPU-seconds | accuracy, mean ± spread |",

@@ -1,1 +1,1 @@
-"""The contenders of the races: scripts that run alone, most of them in environments without kerasweep."""
+"""Scripts of the contenders; most of them run in environments without kerasweep."""

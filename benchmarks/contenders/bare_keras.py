@@ -1,4 +1,4 @@
-"""A loop around model.fit: what a person writes who needs no tool."""
+"""Trains the grid in a loop around model.fit, without any tool."""
 
 import keras
 from task import arguments, fit, grid, network, write

@@ -1,4 +1,4 @@
-"""One training without any tool: what `python -m src.train training.epochs=1` is measured against."""
+"""Trains one network with Keras alone, to compare with `python -m src.train training.epochs=1`."""
 
 import keras
 from task import arguments, fit, network

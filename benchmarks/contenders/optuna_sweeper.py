@@ -1,4 +1,4 @@
-"""hydra-optuna-sweeper's grid over the same space, each trial a run in MLflow."""
+"""Runs hydra-optuna-sweeper over the same grid; each trial is a run in MLflow."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What every contender trains: the same images, the same network, the same grid. Imports Keras alone."""
+"""Defines the task of every contender: images, network and grid. It imports Keras alone."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ STRENGTH = 1e-4
 
 
 def arguments():
-    """How a benchmark calls a contender: SCRIPT TASK OUTPUT. TASK: images, axes and epochs, as .npz."""
+    """Reads the arguments TASK (images, axes and epochs, as .npz) and OUTPUT."""
     task, output = sys.argv[1:3]
     with np.load(task) as file:
         data = {name: file[name] for name in file.files}
@@ -21,14 +21,20 @@ def arguments():
 
 
 def grid(data):
-    """The values of AXES, in their order, of each trial."""
+    """Returns an iterator over the trials: the values of AXES, in their order."""
     return itertools.product(*(data[axis] for axis in AXES))
 
 
 def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 8, 1), filters=(16, 32)):
-    """Blocks of convolution, batch normalization, ReLU and pooling; a softmax.
+    """Builds and compiles blocks of convolution, batch normalization, ReLU and pooling, then a softmax.
 
-    strength: of the regularizer; l1_l2 has both penalties with the whole of it. shape: of an image.
+    Args:
+        kernel_size: Of the convolutions.
+        regularizer: none, l1, l2 or l1_l2, which adds both penalties, each with the full strength.
+        initializer: Keras's name.
+        strength: The factor of a penalty.
+        shape: The shape of an image.
+        filters: The filters of each block.
     """
     import keras
 
@@ -52,7 +58,7 @@ def network(kernel_size, regularizer, initializer, strength=STRENGTH, shape=(8, 
 
 
 def fit(model, data, batch_size):
-    """The validation accuracy of each epoch."""
+    """Trains a network, and returns the validation accuracy of each epoch."""
     history = model.fit(
         data["x_train"],
         data["y_train"],
@@ -65,5 +71,5 @@ def fit(model, data, batch_size):
 
 
 def write(output, found):
-    """found: the best validation accuracy of each trial."""
+    """Writes the best validation accuracy of each trial."""
     output.write_text(json.dumps([float(value) for value in found]))

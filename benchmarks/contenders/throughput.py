@@ -1,8 +1,8 @@
-"""Images a second of one network: THIS.py stock|program PROCESSES IMAGES OUTPUT.
+"""Measures the images per second of a network: THIS.py stock|program PROCESSES IMAGES OUTPUT.
 
-stock: Keras's own network and model.fit on NumPy arrays. program: kerasweep's. One process has all threads
-that TensorFlow takes; of several, each has one, as the workers of a sweep have. They begin together, once
-each has trained the first epoch, which is traced and not timed.
+stock: Keras's network and model.fit on NumPy arrays. program: kerasweep's program. A single process has as
+many threads as TensorFlow chooses; several have one each, like the workers of a sweep. They start together
+after the first epoch, which is traced and not timed.
 """
 
 import json
@@ -39,7 +39,7 @@ def main():
 
 
 def measure(how, count, barrier, found):
-    """Train, and tell the seconds and the CPU-seconds that it took."""
+    """Trains, and reports the seconds and the CPU-seconds that it took."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, count)

@@ -1,4 +1,4 @@
-"""KerasTuner's GridSearch over the same grid; beside OUTPUT, histories.json has every epoch of its trials."""
+"""Runs KerasTuner's GridSearch over the same grid; histories.json beside OUTPUT has every epoch."""
 
 import json
 from pathlib import Path

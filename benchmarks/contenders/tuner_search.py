@@ -1,4 +1,4 @@
-"""KerasTuner's search over the space of TASK, until it is stopped: THIS.py TASK OUTPUT hyperband|random SEED.
+"""Runs KerasTuner over the space of TASK until it is killed: THIS.py TASK OUTPUT hyperband|random SEED.
 
 Each epoch is a line of OUTPUT as it ends: when, in seconds since 1970, its validation accuracy, and of
 which configuration.
@@ -45,7 +45,7 @@ class Recording(keras.callbacks.Callback):
 
 
 def tuner():
-    """KerasTuner gives its n-th draw the seed SEED + n, so neighbouring seeds would share their draws."""
+    """Returns a tuner. KerasTuner seeds its n-th draw with SEED + n: neighbouring seeds would share draws."""
     common = {"objective": "val_accuracy", "seed": 1000 * SEED, "directory": Path.cwd()}
     if SEARCH == "random":
         return keras_tuner.RandomSearch(Network(), max_trials=WITHOUT_END, **common)
