@@ -35,12 +35,12 @@ def run(repeats: int, runs: int = 10_000) -> None:
         record(Path(folder), runs)
         found = [compared(Path(folder)) for _ in range(repeats)]
     table, page, megabytes = (sorted(each)[len(each) // 2] for each in zip(*found, strict=True))
-    sentence = f"the table is there after {table:.1f} s, the page after {page:.1f} s, with {megabytes:.0f} MB"
+    sentence = f"the table appears after {table:.1f} s, the page after {page:.1f} s, with {megabytes:.0f} MB"
     publish(
         "compare",
         f"## Comparing {runs:,} runs\n\n`python -m src.compare study=made` over {runs // SEEDS:,} "
         f"configurations of four axes with {SEEDS} seeds each, recorded through MLflow's client with "
-        f"{len(OTHERS) + 2} params a run: {sentence}.\n\n{repeats} repeats, medians, {machine()}.\n",
+        f"{len(OTHERS) + 2} params per run: {sentence}.\n\n{repeats} repeats, medians, {machine()}.\n",
     )
     print(sentence)
 

@@ -12,8 +12,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PACKAGES = ("tensorflow", "keras", "mlflow", "optuna", "hydra-core", "numpy")
 INTRODUCTION = """# Benchmarks
 
-Each section is written by the command in its comment, on the machine that it names. Times of a shared
-machine jump: contenders take turns in one run, and ratios say more than seconds.
+The command in a section's comment writes that section, and names its machine. Times on a shared machine vary,
+so contenders take turns, and ratios are more reliable than seconds.
 """
 
 

@@ -33,8 +33,9 @@ def run(repeats: int, images: int = 4096) -> None:
     publish(
         "throughput",
         "## Images a second\n\nThree blocks of 16, 32 and 64 filters with batch normalization, 32×32×3, "
-        "batch 64, after the first epoch. One process takes as many threads as TensorFlow likes; of "
-        f"several, each has one: so `workers=auto` trains.\n\n{table}\n\n{repeats} repeats, {machine()}.\n",
+        "batch 64, after the first epoch. A single process has as many threads as TensorFlow chooses; "
+        "several processes have one each, as with `workers=auto`.\n\n"
+        f"{table}\n\n{repeats} repeats, {machine()}.\n",
     )
     print(table)
 

@@ -149,10 +149,10 @@ def _section(grid: Grid, repeats: int, table: str) -> str:
     return (
         f"## {grid.size} trials on digits\n\n"
         f"Kernel 3/5 × batch 32/64 × none/l1/l2 × Glorot/He{what}, {grid.epochs} epochs each, whole process "
-        "from start to exit, in turns. kerasweep and hydra-optuna-sweeper record every trial in MLflow, "
-        "into a database that each of them makes; KerasTuner records nothing there. Every contender trains "
-        "the same images with Keras's own averaging of batch normalization. A seed's weights are another "
-        "contender's other weights: with one seed the accuracies differ by that luck, with four less.\n\n"
+        "from start to exit, in turns. kerasweep and hydra-optuna-sweeper record every trial in MLflow, each "
+        "in a new database; KerasTuner records nothing there. All contenders train the same images, with "
+        "Keras's own averaging of batch normalization. The same seed gives each contender other weights: "
+        "with one seed the accuracies differ by this chance, with four seeds less.\n\n"
         f"{table}\n\n"
         f"{repeats} repeats, {machine()}. Peers: {', '.join(f'{k} {v}' for k, v in held.items())}.\n"
     )

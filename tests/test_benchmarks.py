@@ -261,7 +261,7 @@ def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
     compare.run(repeats=1, runs=15)
     text = published.read_text()
     assert "over 3 configurations of four axes with 5 seeds each" in text
-    assert re.search(r"the table is there after [\d.]+ s, the page after [\d.]+ s, with \d+ MB", text)
+    assert re.search(r"the table appears after [\d.]+ s, the page after [\d.]+ s, with \d+ MB", text)
 
 
 def test_a_study_is_measured_as_its_file_has_it(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
