@@ -90,7 +90,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
-    """Writes beside the entry, the marker last, then renames; of two processes at once one wins."""
+    """Writes to a temporary folder, the marker last, then renames it; of two processes at once one wins."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(entry.parent)
     temporary = entry.parent / f".new-{uuid.uuid4().hex}"

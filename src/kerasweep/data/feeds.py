@@ -105,7 +105,7 @@ class Streamed:
         return len(self.part)
 
     def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
-        """Ignores `steps`: a piece is as large as what is read ahead."""
+        """Ignores `steps`: a piece is as large as the part that is read ahead."""
         part, shape = self.part, self.part.image_shape
         size = max(1, STREAMED_BYTES // (batch_size * int(np.prod(shape)))) * batch_size
 

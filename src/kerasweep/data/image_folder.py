@@ -34,7 +34,7 @@ def find_images(root: Path) -> ImageFolder:
     If the folder holds `train` and `test`, those are the two sets.
 
     Raises:
-        DataError: A class is empty, there are fewer than two, or the test set has a class of its own.
+        DataError: A class is empty, there are fewer than two, or only the test set has a class.
     """
     if not root.is_dir():
         raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")

@@ -22,7 +22,7 @@ def load(cfg: DataConf) -> Arrays:
     """Loads the whole data set of a config, decoded once per machine and memory-mapped from then on.
 
     Raises:
-        DataError: The data is missing, damaged, or not what the config says.
+        DataError: The data is missing, damaged, or does not match the config.
         ConfigError: A data.target does not take data.kwargs.
     """
     if cfg.source == "custom":

@@ -1,1 +1,1 @@
-"""What a study's runs say, put together: statistics, tables, figures and a page."""
+"""Reports on a study's runs: statistics, tables, figures and a page."""

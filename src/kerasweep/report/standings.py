@@ -44,7 +44,7 @@ class Standing:
 
     @property
     def is_not_worse(self) -> bool:
-        """Whether it is the best, or was tested and cannot be told from it."""
+        """Whether it is the best, or was tested and is not significantly worse."""
         return self.is_tested and not self.against_best.is_worse
 
     @property

@@ -1,1 +1,1 @@
-"""The search: an Optuna study, what its trials count as, and what is tried next."""
+"""The search: an Optuna study, the states of its trials, and the next configuration."""

@@ -69,7 +69,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Cuts an incomplete last line from the journal, and saves it beside the journal."""
+    """Cuts an incomplete last line from the journal, and saves it in a file beside the journal."""
     if _is_whole(journal):
         return
     content = journal.read_bytes()

@@ -97,7 +97,7 @@ class KeepBestWeights(keras.callbacks.Callback):
 
 
 class CheckpointModel(keras.callbacks.ModelCheckpoint):
-    """Keras's ModelCheckpoint, saving another model than the one that trains.
+    """Keras's ModelCheckpoint for another model than the trained one.
 
     Args:
         make: Returns the model to save, with the current weights; called only when something is saved.

@@ -15,7 +15,7 @@ from kerasweep.config.training import TrainingConf
 from kerasweep.imports import gc_paused, packages_hidden
 from kerasweep.training.onednn import VARIABLE, set_onednn
 
-# Keras imports them if they are installed, for wrappers of its own; they take a third of its import time.
+# Keras imports them if they are installed, for its wrappers; they take a third of its import time.
 UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
 
 
@@ -38,7 +38,7 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def _banners_hidden() -> Iterator[None]:
-    """Shows what is written to stderr meanwhile only if an error is raised.
+    """Hides the output to stderr inside the block, and shows it if an error is raised.
 
     TensorFlow's C++ part reports the processor and the missing GPU at every log level.
     """

@@ -1,1 +1,1 @@
-"""One trial: its data, its network under training, and what is recorded of it."""
+"""One trial: its data, the training of its network, and its record."""

@@ -1,4 +1,4 @@
-"""Computes metrics besides Keras's own: where a network errs, how it generalizes, how steadily it learns."""
+"""Computes metrics that Keras lacks: confusion matrix, worst errors, generalization gap, variability."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -100,7 +100,7 @@ class WorkerPool:
 
     def answer(self, number: int, stops: bool) -> None:
         """Answers a report that waits."""
-        with suppress(OSError):  # the process has ended, which is an event of its own
+        with suppress(OSError):  # the process has ended, which `next_event` reports
             self._workers[number].pipe.send(stops)
 
     def next_event(self, timeout: float) -> tuple[int, Event] | None:

@@ -32,7 +32,7 @@ def interrupts_held() -> Iterator[None]:
     """Delays a first SIGINT or SIGTERM to the end of the block; a second one takes effect at once.
 
     An exception in the middle of an import may be swallowed by the package or leave it half imported, and
-    Hydra turns one into an error of its own while it reads a config file. A signal without a Python handler
+    Hydra turns it into another error while it reads a config file. A signal without a Python handler
     (ignored, as under nohup, or the system's default) stays so, and in a thread nothing is delayed: Python
     handles signals in the main thread alone.
     """
