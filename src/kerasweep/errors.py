@@ -1,4 +1,4 @@
-"""The errors a user can mend: each message says what was expected, what came and what to do."""
+"""Defines the errors that a user can fix: each message says what was expected, what came and what to do."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -7,7 +7,7 @@ MAX_SUGGESTED, LIKE = 3, 0.6
 
 
 class KerasweepError(Exception):
-    """The family's root: a command that meets one prints its message and exits with code 2."""
+    """The base class: a command prints the message and exits with code 2."""
 
 
 class ConfigError(KerasweepError):
@@ -15,39 +15,45 @@ class ConfigError(KerasweepError):
 
 
 class DataError(KerasweepError):
-    """A data set is missing, damaged or not what the configuration says."""
+    """A data set is missing, damaged, or does not match the configuration."""
 
 
 class TrainingError(KerasweepError):
-    """Training came to a state that no further epoch can mend, such as a loss that is NaN."""
+    """Training cannot continue, for example because a loss is NaN."""
 
 
 class TrackingError(KerasweepError):
-    """The tracking server cannot be reached, or does not hold what was asked for."""
+    """The tracking server cannot be reached, or lacks the requested run, model or file."""
 
 
 class RefusedError(TrackingError):
-    """The tracking server works but does not take this: a name it forbids, or a run that was deleted."""
+    """The tracking server works but refuses a request, such as a forbidden name or a deleted run."""
 
 
 class UnreachableError(TrackingError):
-    """The tracking server was there, and can no longer be asked."""
+    """The tracking server answered before, and no longer does."""
 
 
 class StorageError(KerasweepError):
-    """Something cannot be written, because a disk is full perhaps."""
+    """A file cannot be written, for example because the disk is full."""
 
 
 class SweepStopped(Exception):
-    """The user stopped a sweep, and the trials that were under way have ended."""
+    """The user stopped a sweep, and its running trials have ended."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, as schedulers and containers send it: a single run ends as after Ctrl-C."""
+    """SIGTERM arrived, as schedulers and containers send it: a single run ends as after Ctrl-C."""
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """As in `Did you mean model.kernel_size?`: the known names that end like a misspelt one."""
+    """Returns a sentence such as `Did you mean model.kernel_size?`.
+
+    Args:
+        name: A misspelt name.
+        known: All valid names. Their last parts are compared.
+        otherwise: The sentence if no valid name is similar.
+    """
     alike = sorted((-_likeness(name, each), each) for each in set(known))
     near = [each for score, each in alike[:MAX_SUGGESTED] if -score >= LIKE]
     return f"Did you mean {' or '.join(near)}?" if near else otherwise

@@ -1,4 +1,4 @@
-"""Makes the import of large packages cheaper: less garbage collection, and no packages that nobody uses."""
+"""Makes the import of large packages cheaper: less garbage collection, no unused packages."""
 
 import gc
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause garbage collection while TensorFlow or MLflow is imported: a sixth of that time goes into it."""
+    """Pauses garbage collection, which takes a sixth of the time of TensorFlow's or MLflow's import."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -19,7 +19,7 @@ def gc_paused() -> Iterator[None]:
 
 
 def collect_rarely() -> None:
-    """Raise the threshold of garbage collection, which otherwise takes a tenth of a command's start.
+    """Raises the threshold of garbage collection, which otherwise takes a tenth of a command's start.
 
     A full collection then follows about five million new objects, as many as the trace of a network makes.
     """
@@ -27,13 +27,13 @@ def collect_rarely() -> None:
 
 
 def skip_last_collection() -> None:
-    """Freeze every object there is, so that the process ends without a collection of half a second."""
+    """Freezes all objects, so that the process ends without a collection of half a second."""
     gc.freeze()
 
 
 @contextmanager
 def packages_hidden(names: Sequence[str]) -> Iterator[None]:
-    """Make packages look missing to other packages that would import them and not need them.
+    """Makes packages look missing to other packages, which import them without need.
 
     Args:
         names: Top-level packages. A package that is imported already stays visible.

@@ -1,11 +1,11 @@
-"""What crosses between a sweep and its trials: where a trial is recorded, and its result."""
+"""Defines what a sweep and its trials exchange: the run to record a trial in, and its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-# The file in its job's folder in which a trial saves its weights, see Outcome.weights.
+# The file with a trial's weights in its job's folder, see Outcome.weights.
 WEIGHTS = "best.npz"
 
 
@@ -18,9 +18,9 @@ class State(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     PRUNED = "pruned"  # ended early by a pruner, or dropped after some of its seeds
-    FAILED = "failed"  # ended by an error of its own
+    FAILED = "failed"  # ended by its error
     CANCELLED = "cancelled"  # stopped by the user, or by the end of its driver
-    LOST = "lost"  # ended by no fault of its own, such as a full disk: it is trained again
+    LOST = "lost"  # ended without its fault, such as by a full disk: it is trained again
 
     @property
     def optuna(self) -> str:
@@ -36,7 +36,7 @@ class State(StrEnum):
 
     @classmethod
     def of_optuna(cls, name: str) -> "State":
-        """The state of a finished trial of Optuna's.
+        """Returns the state of a finished trial in Optuna.
 
         Args:
             name: The name of a TrialState: COMPLETE, PRUNED or FAIL.
@@ -68,19 +68,18 @@ class TrialRef:
 
     run_id: str  # MLflow's
     number: int | None = None  # the trial's within its sweep, None for a single run
-    # The objective values of the trials so far, one tuple a trial: a run that one of them dominates does not
-    # keep its model.
+    # The objective values of each trial so far: a run that one of them dominates does not keep its model.
     incumbents: tuple[tuple[float, ...], ...] = ()
     overrides: tuple[str, ...] = ()  # what distinguishes this run, as on the command line
     repeat: int = 0  # the index of the trial's seed, from 0
-    resume_from: Path | None = None  # the job folder of an attempt that died, whose checkpoint goes on
+    resume_from: Path | None = None  # the job folder of an attempt that died, to continue its checkpoint
     weights: Path | None = None  # the file of the weights to record a model of, instead of training
-    # Whether the model of a candidate can wait until the end, when it is made of the weights that it saves.
+    # Whether a candidate's model can be made at the end of the sweep, from its saved weights.
     defers_model: bool = False
 
     @property
     def is_single(self) -> bool:
-        """Whether this is a run of its own, not a trial of a sweep."""
+        """Whether this is a single run, not a trial of a sweep."""
         return self.number is None
 
 
@@ -93,7 +92,7 @@ class Outcome:
         (0.97,)
     """
 
-    state: str  # complete, pruned or failed; lost where a full disk ended it
+    state: str  # complete, pruned or failed; lost if a full disk ended it
     run_id: str  # the trial's, from TrialRef.run_id
     values: tuple[float, ...] = ()  # one per objective, at the best epoch; empty when failed
     metrics: Mapping[str, float] = field(default_factory=dict)  # everything measured at the best epoch
@@ -101,13 +100,13 @@ class Outcome:
     seconds: float = 0.0  # training alone
     reason: str | None = None  # why it was pruned or failed
     traceback: str | None = None
-    # The first objective of each seed, where a trial trained several; values and metrics are then means.
+    # The first objective of each seed if a trial trained several; values and metrics are then means.
     seeds: tuple[float, ...] = ()
     weights: str | None = None  # the file with the weights of a candidate for the best of its sweep
 
 
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:
-    """Tells whether `one` is at least as good in every objective and better in one (Pareto dominance).
+    """Returns whether `one` is at least as good in every objective and better in one (Pareto dominance).
 
     Args:
         one: A value per objective. Equal values do not dominate each other.
@@ -120,7 +119,7 @@ def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tupl
 
 
 def mean_outcome(run_id: str, outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcome of a trial of several seeds: means of complete outcomes, and the sum of their seconds."""
+    """Returns the outcome of a trial of several seeds: means of complete outcomes, summed seconds."""
     count = len(outcomes)
     values = tuple(sum(column) / count for column in zip(*(one.values for one in outcomes), strict=True))
     names = set.intersection(*(set(one.metrics) for one in outcomes))

@@ -1,4 +1,4 @@
-"""Prints for people: lines as they are, tables as wide as their content needs, values in short."""
+"""Prints lines and tables for people, and formats values, durations and commands."""
 
 import shlex
 import sys
@@ -17,7 +17,7 @@ _printers: list[Callable[[str], None]] = []
 
 
 def say(line: str) -> None:
-    """Print a line without wrapping or markup."""
+    """Prints a line without wrapping or markup."""
     if _printers:
         _printers[-1](line)
     else:
@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def redirect_lines(printer: Callable[[str], None]) -> Iterator[None]:
-    """Passes each line of `say` to this function meanwhile, instead of printing it."""
+    """Passes each line of `say` to this function inside the block, instead of printing it."""
     _printers.append(printer)
     try:
         yield
@@ -35,7 +35,7 @@ def redirect_lines(printer: Callable[[str], None]) -> Iterator[None]:
 
 
 def show(table: Table) -> None:
-    """Print a table whose cells are never cut: a terminal folds them between words, a pipe or a log never."""
+    """Prints a table without cutting cells: a terminal wraps them between words, a pipe or a log does not."""
     own = console()
     needed = Measurement.get(own, own.options.update(max_width=WIDEST), table)
     least = needed.minimum if own.is_terminal else needed.maximum
@@ -43,32 +43,35 @@ def show(table: Table) -> None:
 
 
 def console(width: int | None = None) -> Console:
-    """A console that shows `[a,b]` and `:x:` as they are. width: the terminal's where None."""
+    """Returns a console that prints `[a,b]` and `:x:` unchanged. width: None for the terminal's."""
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def params_text(params: Mapping[str, object]) -> str:
-    """A configuration on one line."""
+    """Formats a configuration on one line."""
     return " ".join(f"{key}={value_text(value)}" for key, value in params.items())
 
 
 def value_text(value: object) -> str:
-    """A fraction to four digits, what is whole with all; MLflow and the journal hold it in full."""
+    """Formats a value: fractions with four digits, whole numbers with all. MLflow stores all digits."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.0f}" if value.is_integer() and abs(value) < LARGEST_WHOLE else f"{value:.4g}"
 
 
 def duration_text(seconds: float) -> str:
-    """Hours, minutes and seconds: 0:01:32."""
+    """Formats seconds as hours, minutes and seconds: 0:01:32."""
     return str(timedelta(seconds=round(seconds)))
 
 
 def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str | None) -> list[str]:
-    """What to type next, in the words that this process was started with.
+    """Returns lines with the commands to type next, in the form in which this process was started.
 
-    uri, is_default: MLflow's, and whether commands find it without being told. compared: a study
-    or sweep to compare, if there is one. run_id: a run that keeps a model, likewise.
+    Args:
+        uri: MLflow's tracking URI.
+        is_default: Whether commands use this URI by default.
+        compared: The study or sweep to compare; None for no such line.
+        run_id: A run with a model; None for no such line.
     """
     is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
     command = "kerasweep-" if is_installed else "python -m src."

@@ -1,1 +1,1 @@
-"""The doors Hydra requires: the plugin that turns `--multirun` into a sweep of ours."""
+"""The plugins that Hydra looks for: kerasweep's sweeper, launcher and search path."""

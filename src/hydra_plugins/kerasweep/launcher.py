@@ -1,4 +1,4 @@
-"""The door that Hydra knocks on for a sweep's jobs: the launcher named `workers`."""
+"""Hydra's launcher `workers`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

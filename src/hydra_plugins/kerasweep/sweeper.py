@@ -1,4 +1,4 @@
-"""The door that Hydra knocks on for `--multirun`: the sweeper named `kerasweep`."""
+"""Hydra's sweeper `kerasweep`, which runs `--multirun`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ def _open_mapping() -> Any:
 class KerasweepSweeperConf:
     """The keys of hydra-optuna-sweeper, so that a file written for it still composes.
 
-    Its sampler is read as it is written: Hydra would make an Optuna sampler of a nested `_target_`.
+    `_recursive_` is off, since Hydra would make an Optuna sampler of the `_target_` in `sampler`.
     """
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": None}])
@@ -39,7 +39,7 @@ class KerasweepSweeperConf:
 
 @dataclass
 class OptunaSweeperConf(KerasweepSweeperConf):
-    """What `override hydra/sweeper: optuna` finds where hydra-optuna-sweeper is not installed."""
+    """The config of `override hydra/sweeper: optuna` if hydra-optuna-sweeper is not installed."""
 
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": "tpe"}])
 

@@ -1,4 +1,4 @@
-"""What the commands share: errors as one sentence, and a hint for overrides that Hydra cannot read."""
+"""Turns errors of a command into one sentence, and checks its overrides before Hydra reads them."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDERS = ("conf", "sweeps")
-# Arguments that bring files of the user's, with keys of their own perhaps.
+# Arguments that name the user's config files, which may have other keys.
 OWN_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
@@ -26,7 +26,7 @@ HINT = (
 
 
 def run_command(function: Callable[[], T]) -> T:
-    """Call it; an error that the user can mend is printed as one line and ends with exit code 2.
+    """Calls the function, and ends the command with exit code 2 and one line for an error of the user.
 
     Ctrl-C and Terminated end with exit codes 130 and 143, as a shell expects.
     """
@@ -44,20 +44,23 @@ def run_command(function: Callable[[], T]) -> T:
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
-    """End after Ctrl-C or SIGTERM, with the exit code of a process that the signal had killed."""
+    """Ends the command after Ctrl-C or SIGTERM, with the exit code of a process that the signal killed."""
     print("stopped", file=sys.stderr)
     number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:
-    """Exit with code 1, Hydra's own message and a hint where an override cannot be parsed.
+    """Ends the command with a message if an override cannot be parsed, or is misspelt.
 
-    arguments: of the whole command, Hydra's flags among them. A group that is given a number or
-    null, of which Hydra says nothing but a traceback, is named with its options. A misspelt key is
-    answered with what was meant, and exit code 2: Hydra would have it added. command: see
-    `command_keys`. plain: keys that hold a value in this command, though another command has a group of
-    that name.
+    An override that Hydra cannot parse gives Hydra's message, a hint and exit code 1. A misspelt key or
+    option gives a suggestion and exit code 2: Hydra would advise to add the key. A group that is set to a
+    number or null, for which Hydra prints a traceback, gives the group's options.
+
+    Args:
+        arguments: All arguments of the command, Hydra's flags included.
+        command: See `command_keys`.
+        plain: Keys that hold a value in this command, while another command has a group of that name.
     """
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -92,7 +95,7 @@ def _adds(override: "Override") -> bool:
 
 
 def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> None:
-    """Refuse a key that no configuration has, where it is like one; Hydra speaks of the others."""
+    """Refuses an unknown key that is similar to a known one; Hydra reports the others."""
     root = key.partition(".")[0]
     if root == "hydra" or not key.replace(".", "").isidentifier() or (has_own_files and root not in known):
         return
@@ -105,12 +108,12 @@ def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> No
 
 
 def _is_leaf(key: str, known: Collection[str]) -> bool:
-    """Whether it holds a value, which may be an open mapping, and no keys with types of their own."""
+    """Whether a key holds a value or an open mapping, without known keys below it."""
     return not any(each.startswith(f"{key}.") for each in known)
 
 
 def _check_name(group: str, name: str) -> None:
-    """Refuse an option that a group has not, where it is like one; of others Hydra lists all that it has."""
+    """Refuses an unknown option that is similar to a known one; for others Hydra lists all options."""
     known = _options(group)
     meant = suggestion(name, known) if known and name not in known else ""
     if meant:
@@ -125,14 +128,14 @@ def _check_option(group: str, override: str) -> None:
 
 
 def _groups() -> set[str]:
-    """The folders of options."""
+    """Returns the names of the config groups: the folders of config files."""
     return {
         each.name for folder in FOLDERS for each in Path(config_folder(folder)).iterdir() if each.is_dir()
     }
 
 
 def _options(group: str) -> list[str]:
-    """What the folder of that name offers; empty where there is none."""
+    """Returns the options of a config group; empty if there is no such group."""
     if not group.isidentifier():
         return []
     folders = [Path(config_folder(folder)) / group for folder in FOLDERS]

@@ -22,10 +22,11 @@ register()
 
 
 def compare(cfg: DictConfig) -> None:
-    """Print the runs that the config selects, grouped and ranked, and write them as CSV and as a page.
+    """Prints the selected runs, grouped and ranked, and writes them as CSV and as a page.
 
-    Raises TrackingError where none matches, or where they cannot be averaged; ConfigError
-    where a file cannot be written.
+    Raises:
+        TrackingError: No run matches, or the runs cannot be averaged.
+        ConfigError: A file cannot be written.
     """
     from kerasweep.report.files import write_csv, write_page
     from kerasweep.report.reading import read_report
@@ -55,7 +56,7 @@ def compare(cfg: DictConfig) -> None:
 
 
 def quoted(argument: str) -> str:
-    """What else Hydra would read otherwise: 12e45678 is an id and not infinity, and `where` has a > or <."""
+    """Quotes values that Hydra would misread: the id 12e45678 as infinity, and the > or < of `where`."""
     key, _, value = argument.partition("=")
     if key == "runs":
         return re.sub(r"(?<=[=\[,\s])(?!null\b)(\w+)(?=[\],\s]|$)", r"'\1'", argument)
@@ -83,7 +84,7 @@ def _texts(value: Any) -> list[str] | None:
 
 
 def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
-    """A part of the runs, or other groups of them, do not replace the page of the whole."""
+    """Returns a path that names the selection, so that a part does not replace the page of all runs."""
     parts = [*tags.values(), *(["picked"] if is_picked else [])]
     parts += ["by", *(group_by or ["nothing"])] if group_by is not None else []
     name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)

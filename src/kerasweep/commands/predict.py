@@ -31,10 +31,12 @@ register()
 
 
 def predict(cfg: DictConfig) -> None:
-    """Print the class and the likeliest classes' probabilities of each image.
+    """Prints the class of each image, and the probabilities of the likeliest classes.
 
-    Raises ConfigError without images or a run id, DataError for an image that cannot be read,
-    TrackingError for a run that does not exist or keeps no model.
+    Raises:
+        ConfigError: Images or a run id are missing.
+        DataError: An image cannot be read.
+        TrackingError: The run does not exist, or has no model.
     """
     _check(cfg)
     paths = _paths(cfg.images)
@@ -62,15 +64,16 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _paths(images: Any) -> list[Path]:
-    """The files of a list, or of a single path without its brackets."""
+    """Returns the paths of a list, or a single path as a list."""
     each = images if isinstance(images, ListConfig) else [images]
     return [Path(str(path)).expanduser() for path in each]
 
 
 def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:
-    """Height, width and channels of the images that a model takes.
+    """Returns height, width and channels of the images that a model takes.
 
-    Raises TrackingError where image files cannot become that.
+    Raises:
+        TrackingError: Image files cannot be converted to this shape.
     """
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or None in shape or shape[2] not in IMAGE_CHANNELS:
@@ -82,7 +85,7 @@ def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:
 
 
 def _load(cfg: DictConfig) -> tuple[Any, list[str]]:
-    """The run's model, which takes raw pixels 0..255, and the names of its classes."""
+    """Returns the run's model, which takes raw pixels 0..255, and the names of its classes."""
     from kerasweep.tracking.keras_model import download_model, has_model
     from kerasweep.tracking.reader import get_run
 
@@ -139,7 +142,7 @@ def _predict(cfg: DictConfig) -> None:
 def run() -> None:
     """Runs the command."""
     atexit.register(skip_last_collection)
-    # An id of digits with an e in it is no number: 12e456 must not become infinity.
+    # Quotes keep Hydra from reading an id such as 12e456 as infinity.
     sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "predict")
     _predict()

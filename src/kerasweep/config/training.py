@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-# The fields of each optimizer beside learning_rate and clipnorm.
+# The fields of each optimizer besides learning_rate and clipnorm.
 OPTIMIZERS = {
     "sgd": ("momentum", "nesterov"),
     "adam": ("beta_1", "beta_2", "epsilon"),

@@ -1,1 +1,1 @@
-"""What a sweep may vary: axes, their conditions, and how both are written."""
+"""The search space: axes, their values, conditions and constraints, and how users write them."""

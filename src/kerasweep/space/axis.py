@@ -1,4 +1,4 @@
-"""One axis of a search space: a config key or group, the values it may take, and when it applies."""
+"""Defines axes (a config key or group, its values and conditions) and the space that they span."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,23 +24,19 @@ Params = dict[str, Value]
 
 @dataclass(frozen=True)
 class Axis:
-    """A config key or group and its values.
-
-    distribution: Optuna's; a list or mapping among its choices stands as its Hydra text.
-    texts: what a choice reads as on the command line. raw: what it is in the configuration.
-    conditions: for each key, without Hydra's +, the values under which this axis applies; all must hold.
-    """
+    """A config key or group and its values."""
 
     key: str
-    distribution: BaseDistribution
-    texts: Mapping[Value, str] = field(default_factory=dict)
-    raw: Mapping[Value, Any] = field(default_factory=dict)
+    distribution: BaseDistribution  # Optuna's; choices that are lists or mappings are Hydra texts
+    texts: Mapping[Value, str] = field(default_factory=dict)  # choices as on the command line
+    raw: Mapping[Value, Any] = field(default_factory=dict)  # choices as in the configuration
+    # By key, without Hydra's +, the values under which this axis applies; all conditions must hold.
     conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     is_group: bool = False
 
     @property
     def name(self) -> str:
-        """The key in a configuration: an override that adds it begins with a +."""
+        """The key without the + of an override that adds it."""
         return self.key.lstrip("+")
 
     @property
@@ -48,7 +44,7 @@ class Axis:
         return not isinstance(self.distribution, CategoricalDistribution)
 
     def values(self) -> Sequence[Value] | None:
-        """Every value in order, or None for an interval of real numbers."""
+        """Returns every value in order, or None for an interval of real numbers."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return list(distribution.choices)
@@ -61,14 +57,14 @@ class Axis:
         return [_stepped(distribution, index) for index in range(count)]
 
     def ends(self) -> list[Value]:
-        """Every choice, or the lowest and highest number: if those fit, all do."""
+        """Returns every choice, or the lowest and highest number: if these are valid, all are."""
         if isinstance(self.distribution, (IntDistribution, FloatDistribution)):
             return [self.distribution.low, self.distribution.high]
         return list(self.values() or [])
 
     @property
     def whole_interval(self) -> str | None:
-        """Hydra's text for the whole numbers of an interval of real ones; None where it is none."""
+        """Hydra's text for the whole numbers of an interval of real numbers; None for other axes."""
         distribution = self.distribution
         if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
             return None
@@ -76,7 +72,7 @@ class Axis:
         return f"tag(log,{text})" if distribution.log else text
 
     def snap(self, value: Value) -> Value:
-        """The value as it was written: 0.3 where floating point steps give 0.30000000000000004."""
+        """Returns the value as the user wrote it: 0.3 if steps in floating point give 0.30000000000000004."""
         distribution = self.distribution
         if isinstance(distribution, FloatDistribution) and distribution.step is not None:
             assert isinstance(value, (int, float))
@@ -84,16 +80,16 @@ class Axis:
         return value
 
     def override(self, value: Value) -> str:
-        """The command-line override that sets this axis to a value of it."""
+        """Returns the command-line override that sets this axis to a value."""
         text = self.texts[value] if value in self.texts else str(value)
         return f"{self.key}={text}"
 
     def plain(self, value: Value) -> Any:
-        """The value as configuration: lists and mappings as such, not as their Hydra text."""
+        """Returns the value as in the configuration: lists and mappings instead of their Hydra text."""
         return self.raw.get(value, value)
 
     def suggest(self, trial: Trial) -> Value:
-        """Ask an Optuna trial for a value."""
+        """Asks an Optuna trial for a value."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return trial.suggest_categorical(self.key, distribution.choices)
@@ -108,7 +104,7 @@ class Axis:
         return self.snap(value)
 
     def describe(self) -> str:
-        """The axis's values and conditions for a person."""
+        """Describes the axis's values and conditions for the user."""
         finite = self.values()
         if finite is None:
             assert isinstance(self.distribution, FloatDistribution)
@@ -122,9 +118,9 @@ class Axis:
         return f"{text}, when {' and '.join(when)}" if when else text
 
     def is_at_border(self, value: Value) -> bool:
-        """Whether a number lies at an end of its interval (within 1 % of its length).
+        """Returns whether a number lies at an end of its interval (within 1 % of its length).
 
-        Of choices, whether it is the smallest or largest of three numbers or more.
+        Among choices, whether it is the smallest or largest of three or more numbers.
         """
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
@@ -145,9 +141,10 @@ def _stepped(distribution: FloatDistribution, index: int) -> float:
 
 
 def ordered(axes: Sequence[Axis]) -> list[Axis]:
-    """The axes so that each comes after those its conditions name; otherwise as given.
+    """Sorts axes after the axes that their conditions name; otherwise keeps their order.
 
-    Raises ValueError naming the keys of a circle of conditions.
+    Raises:
+        ValueError: Conditions form a circle. The message is its keys.
     """
     waiting, done = list(axes), []
     while waiting:
@@ -162,20 +159,17 @@ def ordered(axes: Sequence[Axis]) -> list[Axis]:
 
 @dataclass(frozen=True)
 class Space:
-    """Axes in the order in which they are decided.
+    """The axes of a search."""
 
-    fixed: gives the value of a key that is no axis, for conditions on it.
-    """
-
-    axes: tuple[Axis, ...]
-    fixed: Callable[[str], Value]
+    axes: tuple[Axis, ...]  # each after the axes that its conditions name
+    fixed: Callable[[str], Value]  # returns the value of a key that is not an axis, for conditions on it
 
     @cached_property
     def _keys(self) -> Mapping[str, str]:
         return {axis.name: axis.key for axis in self.axes}
 
     def _applies(self, axis: Axis, params: Params) -> bool:
-        """Whether every condition of an axis holds: none does on an axis that does not apply itself."""
+        """Returns whether all conditions of an axis hold; one on an axis that does not apply does not."""
         return all(self._holds(key, allowed, params) for key, allowed in axis.conditions.items())
 
     def _holds(self, key: str, allowed: Sequence[Value], params: Params) -> bool:
@@ -184,7 +178,7 @@ class Space:
         return self._keys[key] in params and params[self._keys[key]] in allowed
 
     def suggest(self, trial: Trial) -> Params:
-        """Ask an Optuna trial for every axis that applies."""
+        """Asks an Optuna trial for a value of every axis that applies."""
         params: Params = {}
         for axis in self.axes:
             if self._applies(axis, params):
@@ -192,7 +186,11 @@ class Space:
         return params
 
     def configurations(self) -> Iterator[Params]:
-        """Every configuration once, the first axis slowest. Raises ValueError naming an endless axis."""
+        """Yields every configuration once; the first axis varies slowest.
+
+        Raises:
+            ValueError: An axis is an interval of real numbers. The message is its key.
+        """
         for axis in self.axes:
             if axis.values() is None:
                 raise ValueError(axis.key)
@@ -216,23 +214,23 @@ class Space:
         return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MAX_LISTABLE
 
     def group_choices(self) -> Iterator[Params]:
-        """Every combination of the axes that are config groups; one empty one where there is none."""
+        """Yields every combination of the axes that are config groups; an empty one if there are none."""
         groups = tuple(axis for axis in self.axes if axis.is_group)
         return Space(groups, self.fixed).configurations()
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
-        """The command-line overrides that make a configuration; groups come first."""
+        """Returns the command-line overrides of a configuration, groups first."""
         chosen = [axis for axis in self.axes if axis.key in params]
         chosen.sort(key=lambda axis: not axis.is_group)
         return [axis.override(params[axis.key]) for axis in chosen]
 
     def canonical(self) -> list[dict[str, Any]]:
-        """The space as plain data, equal for equal spaces however they were written."""
+        """Returns the space as plain data, equal for equal spaces in any notation."""
         return [_canonical_axis(axis) for axis in sorted(self.axes, key=lambda axis: axis.key)]
 
 
 def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
-    """A hashable form of a configuration: equal exactly for equal ones (1 and True differ)."""
+    """Returns a hashable form of a configuration, equal only for equal ones (1 and True differ)."""
     return tuple(sorted((key, repr(value)) for key, value in params.items()))
 
 

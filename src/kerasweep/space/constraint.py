@@ -1,4 +1,4 @@
-"""Expressions that a configuration must satisfy: Python's grammar, of which only a little is allowed."""
+"""Reads and evaluates constraints: expressions in a small part of Python's grammar."""
 
 import ast
 import operator
@@ -27,37 +27,41 @@ OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.In: lambda value, among: value in among,
     ast.NotIn: lambda value, among: value not in among,
 }
-# Of a text or a list they may make one that no memory holds.
+# With a text or a list these could make one that exceeds the memory.
 FOR_NUMBERS = {ast.Mult: "*", ast.Mod: "%"}
 SAFE_WITH_NULL = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
 
 
 class _Null(Exception):
-    """A key that is null was compared or reckoned with."""
+    """A key that is null was compared or used in a calculation."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """What must hold for a configuration to be trained. keys: what it speaks of. source: where it stands.
+    """An expression that a configuration must satisfy.
 
-    Where it compares or reckons with a key that is null, such as the strength of no regularizer,
-    it says nothing, and holds; so does a part of it that `and` or `or` joins.
+    A comparison or calculation with a key that is null, such as the strength of no regularizer, is
+    undecided. `and` and `or` ignore an undecided part; a constraint that is undecided as a whole holds.
     """
 
     text: str
     tree: ast.expr
-    keys: frozenset[str]
-    source: str
+    keys: frozenset[str]  # the keys and config groups that it names
+    source: str  # the config key that it belongs to, for errors
 
     def speaks_of(self, axis: str) -> bool:
-        """Whether it names an axis, or a key that is below it."""
+        """Returns whether it names an axis or a key below the axis."""
         return any(key == axis or key.startswith(f"{axis}.") for key in self.keys)
 
     def holds(self, lookup: Lookup, by_default: bool = True) -> bool:
-        """Whether a configuration satisfies it; `lookup` gives the value of a key or config group.
+        """Returns whether a configuration satisfies it.
 
-        by_default: the answer where it says nothing. Raises ConfigError where values cannot be compared,
-        such as a number with a name.
+        Args:
+            lookup: Returns the value of a key or config group.
+            by_default: The result if the expression is undecided.
+
+        Raises:
+            ConfigError: Values cannot be compared, such as a number with a name.
         """
         try:
             return bool(_value(self.tree, lookup))
@@ -69,9 +73,14 @@ class Constraint:
 
 
 def read_constraints(texts: Sequence[str], source: str = "study.constraints") -> tuple[Constraint, ...]:
-    """The constraints of a study. Raises ConfigError, naming the first that is no such expression.
+    """Reads the constraints of a study.
 
-    source: the key that they stand under, for errors.
+    Args:
+        texts: One expression each.
+        source: The config key that they belong to, for errors.
+
+    Raises:
+        ConfigError: A text is not an allowed expression. The message names the first.
     """
     return tuple(_read(text, source) for text in texts)
 
@@ -89,7 +98,7 @@ def _read(text: str, source: str) -> Constraint:
 
 
 def _check(tree: ast.expr, keys: set[str]) -> None:
-    """Collect the keys, and raise SyntaxError where there are none, or for anything that is not allowed."""
+    """Collects the keys; raises SyntaxError if there are none, or if a part is not allowed."""
     _collect(tree, keys)
     if not keys:
         raise SyntaxError("it names no key")
@@ -115,7 +124,7 @@ def _collect(node: ast.expr, keys: set[str]) -> None:
 
 
 def _parts(node: ast.expr) -> tuple[list[Any], list[ast.expr]]:
-    """The operators and operands of an expression that is allowed; none of anything else."""
+    """Returns the operators and operands of an allowed expression; none for other expressions."""
     if isinstance(node, ast.BoolOp):
         return [], node.values
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub)):
@@ -161,7 +170,7 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
 
 
 def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
-    """`and`, `or`: from left to right, as far as it takes; a part that says nothing decides nothing."""
+    """Evaluates `and` and `or` from left to right until a part decides; ignores undecided parts."""
     ends = isinstance(node.op, ast.Or)
     says_nothing = False
     for each in node.values:

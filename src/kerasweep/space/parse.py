@@ -37,10 +37,14 @@ _AXIS_KEYS = {"range", "when"}
 
 
 def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
-    """The axis that a sweep override such as `model.kernel_size=3,5` stands for.
+    """Returns the axis of a sweep override such as `model.kernel_size=3,5`.
 
-    group_options: the names in a config group, empty for a plain key. Raises ConfigError
-    naming the key where the values are empty, doubled, unknown or out of order.
+    Args:
+        override: Hydra's parsed override.
+        group_options: Returns the names in a config group; none for a plain key.
+
+    Raises:
+        ConfigError: The values are empty, repeated, unknown or out of order. The message names the key.
     """
     key = override.get_key_element()
     options = list(group_options(override.key_or_group))
@@ -55,10 +59,16 @@ def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
 
 
 def axis_of_entry(key: str, entry: Any, group_options: GroupOptions) -> Axis:
-    """The axis of one line of a study's `space`.
+    """Returns the axis of an entry of a study's `space`.
 
-    entry: Hydra's syntax as text (`choice(3,5)`, `tag(log, interval(1e-5, 1e-1))`, `3,5`), a
-    YAML list of choices, or a mapping with `range` and, for a conditional axis, `when`.
+    Args:
+        key: The key of the entry.
+        entry: A text in Hydra's syntax (`choice(3,5)`, `tag(log, interval(1e-5, 1e-1))`, `3,5`), a YAML list
+            of choices, or a mapping with `range` and, for a conditional axis, `when`.
+        group_options: As in `axis_of_override`.
+
+    Raises:
+        ConfigError: As in `axis_of_override`.
     """
     if isinstance(entry, (DictConfig, ListConfig)):
         entry = OmegaConf.to_container(entry, resolve=True)
@@ -76,7 +86,7 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions) -> Axis:
 
 
 def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value]) -> Space:
-    """Order the axes by their conditions. Raises ConfigError for a circle of conditions."""
+    """Sorts the axes by their conditions. Raises ConfigError for a circle of conditions."""
     try:
         return Space(tuple(ordered(axes)), fixed)
     except ValueError as error:
@@ -162,14 +172,14 @@ def _interval(key: str, sweep: IntervalSweep) -> BaseDistribution:
 
 
 def _encode(value: Any) -> Value:
-    """Optuna's choices are scalars: a list or mapping becomes its Hydra text."""
+    """Turns a list or mapping into its Hydra text: Optuna's choices are scalars."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return _text(value)
 
 
 def _text(value: Any) -> str:
-    """A YAML value in Hydra's override syntax, quoted where Hydra would read something else."""
+    """Writes a YAML value in Hydra's override syntax, quoted if Hydra would read it otherwise."""
     if isinstance(value, str):
         is_plain = _PLAIN.fullmatch(value) and value.lower() not in _KEYWORDS
         return value if is_plain else QuotedString(value, Quote.single).with_quotes()
