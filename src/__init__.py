@@ -1,1 +1,1 @@
-"""The source root: `python -m src.train` and its like in a checkout. The package is `kerasweep`."""
+"""The source root, for `python -m src.train` in a checkout. The package is `kerasweep`."""

@@ -21,7 +21,7 @@ def gc_paused() -> Iterator[None]:
 def collect_rarely() -> None:
     """Raises the threshold of garbage collection, which otherwise takes a tenth of a command's start.
 
-    A full collection then follows about five million new objects, as many as the trace of a network makes.
+    A full collection then comes after about five million new objects, as many as a network's trace makes.
     """
     gc.set_threshold(50_000, 10, 10)
 

@@ -59,7 +59,7 @@ RETURNED = (State.COMPLETE, State.PRUNED, State.FAILED)
 
 @dataclass(frozen=True)
 class TrialRef:
-    """A run that is open for a trial to fill.
+    """An open run, in which a trial records itself.
 
     Example:
         >>> TrialRef("67f485f8", number=3).is_single
@@ -70,7 +70,7 @@ class TrialRef:
     number: int | None = None  # the trial's within its sweep, None for a single run
     # The objective values of each trial so far: a run that one of them dominates does not keep its model.
     incumbents: tuple[tuple[float, ...], ...] = ()
-    overrides: tuple[str, ...] = ()  # what distinguishes this run, as on the command line
+    overrides: tuple[str, ...] = ()  # the differences to other runs, as on the command line
     repeat: int = 0  # the index of the trial's seed, from 0
     resume_from: Path | None = None  # the job folder of an attempt that died, to continue its checkpoint
     weights: Path | None = None  # the file of the weights to record a model of, instead of training
@@ -95,7 +95,7 @@ class Outcome:
     state: str  # complete, pruned or failed; lost if a full disk ended it
     run_id: str  # the trial's, from TrialRef.run_id
     values: tuple[float, ...] = ()  # one per objective, at the best epoch; empty when failed
-    metrics: Mapping[str, float] = field(default_factory=dict)  # everything measured at the best epoch
+    metrics: Mapping[str, float] = field(default_factory=dict)  # at the best epoch
     best_epoch: int | None = None  # from 1
     seconds: float = 0.0  # training alone
     reason: str | None = None  # why it was pruned or failed

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-WIDEST = 1000
-LARGEST_WHOLE = 1e15
+MAX_WIDTH = 1000
+MAX_WHOLE = 1e15  # larger whole numbers may be rounded
 _printers: list[Callable[[str], None]] = []
 
 
@@ -36,10 +36,10 @@ def redirect_lines(printer: Callable[[str], None]) -> Iterator[None]:
 
 def show(table: Table) -> None:
     """Prints a table without cutting cells: a terminal wraps them between words, a pipe or a log does not."""
-    own = console()
-    needed = Measurement.get(own, own.options.update(max_width=WIDEST), table)
-    least = needed.minimum if own.is_terminal else needed.maximum
-    console(width=max(own.width, least)).print(table)
+    terminal = console()
+    needed = Measurement.get(terminal, terminal.options.update(max_width=MAX_WIDTH), table)
+    least = needed.minimum if terminal.is_terminal else needed.maximum
+    console(width=max(terminal.width, least)).print(table)
 
 
 def console(width: int | None = None) -> Console:
@@ -56,7 +56,7 @@ def value_text(value: object) -> str:
     """Formats a value: fractions with four digits, whole numbers with all. MLflow stores all digits."""
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if value.is_integer() and abs(value) < LARGEST_WHOLE else f"{value:.4g}"
+    return f"{value:.0f}" if value.is_integer() and abs(value) < MAX_WHOLE else f"{value:.4g}"
 
 
 def duration_text(seconds: float) -> str:

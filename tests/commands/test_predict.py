@@ -36,7 +36,7 @@ class Recorded:
         self.pruned = self.record("pruned", None, 0.9)
 
     def record(self, name: str, channels: int | None, objective: float) -> str:
-        """A trial of one sweep. channels: None keeps no model."""
+        """A trial of one sweep. channels: None saves no model."""
         tags = {"sweep": "s-1", "kind": "trial", "objective": "val_accuracy maximize"}
         run_id = self.tracker.start(name, tags, {})
         self.tracker.log_metrics(run_id, {"objective": objective})
@@ -167,8 +167,8 @@ def test_run_without_a_model_names_the_best_that_has_one(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     assert refused(TrackingError, f"run_id={recorded.pruned}", "images=[a.png]") == (
-        f"The run {recorded.pruned} keeps no model: a sweep keeps that of its best trial, "
-        "with tracking.models=all those of all. "
+        f"The run {recorded.pruned} has no model: a sweep saves the model of its best trial, "
+        "and with tracking.models=all that of every trial. "
         f"The run {recorded.color} of the same sweep has one."
     )
 
@@ -178,7 +178,7 @@ def test_run_without_a_sweep_has_no_other_to_name(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     run_id = recorded.tracker.start("run", {"kind": "run"}, {})
-    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("those of all.")
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("that of every trial.")
 
 
 def test_model_that_cannot_be_loaded_is_named(

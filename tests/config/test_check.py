@@ -53,13 +53,15 @@ SENTENCES = [
     ("pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=1", "pruner.n_startup_steps must be at least 2"),
     (
         "pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=4",
-        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=4 seeds, and of "
-        "study.repeats=4 the last saves nothing. Set study.repeats=5 or more, or fewer steps.",
+        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=4 seeds, "
+        "and a stop after the last of study.repeats=4 saves nothing. "
+        "Set study.repeats=5 or more, or fewer steps.",
     ),
     (
         "pruner=wilcoxon study.repeats=4 pruner.n_startup_steps=9",
-        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=9 seeds, and of "
-        "study.repeats=4 the last saves nothing. Set study.repeats=10 or more, or fewer steps.",
+        "pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps=9 seeds, "
+        "and a stop after the last of study.repeats=4 saves nothing. "
+        "Set study.repeats=10 or more, or fewer steps.",
     ),
     *(
         (

@@ -70,7 +70,7 @@ def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
         ({"margin": float("inf")}, "margin must be a number, but got inf."),
         (
             {"spread_over": "model.kernel_size"},
-            "spread_over names model.kernel_size, which of fixes. Let one go.",
+            "spread_over names model.kernel_size, which of fixes. Remove one of them.",
         ),
         ({"than": {}}, "than is empty. Name values, as in {model.kernel_size: [3, 5]}."),
         ({"than": GOOD["of"]}, " compares {'model.kernel_size': 3} with itself. Let of and than differ."),
@@ -131,9 +131,9 @@ def test_measures_what_every_run_logs(measure: str) -> None:
         ("precision", f"no run has that metric. Every run has {', '.join(MEASURES)}."),
         (
             "test_accuracy",
-            "a study never looks at the test set, but for its winner at the end. Use val_accuracy.",
+            "a study uses the test set only for its winner, at the end. Use val_accuracy.",
         ),
-        ("test_loss", "a study never looks at the test set, but for its winner at the end. Use val_loss."),
+        ("test_loss", "a study uses the test set only for its winner, at the end. Use val_loss."),
     ],
 )
 def test_refuses_a_measure_that_runs_lack(measure: str, message: str) -> None:

@@ -57,8 +57,8 @@ def test_says_which_keys_it_names() -> None:
     (constraint,) = read_constraints(["optimizer == 'sgd' or training.batch_size * 2 in [8, null, true]"])
     assert constraint.keys == {"optimizer", "training.batch_size"}
     (below,) = read_constraints(["optimizer.momentum < 0.5"])
-    assert below.speaks_of("optimizer") and below.speaks_of("optimizer.momentum")
-    assert not below.speaks_of("opt") and not below.speaks_of("optimizer.momentum.x")
+    assert below.concerns("optimizer") and below.concerns("optimizer.momentum")
+    assert not below.concerns("opt") and not below.concerns("optimizer.momentum.x")
 
 
 @pytest.mark.parametrize(

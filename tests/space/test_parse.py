@@ -245,7 +245,9 @@ def test_conditions_in_a_circle_are_named() -> None:
     free = axis_of_entry("c", "1,2", options)
     with pytest.raises(ConfigError) as refused:
         make_space([free, one, other], lambda key: None)
-    assert str(refused.value) == ("The conditions of a, b wait for each other. Let one of them apply always.")
+    assert str(refused.value) == (
+        "The conditions of a, b depend on each other. Remove the condition of one of them."
+    )
 
 
 def test_infinite_choice_is_itself() -> None:

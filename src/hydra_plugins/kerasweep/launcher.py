@@ -16,9 +16,9 @@ class WorkersLauncherConf:
 
 
 class WorkersLauncher(Launcher):
-    """Worker processes that stay warm from trial to trial.
+    """Names the worker processes, which stay warm from trial to trial.
 
-    The sweeper `kerasweep` runs them itself, without batches; another sweeper cannot.
+    The sweeper `kerasweep` starts them itself, without batches; other sweepers cannot use this launcher.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

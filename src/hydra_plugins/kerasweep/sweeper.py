@@ -17,7 +17,7 @@ def _open_mapping() -> Any:
 
 @dataclass
 class KerasweepSweeperConf:
-    """The keys of hydra-optuna-sweeper, so that a file written for it still composes.
+    """Accepts the keys of hydra-optuna-sweeper, so that a file for that sweeper composes.
 
     `_recursive_` is off, since Hydra would make an Optuna sampler of the `_target_` in `sampler`.
     """

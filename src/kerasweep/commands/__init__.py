@@ -1,1 +1,1 @@
-"""The commands: train, compare, predict."""
+"""The commands train, compare and predict."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FOLDERS = ("conf", "sweeps")
 # Arguments that name the user's config files, which may have other keys.
-OWN_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
+USER_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
     "'data.path=\"my folder\"'; null among choices comes by the comma form, as in data.limit=null,2000"
@@ -26,9 +26,9 @@ HINT = (
 
 
 def run_command(function: Callable[[], T]) -> T:
-    """Calls the function, and ends the command with exit code 2 and one line for an error of the user.
+    """Calls the function; an error of the user ends the command with one line and exit code 2.
 
-    Ctrl-C and Terminated end with exit codes 130 and 143, as a shell expects.
+    Ctrl-C and SIGTERM end it with 130 and 143, as a shell expects.
     """
     try:
         return function()
@@ -76,15 +76,15 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
         except HydraException as error:
             _refuse(f"{text}: {str(error).strip()}\n{HINT}")
     known = command_keys(command) | _groups()
-    has_own_files = any(argument.lstrip("+").startswith(OWN_FILES) for argument in arguments)
+    has_user_files = any(argument.lstrip("+").startswith(USER_FILES) for argument in arguments)
     added = {override.key_or_group for override in overrides if _adds(override)}
     for override in overrides:
         if not (_adds(override) or override.is_delete()):
-            _check_spelling(override.key_or_group, known | added, has_own_files)
+            _check_spelling(override.key_or_group, known | added, has_user_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         value = override.value()
-        if isinstance(value, str) and not has_own_files:
+        if isinstance(value, str) and not has_user_files:
             _check_name(override.key_or_group, value)
         if not isinstance(value, (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
@@ -94,10 +94,10 @@ def _adds(override: "Override") -> bool:
     return override.is_add() or override.is_force_add()
 
 
-def _check_spelling(key: str, known: Collection[str], has_own_files: bool) -> None:
+def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> None:
     """Refuses an unknown key that is similar to a known one; Hydra reports the others."""
     root = key.partition(".")[0]
-    if root == "hydra" or not key.replace(".", "").isidentifier() or (has_own_files and root not in known):
+    if root == "hydra" or not key.replace(".", "").isidentifier() or (has_user_files and root not in known):
         return
     if any(key == each or key.startswith(f"{each}.") and _is_leaf(each, known) for each in known):
         return

@@ -116,8 +116,8 @@ def _no_model(cfg: DictConfig, run: "RunRecord") -> str:
     from kerasweep.tracking.reader import find_runs
 
     text = (
-        f"The run {run.run_id} keeps no model: a sweep keeps that of its best trial, "
-        "with tracking.models=all those of all."
+        f"The run {run.run_id} has no model: a sweep saves the model of its best trial, "
+        "and with tracking.models=all that of every trial."
     )
     sweep = run.tags.get("sweep")
     siblings = find_runs(cfg.tracking, {"sweep": sweep}) if sweep else []

@@ -111,8 +111,8 @@ def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
     steps = pruner.n_startup_steps
     if steps >= repeats:
         raise ConfigError(
-            f"pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps={steps} seeds, and of "
-            f"study.repeats={repeats} the last saves nothing. "
+            f"pruner=wilcoxon could never decide: it waits for pruner.n_startup_steps={steps} seeds, "
+            f"and a stop after the last of study.repeats={repeats} saves nothing. "
             f"Set study.repeats={steps + 1} or more, or fewer steps."
         )
     # The signed-rank test's smallest p-value is 0.5^seeds, and after the last seed nothing is saved.

@@ -104,7 +104,7 @@ def check_measures(claim: DictConfig) -> None:
         start = f"study.claim.comparisons[{number}].measure is {measure}, but "
         if measure.startswith("test_"):
             raise ConfigError(
-                f"{start}a study never looks at the test set, but for its winner at the end. "
+                f"{start}a study uses the test set only for its winner, at the end. "
                 f"Use {'val_loss' if measure == 'test_loss' else 'val_accuracy'}."
             )
         known = f"Every run has {', '.join(MEASURES)}."
@@ -136,7 +136,7 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
     for side in ("of", "than"):
         if comparison.spread_over in comparison[side]:
             raise ConfigError(
-                f"{name}.spread_over names {comparison.spread_over}, which {side} fixes. Let one go."
+                f"{name}.spread_over names {comparison.spread_over}, which {side} fixes. Remove one of them."
             )
     if comparison.relation == "mixed" and (_lists_values(comparison) or comparison.margin):
         raise ConfigError(

@@ -50,7 +50,7 @@ class Constraints:
     def check_types(self) -> None:
         """Raises ConfigError where a constraint cannot compare values that the space may combine."""
         for constraint in self.parsed:
-            axes = [axis for name, axis in self.axes.items() if constraint.speaks_of(name)]
+            axes = [axis for name, axis in self.axes.items() if constraint.concerns(name)]
             for values in islice(product(*(axis.ends() for axis in axes)), MAX_COMPARED):
                 params = {axis.key: value for axis, value in zip(axes, values, strict=True)}
                 try:

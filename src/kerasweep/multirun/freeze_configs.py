@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 
 
 class FrozenRepository(IConfigRepository):
-    """A repository of config files that answers every question as it did the first time."""
+    """A repository of config files that answers every request as it did the first time."""
 
     def __init__(self, delegate: IConfigRepository) -> None:
         self._delegate = delegate

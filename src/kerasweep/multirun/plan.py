@@ -48,7 +48,7 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
 
 
 class Plan:
-    """A checked question with all that its sweep needs. Build it with make_plan.
+    """A checked question with its data and refusals. Build it with make_plan.
 
     Args:
         question: The study, its axes and what stays fixed.

@@ -209,7 +209,7 @@ class Space:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the configurations can be listed: no interval of real numbers, and not too many."""
+        """Whether the configurations can be listed: at most MAX_LISTABLE, no interval of real numbers."""
         sizes = [axis.values() for axis in self.axes]
         return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MAX_LISTABLE
 

@@ -44,12 +44,12 @@ class Constraint:
     undecided. `and` and `or` ignore an undecided part; a constraint that is undecided as a whole holds.
     """
 
-    text: str
+    text: str  # as the user wrote it
     tree: ast.expr
     keys: frozenset[str]  # the keys and config groups that it names
     source: str  # the config key that it belongs to, for errors
 
-    def speaks_of(self, axis: str) -> bool:
+    def concerns(self, axis: str) -> bool:
         """Returns whether it names an axis or a key below the axis."""
         return any(key == axis or key.startswith(f"{axis}.") for key in self.keys)
 
@@ -172,14 +172,14 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
 def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
     """Evaluates `and` and `or` from left to right until a part decides; ignores undecided parts."""
     ends = isinstance(node.op, ast.Or)
-    says_nothing = False
+    is_undecided = False
     for each in node.values:
         try:
             if bool(_value(each, lookup)) is ends:
                 return ends
         except _Null:
-            says_nothing = True
-    if says_nothing:
+            is_undecided = True
+    if is_undecided:
         raise _Null
     return not ends
 

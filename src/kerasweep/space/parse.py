@@ -1,4 +1,4 @@
-"""Reads axes as users write them: Hydra's sweep syntax, YAML lists, and `{range: …, when: …}`."""
+"""Reads axes in the forms that users write: Hydra's sweep syntax, YAML lists, `{range: …, when: …}`."""
 
 import math
 import re
@@ -91,7 +91,7 @@ def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value]) -> Space:
         return Space(tuple(ordered(axes)), fixed)
     except ValueError as error:
         raise ConfigError(
-            f"The conditions of {error} wait for each other. Let one of them apply always."
+            f"The conditions of {error} depend on each other. Remove the condition of one of them."
         ) from error
 
 
