@@ -7,11 +7,12 @@ import pytest
 from hydra.types import HydraContext
 from mlflow import MlflowClient
 from omegaconf import DictConfig
-from optuna.trial import TrialState
 
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.conduct import conduct
-from kerasweep.search.study import open_study
+from kerasweep.multirun.conduct import conduct, with_its_runs
+from kerasweep.multirun.plan import Plan
+from kerasweep.search.sweep import Sweep
+from kerasweep.tracking.writer import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 SMALL = ["debug=fast", "model.filters=[4]", "training.batch_size=64"]
@@ -53,20 +54,6 @@ def test_sweep_is_recorded_and_continued(
     assert len(list((folder / "mlruns/studies").glob("*.journal"))) == 1
 
 
-def test_trial_that_waits_beyond_a_lowered_total_is_trained_by_workers(
-    folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]
-) -> None:
-    copy_database(folder)
-    given = ["model.kernel_size=3,5,7", "study.trials=1", "trial.target=benchmarks.targets:instant"]
-    conduct(context, compose(given), given, {})
-    (journal,) = (folder / "mlruns/studies").glob("*.journal")
-    open_study(journal, journal.stem, ["maximize"]).enqueue_trial({"model.kernel_size": 7})
-    conduct(context, compose(given), given, {})
-    trials = open_study(journal, journal.stem, ["maximize"]).trials
-    assert [trial.params for trial in trials] == [{"model.kernel_size": 3}, {"model.kernel_size": 7}]
-    assert all(trial.state is TrialState.COMPLETE for trial in trials)
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -85,3 +72,22 @@ def test_refused_sweep_leaves_nothing_behind(
         conduct(context, compose(arguments), arguments, {})
     assert str(refused.value).startswith(said)
     assert list(folder.iterdir()) == []
+
+
+def test_a_journal_that_lost_its_trials_begins_the_next_generation(
+    plan: Callable[..., Plan], folder: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(folder)
+    made = plan("model.kernel_size=3,5")
+
+    def opened() -> Sweep:
+        return with_its_runs(made, made.sweep(fresh=False))
+
+    first = opened()
+    assert opened().name == first.name
+    tracker = open_tracker(made.base.tracking)
+    tracker.start("trial-0", {"sweep": first.name, "kind": "trial", "trial": "0"}, {})
+    assert opened().name == f"{first.name}-2"
+    assert opened().name == f"{first.name}-2"
+    first.study.ask()
+    assert plan("model.kernel_size=3,5").sweep(fresh=False).name == f"{first.name}-2"

@@ -1,0 +1,87 @@
+"""A study's constraints forbid configurations, and a constraint that makes no sense is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.plan import Plan
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def trainable(made: Plan) -> list[dict[str, object]]:
+    return [params for params in made.space.configurations() if made.refusal(params) is None]
+
+
+def test_constraints_forbid_configurations_and_do_not_count(plan: Callable[..., Plan]) -> None:
+    made = plan(
+        "model.kernel_size=3,5,7",
+        "optimizer=sgd,adam",
+        "study.constraints=['model.kernel_size < 7','optimizer != \"sgd\" or model.kernel_size == 3']",
+    )
+    assert trainable(made) == [
+        {"model.kernel_size": 3, "optimizer": "sgd"},
+        {"model.kernel_size": 3, "optimizer": "adam"},
+        {"model.kernel_size": 5, "optimizer": "adam"},
+    ]
+    assert made.sweep(fresh=False).total == 3
+    reasons = {reason for _, reason in made.left_out()}
+    assert reasons == {
+        "study.constraints forbids it: model.kernel_size < 7",
+        'study.constraints forbids it: optimizer != "sgd" or model.kernel_size == 3',
+    }
+
+
+def test_constraint_sees_fixed_keys_and_the_null_of_an_axis_that_does_not_apply(
+    plan: Callable[..., Plan],
+) -> None:
+    made = plan(
+        "study=full_search",
+        "training.epochs=5",
+        "study.constraints=['training.batch_size * training.epochs <= 160','regularizer.strength < 1e-4']",
+    )
+    of = {"model.kernel_size": 3, "initializer": "he_normal", "training.batch_size": 32}
+    assert made.refusal({**of, "regularizer": "none"}) is None
+    assert made.refusal({**of, "regularizer": "l2", "regularizer.strength": 1e-5}) is None
+    assert made.refusal({**of, "regularizer": "l2", "regularizer.strength": 1e-3}) is not None
+    assert made.refusal({**of, "regularizer": "none", "training.batch_size": 64}) is not None
+
+
+@pytest.mark.parametrize(
+    ("constraint", "said"),
+    [
+        ("model.kernel_sise < 7", "names model.kernel_sise, but there is no such key."),
+        ("model.kernel_size < ", "cannot be read: invalid syntax."),
+        ("model.kernel_size < optimizer", "fails with model.kernel_size=3, optimizer=adam"),
+    ],
+)
+def test_constraint_that_makes_no_sense_is_named(
+    plan: Callable[..., Plan], constraint: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("model.kernel_size=3,5", f"study.constraints=['{constraint}']")
+    assert f"study.constraints: '{constraint}'" in str(refused.value) and said in str(refused.value)
+
+
+def test_constraint_that_some_values_make_no_sense_of_is_refused_before_any_trial(
+    plan: Callable[..., Plan],
+) -> None:
+    axes = ("sampler=random", "optimizer.learning_rate=interval(0.1,0.2)", "optimizer=adam,sgd")
+    with pytest.raises(ConfigError) as refused:
+        plan(*axes, 'study.constraints=["optimizer.momentum < optimizer"]')
+    assert str(refused.value).startswith(
+        "study.constraints: 'optimizer.momentum < optimizer' fails with optimizer=sgd, optimizer.momentum="
+    )
+    guarded = "study.constraints=[\"optimizer == 'sgd' or optimizer.momentum < optimizer\"]"
+    assert plan(*axes, guarded).sweep(fresh=False).total == 20
+
+
+def test_constraint_names_an_added_key_without_its_plus(plan: Callable[..., Plan]) -> None:
+    made = plan("+model.kwargs.width=2,3,40", 'study.constraints=["model.kwargs.width < 40"]')
+    assert trainable(made) == [{"+model.kwargs.width": 2}, {"+model.kwargs.width": 3}]

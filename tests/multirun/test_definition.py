@@ -1,0 +1,62 @@
+"""Which commands continue the same sweep, and the name of a study without one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kerasweep.multirun.plan import Plan
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:
+    names = [
+        plan("regularizer=l1,l2", f"regularizer.strength={strength}").sweep(fresh=False).name
+        for strength in ("0.01", "0.5", "0.01")
+    ]
+    assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("study.trials=9",),
+        ("sampler=random", "sampler.seed=4"),
+        ("budget.hours=1",),
+        ("tracking.experiment=other",),
+        ("pruner=median",),
+    ],
+)
+def test_what_may_change_on_the_way_keeps_the_sweep(
+    plan: Callable[..., Plan], arguments: tuple[str, ...]
+) -> None:
+    axes = ("sampler=tpe", "model.kernel_size=3,5")
+    assert plan(*axes).sweep(fresh=False).name == plan(*axes, *arguments).sweep(fresh=False).name
+
+
+def test_constraints_and_repeats_make_another_sweep_and_their_absence_the_old_one(
+    plan: Callable[..., Plan],
+) -> None:
+    axes = "model.kernel_size=3,5"
+    changes: list[tuple[str, ...]] = [
+        (),
+        ("study.repeats=2",),
+        ("study.constraints=['model.kernel_size < 9']",),
+    ]
+    names = [plan(axes, *change).sweep(fresh=False).name for change in changes]
+    assert len(set(names)) == 3
+    assert plan(axes, "study.repeats=1", "study.constraints=[]").sweep(fresh=False).name == names[0]
+
+
+def test_study_without_a_name_is_called_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:
+    assert plan("model.kernel_size=3,5", "training.batch_size=8,9").study == "kernel_size-batch_size"
+    momentum, epsilon = "model.normalization.momentum=0.5,0.9", "model.normalization.epsilon=0.1,0.2"
+    more = ("model.normalization.center=true,false", "model.normalization.moving_statistics=keras,warmup")
+    assert plan(momentum, epsilon, *more).study == "normalization.momentum-normalization.epsilon-center"
+    assert plan("+model.kwargs." + "x" * 90 + "=1,2").study == "x" * 60
+    assert plan("study.space={model.kernel_size:[3,5]}", "model.kernel_size=3").study == "sweep"

@@ -1,0 +1,35 @@
+"""An open sweep is trained to its end, beginning with the trials that wait in its journal."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+from optuna.trial import TrialState
+
+from kerasweep.multirun.conduct import conduct
+from kerasweep.search.study import open_study
+
+Compose = Callable[[list[str]], DictConfig]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def test_trial_that_waits_beyond_a_lowered_total_is_trained_by_workers(
+    folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(folder)
+    given = ["model.kernel_size=3,5,7", "study.trials=1", "trial.target=benchmarks.targets:instant"]
+    conduct(context, compose(given), given, {})
+    (journal,) = (folder / "mlruns/studies").glob("*.journal")
+    open_study(journal, journal.stem, ["maximize"]).enqueue_trial({"model.kernel_size": 7})
+    conduct(context, compose(given), given, {})
+    trials = open_study(journal, journal.stem, ["maximize"]).trials
+    assert [trial.params for trial in trials] == [{"model.kernel_size": 3}, {"model.kernel_size": 7}]
+    assert all(trial.state is TrialState.COMPLETE for trial in trials)

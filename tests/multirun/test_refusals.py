@@ -1,0 +1,116 @@
+"""Configurations that cannot be trained are refused with a reason before any training."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from kerasweep.errors import ConfigError, DataError
+from kerasweep.multirun.plan import Plan
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+DATA = """
+import numpy as np
+
+def load(mode="ok"):
+    if mode == "raise":
+        raise OSError("cannot read my file")
+    part = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
+    return part, part
+"""
+
+
+@pytest.mark.parametrize(
+    ("axis", "instead"),
+    [
+        ("model.kernel_size=interval(2,4)", "int(interval(2,4))"),
+        ("training.batch_size=tag(log,interval(8,64))", "tag(log,int(interval(8,64)))"),
+        ("schedule.patience=interval(1,4)", "int(interval(1,4))"),
+    ],
+)
+def test_interval_of_real_numbers_for_whole_ones_is_refused_with_what_to_write(
+    plan: Callable[..., Plan], axis: str, instead: str
+) -> None:
+    key = axis.partition("=")[0]
+    with pytest.raises(ConfigError) as refused:
+        plan("sampler=random", "schedule=constant,plateau", axis)
+    assert str(refused.value) == (
+        f"{key} takes whole numbers, but its interval is one of real numbers. Write it as {key}='{instead}'."
+    )
+    plan("sampler=random", "schedule=constant,plateau", f"{key}={instead}")
+
+
+def test_data_that_cannot_be_loaded_is_left_out(
+    plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "loaders.py").write_text(DATA)
+    monkeypatch.syspath_prepend(folder)
+    made = plan("data=custom", "data.target=loaders:load", "+data.kwargs.mode=ok,raise")
+    ((params, reason),) = made.left_out()
+    assert params == {"+data.kwargs.mode": "raise"}
+    assert "raised OSError: cannot read my file" in reason and "loaders.py, line 6" in reason
+
+
+def test_data_that_all_trials_share_is_asked_for_once(
+    plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "absent_loaders.py").write_text(
+        "calls = []\ndef load():\n    calls.append(1)\n    raise OSError('gone')\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    with pytest.raises(DataError, match="raised OSError: gone"):
+        plan("data=custom", "data.target=absent_loaders:load", "model.kernel_size=3,5,7")
+    assert len(import_module("absent_loaders").calls) == 1
+
+
+def test_networks_with_too_many_parameters_are_refused(plan: Callable[..., Plan]) -> None:
+    made = plan("model.filters=[8],[16],[64,64]", "budget.max_parameters=3000")
+    reasons = [made.refusal(params) for params in made.space.configurations()]
+    assert reasons == [None, None, "it has 40,522 parameters, budget.max_parameters is 3,000"]
+
+
+def test_custom_network_is_built_to_count_it(plan: Callable[..., Plan], folder: Path) -> None:
+    (folder / "counted_nets.py").write_text(
+        "import keras\n"
+        "def net(shape, classes, width):\n"
+        "    if width == 3:\n"
+        "        raise ValueError('odd')\n"
+        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),"
+        " keras.layers.Dense(width), keras.layers.Dense(classes, activation='softmax')])\n"
+    )
+    made = plan(
+        "model=custom",
+        "model.target=counted_nets:net",
+        "+model.kwargs.width=2,3,40",
+        "budget.max_parameters=1000",
+    )
+    assert [made.refusal(params) for params in made.space.configurations()] == [
+        None,
+        "it cannot be built: ValueError: odd",
+        "it has 3,010 parameters, budget.max_parameters is 1,000",
+    ]
+
+
+def test_every_configuration_is_held_to_the_images_size(plan: Callable[..., Plan]) -> None:
+    made = plan("augment=flip_crop", "augment.crop_padding=2,8", "model.filters=[4],[4,4,4,4]")
+    assert [params for params in made.space.configurations() if made.refusal(params) is None] == [
+        {"augment.crop_padding": 2, "model.filters": "[4]"}
+    ]
+
+
+def test_a_graph_is_known_before_any_refusal_is_asked_for(plan: Callable[..., Plan]) -> None:
+    """A graph is of a kernel size and shared by its learning rates; an endless space has none."""
+    made = plan("model.kernel_size=3,5", "optimizer.learning_rate=0.1,0.01")
+    graphs = [made.graph_of(params) for params in made.space.configurations()]
+    assert graphs[0] == graphs[1] != graphs[2] == graphs[3] and None not in graphs
+    assert made.refusal({"model.kernel_size": 3, "optimizer.learning_rate": 0.1}) is None
+    assert [made.graph_of(params) for params in made.space.configurations()] == graphs
+    endless = plan("sampler=random", "model.dropout=interval(0.0,0.5)")
+    assert endless.graph_of({"model.dropout": 0.1}) is None
