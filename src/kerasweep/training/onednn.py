@@ -1,7 +1,7 @@
 """Decides once per machine whether TensorFlow computes with oneDNN, by measuring which is faster.
 
 TensorFlow itself decides by the processor's model, which on some processors is the slower choice. The
-measured decision is kept; TF_ENABLE_ONEDNN_OPTS in the environment wins over it.
+measured decision is saved; TF_ENABLE_ONEDNN_OPTS in the environment has precedence.
 
 python -m kerasweep.training.onednn     prints the CPU-seconds of some training steps
 """
