@@ -1,7 +1,7 @@
 """kerasweep finds out which choice helps a Keras network, and by how much.
 
-The commands are `kerasweep-train`, `kerasweep-compare` and `kerasweep-predict`. A training function of your
-own, named by `trial.target`, is written with:
+The commands are `kerasweep-train`, `kerasweep-compare` and `kerasweep-predict`. A training function that
+`trial.target` names uses:
 
 - `Outcome`: what a trial returns.
 - `TrialRef`: the run that a trial fills.

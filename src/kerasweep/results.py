@@ -18,7 +18,7 @@ class State(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     PRUNED = "pruned"  # ended early by a pruner, or dropped after some of its seeds
-    FAILED = "failed"  # ended by its error
+    FAILED = "failed"  # ended by an error in its training
     CANCELLED = "cancelled"  # stopped by the user, or by the end of its driver
     LOST = "lost"  # ended without its fault, such as by a full disk: it is trained again
 

@@ -106,7 +106,7 @@ def _read_model(path: Path, run_id: str) -> Any:
     except (ValueError, TypeError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise TrackingError(
-            f"The model of run {run_id} cannot be loaded: {reason} A network with layers of its own "
+            f"The model of run {run_id} cannot be loaded: {reason} A network with custom layers "
             "needs them registered with keras.saving.register_keras_serializable, and imported."
         ) from error
 

@@ -17,7 +17,7 @@ from kerasweep.commands import start
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-main = start.train  # for a user's program that trains a function of its own
+main = start.train  # for a user's program that contains the training function
 
 ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
 

@@ -23,7 +23,7 @@ def register() -> None:
 def add_studies() -> None:
     """Adds the config group `study`, the files in `sweeps/study`, to later compositions of this process.
 
-    Hydra's own `hydra.searchpath` works in the primary config alone, so a user's primary config could not
+    Hydra's `hydra.searchpath` works in the primary config alone, so a user's primary config could not
     build on `train`. Other programs in the environment do not get the group, and in `src.compare` the key
     `study` holds a plain value.
     """

@@ -17,7 +17,7 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
     """Reads the config files that trials may need, and returns a composer that later edits do not affect.
 
     Args:
-        context: Hydra's own, whose config loader is frozen.
+        context: The context that Hydra made; its config loader is frozen.
         master: The composed sweep with Hydra's node.
         fixed: The overrides that all trials share.
         space: The axes.
@@ -47,7 +47,7 @@ class Composer:
         return [*self.fixed, *self.space.overrides(params)]
 
     def compose(self, params: Params) -> DictConfig:
-        """Returns the trial's configuration without Hydra's own node.
+        """Returns the trial's configuration without Hydra's node.
 
         Raises:
             ConfigError: The combination cannot be composed, such as a momentum for adam.
@@ -55,7 +55,7 @@ class Composer:
         return _drop_hydra(self.job_config(params))
 
     def job_config(self, params: Params) -> DictConfig:
-        """Returns the trial's whole configuration, equal to Hydra's own for its overrides.
+        """Returns the trial's whole configuration, equal to the one that Hydra composes of its overrides.
 
         Raises:
             ConfigError: As compose does.
@@ -134,7 +134,7 @@ def _put(cfg: DictConfig, key: str, value: object) -> None:
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:
-    """Returns the chosen option of every config group, from Hydra's own record."""
+    """Returns the chosen option of every config group, from Hydra's record."""
     choices = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(choices, dict)
     return {str(key): str(value) for key, value in choices.items() if value is not None}

@@ -36,7 +36,7 @@ def sweep_definition(
 
 
 def default_name(short_names: Iterable[str]) -> str:
-    """Joins the axes' short names, up to MAX_NAME_LENGTH characters; the hash tells sweeps apart."""
+    """Joins the axes' short names, up to MAX_NAME_LENGTH characters. Equal names differ in their hash."""
     text = "-".join(short_names)
     if len(text) > MAX_NAME_LENGTH:
         text = text[: MAX_NAME_LENGTH + 1].rpartition("-")[0] or text[:MAX_NAME_LENGTH]
@@ -44,7 +44,7 @@ def default_name(short_names: Iterable[str]) -> str:
 
 
 def _fixed_below_groups(space: Space, fixed: Sequence[str]) -> list[str]:
-    """Returns the overrides below a swept group, whose own content is not part of the definition."""
+    """Returns the overrides below swept groups: the content of these groups is not in the definition."""
     prefixes = tuple(f"{axis.key}." for axis in space.axes if axis.is_group)
     return sorted(line for line in fixed if line.lstrip("+").startswith(prefixes))
 

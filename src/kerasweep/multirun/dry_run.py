@@ -37,7 +37,7 @@ def dry_run(plan: Plan, workers: int) -> None:
 def shown_configurations(plan: Plan) -> tuple[list[Params], bool]:
     """Returns the configurations to show, and whether they are a sample, as in a large space.
 
-    If the sample has none that can be trained, one that can is added, if one is found.
+    A sample in which none can be trained gets one more configuration that can, if one is found.
     """
     if plan.space.is_finite:
         listed = list(islice(plan.space.configurations(), MAX_LISTED + 1))

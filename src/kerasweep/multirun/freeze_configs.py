@@ -60,7 +60,7 @@ def freeze(context: HydraContext, config_name: str | None = None, overrides: Seq
     Args:
         context: Its config loader is changed.
         config_name: The primary config of the compositions.
-        overrides: Hydra's own overrides, which may name a hydra.searchpath.
+        overrides: The overrides of Hydra's node, which may name a hydra.searchpath.
     """
     loader: Any = context.config_loader
     if isinstance(loader.repository, FrozenRepository):

@@ -165,7 +165,7 @@ class Plan:
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Returns a sentence where an option differs from the one that the sweep began with."""
+    """Returns a sentence if options differ from those that the sweep began with, else nothing."""
     changed = [key for key in now if begun.get(key, now[key]) != now[key]]
     if not changed:
         return []

@@ -21,11 +21,11 @@ class Judgement:
     """The result of checking one configuration."""
 
     reason: str | None  # why it cannot be trained, None where it can
-    graph: str | None = None  # shared by configurations that need no trace of their own, None where unknown
+    graph: str | None = None  # equal for configurations that share a trace, None if unknown
 
 
 class Refusals:
-    """Checks the configurations of a space, each of a finite space once.
+    """Checks the configurations of a space; in a finite space each is checked once.
 
     Args:
         space: The axes of the sweep.
@@ -99,7 +99,7 @@ class Refusals:
         return error
 
     def _judgement(self, params: Mapping[str, Any]) -> Judgement:
-        """Checks a configuration; remembers the result in a finite space, whose listings ask again."""
+        """Checks a configuration; keeps the result in a finite space, which is listed several times."""
         if not self.space.is_finite:
             return self._judge(dict(params))
         key = str(sorted(params.items(), key=str))

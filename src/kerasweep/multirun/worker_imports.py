@@ -1,4 +1,4 @@
-"""The imports of a sweep's workers, made once in the template (`kerasweep.workers.template`).
+"""Imports the packages of a sweep's workers once, in the template (`kerasweep.workers.template`).
 
 TensorFlow reads the setting of oneDNN when it is imported: while it is unknown which setting is faster on
 this machine, nothing is imported.
