@@ -17,6 +17,7 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space
 from kerasweep.space.parse import axis_of_entry, make_space
 from kerasweep.sweep.driver import Driver
+from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from tests.sweep.stand_ins import Notes, OnePlace
 
@@ -81,7 +82,7 @@ def search() -> Callable[..., tuple[str, list[Params]]]:
         close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None,
     ) -> tuple[str, list[Params]]:
         notes = Notes(close)
-        driver = Driver(sweep, OnePlace(train), notes, View(sweep), StopRequest())
+        driver = Driver(sweep, OnePlace(train), notes, View(Progress.read(sweep)), StopRequest())
         return driver.run().reason, notes.trained
 
     return run

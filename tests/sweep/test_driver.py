@@ -19,6 +19,7 @@ from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reaso
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, recover_trials
+from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
@@ -328,7 +329,7 @@ def drive(
     """Returns the trials of two workers; configurations with the same `a` share a graph."""
     pool = Places(train or (lambda params: Outcome("complete", "run", (1.0,))))
     shared = replace(sweep, graph_of=lambda params: str(params["a"]))
-    Driver(shared, pool, Notes(), View(shared), StopRequest()).run()
+    Driver(shared, pool, Notes(), View(Progress.read(shared)), StopRequest()).run()
     return pool.trained
 
 
@@ -393,7 +394,7 @@ def test_every_epoch_is_progress_whatever_the_pruner_compares(
     sweep = replace(sweep_of(GRID, total=1), pruner_input=PrunerInput.BEST, keeps_checkpoints=True)
     sweep.study.pruner = ThresholdPruner(upper=0.25)
     pool = Reporting(list(values))
-    Driver(sweep, pool, WarmingUp(), Shown(sweep), StopRequest()).run()
+    Driver(sweep, pool, WarmingUp(), Shown(Progress.read(sweep)), StopRequest()).run()
     (trial,) = sweep.study.trials
     assert epochs == list(enumerate(values, start=1))
     assert trial.user_attrs[f"{EPOCH}:0"] == 3

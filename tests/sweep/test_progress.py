@@ -44,14 +44,14 @@ def train(progress: Progress, clock: Clock, number: int, outcome: Outcome, secon
 
 
 def test_trials_are_counted_by_state(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
-    progress = Progress(sweep_of(GRID, total=6), clock)
+    progress = Progress.read(sweep_of(GRID, total=6), clock)
     for number, state in enumerate(["complete", "pruned", "failed", "pruned"]):
         train(progress, clock, number, Outcome(state, "run", (1.0,)), 1)
     assert progress.ends == {"complete": 1, "pruned": 2, "failed": 1} and progress.done == 4
 
 
 def test_running_trials_are_those_of_busy_workers(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
-    progress = Progress(sweep_of(GRID, total=6), clock)
+    progress = Progress.read(sweep_of(GRID, total=6), clock)
     for worker, number in enumerate([7, 7, 8]):  # two seeds of one trial
         progress.started(worker, number)
     assert progress.running == 2
@@ -68,7 +68,7 @@ def test_continues_the_counts_of_an_earlier_start(
         [complete(0.5), Outcome("failed", "run", reason="no"), Outcome("pruned", "run"), complete(0.7)]
     )
     search(sweep_of(GRID, total=4, sampler="grid"), lambda params: next(outcomes))
-    progress = Progress(sweep_of(GRID, total=6), clock)
+    progress = Progress.read(sweep_of(GRID, total=6), clock)
     assert progress.ends == {"complete": 2, "pruned": 1, "failed": 1}
     assert progress.best is not None and progress.best.values == (0.7,)
     assert progress.best.params == {"a": 2, "b": 5}
@@ -78,7 +78,7 @@ def test_continues_the_counts_of_an_earlier_start(
 def test_best_is_of_complete_trials(
     direction: str, best: float, sweep_of: Callable[..., Sweep], clock: Clock
 ) -> None:
-    progress = Progress(sweep_of(GRID, directions=(direction,)), clock)
+    progress = Progress.read(sweep_of(GRID, directions=(direction,)), clock)
     for number, value in enumerate([1.0, 2.0, -1.0, 2.0, -1.0]):
         train(progress, clock, number, complete(value), 1)
     for number, value in ((5, 9.0), (6, -9.0)):
@@ -89,7 +89,7 @@ def test_best_is_of_complete_trials(
 
 def test_trial_of_another_driver_counts_once(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     sweep, other = sweep_of(GRID, total=6), sweep_of(GRID, total=6)
-    progress = Progress(sweep, clock)
+    progress = Progress.read(sweep, clock)
     trial = other.study.ask()
     params = other.space.suggest(trial)
     progress.recount()
@@ -105,7 +105,7 @@ def test_trial_of_another_driver_counts_once(sweep_of: Callable[..., Sweep], clo
 
 def test_settled_trial_counts_once_after_a_recount(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     sweep = sweep_of(GRID, total=6)
-    progress = Progress(sweep, clock)
+    progress = Progress.read(sweep, clock)
     trial = sweep.study.ask()
     params = sweep.space.suggest(trial)
     progress.started(0, trial.number)
@@ -120,7 +120,7 @@ def test_settled_trial_counts_once_after_a_recount(sweep_of: Callable[..., Sweep
 
 
 def test_time_left_is_unknown_before_a_trial_has_ended(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
-    progress = Progress(sweep_of(GRID, total=6), clock)
+    progress = Progress.read(sweep_of(GRID, total=6), clock)
     progress.started(0, 0)
     clock.now += 100
     assert progress.seconds_left(2) == (None, False)
@@ -129,7 +129,7 @@ def test_time_left_is_unknown_before_a_trial_has_ended(sweep_of: Callable[..., S
 def test_time_left_is_the_mean_time_of_the_remaining_trials_per_worker(
     sweep_of: Callable[..., Sweep], clock: Clock
 ) -> None:
-    progress = Progress(sweep_of(GRID, total=12), clock)
+    progress = Progress.read(sweep_of(GRID, total=12), clock)
     train(progress, clock, 0, complete(1.0), 10)
     train(progress, clock, 1, Outcome("failed", "run", reason="no"), 20)
     assert progress.seconds_left(1) == (10 * 15, False)
@@ -143,7 +143,7 @@ def test_time_left_is_the_mean_time_of_the_remaining_trials_per_worker(
 
 
 def test_time_of_a_trial_is_that_of_all_its_seeds(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
-    progress = Progress(sweep_of(GRID, total=3), clock)
+    progress = Progress.read(sweep_of(GRID, total=3), clock)
     for worker in (0, 1):
         progress.started(worker, 0)
     clock.now += 10
@@ -154,7 +154,7 @@ def test_time_of_a_trial_is_that_of_all_its_seeds(sweep_of: Callable[..., Sweep]
 
 
 def test_nothing_is_left_at_the_total(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
-    progress = Progress(sweep_of(GRID, total=1), clock)
+    progress = Progress.read(sweep_of(GRID, total=1), clock)
     for number in (0, 1):
         train(progress, clock, number, complete(1.0), 10)
     assert progress.seconds_left(2) == (0, False)
@@ -167,7 +167,7 @@ def test_time_left_starts_from_the_mean_of_earlier_starts(
         [complete(1.0, seconds=4), complete(1.0, seconds=8), Outcome("failed", "run", reason="x")]
     )
     search(sweep_of(GRID, total=3, sampler="grid"), lambda params: next(outcomes))
-    progress = Progress(sweep_of(GRID, total=6), clock)
+    progress = Progress.read(sweep_of(GRID, total=6), clock)
     assert progress.seconds_left(1) == (3 * 6, False)
 
 
@@ -175,7 +175,7 @@ def test_other_drivers_train_their_share_of_the_rest(
     sweep_of: Callable[..., Sweep], search: Search, clock: Clock
 ) -> None:
     space = {"a": "range(100)"}
-    progress = Progress(sweep_of(space, total=10), clock)
+    progress = Progress.read(sweep_of(space, total=10), clock)
     search(sweep_of(space, total=2))
     train(progress, clock, 100, complete(1.0), 10)
     train(progress, clock, 101, complete(1.0), 10)
@@ -192,7 +192,7 @@ def test_budget_ends_a_sweep_sooner(
 ) -> None:
     sweep = sweep_of(GRID, total=1000, hours=1.0)
     sweep.study.set_user_attr(HOURS_USED, before)
-    progress = Progress(sweep, clock)
+    progress = Progress.read(sweep, clock)
     train(progress, clock, 0, complete(1.0), 20)
     seconds, is_budget = progress.seconds_left(1)
     assert (seconds, is_budget) == (pytest.approx(left[0]), left[1])

@@ -18,6 +18,7 @@ from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, recover_trials
+from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
@@ -87,7 +88,7 @@ def drive(
     sweep: Sweep, train: Train = score, size: int = 2, epochs: int = 0, stop: StopRequest | None = None
 ) -> Runs:
     runs = Runs()
-    Driver(sweep, Pool(train, size, epochs), runs, View(sweep), stop or StopRequest()).run()
+    Driver(sweep, Pool(train, size, epochs), runs, View(Progress.read(sweep)), stop or StopRequest()).run()
     return runs
 
 
@@ -149,7 +150,7 @@ def test_restart_settles_a_trial_whose_seeds_are_all_done(sweep: Callable[..., S
 
     made, runs = sweep(), Torn()
     with pytest.raises(KeyboardInterrupt):
-        Driver(made, Pool(score, 1, 0), runs, View(made), StopRequest()).run()
+        Driver(made, Pool(score, 1, 0), runs, View(Progress.read(made)), StopRequest()).run()
     again = sweep()
     after = drive(again, size=1)
     assert (1, 0) not in after.trained_repeats and len(after.trained_repeats) == 6
@@ -196,7 +197,7 @@ def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sw
     made, runs = sweep(), Runs()
     full = Pool(lambda params, repeat: Outcome("lost", "run", reason="no space"), 1, 0)
     with pytest.raises(StorageError, match="no space"):
-        Driver(made, full, runs, View(made), StopRequest()).run()
+        Driver(made, full, runs, View(Progress.read(made)), StopRequest()).run()
     assert runs.cancelled == ["run-0", "run-0-0"]
 
 

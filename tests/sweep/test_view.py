@@ -20,6 +20,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
+from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import LiveView, View
 from kerasweep.terminal import say
 
@@ -52,7 +53,7 @@ def test_lines_continue_the_count_after_a_restart(
 def test_line_of_a_repeated_trial_names_the_number_of_its_seeds(
     sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    view = View(sweep_of(GRID, total=6))
+    view = View(Progress.read(sweep_of(GRID, total=6)))
     view.settled(0, {"a": 1}, Outcome("complete", "run", (0.5,), seeds=(0.4, 0.6), seconds=3.0))
     dropped = Outcome("pruned", "run", (0.3,), seeds=(0.2, 0.4), reason="dropped after 2 of 5 seeds")
     view.settled(1, {"a": 2}, dropped)
@@ -66,7 +67,7 @@ def test_line_counts_the_trials_of_other_drivers_within_seconds(
     sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
-    view = View(sweep_of(GRID, total=6), clock=lambda: now[0])
+    view = View(Progress.read(sweep_of(GRID, total=6), lambda: now[0]))
     other = sweep_of(GRID, total=6)
     for _ in range(3):
         trial = other.study.ask()
@@ -83,7 +84,7 @@ def test_line_counts_the_trials_of_other_drivers_within_seconds(
 def test_settling_does_not_read_the_study(
     sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = View(sweep_of(GRID, total=6))
+    view = View(Progress.read(sweep_of(GRID, total=6)))
 
     def read(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a long study is not read for each of its trials")
@@ -116,9 +117,8 @@ class Screen:
         )
 
     def view(self, sweep: Sweep, workers: int = 2, epochs: int = 5) -> LiveView:
-        return LiveView(
-            sweep, "val_accuracy maximize", workers, epochs, clock=lambda: self.now, screen=self.console
-        )
+        progress = Progress.read(sweep, lambda: self.now)
+        return LiveView(progress, "val_accuracy maximize", workers, epochs, screen=self.console)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds

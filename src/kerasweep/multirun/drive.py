@@ -17,7 +17,7 @@ from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import Driver
-from kerasweep.sweep.progress import finished_trials
+from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
 from kerasweep.sweep.winner import due_winners
@@ -101,8 +101,10 @@ def _run(opened: OpenSweep) -> Ending:
         pool = BatchPool(opened.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
     # Another launcher prints lines of its own, and reports a trial only when its batch has ended.
-    has_workers = opened.workers is not None
-    view = open_view(sweep, objective, len(pool), plan.base.training.epochs) if has_workers else View(sweep)
+    if opened.workers is not None:
+        view = open_view(sweep, objective, len(pool), plan.base.training.epochs)
+    else:
+        view = View(Progress.read(sweep))
     with view:
         return Driver(sweep, pool, trial_runs, view, opened.stop).run()
 

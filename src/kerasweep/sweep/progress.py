@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -37,7 +38,7 @@ class Progress:
         clock: Returns a monotonic time in seconds.
     """
 
-    def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, sweep: Sweep, clock: Callable[[], float]) -> None:
         self.sweep = sweep
         self.clock = clock
         self.begun = clock()
@@ -49,10 +50,20 @@ class Progress:
         self._spent: dict[int, float] = {}  # running trial -> seconds of its ended jobs
         self._trained = 0  # trials of this driver
         self._seconds = 0.0  # of their jobs
-        self._hours_before = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
-        self.recount()
-        self._done_before = self.done
-        self._seconds_before = _mean_training(finished_trials(sweep.study))
+        # Of earlier starts:
+        self._hours_before = 0.0
+        self._done_before = 0
+        self._seconds_before: float | None = None
+
+    @classmethod
+    def read(cls, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> Self:
+        """Counts the trials of earlier starts; the time counts from now on."""
+        progress = cls(sweep, clock)
+        progress.recount()
+        progress._hours_before = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+        progress._done_before = progress.done
+        progress._seconds_before = _mean_training(finished_trials(sweep.study))
+        return progress
 
     @property
     def done(self) -> int:

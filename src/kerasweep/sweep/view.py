@@ -2,8 +2,6 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -26,11 +24,10 @@ REDRAW_SECONDS = 0.5
 class View:
     """Prints plain lines, for a pipe, a log file, or a terminal that cannot redraw lines."""
 
-    def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
-        self.sweep = sweep
-        self.clock = clock
-        self.progress = Progress(sweep, clock)
-        self._recounted = clock()
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.clock = progress.clock
+        self._recounted = self.clock()
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +51,7 @@ class View:
     def settled(self, number: int, params: Params, outcome: Outcome) -> None:
         """Prints the line of a trial that has ended."""
         self.progress.settled(number, params, outcome)
-        count = f"[{self.progress.done}/{self.sweep.total}]"
+        count = f"[{self.progress.done}/{self.progress.sweep.total}]"
         seconds = f"  {outcome.seconds:.1f} s" if outcome.seconds else ""
         self.say(f"{count} {params_text(params)}  {outcome_text(outcome)}{seconds}")
 
@@ -77,15 +74,14 @@ class LiveView(View):
 
     def __init__(
         self,
-        sweep: Sweep,
+        progress: Progress,
         objective: str,
         workers: int,
         epochs: int,
-        clock: Callable[[], float] = time.monotonic,
         screen: Console | None = None,
     ) -> None:
-        super().__init__(sweep, clock)
-        self.live_part = LivePart(self.progress, objective, workers, epochs)
+        super().__init__(progress)
+        self.live_part = LivePart(progress, objective, workers, epochs)
         self._screen = screen or console()
         # rich would redirect stderr to stdout even if stderr is a file.
         self._live = Live(
@@ -96,7 +92,7 @@ class LiveView(View):
             redirect_stderr=sys.stderr.isatty(),
         )
         self._lines: list[str] = []
-        self._drawn = clock()
+        self._drawn = self.clock()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -151,9 +147,8 @@ def open_view(sweep: Sweep, objective: str, workers: int, epochs: int) -> View:
         workers: How many workers train.
         epochs: How many epochs a trial has.
     """
-    if _is_live():
-        return LiveView(sweep, objective, workers, epochs)
-    return View(sweep)
+    progress = Progress.read(sweep)
+    return LiveView(progress, objective, workers, epochs) if _is_live() else View(progress)
 
 
 def _is_live() -> bool:
