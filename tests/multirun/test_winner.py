@@ -113,3 +113,11 @@ def test_deleted_run_stops_no_other_winner(
     record_winners(due, trial_runs, Places(), lambda: None)  # type: ignore[arg-type]
     assert {run_id for run_id, _ in trial_runs.written} == {"run-5"} and list(tmp_path.iterdir()) == []
     assert "note: the run of trial 3 was deleted: its model cannot be recorded" in capsys.readouterr().out
+
+
+def test_other_work_is_done_if_the_only_run_was_deleted(due: list[Winner]) -> None:
+    called: list[None] = []
+    trial_runs: Any = TrialRuns(due, deleted=3)
+    pool: Any = Places()
+    record_winners(due[:1], trial_runs, pool, lambda: called.append(None))
+    assert len(called) == 1

@@ -1,7 +1,7 @@
 """Gives workers the jobs that record the models, figures and test scores of a sweep's best trials."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,22 +56,10 @@ def record_winners(
         meanwhile: Called once, while the first jobs run.
         is_end: Whether the sweep is finished. If not, the winner is not tested and its weights stay.
     """
-    if pool is None or not winners:
+    waiting = deque(_missing_parts(winners, trial_runs, is_end))
+    if pool is None or not waiting:
         meanwhile()
         return
-    waiting: deque[tuple[_Recording, str, tuple[str, Any]]] = deque()
-    for winner in winners:
-        recording = _Recording(winner, set(), is_end)
-        try:
-            jobs = trial_runs.winner_jobs(winner, is_end)
-        except RefusedError:
-            say(f"note: the run of trial {winner.number} was deleted: its model cannot be recorded")
-            recording.delete_weights()
-            continue
-        recording.missing |= set(jobs)
-        if not jobs and is_end:
-            recording.delete_weights()
-        waiting.extend((recording, part, job) for part, job in jobs.items())
     under_way: dict[int, tuple[_Recording, str]] = {}
     is_called = False
     while waiting or under_way:
@@ -89,6 +77,24 @@ def record_winners(
             with suppress(RefusedError):  # the user deleted the run
                 trial_runs.write(recording.winner.outcome.run_id)
             recording.end(part, ended[1])
+
+
+def _missing_parts(
+    winners: Sequence[Winner], trial_runs: WorkerTrialRuns, is_end: bool
+) -> Iterator[tuple[_Recording, str, tuple[str, Any]]]:
+    """Yields each part that a winner's run lacks, with its job; deletes weights that no part needs."""
+    for winner in winners:
+        recording = _Recording(winner, set(), is_end)
+        try:
+            jobs = trial_runs.winner_jobs(winner, is_end)
+        except RefusedError:
+            say(f"note: the run of trial {winner.number} was deleted: its model cannot be recorded")
+            recording.delete_weights()
+            continue
+        recording.missing |= set(jobs)
+        if not jobs and is_end:
+            recording.delete_weights()
+        yield from ((recording, part, job) for part, job in jobs.items())
 
 
 def _next_end(pool: WorkerPool, trial_runs: WorkerTrialRuns) -> tuple[int, str | None] | None:
