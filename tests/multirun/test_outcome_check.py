@@ -5,14 +5,14 @@ import math
 import pytest
 
 from kerasweep.errors import TrainingError
-from kerasweep.multirun.outcome_check import checked
+from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, TrialRef
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_complete_trial_has_finite_values(value: float) -> None:
     with pytest.raises(TrainingError) as raised:
-        checked(Outcome("complete", "run", (0.5, value)), TrialRef("run"), "work:train", 2)
+        check_outcome(Outcome("complete", "run", (0.5, value)), TrialRef("run"), "work:train", 2)
     assert str(raised.value) == (
         f"trial.target=work:train must give a finite value for each of 2 objectives, but gave [0.5, {value}]."
     )
@@ -20,4 +20,4 @@ def test_a_complete_trial_has_finite_values(value: float) -> None:
 
 def test_a_pruned_trial_may_have_any_value() -> None:
     outcome = Outcome("pruned", "run", (math.inf,))
-    assert checked(outcome, TrialRef("run"), "work:train", 2) == outcome
+    assert check_outcome(outcome, TrialRef("run"), "work:train", 2) == outcome

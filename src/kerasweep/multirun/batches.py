@@ -14,7 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
-from kerasweep.multirun.jobs import Shared, call_target, outcome_of
+from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.writer import Tracker
 from kerasweep.training.onednn import set_onednn
@@ -52,9 +52,9 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
         set_onednn()
     count = count_workers(cfg, trials)
     variables = cores.worker_variables(count, cores.count_gpus(), cores.usable_cores())
-    shared = Shared(context, Singleton.get_state(), cfg, cfg.trial.target)
+    setup = WorkerSetup(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
-    return WorkerPool(count, variables, PREPARE, shared.pack(), limits)
+    return WorkerPool(count, variables, PREPARE, setup.pack(), limits)
 
 
 @dataclass(frozen=True)

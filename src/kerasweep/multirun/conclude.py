@@ -10,7 +10,7 @@ from kerasweep.terminal import say
 from kerasweep.tracking.location import without_password
 
 
-def is_evidence(cfg: DictConfig) -> bool:
+def ends_with_page(cfg: DictConfig) -> bool:
     """Returns whether a sweep ends with a page: it has a claim or repeats its trials."""
     return cfg.study.claim is not None or cfg.study.repeats > 1
 

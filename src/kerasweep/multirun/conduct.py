@@ -12,7 +12,7 @@ from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.batches import batch_size, count_workers, start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of, make_composer
-from kerasweep.multirun.conclude import announce_winner, conclude, is_evidence
+from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive, trials_left
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
@@ -91,7 +91,7 @@ def conduct(
         record.reconcile()
         reason = drive(OpenSweep(context, plan, sweep, record, workers, stop))
     summary.print_end(sweep, record, reason)
-    if is_evidence(plan.base) and finished_trials(sweep.study):
+    if ends_with_page(plan.base) and finished_trials(sweep.study):
         conclude(plan.base, sweep.name)
     elif summary.best_trials(sweep):
         announce_winner(plan.base, sweep.name)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from kerasweep.config.target import import_target
 from kerasweep.errors import TrainingError
 from kerasweep.imports import collect_rarely
-from kerasweep.multirun.outcome_check import checked
+from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 from kerasweep.tracking.writer import open_tracker
@@ -43,8 +43,8 @@ class TrialJob:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The data that all jobs of a sweep share."""
+class WorkerSetup:
+    """The data with which `prepare` sets up a worker."""
 
     context: HydraContext
     singletons: Any  # the state of Hydra's singletons in the driver
@@ -67,13 +67,13 @@ def prepare(packed: bytes) -> None:
     """
     global _context
     collect_rarely()
-    shared: Shared = cloudpickle.loads(packed)
-    _context = shared.context
-    Singleton.set_state(shared.singletons)
+    setup: WorkerSetup = cloudpickle.loads(packed)
+    _context = setup.context
+    Singleton.set_state(setup.singletons)
     setup_globals()
-    warm_up = _warm_up(shared.target)
+    warm_up = _warm_up(setup.target)
     if warm_up is not None:
-        warm_up(shared.config)
+        warm_up(setup.config)
 
 
 def _warm_up(target: str) -> Callable[[DictConfig], None] | None:
@@ -105,7 +105,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
             hydra_context=_context,
         )
     except BaseException as error:  # the job's folder failed, or Hydra does not catch it
-        return failed(error, job.ref)
+        return failed_outcome(error, job.ref)
     finally:
         os.chdir(here)  # a user's network may have changed it
     return outcome_of(done, job.ref)
@@ -142,7 +142,7 @@ def call_target(
         raise TrainingError(
             f"trial.target={target} must return a kerasweep.Outcome, but returned {type(outcome).__name__}."
         )
-    return checked(outcome, ref, target, len(cfg.objective))
+    return check_outcome(outcome, ref, target, len(cfg.objective))
 
 
 def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
@@ -151,10 +151,10 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
         outcome = done._return_value  # `return_value` of a failed job prints and raises
         assert isinstance(outcome, Outcome)
         return outcome
-    return failed(done._return_value, ref)
+    return failed_outcome(done._return_value, ref)
 
 
-def failed(error: BaseException, ref: TrialRef) -> Outcome:
+def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
     """Returns the outcome of a trial that raised. A full disk is not its fault: it is lost, and retried."""
     is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
     state = State.LOST if is_lost else State.FAILED

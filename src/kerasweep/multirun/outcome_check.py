@@ -7,7 +7,7 @@ from kerasweep.errors import TrainingError
 from kerasweep.results import RETURNED, Outcome, State, TrialRef
 
 
-def checked(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Outcome:
+def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int) -> Outcome:
     """Returns the outcome with plain numbers and strings.
 
     Args:
