@@ -43,7 +43,7 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
     """Starts the worker processes of a sweep.
 
     Args:
-        context: Hydra's own.
+        context: Hydra's context.
         master: The composed sweep with Hydra's node.
         cfg: The same without it, for the warm-up.
         trials: How many trainings remain.

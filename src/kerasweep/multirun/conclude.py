@@ -16,7 +16,7 @@ def ends_with_page(cfg: DictConfig) -> bool:
 
 
 def conclude(cfg: DictConfig, sweep: str) -> None:
-    """Prints the verdicts and writes the page, into mlruns and into the sweep's own run, in a few seconds.
+    """Prints the verdicts and writes the page, into mlruns and into the sweep's run, in a few seconds.
 
     Args:
         cfg: The configuration that the trials share.

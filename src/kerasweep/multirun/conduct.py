@@ -42,7 +42,7 @@ def conduct(
     """Runs the sweep that the arguments describe.
 
     Args:
-        context: Hydra's own.
+        context: Hydra's context.
         config: The composed sweep with Hydra's node.
         arguments: The overrides of the command line.
         sweeper_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
@@ -58,7 +58,7 @@ def conduct(
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
     composer = make_composer(context, question.master, question.fixed, question.space)
-    release_interrupts()  # no config file is read any more
+    release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
     plan.check_claim()
     if plan.base.study.dry_run:
@@ -68,7 +68,7 @@ def conduct(
         raise SystemExit(0)
     stop = StopRequest()
     tracking = plan.base.tracking
-    # Nothing is written before a server has answered; our own database is opened beside the workers.
+    # Nothing is written before a server has answered; the local database is opened while workers start.
     tracker = None if resolve_uri(tracking.uri) == default_uri() else open_tracker(tracking)
     fresh = plan.base.study.fresh
     with ExitStack() as stack:
@@ -124,14 +124,14 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
 
 
 def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
-    """Returns the sweep, or its next generation where MLflow has trials that its journal lacks.
+    """Returns the sweep, or its next generation if MLflow has trials that its journal lacks.
 
     Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
     """
     while not _has_trials(sweep) and find_runs(
         plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, most=1
     ):
-        if _has_trials(sweep):  # another driver began meanwhile: the journal has its trial first
+        if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
             break
         sweep = plan.sweep(fresh=True)
     return sweep

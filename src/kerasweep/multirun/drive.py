@@ -100,7 +100,7 @@ def _run(opened: OpenSweep) -> Ending:
         size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
         pool = BatchPool(opened.context, master, record.tracker, target, size)
     objective = objective_text(plan.base)
-    # Another launcher prints lines of its own, and reports a trial only when its batch has ended.
+    # Another launcher also prints lines, and reports a trial only when its batch has ended.
     if opened.workers is not None:
         view = open_view(sweep, objective, len(pool), plan.base.training.epochs)
     else:

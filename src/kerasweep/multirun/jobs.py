@@ -165,6 +165,6 @@ def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
 def _reason(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # __str__ of a user's own class may raise anything
+    except Exception:  # __str__ of a user's class may raise anything
         text = "its text cannot be read"
     return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]

@@ -47,12 +47,12 @@ def record_winners(
     meanwhile: Callable[[], None],
     is_end: bool = True,
 ) -> None:
-    """Records all winners; a part that fails is named, and the same command tries it again.
+    """Records all winners. Prints each part that fails; the same command then tries it again.
 
     Args:
         winners: The repeats to record.
         trial_runs: Makes the jobs and records their results.
-        pool: May be None where there are no winners.
+        pool: May be None if there are no winners.
         meanwhile: Called once, while the first jobs run.
         is_end: Whether the sweep is finished. If not, the winner is not tested and its weights stay.
     """
@@ -98,7 +98,7 @@ def _missing_parts(
 
 
 def _next_end(pool: WorkerPool, trial_runs: WorkerTrialRuns) -> tuple[int, str | None] | None:
-    """Returns a job that ended and why it failed; None where no job ended."""
+    """Returns a job that ended and why it failed; None if no job ended."""
     _, event = pool.next_event(TICK_SECONDS) or (None, None)
     if isinstance(event, Recorded):
         with suppress(RefusedError):  # the user deleted the run

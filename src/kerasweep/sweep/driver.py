@@ -1,4 +1,4 @@
-"""Drives a sweep: asks Optuna for trials, gives them to workers, and tells Optuna each result at once."""
+"""Drives a sweep: asks Optuna for trials, gives them to workers, and passes each result to Optuna at once."""
 
 from collections import deque
 from contextlib import suppress
@@ -171,7 +171,7 @@ class Driver:
             self._end_task(event.job, Outcome(State.FAILED, task.run_id, reason=event.reason))
 
     def _write_due(self) -> None:
-        """Writes entries that have waited long enough; what MLflow refuses fails its repeat."""
+        """Writes entries that have waited long enough; a refused entry fails its repeat."""
         refused = self.runs.write_due()
         for task in self._tasks.values():
             runs = {task.run_id, task.trial.ref.run_id}

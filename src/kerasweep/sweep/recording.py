@@ -35,7 +35,7 @@ class SweepRecord:
     sweep: Sweep
     study: str  # the study's name
     short_names: Mapping[str, str]  # an axis's key -> its tag
-    parent: str  # the id of the sweep's own run
+    parent: str  # the id of the sweep's run
     is_resumed: bool  # whether an earlier start opened that run
 
     @classmethod

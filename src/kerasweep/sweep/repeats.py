@@ -1,4 +1,4 @@
-"""A trial under way: which repeats it still has to train, and its result from those that ended."""
+"""Tracks the repeats of a trial under way, and forms the trial's result from them."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ class RepeatedTrial:
 
     proposal: Proposal  # Optuna's trial with its configuration
     repeats: int  # how many seeds it is trained with
-    ref: Any = None  # its own run, None until it is open
+    ref: Any = None  # the trial's run, None until it is open
     worker: int | None = None  # the worker that began it
     waiting: deque[int] = field(default_factory=deque)  # repeats that have not begun
     active: set[int] = field(default_factory=set)  # repeats that are being trained

@@ -158,15 +158,15 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
 
 
 def _print_importance(sweep: Sweep) -> None:
-    found = importance(sweep.study) if len(sweep.directions) == 1 else None
-    if found is None:
+    result = importance(sweep.study) if len(sweep.directions) == 1 else None
+    if result is None:
         return
     say(
-        f"parameter importance (PED-ANOVA: how the best {found.top} of {found.trials} "
+        f"parameter importance (PED-ANOVA: how the best {result.top} of {result.trials} "
         "complete trials differ from the others):"
     )
-    widest = max(map(len, found.shares))
-    for key, share in found.shares.items():
+    widest = max(map(len, result.shares))
+    for key, share in result.shares.items():
         say(f"  {key:{widest}}  {share:4.0%}")
 
 

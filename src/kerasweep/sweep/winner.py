@@ -31,7 +31,7 @@ def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
 
     Args:
         sweep: The sweep.
-        jobs: The sweep's own folder of jobs, in which weights that no trial names are deleted too.
+        jobs: The sweep's folder of jobs: weights in it that no trial names are deleted, too.
     """
     trials = sweep.study.get_trials(deepcopy=False)
     if any(trial.state is TrialState.RUNNING for trial in trials):
