@@ -202,7 +202,7 @@ FAULTS = {
     "not a number": "must give a finite value for each of 1 objectives, but gave [nan].",
     "infinite": "must give a finite value for each of 1 objectives, but gave [inf].",
     "array": "must give numbers, but gave val_accuracy=array([1., 1., 1.]).",
-    "state": "must say one of ('complete', 'pruned', 'failed'), but said 'splendid'.",
+    "state": "must return one of ('complete', 'pruned', 'failed'), but returned 'splendid'.",
     "other run": "must return an Outcome of run_id=",
     "none": "TypeError: float() argument must be a string or a real number, not 'NoneType'",
     "name": 'says: Invalid value "val=accuracy" for parameter',

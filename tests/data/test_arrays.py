@@ -79,7 +79,9 @@ def test_refuses_labels_outside_the_classes(labels: np.ndarray, said: str) -> No
 
 def test_refuses_lists_of_different_lengths() -> None:
     ragged = ([[1, 2], [3]], [0, 1])
-    with pytest.raises(DataError, match="mine must give training images of one size, but they are no array"):
+    with pytest.raises(
+        DataError, match="mine must give training images of one size, but they are not an array"
+    ):
         make_arrays(ragged, (IMAGES, LABELS), None, "mine")  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""The cache: decoded once, shared by processes, made anew where damaged, left out where unwritable."""
+"""The cache: decoded once, shared by processes, written again if damaged, left out if unwritable."""
 
 import json
 import logging

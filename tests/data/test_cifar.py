@@ -65,8 +65,8 @@ def test_names_a_cut_archive(cifar_folder: Path, tmp_path: Path, mode: str, keep
         (pickle.dumps({b"data": np.zeros((1, 3072), np.uint8)})[:-2000], "is damaged or incomplete"),
         (b"", "is damaged or incomplete"),
         (b"not a pickle", "is damaged or incomplete"),
-        (pickle.dumps([1]), "is no CIFAR batch: it holds a list"),
-        (pickle.dumps({b"labels": [0]}), "has no data: it is no CIFAR batch of this kind"),
+        (pickle.dumps([1]), "is not a CIFAR batch: it holds a list"),
+        (pickle.dumps({b"labels": [0]}), "has no data: it is not a CIFAR batch of this kind"),
         (
             pickle.dumps({b"data": np.zeros((1, 3072), np.float32), b"labels": [0]}),
             "must hold uint8 rows of 3072 pixels, but got float32 (1, 3072)",

@@ -77,7 +77,7 @@ U1 = b"X\x02\0\0\0u1"
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (WHOLE.replace(U1, b"X\x02\0\0\0O8"), "an array of |O8, which are no numbers"),
+        (WHOLE.replace(U1, b"X\x02\0\0\0O8"), "an array of |O8, which are not numbers"),
         (WHOLE.replace(U1, b"X\x02\0\0\0u8"), "bytes do not fill the shape (2, 3)"),
         (WHOLE.replace(b"K\x02K\x03\x86", b"K\x02K\x04\x86"), "bytes do not fill the shape (2, 4)"),
         (WHOLE.replace(b"K\x02K\x03\x86", b"K\x02N\x86"), "an array of shape (2, None)"),

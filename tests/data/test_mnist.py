@@ -32,8 +32,8 @@ def test_names_the_file_that_is_missing(idx_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a", b"", "a is no IDX file of unsigned bytes"),
-        ("a", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "a is no IDX file of unsigned bytes"),
+        ("a", b"", "a is not an IDX file of unsigned bytes"),
+        ("a", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "a is not an IDX file of unsigned bytes"),
         ("a", b"\0\0\x08\x03\0\0\0\x01", "a is damaged or incomplete"),
         ("a", b"\0\0\x08\x01\0\0\x10\0abc", "a should hold 4,096 bytes of data, but it holds 3"),
         ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x01a", mtime=0)[:-9], "a.gz is damaged or incomplete"),

@@ -68,7 +68,7 @@ def test_refuses_an_archive_with_an_altered_header(tmp_path: Path, offset: int, 
     for signature, shift in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
         content[content.index(signature) + offset + shift] = value
     (tmp_path / "mine.npz").write_bytes(content)
-    with pytest.raises(DataError, match="mine.npz is no complete .npz archive"):
+    with pytest.raises(DataError, match="mine.npz is not a complete .npz archive"):
         load_npz(cfg)
 
 
@@ -78,7 +78,7 @@ def test_refuses_what_is_no_archive(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", IMAGES)
     (tmp_path / "empty.npz").write_bytes(b"")
     for name in ("cut.npz", "one.npy", "empty.npz"):
-        with pytest.raises(DataError, match=f"{name} is no complete .npz archive"):
+        with pytest.raises(DataError, match=f"{name} is not a complete .npz archive"):
             load_npz(conf(tmp_path / name))
     with pytest.raises(DataError, match="absent.npz, which does not exist"):
         load_npz(conf(tmp_path / "absent.npz"))

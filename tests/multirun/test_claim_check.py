@@ -18,8 +18,8 @@ from kerasweep.multirun.plan import Plan
 MIXED = ": mixed compares one value with one other in each setting, without a margin."
 GOOD = {"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": [5, 7]}}
 KERNELS = ("model.kernel_size=3,5", "training.batch_size=8,16")
-SEEDS = "the claim takes 3 seeds, and study.repeats={} cannot decide it; study.repeats=5 gives enough"
-EPOCHS = "the claim measures epoch_variability, which takes 4 epochs, and training.epochs={} cannot decide it"
+SEEDS = "the claim needs 3 seeds, and study.repeats={} cannot decide it; study.repeats=5 gives enough"
+EPOCHS = "the claim measures epoch_variability, which needs 4 epochs, and training.epochs={} cannot decide it"
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,7 @@ def test_says_which_keys_it_names() -> None:
         ("optimizer.__class__()", "optimizer.__class__() is not allowed"),
         ("model.filters[0] > 1", "model.filters[0] is not allowed"),
         ("model.kernel_size ** 9 > 1", "Pow is not allowed"),
-        ("'a'.upper == optimizer", "'a'.upper is no key"),
+        ("'a'.upper == optimizer", "'a'.upper is not a key"),
         ("[x for x in model.filters]", "[x for x in model.filters] is not allowed"),
         ("optimizer is null", "Is is not allowed"),
         ("lambda: optimizer", "lambda: optimizer is not allowed"),

@@ -21,7 +21,7 @@ FOLDERS = ("conf", "sweeps")
 USER_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
 HINT = (
     "hint: values with spaces, =, >, or letters beyond ASCII need quotes inside the shell's, as in "
-    "'data.path=\"my folder\"'; null among choices comes by the comma form, as in data.limit=null,2000"
+    "'data.path=\"my folder\"'; null among choices needs commas, as in data.limit=null,2000"
 )
 
 

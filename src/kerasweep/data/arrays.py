@@ -110,7 +110,9 @@ def _as_array(values: Any, origin: str, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError as error:  # lists of different lengths
-        raise DataError(f"{origin} must give {name} of one size, but they are no array: {error}") from error
+        raise DataError(
+            f"{origin} must give {name} of one size, but they are not an array: {error}"
+        ) from error
 
 
 def _images(images: np.ndarray, origin: str) -> np.ndarray:

@@ -45,7 +45,7 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
         found = _read(entry)  # another process may have written it meanwhile
         if found is not None:
             return found
-        log.warning("The data cache %s cannot be written (%s): every process decodes anew.", folder, error)
+        log.warning("The data cache %s cannot be written (%s): every process decodes again.", folder, error)
         return arrays
     return _read(entry) or arrays
 
@@ -68,7 +68,7 @@ def _read(entry: Path) -> Arrays | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
-        log.warning("The cache entry %s is damaged and is made anew.", entry)
+        log.warning("The cache entry %s is damaged and is written again.", entry)
         return None
 
 

@@ -123,7 +123,7 @@ def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes
 
 def _entry(batch: Mapping[bytes, Any], key: bytes, origin: str) -> Any:
     if key not in batch:
-        raise DataError(f"{origin} has no {key.decode()}: it is no CIFAR batch of this kind.")
+        raise DataError(f"{origin} has no {key.decode()}: it is not a CIFAR batch of this kind.")
     return batch[key]
 
 

@@ -47,7 +47,7 @@ def read_batch(content: bytes, origin: str) -> Mapping[bytes, Any]:
             return {_key(key): _value(value) for key, value in batch.items()}
     except _DAMAGE as error:
         raise DataError(f"{origin} is damaged or incomplete ({error}). Copy or download it again.") from error
-    raise DataError(f"{origin} is no CIFAR batch: it holds a {type(batch).__name__}.")
+    raise DataError(f"{origin} is not a CIFAR batch: it holds a {type(batch).__name__}.")
 
 
 def _check_sizes(content: bytes) -> None:
@@ -82,7 +82,7 @@ class _Type:
 
     def numpy_type(self) -> np.dtype:
         if not re.fullmatch(r"[biuf]\d\d?", self.code) or self.order not in tuple("|<>="):
-            raise ValueError(f"it has an array of {self.order}{self.code}, which are no numbers")
+            raise ValueError(f"it has an array of {self.order}{self.code}, which are not numbers")
         return np.dtype(self.order + self.code)
 
 

@@ -32,7 +32,7 @@ def load_custom(cfg: DataConf) -> Arrays:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise DataError(
             f"{origin} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
-            "Mend the function, or its data.kwargs."
+            "Correct the function, or its data.kwargs."
         ) from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)

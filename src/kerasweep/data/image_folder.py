@@ -37,7 +37,7 @@ def find_images(root: Path) -> ImageFolder:
         DataError: A class is empty, there are fewer than two, or only the test set has a class.
     """
     if not root.is_dir():
-        raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is none.")
+        raise DataError(f"data.path must be a folder with one subfolder per class, but {root} is not one.")
     if not ((root / "train").is_dir() and (root / "test").is_dir()):
         names = _class_names(root)
         labelled = _labelled_files(root, names)

@@ -66,7 +66,7 @@ def read_idx(path: Path) -> np.ndarray:
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is damaged or incomplete ({error}). Copy or download it again.") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
-        raise DataError(f"{path} is no IDX file of unsigned bytes.")
+        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
     dimensions = content[3]
     header = 4 + 4 * dimensions
     if len(content) < header:

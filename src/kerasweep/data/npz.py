@@ -52,7 +52,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     except PermissionError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
     except _DAMAGE as error:
-        raise DataError(f"{path} is no complete .npz archive. Write or download it anew.") from error
+        raise DataError(f"{path} is not a complete .npz archive. Write or download it again.") from error
     except ValueError as error:
         raise DataError(
             f"{path} cannot be read: {error}. Arrays of Python objects are not admitted: save plain numbers."

@@ -43,14 +43,14 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
     repeats = cfg.study.repeats
     if repeats < MIN_SEEDS and SEED not in axes:
         notes.append(
-            f"the claim takes {MIN_SEEDS} seeds, and study.repeats={repeats} cannot decide it; "
+            f"the claim needs {MIN_SEEDS} seeds, and study.repeats={repeats} cannot decide it; "
             f"study.repeats={ENOUGH_SEEDS} gives enough"
         )
     varies = any(comparison.measure == "epoch_variability" for comparison in cfg.study.claim.comparisons)
     epochs, is_custom = cfg.training.epochs, cfg.trial.target != TrialConf.target
     if varies and epochs < MIN_EPOCHS and "training.epochs" not in axes and not is_custom:
         notes.append(
-            f"the claim measures epoch_variability, which takes {MIN_EPOCHS} epochs, "
+            f"the claim measures epoch_variability, which needs {MIN_EPOCHS} epochs, "
             f"and training.epochs={epochs} cannot decide it"
         )
     return notes

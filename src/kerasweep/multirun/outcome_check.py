@@ -26,7 +26,8 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
         )
     if outcome.state not in RETURNED:
         raise TrainingError(
-            f"trial.target={target} must say one of {tuple(map(str, RETURNED))}, but said {outcome.state!r}."
+            f"trial.target={target} must return one of {tuple(map(str, RETURNED))}, "
+            f"but returned {outcome.state!r}."
         )
     values = tuple(_number(value, target, "values") for value in outcome.values)
     if outcome.state == State.COMPLETE and (len(values) != objectives or not all(map(math.isfinite, values))):

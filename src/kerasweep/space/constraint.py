@@ -110,7 +110,7 @@ def _collect(node: ast.expr, keys: set[str]) -> None:
     if isinstance(node, (ast.Name, ast.Attribute)):
         key = _key(node)
         if key is None:
-            raise SyntaxError(f"{ast.unparse(node)} is no key")
+            raise SyntaxError(f"{ast.unparse(node)} is not a key")
         keys |= {key} - set(KEYWORDS)
         return
     operators, operands = _parts(node)

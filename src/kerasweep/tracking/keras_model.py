@@ -97,7 +97,7 @@ def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, li
     client = open_client(uri, create=False)
     location = with_retries(uri, _location, client, run_id)
     if location is None:
-        raise TrackingError(f"The run {run_id} keeps no model.")
+        raise TrackingError(f"The run {run_id} has no model.")
     folder = Path(
         with_retries(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
     )

@@ -49,7 +49,7 @@ def _search(
     most: int | None = None,
     begins: str = "",
 ) -> list[RunRecord]:
-    """begins: the beginning of the runs' ids."""
+    """Returns the runs as `find_runs` does. begins: the beginning of their ids."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     experiment = experiment_id(client, uri, cfg.experiment, create=False)

@@ -101,10 +101,10 @@ def find_state(folder: Path | None, fingerprint: str, model: keras.Model) -> Tra
     try:
         state = read_state(folder)
     except DAMAGED as error:
-        log.warning("%s cannot be read (%s): the training begins anew.", path, error)
+        log.warning("%s cannot be read (%s): the training starts again.", path, error)
         return None
     if state.fingerprint != fingerprint or not _fits(state, model):
-        log.warning("%s is of another configuration or network: the training begins anew.", path)
+        log.warning("%s is of another configuration or network: the training starts again.", path)
         return None
     log.info("%s: the training goes on after epoch %d.", path, len(state.history))
     return state
