@@ -189,7 +189,7 @@ class AdjustableParts:
     ) -> None:
         """Resets a network of these parts to what StockParts of this configuration would build.
 
-        Kernels are drawn anew; every other variable gets its value at the first call.
+        Kernels are drawn again; every other variable gets its value at the first call.
 
         Args:
             network: Built with these parts.

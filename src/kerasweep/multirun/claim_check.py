@@ -145,7 +145,7 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
 
 
 def _check_values(name: str, side: Any) -> None:
-    """A list is several values; a value that is a list itself must be a text."""
+    """Raises ConfigError for a side without values, or with a list as a value, which must be a text."""
     if not isinstance(side, DictConfig):
         raise ConfigError(
             f"{name} must name keys and values, as in {{model.kernel_size: [3, 5]}}, but is {side}."

@@ -48,7 +48,7 @@ class Constraints:
         return [constraint.text for constraint in self.parsed]
 
     def check_types(self) -> None:
-        """Raises ConfigError where a constraint cannot compare values that the space may combine."""
+        """Raises ConfigError if a constraint cannot compare values that the space may combine."""
         for constraint in self.parsed:
             axes = [axis for name, axis in self.axes.items() if constraint.concerns(name)]
             for values in islice(product(*(axis.ends() for axis in axes)), MAX_COMPARED):
@@ -60,7 +60,7 @@ class Constraints:
                 self._holds(constraint, cfg, params)
 
     def broken(self, cfg: DictConfig, params: Params) -> str | None:
-        """Returns the first constraint that a configuration breaks, None where it keeps all.
+        """Returns the first constraint that a configuration breaks, None if it satisfies all.
 
         cfg: the composition of params.
         """

@@ -112,7 +112,7 @@ def _run(opened: OpenSweep) -> Ending:
 def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     """Records the models that the user wants, tests the winner at the end, and meanwhile draws some images.
 
-    Starts a worker where none runs: the sweep was complete already, or another launcher trained it. Waits for
+    Starts a worker if none runs: the sweep was complete already, or another launcher trained it. Waits for
     another driver that records the same sweep; then nothing remains to be recorded.
     """
     plan, sweep = opened.plan, opened.sweep

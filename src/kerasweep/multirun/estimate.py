@@ -26,7 +26,7 @@ class Cost:
     """The cost of training one configuration with one seed."""
 
     params: Params
-    reason: str | None = None  # why it cannot be trained, None where it can
+    reason: str | None = None  # why it cannot be trained, None if it can
     parameters: int = 0
     flops: int = 0  # of the forward pass of one image
     batch_size: int = 0

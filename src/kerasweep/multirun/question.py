@@ -111,7 +111,7 @@ def _study_axes(
 
 
 def _space(node: Any) -> dict[Any, Any]:
-    """Returns the entries of a study's space. Raises ConfigError where it is not a mapping."""
+    """Returns the entries of a study's space. Raises ConfigError if it is not a mapping."""
     if node is None:
         return {}
     if not isinstance(node, DictConfig):

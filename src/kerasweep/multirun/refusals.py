@@ -20,7 +20,7 @@ from kerasweep.trial.run import check_images
 class Judgement:
     """The result of checking one configuration."""
 
-    reason: str | None  # why it cannot be trained, None where it can
+    reason: str | None  # why it cannot be trained, None if it can
     graph: str | None = None  # equal for configurations that share a trace, None if unknown
 
 
@@ -41,7 +41,7 @@ class Refusals:
         self._judgements: dict[str, Judgement] = {}
 
     def reason(self, params: Mapping[str, Any]) -> str | None:
-        """Returns why a configuration cannot be trained, None where it can.
+        """Returns why a configuration cannot be trained, None if it can.
 
         Raises:
             DataError: The data that all trials share cannot be read.
@@ -51,7 +51,7 @@ class Refusals:
     def graph(self, params: Params) -> str | None:
         """Returns the key that configurations share if one worker trains them without a new trace.
 
-        None where it is unknown: in an infinite space, for a custom network, and for a refused configuration.
+        None if it is unknown: in an infinite space, for a custom network, and for a refused configuration.
         """
         return self._judgement(params).graph if self.space.is_finite else None
 
@@ -63,7 +63,7 @@ class Refusals:
                     self._check_value(axis, value)
 
     def check_some_possible(self) -> None:
-        """Raises ConfigError where no configuration of a finite space can be trained."""
+        """Raises ConfigError if no configuration of a finite space can be trained."""
         first = None
         for params in self.space.configurations():
             reason = self.reason(params)
@@ -88,7 +88,7 @@ class Refusals:
         raise error
 
     def _misfit(self, axis: Axis, value: Value) -> ConfigError | None:
-        """Returns why no choice of groups accepts a value, None where one does."""
+        """Returns why no choice of groups accepts a value, None if one does."""
         error = None
         for groups in self.space.group_choices():
             try:
@@ -127,7 +127,7 @@ class Refusals:
 
 
 def _too_large(cfg: DictConfig, prepared: Prepared) -> str | None:
-    """Returns why a network exceeds budget.max_parameters, None where it does not."""
+    """Returns why a network exceeds budget.max_parameters, None if it does not."""
     most = cfg.budget.max_parameters
     if most is None:
         return None
