@@ -1,4 +1,4 @@
-"""What every command does with errors, and with overrides that Hydra cannot read."""
+"""Errors of the user end a command with one line; overrides are checked before Hydra reads them."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is said before the command ends with exit code 1."""
+    """Returns the message with which the command ends with exit code 1."""
     with pytest.raises(SystemExit) as raised:
         check_overrides(arguments, "train")
     assert raised.value.code == 1
@@ -23,7 +23,7 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return output.err.rstrip("\n")
 
 
-def test_our_errors_are_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise ConfigError("Two\nlines.")
 
@@ -34,24 +34,24 @@ def test_our_errors_are_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("${nowhere}", "error: path: Interpolation key 'nowhere' not found\n"),
         ("${nowhere:}", "error: path: Unsupported interpolation type nowhere\n"),
         ("???", "error: path: Missing mandatory value: path\n"),
     ],
 )
-def test_values_that_lead_nowhere_are_errors_of_the_user(
-    value: str, said: str, capsys: pytest.CaptureFixture[str]
+def test_interpolations_that_fail_are_errors_of_the_user(
+    value: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = OmegaConf.create({"path": value})
     with pytest.raises(SystemExit) as raised:
         run_command(lambda: cfg.path)
     assert raised.value.code == 2
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
-def test_other_errors_come_through() -> None:
+def test_other_errors_are_not_caught() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -79,7 +79,7 @@ def test_value_is_returned() -> None:
         ["regularizer.strength=tag(log,interval(1e-6,1e-2))", "model={kernel_size:3}"],
     ],
 )
-def test_what_hydra_reads_passes(arguments: list[str]) -> None:
+def test_overrides_that_hydra_can_read_pass(arguments: list[str]) -> None:
     check_overrides(arguments, "train")
 
 
@@ -122,28 +122,28 @@ def test_key_that_is_no_group_here_takes_any_value(argument: str) -> None:
         ("predict", "image=[a.png]", "images"),
     ],
 )
-def test_a_misspelt_key_is_answered_with_what_was_meant(
+def test_misspelt_key_gets_a_suggestion(
     command: str, argument: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
         check_overrides([argument], command)
     assert raised.value.code == 2
     key = argument.partition("=")[0]
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: There is no key {key}. Did you mean ") and meant in said
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: There is no key {key}. Did you mean ") and meant in message
 
 
 @pytest.mark.parametrize(
     ("argument", "meant"), [("study=hed", "head"), ("optimizer=adamm", "adam"), ("data=cifar", "cifar10")]
 )
-def test_a_misspelt_option_is_answered_with_what_was_meant(
+def test_misspelt_option_gets_a_suggestion(
     argument: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as raised:
         check_overrides([argument], "train")
     assert raised.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: There is no {argument}. Did you mean ") and meant in said
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: There is no {argument}. Did you mean ") and meant in message
     check_overrides(["--config-dir", "/own", argument], "train")
 
 
@@ -158,7 +158,7 @@ def test_a_misspelt_option_is_answered_with_what_was_meant(
         ["hydra.sweeep.dir=a", "hydra/launcher=basic", "nothing.like.it=3"],
     ],
 )
-def test_keys_that_are_no_misspelling_are_left_to_hydra(arguments: list[str]) -> None:
+def test_unlike_keys_are_reported_by_hydra(arguments: list[str]) -> None:
     check_overrides(arguments, "train")
 
 
@@ -191,7 +191,7 @@ def test_commands_of_the_documentation_have_no_misspelt_keys() -> None:
 
 
 def arguments_of(line: str) -> list[str]:
-    """Those of a command, which words may follow."""
+    """Returns the overrides in a line of the documentation, which may end with words."""
     found: list[str] = []
     for word in shlex.split(line.partition("  ")[0]):
         if "=" not in word and not word.startswith("-") and found[-1:] != ["--config-dir"]:

@@ -23,7 +23,7 @@ ACCURACIES = {("3", "8"): 0.5, ("3", "32"): 0.75, ("5", "8"): 0.25, ("5", "32"):
 
 @pytest.fixture(scope="module")
 def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with two sweeps, one of them with runs that did not end well, and a single run."""
+    """Makes a working directory with a single run and two sweeps, one with failed runs."""
     folder = tmp_path_factory.mktemp("compared")
     tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
     own = {"study": "filter_size", "sweep": "filter_size-1", "dataset": "digits"}
@@ -42,7 +42,7 @@ def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def unfinished(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Overrides for two sweeps with a claim: one was stopped, of the other a part was pruned."""
+    """Returns overrides for two sweeps with a claim: a stopped sweep, and one with pruned trials."""
     uri = f"sqlite:///{copy_database(tmp_path_factory.mktemp('unfinished'))}"
     tracker = open_tracker(TrackingConf(uri=uri))
     claimed(tracker, "stopped", trials="3")
@@ -55,7 +55,7 @@ def unfinished(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.T
 
 
 def claimed(tracker: Tracker, study: str, **tags: str) -> dict[str, str]:
-    """A sweep of five seeds a trial, with a claim that its numbers support; returns its own tags."""
+    """Makes a sweep of five seeds a trial, with a claim that its numbers support; returns its tags."""
     own = {"study": study, "sweep": f"{study}-1", "dataset": "digits"}
     axes = {"axes": "kernel_size,batch_size" if study == "cut" else "kernel_size"}
     parent = tracker.start(own["sweep"], {**own, **axes, **tags, "kind": "study"}, {})
@@ -147,12 +147,12 @@ def test_a_sweep_that_has_not_ended_decides_nothing(run: Callable[..., list[str]
     assert "    not tested: unfinished or missing trials: 1 of 3" in lines
 
 
-def test_a_part_that_was_asked_for_lacks_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
+def test_selected_part_is_complete(run: Callable[..., list[str]], unfinished: str) -> None:
     lines = run("tags.study=stopped", "tags.kernel_size=5", unfinished)
     assert not any("missing trials" in line for line in lines)
 
 
-def test_what_a_pruner_left_decides_nothing(run: Callable[..., list[str]], unfinished: str) -> None:
+def test_claim_is_undecided_after_pruning(run: Callable[..., list[str]], unfinished: str) -> None:
     lines = run("study=cut", unfinished)
     assert "verdict: not decided by these runs" in lines
     reason = "in 1 of 2 settings a side was pruned, failed or has not ended"
@@ -167,7 +167,7 @@ def test_other_axes_are_averaged_over(run: Callable[..., list[str]], tmp_path: P
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_a_part_does_not_replace_the_page_of_the_whole(run: Callable[..., list[str]]) -> None:
+def test_page_of_a_part_does_not_replace_the_page_of_all_runs(run: Callable[..., list[str]]) -> None:
     assert run("study=claimed", "group_by=[model.kernel_size]")[-2:] == [
         "written: mlruns/compare-claimed-by-model.kernel_size.csv",
         "written: mlruns/compare-claimed-by-model.kernel_size.html",
@@ -219,22 +219,22 @@ def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> No
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["csv=out.html"], "csv and html both name out.html. Name two files"),
         (["csv=same.x", "html=same.x"], "csv and html both name same.x. Name two files"),
         (["runs=[]"], r"runs=\[\] names none. Name ids"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
-    run: Callable[..., list[str]], tmp_path: Path, overrides: list[str], said: str
+def test_contradictory_selections_are_refused(
+    run: Callable[..., list[str]], tmp_path: Path, overrides: list[str], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         run("study=claimed", *overrides)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_found_says_what_there_is_and_writes_nothing(
+def test_no_match_names_the_known_values_and_writes_nothing(
     run: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     with pytest.raises(TrackingError) as raised:
@@ -257,7 +257,7 @@ def test_nothing_found_says_what_there_is_and_writes_nothing(
         ("study=12e4", "study=12e4"),
     ],
 )
-def test_ids_are_no_numbers_and_expressions_are_texts(typed: str, expected: str) -> None:
+def test_ids_and_expressions_are_quoted(typed: str, expected: str) -> None:
     assert quoted(typed) == expected
 
 

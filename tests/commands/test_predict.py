@@ -1,4 +1,4 @@
-"""`src.predict` reads any image into the size and channels that a recorded model takes."""
+"""`src.predict` converts any image to the size and channels of a recorded model."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ CLASSES = ["어둠", "bright"]
 
 
 class Recorded:
-    """A database with two models and a run without one."""
+    """Makes a database with two models and a run without a model."""
 
     def __init__(self, database: Path) -> None:
         self.uri = f"sqlite:///{database}"
@@ -36,7 +36,7 @@ class Recorded:
         self.pruned = self.record("pruned", None, 0.9)
 
     def record(self, name: str, channels: int | None, objective: float) -> str:
-        """A trial of one sweep. channels: None saves no model."""
+        """Records a trial of one sweep. channels: None for a trial without a model."""
         tags = {"sweep": "s-1", "kind": "trial", "objective": "val_accuracy maximize"}
         run_id = self.tracker.start(name, tags, {})
         self.tracker.log_metrics(run_id, {"objective": objective})
@@ -46,7 +46,7 @@ class Recorded:
 
 
 def brightness_model(channels: int) -> keras.Model:
-    """Takes raw pixels (4, 6, channels); calls the image bright where its mean is above 127.5."""
+    """Returns a model of raw pixels (4, 6, channels): an image is bright if its mean is above 127.5."""
     pixels = keras.Input((4, 6, channels))
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pixels)
     flat = keras.layers.Flatten()(scaled)
@@ -79,14 +79,14 @@ def run(
 
 @pytest.fixture
 def refused(run: Callable[..., list[str]]) -> Callable[..., str]:
-    """Predicts in vain; returns what was said."""
+    """Predicts, and returns the message of the error."""
 
-    def said(kind: type[KerasweepError], *overrides: str) -> str:
+    def message_of(kind: type[KerasweepError], *overrides: str) -> str:
         with pytest.raises(kind) as raised:
             run(*overrides)
         return str(raised.value)
 
-    return said
+    return message_of
 
 
 def gray(value: int, size: tuple[int, int] = (6, 4)) -> Image.Image:
@@ -123,12 +123,12 @@ def test_single_image_needs_no_brackets(
 
 
 def clear_on_black() -> Image.Image:
-    """Black, but so transparent that white shines through."""
+    """Returns a black image that is so transparent that it looks white."""
     return Image.new("RGBA", (6, 4), (0, 0, 0, 10))
 
 
 def deep(value: int) -> Image.Image:
-    """A grayscale image of 16 bits a pixel."""
+    """Returns a grayscale image of 16 bits a pixel."""
     return Image.fromarray(np.full((4, 6), value * 256, dtype=np.uint16))
 
 
@@ -147,7 +147,7 @@ def deep(value: int) -> Image.Image:
         (gray(BRIGHT).convert("1"), "grayscale", "black and white to grayscale", "bright"),
     ],
 )
-def test_other_images_are_converted_and_it_is_said(
+def test_other_images_are_converted_with_a_note(
     recorded: Recorded,
     run: Callable[..., list[str]],
     tmp_path: Path,
@@ -173,7 +173,7 @@ def test_run_without_a_model_names_the_best_that_has_one(
     )
 
 
-def test_run_without_a_sweep_has_no_other_to_name(
+def test_run_without_a_sweep_names_no_other_run(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
@@ -190,8 +190,8 @@ def test_model_that_cannot_be_loaded_is_named(
     recorded.tracker.log_model(run_id, brightness_model(1), CLASSES)
     (path,) = set(recorded.folder.rglob("model.keras")) - before
     path.write_bytes(b"not a model")
-    said = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
-    assert said.startswith(f"The model of run {run_id} cannot be loaded: ")
+    message = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
+    assert message.startswith(f"The model of run {run_id} cannot be loaded: ")
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 2), (4, 6, 4), (None, None, 1), (8,)])
@@ -211,12 +211,12 @@ def test_model_that_takes_no_image_files_is_named(
 
 def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    said = refused(TrackingError, f"run_id={'0' * 32}", "images=[a.png]")
-    assert said.startswith(f"No run {'0' * 32} in the experiment kerasweep of ")
+    message = refused(TrackingError, f"run_id={'0' * 32}", "images=[a.png]")
+    assert message.startswith(f"No run {'0' * 32} in the experiment kerasweep of ")
 
 
 @pytest.mark.parametrize(
-    ("kind", "overrides", "said"),
+    ("kind", "overrides", "message"),
     [
         (
             ConfigError,
@@ -261,13 +261,13 @@ def test_bad_input_is_one_sentence(
     tmp_path: Path,
     kind: type[KerasweepError],
     overrides: list[str],
-    said: str,
+    message: str,
 ) -> None:
     (tmp_path / "bad.png").write_text("no image")
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
-    assert refused(kind, *overrides) == said
+    assert refused(kind, *overrides) == message
 
 
 def test_command_refuses_in_one_line_and_takes_an_id_for_no_number(

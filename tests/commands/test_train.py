@@ -1,4 +1,4 @@
-"""`python -m src.train` trains one network, records all of it, and says what came of it."""
+"""`python -m src.train` trains one network, records it, and prints its result."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def histories(folder: Path, run_id: str, metric: str) -> list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Twice:
-    """One command that ran two times in a folder. runs: the older first."""
+    """One command that ran two times in a folder. runs: the older run first."""
 
     folder: Path
     done: list[Done]
@@ -112,7 +112,7 @@ def test_artifacts_are_the_configuration_the_figures_and_the_model(twice: Twice,
     assert path.is_file() and classes == [str(digit) for digit in range(10)]
 
 
-def test_it_prints_its_epochs_its_result_and_how_to_go_on(twice: Twice) -> None:
+def test_run_prints_epochs_result_and_next_commands(twice: Twice) -> None:
     record = twice.runs[0]
     data, *epochs, best, test, browse, predict = twice.done[0].stdout.splitlines()
     assert [re.sub(r"[\d.]+$", "", line) for line in epochs] == [

@@ -1,4 +1,4 @@
-"""Every rule between fields, with the sentence it gives."""
+"""Every rule between keys refuses what breaks it, with its message."""
 
 import copy
 from collections.abc import Iterator
@@ -270,7 +270,7 @@ def composed(groups: tuple[str, ...]) -> DictConfig:
 
 
 def train(*overrides: str) -> DictConfig:
-    """Composes the groups once, and puts plain values into a copy: a hundred compositions take long."""
+    """Composes the groups once, and sets plain values in a copy: a hundred compositions take long."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = [one for one in parsed if "." in one.key_or_group or one.key_or_group == "objective"]
     cfg = copy.deepcopy(composed(tuple(str(one.input_line) for one in parsed if one not in values)))
@@ -285,14 +285,14 @@ def refusal(*overrides: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize(("overrides", "said"), SENTENCES + NAMES)
-def test_broken_rule_is_told(overrides: str, said: str) -> None:
+@pytest.mark.parametrize(("overrides", "message"), SENTENCES + NAMES)
+def test_broken_rule_is_refused(overrides: str, message: str) -> None:
     sentence = refusal(*overrides.split())
-    assert sentence == said if said.endswith(".") else sentence.startswith(said)
+    assert sentence == message if message.endswith(".") else sentence.startswith(message)
 
 
 @pytest.mark.parametrize(("group", "key", "refused", "bounds", "allowed"), BOUNDS)
-def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
+def test_number_out_of_bounds_is_refused_and_the_border_is_allowed(
     group: str, key: str, refused: str, bounds: str, allowed: str
 ) -> None:
     chosen = [group] if group else []
@@ -303,7 +303,7 @@ def test_number_out_of_bounds_is_told_and_the_border_is_allowed(
 @pytest.mark.parametrize(
     ("name", "length"), [("가" * 100, 300), ("가" * 61, 183), ("𐍈" * 46, 184), ("a" * 19 + "é" * 81, 181)]
 )
-def test_name_of_too_many_bytes_is_told(name: str, length: int) -> None:
+def test_name_of_too_many_bytes_is_refused(name: str, length: int) -> None:
     cfg = train()
     cfg.study.name = name
     with pytest.raises(ConfigError) as refused:
@@ -315,7 +315,7 @@ def test_name_of_too_many_bytes_is_told(name: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 100, "가" * 60, "𐍈" * 45], ids=len)
-def test_name_that_files_can_bear_is_allowed(name: str, tmp_path: Path) -> None:
+def test_name_that_fits_into_file_names_is_allowed(name: str, tmp_path: Path) -> None:
     cfg = train()
     cfg.study.name = name
     check(cfg)
@@ -335,11 +335,11 @@ def test_name_that_files_can_bear_is_allowed(name: str, tmp_path: Path) -> None:
         "workers=3",
     ],
 )
-def test_what_can_decide_is_allowed(overrides: str) -> None:
+def test_pruner_that_can_decide_is_allowed(overrides: str) -> None:
     check(train(*overrides.split()))
 
 
-def test_shape_of_a_custom_model_is_its_own_business() -> None:
+def test_shape_of_a_custom_model_is_not_checked() -> None:
     check(train("model=custom", "model.target=a:b", "model.filters=[]"))
 
 

@@ -1,4 +1,4 @@
-"""Every option composes and passes the check; what is misspelt dies before anything runs."""
+"""Every option composes and passes the check; a misspelt key fails before anything runs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_every_group_has_options() -> None:
     assert {group for group, _ in OPTIONS} >= {"data", "model", "optimizer", "sampler", "study", "debug"}
 
 
-def test_what_has_no_default_is_asked_for() -> None:
+def test_key_without_a_default_is_asked_for() -> None:
     left_out = {
         f"{folder.name}={file.stem}"
         for folder in FOLDERS
@@ -109,7 +109,7 @@ WRONG_TYPE = [
 
 
 @pytest.mark.parametrize("override", MISSPELT + WRONG_TYPE)
-def test_misspelt_key_or_wrong_type_dies_at_composition(override: str) -> None:
+def test_misspelt_key_or_wrong_type_fails_at_composition(override: str) -> None:
     with pytest.raises(ConfigCompositionException):
         train(override)
 

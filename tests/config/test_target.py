@@ -1,4 +1,4 @@
-"""What a target may name, and what each wrong one is told."""
+"""A target names a function; other targets are refused with a message."""
 
 import sys
 from pathlib import Path
@@ -11,13 +11,13 @@ from kerasweep.errors import ConfigError
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory that Python does not search yet."""
+    """Returns a working directory that Python does not search yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     return tmp_path
 
 
-def test_finds_a_module_in_the_working_directory(folder: Path) -> None:
+def test_module_in_the_working_directory_is_found(folder: Path) -> None:
     (folder / "target_of_test.py").write_text("def double(x):\n    return 2 * x\n")
     assert import_target("target_of_test:double")(4) == 8
     assert import_target("target_of_test:double")(5) == 10
@@ -25,7 +25,7 @@ def test_finds_a_module_in_the_working_directory(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("math.sqrt", "is written package.module:function, but got 'math.sqrt'"),
         (":sqrt", "is written package.module:function"),
@@ -37,19 +37,19 @@ def test_finds_a_module_in_the_working_directory(folder: Path) -> None:
         ("math:pi", "must name a function, but pi is a float"),
     ],
 )
-def test_refuses_what_names_no_function(target: str, said: str) -> None:
+def test_target_that_is_no_function_is_refused(target: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         import_target(target)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_lets_through_what_the_module_itself_lacks(folder: Path) -> None:
+def test_import_error_inside_the_module_is_not_caught(folder: Path) -> None:
     (folder / "needs_more_of_test.py").write_text("import no_such_library\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         import_target("needs_more_of_test:f")
 
 
-def test_names_the_successor_of_the_old_module(folder: Path) -> None:
+def test_import_of_the_old_module_is_answered_with_the_new_one(folder: Path) -> None:
     (folder / "written_before_of_test.py").write_text("from src.outcome import Outcome\n")
     with pytest.raises(ConfigError, match="Write `from kerasweep import Outcome, TrialRef` there"):
         import_target("written_before_of_test:f")

@@ -1,4 +1,4 @@
-"""Composes as `python -m src.train -m ARGUMENTS` does, up to the point where the sweeper is called."""
+"""Composes as `python -m src.train -m ARGUMENTS` does, until the sweeper is called."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from kerasweep.multirun.question import Question, read_question
 
 @contextmanager
 def with_studies() -> Iterator[None]:
-    """Studies are found as src.train finds them, and no longer afterwards."""
+    """Finds studies as src.train does, inside the block only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
         hydra_setup.add_studies()
@@ -47,7 +47,7 @@ def compose(context: HydraContext) -> Callable[[list[str]], DictConfig]:
 
 @pytest.fixture
 def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Question]:
-    """The question that a command line asks; sweeper_keys: keys of `hydra.sweeper`."""
+    """Returns the question of a command line; sweeper_keys: keys of `hydra.sweeper`."""
 
     def read(*arguments: str, **sweeper_keys: Any) -> Question:
         return read_question(context, compose(list(arguments)), list(arguments), translate_keys(sweeper_keys))
@@ -57,7 +57,7 @@ def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Ca
 
 @pytest.fixture
 def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Plan]:
-    """What would be trained for a command line."""
+    """Returns the plan of a command line."""
 
     def make(*arguments: str) -> Plan:
         question = read_question(context, compose(list(arguments)), list(arguments), translate_keys({}))

@@ -44,7 +44,7 @@ def check_comparisons(*comparisons: Mapping[str, Any], text: str = "so") -> None
     ],
     ids=str,
 )
-def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
+def test_comparison_that_can_be_tested_is_accepted(comparison: Mapping[str, Any]) -> None:
     check_comparisons(comparison)
 
 
@@ -94,7 +94,7 @@ def test_accepts_what_can_be_tested(comparison: Mapping[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_refuses_what_could_not_be_tested(changes: Mapping[str, Any], message: str) -> None:
+def test_comparison_that_could_not_be_tested_is_refused(changes: Mapping[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_comparisons(GOOD, GOOD | changes)
     assert str(caught.value).startswith("study.claim.comparisons[1]")
@@ -143,7 +143,7 @@ def test_refuses_a_measure_that_runs_lack(measure: str, message: str) -> None:
 
 
 def claimed(plan: Plan, **comparison: Any) -> Plan:
-    """The plan with a claim of one comparison, as a study file has it."""
+    """Returns the plan with a claim of one comparison, as a study file has it."""
     content = {"text": "so", "comparisons": [{"relation": "higher", **comparison}]}
     plan.base.study.claim = OmegaConf.merge(OmegaConf.structured(ClaimConf), content)
     return plan
@@ -165,7 +165,9 @@ LARGER = {"of": {"model.kernel_size": 5}, "than": {"model.kernel_size": 3}}
     ],
     ids=str,
 )
-def test_what_the_grid_can_decide_is_accepted(plan: Callable[..., Plan], comparison: dict[str, Any]) -> None:
+def test_claim_that_the_grid_can_decide_is_accepted(
+    plan: Callable[..., Plan], comparison: dict[str, Any]
+) -> None:
     claimed(plan(*KERNELS), **comparison).check_claim()
 
 
@@ -180,7 +182,9 @@ def test_what_the_grid_can_decide_is_accepted(plan: Callable[..., Plan], compari
     ],
     ids=str,
 )
-def test_what_it_could_not_is_refused(plan: Callable[..., Plan], comparison: dict[str, Any]) -> None:
+def test_claim_that_the_grid_cannot_decide_is_refused(
+    plan: Callable[..., Plan], comparison: dict[str, Any]
+) -> None:
     with pytest.raises(
         ConfigError, match=r"study.claim.comparisons\[0\] could not be tested: this grid trains"
     ):
@@ -213,12 +217,12 @@ def test_a_measure_that_no_run_has_is_refused(plan: Callable[..., Plan], sampler
         claimed(plan(*KERNELS, f"sampler={sampler}"), **LARGER | {"measure": "val_acuracy"}).check_claim()
 
 
-def test_a_measure_of_a_function_of_ones_own_is_not_foreseen(plan: Callable[..., Plan]) -> None:
+def test_measures_of_a_users_function_are_not_checked(plan: Callable[..., Plan]) -> None:
     own = plan(*KERNELS, "trial.target=benchmarks.targets:instant")
     claimed(own, **LARGER | {"measure": "val_acuracy"}).check_claim()
 
 
-def test_a_search_is_not_foreseen(plan: Callable[..., Plan]) -> None:
+def test_trials_of_a_search_are_not_checked(plan: Callable[..., Plan]) -> None:
     claimed(plan(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}).check_claim()
 
 
@@ -243,7 +247,9 @@ def test_without_a_claim_there_is_nothing_to_check(plan: Callable[..., Plan]) ->
         ("study=quickstart", []),
     ],
 )
-def test_notes_what_a_claim_lacks(plan: Callable[..., Plan], arguments: str, notes: list[str]) -> None:
+def test_claim_that_lacks_seeds_or_epochs_gives_a_note(
+    plan: Callable[..., Plan], arguments: str, notes: list[str]
+) -> None:
     assert list(plan(*arguments.split()).notes()) == notes
 
 
@@ -257,9 +263,9 @@ def test_a_sweep_begins_with_the_note(
     copy_database(folder)
     given = ["study=shuffle", "study.repeats=1", "trial.target=benchmarks.targets:instant"]
     conduct(context, compose(given), given, {})
-    said = capsys.readouterr().out
-    assert f"note: {SEEDS.format(1)}" in said.splitlines()
-    assert "finished: all 4 trials are done" in said
+    printed = capsys.readouterr().out
+    assert f"note: {SEEDS.format(1)}" in printed.splitlines()
+    assert "finished: all 4 trials are done" in printed
 
 
 def test_a_dry_run_has_the_note(plan: Callable[..., Plan], capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ def test_overrides_give_groups_before_their_keys(composer_of: Callable[..., Comp
 
 
 @pytest.mark.parametrize(
-    ("arguments", "params", "said"),
+    ("arguments", "params", "message"),
     [
         (
             ["optimizer=adam,sgd", "optimizer.momentum=0.5,0.9"],
@@ -117,11 +117,11 @@ def test_overrides_give_groups_before_their_keys(composer_of: Callable[..., Comp
     ],
 )
 def test_impossible_combination_is_named(
-    arguments: list[str], params: dict[str, Any], said: str, composer_of: Callable[..., Composer]
+    arguments: list[str], params: dict[str, Any], message: str, composer_of: Callable[..., Composer]
 ) -> None:
     composer = composer_of(*arguments)
     for _ in range(2):
         with pytest.raises(ConfigError) as refused:
             composer.compose(params)
-        assert str(refused.value).startswith(said)
+        assert str(refused.value).startswith(message)
         assert "\n" not in str(refused.value)

@@ -37,9 +37,9 @@ def test_sweep_is_recorded_and_continued(
     best = run("study.trials=2")
     assert best is not None and best >= first
     assert run("study.trials=2") == best
-    said = capsys.readouterr().out
-    assert said.count("finished: all 2 trials are done") == 2
-    assert "continuing: 1 of 2 trials are there already" in said
+    printed = capsys.readouterr().out
+    assert printed.count("finished: all 2 trials are done") == 2
+    assert "continuing: 1 of 2 trials are there already" in printed
 
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("kerasweep")
@@ -55,7 +55,7 @@ def test_sweep_is_recorded_and_continued(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["sampler=grid", "model.dropout=interval(0.0,0.5)"], "sampler=grid needs finite axes"),
         (
@@ -66,11 +66,11 @@ def test_sweep_is_recorded_and_continued(
     ],
 )
 def test_refused_sweep_leaves_nothing_behind(
-    arguments: list[str], said: str, folder: Path, context: HydraContext, compose: Compose
+    arguments: list[str], message: str, folder: Path, context: HydraContext, compose: Compose
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         conduct(context, compose(arguments), arguments, {})
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(message)
     assert list(folder.iterdir()) == []
 
 

@@ -54,22 +54,22 @@ def test_constraint_sees_fixed_keys_and_the_null_of_an_axis_that_does_not_apply(
 
 
 @pytest.mark.parametrize(
-    ("constraint", "said"),
+    ("constraint", "message"),
     [
         ("model.kernel_sise < 7", "names model.kernel_sise, but there is no such key."),
         ("model.kernel_size < ", "cannot be read: invalid syntax."),
         ("model.kernel_size < optimizer", "fails with model.kernel_size=3, optimizer=adam"),
     ],
 )
-def test_constraint_that_makes_no_sense_is_named(
-    plan: Callable[..., Plan], constraint: str, said: str
+def test_constraint_that_cannot_be_evaluated_is_named(
+    plan: Callable[..., Plan], constraint: str, message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         plan("model.kernel_size=3,5", f"study.constraints=['{constraint}']")
-    assert f"study.constraints: '{constraint}'" in str(refused.value) and said in str(refused.value)
+    assert f"study.constraints: '{constraint}'" in str(refused.value) and message in str(refused.value)
 
 
-def test_constraint_that_some_values_make_no_sense_of_is_refused_before_any_trial(
+def test_constraint_that_fails_for_some_values_is_refused_before_any_trial(
     plan: Callable[..., Plan],
 ) -> None:
     axes = ("sampler=random", "optimizer.learning_rate=interval(0.1,0.2)", "optimizer=adam,sgd")

@@ -32,7 +32,7 @@ def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[...,
         ("pruner=median",),
     ],
 )
-def test_what_may_change_on_the_way_keeps_the_sweep(
+def test_options_that_may_change_keep_the_sweep(
     plan: Callable[..., Plan], arguments: tuple[str, ...]
 ) -> None:
     axes = ("sampler=tpe", "model.kernel_size=3,5")
@@ -53,7 +53,7 @@ def test_constraints_and_repeats_make_another_sweep_and_their_absence_the_old_on
     assert plan(axes, "study.repeats=1", "study.constraints=[]").sweep(fresh=False).name == names[0]
 
 
-def test_study_without_a_name_is_called_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:
+def test_study_without_a_name_is_named_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:
     assert plan("model.kernel_size=3,5", "training.batch_size=8,9").study == "kernel_size-batch_size"
     momentum, epsilon = "model.normalization.momentum=0.5,0.9", "model.normalization.epsilon=0.1,0.2"
     more = ("model.normalization.center=true,false", "model.normalization.moving_statistics=keras,warmup")

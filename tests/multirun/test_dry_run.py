@@ -1,4 +1,4 @@
-"""A dry run says what a sweep would cost, and leaves nothing behind."""
+"""A dry run prints the cost of a sweep, and writes nothing."""
 
 import re
 from collections.abc import Callable
@@ -36,13 +36,13 @@ def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> C
 
 
 @pytest.fixture
-def said(
+def printed(
     plan: Callable[..., Plan],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., str]:
-    """What a dry run of these arguments prints, in an empty folder that it leaves empty."""
+    """Returns the output of a dry run, and checks that its folder stays empty."""
     monkeypatch.chdir(tmp_path)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
@@ -56,12 +56,12 @@ def said(
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """The cells of the table's rows: configuration, parameters, FLOPs, seconds."""
+    """Returns the cells of the table's rows: configuration, parameters, FLOPs, seconds."""
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line[0] == "│"]
 
 
-def test_lists_a_grid_with_its_costs_and_what_is_invalid(said: Callable[..., str]) -> None:
-    text = said("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5,9", "model.padding=valid")
+def test_lists_a_grid_with_its_costs_and_what_is_invalid(printed: Callable[..., str]) -> None:
+    text = printed("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5,9", "model.padding=valid")
     rows = rows_of(text)
     assert [row[0] for row in rows] == [
         f"model.filters={filters} model.kernel_size={size}"
@@ -78,9 +78,9 @@ def test_lists_a_grid_with_its_costs_and_what_is_invalid(said: Callable[..., str
 
 
 def test_parameters_are_those_that_keras_counts(
-    said: Callable[..., str], compose: Callable[[list[str]], DictConfig]
+    printed: Callable[..., str], compose: Callable[[list[str]], DictConfig]
 ) -> None:
-    rows = rows_of(said("model.filters=[4],[8,8]", "model.normalization.moving_statistics=keras"))
+    rows = rows_of(printed("model.filters=[4],[8,8]", "model.normalization.moving_statistics=keras"))
     expected = []
     for filters in ("[4]", "[8,8]"):
         cfg = compose([*SMALL, f"model.filters={filters}", "model.normalization.moving_statistics=keras"])
@@ -89,8 +89,8 @@ def test_parameters_are_those_that_keras_counts(
     assert [(row[1], row[2]) for row in rows] == expected
 
 
-def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., str]) -> None:
-    text = said(
+def test_samples_a_space_without_end_and_counts_the_seeds(printed: Callable[..., str]) -> None:
+    text = printed(
         "sampler=tpe",
         "study.trials=50",
         "study.repeats=3",
@@ -105,7 +105,7 @@ def test_samples_a_space_without_end_and_counts_the_seeds(said: Callable[..., st
     assert " 150 trainings / 2 × " in text
 
 
-def test_sample_is_the_sampler_s_own(plan: Callable[..., Plan]) -> None:
+def test_sample_is_drawn_by_the_sampler(plan: Callable[..., Plan]) -> None:
     rate = "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))"
     (first, is_sample), again, other = (
         shown_configurations(plan("sampler=qmc", f"sampler.seed={seed}", rate)) for seed in (1, 1, 2)
@@ -134,8 +134,8 @@ def test_a_sample_of_which_none_is_possible_gets_one_that_is(plan: Callable[...,
     assert [made.refusal(params) is None for params in sampled] == [False] * 20 + [True]
 
 
-def test_counts_no_more_trials_than_there_are_configurations(said: Callable[..., str]) -> None:
-    text = said("sampler=tpe", "study.trials=50", "model.filters=[4],[4,4,4,4],[8]")
+def test_counts_no_more_trials_than_there_are_configurations(printed: Callable[..., str]) -> None:
+    text = printed("sampler=tpe", "study.trials=50", "model.filters=[4],[4,4,4,4],[8]")
     assert "the sweep: 2 trials (50 were asked for), " in text
 
 
@@ -170,13 +170,13 @@ def test_configurations_of_which_none_can_be_timed_are_an_error(
         estimate.estimate_costs(made, made.space.configurations())
 
 
-def test_what_changes_no_cost_costs_the_same(said: Callable[..., str]) -> None:
-    rows = rows_of(said("optimizer.learning_rate=0.1,0.01", "initializer=he_normal,glorot_uniform"))
+def test_axes_without_effect_on_the_cost_give_equal_seconds(printed: Callable[..., str]) -> None:
+    rows = rows_of(printed("optimizer.learning_rate=0.1,0.01", "initializer=he_normal,glorot_uniform"))
     assert len({row[3] for row in rows}) == 1
 
 
-def test_bill_follows_from_the_rows_and_the_workers(said: Callable[..., str]) -> None:
-    text = said("model.filters=[4],[8],[12]", "budget.hours=0.0001")
+def test_total_follows_from_the_rows_and_the_workers(printed: Callable[..., str]) -> None:
+    text = printed("model.filters=[4],[8],[12]", "budget.hours=0.0001")
     seconds = [float(row[3]) for row in rows_of(text)]
     found = re.search(
         r"= (\d+) s to start \+ ([\d.]+) s to trace 3 graphs \+ 3 trainings / 2 × ([\d.]+) s", text
@@ -188,9 +188,9 @@ def test_bill_follows_from_the_rows_and_the_workers(said: Callable[..., str]) ->
     assert re.search(r"budget\.hours=0\.0001 ends it after about \d+% of that", text)
 
 
-def test_nothing_that_can_be_trained_is_an_error(said: Callable[..., str]) -> None:
+def test_nothing_that_can_be_trained_is_an_error(printed: Callable[..., str]) -> None:
     with pytest.raises(ConfigError, match="No configuration"):
-        said("model.filters=[4,4,4,4],[4,4,4,4,4]")
+        printed("model.filters=[4,4,4,4],[4,4,4,4,4]")
 
 
 NETWORKS = """\
@@ -241,8 +241,8 @@ def test_command_shows_networks_that_raise_and_leaves_no_trace(tmp_path: Path) -
     assert files_below(tmp_path) == before
 
 
-def test_dries_a_study(said: Callable[..., str]) -> None:
-    text = said("study=quickstart", "model.filters=[4]")
+def test_study_can_be_run_dry(printed: Callable[..., str]) -> None:
+    text = printed("study=quickstart", "model.filters=[4]")
     assert len(rows_of(text)) == 20
     assert "the sweep: 24 trials, " in text
 

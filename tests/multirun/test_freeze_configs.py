@@ -50,7 +50,7 @@ def spoil(folder: Path) -> None:
         (folder / name).write_text("spoiled: true\n")
 
 
-def test_what_was_read_ahead_is_not_read_again(context: HydraContext, folder: Path) -> None:
+def test_files_that_were_read_ahead_are_not_read_again(context: HydraContext, folder: Path) -> None:
     before = [composed(context), composed(context, "optimizer=adam")]
     freeze(context)
     read_ahead(context, ["main", "optimizer/sgd", "optimizer/adam"])
@@ -62,12 +62,12 @@ def test_what_was_read_ahead_is_not_read_again(context: HydraContext, folder: Pa
     }
 
 
-def test_without_it_an_edit_would_be_seen(context: HydraContext, folder: Path) -> None:
+def test_unfrozen_files_show_an_edit(context: HydraContext, folder: Path) -> None:
     spoil(folder)
     assert composed(context) == {"spoiled": True}
 
 
-def test_compositions_do_not_change_what_was_read(context: HydraContext) -> None:
+def test_compositions_do_not_change_the_frozen_files(context: HydraContext) -> None:
     freeze(context)
     first = composed(context, "optimizer.rate=5", "epochs=9")
     assert composed(context) != first

@@ -1,4 +1,4 @@
-"""Files written for hydra-optuna-sweeper are read, and what cannot be honoured is named."""
+"""Files for hydra-optuna-sweeper are read, and unused keys are named."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.other_sweepers import SUCCESSORS, Translation, translate_keys
 
 
-def test_nothing_set_says_nothing() -> None:
+def test_unset_keys_give_no_notes() -> None:
     keys = {
         "params": {},
         "n_trials": None,

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("axis", ["model.kernel_size=3,5", "model.dropout=interval(0.0,0.5)"])
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
         ("study.name=../x", "study.name may hold letters"),
         ("tracking.models=few", "tracking.models must be one of best, all, none, but got few."),
@@ -25,12 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("workers=0", "workers must be auto or a number from 1 up"),
     ],
 )
-def test_what_no_axis_can_mend_is_refused_as_such(
-    plan: Callable[..., Plan], axis: str, argument: str, said: str
+def test_error_in_a_shared_key_is_refused_with_its_message(
+    plan: Callable[..., Plan], axis: str, argument: str, message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
         plan("sampler=random", axis, argument)
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(message)
 
 
 @pytest.mark.parametrize(

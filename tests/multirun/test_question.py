@@ -1,4 +1,4 @@
-"""What `-m` means: which study, which axes, which sampler, and what stays fixed."""
+"""A command with `-m` decides the study, the axes, the sampler and the fixed overrides."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def axes(question: Question) -> dict[str, list[Any] | None]:
     return {axis.key: axis.values() for axis in question.space.axes}
 
 
-def test_nothing_asked_is_the_quickstart_with_the_overrides_kept(ask: Ask) -> None:
+def test_no_axis_and_no_study_gives_quickstart_with_the_overrides(ask: Ask) -> None:
     question = ask("data.limit=100", "optimizer=sgd")
     assert question.master.study.name == "quickstart"
     assert question.master.sampler.name == "tpe"
@@ -106,7 +106,7 @@ def test_fixed_group_removes_its_axis_and_decides_the_conditions(ask: Ask) -> No
 
 
 class FirstOfEach:
-    """A trial that takes the first value of every axis."""
+    """Returns a trial that takes the first value of every axis."""
 
     def suggest_categorical(self, key: str, choices: tuple[Any, ...]) -> Any:
         return choices[0]

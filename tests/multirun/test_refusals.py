@@ -58,7 +58,7 @@ def test_data_that_cannot_be_loaded_is_left_out(
     assert "raised OSError: cannot read my file" in reason and "loaders.py, line 6" in reason
 
 
-def test_data_that_all_trials_share_is_asked_for_once(
+def test_data_that_all_trials_share_is_loaded_once(
     plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "absent_loaders.py").write_text(
@@ -98,15 +98,15 @@ def test_custom_network_is_built_to_count_it(plan: Callable[..., Plan], folder: 
     ]
 
 
-def test_every_configuration_is_held_to_the_images_size(plan: Callable[..., Plan]) -> None:
+def test_every_configuration_is_checked_against_the_image_size(plan: Callable[..., Plan]) -> None:
     made = plan("augment=flip_crop", "augment.crop_padding=2,8", "model.filters=[4],[4,4,4,4]")
     assert [params for params in made.space.configurations() if made.refusal(params) is None] == [
         {"augment.crop_padding": 2, "model.filters": "[4]"}
     ]
 
 
-def test_a_graph_is_known_before_any_refusal_is_asked_for(plan: Callable[..., Plan]) -> None:
-    """A graph is of a kernel size and shared by its learning rates; an endless space has none."""
+def test_graph_is_known_before_any_refusal(plan: Callable[..., Plan]) -> None:
+    """Learning rates share the graph of a kernel size; in an infinite space the graph is unknown."""
     made = plan("model.kernel_size=3,5", "optimizer.learning_rate=0.1,0.01")
     graphs = [made.graph_of(params) for params in made.space.configurations()]
     assert graphs[0] == graphs[1] != graphs[2] == graphs[3] and None not in graphs

@@ -1,4 +1,4 @@
-"""Every study can be planned as it stands, and what it claims can be tested by what it trains."""
+"""Every study can be planned, and its trials can decide its claim."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trained(plan: Plan) -> list[Observation]:
-    """What the study's runs would say of their choices, with the measures that a claim may name."""
+    """Returns the runs of the study as a claim reads them: their choices and all measures."""
     found = []
     for params in plan.space.configurations():
         cfg = plan.composer.compose(params)
@@ -53,7 +53,7 @@ def texts(params: Params) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_study_is_what_its_file_says(plan: Callable[..., Plan], study: str) -> None:
+def test_study_has_the_axes_of_its_file(plan: Callable[..., Plan], study: str) -> None:
     asked = plan(f"study={study}")
     cfg = asked.base
     assert cfg.study.name == study and cfg.study.question.endswith("?")

@@ -1,4 +1,4 @@
-"""What workers fork off has imported all that they need, and holds nothing that a fork would break."""
+"""The template of workers has imported their packages, and has no thread or device that a fork breaks."""
 
 import ast
 import os
@@ -28,7 +28,7 @@ print([name for name in needed if name not in sys.modules])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
 def test_template_starts_no_thread_and_opens_no_device() -> None:
-    """But one of PyArrow's allocator, which starts it anew after a fork."""
+    """A thread of PyArrow's allocator is allowed: it starts again after a fork."""
     environment = {name: value for name, value in os.environ.items() if name not in UNUSUAL}
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -56,5 +56,7 @@ SWEEP = "kerasweep.multirun.worker_imports"
         ("--help", None),
     ],
 )
-def test_what_a_command_is_likely_to_need_is_imported_early(line: str, expected: str | None) -> None:
+def test_packages_that_a_command_is_likely_to_need_are_imported_early(
+    line: str, expected: str | None
+) -> None:
     assert template_module(line.split()) == expected

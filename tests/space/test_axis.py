@@ -89,12 +89,12 @@ def test_condition_names_an_added_key_with_or_without_its_plus(named: str) -> No
         ("2.0,4.0", None),
     ],
 )
-def test_interval_of_whole_numbers_is_told(entry: str, whole: str | None) -> None:
+def test_real_interval_gives_the_text_for_whole_numbers(entry: str, whole: str | None) -> None:
     assert axis("a", entry).whole_interval == whole
     assert whole is None or axis("a", whole).ends() == [int(end) for end in axis("a", entry).ends()]
 
 
-def test_axes_follow_what_their_conditions_name_and_else_stay_in_order() -> None:
+def test_axes_come_after_those_of_their_conditions_and_else_stay_in_order() -> None:
     axes = [
         axis("c", {"range": "1,2", "when": {"b": 1}}),
         axis("z", "1,2"),
@@ -104,7 +104,7 @@ def test_axes_follow_what_their_conditions_name_and_else_stay_in_order() -> None
     assert [one.key for one in ordered(axes)] == ["z", "a", "b", "c"]
 
 
-def test_axis_that_waits_for_itself_is_named() -> None:
+def test_axis_with_a_condition_on_itself_is_named() -> None:
     with pytest.raises(ValueError, match="^a$"):
         ordered([axis("a", {"range": "1,2", "when": {"a": 1}}), axis("b", "1,2")])
 
@@ -138,7 +138,7 @@ def test_groups_come_before_the_keys_that_they_bring() -> None:
         ({"a": "interval(0.1,1)"}, {"a": {"range": "interval(0.1,1.0)", "when": {}}}),
     ],
 )
-def test_equal_spaces_are_one_however_they_are_written(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_equal_spaces_are_equal_in_any_notation(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert space(one).canonical() == space(other).canonical()
 
 
@@ -153,11 +153,11 @@ def test_equal_spaces_are_one_however_they_are_written(one: dict[str, Any], othe
         ({"a": "1,2", "b": "1,2"}, {"a": "1,2", "b": {"range": "1,2", "when": {"a": 1}}}),
     ],
 )
-def test_different_spaces_are_told_apart(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_different_spaces_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert space(one).canonical() != space(other).canonical()
 
 
-def test_signature_tells_values_of_different_types_apart() -> None:
+def test_signature_differs_between_types() -> None:
     assert signature({"a": 1, "b": 2}) == signature({"b": 2, "a": 1})
     assert len({signature({"a": value}) for value in (1, 1.0, True, "1", None)}) == 5
 
@@ -170,7 +170,7 @@ def test_steps_are_the_written_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ("3,5", "3, 5"),
         ("null,2000", "null, 2000"),
@@ -181,8 +181,8 @@ def test_steps_are_the_written_numbers() -> None:
         ({"range": "1,2", "when": {"o": "sgd", "r": ["l1", "l2"]}}, "1, 2, when o is sgd and r is l1 or l2"),
     ],
 )
-def test_description_is_for_people(entry: Any, said: str) -> None:
-    assert axis("x", entry).describe() == said
+def test_description_is_for_people(entry: Any, message: str) -> None:
+    assert axis("x", entry).describe() == message
 
 
 @pytest.mark.parametrize(

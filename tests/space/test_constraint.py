@@ -1,4 +1,4 @@
-"""Constraints: what they allow, what they make of null, and what is no constraint at all."""
+"""Constraints allow configurations, are undecided for null, and refuse other syntax."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_holds(text: str, holds: bool) -> None:
     assert constraint.holds(VALUES.__getitem__) is holds
 
 
-def test_says_which_keys_it_names() -> None:
+def test_constraint_has_the_keys_that_it_names() -> None:
     (constraint,) = read_constraints(["optimizer == 'sgd' or training.batch_size * 2 in [8, null, true]"])
     assert constraint.keys == {"optimizer", "training.batch_size"}
     (below,) = read_constraints(["optimizer.momentum < 0.5"])
@@ -78,7 +78,7 @@ def test_says_which_keys_it_names() -> None:
         ("model.kernel_size = 3", "invalid syntax"),
     ],
 )
-def test_anything_else_is_refused(text: str, reason: str) -> None:
+def test_other_syntax_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read_constraints(["optimizer == 'sgd'", text])
     assert str(refused.value).startswith(f"study.constraints: {text!r} cannot be read: {reason}")
@@ -88,7 +88,7 @@ def test_anything_else_is_refused(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "text", ["optimizer < 3", "3 in training.batch_size", "1 / (model.kernel_size - 5) > 0"]
 )
-def test_values_that_do_not_go_together_are_named(text: str) -> None:
+def test_values_that_cannot_be_compared_are_named(text: str) -> None:
     (constraint,) = read_constraints([text])
     with pytest.raises(ConfigError) as refused:
         constraint.holds(VALUES.__getitem__)
@@ -121,6 +121,6 @@ def test_texts_and_lists_are_not_multiplied(text: str, reason: str) -> None:
         "optimizer + 'x' == 'sgdx' and model.filters + [64] == [16, 32, 64]",
     ],
 )
-def test_what_is_reckoned_with_numbers_stays(text: str) -> None:
+def test_calculations_with_numbers_are_allowed(text: str) -> None:
     (constraint,) = read_constraints([text])
     assert constraint.holds(VALUES.__getitem__) is True

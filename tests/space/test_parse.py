@@ -1,4 +1,4 @@
-"""Whatever way an axis is written, it holds the values that Hydra would give for it, and no others."""
+"""An axis has the same values as Hydra gives for its text, in every notation."""
 
 import math
 from collections.abc import Sequence
@@ -39,17 +39,17 @@ def options(key: str) -> Sequence[str]:
 
 
 def read(text: str) -> Axis:
-    """The axis of an override, as typed on the command line."""
+    """Returns the axis of an override, as typed on the command line."""
     return axis_of_override(OverridesParser.create().parse_override(text), options)
 
 
 def by_hydra(override: str) -> Any:
-    """What Hydra makes of an override."""
+    """Returns the value that Hydra reads from an override."""
     return OverridesParser.create().parse_override(override).value()
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal in type and value, all the way down."""
+    """Returns whether two values are equal in type and value, also inside lists and mappings."""
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -63,7 +63,7 @@ def same(one: Any, other: Any) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(value=VALUES)
-def test_override_of_a_yaml_choice_reads_as_its_value(value: Any) -> None:
+def test_override_of_a_yaml_choice_gives_its_value(value: Any) -> None:
     axis = axis_of_entry("model.kwargs.x", [value], options)
     (chosen,) = axis.values() or []
     assert same(axis.plain(chosen), value)
@@ -96,7 +96,7 @@ def test_command_line_and_yaml_give_the_same_axis(values: list[Any]) -> None:
     scale=st.sampled_from([1, 0.1, 0.25, 0.001]),
     falls=st.booleans(),
 )
-def test_range_holds_what_python_range_holds(
+def test_range_has_the_values_of_python_range(
     start: int, length: int, step: int, scale: float, falls: bool
 ) -> None:
     whole = range(start, start - length, -step) if falls else range(start, start + length, step)
@@ -112,7 +112,7 @@ def test_range_holds_what_python_range_holds(
 
 @settings(max_examples=200, deadline=None)
 @given(low=st.floats(-1e9, 1e9), length=st.floats(1e-6, 1e9), share=st.floats(0, 1))
-def test_value_of_an_interval_reads_as_itself(low: float, length: float, share: float) -> None:
+def test_override_of_an_interval_gives_the_same_number(low: float, length: float, share: float) -> None:
     axis = read(f"x=interval({low!r},{low + length!r})")
     value = low + share * length
     assert same(by_hydra(axis.override(value)), value)
@@ -205,11 +205,11 @@ REFUSED_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED_LINES)
-def test_refuses_an_override(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED_LINES)
+def test_refuses_an_override(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(text)
-    assert str(refused.value) == said
+    assert str(refused.value) == message
 
 
 REFUSED_ENTRIES = [
@@ -232,11 +232,11 @@ REFUSED_ENTRIES = [
 ]
 
 
-@pytest.mark.parametrize(("entry", "said"), REFUSED_ENTRIES)
-def test_refuses_an_entry_of_a_study(entry: Any, said: str) -> None:
+@pytest.mark.parametrize(("entry", "message"), REFUSED_ENTRIES)
+def test_refuses_an_entry_of_a_study(entry: Any, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         axis_of_entry("x", entry, options)
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(message)
 
 
 def test_conditions_in_a_circle_are_named() -> None:
