@@ -10,9 +10,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-
-def _open_mapping() -> Any:
-    return DictConfig({}, flags={"struct": False})
+from kerasweep.config.data import open_mapping
 
 
 @dataclass
@@ -25,7 +23,7 @@ class KerasweepSweeperConf:
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"sampler": None}])
     _target_: str = "hydra_plugins.kerasweep.sweeper.KerasweepSweeper"
     _recursive_: bool = False
-    params: Any = field(default_factory=_open_mapping)
+    params: Any = field(default_factory=open_mapping)
     n_trials: int | None = None
     direction: Any = None
     study_name: str | None = None

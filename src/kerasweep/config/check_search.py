@@ -10,9 +10,9 @@ from kerasweep.config import search
 from kerasweep.config.rules import between, one_of
 from kerasweep.errors import ConfigError
 
-MIN_SEEDS = 4
+MIN_WILCOXON_SEEDS = 4  # of a trial
 MAX_NAME_BYTES = 180  # files may have 255 bytes, and Optuna's lock beside a journal adds up to 75
-_LEAST = {
+_MIN_VALUES = {
     "sampler.n_startup_trials": 0,
     "sampler.population_size": 2,
     "pruner.n_startup_trials": 0,
@@ -30,6 +30,30 @@ _LEAST = {
     "trial.recycle_mb": 1,
 }
 _ABOVE_ZERO = ("budget.hours", "trial.timeout_seconds")
+
+
+def check_search(cfg: DictConfig) -> None:
+    """Raises ConfigError for the first rule of a search that the configuration breaks."""
+    _check_objective(cfg)
+    one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
+    one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
+    one_of("storage.name", cfg.storage.name, search.STORAGES)
+    between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
+    if "qmc_type" in cfg.sampler:
+        one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
+    _check_name(cfg.study.name)
+    for key, low in {**_MIN_VALUES, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None:
+            between(key, value, low, open_low=key in _ABOVE_ZERO)
+    _check_pruner(cfg)
+    _check_workers(cfg.workers)
+    several = len(cfg.objective) > 1
+    if several and (cfg.budget.target is not None or cfg.budget.patience is not None):
+        raise ConfigError(
+            "budget.target and budget.patience follow one objective, "
+            f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
+        )
 
 
 def _check_objective(cfg: DictConfig) -> None:
@@ -57,30 +81,6 @@ def _check_name(name: str | None) -> None:
         )
 
 
-def check_search(cfg: DictConfig) -> None:
-    """Raises ConfigError for the first rule of a search that the configuration breaks."""
-    _check_objective(cfg)
-    one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
-    one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
-    one_of("storage.name", cfg.storage.name, search.STORAGES)
-    between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
-    if "qmc_type" in cfg.sampler:
-        one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
-    _check_name(cfg.study.name)
-    for key, low in {**_LEAST, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():
-        value = OmegaConf.select(cfg, key)
-        if value is not None:
-            between(key, value, low, open_low=key in _ABOVE_ZERO)
-    _check_pruner(cfg)
-    _check_workers(cfg.workers)
-    several = len(cfg.objective) > 1
-    if several and (cfg.budget.target is not None or cfg.budget.patience is not None):
-        raise ConfigError(
-            "budget.target and budget.patience follow one objective, "
-            f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
-        )
-
-
 def _check_pruner(cfg: DictConfig) -> None:
     pruner, metric = cfg.pruner, cfg.objective[0].metric
     if pruner.name == "none":
@@ -103,10 +103,11 @@ def _check_pruner(cfg: DictConfig) -> None:
 
 def _check_wilcoxon(pruner: DictConfig, repeats: int) -> None:
     between("pruner.p_threshold", pruner.p_threshold, 0, 1, open_low=True, open_high=True)
-    if repeats < MIN_SEEDS:
+    if repeats < MIN_WILCOXON_SEEDS:
         raise ConfigError(
-            f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could never "
-            f"decide. Set study.repeats={MIN_SEEDS} or more, or use a pruner of epochs, as in pruner=asha."
+            f"pruner=wilcoxon compares the seeds of a trial, and with study.repeats={repeats} it could "
+            f"never decide. Set study.repeats={MIN_WILCOXON_SEEDS} or more, or use a pruner of epochs, "
+            "as in pruner=asha."
         )
     steps = pruner.n_startup_steps
     if steps >= repeats:

@@ -26,21 +26,21 @@ def open_mapping() -> Any:
 
 @dataclass
 class DataConf:
-    source: str = MISSING
-    path: str | None = None
-    limit: int | None = None
-    test_split: float = 0.2
-    validation_split: float = 0.2
-    seed: int = 0
-    scaling: str = "min_max"
-    labels: str = "sparse"
-    image_size: list[int] | None = None
-    cache_dir: str | None = None
-    target: str | None = None
-    kwargs: Any = field(default_factory=open_mapping)
+    source: str = MISSING  # one of SOURCES
+    path: str | None = None  # a local copy; None: the cache or the download of Keras
+    limit: int | None = None  # the number of training images, and the most test images; None: all
+    test_split: float = 0.2  # the share of each class for the test set, if the source has none
+    validation_split: float = 0.2  # the share of each class of the training images
+    seed: int = 0  # of the splits and of the subset for `limit`
+    scaling: str = "min_max"  # one of SCALINGS
+    labels: str = "sparse"  # one of LABELS; the losses are equal
+    image_size: list[int] | None = None  # [height, width] in pixels, for image_folder
+    cache_dir: str | None = None  # for decoded images; None: the cache folder of this machine
+    target: str | None = None  # package.module:function, for custom
+    kwargs: Any = field(default_factory=open_mapping)  # arguments of that function
 
 
 @dataclass
 class AugmentConf:
-    horizontal_flip: bool = False
-    crop_padding: int = 0
+    horizontal_flip: bool = False  # of a random half of the images
+    crop_padding: int = 0  # pixels added to each side before a random crop; 0: no crop

@@ -30,51 +30,52 @@ REGULARIZED = ("conv", "dense", "both")
 
 @dataclass
 class NormalizationConf:
-    kind: str = "batch"
-    position: str = "before_activation"
-    scale: bool = True
-    center: bool = True
-    momentum: float = 0.99
-    epsilon: float = 0.001
-    moving_statistics: str = "warmup"
+    kind: str = "batch"  # one of NORMALIZATIONS
+    position: str = "before_activation"  # one of POSITIONS
+    scale: bool = True  # whether gamma is learned
+    center: bool = True  # whether beta is learned
+    momentum: float = 0.99  # of the moving averages
+    epsilon: float = 0.001  # added to the variance
+    moving_statistics: str = "warmup"  # one of MOVING_STATISTICS
 
 
 @dataclass
 class ModelConf:
-    architecture: str = MISSING
-    filters: list[int] = field(default_factory=lambda: [16, 32])
+    architecture: str = MISSING  # one of ARCHITECTURES
+    filters: list[int] = field(default_factory=lambda: [16, 32])  # of the convolutions of each block
     convs_per_block: int = 1
-    kernel_size: int = 3
-    padding: str = "same"
-    activation: str = "relu"
+    kernel_size: int = 3  # pixels a side
+    padding: str = "same"  # same or valid
+    activation: str = "relu"  # one of ACTIVATIONS
+    # Whether the activation is a layer, not an argument of Conv2D; the outputs are equal.
     separate_activation: bool = False
     normalization: NormalizationConf = field(default_factory=NormalizationConf)
-    downsampling: str = "max"
-    dropout: float = 0.0
-    head: str = "flatten"
-    dense_units: list[int] = field(default_factory=list)
-    dense_dropout: float = 0.0
-    target: str | None = None
-    kwargs: Any = field(default_factory=open_mapping)
+    downsampling: str = "max"  # one of DOWNSAMPLINGS
+    dropout: float = 0.0  # the rate after each block
+    head: str = "flatten"  # one of HEADS
+    dense_units: list[int] = field(default_factory=list)  # of each dense layer before the softmax
+    dense_dropout: float = 0.0  # the rate after each dense layer
+    target: str | None = None  # package.module:function, for custom
+    kwargs: Any = field(default_factory=open_mapping)  # arguments of that function
 
 
 @dataclass
 class InitializerConf:
-    name: str = MISSING
+    name: str = MISSING  # one of INITIALIZERS
 
 
 @dataclass
 class ConstantInitializerConf(InitializerConf):
-    value: float = 0.05
+    value: float = 0.05  # of every weight
 
 
 @dataclass
 class RandomNormalInitializerConf(InitializerConf):
-    stddev: float = 0.05
+    stddev: float = 0.05  # of every layer
 
 
 @dataclass
 class RegularizerConf:
-    name: str = MISSING
-    strength: float | None = None
-    on: str = "both"
+    name: str = MISSING  # one of REGULARIZERS
+    strength: float | None = None  # the factor of the penalty; None for none
+    on: str = "both"  # one of REGULARIZED

@@ -29,21 +29,21 @@ STORAGES = ("journal",)
 
 @dataclass
 class ObjectiveConf:
-    metric: str = MISSING
-    direction: str = MISSING
+    metric: str = MISSING  # one of METRICS
+    direction: str = MISSING  # one of DIRECTIONS
 
 
 @dataclass
 class ComparisonConf:
     """One comparison of a claim: the measure of `of` against that of `than`."""
 
-    of: Any = field(default_factory=open_mapping)
-    relation: str = MISSING
-    than: Any = field(default_factory=open_mapping)
-    measure: str = "objective"
-    margin: float = 0.0
-    where: Any = field(default_factory=open_mapping)
-    spread_over: str | None = None
+    of: Any = field(default_factory=open_mapping)  # the values of one side, by key
+    relation: str = MISSING  # one of RELATIONS
+    than: Any = field(default_factory=open_mapping)  # the values of the other side
+    measure: str = "objective"  # objective or a metric of the runs
+    margin: float = 0.0  # the least difference that counts; for similar, the largest one allowed
+    where: Any = field(default_factory=open_mapping)  # only runs with these values
+    spread_over: str | None = None  # a key: compares the spread between its values instead of the mean
 
 
 @dataclass
@@ -54,107 +54,107 @@ class ClaimConf:
 
 @dataclass
 class StudyConf:
-    name: str | None = None
+    name: str | None = None  # None: made of the axes
     question: str | None = None
     claim: ClaimConf | None = None
-    trials: int | None = None
-    repeats: int = 1
-    fresh: bool = False
-    dry_run: bool = False
-    space: Any = field(default_factory=open_mapping)
-    constraints: list[str] = field(default_factory=list)
+    trials: int | None = None  # None: the whole grid, or 20
+    repeats: int = 1  # seeds of each trial
+    fresh: bool = False  # begins a new sweep
+    dry_run: bool = False  # prints the trials and their cost, and records nothing
+    space: Any = field(default_factory=open_mapping)  # axes by key, see space/parse.py
+    constraints: list[str] = field(default_factory=list)  # see space/constraint.py
 
 
 @dataclass
 class SamplerConf:
-    name: str = MISSING
+    name: str = MISSING  # one of SAMPLERS
     seed: int = 0
 
 
 @dataclass
 class TPEConf(SamplerConf):
-    n_startup_trials: int = 10
-    multivariate: bool = True
+    n_startup_trials: int = 10  # random trials first
+    multivariate: bool = True  # whether axes are modelled together
 
 
 @dataclass
 class QMCConf(SamplerConf):
-    qmc_type: str = "sobol"
+    qmc_type: str = "sobol"  # sobol or halton
     scramble: bool = True
 
 
 @dataclass
 class CmaEsConf(SamplerConf):
-    n_startup_trials: int = 5
+    n_startup_trials: int = 5  # random trials first
 
 
 @dataclass
 class NSGAIIConf(SamplerConf):
-    population_size: int = 12
+    population_size: int = 12  # trials per generation
 
 
 @dataclass
 class PrunerConf:
-    name: str = MISSING
+    name: str = MISSING  # one of PRUNERS
 
 
 @dataclass
 class MedianPrunerConf(PrunerConf):
-    n_startup_trials: int = 5
-    n_warmup_steps: int = 1
+    n_startup_trials: int = 5  # complete trials before any is pruned
+    n_warmup_steps: int = 1  # epochs of a trial before it may be pruned
 
 
 @dataclass
 class ASHAConf(PrunerConf):
-    min_resource: int = 2
-    reduction_factor: int = 3
+    min_resource: int = 2  # the epoch of the first rung
+    reduction_factor: int = 3  # the share 1 / reduction_factor of trials passes a rung
 
 
 @dataclass
 class HyperbandConf(PrunerConf):
-    min_resource: int = 1
-    reduction_factor: int = 3
+    min_resource: int = 1  # the epoch of the first rung
+    reduction_factor: int = 3  # the share 1 / reduction_factor of trials passes a rung
 
 
 @dataclass
 class WilcoxonConf(PrunerConf):
-    p_threshold: float = 0.15
-    n_startup_steps: int = 2
+    p_threshold: float = 0.15  # of the signed-rank test
+    n_startup_steps: int = 2  # seeds of a trial before it may be pruned
 
 
 @dataclass
 class PatientConf(PrunerConf):
-    patience: int = 5
-    min_delta: float = 0.0
+    patience: int = 5  # epochs without improvement
+    min_delta: float = 0.0  # the least change that is an improvement
 
 
 @dataclass
 class ThresholdConf(PrunerConf):
     lower: float | None = None
     upper: float | None = None
-    n_warmup_steps: int = 0
+    n_warmup_steps: int = 0  # epochs of a trial before it may be pruned
 
 
 @dataclass
 class BudgetConf:
-    hours: float | None = None
-    target: float | None = None
-    patience: int | None = None
-    max_parameters: int | None = None
+    hours: float | None = None  # summed over restarts
+    target: float | None = None  # ends the sweep at this objective value
+    patience: int | None = None  # ends it after this many trials without improvement
+    max_parameters: int | None = None  # of a network; larger ones are left out
 
 
 @dataclass
 class TrialConf:
-    target: str = "kerasweep.trial.run:run_trial"
-    timeout_seconds: float | None = None
-    memory_mb: int | None = None
-    recycle_mb: int = 4096
+    target: str = "kerasweep.trial.run:run_trial"  # the training function
+    timeout_seconds: float | None = None  # a longer trial fails
+    memory_mb: int | None = None  # a trial in a larger process fails
+    recycle_mb: int = 4096  # a larger worker is replaced after its trial
 
 
 @dataclass
 class StorageConf:
-    name: str = MISSING
-    path: str | None = None
+    name: str = MISSING  # one of STORAGES
+    path: str | None = None  # the folder of the journals; None: mlruns/studies
 
 
 MODELS = ("best", "all", "none")
@@ -162,7 +162,7 @@ MODELS = ("best", "all", "none")
 
 @dataclass
 class TrackingConf:
-    uri: str | None = None
+    uri: str | None = None  # of MLflow; None: MLFLOW_TRACKING_URI, or mlruns/mlflow.db
     experiment: str = "kerasweep"
-    models: str = "best"
-    tags: Any = field(default_factory=open_mapping)
+    models: str = "best"  # one of MODELS
+    tags: Any = field(default_factory=open_mapping)  # of every run

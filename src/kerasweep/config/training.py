@@ -17,9 +17,9 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 @dataclass
 class OptimizerConf:
-    name: str = MISSING
+    name: str = MISSING  # one of OPTIMIZERS
     learning_rate: float = 0.001
-    clipnorm: float | None = None
+    clipnorm: float | None = None  # the largest norm of each gradient; None: no limit
 
 
 @dataclass
@@ -50,50 +50,50 @@ class RMSpropConf(OptimizerConf):
 
 @dataclass
 class ScheduleConf:
-    name: str = MISSING
+    name: str = MISSING  # one of SCHEDULES
 
 
 @dataclass
 class PlateauConf(ScheduleConf):
-    monitor: str = "val_loss"
-    factor: float = 0.1
-    patience: int = 3
+    monitor: str = "val_loss"  # one of EPOCH_METRICS
+    factor: float = 0.1  # of the rate, after `patience` epochs without improvement
+    patience: int = 3  # epochs
     min_lr: float = 0.0
 
 
 @dataclass
 class CosineConf(ScheduleConf):
-    alpha: float = 0.0
+    alpha: float = 0.0  # the last rate as a share of the first
 
 
 @dataclass
 class ExponentialConf(ScheduleConf):
-    decay_rate: float = 0.95
+    decay_rate: float = 0.95  # the factor of the rate per epoch
 
 
 @dataclass
 class StepConf(ScheduleConf):
-    factor: float = 0.1
-    boundaries: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    factor: float = 0.1  # of the rate at each boundary
+    boundaries: list[float] = field(default_factory=lambda: [0.5, 0.75])  # rising shares of the training
 
 
 @dataclass
 class WarmupCosineConf(CosineConf):
-    warmup_epochs: float = 1.0
+    warmup_epochs: float = 1.0  # in which the rate rises
 
 
 @dataclass
 class EarlyStoppingConf:
     enabled: bool = False
-    monitor: str = "val_loss"
-    patience: int = 5
-    min_delta: float = 0.0
+    monitor: str = "val_loss"  # one of EPOCH_METRICS
+    patience: int = 5  # epochs
+    min_delta: float = 0.0  # the least change that is an improvement
 
 
 @dataclass
 class CheckpointConf:
-    enabled: bool = False
-    monitor: str = "val_accuracy"
+    enabled: bool = False  # also makes interrupted trials resume
+    monitor: str = "val_accuracy"  # one of EPOCH_METRICS
     save_best_only: bool = True
     save_weights_only: bool = False
 
@@ -102,11 +102,11 @@ class CheckpointConf:
 class TrainingConf:
     epochs: int = 10
     batch_size: int = 32
-    shuffle: bool = True
-    seed: int = 0
-    deterministic: bool = False
-    precision: str = "float32"
-    jit_compile: bool | None = None
-    reuse_programs: bool = True
+    shuffle: bool = True  # in each epoch
+    seed: int = 0  # of weights, shuffling, dropout and augmentation
+    deterministic: bool = False  # equal bits in each run, and slower
+    precision: str = "float32"  # one of PRECISIONS
+    jit_compile: bool | None = None  # whether XLA compiles the step; None: if there is a GPU
+    reuse_programs: bool = True  # whether trials share traced graphs
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)
