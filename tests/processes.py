@@ -1,17 +1,28 @@
-"""Runs the commands as users do, in a process and a directory of their own, or faster in this process."""
+"""Runs the commands in a process and a directory of their own, or faster in this process."""
 
+import atexit
 import io
+import json
 import logging
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 from unittest.mock import patch
+
+from kerasweep.workers.template import READ
+from tests.fork_server import FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python -m src.train` from any folder, and `import kerasweep`.
@@ -42,19 +53,146 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"src.{module}", *arguments]
 
 
-def run(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
-    """Run `python -m src.MODULE` in a folder."""
-    began = time.monotonic()
-    done = subprocess.run(
+class Command:
+    """A command that the fork server has started, with attributes and methods as in subprocess.Popen."""
+
+    def __init__(
+        self,
+        folder: Path,
+        module: str,
+        arguments: Sequence[str],
+        variables: dict[str, str],
+        max_file_bytes: int | None,
+    ) -> None:
+        ends = [os.pipe() for _ in range(FILES)]
+        request = {
+            "folder": str(folder),
+            "module": f"src.{module}",
+            "arguments": arguments,
+            "environment": variables,
+            "path": PYTHONPATH.split(os.pathsep),
+            "max_file_bytes": max_file_bytes,
+        }
+        socket.send_fds(_fork_server(), [json.dumps(request).encode()], [write for _, write in ends])
+        for _, write in ends:
+            os.close(write)
+        (stdout, _), (stderr, _), (self._status, _) = ends
+        self.stdout, self.stderr = open(stdout), open(stderr)  # noqa: SIM115
+        self.pid = int.from_bytes(os.read(self._status, 4), "little")
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Returns the exit code; raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            code = os.read(self._status, 4)
+            assert code, "the fork server has ended"
+            os.close(self._status)
+            self.returncode = int.from_bytes(code, "little", signed=True)
+        return self.returncode
+
+    def poll(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Returns the rest of stdout and of stderr, once all processes that hold them have ended."""
+        texts = ["", ""]
+
+        def read(index: int, file: TextIO) -> None:
+            with file:
+                texts[index] = file.read()
+
+        readers = [
+            threading.Thread(target=read, args=each, daemon=True)
+            for each in enumerate((self.stdout, self.stderr))
+        ]
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(None if deadline is None else max(0, deadline - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        self.wait(None if deadline is None else max(0, deadline - time.monotonic()))
+        return texts[0], texts[1]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+@cache
+def _fork_server() -> socket.socket:
+    """Starts the fork server of this process, which ends with it."""
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+            cwd=ROOT,
+            env=environment(),
+            pass_fds=[theirs.fileno()],
+        )
+
+    def end() -> None:
+        own.close()
+        process.wait()
+
+    atexit.register(end)
+    return own
+
+
+def start(
+    folder: Path, module: str, *arguments: str, max_file_bytes: int | None = None, **variables: str
+) -> Command:
+    """Starts `python -m src.MODULE` in a folder, by a fork, in a session of its own.
+
+    Args:
+        max_file_bytes: How large a file it may write, as on a disk that gets full.
+        variables: Added to the environment; none that is read when packages are imported.
+    """
+    assert not any(name.startswith(READ) for name in variables), "start a new Python"
+    return Command(folder, module, arguments, environment(**variables), max_file_bytes)
+
+
+def start_new(folder: Path, module: str, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    """Starts it as a new Python in a session of its own, as users do."""
+    return subprocess.Popen(
         command(module, *arguments),
         cwd=folder,
         env=environment(**variables),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=240,
-        check=False,
+        start_new_session=True,
     )
-    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def run(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
+    """Runs `python -m src.MODULE` in a folder, by a fork."""
+    return _end_of(lambda: start(folder, module, *arguments, **variables))
+
+
+def run_new(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
+    """Runs it as a new Python, as users do."""
+    return _end_of(lambda: start_new(folder, module, *arguments, **variables))
+
+
+def _end_of(started: "Callable[[], Command | subprocess.Popen[str]]") -> Done:
+    began = time.monotonic()
+    process = started()
+    try:
+        stdout, stderr = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode is not None
+    return Done(process.returncode, stdout, stderr, time.monotonic() - began)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Nothing is lost and nothing repeated, whatever is killed, full, locked or interrupted."""
 
 import random
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -23,7 +23,8 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.search.ledger import RESULT, counts
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import command, environment, run
+from tests import processes
+from tests.processes import Command, environment, run, start_new
 
 WORK = '''
 """Trials that import no TensorFlow: what they do is told by the configuration."""
@@ -123,34 +124,19 @@ def runs(folder: Path, kind: str) -> list[RunRecord]:
     return find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": kind})
 
 
-def start(
-    folder: Path, *arguments: str, limit: int | None = None, flags: tuple[str, ...] = ("-m",), **more: str
-) -> subprocess.Popen[str]:
-    """A sweep in a process of its own. limit: how large a file it may write, in bytes. more: environment."""
-
-    def limit_files() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        command("train", *flags, *arguments),
-        cwd=folder,
-        env=environment(**more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limit_files,
-    )
+def start(folder: Path, *arguments: str, **more: Any) -> Command:
+    """Starts a sweep. more: as for tests.processes.start."""
+    return processes.start(folder, "train", "-m", *arguments, **more)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60, step: float = 0.05) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
+        time.sleep(step)
 
 
-def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+def wait_for_line(process: Command, text: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if text in line:
@@ -174,19 +160,31 @@ def assert_whole(folder: Path, total: int) -> None:
 
 
 def test_killed_driver_loses_nothing_at_ten_random_moments(folder: Path) -> None:
-    axis = "training.batch_size=range(1,41)"
+    """Moments are counted in lines of the journal, which grows with each thing that happens."""
+    arguments = (
+        "trial.target=work:slow",
+        "workers=2",
+        "model.dropout=0.02",
+        "training.batch_size=range(1,41)",
+    )
     moments = random.Random(0)
     for _ in range(10):
-        process = start(folder, *SLOW, axis)
-        time.sleep(moments.uniform(1.5, 4.5))
+        target = journal_lines(folder) + moments.randrange(40)
+        process = start(folder, *arguments)
+        wait_for(lambda: journal_lines(folder) >= target, step=0.001)  # noqa: B023
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
         _, orphans = psutil.wait_procs(family, timeout=5)
         assert not orphans
-    done = run(folder, "train", "-m", *SLOW, axis)
+    assert journal_trials(folder) and not all(trial.state.is_finished() for trial in journal_trials(folder))
+    done = run(folder, "train", "-m", *arguments)
     assert done.code == 0, done
     assert_whole(folder, 40)
+
+
+def journal_lines(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("mlruns/studies/*.journal"))
 
 
 FAULTS = {
@@ -304,17 +302,18 @@ def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> N
 @pytest.mark.parametrize("line", ["", "[1/4]"])
 def test_killed_command_takes_its_template_and_workers_along(folder: Path, line: str) -> None:
     """While it composes and the template imports, and while workers train."""
-    axis = "training.batch_size=range(8,12)"
-    process = start(folder, *NETWORKS, axis)
+    arguments = ("train", "-m", *NETWORKS, "training.batch_size=range(8,12)")
     if line:
+        process: Any = processes.start(folder, *arguments)
         wait_for_line(process, line)
     else:
+        process = start_new(folder, *arguments)
         wait_for(lambda: bool(psutil.Process(process.pid).children()))
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
     assert not psutil.wait_procs(family, timeout=10)[1]
-    done = run(folder, "train", "-m", *NETWORKS, axis)
+    done = run(folder, *arguments)
     assert done.code == 0, done
     assert_whole(folder, 4)
 
@@ -325,7 +324,9 @@ def test_killed_template_costs_no_trial(folder: Path) -> None:
     process = start(folder, *NETWORKS, axis, "training.epochs=300")
     wait_for(lambda: len(runs(folder, "trial")) == 2)
     (template,) = [
-        child for child in psutil.Process(process.pid).children() if "forkserver" in " ".join(child.cmdline())
+        child
+        for child in psutil.Process(process.pid).children()
+        if "resource_tracker" not in " ".join(child.cmdline())
     ]
     template.kill()
     _, stderr = process.communicate(timeout=60)
@@ -410,7 +411,7 @@ def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
     """They wait for it as the environment says, a minute where it says nothing."""
     place, retries = f"tracking.uri={server[1]}", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     sweep = start(folder, *SLOW, "training.batch_size=range(1,100)", place, **retries)
-    single = start(folder, "debug=fast", "training.epochs=100000", place, flags=(), **retries)
+    single = processes.start(folder, "train", "debug=fast", "training.epochs=100000", place, **retries)
     wait_for_line(sweep, "[2/99]")
     wait_for_line(single, "epoch 1/")
     server[0].kill()
@@ -430,7 +431,7 @@ def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: P
     """The journal, a worker's files or the database hit the limit, whichever is first."""
     arguments = (*SLOW, "training.batch_size=range(1,13)")
     size = (folder / "mlruns/mlflow.db").stat().st_size
-    process = start(folder, *arguments, limit=size + spare)
+    process = start(folder, *arguments, max_file_bytes=size + spare)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2, stderr
     assert stderr.startswith("error: ") and "Traceback" not in stderr

@@ -24,7 +24,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import command, environment, run
+from tests.processes import environment, run, run_new, start
 
 DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2")
 AXES = ("kernel_size", "batch_size", "regularizer", "initializer")
@@ -42,7 +42,7 @@ def trials(folder: Path, **tags: str) -> list[RunRecord]:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `python -m src.train -m` has run, made small."""
     folder = tmp_path_factory.mktemp("swept")
-    done = run(folder, "train", *DEFAULT)
+    done = run_new(folder, "train", *DEFAULT)
     assert done.code == 0, done
     assert "finished: all 3 trials are done" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -198,7 +198,7 @@ def test_a_grid_of_two_axes_is_four_children_whose_workers_say_nothing(folder: P
     """TensorFlow's C++ part complains of a missing GPU on the stderr of every process that asks for one."""
     axes = ("model.kernel_size=3,5", "training.batch_size=32,64")
     small = ("debug=fast", "model.filters=[4]")
-    done = run(folder, "train", "-m", *small, *axes, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
+    done = run_new(folder, "train", "-m", *small, *axes, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
     assert (done.code, done.stderr) == (0, "")
     (parent,) = find_runs(tracking(folder), {"kind": "study"})
     children = trials(folder)
@@ -263,20 +263,12 @@ def running(folder: Path) -> int:
 
 def kill_in_trial(folder: Path, arguments: tuple[str, ...]) -> None:
     """Start a sweep, and kill it while a trial is trained after the first one is done."""
-    victim = subprocess.Popen(
-        command("train", *arguments),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with victim:
-        assert victim.stdout is not None
-        assert any(line.startswith("[1/") for line in victim.stdout)
-        while running(folder) < 2:
-            time.sleep(0.01)
-        victim.kill()
+    victim = start(folder, "train", *arguments)
+    assert any(line.startswith("[1/") for line in victim.stdout)
+    while running(folder) < 2:
+        time.sleep(0.01)
+    victim.kill()
+    victim.communicate()
     assert victim.returncode == -signal.SIGKILL
 
 
@@ -427,10 +419,7 @@ def test_a_sweep_that_was_stopped_tests_its_winner_alone_and_once(
         "model.filters=[4]",
         "workers=1",
     )
-    process = subprocess.Popen(
-        command("train", *arguments), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
+    process = start(tmp_path, "train", *arguments)
     while not process.stdout.readline().startswith("[1/4]"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

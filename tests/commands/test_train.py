@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import download_model, has_model
 from kerasweep.tracking.reader import download, find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import Done, command, environment, run
+from tests.processes import Done, run, run_new, start, start_new
 
 ARGUMENTS = (
     "debug=fast",
@@ -51,7 +50,7 @@ class Twice:
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Twice:
     folder = tmp_path_factory.mktemp("single")
-    done = [run(folder, "train", *ARGUMENTS) for _ in range(2)]
+    done = [how(folder, "train", *ARGUMENTS) for how in (run_new, run)]
     assert [each.code for each in done] == [0, 0], done
     return Twice(folder, done, find_runs(tracking(folder), {"kind": "run"})[::-1])
 
@@ -156,15 +155,7 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
     """times: `timeout` sends its signal to the command and then to all processes of the group."""
     copy_database(tmp_path)
     arguments = ("debug=fast", "training.epochs=10000", "model.filters=[4]")
-    process = subprocess.Popen(
-        command("train", *arguments),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    process = start(tmp_path, "train", *arguments)
     assert process.stdout.readline().startswith("data: digits, ")
     assert process.stdout.readline().startswith("epoch 1/10000")
     for _ in range(times):
@@ -177,40 +168,44 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
 
 
 @pytest.mark.parametrize(
-    ("flags", "seconds"),
-    [*((("training.epochs=10000",), seconds) for seconds in (0.0, 1.0, 3.0)), (("-m",), 0.0), (("-m",), 0.4)],
+    ("flags", "library"),
+    [
+        *(
+            (("training.epochs=10000",), library)
+            for library in ("", "sqlalchemy", "lib_pywrap_tensorflow_common")
+        ),
+        *((("-m",), library) for library in ("", "sqlalchemy")),
+    ],
 )
 def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
-    flags: tuple[str, ...], seconds: float, tmp_path: Path, copy_database: Callable[[Path], Path]
+    flags: tuple[str, ...], library: str, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     """As a terminal sends it: to all processes of the command.
 
-    seconds: after a run begins to import MLflow and TensorFlow, or a sweep has its first process.
+    library: what it has loaded by then, of MLflow or TensorFlow. Where it is empty, a run is about to import
+    them, and a sweep has just started its first process.
     """
     copy_database(tmp_path)
-    process = subprocess.Popen(
-        command("train", *flags, "debug=fast"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = start_new(tmp_path, "train", *flags, "debug=fast")
+    process = psutil.Process(command.pid)
     if flags == ("-m",):
-        while not psutil.Process(process.pid).children():
-            time.sleep(0.01)
+        wait_until(lambda: bool(process.children()))
     else:
-        assert process.stdout is not None and process.stdout.readline().startswith("data: digits, ")
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "stopped\n")
+        assert command.stdout is not None and command.stdout.readline().startswith("data: digits, ")
+    wait_until(lambda: library in Path(f"/proc/{command.pid}/maps").read_text())
+    os.killpg(command.pid, signal.SIGINT)
+    _, stderr = command.communicate(timeout=60)
+    assert (command.returncode, stderr) == (130, "stopped\n")
     assert not any(run.status == "RUNNING" for run in find_runs(tracking(tmp_path), {}))
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.001)
+
+
 def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:
-    done = run(tmp_path, "train", "--help")
+    done = run_new(tmp_path, "train", "--help")
     assert done.code == 0
     for words in ("python -m src.train -m", "study: batch_norm, batch_size, downsampling", "sampler: cmaes"):
         assert words in done.stdout
