@@ -1,14 +1,14 @@
 """Every command of the tutorial does what the tutorial says, in its order."""
 
-import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import PYTHONPATH
+from tests.processes import run
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each command printed, in a folder of its own; each must succeed."""
     folder = tmp_path_factory.mktemp("tutorial")
     (program,), (study,) = blocks("python"), blocks("yaml")
-    run(folder, [sys.executable, "-c", program])
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
     path = re.search(r"Write `(.*?)`:", TEXT)
     assert path is not None
     (folder / path[1]).parent.mkdir(parents=True)
@@ -34,25 +34,18 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for command in "".join(blocks("bash")).splitlines():
         if command not in SETUP:
             winner = re.search(r"predict: .*run_id=(\w+)", "\n".join(found.values()))
-            typed = command.replace("RUN_ID", winner[1]) if winner else command
-            found[command] = run(folder, ["bash", "-c", typed])
+            found[command] = typed(folder, command.replace("RUN_ID", winner[1]) if winner else command)
     found["photos"] = str(len(list(folder.glob("photos/*/*.png"))))
     found["page"] = " ".join(path.name for path in folder.glob("mlruns/compare-augment-*.html"))
     return found
 
 
-def run(folder: Path, command: list[str]) -> str:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment | {"PYTHONPATH": PYTHONPATH, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+def typed(folder: Path, command: str) -> str:
+    """The output of a command of the form `python -m src.NAME ARGUMENTS`."""
+    python, option, module, *arguments = shlex.split(command)
+    assert (python, option) == ("python", "-m")
+    done = run(folder, module.removeprefix("src."), *arguments)
+    assert done.code == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 

@@ -1,7 +1,6 @@
 """`src.compare` prints recorded runs by their axes and writes them as CSV."""
 
 import csv
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +14,8 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.tracking.writer import Tracker, open_tracker
-from tests.processes import PYTHONPATH, call
+from tests import processes
+from tests.processes import call, run_new
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCURACIES = {("3", "8"): 0.5, ("3", "32"): 0.75, ("5", "8"): 0.25, ("5", "32"): 0.125}
@@ -261,21 +261,9 @@ def test_ids_and_expressions_are_quoted(typed: str, expected: str) -> None:
     assert quoted(typed) == expected
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
-    return subprocess.run(
-        [sys.executable, "-m", "src.compare", *arguments],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": PYTHONPATH},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_command_finds_the_study_and_leaves_only_its_files(folder: Path) -> None:
-    ended = command(folder, "study=filter_size", "csv=runs.csv")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    ended = processes.run(folder, "compare", "study=filter_size", "csv=runs.csv")
+    assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout.splitlines()[-2:] == ["written: runs.csv", "written: runs.html"]
     assert {path.name for path in folder.iterdir()} == {"mlruns", "runs.csv", "runs.html"}
     assert "python -m src.compare study=filter_size csv=runs.csv" in (folder / "runs.html").read_text()
@@ -288,16 +276,16 @@ def test_command_takes_a_number_for_a_study(folder: Path) -> None:
 
 
 def test_command_refuses_in_one_line(tmp_path: Path) -> None:
-    ended = command(tmp_path, "study=filter_size")
-    assert (ended.returncode, ended.stdout) == (2, "")
+    ended = processes.run(tmp_path, "compare", "study=filter_size")
+    assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: No runs are recorded yet: there is no ")
     assert len(ended.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_help_shows_examples_without_heavy_libraries(tmp_path: Path) -> None:
-    ended = command(tmp_path, "--help")
-    assert ended.returncode == 0
+    ended = run_new(tmp_path, "compare", "--help")
+    assert ended.code == 0
     assert "python -m src.compare study=filter_size" in ended.stdout
     program = (
         "import sys, src.compare, src.predict;"

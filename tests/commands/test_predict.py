@@ -1,8 +1,5 @@
 """`src.predict` converts any image to the size and channels of a recorded model."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
 from kerasweep.tracking.writer import open_tracker
-from tests.processes import PYTHONPATH
+from tests import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 DARK, BRIGHT = 50, 250
@@ -274,15 +271,10 @@ def test_command_refuses_in_one_line_and_takes_an_id_for_no_number(
     recorded: Recorded, tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    ended = subprocess.run(
-        [sys.executable, "-m", "src.predict", "run_id=123e456", "images=[a.png]"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": PYTHONPATH, "MLFLOW_TRACKING_URI": recorded.uri},
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = processes.run(
+        tmp_path, "predict", "run_id=123e456", "images=[a.png]", MLFLOW_TRACKING_URI=recorded.uri
     )
-    assert (ended.returncode, ended.stdout) == (2, "")
+    assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: No run 123e456 in the experiment kerasweep of ")
     assert len(ended.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
