@@ -2,9 +2,9 @@
 
 A command so started is a process like any other, with its own signals, files and exit code; its template
 (`kerasweep.workers.template`) is forked too instead of importing TensorFlow again. How a command begins, and
-what it imports when, is not seen here: see `tests.processes.run(..., is_new=True)`.
+what it imports when, is not seen here: for that `tests.processes` can start a new Python.
 
-python -m tests.fork_server FD     reads requests from this socket
+python -m tests.fork_server SOCKET     serves requests at this path until stdin is closed
 """
 
 import json
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_REQUEST_BYTES = 1 << 20
-FILES = 3  # stdout, stderr, and a pipe for the process's number and, when it ends, its exit status
+ALLOWED_THREADS = {"python", "jemalloc_bg_thd"}  # jemalloc starts its own anew in a forked process
 
 
 def import_all() -> None:
@@ -48,77 +48,88 @@ def import_all() -> None:
     import kerasweep.trial.run
     import kerasweep.trial.winner  # noqa: F401
 
-    del os.environ["OPENBLAS_NUM_THREADS"]
-    names = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")}
-    others = names - {"python", "jemalloc_bg_thd"}  # jemalloc starts its own anew in a forked process
+    others = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - ALLOWED_THREADS
     assert not others, f"a forked process would lack {others}"
 
 
-def serve(requests: socket.socket) -> dict[str, Any]:
-    """Forks a process for each request. Returns the request in that process; ends when nobody asks."""
+def serve(server: socket.socket) -> dict[str, Any]:
+    """Forks a process for each request. Returns the request in that process.
+
+    The answer to a request is the process's number, and when it ends its exit code, four bytes each.
+    """
     ended, wakeup = socket.socketpair()
     wakeup.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakeup.fileno())
-    statuses: dict[int, int] = {}  # of each process, the file for its exit status
+    waiting: dict[int, socket.socket] = {}  # who waits for the end of which process
     selector = selectors.DefaultSelector()
-    selector.register(requests, selectors.EVENT_READ)
-    selector.register(ended, selectors.EVENT_READ)
+    for file in (server, ended, sys.stdin):
+        selector.register(file, selectors.EVENT_READ)
     while True:
         ready = {key.fileobj for key, _ in selector.select()}
+        if sys.stdin in ready:
+            os._exit(0)
         if ended in ready:
             ended.recv(4096)
-            report_ended(statuses)
-        if requests not in ready:
+            answer_ended(waiting)
+        if server not in ready:
             continue
-        message, files, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, FILES)
-        if not message:
-            os._exit(0)
+        client, _ = server.accept()
+        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST_BYTES, 2)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             selector.close()
-            for closed in (ended, wakeup, requests):
+            for closed in (server, ended, wakeup, client, *waiting.values()):
                 closed.close()
-            for status in (*statuses.values(), files[2]):
-                os.close(status)
-            return {**json.loads(message), "files": files[:2]}
-        statuses[pid] = files[2]
-        os.write(files[2], pid.to_bytes(4, "little"))
-        for file in files[:2]:
+            return {**json.loads(message), "files": files}
+        waiting[pid] = client
+        client.send(pid.to_bytes(4, "little"))
+        for file in files:
             os.close(file)
 
 
-def report_ended(statuses: dict[int, int]) -> None:
-    """Writes the exit status of each process that has ended."""
+def answer_ended(waiting: dict[int, socket.socket]) -> None:
+    """Sends the exit code of each process that has ended to whoever waits for it."""
     with suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = found
-            with suppress(BrokenPipeError):
-                code = os.waitstatus_to_exitcode(status)
-                os.write(statuses[pid], code.to_bytes(4, "little", signed=True))
-            os.close(statuses.pop(pid))
+            with waiting.pop(pid) as client, suppress(OSError):  # who asked may have gone
+                client.send(os.waitstatus_to_exitcode(status).to_bytes(4, "little", signed=True))
 
 
 def become(request: dict[str, Any]) -> None:
-    """Makes this process what a new Python with these arguments would be."""
+    """Makes this process what a new Python would be that is started so."""
     os.setsid()
     if request["max_file_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"],) * 2)
-    stdout, stderr = request["files"]
-    for file, number in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
+    for file, number in zip((os.open(os.devnull, os.O_RDONLY), *request["files"]), range(3), strict=True):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    sys.path[:0] = ["", *[path for path in request["path"] if path not in sys.path]]
-    sys.argv = ["", *request["arguments"]]
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     util.spawnv_passfds = fork_template
+
+
+def execute(arguments: list[str]) -> None:
+    """Does what `python ARGUMENTS` does, with a module, a program or a script."""
+    paths = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path not in sys.path]
+    script = Path(arguments[0])
+    sys.path[:0] = [str(script.absolute().parent) if script.suffix == ".py" else "", *paths]
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        exec(arguments[1], {"__name__": "__main__"})
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def fork_template(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
@@ -142,7 +153,10 @@ def fork_template(path: str, arguments: list[str], files: tuple[int, ...]) -> in
 spawn = util.spawnv_passfds
 
 if __name__ == "__main__":
-    import_all()
-    asked = serve(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(sys.argv[1])
+        listening.listen()
+        import_all()
+        asked = serve(listening)
     become(asked)
-    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+    execute(asked["arguments"])

@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,6 @@ from typing import TextIO
 from unittest.mock import patch
 
 from kerasweep.workers.template import READ
-from tests.fork_server import FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python -m src.train` from any folder, and `import kerasweep`.
@@ -57,38 +58,32 @@ class Command:
     """A command that the fork server has started, with attributes and methods as in subprocess.Popen."""
 
     def __init__(
-        self,
-        folder: Path,
-        module: str,
-        arguments: Sequence[str],
-        variables: dict[str, str],
-        max_file_bytes: int | None,
+        self, folder: Path, arguments: Sequence[str], variables: dict[str, str], max_file_bytes: int | None
     ) -> None:
-        ends = [os.pipe() for _ in range(FILES)]
         request = {
             "folder": str(folder),
-            "module": f"src.{module}",
             "arguments": arguments,
             "environment": variables,
-            "path": PYTHONPATH.split(os.pathsep),
             "max_file_bytes": max_file_bytes,
         }
-        socket.send_fds(_fork_server(), [json.dumps(request).encode()], [write for _, write in ends])
-        for _, write in ends:
-            os.close(write)
-        (stdout, _), (stderr, _), (self._status, _) = ends
+        (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.connect(fork_server())
+        socket.send_fds(self._server, [json.dumps(request).encode()], [stdout_end, stderr_end])
+        os.close(stdout_end)
+        os.close(stderr_end)
         self.stdout, self.stderr = open(stdout), open(stderr)  # noqa: SIM115
-        self.pid = int.from_bytes(os.read(self._status, 4), "little")
+        self.pid = int.from_bytes(self._server.recv(4), "little")
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
         """Returns the exit code; raises TimeoutExpired."""
         if self.returncode is None:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not select.select([self._server], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
-            code = os.read(self._status, 4)
+            with self._server:
+                code = self._server.recv(4)
             assert code, "the fork server has ended"
-            os.close(self._status)
             self.returncode = int.from_bytes(code, "little", signed=True)
         return self.returncode
 
@@ -128,23 +123,31 @@ class Command:
 
 
 @cache
-def _fork_server() -> socket.socket:
-    """Starts the fork server of this process, which ends with it."""
-    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
-            cwd=ROOT,
-            env=environment(),
-            pass_fds=[theirs.fileno()],
-        )
+def fork_server() -> str:
+    """Starts the fork server of this process, which ends with it. Returns its socket's path."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "socket")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fork_server", path], cwd=ROOT, env=environment(), stdin=subprocess.PIPE
+    )
 
     def end() -> None:
-        own.close()
-        process.wait()
+        process.communicate()
+        shutil.rmtree(folder)
 
     atexit.register(end)
-    return own
+    while not os.path.exists(path):
+        assert process.poll() is None, "the fork server has ended"
+        time.sleep(0.01)
+    return path
+
+
+def forked_python(folder: Path) -> Path:
+    """Writes an executable that stands for Python where FORK_SERVER names the fork server's socket."""
+    path = folder / "python"
+    path.write_text(f"#!{sys.executable} -IS\n{(ROOT / 'tests/forked_python.py').read_text()}")
+    path.chmod(0o755)
+    return path
 
 
 def start(
@@ -157,7 +160,7 @@ def start(
         variables: Added to the environment; none that is read when packages are imported.
     """
     assert not any(name.startswith(READ) for name in variables), "start a new Python"
-    return Command(folder, module, arguments, environment(**variables), max_file_bytes)
+    return Command(folder, command(module, *arguments)[1:], environment(**variables), max_file_bytes)
 
 
 def start_new(folder: Path, module: str, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
