@@ -118,6 +118,9 @@ def become(request: dict[str, Any]) -> None:
 
 def execute(arguments: list[str]) -> None:
     """Does what `python ARGUMENTS` does, with a module, a program or a script."""
+    if arguments[0] == "-u":
+        sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+        arguments = arguments[1:]
     paths = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path not in sys.path]
     script = Path(arguments[0])
     sys.path[:0] = [str(script.absolute().parent) if script.suffix == ".py" else "", *paths]
