@@ -159,7 +159,9 @@ def start(
         max_file_bytes: How large a file it may write, as on a disk that gets full.
         variables: Added to the environment; none that is read when packages are imported.
     """
-    assert not any(name.startswith(READ) for name in variables), "start a new Python"
+    # Numbers of threads are read when TensorFlow first computes.
+    read_at_import = [name for name in variables if name.startswith(READ) and not name.endswith("_THREADS")]
+    assert not read_at_import, f"start a new Python with {read_at_import}"
     return Command(folder, command(module, *arguments)[1:], environment(**variables), max_file_bytes)
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import tomllib
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ COPIED = (
 )
 IGNORED = shutil.ignore_patterns("__pycache__", "*.db", "jobs", "studies", "artifacts")
 MAX_SECONDS = 900
+# MLflow has imported anyio, which has a plugin for pytest.
+OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 # As in tests/conftest.py, which comes too late for what is imported here.
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -65,18 +68,20 @@ def run_tests(tests: list[str], checkout: Path, *options: str) -> tuple[int, str
     output = checkout / "output.txt"
     pid = os.fork()
     if pid == 0:
-        signal.alarm(MAX_SECONDS)
-        os.setsid()
-        os.chdir(checkout)
-        sys.path[:0] = [str(checkout / "src"), str(checkout)]
-        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
-            del sys.modules[name]
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        code = pytest.main(["-q", "-p", "no:cacheprovider", *options, *tests])
-        sys.stdout.flush()
-        os._exit(int(code))
+        try:
+            signal.alarm(MAX_SECONDS)
+            os.setsid()
+            os.chdir(checkout)
+            sys.path[:0] = [str(checkout / "src"), str(checkout)]
+            for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+                del sys.modules[name]
+            file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
+            os._exit(pytest.main([*OPTIONS, *options, *tests]))
+        finally:  # whatever was raised: this process must not go on with the next bug
+            traceback.print_exc()
+            os._exit(70)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return code, output.read_text(encoding="utf-8", errors="replace")
 
@@ -85,10 +90,6 @@ def is_noticed(bug: Bug, checkout: Path) -> bool:
     """Returns whether the tests fail, or take for ever, with the bug in place."""
     path = checkout / "src" / "kerasweep" / bug.file
     whole = path.read_text(encoding="utf-8")
-    if whole.count(bug.find) != 1:
-        raise SystemExit(
-            f"{bug.file} must have this once, but has it {whole.count(bug.find)} times: {bug.find}"
-        )
     path.write_text(whole.replace(bug.find, bug.replace), encoding="utf-8")
     try:
         code, output = run_tests(shlex.split(bug.tests), checkout, "-x")
@@ -100,7 +101,11 @@ def is_noticed(bug: Bug, checkout: Path) -> bool:
 
 
 def check_whole(bugs: list[Bug], checkout: Path) -> None:
-    """Raises SystemExit unless the tests pass without a bug."""
+    """Raises SystemExit unless each bug has one place, and the tests pass without any."""
+    for bug in bugs:
+        count = (checkout / "src" / "kerasweep" / bug.file).read_text(encoding="utf-8").count(bug.find)
+        if count != 1:
+            raise SystemExit(f"{bug.file} must have this once, but has it {count} times: {bug.find}")
     tests = sorted({test for bug in bugs for test in shlex.split(bug.tests)})
     code, output = run_tests(tests, checkout)
     if code != 0:
