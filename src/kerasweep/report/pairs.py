@@ -36,7 +36,7 @@ def pairs_of(comparison: ComparisonConf, observations: Sequence[Observation], le
         observations: The trained networks.
         levels: The values that a spread is over, see `spread_levels`.
     """
-    sides = _side(comparison.of), _side(comparison.than)
+    sides = side_texts(comparison.of), side_texts(comparison.than)
     named = {key for side in sides for key in side} | {comparison.spread_over}
     cells: dict[tuple[str, str], list[Observation]] = defaultdict(list)
     for observation in _fitting(comparison, observations):
@@ -52,7 +52,7 @@ def pairs_of(comparison: ComparisonConf, observations: Sequence[Observation], le
 
 
 def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) -> list[Observation]:
-    where = _side(comparison.where)
+    where = side_texts(comparison.where)
     return [each for each in observations if _fits(each.choices, where)]
 
 
@@ -65,8 +65,8 @@ def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> l
     return sorted(found)
 
 
-def _side(choices: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Returns the values of each key as texts."""
+def side_texts(choices: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Returns, for one side of a comparison, the values of each key as texts."""
     return {
         str(key): [tag_text(each) for each in value]
         if isinstance(value, ListConfig | list)

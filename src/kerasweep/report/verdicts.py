@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import ListConfig
-
 from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.claims import Finding, Verdict, judge
-from kerasweep.report.pairs import Observation
+from kerasweep.report.pairs import Observation, side_texts
 from kerasweep.report.selection import SEED, keys_by_name
 from kerasweep.report.standings import seed_of
 from kerasweep.report.statistics import LEVEL, Difference, rounded
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import tag_text
 
 # Keys whose tag has another name.
 TAGS = {"data": "dataset"}
@@ -102,11 +99,7 @@ def _sentence(comparison: ComparisonConf, objective: str) -> str:
 
 
 def _side(choices: Mapping[str, Any]) -> str:
-    texts = {
-        key: [tag_text(each) for each in value] if isinstance(value, ListConfig) else [tag_text(value)]
-        for key, value in choices.items()
-    }
-    return " ".join(f"{key}={' or '.join(values)}" for key, values in texts.items())
+    return " ".join(f"{key}={' or '.join(values)}" for key, values in side_texts(choices).items())
 
 
 def _numbers(finding: Finding) -> list[str]:

@@ -24,7 +24,11 @@ WHOLE_ID = 32
 
 
 def find_runs(
-    cfg: TrackingConf, tags: Mapping[str, str], status: str | None = None, most: int | None = None
+    cfg: TrackingConf,
+    tags: Mapping[str, str],
+    status: str | None = None,
+    most: int | None = None,
+    begins: str = "",
 ) -> list[RunRecord]:
     """Returns the runs of the experiment that have all of these tags, newest first.
 
@@ -35,21 +39,11 @@ def find_runs(
         tags: Tags that a run must have.
         status: MLflow's status, such as RUNNING, that a run must have; None for any.
         most: The largest number of runs to return; None for all.
+        begins: The first digits of their ids.
 
     Raises:
         TrackingError: The server or the database cannot be read.
     """
-    return _search(cfg, tags, status, most)
-
-
-def _search(
-    cfg: TrackingConf,
-    tags: Mapping[str, str],
-    status: str | None = None,
-    most: int | None = None,
-    begins: str = "",
-) -> list[RunRecord]:
-    """Returns the runs as `find_runs` does. begins: the beginning of their ids."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     experiment = experiment_id(client, uri, cfg.experiment, create=False)
@@ -111,7 +105,7 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
         raise _no_run(cfg, run_id)
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
-    found = _search(cfg, {}, begins=run_id) if len(run_id) >= MIN_DIGITS else []
+    found = find_runs(cfg, {}, begins=run_id) if len(run_id) >= MIN_DIGITS else []
     if not found:
         raise _no_run(cfg, run_id)
     if len(found) > 1:

@@ -1,6 +1,5 @@
 """Builds optimizers from the group `optimizer`: Keras's own, or the same with fused kernels."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -54,32 +53,22 @@ class FusedAdamW(_FusedStep, keras.optimizers.AdamW):
 
 _CLASSES = {
     "sgd": keras.optimizers.SGD,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
+    "adam": FusedAdam,
+    "adamw": FusedAdamW,
     "rmsprop": keras.optimizers.RMSprop,
 }
-_FUSED = {"adam": FusedAdam, "adamw": FusedAdamW}
 
 
 def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
-    """Builds Keras's optimizer, with a learning rate that callbacks may change.
+    """Builds an optimizer whose learning rate and weight decay can be set later, see `adjust`.
 
     Raises:
         ConfigError: The name is unknown.
     """
     if cfg.name not in _CLASSES:
         raise ConfigError(f"optimizer.name must be one of {', '.join(_CLASSES)}, but got {cfg.name}.")
-    return _built(cfg, _CLASSES)
-
-
-def _built(cfg: OptimizerConf, classes: Mapping[str, Any]) -> Any:
     arguments = {field: getattr(cfg, field) for field in OPTIMIZERS[cfg.name]}
-    return classes[cfg.name](learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
-
-
-def build_adjustable(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
-    """Builds the optimizer with fused kernels and a variable for the weight decay, see `adjust`."""
-    optimizer = _built(cfg, _CLASSES | _FUSED)
+    optimizer: Any = _CLASSES[cfg.name](learning_rate=cfg.learning_rate, clipnorm=cfg.clipnorm, **arguments)
     if optimizer.weight_decay is not None:
         optimizer.weight_decay = tf.Variable(optimizer.weight_decay, trainable=False)
     return optimizer

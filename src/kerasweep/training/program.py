@@ -13,7 +13,7 @@ from kerasweep.config.training import OptimizerConf
 from kerasweep.data.feeds import Feed, Pace, augmented
 from kerasweep.data.scaling import Scaling
 from kerasweep.model.parts import AdjustableParts
-from kerasweep.training.optimizers import adjust, build_adjustable
+from kerasweep.training.optimizers import adjust, build_optimizer
 
 MAX_EVALUATED = 256
 EVALUATED_PIXELS = 2**18
@@ -44,7 +44,7 @@ class Program:
         augment: AugmentConf,
         jit_compile: bool,
     ) -> None:
-        model.compile(optimizer=build_adjustable(optimizer), jit_compile=False)
+        model.compile(optimizer=build_optimizer(optimizer), jit_compile=False)
         self.model = model
         self.parts = parts
         self.optimizer = model.optimizer
