@@ -91,7 +91,7 @@ def test_optimizers_take_their_fields(conf: OptimizerConf, kind: type) -> None:
     conf.clipnorm = 1.5
     optimizer = build_optimizer(conf)
     assert isinstance(optimizer, kind)
-    expected = {key: value for key, value in vars(conf).items() if key != "name"}
+    expected = {key: float(value) for key, value in vars(conf).items() if key != "name"}
     assert {key: float(optimizer.get_config()[key]) for key in expected} == pytest.approx(expected)
 
 
