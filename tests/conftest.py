@@ -1,4 +1,4 @@
-"""What the environment must say before a test imports TensorFlow, matplotlib or MLflow."""
+"""Sets the environment variables that TensorFlow, Matplotlib and MLflow read when a test imports them."""
 
 import os
 import shutil
@@ -18,26 +18,24 @@ if TYPE_CHECKING:
 
 SMALL = ("debug=fast", "model.filters=[4]", "training.batch_size=64")
 
-# What a shell says about a tracking server, or a git hook about the repository it commits to,
-# would lead a test there.
+# A shell may name a tracking server, and a git hook names its repository: tests must not write to them.
 for name in [name for name in os.environ if name.startswith(("MLFLOW_", "GIT_"))]:
     del os.environ[name]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # else the first command measures for ten seconds
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without it the first command measures for ten seconds
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-# A shell starts background jobs with Ctrl-C ignored, and the commands that a test starts would inherit that.
+# Background jobs of a shell ignore Ctrl-C, and commands that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Hydra closes all log handlers when it configures its own, and TensorFlow's would close the
-# stream in which pytest captures what is printed.
+# Hydra closes all existing log handlers, and TensorFlow's handler would close pytest's capture stream.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them, which takes seconds to make."""
+    """Returns a database with MLflow's empty tables. Creating them takes seconds, so tests copy it."""
     from kerasweep.tracking.client import open_client
 
     database = tmp_path_factory.mktemp("empty") / "mlflow.db"
@@ -47,7 +45,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def copy_database(empty_database: Path) -> Callable[[Path], Path]:
-    """Puts a copy of the empty database where commands in that folder look for it."""
+    """Returns a function that puts a copy of the empty database where commands in a folder look for it."""
 
     def copy(folder: Path) -> Path:
         database = folder / "mlruns" / "mlflow.db"
@@ -60,7 +58,7 @@ def copy_database(empty_database: Path) -> Callable[[Path], Path]:
 
 @pytest.fixture
 def configured() -> Callable[..., DictConfig]:
-    """Composes as `python -m src.train OVERRIDES` does, small."""
+    """Returns a function that composes the config of `python -m src.train OVERRIDES` for a small network."""
     from hydra import compose, initialize_config_dir
 
     from kerasweep.config import register
@@ -77,7 +75,7 @@ def configured() -> Callable[..., DictConfig]:
 
 @pytest.fixture
 def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> "TrackingConf":
-    """Names a fresh database of the test's own."""
+    """Returns a tracking config with a new, empty database."""
     from kerasweep.config.search import TrackingConf
 
     return TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
@@ -85,7 +83,7 @@ def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> "Tracking
 
 @pytest.fixture
 def tracker(tracking: "TrackingConf") -> "Tracker":
-    """Writes into that database."""
+    """Returns a tracker that writes to the database of `tracking`."""
     from kerasweep.tracking.writer import open_tracker
 
     return open_tracker(tracking)

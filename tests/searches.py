@@ -40,7 +40,10 @@ def number(params: Mapping[str, Any]) -> Outcome:
 
 @pytest.fixture
 def space_of() -> Callable[..., Space]:
-    """Builds a space from the entries of a study's `space`; `fixed` holds the values of other keys."""
+    """Returns a function that builds a space from the entries of a study's `space`.
+
+    The function's argument `fixed` holds the values of other keys.
+    """
 
     def build(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
         axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
@@ -51,7 +54,7 @@ def space_of() -> Callable[..., Space]:
 
 @pytest.fixture
 def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sweep]:
-    """Opens the sweep in this test's journal, like each start of the command."""
+    """Returns a function that opens the sweep in this test's journal, as each start of the command does."""
 
     def open_sweep(
         entries: Mapping[str, Any],
@@ -74,7 +77,7 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
 
 @pytest.fixture
 def search() -> Callable[..., tuple[str, list[Params]]]:
-    """Drives a sweep to its end; returns the reason and the trained configurations."""
+    """Returns a function that runs a sweep to its end and returns why it ended and what it trained."""
 
     def run(
         sweep: Sweep,

@@ -1,4 +1,4 @@
-"""Every mistake of a user ends with one clear sentence, the right exit code, and nothing half-written."""
+"""Each mistake of a user gives one clear sentence and the right exit code, and leaves no partial file."""
 
 import gzip
 import pickle
@@ -21,7 +21,7 @@ SINGLE_AND_SWEEP = pytest.mark.parametrize("mode", [(), ("-m",)], ids=["single r
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a command runs: empty, with whatever it reads lying beside it."""
+    """Returns an empty working directory; files that a command reads lie beside it."""
     folder = tmp_path / "work"
     folder.mkdir()
     return folder
@@ -29,30 +29,30 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> None:
-    """The heavy packages, so that the time limits hold a command to its own waiting."""
+    """Imports the heavy packages first, so that time limits measure only how long a command waits."""
     import mlflow  # noqa: F401
 
     import kerasweep.multirun.conduct  # noqa: F401
 
 
 def attempt(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
-    """Run a command whose caches are its own."""
+    """Runs a command with fresh cache folders."""
     caches = {name: str(folder.parent / name) for name in ("XDG_CACHE_HOME", "KERAS_HOME")}
     return call(folder, module, *arguments, **caches, **variables)
 
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The address of a port that is taken and on which nothing listens, so that connections are refused."""
+    """Returns the address of a reserved port without a listener, so that connections are refused."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def assert_nothing_written(folder: Path) -> None:
-    """No database, study, artifact or download.
+    """Asserts that there is no database, study, artifact or download.
 
-    Hydra's own folder of the job does not count, nor does what Keras writes wherever it is imported.
+    Hydra's folder of the job does not count, nor does Keras's settings file, which its import writes.
     """
     places = [folder, folder.parent / "KERAS_HOME"]
     found = [path for place in places for path in place.rglob("*") if path.is_file()]
@@ -61,7 +61,7 @@ def assert_nothing_written(folder: Path) -> None:
 
 
 def assert_refused(done: Done, folder: Path, *sentence: str) -> None:
-    """One line on stderr that says all of this, exit code 2, nothing written."""
+    """Asserts that stderr is one line with all these parts, the exit code is 2, and nothing was written."""
     assert done.code == 2, done
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
@@ -156,7 +156,7 @@ def test_cifar10_without_network_or_path_says_how_to_go_on(
 ) -> None:
     done = attempt(folder, "train", *mode, "data=cifar10", http_proxy=closed, https_proxy=closed)
     assert_refused(done, folder, "data=cifar10 is not on this machine", "Offline, copy", "data.path")
-    assert done.seconds < 10  # the start of Python and Hydra among them
+    assert done.seconds < 10  # includes the start of Python and Hydra
 
 
 def truncated_archive(folder: Path) -> list[str]:
@@ -282,7 +282,7 @@ def test_a_grid_in_which_nothing_is_possible(folder: Path) -> None:
 
 @pytest.fixture
 def recorded(folder: Path, copy_database: Callable[[Path], Path]) -> Path:
-    """A folder whose database holds one trial."""
+    """Returns a folder whose database holds one trial."""
     tracker = open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(folder)}"))
     run_id = tracker.start("trial-0", {"kind": "trial", "study": "filter_size", "dataset": "digits"}, {})
     tracker.finish(run_id, "complete")

@@ -1,7 +1,7 @@
-"""A sweep begun by version 0.1, whose modules were still named `src`, goes on with today's code.
+"""A sweep that version 0.1 started, whose modules were named `src`, continues with today's code.
 
-`begun_before.zip` holds what a kill left in the middle of the third of four trials, two seeds each: the
-journal, the rows written to MLflow, and the weights of the trials that may win. /FOLDER stands for the
+The sweep has four trials of two seeds each and was killed during the third trial. `begun_before.zip` holds
+its journal, the rows written to MLflow, and the weights of the trials that may win. /FOLDER stands for the
 working directory.
 """
 
@@ -31,7 +31,7 @@ COMMAND = (
 
 @pytest.fixture
 def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
-    """A working directory as the kill left it."""
+    """Returns a working directory in the state that the kill left."""
     database = copy_database(tmp_path)
     with ZipFile(Path(__file__).with_name("begun_before.zip")) as archive:
         archive.extractall(tmp_path)
@@ -43,13 +43,13 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
 
 
 def ended_runs(database: Path) -> dict[str, int]:
-    """The end of each run that has ended, by its id."""
+    """Returns the end time of each run that has ended, by its id."""
     with closing(sqlite3.connect(database)) as connection:
         return dict(connection.execute("SELECT run_uuid, end_time FROM runs WHERE end_time IS NOT NULL"))
 
 
 def trained(journal: Path) -> list[tuple[int, str]]:
-    """The trial and the seed of each training that came to its end."""
+    """Returns the trial and the seed of each finished training."""
     study = open_study(journal, SWEEP, ["maximize"])
     return [
         (trial.number, key)
@@ -67,7 +67,7 @@ def test_a_sweep_begun_by_the_code_before_goes_on(folder: Path) -> None:
     assert f"sweep {SWEEP}" in done.stdout
     assert "4 complete" in done.stdout
     assert "the winner, run" in done.stdout
-    # Trial 2 died and came again as trial 3; the grid's last configuration is trial 4.
+    # Trial 2 died and was retried as trial 3; the grid's last configuration is trial 4.
     assert trained(journal) == [(trial, f"seed:{repeat}") for trial in (0, 1, 3, 4) for repeat in (0, 1)]
     after = ended_runs(database)
     assert {run_id: after[run_id] for run_id in before} == before

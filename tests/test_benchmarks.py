@@ -1,4 +1,4 @@
-"""A miniature of each benchmark: that it measures what it says, never how long that takes."""
+"""Small versions of the benchmarks measure the right quantities; their durations are not tested."""
 
 import json
 import math
@@ -29,21 +29,21 @@ from tests.processes import fork_server, forked_python
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The page that benchmarks write to."""
+    """Returns the page that benchmarks write to."""
     monkeypatch.setattr(page, "PAGE", tmp_path / "benchmarks.md")
     return tmp_path / "benchmarks.md"
 
 
 @pytest.fixture
 def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has benchmarks start forks instead of new Pythons."""
+    """Makes benchmarks start forks instead of new Python processes."""
     monkeypatch.setenv("FORK_SERVER", fork_server())
     monkeypatch.setattr(sys, "executable", str(forked_python(tmp_path)))
 
 
 @pytest.mark.usefixtures("forked")
 def test_contenders_do_equal_work(tmp_path: Path) -> None:
-    """Over the same grid, with accuracies that agree: Keras's own averaging lags in all of them."""
+    """They train the same grid and agree in accuracy: all use Keras's moving averages, which lag."""
     grid = Grid(kernel_size=(3,), batch_size=(32,), initializer=("he_normal",), epochs=2)
     task = tmp_path / "task.npz"
     export(task, grid)
@@ -89,11 +89,11 @@ def test_throughput_and_single_publish_what_they_found(
 def test_memory_is_that_of_a_worker(published: Path) -> None:
     memory.run(trials=3)
     held = re.search(r"after 20 trials (\d+) MB, after 3 (\d+) MB: 1\.000 ×", published.read_text())
-    assert held and held[1] == held[2] and int(held[1]) > 200  # as TensorFlow takes
+    assert held and held[1] == held[2] and int(held[1]) > 200  # TensorFlow alone takes as much
 
 
 def test_family_counts_the_processor_time_of_what_a_command_starts_and_leaves(tmp_path: Path) -> None:
-    """A process burns half a second of it, below one that ends at once."""
+    """A parent process ends at once; its child uses half a second of processor time."""
     burn = "import time\nwhile time.process_time() < 0.5: pass"
     leave = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}])"
     times = race([Contender("leaving", [sys.executable, "-c", leave], lambda folder: [])], repeats=1)
@@ -116,7 +116,7 @@ def test_peers_train_the_default_network(
 
 
 def _described(layer: keras.Layer) -> dict[str, object]:
-    """A layer without its name and the seed of its weights, which each contender gives it."""
+    """Returns a layer's config without its name and its weights' seed, in which contenders differ."""
     config = layer.get_config() | {"name": "", "class": type(layer).__name__}
     if config.get("kernel_initializer"):
         config["kernel_initializer"] = type(layer.kernel_initializer).__name__
@@ -136,7 +136,10 @@ def test_a_long_trial_comes_to_the_mean_of_its_last_five_epochs() -> None:
 
 
 def test_tables_compare_short_trials_with_long_ones() -> None:
-    """Two seeds, three configurations, seven epochs: the second seed's first epoch ranks them backwards."""
+    """The case has two seeds, three configurations and seven epochs.
+
+    In the second seed, the first epoch ranks the configurations backwards.
+    """
     short = np.array([[[0.1], [0.3], [0.5]], [[0.3], [0.3], [0.0]]])
     middle = np.array([[[0.6], [0.7], [0.8]], [[0.6], [0.7], [0.8]]])
     late = np.array([[[0.9], [0.8], [0.7]], [[0.7], [0.8], [0.9]]])
@@ -162,7 +165,7 @@ def test_honest_reads_every_epoch_of_kerasweep() -> None:
     grid = Grid(kernel_size=(3,), batch_size=(32,), regularizer=("none", "l1"), seed=(0, 1), epochs=3)
     found = honest.accuracies(grid, "kerasweep", honest.ours(grid), honest.recorded)
     assert found.shape == (2, 4, 3)
-    assert (found[:, :, 2] > 0.8).all()  # the default's warm-up; Keras's own averaging lags below
+    assert (found[:, :, 2] > 0.8).all()  # with Keras's moving averages it stays lower
     assert not np.array_equal(found[0], found[1])
 
 
@@ -208,7 +211,10 @@ def test_progress_table_averages_the_seeds() -> None:
 
 
 def test_reach_table_pairs_the_seeds() -> None:
-    """kerasweep reaches 0.8 after 25 s of 100 s, and 0.9 after 10 s of 50 s; the third seed's 0.95 never."""
+    """The peer's best of each seed is 0.8 (after 100 s), 0.9 (50 s) and 0.95 (60 s).
+
+    kerasweep reaches 0.8 after 25 s and 0.9 after 10 s, but never 0.95.
+    """
     third = [Epoch(60, 0.95, "a")], [Epoch(40, 0.7, "a")]
     table = reach_table({"peer": [ONE, OTHER], "kerasweep": OWN}, "kerasweep", minutes=2)
     assert table.splitlines() == [
@@ -243,7 +249,7 @@ def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_fashion_reads_every_epoch_of_kerasweep() -> None:
-    """Minutes in plenty for three trials: it ends by their number."""
+    """Ten minutes are more than three trials need, so the number of trials ends the search."""
     search = fashion.ours(DataConf(source="digits", limit=500), minutes=10, epochs=3)
     few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3"])
     epochs = searched(few, 1, minutes=10)
@@ -254,7 +260,10 @@ def test_fashion_reads_every_epoch_of_kerasweep() -> None:
 
 
 def _writing(lines: str) -> Callable[[int], list[str]]:
-    """A search that writes these lines, of moments from now on, and goes on for an hour."""
+    """Returns the command of a search that writes these lines at once and then sleeps for an hour.
+
+    Each line is (seconds from now, accuracy).
+    """
     program = (
         "import json, sys, time\n"
         "with open('epochs.jsonl', 'w') as file:\n"

@@ -1,4 +1,4 @@
-"""The examples in docstrings say what happens."""
+"""The examples in docstrings print what they show."""
 
 import doctest
 from importlib import import_module

@@ -81,7 +81,7 @@ def test_every_launcher_trains_prunes_and_repeats(launcher: str, folder: Path) -
     pids = [one.tags["pid"] for one in seeds.values() if "pid" in one.tags]
     most = {"basic": 1, "workers": 2, "joblib": 2, "submitit_local": len(pids)}[launcher]
     assert 1 <= len(set(pids)) <= most
-    assert launcher != "submitit_local" or len(set(pids)) == most  # a process for each job
+    assert launcher != "submitit_local" or len(set(pids)) == most  # it starts a process for each job
     assert (folder / "mlruns/jobs").exists()
 
 

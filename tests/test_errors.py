@@ -1,4 +1,4 @@
-"""A misspelt name is answered with the one that was meant."""
+"""For a misspelt name, the error suggests the name that was meant."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing repeated, whatever is killed, full, locked or interrupted."""
+"""A sweep loses and repeats nothing after kills, interrupts, full disks and locked databases."""
 
 import random
 import signal
@@ -101,7 +101,7 @@ def faulty(cfg, ref, recorder, report, folder):
     return Outcome(state, run, values, metrics, 1, 0.1)
 '''
 SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.1")
-# Networks, trained by workers that fork off the command's template.
+# These trials train networks in workers that are forked from the command's template process.
 NETWORKS = ("model.filters=[4]", "data.limit=100", "training.epochs=20", "workers=2")
 
 
@@ -113,7 +113,7 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
 
 
 def journal_trials(folder: Path) -> list[FrozenTrial]:
-    """The counted trials of the one sweep of a folder."""
+    """Returns the trials of a folder's only sweep that count toward its total."""
     (journal,) = (folder / "mlruns/studies").glob("*.journal")
     storage = JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.load_study(study_name=journal.stem, storage=storage)
@@ -125,7 +125,7 @@ def runs(folder: Path, kind: str) -> list[RunRecord]:
 
 
 def start(folder: Path, *arguments: str, **more: Any) -> Command:
-    """Starts a sweep. more: as for tests.processes.start."""
+    """Starts a sweep; `more` goes to tests.processes.start."""
     return processes.start(folder, "train", "-m", *arguments, **more)
 
 
@@ -145,7 +145,7 @@ def wait_for_line(process: Command, text: str) -> None:
 
 
 def assert_whole(folder: Path, total: int) -> None:
-    """The total is there, no configuration twice, and MLflow says the same as the journal."""
+    """Asserts that the sweep has its total, repeated no configuration, and MLflow agrees with the journal."""
     trials = journal_trials(folder)
     assert all(trial.state.is_finished() for trial in trials)
     assert len(trials) == total
@@ -160,7 +160,7 @@ def assert_whole(folder: Path, total: int) -> None:
 
 
 def test_killed_driver_loses_nothing_at_ten_random_moments(folder: Path) -> None:
-    """Moments are counted in lines of the journal, which grows with each thing that happens."""
+    """A moment is a number of lines in the journal, which grows with each event."""
     arguments = (
         "trial.target=work:slow",
         "workers=2",
@@ -301,7 +301,7 @@ def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> N
 
 @pytest.mark.parametrize("line", ["", "[1/4]"])
 def test_killed_command_takes_its_template_and_workers_along(folder: Path, line: str) -> None:
-    """While it composes and the template imports, and while workers train."""
+    """The kill comes while the command composes and the template imports, or while workers train."""
     arguments = ("train", "-m", *NETWORKS, "training.batch_size=range(8,12)")
     if line:
         process: Any = processes.start(folder, *arguments)
@@ -319,7 +319,7 @@ def test_killed_command_takes_its_template_and_workers_along(folder: Path, line:
 
 
 def test_killed_template_costs_no_trial(folder: Path) -> None:
-    """Its workers end with it, which is not their trials' fault."""
+    """Its workers end with it; their trials are cancelled, not failed, and trained later."""
     axis = "training.batch_size=range(8,12)"
     process = start(folder, *NETWORKS, axis, "training.epochs=300")
     wait_for(lambda: len(runs(folder, "trial")) == 2)
@@ -341,7 +341,7 @@ def test_killed_template_costs_no_trial(folder: Path) -> None:
 
 
 def test_signal_to_the_template_and_the_workers_too_lets_trials_under_way_end(folder: Path) -> None:
-    """As a shell or a scheduler does that ends a whole group of processes."""
+    """A shell or a scheduler that ends a whole process group sends such signals."""
     process = start(folder, *NETWORKS, "training.batch_size=range(8,40)")
     wait_for_line(process, "[1/32]")
     for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
@@ -355,7 +355,7 @@ def test_signal_to_the_template_and_the_workers_too_lets_trials_under_way_end(fo
 
 @pytest.fixture
 def locked(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that locks the tracking database as soon as it is told to, for ten seconds."""
+    """Starts a process that, after a line on its stdin, locks the tracking database for ten seconds."""
     program = (
         "import sqlite3, time; input(); c = sqlite3.connect('mlruns/mlflow.db', isolation_level=None);"
         "c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); time.sleep(10)"
@@ -384,7 +384,7 @@ def test_locked_database_is_waited_for(folder: Path, locked: subprocess.Popen[by
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """MLflow's own server of the folder's database, and its URI."""
+    """Starts MLflow's server on the folder's database; returns the process and its URI."""
     program = (
         "from mlflow.server import app, handlers; from werkzeug.serving import make_server;"
         "handlers.initialize_backend_stores('sqlite:///mlruns/mlflow.db', default_artifact_root='artifacts');"
@@ -408,7 +408,7 @@ def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
     folder: Path, server: tuple[subprocess.Popen[str], str]
 ) -> None:
-    """They wait for it as the environment says, a minute where it says nothing."""
+    """MLFLOW_HTTP_REQUEST_MAX_RETRIES limits how long they wait; without it they wait a minute."""
     place, retries = f"tracking.uri={server[1]}", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     sweep = start(folder, *SLOW, "training.batch_size=range(1,100)", place, **retries)
     single = processes.start(folder, "train", "debug=fast", "training.epochs=100000", place, **retries)
@@ -428,7 +428,7 @@ def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
 
 @pytest.mark.parametrize("spare", [3_000, 90_000])
 def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: Path, spare: int) -> None:
-    """The journal, a worker's files or the database hit the limit, whichever is first."""
+    """The first of journal, a worker's files and database that reaches the size limit ends the sweep."""
     arguments = (*SLOW, "training.batch_size=range(1,13)")
     size = (folder / "mlruns/mlflow.db").stat().st_size
     process = start(folder, *arguments, max_file_bytes=size + spare)
@@ -442,7 +442,7 @@ def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: P
 
 
 def test_full_disk_under_a_trial_is_not_its_fault(folder: Path) -> None:
-    """The trial is lost, not failed: it comes again once there is space."""
+    """The trial does not fail: it is trained again once there is space."""
     (folder / "full.py").write_text(
         "import errno, pathlib\nfrom work import slow\n"
         "def train(cfg, ref, recorder, report, folder):\n"
@@ -475,7 +475,7 @@ def test_checkpointed_trial_of_a_killed_driver_goes_on_from_its_last_epoch(folde
     after = history(folder, 1)
     assert len(after) == 60
     assert after[: len(before)] == before
-    # taken up, not trained again: even what the clock said is the same (MLflow may be an epoch ahead)
+    # Equal seconds show that these epochs were restored, not trained again (MLflow may be an epoch ahead).
     assert history(folder, 1, "epoch_seconds")[: len(before) - 1] == seconds[:-1]
     assert_whole(folder, 1)
     folders = sorted((folder / "mlruns/jobs").glob("*/*/checkpoints/state.npz"))
@@ -483,7 +483,7 @@ def test_checkpointed_trial_of_a_killed_driver_goes_on_from_its_last_epoch(folde
 
 
 def history(folder: Path, trial: int, metric: str = "val_loss") -> list[tuple[int, float]]:
-    """What a trial's run says of a metric, by epoch."""
+    """Returns (epoch, value) pairs of a metric from a trial's run."""
     found = [each for each in runs(folder, "trial") if each.tags["trial"] == str(trial)]
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     points = client.get_metric_history(found[0].run_id, metric) if found else []

@@ -1,4 +1,4 @@
-"""Packages are missing while they are hidden, and there again afterwards."""
+"""Hidden packages cannot be imported; afterwards they can."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Imports go down the rows of one table, without a circle, and each heavy library has its owners."""
+"""Imports only go down the rows of a table, form no circle, and only its owners import a heavy library."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
 
-# Rooms from the doors down to the ground. A room imports from lower rows alone.
+# Rooms from the doors down to the ground. A room imports only from lower rows.
 ROWS = {
     7: ("src.train", "src.compare", "src.predict", "hydra_plugins", "kerasweep.commands"),
     6: ("kerasweep.multirun",),
@@ -53,30 +53,30 @@ OWNERS = {
     ),
     "matplotlib": ("kerasweep.trial.figures", "kerasweep.report.figures"),
 }
-# The package's own front: it names what lies in rooms below the doors, and imports it when it is asked for.
+# kerasweep/__init__.py exports names of rooms below the doors and imports each at its first use.
 FRONT = "kerasweep"
 
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, by its full name, and the line that asks for it."""
+    """An imported module's full name and the line of the import."""
 
     module: str
     line: int
 
 
 def lies_in(module: str, name: str) -> bool:
-    """Whether module is name, or lies below it."""
+    """Returns whether module is name, or lies below it."""
     return module == name or module.startswith(name + ".")
 
 
 def room_of(module: str) -> str | None:
-    """The room of the table that a module lies in; None where it is in none."""
+    """Returns the room of a module, or None if the table has none for it."""
     return next((room for room in ROW_OF if lies_in(module, room)), None)
 
 
 def imports_of(source: str, module: str, is_package: bool, modules: Mapping[str, Path]) -> Iterator[Import]:
-    """Every import in the source, in functions too; `from package import module` names the module."""
+    """Returns each import, also within functions; `from package import module` names the module."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
@@ -88,7 +88,7 @@ def imports_of(source: str, module: str, is_package: bool, modules: Mapping[str,
 
 
 def origin_of(node: ast.ImportFrom, module: str, is_package: bool) -> str:
-    """The absolute name of what a `from` imports from."""
+    """Returns the absolute name of the module or package after `from`."""
     if not node.level:
         return node.module or ""
     above = node.level - 1 if is_package else node.level
@@ -97,7 +97,7 @@ def origin_of(node: ast.ImportFrom, module: str, is_package: bool) -> str:
 
 
 def breaches(module: str, imported: list[Import]) -> list[str]:
-    """One sentence for each import that the table forbids; empty where all is well."""
+    """Returns a sentence for each import that the table forbids."""
     if module in (FRONT, "src"):
         return []
     if room_of(module) is None:
@@ -107,7 +107,7 @@ def breaches(module: str, imported: list[Import]) -> list[str]:
 
 
 def arrow_breach(module: str, imported: Import) -> str | None:
-    """Why this import goes up or sideways; None where it goes down or leaves the project."""
+    """Says why the table forbids this import; None if it goes down or leaves the project."""
     if not any(lies_in(imported.module, top) for top in ("src", "kerasweep", "hydra_plugins")):
         return None
     room, target = room_of(module), room_of(imported.module)
@@ -126,7 +126,7 @@ def arrow_breach(module: str, imported: Import) -> str | None:
 
 
 def library_breach(module: str, imported: Import) -> str | None:
-    """Why this module may not import a heavy library; None for its owners and any other library."""
+    """Says why this module may not import a heavy library; None for its owners and any other library."""
     library = imported.module.split(".")[0]
     owners = OWNERS.get(library)
     if owners is None or any(lies_in(module, owner) for owner in owners):
@@ -138,7 +138,7 @@ def library_breach(module: str, imported: Import) -> str | None:
 
 
 def project_modules() -> dict[str, Path]:
-    """Every module below src by its full name; the doors are `src.train` and its like."""
+    """Returns each module below src by its full name; the doors are named like `src.train`."""
     found = {}
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
@@ -151,7 +151,7 @@ MODULES = project_modules()
 
 
 def needs(module: str) -> set[str]:
-    """The project's modules that importing this one imports at once, not those inside its functions."""
+    """Returns the project's modules that an import of this one imports; imports in functions do not count."""
     path = MODULES[module]
     tree = ast.parse(path.read_text())
     tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -161,7 +161,7 @@ def needs(module: str) -> set[str]:
 
 
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
-    """Modules that import each other in a ring; empty where there is none."""
+    """Returns modules that import each other in a circle; empty if there are none."""
     done: set[str] = set()
 
     def visit(module: str, path: list[str]) -> list[str]:
@@ -201,7 +201,7 @@ def test_hydra_plugins_stays_a_namespace() -> None:
 
 
 def checked(module: str, source: str) -> list[str]:
-    """The breaches of a made-up module, among made-up neighbours."""
+    """Returns the breaches of an invented module among invented neighbours."""
     names = ("kerasweep.data.split", "kerasweep.sweep.driver", "kerasweep.model.network")
     neighbours = {name: Path() for name in names}
     return breaches(module, list(imports_of(source, module, False, neighbours)))

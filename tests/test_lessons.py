@@ -1,4 +1,4 @@
-"""docs/lessons.md says what the runs beside it say."""
+"""docs/lessons.md agrees with the recorded runs beside it."""
 
 import csv
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_runs_are_five_seeds_of_each_configuration(name: str) -> None:
 
 
 def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that were made up: stride as accurate as max pooling, and faster in each seed."""
+    """In these invented runs, stride is as accurate as max pooling, and faster in each seed."""
     monkeypatch.setattr(lessons, "LESSONS", tmp_path)
     columns = ["run_id", "name", "state", "dataset", "downsampling", "seed", *lessons.MEASURES]
     rows = [

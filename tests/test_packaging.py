@@ -1,4 +1,4 @@
-"""An installed kerasweep is whole, and composes where another project's src/ lies in wait."""
+"""An installed kerasweep is complete, and composes its config beside another project's src/."""
 
 import os
 import re
@@ -17,7 +17,7 @@ PACKAGED = ("src", "conf", "sweeps")
 
 
 def ended(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The process after its end, run in folder."""
+    """Runs a command in folder and returns the finished process."""
     return subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
     )
@@ -25,7 +25,7 @@ def ended(command: list[str], folder: Path, **environment: str) -> subprocess.Co
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that the repository stays clean."""
+    """Builds the wheel from a copy, so that the repository stays clean."""
     copy = tmp_path_factory.mktemp("copy")
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
@@ -41,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the wheel installs."""
+    """Installs the wheel into a folder and returns the folder."""
     site = tmp_path_factory.mktemp("site")
     with ZipFile(wheel) as archive:
         archive.extractall(site)

@@ -1,4 +1,4 @@
-"""When one trial's values dominate another's."""
+"""Pareto dominance compares values, and each state has one name in Optuna and one in MLflow."""
 
 import pytest
 from optuna.trial import TrialState

@@ -1,4 +1,4 @@
-"""The whole path in processes of its own: sweep, read back, rerun, compare, predict, serve."""
+"""Runs the whole path as real commands: sweep, read back, rerun, compare, predict, serve."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def trials(folder: Path, **tags: str) -> list[RunRecord]:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `python -m src.train -m` has run, made small."""
+    """Returns a folder in which a small `python -m src.train -m` has run."""
     folder = tmp_path_factory.mktemp("swept")
     done = run_new(folder, "train", *DEFAULT)
     assert done.code == 0, done
@@ -168,7 +168,7 @@ def test_mlflows_own_server_answers_with_the_runs(swept: Path) -> None:
 
 
 def ask(address: str) -> list[Any]:
-    """The trials that the server finds, once it is up."""
+    """Waits for the server and returns the trials that it finds."""
     body = {"experiment_ids": ["1"], "filter": "tags.kind = 'trial' and tags.study = 'quickstart'"}
     request = urllib.request.Request(
         f"{address}/api/2.0/mlflow/runs/search",
@@ -189,13 +189,13 @@ def ask(address: str) -> list[Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
-    """A folder with an empty database, for sweeps of a test's own."""
+    """Returns a folder with an empty database."""
     copy_database(tmp_path)
     return tmp_path
 
 
 def test_a_grid_of_two_axes_is_four_children_whose_workers_say_nothing(folder: Path) -> None:
-    """TensorFlow's C++ part complains of a missing GPU on the stderr of every process that asks for one."""
+    """TensorFlow's C++ code warns of a missing GPU on the stderr of each process that looks for one."""
     axes = ("model.kernel_size=3,5", "training.batch_size=32,64")
     small = ("debug=fast", "model.filters=[4]")
     done = run_new(folder, "train", "-m", *small, *axes, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
@@ -255,14 +255,14 @@ def test_impossible_combinations_of_a_grid_are_left_out_and_named(folder: Path) 
 
 
 def running(folder: Path) -> int:
-    """How many runs are open, the sweep's own among them."""
+    """Returns the number of open runs, including the sweep's."""
     with closing(sqlite3.connect(folder / "mlruns/mlflow.db")) as connection:
         query = "select count(*) from runs where status = 'RUNNING'"
         return int(connection.execute(query).fetchone()[0])
 
 
 def kill_in_trial(folder: Path, arguments: tuple[str, ...]) -> None:
-    """Start a sweep, and kill it while a trial is trained after the first one is done."""
+    """Starts a sweep and kills it during a trial after the first is complete."""
     victim = start(folder, "train", *arguments)
     assert any(line.startswith("[1/") for line in victim.stdout)
     while running(folder) < 2:
@@ -357,7 +357,7 @@ def test_an_experiment_that_names_the_class_of_hydra_optuna_sweeper(folder: Path
 def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
     tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
-    """16 trials of two kernel sizes: two traces with one worker, at most four with two."""
+    """16 trials of two kernel sizes need two traces with one worker and at most four with two."""
     grid = (
         *("model.kernel_size=3,5", "training.batch_size=32,64"),
         *("regularizer=none,l2", "initializer=glorot_uniform,he_normal", "model.filters=[4]"),

@@ -1,4 +1,4 @@
-"""What is printed reads the same everywhere, and says what to type next in the user's own words."""
+"""Printed text looks the same everywhere, and next commands repeat the user's overrides."""
 
 import sys
 

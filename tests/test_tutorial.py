@@ -1,4 +1,4 @@
-"""Every command of the tutorial does what the tutorial says, in its order."""
+"""Each command of the tutorial, run in its order, does what the tutorial says."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each command printed, in a folder of its own; each must succeed."""
+    """Runs the commands in a new folder; returns what each printed. Each must succeed."""
     folder = tmp_path_factory.mktemp("tutorial")
     (program,), (study,) = blocks("python"), blocks("yaml")
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
@@ -41,7 +41,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def typed(folder: Path, command: str) -> str:
-    """The output of a command of the form `python -m src.NAME ARGUMENTS`."""
+    """Runs a command of the form `python -m src.NAME ARGUMENTS` and returns its output."""
     python, option, module, *arguments = shlex.split(command)
     assert (python, option) == ("python", "-m")
     done = run(folder, module.removeprefix("src."), *arguments)
@@ -50,7 +50,7 @@ def typed(folder: Path, command: str) -> str:
 
 
 def of(said: dict[str, str], words: str) -> str:
-    """The output of the only command with these words."""
+    """Returns the output of the only command with these words."""
     (output,) = (output for command, output in said.items() if words in command)
     return output
 
