@@ -1,4 +1,4 @@
-"""A search over numbers, see `tests/searches.py`."""
+"""Imports the fixtures of `tests/searches.py`: sweeps over numbers."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ __all__ = ["search", "space_of", "sweep_of"]
 
 @pytest.fixture(scope="session")
 def dead_owner() -> dict[str, Any]:
-    """The owner that a finished process was."""
+    """Returns the owner record of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     started = psutil.Process(process.pid).create_time()
     process.communicate(b"\n")

@@ -1,4 +1,4 @@
-"""Which trials count, and what happens to trials whose owner died."""
+"""Some trials count toward the total, and trials whose owner died are retried or failed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -78,9 +78,9 @@ def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
 def test_epochs_that_are_reported_again_are_no_progress(
     epochs: tuple[int, ...], sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
 ) -> None:
-    """A training that goes on from a checkpoint tells of the epochs until there, and then kills its owner.
+    """A training that continues from a checkpoint reports the restored epochs again and then kills its owner.
 
-    epochs: the last that each attempt reported; of the first epoch there may be no checkpoint yet.
+    `epochs` holds the last epoch that each attempt reported. Epoch 1 may have no checkpoint yet.
     """
     sweep = sweep_of(SPACE)
     for last in epochs:

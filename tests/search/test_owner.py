@@ -1,4 +1,4 @@
-"""Whether the process that trains a trial is alive, here or on another host."""
+"""The owner of a trial is known to be alive or dead, on this host or another."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each proposal is possible and new; what is not is marked, and a finite space is used up."""
+"""Each proposal is allowed and new; other suggestions are marked, and a finite space is tried completely."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def next_of(sweep: Sweep) -> Proposal | NothingLeft:
 
 
 def all_of(sweep: Sweep) -> tuple[list[Params], str]:
-    """Every proposal, each settled before the next, and why there is none any more."""
+    """Returns all proposals, each completed before the next, and the reason why they ended."""
     found = []
     while isinstance(proposal := next_of(sweep), Proposal):
         found.append(proposal.params)

@@ -1,4 +1,4 @@
-"""Each pruner ends a trial that clearly loses, and spares the one that leads."""
+"""Each pruner ends a clearly worse trial and keeps the leading one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ CASES = {
 
 
 def report_all(study: optuna.Study, values: Sequence[float], kind: PrunerInput) -> int | None:
-    """Train a trial that has these values; the step at which it is pruned."""
+    """Runs a trial with these values; returns the step at which it is pruned, or None."""
     trial = study.ask()
     pruned = PrunedTrial(trial, PrunerInput.EPOCHS if kind == PrunerInput.REPEATS else kind, "maximize")
     for step, value in enumerate(values, start=1):
@@ -67,7 +67,7 @@ def test_loser_is_pruned_and_leader_is_spared(
     for each in before:
         report_all(study, each, kind)
     pruned = report_all(study, values, kind)
-    if step is None or cfg.name == "hyperband":  # its brackets differ in how early they cut
+    if step is None or cfg.name == "hyperband":  # brackets prune at different steps
         assert step is not None or pruned is None
         assert step is None or pruned is None or pruned >= step
     else:

@@ -1,4 +1,4 @@
-"""Every sampler stays inside the space, and none begins anew after a restart."""
+"""Every sampler stays inside the space, and none repeats its sequence after a restart."""
 
 import statistics
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def legal_numbers(draw: st.DrawFn, low: float, high: float) -> tuple[str, Callab
 
 @st.composite
 def axes_with_laws(draw: st.DrawFn) -> dict[str, tuple[str, Callable[[Any], bool]]]:
-    """What a user writes for each of two to four axes, with the law that a value of it keeps."""
+    """Draws two to four axes: the text of each and a test that its values pass."""
     kinds = [legal_range, legal_integers, legal_numbers, legal_choices]
     more = draw(st.lists(st.sampled_from(kinds), max_size=2))
     made = {}
@@ -196,9 +196,10 @@ def test_sampler_that_does_not_suit_the_space_is_refused(
 
 
 def test_tpe_proposes_apart_from_trials_under_way(sweep_of: Callable[..., Sweep]) -> None:
-    """Workers that ask before any of them ends must not all train the same neighbourhood.
+    """Workers that ask before any trial ends must not all receive similar values.
 
-    Of ten seeds the spread of twelve suggestions was 0.14 to 0.19, and 0.01 to 0.03 without a constant liar.
+    With ten seeds, the standard deviation of twelve suggestions was 0.14 to 0.19, and 0.01 to 0.03 without
+    the constant liar.
     """
     sweep = sweep_of({"a": "interval(0.0,1.0)"}, sampler="tpe")
     for index in range(12):

@@ -1,4 +1,4 @@
-"""A request to stop: what a signal does, and when it is said."""
+"""A signal requests a stop, and a message announces it later."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from kerasweep.search.stops import StopRequest
 def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A signal may come in the middle of a print: one that printed would end the sweep."""
+    """A signal may arrive during a print; a handler that prints would then raise and end the sweep."""
     stop = StopRequest()
     with stop.listening():
         stop.announce()

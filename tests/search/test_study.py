@@ -1,4 +1,4 @@
-"""A sweep is found again by what defines it, and its journal survives being cut off."""
+"""A sweep is found by its definition, and its journal survives an incomplete last line."""
 
 import multiprocessing
 from pathlib import Path
@@ -144,7 +144,7 @@ def test_a_study_remembers_what_it_was_begun_with(tmp_path: Path) -> None:
         return dict(begun_with(study, {"sampler": sampler, "pruner": pruner}))
 
     assert begun("random", "asha") == {"sampler": "random", "pruner": "asha"}
-    assert begun("tpe", "none") == {"sampler": "tpe", "pruner": "none"}  # nothing was trained before
+    assert begun("tpe", "none") == {"sampler": "tpe", "pruner": "none"}  # no trial has been asked for yet
     open_study(tmp_path / "s.journal", "s", ["maximize"]).ask()
     for _ in range(2):
         assert begun("tpe", "wilcoxon") == {"sampler": "tpe", "pruner": "none"}

@@ -1,4 +1,4 @@
-"""A search over numbers, see `tests/searches.py`."""
+"""Imports the fixtures of `tests/searches.py`: sweeps over numbers."""
 
 from tests.searches import search, space_of, sweep_of
 

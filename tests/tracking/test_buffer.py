@@ -1,4 +1,4 @@
-"""Numbers of quick epochs reach MLflow together, slow ones at once, and none is lost."""
+"""Metrics of quick epochs reach MLflow together, those of slow epochs at once, and none is lost."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 
 def seen(tracker: Tracker, run_id: str) -> tuple[list[tuple[int, float]], dict[str, str], dict[str, str]]:
-    """The metric `loss` by step, the tags of ours, and the params."""
+    """Returns the points of the metric `loss`, the tags that MLflow did not add, and the params."""
     data = tracker.client.get_run(run_id).data
     points = [(point.step, point.value) for point in tracker.client.get_metric_history(run_id, "loss")]
     own = {key: value for key, value in data.tags.items() if not key.startswith("mlflow.")}
@@ -104,7 +104,7 @@ def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
 def test_what_waits_is_written_when_mlflow_can_be_used_again(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile its client asks at an address where nobody answers."""
+    """For the first attempt the tracker has a client of an address without a server."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run_id = tracker.start("run", {}, {})
     recorder = BufferedRecorder(tracker, Clock())
@@ -116,7 +116,7 @@ def test_what_waits_is_written_when_mlflow_can_be_used_again(
     finally:
         tracker.client = client
     assert not isinstance(raised.value, RefusedError)
-    tracker.finish(run_id, "cancelled")  # asks once more, and finds it
+    tracker.finish(run_id, "cancelled")  # this request succeeds
     recorder.flush(run_id)
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 

@@ -1,4 +1,4 @@
-"""Opening MLflow: a database is created once, and what cannot be opened is said in a sentence."""
+"""A database is created once, and a sentence explains each failure to open a database or server."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
 def refusal(uri: str) -> str:
-    """What opening a tracker says."""
+    """Returns the message of the error that opening a tracker raises."""
     with pytest.raises(TrackingError) as raised:
         open_tracker(TrackingConf(uri=uri))
     return str(raised.value)
@@ -34,14 +34,14 @@ def refusal(uri: str) -> str:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """The port of a server that accepts and never answers."""
+    """Returns the port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture
 def broken_server() -> Iterator[str]:
-    """The URI of a server that answers 503 to everything."""
+    """Returns the URI of a server that answers each request with 503."""
 
     class Broken(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -59,7 +59,7 @@ def broken_server() -> Iterator[str]:
 
 @pytest.fixture
 def no_template(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder: no empty database has been made on this machine."""
+    """Returns an empty cache folder, as on a machine where no database was ever created."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""Where runs are kept, from what is said and what is not."""
+"""The config, then the environment, then a default decide where runs are stored."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Runs, histories and sweeps' claims come back from MLflow as they were written."""
+"""Runs, histories and the claims of sweeps are read from MLflow as they were written."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_ambiguous_beginning_asks_for_more(
     tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "MIN_DIGITS", 1)
-    made = [tracker.start("run", {}, {}) for _ in range(17)]  # 16 digits: two begin alike
+    made = [tracker.start("run", {}, {}) for _ in range(17)]  # two share their first of 16 digits
     firsts = [run_id[0] for run_id in made]
     digit = max(firsts, key=firsts.count)
     assert said(tracking, digit) == (
@@ -163,7 +163,7 @@ study:
 
 
 def parent(tracking: TrackingConf, tracker: Tracker, config: str | None) -> RunRecord:
-    """That of a sweep with one trial, which recorded such a configuration."""
+    """Records a sweep with one trial and this configuration; returns its parent run."""
     own = {"study": "filter_size", "sweep": "filter_size-1"}
     run_id = tracker.start("filter_size-1", {**own, "kind": "study", "axes": "kernel_size"}, {})
     tracker.start("other-1", {"sweep": "other-1", "kind": "study"}, {})

@@ -1,4 +1,4 @@
-"""What a trial records reaches the driver whole, as plain values, and leaves nothing behind."""
+"""Entries of a trial reach the driver complete and as plain values, and temporary files are removed."""
 
 import pickle
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from kerasweep.tracking.recorder import Recorder, RelayedRecorder, write_relayed
 
 
 class Notebook(Recorder):
-    """Keeps entries, and the content of files as they were."""
+    """Keeps entries and the content that files have when they arrive."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, Entry]] = []
@@ -36,7 +36,7 @@ class Notebook(Recorder):
 
 
 class Saved:
-    """A figure of matplotlib's, as far as it is asked."""
+    """Stands for a Matplotlib figure."""
 
     def savefig(self, file: Path, dpi: int) -> None:
         file.write_text(f"{dpi} dpi")
@@ -44,7 +44,7 @@ class Saved:
 
 @pytest.fixture
 def relayed(tmp_path: Path) -> tuple[RelayedRecorder, Notebook, Notebook]:
-    """A worker's recorder with the driver's notebook behind a pipe, and the worker's own for models."""
+    """Returns a worker's recorder, the driver's notebook that it sends to, and the worker's for models."""
     driver, worker = Notebook(), Notebook()
 
     def send(run_id: str, entry: Entry) -> None:

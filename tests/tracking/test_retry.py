@@ -1,4 +1,4 @@
-"""A server that goes away is waited for, but not for ever; then nothing waits for it again."""
+"""Requests to a server that does not answer are retried for a limited time, and later ones only once."""
 
 import os
 import socket
@@ -20,7 +20,10 @@ RUN = "0" * 32
 
 @dataclass
 class Server:
-    """Answers with these statuses, then with the last one. asked: the last parts of the paths."""
+    """Answers requests with these statuses in turn, then always with the last.
+
+    `asked` holds the last part of each request's path.
+    """
 
     uri: str
     statuses: list[int]
@@ -125,13 +128,13 @@ def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.Monkey
 def test_a_run_is_not_created_twice_where_the_answer_was_lost(
     is_creation: bool, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "WAITING_SECONDS", 0.25)  # the pauses are 0.1 and 0.2 s
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0.25)  # allows the pauses of 0.1 and 0.2 s
     heard = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         tracker = tracker_of(f"http://127.0.0.1:{server.getsockname()[1]}")
 
         def hang_up() -> None:
-            with suppress(OSError):  # it is closed at the end
+            with suppress(OSError):  # the end of the test closes it
                 while True:
                     with server.accept()[0] as connection:
                         heard.append(connection.recv(100))

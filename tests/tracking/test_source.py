@@ -1,4 +1,4 @@
-"""A run says which code made it."""
+"""Tags of a run name the code that it ran."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repository(folder: Path) -> Path:
-    """A repository with one commit."""
+    """Makes a repository with one commit."""
     git("init", "--quiet")
     (folder / "train.py").write_text("a = 1\n")
     git("add", ".")

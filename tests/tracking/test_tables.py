@@ -1,4 +1,4 @@
-"""The tables tell what MLflow's client tells of the same runs."""
+"""Runs read from the database's tables equal those that MLflow's client returns."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ from kerasweep.tracking.writer import Tracker, open_tracker
 
 @pytest.fixture(autouse=True)
 def recorded(tracking: TrackingConf, tracker: Tracker) -> str:
-    """Runs of all kinds; the id of the first."""
+    """Records runs of several kinds and returns the id of the first."""
     first = tracker.start(
         "trial-0", {"kind": "trial", "it's": 'a "quoted" `tag`', "한글": "값"}, {"model.filters": "[16,32]"}
     )
@@ -32,7 +32,7 @@ def recorded(tracking: TrackingConf, tracker: Tracker) -> str:
 
 
 def comparable(runs: list[RunRecord]) -> list[Any]:
-    """NaN equals NaN; runs that began in the same millisecond have no order."""
+    """Makes NaN equal NaN, and sorts by id since runs may start in the same millisecond."""
     parts = [
         (run.run_id, replace(run, metrics={}), {key: str(value) for key, value in run.metrics.items()})
         for run in runs

@@ -1,4 +1,4 @@
-"""Short names mean one thing in every sweep, and values read as they are typed."""
+"""A short name means the same key in every sweep, and values look as on the command line."""
 
 from typing import Any
 

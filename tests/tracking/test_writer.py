@@ -1,4 +1,4 @@
-"""What a tracker writes is what MLflow's own client reads."""
+"""MLflow's client reads the values that a tracker writes."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from kerasweep.tracking.writer import Tracker, open_tracker
 
 @pytest.fixture
 def client(tracker: Tracker) -> MlflowClient:
-    """A client of its own, as another program would open it."""
+    """Returns a second client, as another program opens it."""
     return MlflowClient(tracking_uri=tracker.uri)
 
 

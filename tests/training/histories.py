@@ -1,10 +1,10 @@
-"""Trains each configuration of a list and writes down its history, to the last bit.
+"""Trains each configuration of a list and writes its history with every bit.
 
 python tests/training/histories.py used|alone CONFIGS OUTPUT
 
-used: all in this process, each on whatever program the ones before have left.
-alone: each in a new process, which has imported TensorFlow and done nothing with it.
-CONFIGS: JSON, a list of YAML texts. OUTPUT: JSON, for each its history and traces.
+used: trains all in this process, so that later ones reuse the programs of earlier ones.
+alone: trains each in a new process that has imported TensorFlow but not used it.
+CONFIGS: JSON, a list of YAML texts. OUTPUT: JSON, the history and the number of traces of each.
 """
 
 import json
@@ -20,7 +20,7 @@ from kerasweep.trial.run import read_data, warm_up
 
 
 def history(text: str) -> dict[str, Any]:
-    """Loss, accuracy and rate of every epoch as hexadecimal numbers; how often it was traced."""
+    """Returns each epoch's metrics as hexadecimal numbers, the best epoch, and the number of traces."""
     cfg = OmegaConf.create(text)
     network = Network(cfg, read_data(cfg))
     result = network.fit(lambda epoch, metrics: False, Path("unused"))

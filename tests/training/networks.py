@@ -1,10 +1,10 @@
-"""Networks of a user's own, for `model.target`."""
+"""Custom networks for `model.target`."""
 
 import keras
 
 
 def dropping(shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Draws its weights and its dropout from Keras's global seed, and leaves the names to Keras."""
+    """Returns a network whose weights and dropout use Keras's global seed and whose layers have no names."""
     return keras.Sequential(
         [
             keras.Input(shape),

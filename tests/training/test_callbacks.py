@@ -1,4 +1,4 @@
-"""Callbacks are small state machines: fed with logs written by hand."""
+"""Callbacks are small state machines, tested with logs written by hand."""
 
 import math
 
@@ -15,7 +15,7 @@ def logs(val_accuracy: float = 0.5, loss: float = 1.0, val_loss: float = 1.0) ->
 
 
 def one_weight(learning_rate: float = 0.25) -> keras.Model:
-    """The smallest network: a single weight."""
+    """Returns a network with a single weight."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(optimizer=keras.optimizers.SGD(learning_rate), loss="mse")
     return model

@@ -1,4 +1,4 @@
-"""A job's checkpoints: a state that is whole or absent, whatever happens while it is written or copied."""
+"""A checkpoint's state is complete or absent, even if the process dies while it writes or copies it."""
 
 import math
 import os
@@ -56,7 +56,7 @@ def test_what_is_damaged_anywhere_is_refused(tmp_path: Path) -> None:
             state = read_state(tmp_path)
         except DAMAGED:
             continue
-        assert is_equal(state, STATE)  # the zip's dates, and the like
+        assert is_equal(state, STATE)  # the changed byte may lie in unused parts of the zip, such as dates
 
 
 def test_no_pickle_is_read(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_best_model_is_that_of_the_epochs_in_the_state(
 
 
 def attempt(folder: Path) -> Path:
-    """A job's folder with a state and a best model."""
+    """Returns a job's folder with a state and a best model."""
     write_state(folder, STATE)
     (folder / "checkpoints/best.keras").write_text("epoch 1")
     return folder
 
 
 def dying(*arguments: object) -> None:
-    """Stands for a kill: everything done so far remains, nothing more is done."""
+    """Stands for a kill: files written so far remain, and nothing more is written."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Operations are those of the layers; a probe gives what a training takes."""
+"""Counted operations match the layers, and the probe measures the time of each part of a training."""
 
 import keras
 import pytest
@@ -10,7 +10,7 @@ def network(*layers: keras.layers.Layer) -> keras.Model:
     return keras.Sequential([keras.Input((6, 7, 3)), *layers])
 
 
-# An image of 6 x 7 x 3. A multiplication with its addition is two operations.
+# The image has 6 x 7 x 3 numbers. A multiplication with its addition is two operations.
 CONVOLUTION = 2 * (6 * 7) * (3 * 3 * 3) * 4
 LAYERS = {
     "convolution": ([keras.layers.Conv2D(4, 3, padding="same", use_bias=False)], CONVOLUTION),
@@ -51,7 +51,7 @@ def test_flops_of_small_operations_hardly_count() -> None:
 
 
 class Machine:
-    """Trains and evaluates in no time of a real clock, but in that of its own."""
+    """Stands for a machine: training and evaluation advance only its simulated clock."""
 
     def __init__(self, step: float, evaluation: float = 0.0) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Training with callbacks: what is reported, kept, stopped and written."""
+"""Training with callbacks reports epochs, keeps the best weights, stops, and writes checkpoints."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ SCALING = Scaling((1 / 255,), (0.0,))
 
 
 def part(count: int = 48) -> Part:
-    """Images whose brightness tells their class, in batches of 16 that make three steps."""
+    """Returns images whose brightness depends on their class; 16 a batch make three steps an epoch."""
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, count)
     brightness = generator.normal(60 * (labels[:, None, None, None] + 1), 20, (count, 4, 4, 1))

@@ -1,4 +1,4 @@
-"""oneDNN is decided by measuring, once, and never against the user's own word."""
+"""One measurement decides about oneDNN; a setting in the environment overrides it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from kerasweep.training.onednn import VARIABLE, recall_onednn, set_onednn, this_
 
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a shell that says nothing of it; what is set meanwhile is forgotten."""
+    """Removes the variable from the environment; after the test it has its old value."""
     monkeypatch.setenv(VARIABLE, "")
     del os.environ[VARIABLE]
 

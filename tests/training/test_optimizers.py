@@ -1,4 +1,4 @@
-"""Adam by one kernel is Keras's Adam: weights and moments, for every dtype and after any number of steps."""
+"""Adam in one fused kernel gives Keras's weights and moments for every dtype and number of steps."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def variables() -> list[keras.Variable]:
 
 
 def after(optimizer: keras.optimizers.Optimizer, steps: int) -> list[np.ndarray]:
-    """Weights and the optimizer's variables, in a graph as a program has it."""
+    """Returns weights and optimizer variables after these steps, run in a graph as a program does."""
     weights = variables()
     optimizer.build(weights)
 

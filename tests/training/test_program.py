@@ -1,4 +1,4 @@
-"""A used program trains as a new one does, to the last bit, and what is like it is not traced again."""
+"""A reused program trains like a new one, bit for bit, and equal graphs are traced once."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from tests.processes import environment
 Configured = Callable[..., DictConfig]
 HISTORIES = Path(__file__).with_name("histories.py")
 
-# Each differs from the one before in what a used program must not keep; of graph and of numbers.
+# Each differs from the one before in a setting that a reused program must not keep: of its graph or a number.
 AXES = [
     (),
     ("training.seed=1",),
@@ -94,7 +94,7 @@ def network_of(cfg: DictConfig) -> Network:
 
 
 def trained(cfg: DictConfig, epochs: int = 2, feed: Any = None) -> list[dict[str, float]]:
-    """Train a few epochs. feed: instead of the part's own."""
+    """Trains a few epochs and returns their metrics; `feed` replaces the default feed."""
     network = network_of(cfg)
     part, training = network.prepared.train, cfg.training
     found = []
@@ -147,7 +147,7 @@ def spoil_stop(program: Program) -> None:
     ids=lambda spoil: spoil.__name__,
 )
 def test_nothing_of_a_trial_reaches_the_next(configured: Configured, spoil: Callable[..., None]) -> None:
-    """Weights, moving statistics, seed generators, slots, iterations, the loss scale, rates, factors."""
+    """Each case overwrites a part of a used program, such as weights, optimizer slots, rates or factors."""
     cfg = configured(
         *("optimizer=adamw", "model.dropout=0.4", "regularizer=l2", "training.deterministic=true"),
         *("training.precision=mixed_float16", "training.batch_size=16", "initializer=he_normal"),
@@ -165,7 +165,7 @@ def test_nothing_of_a_trial_reaches_the_next(configured: Configured, spoil: Call
 
 
 def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> None:
-    """A rate that is not assigned stays that of the trial before, or 0."""
+    """Without the assignment the rate stays at the value of the trial before, or at 0."""
     overrides = ("model.dense_units=[8]", "model.dropout=0.1", "training.deterministic=true")
     history = {}
     for dense_dropout in (0.1, 0.8):
@@ -183,7 +183,7 @@ def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> N
 
 
 def test_training_is_that_of_keras(configured: Configured) -> None:
-    """Keras's own fit of the stock network, batch by batch in the same order."""
+    """The reference is Keras's fit of the stock network with the same batches in the same order."""
     cfg = configured("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
     cfg.model.normalization.moving_statistics = "keras"
     network = network_of(cfg)
@@ -212,7 +212,7 @@ def test_training_is_that_of_keras(configured: Configured) -> None:
 
 
 def test_single_channel_is_known_when_it_is_traced(configured: Configured) -> None:
-    """Else Keras compiles the first convolution with XLA, as one of groups, at half the speed."""
+    """Otherwise Keras compiles the first convolution with XLA as a grouped one, at half the speed."""
     network = network_of(configured("model.filters=[4]"))
     assert network.prepared.input_shape[-1] == 1
     graph = network.program._train.get_concrete_function().graph.as_graph_def()

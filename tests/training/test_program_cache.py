@@ -1,4 +1,4 @@
-"""The cache keeps the programs used last, and networks with unknown code share none."""
+"""The cache keeps the programs used last; networks with unknown code never share a program."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def test_cache_keeps_the_programs_used_last() -> None:
 
 
 def test_cache_is_bounded_by_memory_and_keeps_the_newest() -> None:
-    megabyte = 3 * 2**20 / 4 / 10  # weights and two slots: 10 a filter
+    megabyte = 3 * 2**20 / 4 / 10  # 10 weights a filter; 9 MiB with Adam's slots
     kept = ProgramCache(max_programs=9, max_memory_mb=2.5)
     for name in "abc":
         kept.add(name, lambda: tiny(int(megabyte / 9)))

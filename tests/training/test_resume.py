@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on, and ends as one that never was."""
+"""An interrupted training continues and ends like one without an interruption."""
 
 import signal
 import subprocess
@@ -41,7 +41,7 @@ FILE_AN_EPOCH = (
     "training.checkpoint.save_best_only=false",
 )
 HALF_PRECISION = ("optimizer=adamw", "training.precision=mixed_float16", "training.epochs=4")
-# The epochs in which two attempts end: with a plateau, those before which its callbacks have counted.
+# The epochs in which the first two attempts end. With a plateau, the callbacks have counted epochs by then.
 TRAININGS = {
     "momentum, plateau, early stopping": (PLATEAU, 5, 6),
     "adam, warm-up, augmentation, dropout, batch norm": (WARM_UP, 2, 4),
@@ -72,12 +72,15 @@ network.fit(lambda epoch, metrics: False, Path(sys.argv[2]))
 
 
 class Interrupted(Exception):
-    """Stands for whatever ends a process in the middle of its training."""
+    """Stands for an event that ends a process during its training."""
 
 
 @pytest.fixture
 def train(configured: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., Any]:
-    """Trains into a folder, from another one's state; interrupted once an epoch has been reported."""
+    """Returns a function that trains into a folder, perhaps from another folder's state.
+
+    The function's `interrupt` names an epoch after whose report the training is interrupted.
+    """
 
     def fit(
         name: str,
@@ -111,7 +114,7 @@ def numbers(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def assert_same(resumed: Any, whole: Any) -> None:
-    """Bitwise: histories, the best epoch and its weights."""
+    """Asserts that histories, best epochs, reported epochs and weights are equal bit for bit."""
     assert numbers(resumed[0].history) == numbers(whole[0].history)
     assert (resumed[0].best_epoch, resumed[0].pruned) == (whole[0].best_epoch, whole[0].pruned)
     assert resumed[1] == list(range(1, len(whole[0].history) + 1))
@@ -119,7 +122,7 @@ def assert_same(resumed: Any, whole: Any) -> None:
 
 
 def model_weights(folder: Path) -> list[np.ndarray]:
-    """Of the best model, or of the last where each epoch has its own."""
+    """Returns the weights of the saved model; of the last one if each epoch saves a model."""
     path = max((folder / "checkpoints").glob("*.keras"))
     weights: list[np.ndarray] = keras.models.load_model(path, compile=False).get_weights()
     return weights
@@ -165,10 +168,10 @@ def test_training_killed_within_an_epoch_goes_on(
 
 def test_finished_training_trains_nothing_more(train: Callable[..., Any], tmp_path: Path) -> None:
     whole = train("whole", *PLATEAU)
-    assert len(whole[0].history) < 9  # it stopped early
+    assert len(whole[0].history) < 9  # early stopping ended it
     again = train("again", *PLATEAU, resume="whole")
     assert_same(again, whole)
-    assert again[0].history == whole[0].history  # the seconds too
+    assert again[0].history == whole[0].history  # seconds are equal too
     assert files(tmp_path / "again") == {"state.npz", "best.keras"}
     assert_same(train("whole", *PLATEAU, resume="whole"), whole)
 
@@ -221,7 +224,7 @@ def test_without_checkpoints_no_state_is_written(train: Callable[..., Any], tmp_
 def scripted(
     folder: Path, losses: list[float], resume: Path | None = None, interrupt: int = 0, min_lr: float = 0.0
 ) -> FitResult:
-    """Fits with a validation loss for each epoch, a patience of 3 for the rate and of 5 for the end."""
+    """Fits with given validation losses; the patience is 3 epochs for the rate and 5 for early stopping."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
     stopping = EarlyStoppingConf(enabled=True, monitor="val_loss", patience=5, min_delta=0.0)
@@ -253,7 +256,7 @@ def scripted(
 
 @pytest.mark.parametrize("interrupt", [3, 4, 5, 6, 8, 9])
 def test_plateau_and_early_stopping_go_on_counting(tmp_path: Path, interrupt: int) -> None:
-    """The rate falls after 3 epochs without a better one, and 5 end the training, wherever it broke off."""
+    """Without improvement the rate falls after 3 epochs and training ends after 5, interrupted or not."""
     losses = [4.0, 3.0, 3.0, 3.5, 3.0, 2.0, 2.0, 2.5, 2.0, 2.0, 2.0, 1.0]
     with pytest.raises(Interrupted):
         scripted(tmp_path / "first", losses, interrupt=interrupt)

@@ -1,4 +1,4 @@
-"""Schedules are functions of the step: exact values and what holds for all of them."""
+"""Schedules are functions of the step, tested by exact values and by laws for all of them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a run keeps of its data."""
+"""A run records example images and a description of its data."""
 
 from collections.abc import Callable
 from dataclasses import replace

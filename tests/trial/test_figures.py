@@ -81,7 +81,7 @@ def test_nothing_wrong_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_dollars_are_no_mathematics() -> None:
-    """As a class's folder may be named, and a data set."""
+    """Names of classes and data sets may contain dollars."""
     names, images = [r"$\frac$", "US$5-US$10"], np.zeros((2, 4, 4, 1), np.uint8)
     labels = np.array([0, 1])
     for figure in (

@@ -1,4 +1,4 @@
-"""Metrics besides Keras's own, against values worked out by hand."""
+"""Metrics that Keras lacks have the values of a calculation by hand."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_variability_needs_four_epochs() -> None:
 
 
 def test_variability_is_of_the_later_half_by_hand() -> None:
-    """From the third epoch of six on: changes of 0.1, -0.2 and 0.2."""
+    """From epoch 3 of 6 on, the changes are 0.1, -0.2 and 0.2."""
     assert epoch_variability([0.0, 0.1, 0.5, 0.6, 0.4, 0.6]) == pytest.approx((0.09 / 3 / 2) ** 0.5)
 
 

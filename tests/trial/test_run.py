@@ -1,4 +1,4 @@
-"""One trial: what it records by its rank, when it is pruned, and what it refuses before any run."""
+"""A trial records more if it may be the best, ends when pruned, and refuses bad configurations at once."""
 
 import tempfile
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configure
     assert (outcome.state, outcome.reason, outcome.best_epoch in (1, 2)) == ("complete", None, True)
     assert outcome.values == (outcome.metrics["val_accuracy"],)
     run = trials.run(outcome)
-    assert run.info.status == "RUNNING"  # its caller closes it
+    assert run.info.status == "RUNNING"  # the caller closes the run
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
     gap = outcome.metrics["accuracy"] - outcome.metrics["val_accuracy"]
@@ -140,7 +140,7 @@ def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
 
 
 def test_any_seed_may_be_of_a_pareto_front(trials: Trials, configured: Configured) -> None:
-    """Its trial's mean is, perhaps, although the seed is dominated."""
+    """The mean of its trial may not be dominated although the seed's values are."""
     two = "objective=[{metric: val_accuracy, direction: maximize}, {metric: parameters, direction: minimize}]"
     for repeats, is_left in ((1, False), (2, True)):
         cfg = configured("training.epochs=1", two, f"study.repeats={repeats}")
@@ -156,7 +156,8 @@ def test_candidate_saves_its_weights_and_the_model_recorded_later_is_that_of_its
     outcome = trials.train(cfg, defers_model=True)
     assert outcome.weights is not None and not trials.has_model(outcome)
     assert outcome.best_epoch is not None and outcome.best_epoch < 4
-    trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))  # in between
+    # Another trial overwrites the weights of the shared program.
+    trials.train(configured("training.epochs=1", "training.seed=3"), incumbents=((1.1,),))
     ref = TrialRef(outcome.run_id, 0, weights=Path(outcome.weights))
     for record in (record_best_model, record_best_figures_and_test):
         recorded = record(cfg, ref, trials.tracker, keep_on, trials.folder)
@@ -227,7 +228,7 @@ def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
         heard.append(value)
         if len(heard) == 2:
             raise KeyboardInterrupt
-        return epoch == 1  # asked of an epoch that has been trained, it prunes nothing
+        return epoch == 1  # the answer for a restored epoch has no effect
 
     cfg = configured("training.epochs=3", "training.checkpoint.enabled=true")
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Configurations go to the worker that holds their graph, as long as that is sooner."""
+"""A configuration waits for the worker that holds its graph, if that is faster than a new trace."""
 
 from itertools import chain
 
@@ -25,7 +25,7 @@ def grid(*kernels: int | None) -> list[Params]:
 
 
 def train(affinity: GraphAffinity, clock: Clock, *seconds: float, is_complete: bool = True) -> None:
-    """Worker 0 trains kernel 3, each as long."""
+    """Worker 0 trains a job of kernel 3 for each of these durations."""
     for each in seconds:
         affinity.begin(0, {"k": 3})
         clock.now += each
@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def affinity(clock: Clock) -> GraphAffinity:
-    """Worker 0 holds the graph of kernel 3: 3 s with its trace, 1 s without."""
+    """Returns an affinity in which worker 0 holds the graph of kernel 3: 3 s with the trace, 1 s without."""
     made = GraphAffinity(of_kernel, clock=clock)
     train(made, clock, 3.0, 1.0)
     return made
@@ -57,13 +57,13 @@ def test_another_worker_passes_over_graphs_that_are_held(affinity: GraphAffinity
 def test_what_is_left_is_taken_where_a_trace_is_sooner(
     affinity: GraphAffinity, left: int, taken: bool
 ) -> None:
-    """Another worker ends one in 3 s; the holder, half done with its own, two in 2.5 s, three in 3.5 s."""
+    """Another worker needs 3 s for one job; the holder, amid a job, 2.5 s for two and 3.5 s for three."""
     affinity.begin(0, {"k": 3})
     assert affinity.pick(1, grid(*[3] * left)) == ({"k": 3, "n": 0} if taken else None)
 
 
 def test_several_seeds_are_as_many_jobs(clock: Clock) -> None:
-    """Another worker ends five seeds in 7 s; the holder those of one in 5.5 s, of two in 10.5 s."""
+    """Another worker needs 7 s for five seeds; the holder 5.5 s for one trial's seeds, 10.5 s for two."""
     affinity = GraphAffinity(of_kernel, seeds=5, clock=clock)
     train(affinity, clock, 3.0, 1.0)
     affinity.begin(0, {"k": 3})
@@ -72,7 +72,7 @@ def test_several_seeds_are_as_many_jobs(clock: Clock) -> None:
 
 
 def test_jobs_of_one_graph_may_differ(clock: Clock) -> None:
-    """The first had the smallest batches; what is left is as long as the mean of the others."""
+    """The first job had the smallest batches; the estimate for waiting jobs is the mean of the others."""
     affinity = GraphAffinity(of_kernel, clock=clock)
     train(affinity, clock, 31.0, 1.0, 29.0)
     affinity.begin(0, {"k": 3})
@@ -100,7 +100,7 @@ def test_dead_worker_holds_nothing(affinity: GraphAffinity) -> None:
     assert affinity.pick(1, grid(3, 5)) == {"k": 5, "n": 1}
     affinity.forget(0)
     assert affinity.pick(1, grid(3, 5)) == {"k": 3, "n": 0}
-    affinity.end(0, {"k": 3}, True)  # of a job that outlived it
+    affinity.end(0, {"k": 3}, True)  # a job that ends after its worker was forgotten
 
 
 def test_unknown_graphs_are_held_by_nobody(clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""How many workers a machine carries, and what each gets of it."""
+"""Cores, memory and GPUs give the number of workers and the share of each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pool of processes: jobs done, processes that end in every way, and the ones that take their place."""
+"""The pool finishes jobs, notices each kind of process end, and starts replacements."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ LEFT: list[bytearray] = []
 
 
 class Garbled:
-    """Cannot be unpacked from a message."""
+    """An object that cannot be unpickled from a message."""
 
     def __reduce__(self) -> Any:
         return int, ("x",)
 
 
 def prepare(shared: bytes) -> None:
-    """What each worker process does before its first job."""
+    """Prepares a worker process before its first job."""
     if shared == b"stillborn":
         os._exit(4)
     if shared == b"slow":
@@ -39,7 +39,7 @@ def prepare(shared: bytes) -> None:
 
 
 def obey(order: str, channel: Channel) -> Any:
-    """A job: does what its payload says."""
+    """Runs a job that does what its payload says."""
     if order == "ask":
         return channel.report(1, 0.5, True), channel.report(2, 0.75, True)
     if order == "call":
@@ -66,7 +66,7 @@ def obey(order: str, channel: Channel) -> Any:
         helper.join()
         return helper.exitcode
     if order == "die in a message":
-        # The header of a message of 100 bytes, and a child that keeps the pipe open.
+        # This writes the header of a message of 100 bytes; the child keeps the pipe open.
         os.write(channel._connection.fileno(), struct.pack("!i", 100) + b"x")
         if os.fork() == 0:
             time.sleep(8)
@@ -89,7 +89,7 @@ def obey(order: str, channel: Channel) -> Any:
 def pool_of(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., WorkerPool]]:
-    """Makes pools whose workers start anew, or fork off a template."""
+    """Returns a function that makes pools whose workers are spawned or forked from a template."""
     pools: list[WorkerPool] = []
     if request.param == "forkserver":
         forkserver.set_forkserver_preload([MODULE])
@@ -116,7 +116,7 @@ def wait_free(pool: WorkerPool, count: int) -> None:
 
 
 def do(pool: WorkerPool, order: str, job: int = 1, worker: int = 0) -> list[Event]:
-    """Everything that a job says, its end included."""
+    """Runs a job and returns its events, the last of which is its end."""
     wait_free(pool, 1)
     pool.submit(worker, Job(job, f"{MODULE}:obey", order))
     events: list[Event] = []
@@ -237,7 +237,7 @@ def test_signal_to_the_whole_group_ends_no_job(pool_of: Callable[..., WorkerPool
 
 
 def test_job_that_its_worker_died_before_is_done_by_the_next(pool_of: Callable[..., WorkerPool]) -> None:
-    """The old process's end is heard after the job was given to it, and the new one takes its time."""
+    """The pool notices the death after it gave the job away, and the new process starts slowly."""
     pool = pool_of(shared=b"slow")
     wait_free(pool, 1)
     (pid,) = pool.pids()

@@ -1,4 +1,4 @@
-"""Which signals end what, in a process of its own: a test's would end the others."""
+"""SIGTERM and Ctrl-C end the right processes; a subprocess receives SIGTERM, which would end pytest."""
 
 import os
 import signal
@@ -85,7 +85,7 @@ def test_a_held_interrupt_comes_where_it_is_released() -> None:
 
 
 def test_threads_hold_nothing_and_release_nothing() -> None:
-    """As where a launcher of Hydra's trains in threads."""
+    """Hydra's joblib launcher may train in threads."""
 
     def train() -> str:
         release_interrupts()

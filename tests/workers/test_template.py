@@ -1,4 +1,4 @@
-"""Workers fork off a process that has imported for them, are none of it, and end with the command."""
+"""Workers are forked from a template that has imported their packages, and end with the command."""
 
 import os
 import signal
@@ -98,7 +98,7 @@ def test_template_and_workers_end_with_a_command_that_is_killed(program: Path) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
 def test_the_template_never_hears_of_ctrl_c(program: Path) -> None:
-    """Also where it is the first process that Python starts: a tracker comes with it and unblocks them."""
+    """This holds for Python's first child process too, whose resource tracker unblocks signals."""
     code = (
         "import psutil\n"
         "from kerasweep.workers.template import start_template\n"
