@@ -1,4 +1,4 @@
-"""Errors of the user end a command with one line; overrides are checked before Hydra reads them."""
+"""A user's error ends a command with one line, and overrides are checked before Hydra reads them."""
 
 import re
 import shlex

@@ -55,7 +55,7 @@ def unfinished(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.T
 
 
 def claimed(tracker: Tracker, study: str, **tags: str) -> dict[str, str]:
-    """Makes a sweep of five seeds a trial, with a claim that its numbers support; returns its tags."""
+    """Records a sweep of five seeds a trial with a claim that its numbers support; returns its tags."""
     own = {"study": study, "sweep": f"{study}-1", "dataset": "digits"}
     axes = {"axes": "kernel_size,batch_size" if study == "cut" else "kernel_size"}
     parent = tracker.start(own["sweep"], {**own, **axes, **tags, "kind": "study"}, {})
@@ -84,7 +84,7 @@ def record(
 def run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    """Composes and compares; returns the lines that were printed."""
+    """Returns a function that composes and compares; it returns the printed lines."""
 
     def compared(*overrides: str) -> list[str]:
         monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
 
 
 def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]]) -> None:
-    """Differences of 0.250 to 0.254: mean 0.252, t(0.975, 4) = 2.7764, standard error 0.000707."""
+    """The differences of 0.250 to 0.254 have mean 0.252, standard error 0.000707 and t(0.975, 4) = 2.7764."""
     lines = run("study=claimed")
     cells = [[cell.strip() for cell in line.split("│")[1:6]] for line in lines if line.startswith("│")]
     assert [row[:2] + row[3:4] for row in cells] == [["5", "0.7720", "5"], ["3", "0.5200", "5"]]

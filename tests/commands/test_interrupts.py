@@ -1,4 +1,4 @@
-"""Ctrl-C while a command starts, at named moments: when Python begins to import a module."""
+"""Ctrl-C ends a command cleanly while it starts; each test sends it when Python imports a named module."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from tests.processes import PYTHONPATH, command, environment
 
-# Python imports this by itself when it starts.
+# Python imports a module `sitecustomize` when it starts.
 SITECUSTOMIZE = """
 import os, signal, sys
 
@@ -53,7 +53,7 @@ def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
 
 @pytest.mark.parametrize("name", ["train", "compare", "predict"])
 def test_ctrl_c_before_the_command_begins_is_left_to_python(name: str, tmp_path: Path) -> None:
-    """A shell shows 130 for this, too."""
+    """A shell shows exit code 130 for this, too."""
     done = interrupt(tmp_path, "kerasweep.commands.start", name)
     assert done.returncode == -signal.SIGINT
     assert done.stderr.endswith("KeyboardInterrupt\n")

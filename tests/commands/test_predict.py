@@ -33,7 +33,7 @@ class Recorded:
         self.pruned = self.record("pruned", None, 0.9)
 
     def record(self, name: str, channels: int | None, objective: float) -> str:
-        """Records a trial of one sweep. channels: None for a trial without a model."""
+        """Records a trial of one sweep; without a model if channels is None."""
         tags = {"sweep": "s-1", "kind": "trial", "objective": "val_accuracy maximize"}
         run_id = self.tracker.start(name, tags, {})
         self.tracker.log_metrics(run_id, {"objective": objective})
@@ -63,7 +63,7 @@ def recorded(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.Tem
 def run(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    """Predicts in the test's folder; returns the lines that were printed."""
+    """Returns a function that predicts in the test's folder; it returns the printed lines."""
 
     def predicted(*overrides: str) -> list[str]:
         monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def run(
 
 @pytest.fixture
 def refused(run: Callable[..., list[str]]) -> Callable[..., str]:
-    """Predicts, and returns the message of the error."""
+    """Returns a function that predicts and returns the message of the error."""
 
     def message_of(kind: type[KerasweepError], *overrides: str) -> str:
         with pytest.raises(kind) as raised:
@@ -87,7 +87,7 @@ def refused(run: Callable[..., list[str]]) -> Callable[..., str]:
 
 
 def gray(value: int, size: tuple[int, int] = (6, 4)) -> Image.Image:
-    """size: width, height."""
+    """Returns an image of one value; size is (width, height)."""
     return Image.new("L", size, value)
 
 
@@ -120,7 +120,7 @@ def test_single_image_needs_no_brackets(
 
 
 def clear_on_black() -> Image.Image:
-    """Returns a black image that is so transparent that it looks white."""
+    """Returns a black image that looks white because it is transparent."""
     return Image.new("RGBA", (6, 4), (0, 0, 0, 10))
 
 

@@ -40,7 +40,7 @@ def histories(folder: Path, run_id: str, metric: str) -> list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Twice:
-    """One command that ran two times in a folder. runs: the older run first."""
+    """One command that ran twice in a folder; `runs` has the older run first."""
 
     folder: Path
     done: list[Done]
@@ -152,7 +152,7 @@ def test_a_loss_that_explodes_ends_the_run_as_failed(
 def test_a_run_that_is_stopped_is_closed_as_cancelled(
     number: signal.Signals, code: int, times: int, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
-    """times: `timeout` sends its signal to the command and then to all processes of the group."""
+    """SIGTERM is sent twice because `timeout` signals the command and then its whole process group."""
     copy_database(tmp_path)
     arguments = ("debug=fast", "training.epochs=10000", "model.filters=[4]")
     process = start(tmp_path, "train", *arguments)
@@ -180,10 +180,10 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
 def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
     flags: tuple[str, ...], library: str, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
-    """As a terminal sends it: to all processes of the command.
+    """The signal goes to all processes of the command, as from a terminal.
 
-    library: what it has loaded by then, of MLflow or TensorFlow. Where it is empty, a run is about to import
-    them, and a sweep has just started its first process.
+    It comes once the command has loaded this library of MLflow or TensorFlow. Without a library, a run is
+    about to import them, and a sweep has just started its first process.
     """
     copy_database(tmp_path)
     command = start_new(tmp_path, "train", *flags, "debug=fast")

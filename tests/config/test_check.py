@@ -1,4 +1,4 @@
-"""Every rule between keys refuses what breaks it, with its message."""
+"""Each rule between keys refuses configurations that break it, with its message."""
 
 import copy
 from collections.abc import Iterator
@@ -270,7 +270,7 @@ def composed(groups: tuple[str, ...]) -> DictConfig:
 
 
 def train(*overrides: str) -> DictConfig:
-    """Composes the groups once, and sets plain values in a copy: a hundred compositions take long."""
+    """Composes the groups once and sets plain values in a copy, since a hundred compositions are slow."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = [one for one in parsed if "." in one.key_or_group or one.key_or_group == "objective"]
     cfg = copy.deepcopy(composed(tuple(str(one.input_line) for one in parsed if one not in values)))

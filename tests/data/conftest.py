@@ -14,7 +14,7 @@ NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", 
 
 @pytest.fixture
 def cifar_folder(tmp_path: Path) -> Path:
-    """cifar-10-batches-py with ten images a batch: image k of batch b is filled with 10 b + k."""
+    """Writes cifar-10-batches-py with ten images a batch: image k of batch b is filled with 10 b + k."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
@@ -32,7 +32,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture
 def idx_folder(tmp_path: Path) -> Path:
-    """The four IDX files with 20 training and 10 test images of 4x5 pixels, filled with their number."""
+    """Writes the four IDX files with 20 training and 10 test images of 4x5, filled with their number."""
     folder = tmp_path / "idx"
     folder.mkdir()
     for part, count in (("train", 20), ("t10k", 10)):
@@ -44,7 +44,7 @@ def idx_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def save_image() -> Callable[..., None]:
-    """save_image(path, height, width, mode, value): a plain image of one value."""
+    """Returns a function (path, height, width, mode, value) that saves an image of one value."""
 
     def save(path: Path, height: int = 4, width: int = 6, mode: str = "L", value: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def save_image() -> Callable[..., None]:
 
 @pytest.fixture
 def two_classes(tmp_path: Path, save_image: Callable[..., None]) -> Path:
-    """Five grayscale images each of `cat` (0..4) and `ant` (100..104)."""
+    """Writes five grayscale images each of `cat` (0..4) and `ant` (100..104)."""
     for name, first in (("cat", 0), ("ant", 100)):
         for number in range(5):
             save_image(tmp_path / "pets" / name / f"{number}.png", value=first + number)

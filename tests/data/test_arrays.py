@@ -1,4 +1,4 @@
-"""What data sets may look like where they enter."""
+"""Data sets of accepted forms become arrays, and others are refused."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_refuses_lists_of_different_lengths() -> None:
 
 
 def test_refuses_identifiers_as_labels() -> None:
-    """40 million classes would take the memory before anything else complains."""
+    """40 million classes would fill the memory before any other check."""
     with pytest.raises(DataError, match="mine has the label 40000000, but only 4 images: .* Renumber them"):
         made(labels=np.array([0, 40_000_000]))
 

@@ -1,4 +1,4 @@
-"""The cache: decoded once, shared by processes, written again if damaged, left out if unwritable."""
+"""The cache decodes data once, shares it, rewrites damaged entries, and is skipped if unwritable."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Decoder:
-    """Counts how often it decodes."""
+    """A decoder that counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0

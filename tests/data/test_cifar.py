@@ -1,4 +1,4 @@
-"""CIFAR batches in folders and archives, whole and damaged."""
+"""CIFAR batches are read from folders and archives; damaged ones are named."""
 
 import pickle
 import tarfile

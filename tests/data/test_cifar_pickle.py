@@ -1,4 +1,4 @@
-"""Batches as Python 2 and Python 3 wrote them; damaged and hostile ones end in a sentence."""
+"""Batches of Python 2 and Python 3 are read; damaged and malicious ones are refused in a sentence."""
 
 import builtins
 import os
@@ -16,7 +16,7 @@ from kerasweep.errors import DataError
 
 
 def python2_batch(module: bytes, rows: np.ndarray, labels: list[int]) -> bytes:
-    """A batch as Python 2's cPickle wrote it at protocol 2: byte strings, and NumPy's module then or now."""
+    """Returns a batch as Python 2's cPickle writes it, at protocol 2 with an old or new NumPy module."""
 
     def text(value: bytes) -> bytes:
         return b"T" + struct.pack("<I", len(value)) + value
@@ -47,7 +47,7 @@ def test_reads_a_batch_of_python_3(protocol: int) -> None:
 
 
 class Hostile:
-    """Calls a function where it is unpickled."""
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function: Callable[..., Any], argument: str) -> None:
         self.call = function, (argument,)
@@ -85,14 +85,14 @@ U1 = b"X\x02\0\0\0u1"
     ],
 )
 def test_refuses_an_altered_array(content: bytes, said: str) -> None:
-    """NumPy's own unpickling ends the interpreter on some of these."""
+    """NumPy's own unpickling crashes the interpreter on some of these."""
     with pytest.raises(DataError) as refused:
         read_batch(content, "batch")
     assert said in str(refused.value)
 
 
 def test_refuses_a_number_that_would_fill_the_memory() -> None:
-    """Twelve bytes that have Python make room for 268 million objects."""
+    """These few bytes would make Python allocate room for 268 million objects."""
     with pytest.raises(DataError, match="batch is damaged or incomplete .it numbers an object 268435455"):
         read_batch(b"\x80\x02}r\xff\xff\xff\x0f.", "batch")
 
@@ -112,7 +112,7 @@ def test_keeps_byte_order_and_column_order() -> None:
     ],
 )
 def test_no_batch_changes_how_the_next_is_read(name: str) -> None:
-    """BUILD with a pair sets attributes on whatever a pickle was handed."""
+    """The opcode BUILD with a pair sets attributes on the object that a pickle received."""
     for attribute in ("__setstate__", "__defaults__", "__call__", "__func__"):
         text = attribute.encode()
         pair = b"(N}X" + struct.pack("<I", len(text)) + text + b"Nst"

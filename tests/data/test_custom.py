@@ -1,4 +1,4 @@
-"""Data from a user's function."""
+"""A user's function provides data."""
 
 import sys
 from pathlib import Path

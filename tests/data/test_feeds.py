@@ -1,4 +1,4 @@
-"""Batches: their order and values; augmentation repeats from run to run, not from epoch to epoch."""
+"""Batches have the right order and values; augmentation repeats between runs, not between epochs."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerasweep.data.prepare import Part
 RAMP = Part(
     np.arange(10 * 6 * 7 * 2).reshape(10, 6, 7, 2).astype(np.uint8), np.arange(10, dtype=np.int64) % 3
 )
-# The same images, as a part of a larger set.
+# This part has the same images, selected from a larger set.
 CHOSEN = Part(
     np.concatenate([RAMP.images[::-1], RAMP.images]), RAMP.labels, np.arange(10, 20, dtype=np.int64)
 )
@@ -99,7 +99,7 @@ def test_crops_are_windows_of_the_reflected_image() -> None:
 def test_pace_makes_calls_of_about_half_a_second() -> None:
     pace = Pace()
     assert pace.steps() == 1
-    pace.update(1, 2.0)  # the first call, with its trace
+    pace.update(1, 2.0)  # the first call includes the trace
     assert pace.steps() == 1
     pace.update(1, 0.001)
     assert pace.steps() == 8

@@ -1,4 +1,4 @@
-"""Folders of images: order, channels, sizes, and every folder that is refused."""
+"""Folders of images become arrays of the right order, channels and size; bad folders are refused."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""IDX files, whole and damaged."""
+"""IDX files are read; missing and damaged ones are named."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NumPy archives, with a test set of their own and without, and broken ones."""
+"""NumPy archives with or without a test set are read, and broken ones refused."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def test_refuses_what_an_archive_lacks(tmp_path: Path, arrays: dict[str, Any], s
 
 @pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99), (4, 99)])
 def test_refuses_an_archive_with_an_altered_header(tmp_path: Path, offset: int, value: int) -> None:
-    """Flags that claim encryption, an unknown compression, a later version of the format."""
+    """The altered bytes claim encryption, an unknown compression, or a later version of the format."""
     cfg = saved(tmp_path, x=IMAGES, y=LABELS)
     content = bytearray((tmp_path / "mine.npz").read_bytes())
     for signature, shift in ((b"PK\3\4", 0), (b"PK\1\2", 2)):

@@ -1,4 +1,4 @@
-"""Limit, split and scaling in their order; prepared data is kept for the next trial."""
+"""Limit, split and scaling apply in this order; prepared data is kept for the next trial."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from kerasweep.errors import ConfigError, DataError
 
 
 def hundred() -> Arrays:
-    """100 images of two classes, each filled with its number; 40 test images of value 255."""
+    """Writes 100 images of two classes, each filled with its number, and 40 test images of value 255."""
     images = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None, None], (100, 2, 2, 1))
     test = np.full((40, 2, 2, 1), 255, dtype=np.uint8)
     return make_arrays((images, np.arange(100) % 2), (test, np.arange(40) % 2), ["a", "b"], "mine")

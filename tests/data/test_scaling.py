@@ -1,4 +1,4 @@
-"""Scalings against NumPy's own statistics."""
+"""Scalings agree with NumPy's statistics."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where each source is looked for, and what is said where it is nowhere."""
+"""Each source is found in its places; an error says what to do if it is in none of them."""
 
 import gzip
 import shutil
@@ -33,7 +33,7 @@ def loaded(tmp_path: Path) -> Callable[..., Arrays]:
 
 @pytest.fixture
 def keras_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keras's folder of data sets, empty, and a proxy that refuses every download."""
+    """Returns Keras's folder of data sets, which is empty; a proxy refuses each download."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -125,7 +125,7 @@ def test_half_an_archive_does_not_count(loaded: Callable[..., Arrays], keras_dat
 def test_a_name_server_that_does_not_answer_is_not_waited_for(
     loaded: Callable[..., Arrays], keras_datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No time-out of a socket covers the look-up of a name."""
+    """A socket's timeout does not limit the lookup of a name."""
     answered = threading.Event()
 
     def silent(*_: Any, **__: Any) -> None:

@@ -74,6 +74,6 @@ def test_refuses_fewer_images_than_classes() -> None:
 
 
 def test_rounding_favours_the_largest_remainder() -> None:
-    """Shares 1.75, 1 and 1 of a validation part of 4."""
+    """In a validation part of 4, the shares are 1.75, 1 and 1."""
     labels = np.repeat([0, 1, 2], [7, 4, 4])
     assert np.bincount(labels[stratified_split(labels, 0.25, 0).validation]).tolist() == [2, 1, 1]

@@ -1,4 +1,4 @@
-"""Small networks, and a precision policy that is set back."""
+"""Fixtures for small networks and for half precision."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,9 +12,9 @@ from kerasweep.model.parts import AdjustableParts, StockParts
 
 @pytest.fixture
 def build() -> Callable[..., keras.Model]:
-    """Builds a network of 8x8 grey images and ten classes, with what the test says otherwise.
+    """Returns a function that builds a network, by default for 8x8 gray images and ten classes.
 
-    plain: of stock parts; else of adjustable ones, as networks are trained.
+    With the function's argument `plain` the parts are Keras's own; else adjustable, as in training.
     """
 
     def build_small(

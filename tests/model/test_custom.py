@@ -1,4 +1,4 @@
-"""A user's own network is called with the data's shape, and held to it."""
+"""A user's function builds a network for the data's shape, and wrong networks are refused."""
 
 from collections.abc import Callable
 from pathlib import Path

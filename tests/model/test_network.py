@@ -1,4 +1,4 @@
-"""Every axis of the model group builds the network it names."""
+"""Every key of the model group changes the network as it says."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def names(network: keras.Model) -> list[str]:
 
 
 def counted_parameters(model: ModelConf, sides: list[int], channels: int, classes: int) -> int:
-    """Weights and moving statistics of a network, by the arithmetic of its layers."""
+    """Returns the number of weights and moving statistics, computed layer by layer."""
     total = 0
     norm = model.normalization
     is_before = norm.kind == "batch" and norm.position == "before_activation"

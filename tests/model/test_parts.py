@@ -1,4 +1,4 @@
-"""Seeds, initializers, regularizers and dropout are what their names say, whatever else was built."""
+"""Seeds, initializers, regularizers and dropout follow their formulas, whatever was built before."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ from kerasweep.model.parts import (
     penalties,
 )
 
-# A 3x3 convolution from 32 to 96 channels.
+# The kernel of a 3x3 convolution from 32 to 96 channels.
 SHAPE = (3, 3, 32, 96)
 FAN_IN, FAN_OUT = 9 * 32, 9 * 96
 
@@ -61,7 +61,7 @@ def test_variance_is_the_schemes(name: str, variance: float, limit: float | None
     weights = np.asarray(build_initializer(InitializerConf(name), 5)(SHAPE))
     assert weights.var() == pytest.approx(variance, rel=0.03)
     assert abs(weights.mean()) < 4 * np.sqrt(variance / weights.size)
-    # Keras cuts its normal schemes at two standard deviations of the uncut normal, here divided by 0.8796.
+    # Keras cuts normals at two standard deviations of the uncut normal, which are 1 / 0.8796 of the result's.
     cut = limit or 2 * np.sqrt(variance) / 0.87962566
     assert 0.97 * cut < np.abs(weights).max() <= cut * (1 + 1e-6)
 
@@ -97,7 +97,7 @@ def test_penalty_uses_the_strength_for_each_part(name: str, l1: float, l2: float
 
 
 def gradient(penalty: Any, weights: Any) -> np.ndarray:
-    """Of a loss that counts the penalty three times."""
+    """Returns the gradient of three times the penalty."""
     with tf.GradientTape() as tape:
         tape.watch(weights)
         loss = 3.0 * penalty(weights)
@@ -146,7 +146,7 @@ def test_weights_depend_on_the_seed_alone(build: Build) -> None:
 def test_layers_of_one_shape_start_differently(build: Build) -> None:
     model = cnn(filters=[5, 5, 5], convs_per_block=2, head="global_average", dense_units=[5, 5])
     network = kernels(build(model, num_classes=5)).values()
-    # All but the first convolution; both dense layers and the output.
+    # The shapes belong to all convolutions but the first, and to both dense layers and the output.
     for shape, count in (((3, 3, 5, 5), 5), ((5, 5), 3)):
         same = [kernel.tobytes() for kernel in network if kernel.shape == shape]
         assert len(set(same)) == len(same) == count
@@ -213,7 +213,7 @@ def test_no_regularizer_has_no_penalty(build: Build) -> None:
 
 @pytest.mark.parametrize("plain", [False, True], ids=["trained", "saved"])
 def test_share_of_zeroed_activations_is_the_rate(plain: bool) -> None:
-    """In training and for each kind of dropout; a network that begins again has its new rates."""
+    """This holds for each kind of dropout, and after a network starts again with new rates."""
     rates = [(0.2, 0.6), (0.7, 0.1)]
     parts: Any = AdjustableParts()
     network = None

@@ -1,4 +1,4 @@
-"""A network that does not fit its images is refused; counted parameters are those of Keras."""
+"""A network that is too deep for its images is refused, and parameter counts equal Keras's."""
 
 import subprocess
 import sys
@@ -28,11 +28,11 @@ def cnn(blocks: int, **changes: object) -> ModelConf:
         (cnn(3), (9, 31, 3)),
         (cnn(3, downsampling="stride"), (8, 8, 1)),
         (cnn(1, kernel_size=9), (2, 2, 1)),
-        # 8 -> 6 -> 3 -> 1 would leave nothing to pool; 10 -> 8 -> 4 -> 2 -> 1.
+        # Sides 10 -> 8 -> 4 -> 2 -> 1; 8 -> 6 -> 3 -> 1 would leave nothing to pool.
         (cnn(2, padding="valid"), (10, 10, 1)),
-        # 11 -> 9 -> 7 -> 3.
+        # Sides 11 -> 9 -> 7 -> 3.
         (cnn(1, padding="valid", convs_per_block=2), (11, 6, 1)),
-        # 7 -> 3 -> 1.
+        # Sides 7 -> 3 -> 1.
         (cnn(2, padding="valid", downsampling="stride"), (7, 7, 1)),
         (ModelConf("custom", target="a:b", filters=[1] * 9), (1, 1, 1)),
     ],

@@ -1,4 +1,4 @@
-"""The saved model predicts what the trained one does, from raw pixels, without this package."""
+"""The saved model predicts like the trained one, from raw pixels and without this package."""
 
 import zipfile
 from collections.abc import Callable
@@ -33,7 +33,7 @@ MODEL = ModelConf("cnn", filters=[4, 6], dense_units=[8], dropout=0.2, dense_dro
 
 
 def train(network: keras.Model, scaling: Scaling) -> keras.Model:
-    """Three steps, after which no weight is what it was."""
+    """Trains three steps, which change every weight."""
     network.compile(
         optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", run_eagerly=True
     )
@@ -108,7 +108,7 @@ def test_diverged_network_has_a_twin(build: Build) -> None:
 
 
 def branched() -> keras.Model:
-    """Two convolutions side by side, with names that Keras gives anew at each call."""
+    """Returns a network of two parallel convolutions, whose names Keras changes at each call."""
     inputs = keras.Input((8, 8, 3))
     branches = [keras.layers.Conv2D(4, size, padding="same")(inputs) for size in (3, 5)]
     normalized = keras.layers.BatchNormalization()(keras.layers.add(branches))

@@ -1,4 +1,4 @@
-"""A claim is judged by what its runs can show, in each direction and in neither."""
+"""The runs of a claim support it, contradict it, or leave it undecided."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ def runs(
     noise: float = 0.01,
     random: np.random.Generator | None = None,
 ) -> list[Observation]:
-    """A full grid: value(of the axes) and noise of each seed."""
+    """Returns runs of a full grid: `value` of the axes plus an offset of each seed and noise of each run."""
     random = random or np.random.default_rng(1)
     luck = random.normal(0, 0.05, seeds)
     return [
@@ -64,7 +64,7 @@ SMALL = {"of": {"training.batch_size": [8, 16]}, "than": {"training.batch_size":
     ],
 )
 def test_verdict_of_one_comparison(relation: str, margin: float, slope: float, verdict: str) -> None:
-    """Between 12 and 96 images a batch lie 84 slopes."""
+    """The mean batch sizes of the two sides, 12 and 96, differ by 84 slopes."""
     observations = runs(lambda size: 0.8 + slope * size, SIZES)
     found = judge(claim({**SMALL, "relation": relation, "margin": margin}), observations)
     assert found.verdict == verdict
@@ -79,7 +79,7 @@ def test_difference_is_of_the_means_of_each_side_with_students_interval() -> Non
     finding = find(claim({**SMALL, "relation": "higher"}).comparisons[0], observations)
     (difference,) = finding.differences.values()
     assert difference.estimate.mean == pytest.approx((0.1 + 0.3 + 0.2) / 3)
-    half = 4.30265 * 0.1 / 3**0.5  # t(0.975, 2), and the standard error of 0.1, 0.3 and 0.2
+    half = 4.30265 * 0.1 / 3**0.5  # t(0.975, 2) times the standard error of 0.1, 0.3 and 0.2
     assert difference.estimate.low == pytest.approx(0.2 - half, rel=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_spread_between_the_levels_of_an_axis() -> None:
 
 @pytest.mark.parametrize("noise", [1.0, 3.0])
 def test_noise_is_no_spread(noise: float) -> None:
-    """Schemes that do not matter, of which one side's runs vary more from seed to seed."""
+    """The schemes are equally good, but the runs of one side vary more from seed to seed."""
     random = np.random.default_rng(4)
     schemes = {"initializer": list("abcdef"), "model.normalization.kind": ["none", "batch"]}
     decided = 0
@@ -176,7 +176,7 @@ def test_numbers_are_the_same_however_they_are_written() -> None:
 
 
 def test_settings_that_lack_a_value_do_not_count() -> None:
-    """Else a side would be the mean of other values than the other side's."""
+    """Otherwise the two sides would be means over different settings."""
     observations = runs(
         lambda size, kernel: 0.8 - 0.001 * size + kernel, {**SIZES, "model.kernel_size": [3, 5]}
     )
@@ -216,7 +216,7 @@ def without_measures(observations: Sequence[Observation]) -> list[Observation]:
 
 
 def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
-    """Kernels of 3 are better with batches of 32; where the others are pruned they seem so in general."""
+    """Kernel 3 is better with batches of 32 only; after pruning with batches of 64 it seems better always."""
     every = runs(lambda kernel, size: (0.05 if size == 32 else -0.2) * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
     assert judge(claimed, every).verdict == CONTRADICTED
@@ -233,7 +233,7 @@ def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
 
 
 def test_what_is_left_of_failed_seeds_decides_nothing() -> None:
-    """Where seeds are an axis, each is a trial that may fail alone."""
+    """If the seed is an axis, each seed is a trial that may fail alone."""
     observations = runs(lambda size: 0.02 * (size < 32), SIZES)
     claimed = claim({**SMALL, "relation": "higher"})
     assert judge(claimed, observations).verdict == SUPPORTED
@@ -267,7 +267,7 @@ def test_a_setting_that_one_side_never_had_is_no_gap() -> None:
 
 
 def gaps_with(p: float, border: float) -> np.ndarray:
-    """Five gaps above a border, so that SciPy's two-sided test against the border gives this p."""
+    """Returns five gaps above a border for which SciPy's two-sided test against the border gives this p."""
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     gaps = spread + border + stats.t.isf(p / 2, 4) * stats.sem(spread)
     assert stats.ttest_1samp(gaps, border).pvalue == pytest.approx(p)
@@ -275,7 +275,7 @@ def gaps_with(p: float, border: float) -> np.ndarray:
 
 
 def pairs(*gaps: np.ndarray) -> list[Observation]:
-    """Per array one batch size, in which kernel 3 exceeds kernel 5 by these gaps, one per seed."""
+    """Returns runs in which kernel 3 exceeds kernel 5 by these gaps: an array a batch size, a gap a seed."""
     return [
         Observation(
             {"model.kernel_size": kernel, "training.batch_size": str(size)},
@@ -317,9 +317,9 @@ def test_a_difference_beyond_its_border_is_decided_at_5_percent_two_sided(
 def test_similar_is_supported_by_two_one_sided_tests_at_5_percent(
     one_sided: float, verdict: str, sign: int
 ) -> None:
-    """A 95 % interval, or two-sided p-values, would leave the first undecided; a 5 % one, support the second.
+    """A 95 % interval, or two-sided p-values, would leave the first case undecided.
 
-    The bound is where SciPy's one-sided test against the margin gives this p; the other bound is far.
+    SciPy's one-sided test of the gaps against one margin gives this p; the other margin is far away.
     """
     gaps = sign * -gaps_with(2 * one_sided, 0.0)
     margin = 1.0
@@ -332,7 +332,7 @@ def test_similar_is_supported_by_two_one_sided_tests_at_5_percent(
 
 @pytest.mark.parametrize(("p", "verdict"), [(0.04, UNDECIDED), (0.024, CONTRADICTED)])
 def test_one_of_two_comparisons_contradicts_at_half_of_5_percent(p: float, verdict: str) -> None:
-    """Bonferroni: p is below 0.05 in both cases, and 2 p in the second only."""
+    """Bonferroni's correction doubles p: p is below 0.05 in both cases, 2 p only in the second."""
     observations = pairs(gaps_with(p, 0.0), gaps_with(0.5, 0.0))
     comparisons = [about_kernels("lower", size=0), about_kernels("higher", size=1)]
     assert judge(claim(comparisons[0]), observations).verdict == CONTRADICTED

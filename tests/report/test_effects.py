@@ -1,4 +1,4 @@
-"""What an axis does, and what two do together."""
+"""The effect of each axis and the interactions of two axes are computed from runs."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ def runs(
     noise: float = 0.01,
     seed: int = 0,
 ) -> list[RunRecord]:
-    """A full grid: value(of the axes), each seed's luck, and each run's noise."""
+    """Returns runs of a full grid: `value` of the axes plus an offset of each seed and noise of each run."""
     random = np.random.default_rng(seed)
     luck = random.normal(0, 0.05, seeds)
     found = []
@@ -60,7 +60,7 @@ def test_values_that_met_others_are_not_balanced() -> None:
 
 
 def test_interaction_is_what_the_sum_does_not_explain() -> None:
-    """Crossed over, no axis has an effect of its own: all is interaction."""
+    """In this crossed design no axis has a main effect: all variation is interaction."""
     axes = {"k": ["3", "5"], "b": ["8", "32"]}
     (found,) = interactions(runs(lambda k, b: float((k == "3") == (b == "8")), axes), ["k", "b"])
     assert found.axes == ("k", "b") and found.values == (("3", "5"), ("8", "32"))
@@ -77,7 +77,7 @@ def test_strongest_interaction_comes_first() -> None:
 
 
 def test_f_is_that_of_the_analysis_of_variance() -> None:
-    """Two values each: F is the square of Student's t of each seed's contrast."""
+    """With two values an axis, F is the square of Student's t of the seeds' contrasts."""
     axes = {"k": ["3", "5"], "b": ["8", "32"]}
     observed = runs(lambda k, b: 0.02 * ((k == "3") == (b == "8")), axes, noise=0.02)
     objective = {run.run_id: run.metrics["objective"] for run in observed}
@@ -130,7 +130,7 @@ def test_a_seed_that_some_combination_lacks_does_not_count() -> None:
 
 
 def test_combinations_that_met_other_values_of_a_third_axis_tell_nothing() -> None:
-    """Here the third axis alone decides, and is what the two others do together."""
+    """Only the third axis has an effect, and its value follows from the two others."""
     axes = {"k": ["3", "5"], "b": ["8", "32"], "r": ["l1", "l2"]}
     every = runs(lambda k, b, r: float(r == "l1"), axes)
     observed = [

@@ -1,4 +1,4 @@
-"""What could bias a comparison is said."""
+"""Notes warn of facts that could bias a comparison."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures show the numbers that they were given."""
+"""Figures show the numbers of their runs."""
 
 import base64
 from collections.abc import Sequence

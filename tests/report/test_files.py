@@ -1,4 +1,4 @@
-"""Pages and CSV files are written whole; a sweep keeps its page."""
+"""Pages and CSV files are written completely or not at all; the parent run keeps a sweep's page."""
 
 import csv
 import os
@@ -25,7 +25,7 @@ def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingC
 
 @pytest.fixture
 def parent(tracking: TrackingConf) -> str:
-    """Records a sweep of two sizes with two seeds each, epoch by epoch."""
+    """Records a sweep of two sizes with two seeds each, with metrics of each epoch."""
     tracker = open_tracker(tracking)
     parent = tracker.start("sizes-1", {**OWN, "kind": "study", "axes": "kernel_size"}, {})
     for size, accuracy in (("3", 0.5), ("5", 0.75)):
@@ -78,7 +78,7 @@ def test_page_that_cannot_be_written_is_named(tracking: TrackingConf, parent: st
 
 
 def run(run_id: str, objective: float, **tags: str) -> RunRecord:
-    """A run that is complete unless the tags say otherwise."""
+    """Returns a run that is complete unless the tags say otherwise."""
     own = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize"}
     return RunRecord(run_id, "trial", "FINISHED", own | tags, {}, {"objective": objective}, 0.0, 1.0)
 

@@ -11,7 +11,7 @@ from kerasweep.tracking.run_record import RunRecord
 
 
 def run(objective: float | None, direction: str = "val_accuracy maximize", **tags: Any) -> RunRecord:
-    """A complete run with these tags."""
+    """Returns a complete run with these tags."""
     own = {"state": "complete", "dataset": "digits", "objective": direction}
     metrics = {} if objective is None else {"objective": objective}
     texts = {key: str(value) for key, value in tags.items()}

@@ -1,4 +1,4 @@
-"""The page has all that a reader asks for, needs no network, and shows texts as texts."""
+"""The page has verdict, ranking and figures, needs no network, and escapes texts."""
 
 import base64
 import itertools
@@ -37,7 +37,7 @@ def run(kernel_size: str, regularizer: str, seed: int, objective: float, **tags:
 
 
 def grid() -> list[RunRecord]:
-    """5 beats 3 by 0.1, l2 is as good as none."""
+    """Returns runs in which kernel 5 beats 3 by 0.1 and l2 equals no regularizer."""
     return [
         run(k, r, seed, 0.8 + 0.1 * (k == "5") + 0.01 * seed + 0.001 * ((seed + len(r)) % 3))
         for k, r, seed in itertools.product(("3", "5"), ("none", "l2"), range(3))
@@ -82,7 +82,7 @@ def page(runs: list[RunRecord], curves: dict[str, list[list[float]]] | None = No
 
 
 class Reader(HTMLParser):
-    """What a browser would load, and the texts in their order."""
+    """Collects the addresses that a browser loads, the tags, and the texts in their order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def read(html: str) -> Reader:
 
 def test_page_loads_nothing() -> None:
     reader = read(page(grid(), {"kernel_size=5": [[0.5, 0.6], [0.4, 0.7]]}))
-    assert len(reader.sources) == 6  # ranking, two axes, their interaction, curves, all at once
+    assert len(reader.sources) == 6  # ranking, two axes, their interaction, curves, parallel lines
     assert all(source.startswith("data:image/svg+xml;base64,") for source in reader.sources)
     for source in reader.sources:
         svg = base64.b64decode(source.partition(",")[2]).decode()

@@ -1,4 +1,4 @@
-"""What is set apart from the best differs from it, and chance sets nothing apart more often than it may."""
+"""The ranking finds configurations that are worse than the best and keeps its error rate."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from kerasweep.report import ranking
 from kerasweep.report.ranking import against_best
 
 DRAWS = 500
-# 3.5 standard errors of 500 draws of 0.05.
+# 0.05 plus 3.5 standard errors of 500 draws of 0.05
 LEVEL_AND_LUCK = 0.084
 
 
 def shares_set_apart(
     deviations: list[float], seeds: int, *, paired: bool = True, missing: float = 0.0, behind: float = 0.0
 ) -> tuple[float, float]:
-    """How often anything but the last configuration is called worse, and how often the last one."""
+    """Returns two shares of draws: one of the others is called worse, and the last configuration is."""
     random = np.random.default_rng(seeds + len(deviations))
     count = len(deviations)
     others = last = 0
@@ -59,19 +59,19 @@ def test_equal_configurations_are_seldom_set_apart(case: tuple[list[float], int,
 
 
 def test_a_worse_one_is_found_although_many_are_compared() -> None:
-    """Three deviations behind, five seeds of 24: a test of its own variance alone finds 7 %."""
+    """One of 24 is three deviations behind; a test with only its own variance finds it in 7 % of draws."""
     others, last = shares_set_apart([1.0] * 24, 5, behind=3.0)
     assert last > 0.8 and others <= LEVEL_AND_LUCK
 
 
 def test_an_erratic_one_hides_no_difference_between_the_others() -> None:
-    """Three deviations behind, five seeds of 8: with its noise in the common variance 18 % are found."""
+    """One of 8 is three deviations behind; with the erratic one in the common variance 18 % are found."""
     others, last = shares_set_apart([10.0] + [1.0] * 7, 5, behind=3.0)
     assert last > 0.4 and others <= LEVEL_AND_LUCK
 
 
 def test_those_that_never_vary_hide_no_difference_between_the_others() -> None:
-    """As zeros for initial weights: in the common variance they leave 52 of 100 found."""
+    """Zeros as initial weights give constant results; in the common variance they leave 52 % found."""
     random = np.random.default_rng(0)
     found = 0
     for _ in range(DRAWS):
@@ -84,7 +84,7 @@ def test_those_that_never_vary_hide_no_difference_between_the_others() -> None:
 
 @pytest.mark.parametrize("images", [86, 288])
 def test_accuracies_that_happen_to_be_equal_are_no_certainty(images: int) -> None:
-    """Of so few images that many runs agree to the last digit."""
+    """With so few images, many runs have the same accuracy."""
     random = np.random.default_rng(images)
     scores = random.binomial(images, 0.97, (DRAWS, 2, 3)) / images
     assert np.mean([against_best(each, True)[1].is_worse for each in scores]) <= LEVEL_AND_LUCK
@@ -148,7 +148,7 @@ def test_values_that_never_vary_differ_with_certainty() -> None:
 
 
 def test_of_very_many_configurations_the_correction_is_bonferronis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is Holm's for the smallest p, and no smaller for the others."""
+    """It equals Holm's for the smallest p and is not smaller for the others."""
     scores = np.random.default_rng(0).normal(size=(30, 5)) - np.arange(30)[:, None] / 10
     holms = against_best(scores, maximize=True)
     monkeypatch.setattr(ranking, "MAX_PAIRED", 29)
@@ -160,7 +160,7 @@ def test_of_very_many_configurations_the_correction_is_bonferronis(monkeypatch: 
 
 
 def test_a_configuration_that_lacks_blocks_is_compared_in_those_it_has() -> None:
-    """Its mean is lower only for the seed that it lacks: there it is ahead, and not called worse."""
+    """Its mean is lower only because of the seed that it lacks; in common seeds it leads."""
     scores = np.array([[0.50, 0.51, 0.52, 0.99], [0.60, 0.61, 0.62, np.nan]])
     best, other = against_best(scores, maximize=True)
     assert best.behind == 0.0 and best.is_best and not other.is_best

@@ -1,4 +1,4 @@
-"""What is read of a sweep does not depend on how its runs are grouped."""
+"""The winner of a sweep does not depend on how its runs are grouped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ OWN = {"study": "sizes", "sweep": "sizes-1", "dataset": "digits", "objective": "
 
 @pytest.fixture
 def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingConf:
-    """A sweep of two sizes with two batch sizes; its best is of the size that is worse on the average."""
+    """Records a sweep of two sizes and two batch sizes, whose best has the size that is worse on average."""
     cfg = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
     tracker = open_tracker(cfg)
     tracker.start("sizes-1", {**OWN, "kind": "study", "axes": "kernel_size,batch_size"}, {})

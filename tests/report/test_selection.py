@@ -1,4 +1,4 @@
-"""Which runs are compared, along which axes, and what is said when there are none."""
+"""Tags, ids and expressions select runs; an error names the known values if none matches."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from kerasweep.tracking.writer import Tracker
 
 
 def sweep(tracker: Tracker, study: str, number: int, axes: str, trials: list[Mapping[str, str]]) -> None:
-    """Record a sweep: its parent and its trials."""
+    """Records a sweep: its parent and its trials."""
     own = {"study": study, "sweep": f"{study}-{number}"}
     tracker.start(own["sweep"], {**own, "kind": "study", "axes": axes}, {})
     for tags in trials:

@@ -1,4 +1,4 @@
-"""Expressions over params, metrics and tags choose runs; numbers compare as numbers."""
+"""Expressions over params, metrics and tags select runs; numbers compare as numbers."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_runs_that_satisfy_all(texts: list[str], names: str) -> None:
 
 
 def test_a_metric_is_no_tag_of_the_same_name() -> None:
-    """Every run has the tag objective, as in `val_accuracy maximize`; a failed one lacks the metric."""
+    """Each run has the tag `objective`, such as `val_accuracy maximize`; a failed run lacks the metric."""
     runs = [
         run("a", {}, {"objective": 0.9}, objective="x maximize"),
         run("b", {}, {}, objective="x maximize"),

@@ -1,4 +1,4 @@
-"""Seeds are what is repeated: a group's value of each is over the same settings."""
+"""A group has one value a seed, the mean over the same settings."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_seeds_of_a_trial_that_did_not_end_well_are_not_ranked(state: str | None
     seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.9, 0.9))]
     other = [run(0.4, trial=2), run(0.4, 0, "repeat", trial=2)]
     assert measured([own, *seeds, *other]) == [own, other[1]]
-    assert measured(seeds) == seeds  # the trial itself was not selected
+    assert measured(seeds) == seeds  # without the trial's run, its state is unknown
 
 
 def test_group_has_a_value_a_seed() -> None:
@@ -110,7 +110,7 @@ def test_smaller_is_better_where_the_objective_says_so() -> None:
 
 
 def test_groups_of_other_settings_are_left_out_of_the_test() -> None:
-    """By strength: without a penalty there is none, and that group met another one than those that have."""
+    """The group without a strength has only runs without a penalty, the others only runs with one."""
     penalties = {"none": (None,), "l1": (1, 2), "l2": (1, 2)}
     runs = [
         run(

@@ -1,4 +1,4 @@
-"""Intervals and tests keep what they promise: on textbook numbers, and by simulation."""
+"""Intervals and tests agree with textbook numbers and keep their error rates in simulations."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ DRAWS = 4000
 
 
 def test_interval_of_the_mean_is_students() -> None:
-    """Mean 3, deviation sqrt(2.5), n 5: t(0.975, 4) = 2.776445."""
+    """The sample has mean 3, deviation sqrt(2.5) and n = 5, and t(0.975, 4) is 2.776445."""
     found = estimate([1, 2, 3, 4, 5])
     half = 2.776445 * 2.5**0.5 / 5**0.5
     assert (found.mean, found.count) == (3.0, 5)
@@ -49,7 +49,7 @@ def test_a_difference_takes_two_pairs() -> None:
 
 
 def test_holm_by_hand() -> None:
-    """0.01 · 4, 0.02 · 3, then 0.03 · 2 no smaller than before, 0.5 · 1."""
+    """The corrected values are 0.01 · 4, 0.02 · 3, 0.03 · 2 (at least the one before) and 0.5 · 1."""
     assert holm([0.02, 0.5, 0.01, 0.03]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
     assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
 
@@ -82,7 +82,7 @@ def test_an_interval_covers_the_true_difference_in_95_of_100(seeds: int) -> None
 
 
 def test_what_is_detectable_is_found_four_times_in_five() -> None:
-    """With the true error known: that of six pairs of deviation 1."""
+    """The simulation has six pairs of deviation 1, so the true error is known."""
     random = np.random.default_rng(0)
     pairs = random.normal(0, 1, (DRAWS, 6))
     errors = [difference(each).detectable() for each in pairs]
@@ -92,7 +92,7 @@ def test_what_is_detectable_is_found_four_times_in_five() -> None:
 
 
 def test_a_margin_is_provable_four_times_in_five_where_nothing_differs() -> None:
-    """Two one-sided tests at 5 %, with the true error known."""
+    """The simulation uses two one-sided tests at 5 % with a known true error."""
     random = np.random.default_rng(1)
     pairs = random.normal(0, 1, (DRAWS, 6))
     margin = float(np.mean([difference(each).provable_margin for each in pairs])) / _small_sample_bias(6)
@@ -105,7 +105,7 @@ def test_a_margin_is_provable_four_times_in_five_where_nothing_differs() -> None
 
 
 def _small_sample_bias(count: int) -> float:
-    """How much smaller a deviation of so many normal values is on the average (c4)."""
+    """Returns c4, the mean sample deviation of `count` standard normal values."""
     from math import gamma, sqrt
 
     return sqrt(2 / (count - 1)) * gamma(count / 2) / gamma((count - 1) / 2)

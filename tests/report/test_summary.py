@@ -1,4 +1,4 @@
-"""The winner's test score has its interval, and stands only where it was measured."""
+"""The winner's test score has an interval and appears only if it was measured."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def groups(*runs: RunRecord) -> list[Group]:
 
 
 def test_wilsons_interval_of_the_winner() -> None:
-    """90 of 100: (0.9 + z²/200 ± z sqrt(0.9 · 0.1 / 100 + z²/40000)) / (1 + z²/100), z = 1.96."""
+    """For 90 of 100: (0.9 + z²/200 ± z sqrt(0.9 · 0.1 / 100 + z²/40000)) / (1 + z²/100), z = 1.96."""
     winner = run("a", 0.95, "3", test_accuracy=0.9, test_images=100.0)
     other = run("b", 0.90, "5", test_accuracy=0.99, test_images=100.0)
     assert winner_lines(groups(other, winner)) == [

@@ -1,4 +1,4 @@
-"""Tables are whole wherever they are printed, and the CSV has every run."""
+"""Tables have all their cells, also in narrow pipes, and notes say what was tested."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,14 +13,14 @@ from kerasweep.tracking.run_record import RunRecord
 
 
 def run(run_id: str, objective: float, **tags: str) -> RunRecord:
-    """A run that is complete unless the tags say otherwise."""
+    """Returns a run that is complete unless the tags say otherwise."""
     own = {"state": "complete", "dataset": "digits", "objective": "val_accuracy maximize"}
     metrics = {"objective": objective, "parameters": 12345.0, "seconds": 1.25, "best_epoch": 2.0}
     return RunRecord(run_id, f"trial-{run_id[0]}", "FINISHED", own | tags, {}, metrics, 0.0, 1.0)
 
 
 def printed(runs: list[RunRecord], axes: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """The cells of the table's rows, its head first."""
+    """Returns the cells of the table's rows, the head first."""
     groups = group_runs(runs, axes)
     show(render(groups, axes, standings(groups, axes)))
     lines = capsys.readouterr().out.splitlines()
@@ -44,7 +44,7 @@ def test_best_run_is_that_of_the_group(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def seeds(k: str, *objectives: float) -> list[RunRecord]:
-    """A run a seed."""
+    """Returns a run for each seed."""
     return [
         replace(run(f"{k}{seed}" * 16, objective, k=k), params={"training.seed": str(seed)})
         for seed, objective in enumerate(objectives)
@@ -52,7 +52,7 @@ def seeds(k: str, *objectives: float) -> list[RunRecord]:
 
 
 def test_seeds_give_an_interval_and_a_place_beside_the_best(capsys: pytest.CaptureFixture[str]) -> None:
-    """Student's interval of 0.9, 0.91, 0.92: t(0.975, 2) = 4.3027 standard errors of 0.01 / sqrt(3)."""
+    """Student's interval of 0.9, 0.91, 0.92 is t(0.975, 2) = 4.3027 standard errors of 0.01 / sqrt(3)."""
     runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
     lacking = seeds("9", 0.4)
     head, *rows = printed([*runs, *lacking], ["k"], capsys)
@@ -97,7 +97,7 @@ def test_notes_count_configurations_that_are_significantly_worse() -> None:
 def test_equal_means_are_ties_though_their_sums_are_rounded_otherwise(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The mean of these numbers in the one order is another float than in the other."""
+    """The sum of these numbers depends on their order in its last bit."""
     thirds = (0.1, 0.7, 0.9)
     assert sum(thirds) != sum(reversed(thirds))
     runs = [*seeds("5", *thirds), *seeds("3", *reversed(thirds))]
@@ -106,7 +106,7 @@ def test_equal_means_are_ties_though_their_sums_are_rounded_otherwise(
 
 
 def test_a_note_says_that_no_two_seeds_were_trained_in_all_settings() -> None:
-    """Seed 0 was trained with two batch sizes, as in a search, and the others with one of them."""
+    """As in a search, only seed 0 was trained with both batch sizes."""
     one = [replace(each, tags={**each.tags, "b": "8"}) for each in seeds("3", 0.9, 0.91, 0.92)]
     other = [replace(each, tags={**each.tags, "b": "16"}) for each in seeds("3", 0.8)]
     (note,) = notes(standings(group_runs([*one, *other], ["k"]), ["k", "b"], ["k"]))
@@ -117,7 +117,7 @@ def test_a_note_says_that_no_two_seeds_were_trained_in_all_settings() -> None:
 def test_equal_accuracies_of_several_seeds_are_shown_without_an_interval(
     accuracy: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever their mean is rounded to: it may be another number than each of three."""
+    """The rounded mean of three equal numbers may differ from them."""
     runs = [*seeds("3", accuracy, accuracy, accuracy), *seeds("5", accuracy, accuracy, accuracy)]
     assert "one seed each" not in notes(standings(group_runs(runs, ["k"]), ["k"]))[0]
     _, *rows = printed(runs, ["k"], capsys)

@@ -27,7 +27,7 @@ from kerasweep.report.verdicts import finding_lines
     ],
 )
 def test_interval_is_that_of_the_test(relation: str, margin: float, numbers: str) -> None:
-    """Differences of -0.01, 0, 0, 0.01, 0.01: standard error 0.0037417, with t(4) = 2.7764 and 2.1318."""
+    """Differences of -0.01, 0, 0, 0.01, 0.01 have standard error 0.0037417; t(4) is 2.7764 and 2.1318."""
     gaps = (-0.01, 0.0, 0.0, 0.01, 0.01)
     runs = [
         Observation(
