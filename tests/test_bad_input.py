@@ -101,7 +101,7 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
         "unreadable override",
     ],
 )
-def test_hydra_reports(folder: Path, overrides: list[str], words: list[str]) -> None:
+def test_mistakes_that_hydra_finds_are_reported(folder: Path, overrides: list[str], words: list[str]) -> None:
     assert_hydra_refused(attempt(folder, "train", *overrides), folder, *words)
 
 
@@ -146,12 +146,12 @@ def test_a_process_ends_with_the_code_of_a_refusal(folder: Path) -> None:
         "no axis",
     ],
 )
-def test_rules_between_fields(folder: Path, overrides: list[str], sentence: str) -> None:
+def test_broken_rule_between_keys_is_refused(folder: Path, overrides: list[str], sentence: str) -> None:
     assert_refused(attempt(folder, "train", *overrides), folder, sentence)
 
 
 @SINGLE_AND_SWEEP
-def test_cifar10_without_network_or_path_says_how_to_go_on(
+def test_cifar10_without_network_or_path_says_what_to_do(
     folder: Path, closed: str, mode: tuple[str, ...]
 ) -> None:
     done = attempt(folder, "train", *mode, "data=cifar10", http_proxy=closed, https_proxy=closed)
@@ -242,18 +242,18 @@ def truncated_idx(folder: Path) -> list[str]:
         (truncated_idx, ["train-images-idx3-ubyte.gz", "Copy or download it again"]),
     ],
 )
-def test_bad_data(folder: Path, prepare: Callable[[Path], list[str]], words: list[str]) -> None:
+def test_bad_data_is_refused(folder: Path, prepare: Callable[[Path], list[str]], words: list[str]) -> None:
     assert_refused(attempt(folder, "train", *prepare(folder.parent)), folder, *words)
 
 
 @SINGLE_AND_SWEEP
-def test_a_server_that_is_not_there(folder: Path, closed: str, mode: tuple[str, ...]) -> None:
+def test_a_missing_server_is_named(folder: Path, closed: str, mode: tuple[str, ...]) -> None:
     done = attempt(folder, "train", *mode, f"tracking.uri={closed}")
     assert_refused(done, folder, closed, "Start it, or correct tracking.uri")
     assert done.seconds < 15
 
 
-def test_a_server_that_never_answers(folder: Path) -> None:
+def test_a_server_that_never_answers_is_named(folder: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -263,19 +263,19 @@ def test_a_server_that_never_answers(folder: Path) -> None:
     assert done.seconds < 15
 
 
-def test_predicting_where_nothing_is_recorded(folder: Path) -> None:
+def test_predict_without_recorded_runs_is_refused(folder: Path) -> None:
     save_png(folder.parent / "image.png", (8, 8))
     done = attempt(folder, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
     assert_refused(done, folder, "No runs are recorded yet", "tracking.uri")
 
 
-def test_an_image_that_cannot_be_read(folder: Path) -> None:
+def test_an_unreadable_image_is_refused(folder: Path) -> None:
     (folder.parent / "image.png").write_text("not an image")
     done = attempt(folder, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
     assert_refused(done, folder, "image.png cannot be read as an image")
 
 
-def test_a_grid_in_which_nothing_is_possible(folder: Path) -> None:
+def test_a_grid_without_an_allowed_configuration_is_refused(folder: Path) -> None:
     done = attempt(folder, "train", "-m", "regularizer=none", "regularizer.strength=0.1,0.2")
     assert_refused(done, folder, "No configuration of this space can be trained", "regularizer=none")
 
@@ -299,12 +299,12 @@ def assert_refused_and_unchanged(recorded: Path, done: Done, *sentence: str) -> 
     assert {path.name for path in recorded.rglob("*")} <= {"mlruns", "mlflow.db", "mlflow.db.lock"}
 
 
-def test_predicting_from_a_run_that_does_not_exist(recorded: Path) -> None:
+def test_predict_from_an_unknown_run_is_refused(recorded: Path) -> None:
     save_png(recorded.parent / "image.png", (8, 8))
     done = attempt(recorded, "predict", "run_id=0123456789abcdef", "images=[../image.png]")
     assert_refused_and_unchanged(recorded, done, "No run 0123456789abcdef", "python -m src.compare")
 
 
-def test_comparing_a_study_that_does_not_exist(recorded: Path) -> None:
+def test_compare_of_an_unknown_study_is_refused(recorded: Path) -> None:
     done = attempt(recorded, "compare", "study=nope")
     assert_refused_and_unchanged(recorded, done, "No run has study=nope. There is study=filter_size.")

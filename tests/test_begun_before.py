@@ -59,7 +59,7 @@ def trained(journal: Path) -> list[tuple[int, str]]:
     ]
 
 
-def test_a_sweep_begun_by_the_code_before_goes_on(folder: Path) -> None:
+def test_a_sweep_of_an_older_version_continues(folder: Path) -> None:
     database, journal = folder / "mlruns" / "mlflow.db", folder / "mlruns" / "studies" / f"{SWEEP}.journal"
     before = ended_runs(database)
     done = run(folder, "train", *COMMAND)

@@ -63,7 +63,7 @@ def test_table_compares_medians_to_kerasweep() -> None:
     ]
 
 
-def test_a_section_takes_the_place_of_its_former_self(published: Path) -> None:
+def test_a_section_replaces_its_older_version(published: Path) -> None:
     for text in ("former", "later"):
         page.publish("a", f"## A\n\n{text} \\1")
         page.publish("b", "## B")
@@ -74,7 +74,7 @@ def test_a_section_takes_the_place_of_its_former_self(published: Path) -> None:
 
 
 @pytest.mark.usefixtures("forked")
-def test_throughput_and_single_publish_what_they_found(
+def test_throughput_and_single_publish_their_results(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throughput, "usable_cores", lambda: 1)
@@ -92,7 +92,7 @@ def test_memory_is_that_of_a_worker(published: Path) -> None:
     assert held and held[1] == held[2] and int(held[1]) > 200  # TensorFlow alone takes as much
 
 
-def test_family_counts_the_processor_time_of_what_a_command_starts_and_leaves(tmp_path: Path) -> None:
+def test_processor_time_includes_processes_that_a_command_leaves_behind(tmp_path: Path) -> None:
     """A parent process ends at once; its child uses half a second of processor time."""
     burn = "import time\nwhile time.process_time() < 0.5: pass"
     leave = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}])"
@@ -123,14 +123,14 @@ def _described(layer: keras.Layer) -> dict[str, object]:
     return config
 
 
-def test_rank_correlation_shares_ranks_and_knows_no_ranking_of_equals() -> None:
+def test_rank_correlation_averages_tied_ranks_and_is_nan_for_constants() -> None:
     tied, rising, equal = np.array([1, 2, 2, 3]), np.array([1, 2, 3, 4]), np.ones(4)
     assert rank_correlation(tied, rising) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
     assert rank_correlation(rising, -rising) == pytest.approx(-1)
     assert math.isnan(rank_correlation(rising, equal)) and math.isnan(rank_correlation(equal, rising))
 
 
-def test_a_long_trial_comes_to_the_mean_of_its_last_five_epochs() -> None:
+def test_a_long_trial_scores_the_mean_of_its_last_five_epochs() -> None:
     accuracies = np.array([[[0.9, 0.1, 0.2, 0.3, 0.4, 0.5]]])
     assert settled(accuracies).tolist() == [[0.3]]
 
@@ -275,7 +275,7 @@ def _writing(lines: str) -> Callable[[int], list[str]]:
     return lambda seed: [sys.executable, "-c", program, str(seed)]
 
 
-def test_a_search_without_end_is_ended_and_keeps_what_came_in_time() -> None:
+def test_an_endless_search_is_stopped_and_keeps_epochs_within_the_limit() -> None:
     lines = "[(0.5, 0.30000001), (0.2, 0.2), (60, 0.9)]"
     found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.1)
     assert [(epoch.accuracy, epoch.configuration) for epoch in found] == [
@@ -284,7 +284,7 @@ def test_a_search_without_end_is_ended_and_keeps_what_came_in_time() -> None:
     ]
 
 
-def test_a_search_that_fails_is_not_taken_for_one_that_found_nothing() -> None:
+def test_a_failed_search_raises_an_error() -> None:
     failing = Search(
         "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.written
     )
@@ -301,7 +301,9 @@ def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
 
 
 @pytest.mark.usefixtures("forked")
-def test_a_study_is_measured_as_its_file_has_it(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_is_measured_with_the_settings_of_its_file(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(studies, "README", published)
     monkeypatch.setattr(studies, "names", lambda: ["feature_scaling"])
     studies.run()
@@ -314,6 +316,6 @@ def test_a_study_is_measured_as_its_file_has_it(published: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", studies.names())
-def test_the_table_of_studies_says_what_their_files_say(name: str) -> None:
+def test_the_table_of_studies_agrees_with_their_files(name: str) -> None:
     begins = f"| {' | '.join(studies.said(name))} | "
     assert [line for line in studies.README.read_text().splitlines() if line.startswith(begins)]

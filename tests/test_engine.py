@@ -106,7 +106,7 @@ def test_workers_have_their_share_of_the_cores(folder: Path) -> None:
     assert len({one.tags["pid"] for one in runs(folder).values()}) == 2
 
 
-def test_edited_config_files_change_nothing_that_is_queued(folder: Path) -> None:
+def test_edited_config_files_do_not_change_queued_trials(folder: Path) -> None:
     groups = folder / "own/optimizer"
     groups.mkdir(parents=True)
     for name, rate in (("slow", 0.01), ("fast", 0.1)):
@@ -164,7 +164,7 @@ if __name__ == "__main__":
 """
 
 
-def test_worker_sees_what_a_single_run_would(folder: Path) -> None:
+def test_worker_has_the_resolvers_and_hydra_settings_of_a_single_run(folder: Path) -> None:
     (folder / "app.py").write_text(APP)
     arguments = ["-m", "trial.target=__main__:train", "training.batch_size=2,4", "workers=1"]
     ended = subprocess.run(

@@ -17,10 +17,10 @@ KNOWN = ["model.kernel_size", "training.batch_size", "data.seed", "training.seed
         ("xyz", ""),
     ],
 )
-def test_suggests_what_a_name_is_like(name: str, said: str) -> None:
+def test_suggests_a_similar_name(name: str, said: str) -> None:
     assert suggestion(name, KNOWN) == said
 
 
-def test_says_something_else_where_nothing_is_like_it() -> None:
+def test_without_a_similar_name_gives_the_other_text() -> None:
     assert suggestion("xyz", KNOWN, "Name a key.") == "Name a key."
     assert suggestion("seed", [], "Name a key.") == "Name a key."

@@ -211,7 +211,7 @@ FAULTS = {
 }
 
 
-def test_fault_of_a_trial_costs_that_trial_alone(folder: Path) -> None:
+def test_a_faulty_trial_fails_alone(folder: Path) -> None:
     done = run(
         folder,
         "train",
@@ -235,7 +235,7 @@ def test_fault_of_a_trial_costs_that_trial_alone(folder: Path) -> None:
     assert len(journal_trials(folder)) == 23
 
 
-def test_run_that_is_deleted_while_it_trains_costs_that_trial_alone(folder: Path) -> None:
+def test_trial_whose_run_is_deleted_fails_alone(folder: Path) -> None:
     process = start(folder, *SLOW, "training.batch_size=range(1,6)")
     wait_for(lambda: bool(runs(folder, "trial")))
     (first, *_) = runs(folder, "trial")
@@ -256,7 +256,7 @@ def test_two_drivers_share_a_sweep(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_first_interrupt_lets_the_trials_under_way_end(folder: Path, number: signal.Signals) -> None:
+def test_first_interrupt_lets_running_trials_finish(folder: Path, number: signal.Signals) -> None:
     arguments = ("trial.target=work:slow", "workers=2", "model.dropout=0.5", "training.batch_size=range(1,9)")
     process = start(folder, *arguments)
     wait_for_line(process, "[1/8]")
@@ -300,7 +300,7 @@ def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> N
 
 
 @pytest.mark.parametrize("line", ["", "[1/4]"])
-def test_killed_command_takes_its_template_and_workers_along(folder: Path, line: str) -> None:
+def test_killed_command_ends_its_template_and_workers(folder: Path, line: str) -> None:
     """The kill comes while the command composes and the template imports, or while workers train."""
     arguments = ("train", "-m", *NETWORKS, "training.batch_size=range(8,12)")
     if line:
@@ -318,7 +318,7 @@ def test_killed_command_takes_its_template_and_workers_along(folder: Path, line:
     assert_whole(folder, 4)
 
 
-def test_killed_template_costs_no_trial(folder: Path) -> None:
+def test_killed_template_loses_no_trial(folder: Path) -> None:
     """Its workers end with it; their trials are cancelled, not failed, and trained later."""
     axis = "training.batch_size=range(8,12)"
     process = start(folder, *NETWORKS, axis, "training.epochs=300")
@@ -340,7 +340,7 @@ def test_killed_template_costs_no_trial(folder: Path) -> None:
     assert_whole(folder, 4)
 
 
-def test_signal_to_the_template_and_the_workers_too_lets_trials_under_way_end(folder: Path) -> None:
+def test_signal_to_all_processes_lets_running_trials_finish(folder: Path) -> None:
     """A shell or a scheduler that ends a whole process group sends such signals."""
     process = start(folder, *NETWORKS, "training.batch_size=range(8,40)")
     wait_for_line(process, "[1/32]")
@@ -368,7 +368,7 @@ def locked(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def test_locked_database_is_waited_for(folder: Path, locked: subprocess.Popen[bytes]) -> None:
+def test_sweep_waits_for_a_locked_database(folder: Path, locked: subprocess.Popen[bytes]) -> None:
     process = start(folder, *SLOW, "training.batch_size=range(1,9)")
     wait_for_line(process, "[2/8]")
     assert locked.stdin is not None and locked.stdout is not None
@@ -405,7 +405,7 @@ def server(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process.communicate()
 
 
-def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
+def test_sweep_and_single_run_end_with_a_sentence_when_the_server_dies(
     folder: Path, server: tuple[subprocess.Popen[str], str]
 ) -> None:
     """MLFLOW_HTTP_REQUEST_MAX_RETRIES limits how long they wait; without it they wait a minute."""
@@ -427,7 +427,7 @@ def test_server_that_ends_ends_a_sweep_and_a_single_run_with_a_sentence(
 
 
 @pytest.mark.parametrize("spare", [3_000, 90_000])
-def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: Path, spare: int) -> None:
+def test_full_disk_ends_the_sweep_with_a_sentence_and_it_continues_later(folder: Path, spare: int) -> None:
     """The first of journal, a worker's files and database that reaches the size limit ends the sweep."""
     arguments = (*SLOW, "training.batch_size=range(1,13)")
     size = (folder / "mlruns/mlflow.db").stat().st_size
@@ -441,7 +441,7 @@ def test_full_disk_ends_the_sweep_with_a_sentence_and_it_goes_on_later(folder: P
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_full_disk_under_a_trial_is_not_its_fault(folder: Path) -> None:
+def test_full_disk_fails_no_trial(folder: Path) -> None:
     """The trial does not fail: it is trained again once there is space."""
     (folder / "full.py").write_text(
         "import errno, pathlib\nfrom work import slow\n"
@@ -459,7 +459,7 @@ def test_full_disk_under_a_trial_is_not_its_fault(folder: Path) -> None:
     assert_whole(folder, 3)
 
 
-def test_checkpointed_trial_of_a_killed_driver_goes_on_from_its_last_epoch(folder: Path) -> None:
+def test_checkpointed_trial_of_a_killed_driver_continues_from_its_last_epoch(folder: Path) -> None:
     arguments = (
         *("debug=fast", "model.filters=[4]", "training.epochs=60", "training.checkpoint.enabled=true"),
         *("training.deterministic=true", "model.kernel_size=3,5", "study.trials=1", "model.dropout=0.2"),

@@ -8,7 +8,7 @@ import pytest
 from kerasweep.imports import packages_hidden
 
 
-def test_hidden_package_is_missing_only_meanwhile() -> None:
+def test_hidden_package_is_missing_only_while_hidden() -> None:
     sys.modules.pop("wave", None)
     with packages_hidden(("wave", "json")):
         with pytest.raises(ImportError):

@@ -10,7 +10,7 @@ from benchmarks import lessons
 FOUND = sorted(path.stem for path in lessons.LESSONS.glob("*.csv"))
 
 
-def test_page_is_what_the_runs_say() -> None:
+def test_page_agrees_with_the_runs() -> None:
     assert (lessons.ROOT / "docs" / "lessons.md").read_text(encoding="utf-8") == lessons.page(FOUND)
 
 

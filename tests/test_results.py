@@ -20,7 +20,7 @@ UP, DOWN = "maximize", "minimize"
         ((0.9, 10), (0.8, 20), (UP, DOWN), True),
     ],
 )
-def test_dominates_where_nothing_is_worse_and_something_better(
+def test_dominates_if_nothing_is_worse_and_something_is_better(
     one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...], expected: bool
 ) -> None:
     assert dominates(one, other, directions) is expected

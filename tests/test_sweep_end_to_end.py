@@ -70,7 +70,7 @@ def test_the_default_study_is_one_parent_with_its_trials(swept: Path) -> None:
         assert (child.status, child.tags["state"]) == ("FINISHED", "complete")
 
 
-def test_tags_are_what_was_trained(swept: Path) -> None:
+def test_tags_agree_with_the_params(swept: Path) -> None:
     for child in trials(swept):
         assert child.tags["kernel_size"] == child.params["model.kernel_size"]
         assert child.tags["batch_size"] == child.params["training.batch_size"]
@@ -92,7 +92,7 @@ def test_metrics_have_their_epochs_and_the_best_is_the_objective(swept: Path) ->
         assert child.metrics["parameters"] > 0 and child.metrics["seconds"] > 0
 
 
-def test_artifacts_and_the_data_they_stand_on(swept: Path) -> None:
+def test_runs_record_artifacts_and_their_data(swept: Path) -> None:
     (parent,) = find_runs(tracking(swept), {"kind": "study"})
     assert "figures/dataset.png" in list_artifacts(tracking(swept), parent.run_id, "figures")
     children = trials(swept)
@@ -194,7 +194,7 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
     return tmp_path
 
 
-def test_a_grid_of_two_axes_is_four_children_whose_workers_say_nothing(folder: Path) -> None:
+def test_a_grid_of_two_axes_is_four_children_without_worker_output(folder: Path) -> None:
     """TensorFlow's C++ code warns of a missing GPU on the stderr of each process that looks for one."""
     axes = ("model.kernel_size=3,5", "training.batch_size=32,64")
     small = ("debug=fast", "model.filters=[4]")
@@ -272,7 +272,7 @@ def kill_in_trial(folder: Path, arguments: tuple[str, ...]) -> None:
     assert victim.returncode == -signal.SIGKILL
 
 
-def test_a_killed_sweep_goes_on_to_its_total(folder: Path) -> None:
+def test_a_killed_sweep_continues_to_its_total(folder: Path) -> None:
     arguments = ("-m", "debug=fast", "study.trials=4", "sampler=random", "model.filters=[4]", "workers=1")
     kill_in_trial(folder, arguments)
     (interrupted,) = [child for child in trials(folder) if child.status == "RUNNING"]
@@ -318,7 +318,7 @@ def old(folder: Path) -> Path:
     return folder
 
 
-def test_a_sweep_file_written_for_hydra_optuna_sweeper(old: Path) -> None:
+def test_a_sweep_file_for_hydra_optuna_sweeper_runs(old: Path) -> None:
     done = run(old, "train", "--config-dir", "confs", "--config-name", "old", "-m")
     assert done.code == 0, done
     assert "note: hydra.sweeper.storage=sqlite:///old.db is not used" in done.stdout
@@ -344,7 +344,7 @@ hydra:
 """
 
 
-def test_an_experiment_that_names_the_class_of_hydra_optuna_sweeper(folder: Path) -> None:
+def test_an_experiment_with_the_class_of_hydra_optuna_sweeper_runs(folder: Path) -> None:
     (folder / "confs/experiment").mkdir(parents=True)
     (folder / "confs/experiment/older.yaml").write_text(OLDER)
     target = "trial.target=benchmarks.targets:instant"
@@ -354,7 +354,7 @@ def test_an_experiment_that_names_the_class_of_hydra_optuna_sweeper(folder: Path
     assert "finished: all 2 trials are done" in done.stdout
 
 
-def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
+def test_trials_share_graphs_and_are_bitwise_equal_in_any_worker(
     tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     """16 trials of two kernel sizes need two traces with one worker and at most four with two."""
@@ -386,7 +386,7 @@ def test_trials_share_graphs_and_differ_in_no_bit_whoever_trains_them(
 
 
 @pytest.mark.parametrize("option", ["tracking.models=none", "hydra/launcher=basic"])
-def test_the_winner_is_tested_whoever_trained_it_and_whatever_is_kept(
+def test_the_winner_is_tested_with_another_launcher_or_without_saved_models(
     option: str, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     copy_database(tmp_path)
@@ -408,7 +408,7 @@ def test_the_winner_is_tested_whoever_trained_it_and_whatever_is_kept(
     assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))
 
 
-def test_a_sweep_that_was_stopped_tests_its_winner_alone_and_once(
+def test_a_stopped_sweep_tests_only_its_winner_and_only_once(
     tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     copy_database(tmp_path)

@@ -61,7 +61,7 @@ def test_images_are_those_of_three_digits(said: dict[str, str]) -> None:
     assert "test accuracy" in of(said, "training.epochs=2")
 
 
-def test_dry_run_is_a_bill(said: dict[str, str]) -> None:
+def test_dry_run_counts_the_trials(said: dict[str, str]) -> None:
     assert "4 trials" in of(said, "study.dry_run=true")
 
 

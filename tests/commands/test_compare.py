@@ -202,7 +202,7 @@ def test_sweeps_in_one_mean_are_noted(run: Callable[..., list[str]]) -> None:
     assert note not in run("tags.dataset=mnist", "tags.study=other")
 
 
-def test_a_pick_by_results_has_no_verdict(run: Callable[..., list[str]]) -> None:
+def test_a_selection_by_results_has_no_verdict(run: Callable[..., list[str]]) -> None:
     lines = run("study=claimed", "where=['objective>0.6']")
     assert "5 runs: 5 complete" in lines
     assert not any("verdict" in line for line in lines)

@@ -52,7 +52,7 @@ def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
 
 
 @pytest.mark.parametrize("name", ["train", "compare", "predict"])
-def test_ctrl_c_before_the_command_begins_is_left_to_python(name: str, tmp_path: Path) -> None:
+def test_python_handles_ctrl_c_before_the_command_begins(name: str, tmp_path: Path) -> None:
     """A shell shows exit code 130 for this, too."""
     done = interrupt(tmp_path, "kerasweep.commands.start", name)
     assert done.returncode == -signal.SIGINT

@@ -267,9 +267,7 @@ def test_bad_input_is_one_sentence(
     assert refused(kind, *overrides) == message
 
 
-def test_command_refuses_in_one_line_and_takes_an_id_for_no_number(
-    recorded: Recorded, tmp_path: Path
-) -> None:
+def test_command_refuses_in_one_line_and_reads_an_id_as_text(recorded: Recorded, tmp_path: Path) -> None:
     gray(DARK).save(tmp_path / "a.png")
     ended = processes.run(
         tmp_path, "predict", "run_id=123e456", "images=[a.png]", MLFLOW_TRACKING_URI=recorded.uri

@@ -177,7 +177,7 @@ def test_a_run_that_is_stopped_is_closed_as_cancelled(
         *((("-m",), library) for library in ("", "sqlalchemy")),
     ],
 )
-def test_ctrl_c_while_a_command_starts_ends_it_without_a_trace(
+def test_ctrl_c_while_a_command_starts_stops_it_cleanly(
     flags: tuple[str, ...], library: str, tmp_path: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     """The signal goes to all processes of the command, as from a terminal.

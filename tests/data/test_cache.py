@@ -86,7 +86,9 @@ def _other_array(entry: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [_other_array, _cut_array, _lose_array, _lose_marker, _cut_marker, _other_marker]
 )
-def test_a_damaged_entry_is_made_anew(tmp_path: Path, original: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_entry_is_written_again(
+    tmp_path: Path, original: Path, damage: Callable[[Path], None]
+) -> None:
     decode = Decoder()
     cached(tmp_path / "cache", [original], "a", decode)
     (entry,) = (tmp_path / "cache").iterdir()
@@ -113,7 +115,7 @@ def test_an_entry_is_as_readable_as_its_folder(tmp_path: Path, original: Path) -
     assert entry.stat().st_mode == (tmp_path / "cache").stat().st_mode
 
 
-def test_removes_what_a_killed_process_left_behind(tmp_path: Path, original: Path) -> None:
+def test_removes_files_of_a_killed_process(tmp_path: Path, original: Path) -> None:
     for name in ("old", "young"):
         (tmp_path / "cache" / f".new-{name}").mkdir(parents=True)
     os.utime(tmp_path / "cache" / ".new-old", (1, 1))

@@ -92,7 +92,7 @@ def test_names_a_batch_that_cannot_be_read(cifar_folder: Path) -> None:
         load_cifar(cifar_folder, CIFAR10)
 
 
-def test_names_what_is_missing(cifar_folder: Path, tmp_path: Path) -> None:
+def test_names_missing_files(cifar_folder: Path, tmp_path: Path) -> None:
     (cifar_folder / "data_batch_4").unlink()
     with pytest.raises(DataError, match="must hold data_batch_4, but it does not"):
         load_cifar(cifar_folder, CIFAR10)

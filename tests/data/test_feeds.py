@@ -33,7 +33,7 @@ def gathered(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("part", [RAMP, CHOSEN])
 @pytest.mark.parametrize("feed", [InMemory, Streamed])
 @pytest.mark.parametrize("steps", [1, 2, 9])
-def test_feeds_give_every_image_with_its_label_in_the_order_asked_for(
+def test_feeds_give_every_image_with_its_label_in_the_given_order(
     feed: Any, part: Part, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "STREAMED_BYTES", steps * 4 * 84)

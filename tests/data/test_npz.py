@@ -52,7 +52,9 @@ def test_sets_a_test_set_aside(tmp_path: Path, labels: np.ndarray) -> None:
         ({"x": IMAGES, "y": LABELS[:5]}, "has 20 images and 5 labels"),
     ],
 )
-def test_refuses_what_an_archive_lacks(tmp_path: Path, arrays: dict[str, Any], said: str) -> None:
+def test_refuses_an_archive_without_the_right_arrays(
+    tmp_path: Path, arrays: dict[str, Any], said: str
+) -> None:
     cfg = saved(tmp_path, **arrays)
     with pytest.raises(DataError) as refused:
         load_npz(cfg)
@@ -72,7 +74,7 @@ def test_refuses_an_archive_with_an_altered_header(tmp_path: Path, offset: int, 
         load_npz(cfg)
 
 
-def test_refuses_what_is_no_archive(tmp_path: Path) -> None:
+def test_refuses_a_file_that_is_no_archive(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "cut.npz", x=IMAGES, y=LABELS)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-60])
     np.save(tmp_path / "one.npy", IMAGES)

@@ -75,7 +75,7 @@ def test_same_configuration_gets_the_same_arrays(archive: DataConf) -> None:
     assert load_prepared(replace(archive, seed=5)) is not load_prepared(archive)
 
 
-def test_oldest_is_let_go(archive: DataConf) -> None:
+def test_oldest_data_is_dropped(archive: DataConf) -> None:
     first = load_prepared(archive)
     for seed in range(1, MAX_KEPT + 1):
         load_prepared(replace(archive, seed=seed))
@@ -84,7 +84,7 @@ def test_oldest_is_let_go(archive: DataConf) -> None:
     assert np.array_equal(again.train.images, first.train.images)
 
 
-def test_what_cannot_be_read_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
+def test_unreadable_data_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
     missing = replace(archive, path=str(tmp_path / "later.npz"))
     with pytest.raises(DataError):
         load_prepared(missing)

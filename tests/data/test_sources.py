@@ -79,7 +79,7 @@ def test_second_load_comes_from_the_cache(loaded: Callable[..., Arrays], cifar_f
     assert loaded("cifar10", cifar_folder).digest == first.digest
 
 
-def test_finds_what_keras_has_downloaded(
+def test_finds_downloads_of_keras(
     loaded: Callable[..., Arrays], keras_datasets: Path, cifar_folder: Path, idx_folder: Path
 ) -> None:
     shutil.copytree(cifar_folder, keras_datasets / "cifar-10-batches-py-target" / cifar_folder.name)
@@ -96,7 +96,7 @@ def test_finds_what_keras_has_downloaded(
 
 
 @pytest.mark.parametrize("source", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
-def test_offline_says_how_to_go_on(loaded: Callable[..., Arrays], keras_datasets: Path, source: str) -> None:
+def test_offline_says_what_to_do(loaded: Callable[..., Arrays], keras_datasets: Path, source: str) -> None:
     began = time.perf_counter()
     with pytest.raises(DataError) as refused:
         loaded(source)
@@ -122,7 +122,7 @@ def test_half_an_archive_does_not_count(loaded: Callable[..., Arrays], keras_dat
         loaded("mnist")
 
 
-def test_a_name_server_that_does_not_answer_is_not_waited_for(
+def test_a_silent_name_server_does_not_block(
     loaded: Callable[..., Arrays], keras_datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket's timeout does not limit the lookup of a name."""

@@ -59,7 +59,7 @@ def test_another_seed_gives_another_split() -> None:
     assert first != second
 
 
-def test_subset_is_everything_where_there_is_no_more() -> None:
+def test_subset_of_a_smaller_set_is_the_whole_set() -> None:
     assert stratified_subset(np.array([1, 0, 1]), 9, 0).tolist() == [0, 1, 2]
 
 

@@ -109,7 +109,7 @@ def test_wrong_network_is_refused(
     assert said in str(error.value)
 
 
-def test_what_the_function_raises_comes_through(build: Build, custom: Callable[..., ModelConf]) -> None:
+def test_errors_of_the_function_are_not_caught(build: Build, custom: Callable[..., ModelConf]) -> None:
     with pytest.raises(ZeroDivisionError, match="my own mistake"):
         build(custom("broken"))
     with pytest.raises(TypeError, match="unexpected keyword argument 'depth'"):

@@ -56,7 +56,7 @@ def test_first_updates_hold_nothing_of_the_initial_values(count: int) -> None:
     np.testing.assert_allclose(statistics(layer), expected, rtol=2e-5)
 
 
-def test_is_keras_once_warmed_up() -> None:
+def test_equals_keras_after_the_warm_up() -> None:
     ours, keras_own = WarmupBatchNormalization(momentum=0.1), keras.layers.BatchNormalization(momentum=0.1)
     # Update 1 is the first with t / (t + 9) >= 0.1.
     ours(BATCHES[0], training=True)
@@ -114,7 +114,7 @@ def test_output_gradients_and_statistics_are_keras_own(
 
 
 @pytest.mark.parametrize(("axis", "shape"), [(-1, (6, 3)), (1, (6, 3, 4, 4)), (-1, (6, 4, 3))])
-def test_what_the_kernels_do_not_take_is_computed_by_keras(axis: int, shape: tuple[int, ...]) -> None:
+def test_keras_computes_what_the_kernels_do_not_support(axis: int, shape: tuple[int, ...]) -> None:
     batch = RANDOM.normal(3, 2, shape).astype("float32")
     fused, keras_own = FusedBatchNormalization(axis=axis), keras.layers.BatchNormalization(axis=axis)
     for training in (True, False):
@@ -143,7 +143,7 @@ def test_frozen_layer_keeps_its_statistics() -> None:
     assert float(layer.updates) == 1
 
 
-def test_saved_layer_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_saved_layer_continues_its_statistics(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4, 4, 3)), WarmupBatchNormalization(momentum=0.9)])
     for batch in BATCHES[:2]:
         model(batch, training=True)
@@ -177,7 +177,7 @@ def test_half_precision_keeps_statistics_and_counter_in_float32(half_precision: 
         (NormalizationConf(kind="none"), True, []),
     ],
 )
-def test_layer_is_of_the_kind_asked_for(cfg: NormalizationConf, plain: bool, kinds: list[type]) -> None:
+def test_layer_has_the_configured_kind(cfg: NormalizationConf, plain: bool, kinds: list[type]) -> None:
     assert [type(layer) for layer in build_normalization(cfg, "norm", plain)] == kinds
 
 
@@ -206,7 +206,7 @@ def digits_accuracy(network: keras.Model) -> tuple[float, float]:
     return history["accuracy"][-1], history["val_accuracy"][-1]
 
 
-def test_short_run_validates_honestly_where_keras_does_not(build: Callable[..., keras.Model]) -> None:
+def test_short_run_validates_as_well_as_it_trains_unlike_keras(build: Callable[..., keras.Model]) -> None:
     """Measured: 0.969 in training and 0.964 in validation; with Keras's statistics 0.969 and 0.189."""
     found = {}
     for kind in ("warmup", "keras"):

@@ -57,7 +57,7 @@ def test_seeds_differ_by_run_kind_and_position() -> None:
         ("lecun_normal", 1 / FAN_IN, None),
     ],
 )
-def test_variance_is_the_schemes(name: str, variance: float, limit: float | None) -> None:
+def test_variance_is_that_of_the_scheme(name: str, variance: float, limit: float | None) -> None:
     weights = np.asarray(build_initializer(InitializerConf(name), 5)(SHAPE))
     assert weights.var() == pytest.approx(variance, rel=0.03)
     assert abs(weights.mean()) < 4 * np.sqrt(variance / weights.size)
@@ -161,7 +161,7 @@ def test_layers_of_one_shape_start_differently(build: Build) -> None:
         {"downsampling": "average"},
     ],
 )
-def test_networks_that_differ_without_weights_start_from_the_same(
+def test_networks_that_differ_in_layers_without_weights_start_equal(
     build: Build, changes: dict[str, Any]
 ) -> None:
     first, second = kernels(build(cnn(dense_units=[5]))), kernels(build(cnn(dense_units=[5], **changes)))

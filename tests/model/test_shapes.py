@@ -37,7 +37,7 @@ def cnn(blocks: int, **changes: object) -> ModelConf:
         (ModelConf("custom", target="a:b", filters=[1] * 9), (1, 1, 1)),
     ],
 )
-def test_fits(model: ModelConf, input_shape: tuple[int, ...]) -> None:
+def test_network_that_fits_is_accepted(model: ModelConf, input_shape: tuple[int, ...]) -> None:
     check_shape(model, input_shape)
 
 
@@ -73,7 +73,9 @@ def test_fits(model: ModelConf, input_shape: tuple[int, ...]) -> None:
         ),
     ],
 )
-def test_refuses_what_leaves_no_pixel(model: ModelConf, input_shape: tuple[int, ...], said: str) -> None:
+def test_refuses_a_network_that_leaves_no_pixel(
+    model: ModelConf, input_shape: tuple[int, ...], said: str
+) -> None:
     with pytest.raises(ConfigError) as error:
         check_shape(model, input_shape)
     assert said in str(error.value)

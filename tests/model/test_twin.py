@@ -130,7 +130,7 @@ def test_network_of_other_shapes_is_refused(build: Build) -> None:
         plain_twin(trained, lambda: build(other, plain=True, input_shape=(8, 8, 3)), MIN_MAX)
 
 
-def test_network_that_predicts_otherwise_is_refused(build: Build) -> None:
+def test_network_with_other_predictions_is_refused(build: Build) -> None:
     trained = build(MODEL, input_shape=(8, 8, 3))
     other = ModelConf("cnn", filters=[4, 6], dense_units=[8], normalization=NormalizationConf(epsilon=0.5))
     with pytest.raises(ConfigError, match="must predict as the trained one to within 0.0001"):

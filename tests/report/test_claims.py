@@ -195,7 +195,7 @@ def test_settings_that_lack_a_value_do_not_count() -> None:
         (5, [], "no runs are complete on both sides with all else equal"),
     ],
 )
-def test_what_cannot_be_tested_is_not_decided_and_says_why(
+def test_claim_that_cannot_be_tested_is_undecided_and_says_why(
     seeds: int, sizes: list[int], missing: str
 ) -> None:
     observations = runs(lambda size: 0.8 - 0.001 * size, {"training.batch_size": sizes}, seeds)
@@ -204,7 +204,7 @@ def test_what_cannot_be_tested_is_not_decided_and_says_why(
     assert found.findings[0].missing == missing
 
 
-def test_no_number_decides_nothing() -> None:
+def test_nan_leaves_a_claim_undecided() -> None:
     observations = runs(lambda size: float("nan") if size == 8 else 0.5, SIZES)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
     assert found.verdict == UNDECIDED
@@ -215,7 +215,7 @@ def without_measures(observations: Sequence[Observation]) -> list[Observation]:
     return [Observation(each.choices, each.seed, {}) for each in observations]
 
 
-def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
+def test_remaining_runs_of_pruned_or_failed_settings_decide_nothing() -> None:
     """Kernel 3 is better with batches of 32 only; after pruning with batches of 64 it seems better always."""
     every = runs(lambda kernel, size: (0.05 if size == 32 else -0.2) * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
@@ -232,7 +232,7 @@ def test_what_is_left_of_pruned_or_failed_settings_decides_nothing() -> None:
     )
 
 
-def test_what_is_left_of_failed_seeds_decides_nothing() -> None:
+def test_remaining_runs_of_failed_seeds_decide_nothing() -> None:
     """If the seed is an axis, each seed is a trial that may fail alone."""
     observations = runs(lambda size: 0.02 * (size < 32), SIZES)
     claimed = claim({**SMALL, "relation": "higher"})
@@ -259,7 +259,7 @@ def test_a_spread_without_the_levels_that_failed_decides_nothing(kinds: tuple[st
     assert judge(claim(SHRINKS), left, without_measures(failed)).verdict == UNDECIDED
 
 
-def test_a_setting_that_one_side_never_had_is_no_gap() -> None:
+def test_a_setting_of_only_one_side_is_no_gap() -> None:
     every = runs(lambda kernel, size: 0.02 * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
     lone = [Observation({"model.kernel_size": "3", "training.batch_size": "128"}, "0", {})]
@@ -340,7 +340,7 @@ def test_one_of_two_comparisons_contradicts_at_half_of_5_percent(p: float, verdi
 
 
 @pytest.mark.parametrize(("ps", "verdict"), [((0.024, 0.024), SUPPORTED), ((0.024, 0.04), UNDECIDED)])
-def test_mixed_takes_both_directions_each_at_its_part_of_5_percent(
+def test_mixed_takes_both_directions_each_at_its_share_of_5_percent(
     ps: tuple[float, float], verdict: str
 ) -> None:
     observations = pairs(gaps_with(ps[0], 0.0), -gaps_with(ps[1], 0.0))
@@ -357,7 +357,7 @@ FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
 
 
 @pytest.mark.parametrize("comparisons", FALSE_CLAIMS.values(), ids=FALSE_CLAIMS)
-def test_where_nothing_differs_a_verdict_is_seldom(comparisons: list[Mapping[str, Any]]) -> None:
+def test_a_verdict_is_rare_where_nothing_differs(comparisons: list[Mapping[str, Any]]) -> None:
     random = np.random.default_rng(1)
     decided = 0
     for _ in range(DRAWS):
@@ -367,9 +367,7 @@ def test_where_nothing_differs_a_verdict_is_seldom(comparisons: list[Mapping[str
 
 
 @pytest.mark.parametrize(("gain", "wrong"), [(0.0, (SUPPORTED, CONTRADICTED)), (0.02, (SUPPORTED,))])
-def test_mixed_is_seldom_said_where_nothing_differs_or_one_always_wins(
-    gain: float, wrong: Sequence[str]
-) -> None:
+def test_mixed_is_rare_where_nothing_differs_or_one_always_wins(gain: float, wrong: Sequence[str]) -> None:
     random = np.random.default_rng(2)
     said = 0
     for _ in range(DRAWS):

@@ -54,7 +54,7 @@ def test_a_worse_value_is_significant_and_equals_are_not() -> None:
     assert [standing.against_best.is_worse for standing in found.standings] == [True, False, False]
 
 
-def test_values_that_met_others_are_not_balanced() -> None:
+def test_effect_of_an_incomplete_grid_is_not_balanced() -> None:
     observed = [run for run in runs(lambda k, b: 0.5, AXES) if (run.tags["k"], run.tags["b"]) != ("3", "8")]
     assert not axis_effect(observed, "k", ["k", "b"]).is_balanced
 
@@ -86,7 +86,7 @@ def test_f_is_that_of_the_analysis_of_variance() -> None:
     assert interactions(observed, ["k", "b"])[0].p == pytest.approx(stats.ttest_1samp(contrasts, 0).pvalue)
 
 
-def test_no_interaction_is_seldom_called_one() -> None:
+def test_false_interactions_are_rare() -> None:
     found = [
         interactions(runs(lambda k, b: int(k) + int(b), AXES, seed=seed), ["k", "b"])[0].p
         for seed in range(DRAWS)
@@ -94,7 +94,7 @@ def test_no_interaction_is_seldom_called_one() -> None:
     assert np.mean([p is not None and p < 0.05 for p in found]) <= LEVEL_AND_LUCK
 
 
-def test_rounding_is_no_interaction_and_no_noise_is_certainty() -> None:
+def test_rounding_is_no_interaction_and_an_interaction_without_noise_is_significant() -> None:
     constant = [
         replace(run, metrics={"objective": 0.9666666666666667}) for run in runs(lambda k, b: 0.5, AXES)
     ]
@@ -105,7 +105,7 @@ def test_rounding_is_no_interaction_and_no_noise_is_certainty() -> None:
     assert found.p is not None and found.p < 1e-9
 
 
-def test_a_single_seed_tells_no_interaction() -> None:
+def test_a_single_seed_tests_no_interaction() -> None:
     assert interactions(runs(lambda k, b: 0.5, AXES, seeds=1), ["k", "b"])[0].p is None
 
 
@@ -117,7 +117,7 @@ def test_a_single_seed_tells_no_interaction() -> None:
         pytest.param([], id="nothing"),
     ],
 )
-def test_only_a_full_grid_tells_interactions(observed: list[RunRecord]) -> None:
+def test_only_a_full_grid_has_interactions(observed: list[RunRecord]) -> None:
     assert interactions(observed, ["k", "b"]) == []
 
 
@@ -129,7 +129,7 @@ def test_a_seed_that_some_combination_lacks_does_not_count() -> None:
     assert [standing.estimate.count for standing in effect.standings if standing.estimate] == [4, 5, 5]
 
 
-def test_combinations_that_met_other_values_of_a_third_axis_tell_nothing() -> None:
+def test_combinations_with_different_values_of_a_third_axis_have_no_interactions() -> None:
     """Only the third axis has an effect, and its value follows from the two others."""
     axes = {"k": ["3", "5"], "b": ["8", "32"], "r": ["l1", "l2"]}
     every = runs(lambda k, b, r: float(r == "l1"), axes)

@@ -30,12 +30,12 @@ def report(
     return Report(runs, axes, every, tuple(groups), tuple(standings(groups, every)), (), (), False, **more)
 
 
-def test_like_with_like_needs_no_word() -> None:
+def test_a_fair_comparison_needs_no_note() -> None:
     assert said(run("3"), run("5"), run("3", seed=1), run("5", seed=1)) == []
     assert said() == []
 
 
-def test_params_that_differ_and_are_no_axis() -> None:
+def test_params_that_differ_without_being_an_axis_are_noted() -> None:
     assert said(run("3"), run("5", epochs="20")) == ["runs also differ in training.epochs"]
     swept = [run("3", epochs=epochs) for epochs in ("5", "20")]
     swept = [replace(each, tags={**each.tags, "epochs": each.params["training.epochs"]}) for each in swept]
@@ -44,7 +44,7 @@ def test_params_that_differ_and_are_no_axis() -> None:
     ]
 
 
-def test_equal_epochs_are_said_where_they_are_equal() -> None:
+def test_equal_epochs_are_noted() -> None:
     alike = "All complete runs trained for 5 epochs, however long these took."
     assert epochs_line(report(run("3"), run("5"), run("7", "pruned", epochs="9"))) == alike
     assert epochs_line(report(run("3"), run("5", epochs="20"))) is None
@@ -70,7 +70,7 @@ def test_early_stopping_leaves_no_equal_epochs() -> None:
     assert line in said(*runs) and epochs_line(report(*runs)) is None
 
 
-def test_what_a_swept_group_brings_is_no_difference() -> None:
+def test_keys_of_a_swept_group_are_no_difference() -> None:
     runs = [run("3", regularizer="none"), run("3", regularizer="l2")]
     brought = [
         replace(each, params={**each.params, "regularizer.strength": strength})
@@ -95,20 +95,20 @@ def test_failed_runs_are_counted_by_their_kind() -> None:
     assert said(*runs) == ["failed, and excluded from the means: 2 seeds, 1 run"]
 
 
-def test_fewer_seeds_of_some() -> None:
+def test_unequal_numbers_of_seeds_are_noted() -> None:
     assert said(run("3"), run("3", seed=1), run("5")) == ["configurations have 1 to 2 seeds"]
 
 
-def test_groups_that_met_different_settings() -> None:
+def test_groups_with_different_settings_are_noted() -> None:
     runs = [run("3", r="l1"), run("5", r="l1"), run("5", r="none")]
     assert said(*runs, varied=("k", "r")) == [
         "groups were trained with different values of r, which may explain their differences"
     ]
 
 
-def test_picked_runs() -> None:
+def test_selection_by_results_is_noted() -> None:
     assert said(run("3"), is_picked=True) == [PICKED]
 
 
-def test_sweeps_that_share_a_mean() -> None:
+def test_sweeps_that_share_a_mean_are_noted() -> None:
     assert said(run("3"), run("3", sweep="b-2")) == ["means mix the runs of a-1, b-2; study=NAME selects one"]

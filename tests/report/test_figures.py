@@ -60,7 +60,7 @@ def numbers_of(strengths: Sequence[float]) -> Effect:
     return Effect("strength", (*groups, Group(("-",), ())), (BEST, *[SINGLE] * len(strengths)), True)
 
 
-def test_many_numbers_of_an_axis_stand_where_they_lie() -> None:
+def test_many_numbers_of_an_axis_have_a_numeric_scale() -> None:
     axes = only(effect_figure(numbers_of([10.0**-place for place in range(13, 0, -1)]), "val_accuracy"))
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == ("strength", "val_accuracy", "log")
     points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata()) == 1]
@@ -149,7 +149,7 @@ def test_texts_stay_texts() -> None:
     assert uri.startswith("data:image/svg+xml;base64,") and ">a label</text>" in svg
 
 
-def test_dollars_are_no_mathematics() -> None:
+def test_dollars_are_shown_as_text() -> None:
     names = (r"$\frac$", "US$5-US$10")
     groups = tuple(Group((name,), ()) for name in names)
     rows = [((name,), score) for name, score in zip(names, (0.5, 0.9), strict=True)]

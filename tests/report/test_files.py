@@ -62,7 +62,7 @@ def test_page_is_a_file_and_an_artifact_of_the_parent(
         ({"dataset": "digits"}, None),
     ],
 )
-def test_a_part_of_a_sweep_is_not_kept_as_the_whole(
+def test_page_of_a_part_is_not_kept_for_the_whole_sweep(
     tracking: TrackingConf, parent: str, tmp_path: Path, tags: dict[str, str], group_by: list[str] | None
 ) -> None:
     write_page(tracking, read_report(tracking, tags, group_by), tmp_path / "page.html", "command")
@@ -101,7 +101,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
     assert rows[0]["objective"] == "0.75" and rows[0]["test_accuracy"] == ""
 
 
-def test_csv_replaces_an_older_one_whole(tmp_path: Path) -> None:
+def test_csv_replaces_an_older_one_completely(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text("old\n" * 100)
     write_csv(path, [run("a", 0.5)], [])
@@ -109,7 +109,7 @@ def test_csv_replaces_an_older_one_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_stays_one_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+def test_a_link_stays_a_link_and_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     write_csv(tmp_path / "link.csv", [run("a", 0.5)], [])
     assert (tmp_path / "link.csv").is_symlink() and len((tmp_path / "real.csv").read_text().splitlines()) == 2

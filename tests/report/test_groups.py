@@ -59,7 +59,7 @@ def test_equal_means_stand_in_the_order_of_numbers() -> None:
     assert [values for values, _, _ in ranking(runs, "batch_size")] == [("8",), ("32",), ("128",)]
 
 
-def test_what_is_no_number_comes_last() -> None:
+def test_nan_comes_last() -> None:
     runs = [run(math.nan, k=3), run(0.1, k=5), run(0.2, k=7)]
     assert [values for values, _, _ in ranking(runs, "k")] == [("7",), ("5",), ("3",)]
 
@@ -130,7 +130,7 @@ COMPARABLE: dict[str, tuple[str, list[dict[str, Any]], dict[str, bool]]] = {
 
 
 @pytest.mark.parametrize("case", COMPARABLE.values(), ids=COMPARABLE)
-def test_groups_are_comparable_that_met_the_same_settings(
+def test_groups_with_the_same_settings_are_comparable(
     case: tuple[str, list[dict[str, Any]], dict[str, bool]],
 ) -> None:
     axis, tags, expected = case

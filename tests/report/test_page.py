@@ -135,7 +135,7 @@ def test_configurations_not_significantly_worse_are_marked() -> None:
     ]
 
 
-def test_it_says_how_it_was_made_and_what_it_cost() -> None:
+def test_page_shows_its_commands_versions_and_cost() -> None:
     texts = read(page(grid())).texts
     for text in (
         "python -m src.train -m study=s",
@@ -146,13 +146,13 @@ def test_it_says_how_it_was_made_and_what_it_cost() -> None:
         assert text in texts
 
 
-def test_different_epochs_are_said() -> None:
+def test_different_epochs_are_noted() -> None:
     other = replace(grid()[0], params={"training.seed": "0", "training.epochs": "9"})
     said = "Note: runs also differ in training.epochs."
     assert said in read(page([other, *grid()[1:]])).texts
 
 
-def test_what_is_not_complete_stands_with_its_reason() -> None:
+def test_incomplete_runs_are_listed_with_their_reason() -> None:
     failed = run("7", "l2", 0, 0.0, state="failed", reason="exit code -9 & <no> memory")
     texts = read(page([*grid(), failed])).texts
     place = texts.index("Not complete")
@@ -183,7 +183,7 @@ def test_one_seed_has_a_page_without_intervals() -> None:
     assert "note: one seed each gives no uncertainty; study.repeats=5 trains five" in texts
 
 
-def test_a_value_that_is_no_number_has_a_page() -> None:
+def test_a_nan_value_has_a_page() -> None:
     broken = replace(grid()[0], metrics={"objective": float("nan"), "seconds": 1.0})
     assert "nan" in read(page([broken, *grid()[1:]])).texts
 
@@ -194,11 +194,11 @@ def test_long_rankings_are_cut() -> None:
     assert "… and 5 more configurations, in the CSV" in texts
 
 
-def test_same_report_same_page() -> None:
+def test_equal_reports_give_equal_pages() -> None:
     assert page(grid()) == page(grid())
 
 
 @pytest.mark.parametrize("axes", [("kernel_size",), AXES])
-def test_one_axis_needs_no_figure_an_axis(axes: tuple[str, ...]) -> None:
+def test_one_axis_has_no_figures_of_each_axis(axes: tuple[str, ...]) -> None:
     html = render_page(report(grid(), axes), "t", "c", {}, "val_accuracy")
     assert ("Each axis" in read(html).texts) == (len(axes) > 1)

@@ -52,7 +52,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_equal_configurations_are_seldom_set_apart(case: tuple[list[float], int, bool, float]) -> None:
+def test_equal_configurations_are_seldom_called_worse(case: tuple[list[float], int, bool, float]) -> None:
     deviations, seeds, paired, missing = case
     others, last = shares_set_apart(deviations, seeds, paired=paired, missing=missing)
     assert others + last <= LEVEL_AND_LUCK
@@ -70,7 +70,7 @@ def test_an_erratic_one_hides_no_difference_between_the_others() -> None:
     assert last > 0.4 and others <= LEVEL_AND_LUCK
 
 
-def test_those_that_never_vary_hide_no_difference_between_the_others() -> None:
+def test_constant_ones_hide_no_difference_between_the_others() -> None:
     """Zeros as initial weights give constant results; in the common variance they leave 52 % found."""
     random = np.random.default_rng(0)
     found = 0
@@ -83,7 +83,7 @@ def test_those_that_never_vary_hide_no_difference_between_the_others() -> None:
 
 
 @pytest.mark.parametrize("images", [86, 288])
-def test_accuracies_that_happen_to_be_equal_are_no_certainty(images: int) -> None:
+def test_accuracies_equal_by_chance_are_seldom_significant(images: int) -> None:
     """With so few images, many runs have the same accuracy."""
     random = np.random.default_rng(images)
     scores = random.binomial(images, 0.97, (DRAWS, 2, 3)) / images
@@ -92,7 +92,7 @@ def test_accuracies_that_happen_to_be_equal_are_no_certainty(images: int) -> Non
     assert all(each.p is None and not each.is_best for found in two for each in found)
 
 
-def test_the_best_is_by_the_direction() -> None:
+def test_the_best_depends_on_the_direction() -> None:
     scores = np.array([[0.1, 0.2, 0.3], [0.3, 0.4, 0.5]])
     assert [each.behind for each in against_best(scores, True)] == pytest.approx([0.2, 0.0])
     assert [each.behind for each in against_best(scores, False)] == pytest.approx([0.0, 0.2])
@@ -118,7 +118,7 @@ def test_without_pairs_two_configurations_are_compared_by_welchs_test() -> None:
     )
 
 
-def test_nothing_is_said_of_a_single_seed() -> None:
+def test_a_single_seed_is_not_tested() -> None:
     scores = np.array([[0.9, 0.91, 0.92], [0.1, np.nan, np.nan], [0.5, 0.51, 0.5]])
     first, second, third = against_best(scores, maximize=True)
     assert second.p is None and second.behind == pytest.approx(0.81)
@@ -134,20 +134,20 @@ def test_a_single_lucky_seed_is_not_the_best() -> None:
 
 
 @pytest.mark.parametrize("maximize", [True, False])
-def test_of_single_seeds_none_is_the_best(maximize: bool) -> None:
+def test_single_seeds_have_no_best(maximize: bool) -> None:
     found = against_best(np.array([[0.9], [0.8]]), maximize)
     assert not any(each.is_best for each in found)
     assert sorted(each.behind for each in found) == pytest.approx([0.0, 0.1])
 
 
-def test_values_that_never_vary_differ_with_certainty() -> None:
+def test_different_constant_values_are_significant() -> None:
     scores = np.array([[0.9, 0.9, 0.9], [0.1, 0.1, 0.1], [0.9, 0.9, 0.9]])
     first, second, third = against_best(scores, maximize=True)
     assert second.p is not None and second.p < 1e-9
     assert third.p == 1.0
 
 
-def test_of_very_many_configurations_the_correction_is_bonferronis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_configurations_use_bonferronis_correction(monkeypatch: pytest.MonkeyPatch) -> None:
     """It equals Holm's for the smallest p and is not smaller for the others."""
     scores = np.random.default_rng(0).normal(size=(30, 5)) - np.arange(30)[:, None] / 10
     holms = against_best(scores, maximize=True)

@@ -39,6 +39,6 @@ def test_winner_is_that_of_the_sweep_however_its_runs_are_grouped(
     assert line.endswith("chosen by validation with val_accuracy 0.9000")
 
 
-def test_of_runs_that_were_picked_none_is_a_winner(tracking: TrackingConf) -> None:
+def test_selected_runs_have_no_winner(tracking: TrackingConf) -> None:
     lines = lines_of(read_report(tracking, {"study": "sizes"}, where=["objective > 0.75"]))
     assert [each for each in lines if "test set" in each] == ["note: 1 run was evaluated on the test set"]

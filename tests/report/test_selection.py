@@ -103,7 +103,7 @@ def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
         ),
     ],
 )
-def test_says_what_there_is_instead(tracking: TrackingConf, tags: Mapping[str, str], said: str) -> None:
+def test_error_names_the_known_values(tracking: TrackingConf, tags: Mapping[str, str], said: str) -> None:
     assert str(explain_nothing(tracking, tags)) == said
 
 

@@ -58,7 +58,7 @@ RUNS = [
         (["model.filters == []"], "e"),
     ],
 )
-def test_runs_that_satisfy_all(texts: list[str], names: str) -> None:
+def test_runs_that_satisfy_all_expressions_are_selected(texts: list[str], names: str) -> None:
     assert "".join(each.run_id for each in filter_runs(RUNS, texts)) == names
 
 
@@ -79,7 +79,7 @@ def test_a_metric_is_no_tag_of_the_same_name() -> None:
         ("regularizer == xyz", "There is "),
     ],
 )
-def test_a_key_that_no_run_has_is_answered_with_what_was_meant(text: str, said: str) -> None:
+def test_an_unknown_key_gets_a_suggestion(text: str, said: str) -> None:
     with pytest.raises(TrackingError) as raised:
         filter_runs(RUNS, [text])
     assert f"which no run has as param, metric or tag. {said}" in str(raised.value)
@@ -94,7 +94,7 @@ def test_a_key_that_no_run_has_is_answered_with_what_was_meant(text: str, said: 
         ("regularizer > 3", "where: 'regularizer > 3' fails with regularizer=l1: "),
     ],
 )
-def test_what_is_no_expression_is_refused(text: str, said: str) -> None:
+def test_malformed_expression_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         filter_runs(RUNS, [text])
     assert str(raised.value).startswith(said)

@@ -28,7 +28,7 @@ def test_seeds_stand_in_for_the_mean_of_their_trial() -> None:
     assert measured([mean, *seeds, single, alone]) == [*seeds, single, alone]
 
 
-def test_training_takes_the_seconds_of_every_seed_whatever_became_of_it() -> None:
+def test_training_seconds_include_every_seed() -> None:
     def timed(record: RunRecord, seconds: float) -> RunRecord:
         return replace(record, metrics={**record.metrics, "seconds": seconds})
 
@@ -38,7 +38,7 @@ def test_training_takes_the_seconds_of_every_seed_whatever_became_of_it() -> Non
 
 
 @pytest.mark.parametrize("state", ["failed", "pruned", None])
-def test_seeds_of_a_trial_that_did_not_end_well_are_not_ranked(state: str | None) -> None:
+def test_seeds_of_an_incomplete_trial_are_not_ranked(state: str | None) -> None:
     own = run(0.5, trial=1)
     tags = {key: value for key, value in own.tags.items() if key != "state"} | (
         {"state": state} if state else {}
@@ -78,7 +78,7 @@ def test_runs_without_a_seed_are_seeds_of_their_own() -> None:
     assert len(by_seed(group, "objective", ["k"])) == 2
 
 
-def test_best_is_marked_and_others_stand_beside_it() -> None:
+def test_best_is_marked_and_others_are_compared_with_it() -> None:
     values = {3: (0.9, 0.91, 0.92), 5: (0.5, 0.51, 0.52), 7: (0.89, 0.92, 0.90)}
     groups = group_runs([run(v, s, k=k) for k, seeds in values.items() for s, v in enumerate(seeds)], ["k"])
     found = standings(groups, ["k"])
@@ -142,7 +142,7 @@ def test_one_seed_each_has_no_best() -> None:
     assert [each.estimate.low for each in found if each.estimate] == [None, None]
 
 
-def test_what_is_no_number_is_neither_averaged_nor_tested() -> None:
+def test_nan_is_neither_averaged_nor_tested() -> None:
     values = {3: (0.9, 0.91, 0.92), 5: (0.99, math.nan, 0.99), 7: (0.1, 0.11, 0.12)}
     groups = group_runs([run(v, s, k=k) for k, seeds in values.items() for s, v in enumerate(seeds)], ["k"])
     found = dict(zip([group.values[0] for group in groups], standings(groups, ["k"]), strict=True))
@@ -150,12 +150,12 @@ def test_what_is_no_number_is_neither_averaged_nor_tested() -> None:
     assert found["3"].is_best and found["7"].against_best.is_worse
 
 
-def test_nothing_is_said_of_no_groups() -> None:
+def test_no_groups_have_no_standings() -> None:
     assert standings([], ["k"]) == []
 
 
 @pytest.mark.parametrize(("objective", "high"), [("val_accuracy maximize", 1.0), ("val_loss minimize", None)])
-def test_no_accuracy_is_said_to_be_above_one(objective: str, high: float | None) -> None:
+def test_interval_of_an_accuracy_ends_at_one(objective: str, high: float | None) -> None:
     runs = [
         replace(each, tags=each.tags | {"objective": objective})
         for each in (run(value, seed, k=3) for seed, value in enumerate((0.97, 0.99, 1.0)))

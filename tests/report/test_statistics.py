@@ -67,7 +67,7 @@ def test_holm_by_hand() -> None:
         (0.0, "p < 0.0001"),
     ],
 )
-def test_p_is_as_precise_as_it_can_be(p: float, text: str) -> None:
+def test_p_has_enough_digits_to_compare_with_5_percent(p: float, text: str) -> None:
     assert p_text(p) == text
 
 

@@ -27,14 +27,14 @@ def test_wilsons_interval_of_the_winner() -> None:
     ]
 
 
-def test_a_measure_that_is_not_of_validation_is_named_as_it_is() -> None:
+def test_a_measure_without_validation_has_its_name() -> None:
     winner = run("a", 6234.0, "3", test_accuracy=0.9, test_images=100.0)
     winner.tags["objective"] = "parameters minimize"
     (line,) = winner_lines(groups(winner))
     assert line.endswith(" on 100 images; chosen by its parameters, 6234")
 
 
-def test_of_several_seeds_it_is_the_best_that_was_tested() -> None:
+def test_the_best_tested_seed_is_shown() -> None:
     seeds = [
         run("a", 0.99, "3"),
         run("b", 0.90, "3", test_accuracy=0.5, test_images=10.0),
@@ -57,11 +57,11 @@ def test_each_data_set_has_its_winner() -> None:
     [(), (run("a", 0.9, "3"),), (run("a", 0.9, "3", test_accuracy=0.5),)],
     ids=["no runs", "no test", "no count"],
 )
-def test_nothing_is_said_where_nothing_was_measured(runs: tuple[RunRecord, ...]) -> None:
+def test_without_a_test_score_there_is_no_line(runs: tuple[RunRecord, ...]) -> None:
     assert winner_lines(groups(*runs)) == []
 
 
-def test_what_is_known_of_the_test_set_is_said() -> None:
+def test_runs_evaluated_on_the_test_set_are_counted() -> None:
     tested, other = run("a", 0.9, "3", test_accuracy=0.9, test_images=10.0), run("b", 0.8, "5")
     better, both = run("c", 0.99, "7"), run("d", 0.7, "9", test_accuracy=0.5, test_images=10.0)
     (line,) = known(tested, other)

@@ -51,7 +51,7 @@ def seeds(k: str, *objectives: float) -> list[RunRecord]:
     ]
 
 
-def test_seeds_give_an_interval_and_a_place_beside_the_best(capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_give_an_interval_and_a_comparison_with_the_best(capsys: pytest.CaptureFixture[str]) -> None:
     """Student's interval of 0.9, 0.91, 0.92 is t(0.975, 2) = 4.3027 standard errors of 0.01 / sqrt(3)."""
     runs = [*seeds("3", 0.90, 0.91, 0.92), *seeds("5", 0.89, 0.92, 0.90), *seeds("7", 0.50, 0.51, 0.52)]
     lacking = seeds("9", 0.4)
@@ -94,7 +94,7 @@ def test_notes_count_configurations_that_are_significantly_worse() -> None:
     ]
 
 
-def test_equal_means_are_ties_though_their_sums_are_rounded_otherwise(
+def test_equal_means_are_ties_despite_rounding(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The sum of these numbers depends on their order in its last bit."""

@@ -64,7 +64,7 @@ def test_conditional_axis_counts_where_it_applies(sweep_of: Callable[..., Sweep]
     ],
     ids=["nine trials", "one axis", "one axis varies", "all are equal", "no finite value"],
 )
-def test_nothing_where_it_cannot_be_told(
+def test_no_importance_without_enough_information(
     space: Mapping[str, str],
     total: int,
     value: Callable[[Mapping[str, Any]], float],
@@ -123,7 +123,7 @@ ROWS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS)
-def test_shares_are_of_a_whole_whatever_was_tried(rows: list[tuple[dict[str, Any], float]]) -> None:
+def test_shares_add_up_to_one(rows: list[tuple[dict[str, Any], float]]) -> None:
     found = importance(in_memory(rows, AXES))
     if found is not None:
         assert sum(found.shares.values()) == pytest.approx(1)
@@ -141,7 +141,7 @@ def test_two_hundred_trials_take_less_than_a_second() -> None:
 
 
 @pytest.mark.parametrize("maximize", [True, False])
-def test_recorded_runs_tell_it_too(maximize: bool) -> None:
+def test_importance_is_computed_from_recorded_runs_too(maximize: bool) -> None:
     sign = 1 if maximize else -1
     rows = [({"a": str(a), "b": str(b)}, sign * (10.0 * b + 0.1 * a)) for a in range(4) for b in range(4)]
     found = importance_of([*rows, ({"a": "0", "b": "0"}, float("nan"))], maximize)

@@ -58,7 +58,7 @@ def test_lost_trial_is_enqueued_again_with_the_same_params(
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "seed"])
-def test_trial_that_gets_ahead_is_blamed_for_no_end_of_its_owner(
+def test_trial_that_progresses_keeps_its_retries(
     how: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
 ) -> None:
     sweep = sweep_of(SPACE)
@@ -131,7 +131,7 @@ def test_trial_that_the_user_stopped_is_always_enqueued_again(sweep_of: Callable
     assert len(waiting(sweep)) == 1
 
 
-def test_trial_with_a_result_is_told_and_not_lost(sweep_of: Callable[..., Sweep]) -> None:
+def test_trial_with_a_result_is_completed_and_not_lost(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     trial = start(sweep, this_owner())
     trial.set_user_attr(RESULT, {"state": "complete", "values": [0.5]})
@@ -140,7 +140,7 @@ def test_trial_with_a_result_is_told_and_not_lost(sweep_of: Callable[..., Sweep]
     assert [each.value for each in sweep.study.trials] == [0.5] and not waiting(sweep)
 
 
-def test_retry_that_was_suggested_in_part_keeps_its_whole_configuration(
+def test_partly_suggested_retry_keeps_its_whole_configuration(
     sweep_of: Callable[..., Sweep],
 ) -> None:
     sweep = sweep_of(SPACE)
@@ -177,7 +177,7 @@ def test_trial_without_params_is_lost_without_a_successor(
 
 
 @pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
-def test_result_of_a_dead_owner_is_told(
+def test_result_of_a_dead_owner_reaches_optuna(
     state: str, sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
 ) -> None:
     sweep = sweep_of(SPACE)
@@ -192,7 +192,7 @@ def test_result_of_a_dead_owner_is_told(
     assert counts(told)
 
 
-def test_settling_writes_the_result_down(sweep_of: Callable[..., Sweep]) -> None:
+def test_settling_writes_the_result(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     numbers = {"best_epoch": 3, "seconds": 1.5, "weights": "jobs/7/best.npz"}
     outcome = Outcome("complete", "run-7", (0.5,), {"val_loss": 0.25}, **numbers)
@@ -233,7 +233,7 @@ def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..
     assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
 
 
-def test_waiting_trial_shows_what_it_is_to_be(sweep_of: Callable[..., Sweep]) -> None:
+def test_waiting_trial_shows_its_enqueued_params(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     sweep.study.enqueue_trial({"a": 2, "b": 0.1 + 0.2, "gone": 1})
     assert waiting(sweep) == [{"a": 2, "b": 0.3}]

@@ -34,7 +34,7 @@ def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owne
     assert not is_alive(study, None)
 
 
-def test_killed_process_that_none_has_reaped_is_dead(study: Study) -> None:
+def test_zombie_process_is_dead(study: Study) -> None:
     program = (
         "import json; from kerasweep.search.owner import this_owner; print(json.dumps(this_owner()));input()"
     )
@@ -49,7 +49,7 @@ def test_killed_process_that_none_has_reaped_is_dead(study: Study) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil's own time is all there is")
-def test_owner_lives_on_when_the_clock_is_set(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owner_stays_alive_when_the_clock_is_set(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     me = this_owner()
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: time.time() + 3600)
     assert is_alive(study, me) and this_owner() == me

@@ -37,7 +37,9 @@ def no_odd_pairs(params: Mapping[str, Any]) -> str | None:
 
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "nsga2", "qmc"])
-def test_finite_space_is_used_up_without_a_repetition(sampler: str, sweep_of: Callable[..., Sweep]) -> None:
+def test_finite_space_is_tried_completely_without_repetition(
+    sampler: str, sweep_of: Callable[..., Sweep]
+) -> None:
     sweep = sweep_of(SPACE, sampler=sampler)
     found, reason = all_of(sweep)
     assert len(found) == 6
@@ -85,7 +87,7 @@ def test_refused_suggestion_keeps_its_reason(sweep_of: Callable[..., Sweep]) -> 
     assert "odd and true do not go together" in reasons
 
 
-def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
+def test_refused_infinite_space_ends_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8.")
     assert next_of(sweep) == NothingLeft(
         "20 suggestions in a row and 1,000 drawn at random could not be trained; "
@@ -95,7 +97,7 @@ def test_endless_space_that_is_refused_gives_up_with_the_last_reason(sweep_of: C
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes"])
-def test_narrow_constraint_ends_no_search_of_an_endless_space(
+def test_narrow_constraint_does_not_end_the_search_of_an_infinite_space(
     sampler: str, sweep_of: Callable[..., Sweep]
 ) -> None:
     def refusal(params: Mapping[str, Any]) -> str | None:

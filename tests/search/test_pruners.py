@@ -95,7 +95,7 @@ def test_pruner_input() -> None:
     ("direction", "best"),
     [("maximize", [1.0, 1.0, 3.0, 3.0]), ("minimize", [1.0, 0.5, 0.5, 0.5])],
 )
-def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: list[float]) -> None:
+def test_best_so_far_never_gets_worse_and_ignores_nan(direction: str, best: list[float]) -> None:
     study = optuna.create_study(direction=direction)
     trial = study.ask()
     pruned = PrunedTrial(trial, PrunerInput.BEST, direction)
@@ -116,7 +116,7 @@ def test_best_so_far_never_gets_worse_and_leaves_nan_out(direction: str, best: l
         (PrunerInput.NOTHING, {}),
     ],
 )
-def test_pruner_is_told_nothing_in_warm_up_nor_of_an_epoch_without_a_value(
+def test_pruner_receives_nothing_in_warm_up_or_from_an_epoch_without_a_value(
     kind: PrunerInput, told: dict[int, float]
 ) -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.ThresholdPruner(lower=0.35))

@@ -99,7 +99,7 @@ def axes_with_laws(draw: st.DrawFn) -> dict[str, tuple[str, Callable[[Any], bool
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cmaes", "nsga2"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(axes=axes_with_laws(), is_conditional=st.booleans())
-def test_suggestions_keep_the_law_of_any_space(
+def test_suggestions_lie_inside_any_space(
     sampler: str,
     sweep_of: Callable[..., Sweep],
     search: Search,
@@ -136,9 +136,7 @@ def test_restart_does_not_repeat_the_suggestions(
     assert len({signature(trial.params) for trial in trials}) == len(trials) == 9
 
 
-def test_qmc_goes_on_where_its_sequence_stopped(
-    sweep_of: Callable[..., Sweep], search: Search, tmp_path: Path
-) -> None:
+def test_qmc_continues_its_sequence(sweep_of: Callable[..., Sweep], search: Search, tmp_path: Path) -> None:
     space = {"a": "interval(0.0,1.0)", "b": "interval(0.0,1.0)"}
     restarted = search(sweep_of(space, total=4, sampler="qmc"))[1]
     restarted += search(sweep_of(space, total=9, sampler="qmc"))[1]
@@ -146,9 +144,7 @@ def test_qmc_goes_on_where_its_sequence_stopped(
     assert search(sweep_of(space, total=9, sampler="qmc"))[1] == restarted
 
 
-def test_same_seed_gives_the_same_search_and_another_one_another(
-    sweep_of: Callable[..., Sweep], search: Search, tmp_path: Path
-) -> None:
+def test_seed_determines_the_search(sweep_of: Callable[..., Sweep], search: Search, tmp_path: Path) -> None:
     found = []
     for seed in (3, 3, 4):
         (tmp_path / "s-0.journal").unlink(missing_ok=True)
@@ -195,7 +191,7 @@ def test_sampler_that_does_not_suit_the_space_is_refused(
     assert str(refused.value) == said
 
 
-def test_tpe_proposes_apart_from_trials_under_way(sweep_of: Callable[..., Sweep]) -> None:
+def test_tpe_proposes_apart_from_running_trials(sweep_of: Callable[..., Sweep]) -> None:
     """Workers that ask before any trial ends must not all receive similar values.
 
     With ten seeds, the standard deviation of twelve suggestions was 0.14 to 0.19, and 0.01 to 0.03 without

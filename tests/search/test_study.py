@@ -23,7 +23,7 @@ def test_hash_does_not_depend_on_the_order_of_keys() -> None:
     assert len(sweep_hash({})) == 8
 
 
-def test_fresh_opens_the_next_generation_and_the_newest_goes_on(tmp_path: Path) -> None:
+def test_fresh_opens_the_next_generation_and_the_newest_continues(tmp_path: Path) -> None:
     names = []
     for fresh in (False, False, True, False, True, False):
         name = sweep_name(tmp_path, "s", "12345678", fresh)
@@ -138,7 +138,7 @@ def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
         assert (tmp_path / "new" / "s.lock").exists()
 
 
-def test_a_study_remembers_what_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_study_remembers_its_first_settings(tmp_path: Path) -> None:
     def begun(sampler: str, pruner: str) -> dict[str, str]:
         study = open_study(tmp_path / "s.journal", "s", ["maximize"])
         return dict(begun_with(study, {"sampler": sampler, "pruner": pruner}))
@@ -150,7 +150,7 @@ def test_a_study_remembers_what_it_was_begun_with(tmp_path: Path) -> None:
         assert begun("tpe", "wilcoxon") == {"sampler": "tpe", "pruner": "none"}
 
 
-def test_a_study_of_an_earlier_version_does_not_know_what_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_study_of_an_older_version_has_no_first_settings(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s.journal", "s", ["maximize"])
     study.ask()
     assert begun_with(study, {"sampler": "tpe"}) == begun_with(study, {"sampler": "random"}) == {}

@@ -109,7 +109,7 @@ def test_axis_with_a_condition_on_itself_is_named() -> None:
         ordered([axis("a", {"range": "1,2", "when": {"a": 1}}), axis("b", "1,2")])
 
 
-def test_endless_axis_is_named() -> None:
+def test_infinite_axis_is_named() -> None:
     endless = space({"a": "1,2", "b": "interval(0.0,1.0)"})
     assert not endless.is_finite
     with pytest.raises(ValueError, match="^b$"):

@@ -48,7 +48,7 @@ VALUES: dict[str, Any] = {
         ("optimizer == 'adam' or true", True),
     ],
 )
-def test_holds(text: str, holds: bool) -> None:
+def test_constraint_holds(text: str, holds: bool) -> None:
     (constraint,) = read_constraints([text])
     assert constraint.holds(VALUES.__getitem__) is holds
 

@@ -250,5 +250,5 @@ def test_conditions_in_a_circle_are_named() -> None:
     )
 
 
-def test_infinite_choice_is_itself() -> None:
+def test_infinity_is_a_choice() -> None:
     assert math.isinf(by_hydra(axis_of_entry("x", [math.inf], options).override(math.inf)))

@@ -60,7 +60,7 @@ def test_epoch_that_comes_a_second_after_the_last_is_written_at_once(tracker: Tr
         assert points[-1] == (epoch, float(epoch)) and params == {"batch_size": "32"}
 
 
-def test_what_waits_is_written_within_a_second(tracker: Tracker) -> None:
+def test_waiting_entries_are_written_within_a_second(tracker: Tracker) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
     recorder = BufferedRecorder(tracker, clock)
     recorder.log_epoch(run_id, 1, {"loss": 1.0})
@@ -69,7 +69,7 @@ def test_what_waits_is_written_within_a_second(tracker: Tracker) -> None:
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
-def test_what_mlflow_refuses_is_told_once_and_stays_with_its_run(tracker: Tracker) -> None:
+def test_refusal_by_mlflow_is_reported_once_and_only_for_its_run(tracker: Tracker) -> None:
     clock = Clock()
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
     recorder = BufferedRecorder(tracker, clock)
@@ -101,7 +101,7 @@ def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
     assert tracker.client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest == "0123"
 
 
-def test_what_waits_is_written_when_mlflow_can_be_used_again(
+def test_waiting_entries_are_written_when_mlflow_answers_again(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For the first attempt the tracker has a client of an address without a server."""
@@ -121,7 +121,7 @@ def test_what_waits_is_written_when_mlflow_can_be_used_again(
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
-def test_all_that_waits_is_written_but_what_is_refused(tracker: Tracker) -> None:
+def test_flush_writes_all_waiting_entries_except_refused_ones(tracker: Tracker) -> None:
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
     recorder = BufferedRecorder(tracker, Clock())
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):

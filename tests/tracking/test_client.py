@@ -65,9 +65,7 @@ def no_template(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return folder
 
 
-def test_empty_database_is_made_once_a_machine_and_copied_from_then_on(
-    no_template: Path, tmp_path: Path
-) -> None:
+def test_empty_database_is_made_once_a_machine_and_then_copied(no_template: Path, tmp_path: Path) -> None:
     first, second = (tmp_path / name for name in ("first.db", "second.db"))
     open_client(f"sqlite:///{first}", create=True)
     (template,) = (no_template / "kerasweep").iterdir()
@@ -80,7 +78,7 @@ def test_empty_database_is_made_once_a_machine_and_copied_from_then_on(
         assert count == marks
 
 
-def test_nothing_is_kept_where_another_database_was_made(no_template: Path, tmp_path: Path) -> None:
+def test_copied_database_stores_artifacts_beside_itself(no_template: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         client = open_client(f"sqlite:///{tmp_path}/{name}/mlflow.db", create=True)
@@ -88,9 +86,7 @@ def test_nothing_is_kept_where_another_database_was_made(no_template: Path, tmp_
         assert default.artifact_location == (tmp_path / name / "artifacts" / "default").as_uri()
 
 
-def test_database_is_made_where_no_template_can_be_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_database_is_made_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     open_client(f"sqlite:///{tmp_path}/mlflow.db", create=True)
@@ -117,9 +113,7 @@ def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_pat
     assert {run.run_id for run in found} == {output.strip() for output, _ in outputs}
 
 
-def test_database_is_whole_or_not_there_however_its_making_is_killed(
-    no_template: Path, tmp_path: Path
-) -> None:
+def test_killed_creation_leaves_a_complete_database_or_none(no_template: Path, tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     program = "import sys; from kerasweep.tracking.client import open_client; open_client(sys.argv[1], True)"
     arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]
@@ -196,7 +190,7 @@ def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_file_that_is_no_database_stays_unchanged(tmp_path: Path) -> None:
     database = tmp_path / "notes.txt"
     database.write_text("my notes, longer than a header")
     assert refusal(f"sqlite:///{database}") == (

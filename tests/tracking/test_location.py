@@ -58,7 +58,7 @@ def test_password_is_not_shown() -> None:
         ("sqlite:///:memory:", "is a database in memory, which ends with the command"),
     ],
 )
-def test_address_that_leads_nowhere_is_refused(uri: str, said: str) -> None:
+def test_malformed_or_temporary_address_is_refused(uri: str, said: str) -> None:
     with pytest.raises(TrackingError) as refused:
         resolve_uri(uri)
     assert said in str(refused.value)

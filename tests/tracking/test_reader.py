@@ -57,7 +57,7 @@ def test_record_holds_what_was_written(tracking: TrackingConf, tracker: Tracker)
         {"study": "a", "filters": "[16,32]"},
     ],
 )
-def test_every_tag_finds_its_run_alone(
+def test_every_tag_finds_only_its_run(
     tracking: TrackingConf, tracker: Tracker, tags: Mapping[str, str]
 ) -> None:
     run_id = tracker.start("wanted", tags, {})
@@ -92,7 +92,7 @@ def test_run_is_found_by_six_digits(tracking: TrackingConf, tracker: Tracker) ->
     assert "at least 6 of its first digits" in said(tracking, run_id[:5])
 
 
-def test_ambiguous_beginning_asks_for_more(
+def test_ambiguous_id_asks_for_more_digits(
     tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "MIN_DIGITS", 1)
@@ -144,9 +144,7 @@ def test_values_are_in_the_order_of_their_epochs(tracking: TrackingConf, tracker
     assert histories(tracking, [], "val_accuracy") == {}
 
 
-def test_an_epoch_that_was_trained_again_counts_as_it_was_last(
-    tracking: TrackingConf, tracker: Tracker
-) -> None:
+def test_an_epoch_trained_again_has_its_latest_value(tracking: TrackingConf, tracker: Tracker) -> None:
     run_id = tracker.start("run", {}, {})
     for moment, accuracy in ((1000, 0.6), (3000, 0.5), (2000, 0.7)):
         tracker.client.log_metric(run_id, "val_accuracy", accuracy, timestamp=moment, step=1)

@@ -96,7 +96,7 @@ def test_file_is_logged_as_it_was_and_its_copy_removed(
     assert file.read_text() == "second" and list((tmp_path / ".outbox").iterdir()) == []
 
 
-def test_model_is_written_where_keras_is(relayed: tuple[RelayedRecorder, Notebook, Notebook]) -> None:
+def test_model_is_written_by_the_worker(relayed: tuple[RelayedRecorder, Notebook, Notebook]) -> None:
     recorder, driver, worker = relayed
     recorder.log_model("a", "model", ("cat", "dog"))
     assert (driver.entries, worker.entries) == ([], [("a", Model("model", ["cat", "dog"]))])

@@ -59,7 +59,7 @@ def tracker_of(uri: str) -> Tracker:
     return Tracker(MlflowClient(uri), uri, "0")
 
 
-def test_a_server_that_comes_back_has_all(server: Server) -> None:
+def test_request_is_retried_until_the_server_answers(server: Server) -> None:
     server.statuses = [503, 500, 200]
     before = dict(os.environ)
     tracker_of(server.uri).set_tags(RUN, {"a": "1"})
@@ -67,7 +67,7 @@ def test_a_server_that_comes_back_has_all(server: Server) -> None:
     assert dict(os.environ) == before
 
 
-def test_a_server_that_is_gone_is_asked_no_more_but_once_to_close_the_run(
+def test_lost_server_receives_only_the_request_to_close_the_run(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "WAITING_SECONDS", 0.5)
@@ -96,7 +96,7 @@ def test_a_server_that_is_gone_is_asked_no_more_but_once_to_close_the_run(
     tracker.log_epoch(RUN, 2, {"loss": 2.0})
 
 
-def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT, "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -108,7 +108,7 @@ def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatc
             server.accept()
 
 
-def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_dead_server_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAITING_SECONDS", 0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -125,7 +125,7 @@ def test_a_server_that_has_ended_is_told_by_its_cause(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("is_creation", "times"), [(True, 1), (False, 3)])
-def test_a_run_is_not_created_twice_where_the_answer_was_lost(
+def test_a_run_is_not_created_twice_if_the_answer_is_lost(
     is_creation: bool, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "WAITING_SECONDS", 0.25)  # allows the pauses of 0.1 and 0.2 s
@@ -148,9 +148,7 @@ def test_a_run_is_not_created_twice_where_the_answer_was_lost(
     assert len(heard) == times
 
 
-def test_how_often_mlflow_asks_again_is_the_users_to_say(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_limits_the_retries(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.RETRIES, "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
@@ -160,7 +158,7 @@ def test_how_often_mlflow_asks_again_is_the_users_to_say(
     assert server.asked == ["log-batch"] * 3
 
 
-def test_what_a_server_refuses_is_said_at_once(server: Server) -> None:
+def test_refused_request_is_not_retried(server: Server) -> None:
     server.statuses = [403]
     with pytest.raises(TrackingError, match="says: ") as raised:
         tracker_of(server.uri).set_tags(RUN, {"a": "1"})

@@ -51,7 +51,7 @@ def comparable(runs: list[RunRecord]) -> list[Any]:
         ({"한글": "값"}, "tags.`한글` = '값'", 1),
     ],
 )
-def test_both_doors_tell_the_same(
+def test_tables_and_client_give_the_same_runs(
     tracking: TrackingConf, tracker: Tracker, tags: dict[str, str], condition: str, count: int
 ) -> None:
     assert tracking.uri is not None
@@ -62,7 +62,7 @@ def test_both_doors_tell_the_same(
     assert comparable(found) == comparable(expected)
 
 
-def test_last_epoch_counts_and_what_is_no_number(
+def test_metrics_have_their_last_epoch_and_may_be_nan(
     tracking: TrackingConf, tracker: Tracker, recorded: str
 ) -> None:
     assert tracking.uri is not None
@@ -77,7 +77,7 @@ def test_status_and_number_of_runs(tracking: TrackingConf, tracker: Tracker) -> 
     assert len(read_runs(tracking.uri, tracker.experiment_id, {}, most=2)) == 2
 
 
-def test_newest_come_first_also_where_few_are_asked_for(tracking: TrackingConf, tracker: Tracker) -> None:
+def test_newest_runs_come_first_also_with_a_limit(tracking: TrackingConf, tracker: Tracker) -> None:
     assert tracking.uri is not None
     for number in range(3):
         run = tracker.client.create_run(
@@ -98,5 +98,5 @@ def test_newest_come_first_also_where_few_are_asked_for(tracking: TrackingConf, 
         ("databricks", False),
     ],
 )
-def test_what_is_a_database(uri: str, answer: bool) -> None:
+def test_kind_of_tracking_uri_is_recognized(uri: str, answer: bool) -> None:
     assert is_database(uri) is answer

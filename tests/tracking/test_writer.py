@@ -44,7 +44,7 @@ def test_run_id_in_the_environment_changes_nothing(
     assert client.get_run(other).info.status == "RUNNING"
 
 
-def test_more_than_a_batch_is_written_whole(tracker: Tracker, client: MlflowClient) -> None:
+def test_more_than_a_batch_is_written_completely(tracker: Tracker, client: MlflowClient) -> None:
     tags = {f"tag{i}": str(i) for i in range(250)}
     params = {f"param{i}": str(i) for i in range(250)}
     data = client.get_run(tracker.start("many", tags, params)).data
@@ -76,7 +76,7 @@ def test_epochs_are_steps_and_final_metrics_have_names_of_their_own(
     ("state", "status"),
     [("complete", "FINISHED"), ("pruned", "FINISHED"), ("failed", "FAILED"), ("cancelled", "KILLED")],
 )
-def test_end_is_told_to_people_and_to_mlflow(
+def test_end_is_written_as_tags_and_as_mlflows_status(
     tracker: Tracker, client: MlflowClient, state: str, status: str
 ) -> None:
     run_id = tracker.start("run", {}, {})
@@ -92,7 +92,7 @@ def test_end_without_a_reason_has_no_such_tag(tracker: Tracker, client: MlflowCl
     assert "reason" not in client.get_run(run_id).data.tags
 
 
-def test_resumed_run_runs_again_and_ends_anew(tracker: Tracker, client: MlflowClient) -> None:
+def test_resumed_run_is_running_and_can_end_again(tracker: Tracker, client: MlflowClient) -> None:
     run_id = tracker.start("sweep", {}, {})
     tracker.finish(run_id, "cancelled")
     tracker.resume(run_id)
@@ -135,7 +135,7 @@ def test_artifacts_come_back(tracker: Tracker, client: MlflowClient, tmp_path: P
     assert (folder / "model" / "model.keras").read_bytes() == b"weights"
 
 
-def test_what_mlflow_refuses_is_one_sentence(tracker: Tracker) -> None:
+def test_refusal_by_mlflow_is_one_sentence(tracker: Tracker) -> None:
     run_id = tracker.start("run", {}, {})
     with pytest.raises(TrackingError) as raised:
         tracker.start("run", {}, {"a[b]": "1"})
@@ -158,7 +158,7 @@ def test_only_the_default_database_is_default(tracker: Tracker, monkeypatch: pyt
     assert tracker.is_default
 
 
-def test_floats_of_other_libraries_are_taken(tracker: Tracker, client: MlflowClient) -> None:
+def test_floats_of_other_libraries_are_accepted(tracker: Tracker, client: MlflowClient) -> None:
     import numpy as np
 
     run_id = tracker.start("run", {}, {})
@@ -167,7 +167,7 @@ def test_floats_of_other_libraries_are_taken(tracker: Tracker, client: MlflowCli
     assert client.get_run(run_id).data.metrics == {"loss": 0.5, "count": 3.0}
 
 
-def test_text_that_utf8_cannot_hold_is_written_out(
+def test_text_that_utf8_cannot_encode_is_escaped(
     tracker: Tracker, client: MlflowClient, tmp_path: Path
 ) -> None:
     run_id = tracker.start("odd", {}, {})

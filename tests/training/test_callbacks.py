@@ -43,7 +43,7 @@ def test_best_epoch_and_its_weights(metric: str, direction: str, values: list[fl
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["loss", "val_loss"])
-def test_a_loss_that_is_no_number_ends_the_run(name: str, loss: float) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(name: str, loss: float) -> None:
     stopper = StopOnNonFiniteLoss()
     stopper.on_epoch_end(0, logs())
     with pytest.raises(TrainingError, match=rf"^{name} became {loss} in epoch 2\. Lower"):

@@ -43,7 +43,7 @@ def test_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["state.npz"]
 
 
-def test_what_is_damaged_anywhere_is_refused(tmp_path: Path) -> None:
+def test_damaged_state_is_refused(tmp_path: Path) -> None:
     write_state(tmp_path, STATE)
     path = state_path(tmp_path)
     whole, chance = path.read_bytes(), random.Random(0)
@@ -66,7 +66,7 @@ def test_no_pickle_is_read(tmp_path: Path) -> None:
         read_state(tmp_path)
 
 
-def test_death_before_the_renaming_leaves_the_state_before(
+def test_death_before_the_rename_keeps_the_earlier_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_state(tmp_path, STATE)

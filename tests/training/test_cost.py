@@ -70,7 +70,7 @@ class Machine:
         self.calls.append(-1)
 
 
-def test_probe_times_each_part_apart() -> None:
+def test_probe_times_each_part_separately() -> None:
     machine = Machine(step=0.01, evaluation=0.5)
     found = probe(machine.train, machine.evaluate, steps=1000, images=50, clock=machine.clock)
     assert machine.calls == [1, 1, 4, 16, MAX_STEPS, -1, -1]

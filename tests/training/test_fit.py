@@ -202,7 +202,7 @@ def test_deterministic_runs_are_equal_to_the_last_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_and_answers_in_float32(precision: str, tmp_path: Path) -> None:
+def test_mixed_precision_trains_and_predicts_in_float32(precision: str, tmp_path: Path) -> None:
     set_precision(precision)
     try:
         trained = program()

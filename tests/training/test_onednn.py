@@ -39,7 +39,7 @@ def test_recalling_measures_nothing(unset: None, tmp_path: Path) -> None:
     assert recall_onednn(cache) and os.environ[VARIABLE] == "0"
 
 
-def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "onednn.json"
     cache.write_text(json.dumps({this_machine(): "0"}))
     monkeypatch.setenv(VARIABLE, "7")
@@ -47,7 +47,7 @@ def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.Monk
     assert os.environ[VARIABLE] == "7"
 
 
-def test_another_machine_s_decision_is_kept_and_does_not_count(
+def test_another_machines_decision_is_kept_and_ignored(
     unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "onednn.json"
@@ -69,7 +69,7 @@ def test_damaged_cache_is_written_anew(
     assert json.loads(cache.read_text()) == {this_machine(): "0"}
 
 
-def test_probe_that_fails_leaves_it_to_tensorflow(
+def test_failed_probe_leaves_the_decision_to_tensorflow(
     unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onednn, "PROBE", "no.such.module")
@@ -77,7 +77,7 @@ def test_probe_that_fails_leaves_it_to_tensorflow(
     assert VARIABLE not in os.environ and json.loads((tmp_path / "onednn.json").read_text()) == {}
 
 
-def test_without_a_place_to_remember_nothing_is_measured(
+def test_without_a_writable_cache_nothing_is_measured(
     unset: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

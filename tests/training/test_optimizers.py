@@ -56,7 +56,7 @@ def test_steps_equal_keras(fused: Any, stock: Any, arguments: dict[str, Any], st
         np.testing.assert_allclose(ours, theirs, **ROUNDING)
 
 
-def test_sparse_gradients_are_left_to_keras() -> None:
+def test_keras_applies_sparse_gradients() -> None:
     found = []
     for maker in (FusedAdam, keras.optimizers.Adam):
         table = keras.Variable(np.ones((4, 2), np.float32))

@@ -182,7 +182,7 @@ def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> N
     assert history[0.1][0]["loss"] < history[0.8][0]["loss"]
 
 
-def test_training_is_that_of_keras(configured: Configured) -> None:
+def test_training_equals_keras(configured: Configured) -> None:
     """The reference is Keras's fit of the stock network with the same batches in the same order."""
     cfg = configured("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
     cfg.model.normalization.moving_statistics = "keras"
@@ -211,7 +211,7 @@ def test_training_is_that_of_keras(configured: Configured) -> None:
     )
 
 
-def test_single_channel_is_known_when_it_is_traced(configured: Configured) -> None:
+def test_trace_knows_the_single_channel(configured: Configured) -> None:
     """Otherwise Keras compiles the first convolution with XLA as a grouped one, at half the speed."""
     network = network_of(configured("model.filters=[4]"))
     assert network.prepared.input_shape[-1] == 1
@@ -228,7 +228,7 @@ def test_xla_trains_the_same(configured: Configured) -> None:
         assert one == pytest.approx(other, rel=1e-3, abs=0.02)
 
 
-def test_how_an_epoch_is_divided_changes_no_bit(
+def test_number_of_calls_an_epoch_changes_no_bit(
     configured: Configured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
@@ -249,13 +249,13 @@ def test_streamed_images_train_as_those_in_memory(
     assert trained(cfg, feed=Streamed(read_data(cfg).train)) == trained(cfg)
 
 
-def test_without_reuse_each_network_has_a_program_of_its_own(configured: Configured) -> None:
+def test_without_reuse_networks_share_no_program(configured: Configured) -> None:
     cfg = configured("training.reuse_programs=false")
     first, second = network_of(cfg), network_of(cfg)
     assert first.program is not second.program and first.graph is None
 
 
-def test_what_the_cache_drops_is_gone(configured: Configured) -> None:
+def test_cleared_cache_frees_its_programs(configured: Configured) -> None:
     cfg = configured("model.filters=[5]")
     network = network_of(cfg)
     trained(cfg, epochs=1)

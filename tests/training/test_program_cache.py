@@ -52,7 +52,7 @@ def foreign(x: Any) -> Any:
         lambda: type("Own", (keras.layers.Layer,), {"call": lambda self, x: x})(),
     ],
 )
-def test_networks_with_foreign_code_are_not_taken_for_alike(layer: Callable[[], Any]) -> None:
+def test_networks_with_foreign_code_are_never_equal(layer: Callable[[], Any]) -> None:
     inputs = keras.Input((4,))
     assert structure(keras.Sequential([inputs, keras.layers.Dense(3)])) is not None
     assert structure(keras.Sequential([inputs, layer()])) is None

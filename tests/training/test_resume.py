@@ -133,7 +133,7 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("overrides", "first", "second"), TRAININGS.values(), ids=TRAININGS.keys())
-def test_interrupted_training_equals_one_that_was_not(
+def test_interrupted_training_equals_an_uninterrupted_one(
     train: Callable[..., Any], tmp_path: Path, overrides: tuple[str, ...], first: int, second: int
 ) -> None:
     whole = train("whole", *overrides)
@@ -151,7 +151,7 @@ def test_interrupted_training_equals_one_that_was_not(
     assert all(np.array_equal(*pair) for pair in zip(*models, strict=True))
 
 
-def test_training_killed_within_an_epoch_goes_on(
+def test_training_killed_within_an_epoch_continues(
     train: Callable[..., Any], configured: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
     overrides = (*WARM_UP, "training.batch_size=16")
@@ -176,7 +176,7 @@ def test_finished_training_trains_nothing_more(train: Callable[..., Any], tmp_pa
     assert_same(train("whole", *PLATEAU, resume="whole"), whole)
 
 
-def test_training_that_the_pruner_ended_stays_pruned(train: Callable[..., Any]) -> None:
+def test_pruned_training_stays_pruned(train: Callable[..., Any]) -> None:
     whole = train("whole", "training.epochs=4", prune=2)
     again = train("again", "training.epochs=4", resume="whole")
     assert whole[0].pruned
@@ -188,7 +188,7 @@ def test_training_that_the_pruner_ended_stays_pruned(train: Callable[..., Any]) 
     ("changed", "size", "said"),
     [((), 900, "cannot be read"), (("optimizer.beta_1=0.8",), None, "of another configuration or network")],
 )
-def test_state_that_cannot_be_used_is_told_and_the_training_begins_anew(
+def test_unusable_state_gives_a_warning_and_training_restarts(
     train: Callable[..., Any],
     tmp_path: Path,
     changed: tuple[str, ...],

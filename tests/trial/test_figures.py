@@ -64,7 +64,7 @@ def test_many_classes_are_drawn_without_numbers() -> None:
     assert not figure.axes[0].texts
 
 
-def test_wrong_images_tell_truth_guess_and_confidence() -> None:
+def test_wrong_images_show_label_prediction_and_confidence() -> None:
     images, probabilities = np.zeros((2, 2, 2, 1), np.uint8), np.array([[0.1, 0.9], [0.8, 0.2]])
     figure = wrong_images(images, np.array([0, 1]), probabilities, ["cat", "dog"], wrong=7, total=90)
     assert figure.get_suptitle() == "Most confidently wrong of 7 (true → predicted)"
@@ -72,7 +72,7 @@ def test_wrong_images_tell_truth_guess_and_confidence() -> None:
     assert titles == ["cat\n→ dog (90%)", "dog\n→ cat (80%)"]
 
 
-def test_nothing_wrong_is_said_in_words(tmp_path: Path) -> None:
+def test_no_wrong_images_gives_a_sentence(tmp_path: Path) -> None:
     figure = wrong_images(np.zeros((0, 2, 2, 1), np.uint8), np.arange(0), np.eye(0), ["a", "b"], 0, 2)
     assert [text.get_text() for text in figure.texts] == ["None of 2 images was classified wrongly."]
     figure.savefig(tmp_path / "figure.png")
@@ -80,7 +80,7 @@ def test_nothing_wrong_is_said_in_words(tmp_path: Path) -> None:
         assert drawn.size == (600, 200)
 
 
-def test_dollars_are_no_mathematics() -> None:
+def test_dollars_are_shown_as_text() -> None:
     """Names of classes and data sets may contain dollars."""
     names, images = [r"$\frac$", "US$5-US$10"], np.zeros((2, 4, 4, 1), np.uint8)
     labels = np.array([0, 1])

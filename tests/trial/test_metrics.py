@@ -19,7 +19,7 @@ def test_most_confident_errors_come_first_and_ties_keep_their_order() -> None:
     assert most_confidently_wrong(probabilities, labels, 1).tolist() == [2]
 
 
-def test_no_error_at_all() -> None:
+def test_perfect_predictions_have_no_errors() -> None:
     assert most_confidently_wrong(np.eye(3), np.arange(3), 5).tolist() == []
 
 
@@ -36,7 +36,7 @@ def test_variability_needs_four_epochs() -> None:
     assert "epoch_variability" in of_history(history(0.5, 0.8, 0.7, 0.8), 2)
 
 
-def test_variability_is_of_the_later_half_by_hand() -> None:
+def test_variability_is_that_of_the_later_half() -> None:
     """From epoch 3 of 6 on, the changes are 0.1, -0.2 and 0.2."""
     assert epoch_variability([0.0, 0.1, 0.5, 0.6, 0.4, 0.6]) == pytest.approx((0.09 / 3 / 2) ** 0.5)
 
@@ -46,5 +46,5 @@ def test_variability_of_a_level_series_is_its_standard_deviation() -> None:
     assert epoch_variability(values.tolist()) == pytest.approx(0.02, rel=0.02)
 
 
-def test_a_slow_climb_hardly_counts() -> None:
+def test_variability_of_a_slow_climb_is_small() -> None:
     assert epoch_variability([0.5 + 0.001 * epoch for epoch in range(40)]) < 0.001

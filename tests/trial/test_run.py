@@ -118,7 +118,9 @@ def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
 
 
 @pytest.mark.parametrize(("models", "kept"), [("best", False), ("all", True), ("none", False)])
-def test_models_are_kept_as_asked(trials: Trials, configured: Configured, models: str, kept: bool) -> None:
+def test_models_are_kept_as_configured(
+    trials: Trials, configured: Configured, models: str, kept: bool
+) -> None:
     cfg = configured("training.epochs=1", f"tracking.models={models}")
     assert trials.has_model(trials.train(cfg, incumbents=((1.1,),), defers_model=True)) is kept
     assert trials.has_model(trials.train(cfg, incumbents=((0.0,),))) is (models != "none")
@@ -139,7 +141,9 @@ def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
     assert metrics["test_images"] == len(read_data(cfg).test.labels) and metrics["test_accuracy"] > 0
 
 
-def test_any_seed_may_be_of_a_pareto_front(trials: Trials, configured: Configured) -> None:
+def test_any_seed_of_a_repeated_trial_is_a_candidate_for_the_pareto_front(
+    trials: Trials, configured: Configured
+) -> None:
     """The mean of its trial may not be dominated although the seed's values are."""
     two = "objective=[{metric: val_accuracy, direction: maximize}, {metric: parameters, direction: minimize}]"
     for repeats, is_left in ((1, False), (2, True)):
@@ -148,7 +152,7 @@ def test_any_seed_may_be_of_a_pareto_front(trials: Trials, configured: Configure
         assert (outcome.weights is not None) is is_left
 
 
-def test_candidate_saves_its_weights_and_the_model_recorded_later_is_that_of_its_best_epoch(
+def test_model_recorded_later_is_that_of_the_candidates_best_epoch(
     trials: Trials, configured: Configured
 ) -> None:
     cfg = configured("training.epochs=4", "optimizer.learning_rate=0.3")
@@ -189,7 +193,7 @@ def test_epochs_are_reported_without_a_value_where_they_do_not_measure_the_first
     assert trials.has_model(outcome)
 
 
-def test_report_hears_each_epoch_and_prunes(trials: Trials, configured: Configured) -> None:
+def test_report_receives_each_epoch_and_prunes(trials: Trials, configured: Configured) -> None:
     heard: list[tuple[int, float]] = []
 
     def report(epoch: int, value: float | None) -> bool:
@@ -219,7 +223,7 @@ def test_epochs_are_reported_while_the_rate_climbs(trials: Trials, configured: C
     assert heard == [1, 2, 3, 4]
 
 
-def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
+def test_resumed_trial_records_every_epoch_in_its_new_run(
     trials: Trials, configured: Configured, tmp_path: Path
 ) -> None:
     heard: list[float | None] = []
@@ -242,7 +246,7 @@ def test_trial_that_goes_on_shows_every_epoch_in_its_own_run(
     assert trials.run(outcome).data.tags["restored_epochs"] == "1"
 
 
-def test_loss_that_is_no_number_raises_and_leaves_the_run_to_its_caller(
+def test_loss_that_is_not_finite_raises_and_keeps_the_run_open(
     trials: Trials, configured: Configured
 ) -> None:
     with pytest.raises(TrainingError, match="loss became (nan|inf) in epoch 1"):
@@ -260,7 +264,7 @@ def test_loss_that_is_no_number_raises_and_leaves_the_run_to_its_caller(
         (DataError, ["data=npz", "data.path=absent.npz"], "absent.npz"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_with_the_data(
+def test_bad_configuration_is_refused_when_the_data_is_read(
     configured: Configured, kind: type[KerasweepError], overrides: list[str], said: str
 ) -> None:
     with pytest.raises(kind) as raised:

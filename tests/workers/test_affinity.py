@@ -54,15 +54,13 @@ def test_another_worker_passes_over_graphs_that_are_held(affinity: GraphAffinity
 
 
 @pytest.mark.parametrize(("left", "taken"), [(1, False), (2, False), (3, True), (9, True)])
-def test_what_is_left_is_taken_where_a_trace_is_sooner(
-    affinity: GraphAffinity, left: int, taken: bool
-) -> None:
+def test_waiting_jobs_are_taken_if_a_trace_is_faster(affinity: GraphAffinity, left: int, taken: bool) -> None:
     """Another worker needs 3 s for one job; the holder, amid a job, 2.5 s for two and 3.5 s for three."""
     affinity.begin(0, {"k": 3})
     assert affinity.pick(1, grid(*[3] * left)) == ({"k": 3, "n": 0} if taken else None)
 
 
-def test_several_seeds_are_as_many_jobs(clock: Clock) -> None:
+def test_each_seed_counts_as_a_job(clock: Clock) -> None:
     """Another worker needs 7 s for five seeds; the holder 5.5 s for one trial's seeds, 10.5 s for two."""
     affinity = GraphAffinity(of_kernel, seeds=5, clock=clock)
     train(affinity, clock, 3.0, 1.0)
@@ -80,7 +78,7 @@ def test_jobs_of_one_graph_may_differ(clock: Clock) -> None:
     assert affinity.pick(1, grid(*[3] * 20)) == {"k": 3, "n": 0}
 
 
-def test_holder_that_takes_longer_than_ever_is_not_waited_for(affinity: GraphAffinity, clock: Clock) -> None:
+def test_jobs_do_not_wait_for_a_holder_slower_than_ever(affinity: GraphAffinity, clock: Clock) -> None:
     affinity.begin(0, {"k": 3})
     clock.now += 2.9
     assert affinity.pick(1, grid(3)) is None
@@ -88,7 +86,7 @@ def test_holder_that_takes_longer_than_ever_is_not_waited_for(affinity: GraphAff
     assert affinity.pick(1, grid(3)) == {"k": 3, "n": 0}
 
 
-def test_nothing_is_left_to_a_holder_whose_times_are_not_known(clock: Clock) -> None:
+def test_jobs_do_not_wait_for_a_holder_without_measured_times(clock: Clock) -> None:
     affinity = GraphAffinity(of_kernel, clock=clock)
     train(affinity, clock, 3600.0, 3600.0, is_complete=False)
     affinity.begin(0, {"k": 3})
@@ -110,11 +108,11 @@ def test_unknown_graphs_are_held_by_nobody(clock: Clock) -> None:
     assert affinity.pick(1, grid(None)) == {"k": None, "n": 0}
 
 
-def test_nothing_waits(affinity: GraphAffinity) -> None:
+def test_without_jobs_nothing_is_picked(affinity: GraphAffinity) -> None:
     assert affinity.pick(1, []) is None
 
 
-def test_no_more_is_looked_at_than_needed(affinity: GraphAffinity) -> None:
+def test_only_needed_jobs_are_read(affinity: GraphAffinity) -> None:
     def never() -> Params:
         raise AssertionError
 

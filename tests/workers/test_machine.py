@@ -58,7 +58,7 @@ def test_each_worker_sees_one_gpu(
     assert [of(worker)["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == devices
 
 
-def test_quota_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_quota_of_a_container_limits_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quota = tmp_path / "cpu.max"
     monkeypatch.setattr(cores, "CGROUP_QUOTA", quota)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)))
@@ -71,13 +71,15 @@ def test_quota_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert usable_cores() == 16
 
 
-def test_without_a_device_file_no_process_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_device_file_no_process_counts_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "GPU_FILES", ("/nonexistent/nvidia0",))
     monkeypatch.setattr("subprocess.run", lambda *given, **options: pytest.fail("asked"))
     assert count_gpus() == 0
 
 
-def test_tensorflow_is_asked_where_a_device_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tensorflow_counts_gpus_if_there_is_a_device_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(cores, "GPU_FILES", (str(tmp_path),))
     asked = f"open({str(tmp_path / 'asked')!r}, 'a').write('x'); print('banner'); print(3)"
     monkeypatch.setattr(cores, "COUNT_GPUS", asked)

@@ -152,7 +152,7 @@ def test_thread_that_outlives_its_job_takes_no_answer_of_the_next(
     assert events == [Report(2, 1, 0.5, True), Report(2, 2, 0.5, True), Finished(2, (False, True))]
 
 
-def test_what_a_job_says_comes_in_its_order_and_is_answered(pool_of: Callable[..., WorkerPool]) -> None:
+def test_reports_of_a_job_arrive_in_order_and_are_answered(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of()
     assert do(pool, "ask") == [Report(1, 1, 0.5, True), Report(1, 2, 0.75, True), Finished(1, (False, True))]
     recorded, finished = do(pool, "call", 2)
@@ -183,7 +183,7 @@ def test_next_job_finds_a_worker_after_any_end(
     assert isinstance(finished, Finished)
 
 
-def test_what_a_killed_worker_said_before_is_read_first(pool_of: Callable[..., WorkerPool]) -> None:
+def test_reports_of_a_killed_worker_are_read_before_its_end(pool_of: Callable[..., WorkerPool]) -> None:
     *reports, died = do(pool_of(), "say much and die")
     assert reports == [Report(1, epoch, 0.5, False) for epoch in range(1, 101)]
     assert isinstance(died, Died) and died.reason.startswith("its process was killed by SIGKILL")
@@ -236,7 +236,7 @@ def test_signal_to_the_whole_group_ends_no_job(pool_of: Callable[..., WorkerPool
     assert pool.next_event(30) == (0, Finished(1, (False, True)))
 
 
-def test_job_that_its_worker_died_before_is_done_by_the_next(pool_of: Callable[..., WorkerPool]) -> None:
+def test_job_given_to_a_dead_worker_runs_in_the_next(pool_of: Callable[..., WorkerPool]) -> None:
     """The pool notices the death after it gave the job away, and the new process starts slowly."""
     pool = pool_of(shared=b"slow")
     wait_free(pool, 1)
@@ -255,7 +255,7 @@ def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPoo
     assert 0 < rss_mb(pool.pids()[0]) < 250
 
 
-def test_memory_that_jobs_before_have_left_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:
+def test_memory_left_by_earlier_jobs_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of(memory_mb=500)
     said = [event for job in range(1, 8) for event in do(pool, "leave", job)]
     assert all(isinstance(event, Finished) for event in said)

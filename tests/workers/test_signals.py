@@ -46,7 +46,7 @@ send(os.getpid())
 """
 
 
-def test_sigterm_interrupts_a_command_once_and_ends_what_it_forked_off() -> None:
+def test_sigterm_interrupts_a_command_once_and_ends_its_forks() -> None:
     done = subprocess.run(
         [sys.executable, "-u", "-c", PROGRAM],
         cwd=Path(__file__).parents[2],
@@ -74,7 +74,7 @@ def test_a_first_interrupt_is_held_to_the_end_and_a_second_is_not() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_held_interrupt_comes_where_it_is_released() -> None:
+def test_a_held_interrupt_is_raised_on_release() -> None:
     release_interrupts()
     hold_interrupts()
     os.kill(os.getpid(), signal.SIGINT)
@@ -101,7 +101,7 @@ def test_threads_hold_nothing_and_release_nothing() -> None:
 
 
 @pytest.mark.parametrize("ignored", [True, False])
-def test_where_nothing_is_heard_nothing_is_raised(ignored: bool) -> None:
+def test_ignored_interrupts_stay_ignored_and_handlers_are_restored(ignored: bool) -> None:
     before = signal.getsignal(signal.SIGINT)
     if ignored:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -69,7 +69,7 @@ def run(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
-def test_workers_fork_off_the_template_with_today_s_environment(program: Path) -> None:
+def test_workers_are_forked_from_the_template_with_the_current_environment(program: Path) -> None:
     done = run(program)
     method, first, died, last = done.stdout.splitlines()
     assert method == "forkserver" and done.stderr == ""
@@ -77,7 +77,7 @@ def test_workers_fork_off_the_template_with_today_s_environment(program: Path) -
     assert died == "its process exited with code 3"
 
 
-def test_another_environment_for_tensorflow_needs_processes_that_start_anew(program: Path) -> None:
+def test_a_changed_environment_for_tensorflow_needs_spawned_processes(program: Path) -> None:
     method, first, *_ = run(program, "other").stdout.splitlines()
     assert method == "spawn" and first.startswith("(False, 'after', ")
 
@@ -97,7 +97,7 @@ def test_template_and_workers_end_with_a_command_that_is_killed(program: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
-def test_the_template_never_hears_of_ctrl_c(program: Path) -> None:
+def test_the_template_blocks_ctrl_c(program: Path) -> None:
     """This holds for Python's first child process too, whose resource tracker unblocks signals."""
     code = (
         "import psutil\n"
