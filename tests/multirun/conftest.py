@@ -1,4 +1,4 @@
-"""Composes as `python -m src.train -m ARGUMENTS` does, until the sweeper is called."""
+"""Fixtures that compose like `python -m src.train -m ARGUMENTS`, up to the call of the sweeper."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from kerasweep.multirun.question import Question, read_question
 
 @contextmanager
 def with_studies() -> Iterator[None]:
-    """Finds studies as src.train does, inside the block only."""
+    """Makes Hydra find studies inside the block, as src.train does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
         hydra_setup.add_studies()
@@ -47,7 +47,7 @@ def compose(context: HydraContext) -> Callable[[list[str]], DictConfig]:
 
 @pytest.fixture
 def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Question]:
-    """Returns the question of a command line; sweeper_keys: keys of `hydra.sweeper`."""
+    """Returns a function that reads the question of a command line and of keys of `hydra.sweeper`."""
 
     def read(*arguments: str, **sweeper_keys: Any) -> Question:
         return read_question(context, compose(list(arguments)), list(arguments), translate_keys(sweeper_keys))
@@ -57,7 +57,7 @@ def ask(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Ca
 
 @pytest.fixture
 def plan(context: HydraContext, compose: Callable[[list[str]], DictConfig]) -> Callable[..., Plan]:
-    """Returns the plan of a command line."""
+    """Returns a function that makes the plan of a command line."""
 
     def make(*arguments: str) -> Plan:
         question = read_question(context, compose(list(arguments)), list(arguments), translate_keys({}))

@@ -143,7 +143,7 @@ def test_refuses_a_measure_that_runs_lack(measure: str, message: str) -> None:
 
 
 def claimed(plan: Plan, **comparison: Any) -> Plan:
-    """Returns the plan with a claim of one comparison, as a study file has it."""
+    """Gives the plan a claim of one comparison, as a study file has it, and returns it."""
     content = {"text": "so", "comparisons": [{"relation": "higher", **comparison}]}
     plan.base.study.claim = OmegaConf.merge(OmegaConf.structured(ClaimConf), content)
     return plan

@@ -1,4 +1,4 @@
-"""A trial's configuration is what Hydra itself would compose for its overrides."""
+"""A trial's configuration equals Hydra's composition of its overrides."""
 
 from collections.abc import Callable
 from typing import Any

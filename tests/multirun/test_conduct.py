@@ -1,4 +1,4 @@
-"""A whole small sweep: trained, recorded in MLflow, and continued by the same command."""
+"""A small sweep is trained, recorded in MLflow, and continued by the same command."""
 
 from collections.abc import Callable
 from pathlib import Path

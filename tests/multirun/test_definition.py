@@ -1,4 +1,4 @@
-"""Which commands continue the same sweep, and the name of a study without one."""
+"""Some options make another sweep and others keep it; a study without a name is named after its axes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -42,7 +42,7 @@ def printed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., str]:
-    """Returns the output of a dry run, and checks that its folder stays empty."""
+    """Returns a function that makes a dry run, checks that its folder stays empty, and returns its output."""
     monkeypatch.chdir(tmp_path)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "1")

@@ -15,7 +15,7 @@ CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "
 
 
 def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
-    """Reports the epochs of its configuration, the first one as NumPy's number."""
+    """Reports the epochs of its configuration, the first one as a NumPy number."""
     first, *others = cfg.epochs
     say: Any = report
     answers = [say(np.int64(first), np.float32(0.5)), *(say(epoch, 1) for epoch in others)]

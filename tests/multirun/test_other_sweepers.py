@@ -125,7 +125,7 @@ def test_an_experiment_written_for_hydra_optuna_sweeper_is_swept(
     sampler: str,
 ) -> None:
     loader: Any = context.config_loader
-    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not yet frozen
+    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not frozen yet
     (tmp_path / "experiment").mkdir()
     head = "".join(f"  - {line}\n" for line in defaults)
     content = f"# @package _global_\ndefaults:\n{head}  - _self_\n" + SWEEPER.format(

@@ -106,7 +106,7 @@ def test_fixed_group_removes_its_axis_and_decides_the_conditions(ask: Ask) -> No
 
 
 class FirstOfEach:
-    """Returns a trial that takes the first value of every axis."""
+    """A trial that takes the first value of every axis."""
 
     def suggest_categorical(self, key: str, choices: tuple[Any, ...]) -> Any:
         return choices[0]
@@ -184,7 +184,7 @@ def test_options_of_another_search_path_may_be_swept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loader: Any = context.config_loader
-    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not yet frozen
+    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not frozen yet
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer/mine.yaml").write_text("defaults: [adam]\nlearning_rate: 0.5\n")
     arguments = [f"hydra.searchpath=[{tmp_path}]", "optimizer=mine,adam"]

@@ -13,7 +13,7 @@ from kerasweep.tracking.tags import flatten, tag_text
 from kerasweep.trial.metrics import MIN_EPOCHS
 
 STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
-# What the whole grid trains, seeds apart; a search has no grid.
+# The number of configurations in each grid; searches have none.
 CONFIGURATIONS = {
     "batch_norm": 5,
     "batch_size": 12,

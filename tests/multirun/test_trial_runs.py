@@ -1,4 +1,4 @@
-"""A job has its folder, checkpoints and pruner; a winner is given the parts that its run lacks."""
+"""A job has its folder, checkpoints and pruner; a winner's run receives the parts that it lacks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ Made = Callable[..., Any]
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Question]) -> Made:
-    """Builds the runs of one trial, a retry of an earlier one, with its configuration."""
+    """Returns a function that makes the trial runs and configuration of a retried trial."""
     monkeypatch.chdir(tmp_path)
 
     def build(context: HydraContext, kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
@@ -91,7 +91,7 @@ def recorded(
     copy_database: Callable[[Path], Path],
     tmp_path: Path,
 ) -> Recorded:
-    """Builds the runs of a sweep, and one run to record."""
+    """Returns the trial runs of a sweep and a run to record."""
 
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
         uri = f"sqlite:///{copy_database(tmp_path)}"
@@ -147,7 +147,7 @@ def test_winner_is_given_the_parts_that_its_run_lacks(
 
 
 def keep_model(tracker: Tracker, run_id: str) -> None:
-    """Records an empty model: a model of Keras takes seconds."""
+    """Records an empty model, since a Keras model takes seconds."""
     logged = tracker.client.create_logged_model(tracker.experiment_id, MODEL, source_run_id=run_id)
     tracker.client.finalize_logged_model(logged.model_id, "READY")
     tracker.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])

@@ -17,7 +17,10 @@ DONE = Outcome("complete", "run")
 
 
 class Places:
-    """Two places in this process. `ends` holds outcomes by the job's payload; other jobs are complete."""
+    """A pool of two workers in this process.
+
+    `ends` holds outcomes by the job's payload; other jobs are complete.
+    """
 
     def __init__(self, ends: Mapping[str, Outcome | str] | None = None) -> None:
         self.ends = ends or {}
@@ -39,7 +42,7 @@ class Places:
 
 
 class TrialRuns:
-    """Notes in `written` each run that was written, and whether its weights still existed then."""
+    """Records in `written` each run that was written, and whether its weights still existed then."""
 
     def __init__(self, due: list[Winner], deleted: int | None = None) -> None:
         self.deleted = deleted
@@ -66,7 +69,10 @@ def due(tmp_path: Path) -> list[Winner]:
 
 
 def record(due: list[Winner], pool: Places | None) -> int:
-    """Returns how often `meanwhile` was called; checks that runs are written before weights are deleted."""
+    """Records winners; checks that runs are written before weights are deleted.
+
+    Returns how often `meanwhile` was called.
+    """
     called: list[None] = []
     trial_runs = TrialRuns(due)
     record_winners(due, trial_runs, pool, lambda: called.append(None))  # type: ignore[arg-type]

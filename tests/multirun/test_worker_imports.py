@@ -10,7 +10,7 @@ import pytest
 
 from kerasweep.commands.train import template_module
 
-# What these tests set, and a user's command does not.
+# These tests set these variables; a user's command does not.
 UNUSUAL = ("CUDA_VISIBLE_DEVICES", "MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST", "CI")
 
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""Fixtures of `tests/searches.py`: sweeps over numbers."""
+"""Imports the fixtures of `tests/searches.py`: sweeps over numbers."""
 
 from tests.searches import search, space_of, sweep_of
 

@@ -1,4 +1,4 @@
-"""A pool and trial runs without processes and MLflow, for tests of the driver alone."""
+"""Replaces the pool and the trial runs of a driver, so that its tests need no processes and no MLflow."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from kerasweep.workers.worker import Finished, Job
 
 
 class OnePlace:
-    """A pool in this process, which trains a job in `next_event`."""
+    """A pool of one worker in this process, which trains a job in `next_event`."""
 
     def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
         self.train = train
@@ -35,7 +35,7 @@ class OnePlace:
 
 
 class Notes:
-    """Trial runs that note their calls, without MLflow."""
+    """Trial runs that record calls in lists instead of MLflow."""
 
     def __init__(self, close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None) -> None:
         self.close = close
@@ -64,10 +64,10 @@ class Notes:
         return {}
 
     def write(self, run_id: str) -> None:
-        """Nothing waits."""
+        """Does nothing, since no entry waits."""
 
     def write_all(self) -> None:
-        """Nothing waits."""
+        """Does nothing, since no entry waits."""
 
     def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
         self.adopted.append(outcome)

@@ -300,7 +300,7 @@ def test_several_objectives_run_to_the_total(sweep_of: Callable[..., Sweep], sea
 
 
 class Places:
-    """Two places in this process; the oldest job is trained next."""
+    """A pool of two workers in this process; `next_event` trains the oldest job."""
 
     def __init__(self, train: Callable[[Mapping[str, Any]], Outcome]) -> None:
         self.train = train
@@ -326,7 +326,7 @@ class Places:
 def drive(
     sweep: Sweep, train: Callable[[Mapping[str, Any]], Outcome] | None = None
 ) -> list[tuple[int, Params]]:
-    """Returns the trials of two workers; configurations with the same `a` share a graph."""
+    """Runs a sweep with two workers and returns their trials; equal `a` means the same graph."""
     pool = Places(train or (lambda params: Outcome("complete", "run", (1.0,))))
     shared = replace(sweep, graph_of=lambda params: str(params["a"]))
     Driver(shared, pool, Notes(), View(Progress.read(shared)), StopRequest()).run()
@@ -348,7 +348,7 @@ def test_part_of_a_grid_is_its_first_part(sweep_of: Callable[..., Sweep]) -> Non
 
 def test_worker_waits_while_no_trace_is_worth_its_time(sweep_of: Callable[..., Sweep]) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
-        is_first = params["b"] in (0, 10)  # of each worker, with its trace
+        is_first = params["b"] in (0, 10)  # the first trial of each worker includes the trace
         time.sleep(0.5 if is_first else 0.01)
         return Outcome("complete", "run", (1.0,))
 
@@ -358,7 +358,7 @@ def test_worker_waits_while_no_trace_is_worth_its_time(sweep_of: Callable[..., S
 
 
 class Reporting(OnePlace):
-    """Reports these values, one an epoch, then ends the job."""
+    """A pool whose job reports these values, one an epoch, and then ends."""
 
     def __init__(self, values: list[float | None]) -> None:
         super().__init__(lambda params: Outcome("complete", "run", (1.0,)))

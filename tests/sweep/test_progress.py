@@ -52,11 +52,11 @@ def test_trials_are_counted_by_state(sweep_of: Callable[..., Sweep], clock: Cloc
 
 def test_running_trials_are_those_of_busy_workers(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     progress = Progress.read(sweep_of(GRID, total=6), clock)
-    for worker, number in enumerate([7, 7, 8]):  # two seeds of one trial
+    for worker, number in enumerate([7, 7, 8]):  # trial 7 trains two seeds
         progress.started(worker, number)
     assert progress.running == 2
     progress.idle(0)
-    assert progress.running == 2  # its other seed goes on
+    assert progress.running == 2  # the other seed of trial 7 is still training
     progress.settled(7, {}, complete(1.0))
     assert progress.running == 1
 
@@ -84,7 +84,7 @@ def test_best_is_of_complete_trials(
     for number, value in ((5, 9.0), (6, -9.0)):
         train(progress, clock, number, Outcome("pruned", "run", (value,)), 1)
     assert progress.best is not None and progress.best.values == (best,)
-    assert progress.best.number in (1, 2)  # the first of equals
+    assert progress.best.number in (1, 2)  # the first of equal values
 
 
 def test_trial_of_another_driver_counts_once(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
@@ -134,12 +134,12 @@ def test_time_left_is_the_mean_time_of_the_remaining_trials_per_worker(
     train(progress, clock, 1, Outcome("failed", "run", reason="no"), 20)
     assert progress.seconds_left(1) == (10 * 15, False)
     assert progress.seconds_left(4) == (10 * 15 / 4, False)
-    assert progress.seconds_left(64) == (15, False)  # no more than ten of them have a trial
+    assert progress.seconds_left(64) == (15, False)  # at most ten workers have a trial
     progress.started(0, 2)
     clock.now += 5
     assert progress.seconds_left(1) == (10 * 15 - 5, False)
     clock.now += 100
-    assert progress.seconds_left(1) == (9 * 15, False)  # one that takes long is nearly over, or so one hopes
+    assert progress.seconds_left(1) == (9 * 15, False)  # a trial longer than the mean counts as over
 
 
 def test_time_of_a_trial_is_that_of_all_its_seeds(sweep_of: Callable[..., Sweep], clock: Clock) -> None:

@@ -23,7 +23,7 @@ SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seed
 
 
 class Recorded:
-    """A sweep with its parent run, and trials with open runs."""
+    """A sweep with its parent run; `start` adds trials with open runs."""
 
     def __init__(self, sweep: Sweep, cfg: DictConfig) -> None:
         self.sweep = sweep
@@ -91,7 +91,7 @@ def test_run_of_a_trial_under_way_stays_open(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_parent_run_of_a_whole_sweep_has_its_number_of_trials(recorded: Recorded, is_whole: bool) -> None:
-    """A space may have fewer trials than requested; a budget leaves some untrained."""
+    """A space may have fewer trials than requested, and a budget may leave some untrained."""
     trial, run_id = recorded.start()
     settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
     recorded.record.close("complete", Ending("it ended", is_whole))

@@ -1,4 +1,4 @@
-"""A trial of several seeds: its mean, its failures, the pruner that compares seeds, and its restart."""
+"""A trial of several seeds has their mean, fails with a seed, can be pruned by seeds, and can restart."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ GRID = {"a": "1,2,3"}
 
 
 class Runs(Notes):
-    """Writes down which repeats were trained."""
+    """Trial runs that record which repeats were trained."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Runs(Notes):
 
 
 class Pool:
-    """`size` places in this process; the job with the fewest epochs is trained next."""
+    """A pool of `size` workers in this process; the job with the fewest epochs is trained next."""
 
     def __init__(self, train: Train, size: int, epochs: int) -> None:
         self.train = train
@@ -168,7 +168,7 @@ def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., S
     runs = drive(made, better_first, size=size)
     counts: Mapping[Any, int] = {a: sum(one == a for one, _ in runs.trained_repeats) for a in (1, 2, 3)}
     assert counts[1] == 6 and 2 < counts[3] < 6
-    # beside the first trial the second one has nobody to be compared with
+    # With two workers, the second trial runs beside the first, without a complete one to be compared with.
     assert counts[2] == 6 if size == 2 else 2 < counts[2] < 6
     assert made.study.trials[2].state is TrialState.PRUNED
     result = made.study.trials[2].user_attrs[RESULT]
@@ -180,7 +180,7 @@ def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) ->
     made = sweep(repeats=2, total=2, pruner_input=PrunerInput.BEST)
 
     class Strict:
-        """Prunes everything but a=1 after its second epoch."""
+        """Prunes every trial except a=1 after its second epoch."""
 
         def prune(self, study: Any, trial: Any) -> bool:
             return bool(trial.params["a"] != 1 and trial.last_step >= 2)

@@ -185,7 +185,7 @@ def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
     view.started(0, 4, 2, {"training.epochs": 8})
     view.epoch(0, 6, 0.5)
     view.started(1, 5, 0, {})
-    view.epoch(1, 6, 0.5)  # of a function that does not keep to training.epochs
+    view.epoch(1, 6, 0.5)  # a custom function may exceed training.epochs
     assert screen.live_part(view)[-2].startswith("worker 0  trial 4 seed 2  epoch 6/8")
     assert screen.live_part(view)[-1].startswith("worker 1  trial 5 seed 0    epoch 6 ")
 
@@ -223,7 +223,7 @@ def test_lines_wait_for_the_live_part_to_be_drawn(screen: Screen, sweep_of: Call
         view.refresh()
         said = screen.file.getvalue()[begun:]
         assert f"a line\nanother [red]line[/red], {'x' * 200}\n" in said
-        assert said.count("elapsed") == 1  # both were printed at once, and the live part below them
+        assert said.count("elapsed") == 1  # the two lines and the live part were printed together
         view.say("the last line")
     assert "the last line\n" in screen.file.getvalue()
 
@@ -311,7 +311,7 @@ def in_terminal(folder: Path, variables: dict[str, str]) -> str:
         while piece := os.read(driver, 65536):
             written += piece
     except OSError:
-        pass  # Linux says so where no process has the terminal any more
+        pass  # Linux raises this when no process has the terminal open
     os.close(driver)
     return written.decode()
 

@@ -1,4 +1,4 @@
-"""At the end the best trial's model is due, and the weights of the others are deleted."""
+"""At the end the best trial's model must be recorded, and the weights of the others are deleted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ SPACE = {"a": "range(9)"}
 
 @pytest.fixture
 def left(tmp_path: Path) -> Callable[..., Outcome]:
-    """Returns the outcome of a trial that saved its weights."""
+    """Returns a function that makes the outcome of a trial that saved its weights."""
 
     def make(name: str, *values: float) -> Outcome:
         file = tmp_path / name
