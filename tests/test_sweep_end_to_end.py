@@ -146,7 +146,7 @@ def test_predict_with_the_winner(swept: Path) -> None:
     assert "RGB" in second and "16x16" in second and "8x8" in second
 
 
-def test_mlflows_own_server_answers_with_the_runs(swept: Path) -> None:
+def test_mlflows_server_shows_the_runs(swept: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -222,7 +222,7 @@ def sometimes(input_shape, num_classes, width=4):
 """
 
 
-def test_a_failing_trial_is_recorded_and_the_sweep_goes_on(folder: Path) -> None:
+def test_a_failing_trial_is_recorded_and_the_sweep_continues(folder: Path) -> None:
     (folder / "networks.py").write_text(NETWORKS)
     done = run(
         folder,

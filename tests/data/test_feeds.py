@@ -58,7 +58,7 @@ def test_order_is_the_argsort_of_documented_draws() -> None:
     assert np.array_equal(epoch_order(10, 7, 3, shuffle=True), np.argsort(draws, kind="stable"))
 
 
-def test_each_epoch_has_its_own_order_and_each_run_the_same() -> None:
+def test_orders_differ_between_epochs_and_repeat_between_runs() -> None:
     orders = [epoch_order(10, 1, epoch, shuffle=True).tolist() for epoch in range(1, 4)]
     assert [epoch_order(10, 1, epoch, shuffle=True).tolist() for epoch in range(1, 4)] == orders
     assert len({tuple(order) for order in orders}) == 3

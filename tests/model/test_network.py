@@ -137,7 +137,7 @@ def test_stride_is_on_the_last_convolution_of_each_block(build: Build) -> None:
 
 @pytest.mark.parametrize("position", ["before_activation", "after_activation"])
 @pytest.mark.parametrize("kind", ["none", "batch"])
-def test_activation_in_the_convolution_or_apart_is_the_same(build: Build, kind: str, position: str) -> None:
+def test_separate_activation_gives_the_same_network(build: Build, kind: str, position: str) -> None:
     normalization = NormalizationConf(kind=kind, position=position)
     inside, apart = (
         build(cnn(activation="tanh", separate_activation=is_separate, normalization=normalization))

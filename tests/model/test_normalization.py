@@ -80,7 +80,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("call", [lambda f: f, tf.function], ids=["eager", "graph"])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_output_gradients_and_statistics_are_keras_own(
+def test_output_gradients_and_statistics_equal_keras(
     settings: dict[str, Any], call: Callable[..., Any]
 ) -> None:
     """They agree within float32 rounding for two training steps and for inference with gradients."""

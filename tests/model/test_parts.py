@@ -66,7 +66,7 @@ def test_variance_is_that_of_the_scheme(name: str, variance: float, limit: float
     assert 0.97 * cut < np.abs(weights).max() <= cut * (1 + 1e-6)
 
 
-def test_random_normal_has_its_standard_deviation_whatever_the_size() -> None:
+def test_random_normal_has_its_standard_deviation_at_any_size() -> None:
     weights = np.asarray(build_initializer(RandomNormalInitializerConf("random_normal", 0.3), 5)(SHAPE))
     assert weights.std() == pytest.approx(0.3, rel=0.03)
 

@@ -129,7 +129,7 @@ def test_counts_what_keras_counts(overrides: tuple[str, ...], configured: Callab
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
-def test_counts_on_odd_images_whatever_is_left_of_a_side(
+def test_counts_what_keras_counts_on_images_with_odd_sides(
     downsampling: str, padding: str, build: Callable[..., keras.Model]
 ) -> None:
     shape = (27, 22, 3)

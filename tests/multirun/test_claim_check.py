@@ -120,7 +120,7 @@ def claim_of(measure: str) -> Any:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_measures_what_every_run_logs(measure: str) -> None:
+def test_measures_that_every_run_logs_are_accepted(measure: str) -> None:
     check_measures(claim_of(measure))
 
 
@@ -191,7 +191,7 @@ def test_claim_that_the_grid_cannot_decide_is_refused(
         claimed(plan(*KERNELS), **comparison).check_claim()
 
 
-def test_a_key_that_comes_with_an_option_is_seen(plan: Callable[..., Plan]) -> None:
+def test_a_key_of_a_swept_option_is_accepted(plan: Callable[..., Plan]) -> None:
     where = {"where": {"optimizer.momentum": 0.9}}
     claimed(plan(*KERNELS, "optimizer=adam,sgd"), **LARGER | where).check_claim()
 
@@ -206,7 +206,7 @@ def test_a_key_that_no_run_records_is_named(plan: Callable[..., Plan], key: str)
     )
 
 
-def test_a_broken_claim_is_refused_as_such(plan: Callable[..., Plan]) -> None:
+def test_a_malformed_claim_is_refused_with_its_message(plan: Callable[..., Plan]) -> None:
     with pytest.raises(ConfigError, match=r"^study.claim.comparisons\[0\].relation must be one of"):
         claimed(plan(*KERNELS), **LARGER | {"relation": "better"}).check_claim()
 

@@ -57,7 +57,7 @@ def by_hydra(composer: Composer, overrides: list[str]) -> DictConfig:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS.keys())
-def test_composes_what_hydra_composes(arguments: list[str], composer_of: Callable[..., Composer]) -> None:
+def test_composes_like_hydra(arguments: list[str], composer_of: Callable[..., Composer]) -> None:
     composer = composer_of(*arguments)
     study = optuna.create_study(sampler=RandomSampler(seed=0))
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_composes_what_hydra_composes(arguments: list[str], composer_of: Callabl
         assert ours == {key: str(value) for key, value in choices.items() if key in ours}
 
 
-def test_one_trial_leaves_nothing_in_the_next(composer_of: Callable[..., Composer]) -> None:
+def test_trials_do_not_change_later_compositions(composer_of: Callable[..., Composer]) -> None:
     composer = composer_of("regularizer=none,l2", "model.filters=[8],[8,16]", "model.dropout=0.0,0.5")
     plain = {"regularizer": "none", "model.filters": "[8]"}
     first = composer.compose(plain)

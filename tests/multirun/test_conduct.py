@@ -74,7 +74,7 @@ def test_refused_sweep_leaves_nothing_behind(
     assert list(folder.iterdir()) == []
 
 
-def test_a_journal_that_lost_its_trials_begins_the_next_generation(
+def test_a_journal_without_its_recorded_trials_starts_the_next_generation(
     plan: Callable[..., Plan], folder: Path, copy_database: Callable[[Path], Path]
 ) -> None:
     copy_database(folder)

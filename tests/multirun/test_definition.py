@@ -39,7 +39,7 @@ def test_options_that_may_change_keep_the_sweep(
     assert plan(*axes).sweep(fresh=False).name == plan(*axes, *arguments).sweep(fresh=False).name
 
 
-def test_constraints_and_repeats_make_another_sweep_and_their_absence_the_old_one(
+def test_constraints_and_repeats_make_another_sweep_and_defaults_keep_the_old_one(
     plan: Callable[..., Plan],
 ) -> None:
     axes = "model.kernel_size=3,5"

@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_trial_that_waits_beyond_a_lowered_total_is_trained_by_workers(
+def test_waiting_trial_beyond_a_lowered_total_is_trained(
     folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]
 ) -> None:
     copy_database(folder)

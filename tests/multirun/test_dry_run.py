@@ -60,7 +60,7 @@ def rows_of(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line[0] == "│"]
 
 
-def test_lists_a_grid_with_its_costs_and_what_is_invalid(printed: Callable[..., str]) -> None:
+def test_lists_a_grid_with_its_costs_and_invalid_configurations(printed: Callable[..., str]) -> None:
     text = printed("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5,9", "model.padding=valid")
     rows = rows_of(text)
     assert [row[0] for row in rows] == [
@@ -89,7 +89,7 @@ def test_parameters_are_those_that_keras_counts(
     assert [(row[1], row[2]) for row in rows] == expected
 
 
-def test_samples_a_space_without_end_and_counts_the_seeds(printed: Callable[..., str]) -> None:
+def test_samples_an_infinite_space_and_counts_the_seeds(printed: Callable[..., str]) -> None:
     text = printed(
         "sampler=tpe",
         "study.trials=50",
@@ -127,7 +127,7 @@ def test_a_finite_space_is_listed_in_order_up_to_200(plan: Callable[..., Plan]) 
     assert is_sample and len(sampled) == 20
 
 
-def test_a_sample_of_which_none_is_possible_gets_one_that_is(plan: Callable[..., Plan]) -> None:
+def test_a_sample_of_impossible_configurations_gets_a_possible_one(plan: Callable[..., Plan]) -> None:
     rate = "optimizer.learning_rate=interval(1e-4,1e-1)"
     made = plan("sampler=random", "study.constraints=['optimizer.learning_rate > 0.0995']", rate)
     sampled, _ = shown_configurations(made)
@@ -139,7 +139,7 @@ def test_counts_no_more_trials_than_there_are_configurations(printed: Callable[.
     assert "the sweep: 2 trials (50 were asked for), " in text
 
 
-def test_three_are_timed_and_the_others_interpolated(
+def test_three_configurations_are_timed_and_the_others_interpolated(
     plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed: list[object] = []
@@ -157,7 +157,7 @@ def test_three_are_timed_and_the_others_interpolated(
         assert (cost.trace_seconds, cost.seconds) == (1.0, pytest.approx(2 * epoch))
 
 
-def test_configurations_of_which_none_can_be_timed_are_an_error(
+def test_untimeable_configurations_are_an_error(
     plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def probe(plan: Plan, params: Params) -> Probe:
@@ -188,7 +188,7 @@ def test_total_follows_from_the_rows_and_the_workers(printed: Callable[..., str]
     assert re.search(r"budget\.hours=0\.0001 ends it after about \d+% of that", text)
 
 
-def test_nothing_that_can_be_trained_is_an_error(printed: Callable[..., str]) -> None:
+def test_a_space_without_a_trainable_configuration_is_an_error(printed: Callable[..., str]) -> None:
     with pytest.raises(ConfigError, match="No configuration"):
         printed("model.filters=[4,4,4,4],[4,4,4,4,4]")
 
@@ -217,7 +217,7 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_command_shows_networks_that_raise_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_command_shows_networks_that_raise_and_writes_no_files(tmp_path: Path) -> None:
     (tmp_path / "dry_nets.py").write_text(NETWORKS)
     images = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "few.npz", x=images, y=np.arange(60) % 3)
@@ -241,13 +241,13 @@ def test_command_shows_networks_that_raise_and_leaves_no_trace(tmp_path: Path) -
     assert files_below(tmp_path) == before
 
 
-def test_study_can_be_run_dry(printed: Callable[..., str]) -> None:
+def test_study_can_have_a_dry_run(printed: Callable[..., str]) -> None:
     text = printed("study=quickstart", "model.filters=[4]")
     assert len(rows_of(text)) == 20
     assert "the sweep: 24 trials, " in text
 
 
-def test_single_run_cannot_be_dry(tmp_path: Path) -> None:
+def test_single_run_cannot_have_a_dry_run(tmp_path: Path) -> None:
     done = call(tmp_path, "train", "study.dry_run=true")
     assert done.code == 2
     assert done.stderr == (

@@ -50,7 +50,7 @@ def spoil(folder: Path) -> None:
         (folder / name).write_text("spoiled: true\n")
 
 
-def test_files_that_were_read_ahead_are_not_read_again(context: HydraContext, folder: Path) -> None:
+def test_frozen_files_are_not_read_again(context: HydraContext, folder: Path) -> None:
     before = [composed(context), composed(context, "optimizer=adam")]
     freeze(context)
     read_ahead(context, ["main", "optimizer/sgd", "optimizer/adam"])
@@ -87,7 +87,7 @@ def test_configs_of_another_search_path_are_found_and_frozen(
     assert composed(context, searched, "optimizer=mine")["optimizer"] == {"rate": 7}
 
 
-def test_options_stay_those_of_the_start(context: HydraContext, folder: Path) -> None:
+def test_options_do_not_change_after_the_start(context: HydraContext, folder: Path) -> None:
     freeze(context)
     options = context.config_loader.get_group_options("optimizer")
     (folder / "optimizer" / "new.yaml").write_text("rate: 1\n")

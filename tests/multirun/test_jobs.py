@@ -33,7 +33,7 @@ def called(epochs: list[Any], reports: list[tuple[int, float | None]]) -> Outcom
     return call_target("tests.multirun.test_jobs:target", cfg, TrialRef("run"), recorder, report, Path())
 
 
-def test_reports_are_plain_numbers_and_the_answer_comes_back() -> None:
+def test_reports_become_plain_numbers_and_return_the_answer() -> None:
     reports: list[tuple[int, float | None]] = []
     assert called([1, 2], reports).state == "complete"
     assert called([3], reports).state == "pruned"

@@ -115,7 +115,7 @@ TPE = "{_target_: optuna.samplers.TPESampler, seed: 1234, n_startup_trials: 10}"
         (["override /hydra/sweeper/sampler: tpe"], "", "{seed: 1234}"),
     ],
 )
-def test_an_experiment_written_for_hydra_optuna_sweeper_is_swept(
+def test_an_experiment_for_hydra_optuna_sweeper_is_swept(
     context: HydraContext,
     compose: Callable[[list[str]], DictConfig],
     tmp_path: Path,

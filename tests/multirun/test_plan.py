@@ -41,7 +41,7 @@ def test_error_in_a_shared_key_is_refused_with_its_message(
         (["sampler=random", "pruner=asha"], "sampler=tpe pruner=none", "sampler=random pruner=asha"),
     ],
 )
-def test_another_sampler_or_pruner_than_at_the_beginning_is_noted(
+def test_a_changed_sampler_or_pruner_is_noted(
     plan: Callable[..., Plan], arguments: list[str], was: str, is_now: str
 ) -> None:
     axes = ("sampler=tpe", "model.kernel_size=3,5")

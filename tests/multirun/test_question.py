@@ -52,7 +52,7 @@ def test_experiment_chooses_the_sampler_of_its_axes(ask: Ask) -> None:
     assert question.master.sampler.name == "nsga2"
 
 
-def test_study_brings_its_axes_and_its_sampler(ask: Ask) -> None:
+def test_study_chooses_its_axes_and_its_sampler(ask: Ask) -> None:
     question = ask("study=filter_size")
     assert axes(question) == {
         "model.kernel_size": [3, 5],
@@ -85,7 +85,7 @@ def test_fixed_value_that_adds_a_key_removes_its_axis(added: str, ask: Ask) -> N
     assert question.master.model.kwargs.width == 7
 
 
-def test_range_of_the_command_line_wins_however_the_key_is_added(ask: Ask) -> None:
+def test_range_of_the_command_line_wins_with_any_plus(ask: Ask) -> None:
     question = ask("study.space={+model.kwargs.width:[2,3]}", "++model.kwargs.width=4,5")
     assert axes(question) == {"++model.kwargs.width": [4, 5]}
 
@@ -142,7 +142,7 @@ def test_space_that_names_no_keys_is_refused(
     )
 
 
-def test_params_of_another_sweeper_are_axes_and_their_sampler_holds(ask: Ask) -> None:
+def test_params_of_another_sweeper_are_axes_with_its_default_sampler(ask: Ask) -> None:
     question = ask(
         "data.limit=100", params={"model.kernel_size": "3,5", "model.dropout": "interval(0,0.5)"}, n_trials=7
     )
@@ -157,7 +157,7 @@ def test_command_line_wins_over_keys_of_another_sweeper(ask: Ask) -> None:
     assert question.master.study.trials == 3
 
 
-def test_second_reading_is_the_same(ask: Ask) -> None:
+def test_second_reading_gives_the_same_question(ask: Ask) -> None:
     one, other = ask("study=full_search"), ask("study=full_search")
     assert one.space.canonical() == other.space.canonical()
     assert one.fixed == other.fixed and without_hydra(one.master) == without_hydra(other.master)

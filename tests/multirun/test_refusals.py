@@ -35,7 +35,7 @@ def load(mode="ok"):
         ("schedule.patience=interval(1,4)", "int(interval(1,4))"),
     ],
 )
-def test_interval_of_real_numbers_for_whole_ones_is_refused_with_what_to_write(
+def test_interval_of_real_numbers_for_a_whole_number_is_refused_with_the_right_form(
     plan: Callable[..., Plan], axis: str, instead: str
 ) -> None:
     key = axis.partition("=")[0]

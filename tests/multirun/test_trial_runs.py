@@ -122,7 +122,7 @@ BOTH = {"model": "record_best_model", "figures": "record_best_figures_and_test"}
         ("none", "", False, {}),
     ],
 )
-def test_winner_is_given_the_parts_that_its_run_lacks(
+def test_winner_gets_the_parts_that_its_run_lacks(
     models: str,
     has: str,
     is_end: bool,

@@ -56,7 +56,5 @@ SWEEP = "kerasweep.multirun.worker_imports"
         ("--help", None),
     ],
 )
-def test_packages_that_a_command_is_likely_to_need_are_imported_early(
-    line: str, expected: str | None
-) -> None:
+def test_only_sweeps_with_workers_import_packages_early(line: str, expected: str | None) -> None:
     assert template_module(line.split()) == expected

@@ -59,7 +59,7 @@ def test_effect_of_an_incomplete_grid_is_not_balanced() -> None:
     assert not axis_effect(observed, "k", ["k", "b"]).is_balanced
 
 
-def test_interaction_is_what_the_sum_does_not_explain() -> None:
+def test_interaction_is_the_variation_beyond_the_main_effects() -> None:
     """In this crossed design no axis has a main effect: all variation is interaction."""
     axes = {"k": ["3", "5"], "b": ["8", "32"]}
     (found,) = interactions(runs(lambda k, b: float((k == "3") == (b == "8")), axes), ["k", "b"])

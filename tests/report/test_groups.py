@@ -46,7 +46,7 @@ def test_only_complete_runs_with_a_value_count() -> None:
     assert ranking([], "k") == []
 
 
-def test_axis_that_does_not_apply_is_a_value_of_its_own() -> None:
+def test_missing_value_of_an_axis_makes_a_separate_group() -> None:
     runs = [run(0.5, regularizer="none"), run(0.6, regularizer="l2", strength="0.01")]
     assert [values for values, _, _ in ranking(runs, "regularizer", "strength")] == [
         ("l2", "0.01"),

@@ -21,7 +21,7 @@ def run(
     return RunRecord(run_id, "trial", "FINISHED", own | texts, params, {"objective": objective}, 0.0, 1.0)
 
 
-def test_seeds_stand_in_for_the_mean_of_their_trial() -> None:
+def test_seeds_replace_the_mean_of_their_trial() -> None:
     mean, single = run(0.5, trial=1), run(0.6, trial=2)
     seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.4, 0.6))]
     alone = run(0.7, kind="run")
@@ -73,7 +73,7 @@ def test_a_seed_trained_twice_counts_once() -> None:
     assert by_seed(group, "objective", ["k", "b"]) == pytest.approx({"0": 0.6})
 
 
-def test_runs_without_a_seed_are_seeds_of_their_own() -> None:
+def test_runs_without_a_seed_count_as_different_seeds() -> None:
     (group,) = group_runs([run(0.2, None, k=3), run(0.4, None, k=3)], ["k"])
     assert len(by_seed(group, "objective", ["k"])) == 2
 

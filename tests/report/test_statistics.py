@@ -81,7 +81,7 @@ def test_an_interval_covers_the_true_difference_in_95_of_100(seeds: int) -> None
     assert covered == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors of 4,000
 
 
-def test_what_is_detectable_is_found_four_times_in_five() -> None:
+def test_detectable_difference_is_found_four_times_in_five() -> None:
     """The simulation has six pairs of deviation 1, so the true error is known."""
     random = np.random.default_rng(0)
     pairs = random.normal(0, 1, (DRAWS, 6))
@@ -111,7 +111,7 @@ def _small_sample_bias(count: int) -> float:
     return sqrt(2 / (count - 1)) * gamma(count / 2) / gamma((count - 1) / 2)
 
 
-def test_an_interval_is_cut_to_where_its_mean_can_lie() -> None:
+def test_an_interval_is_cut_to_possible_means() -> None:
     found = estimate([0.97, 0.99, 1.0])
     assert found.high is not None and found.high > 1
     cut = found.within(0.0, 1.0)

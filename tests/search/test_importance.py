@@ -150,7 +150,7 @@ def test_importance_is_computed_from_recorded_runs_too(maximize: bool) -> None:
     assert importance_of(rows[:9], maximize) is None
 
 
-def test_an_axis_that_does_not_apply_counts_where_it_does() -> None:
+def test_conditional_axis_of_recorded_runs_counts_where_it_applies() -> None:
     rows = [({"r": "none"}, 0.5)] * 4 + [({"r": "l2", "s": str(s)}, s / 10) for s in range(8)]
     found = importance_of(rows, maximize=True)
     assert found is not None and set(found.shares) == {"r", "s"}

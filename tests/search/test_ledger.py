@@ -98,7 +98,7 @@ def test_second_recovery_finds_nothing(sweep_of: Callable[..., Sweep], dead_owne
     assert len(waiting(sweep_of(SPACE))) == 1
 
 
-def test_living_trials_are_left_running(sweep_of: Callable[..., Sweep]) -> None:
+def test_trials_of_living_owners_keep_running(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE)
     for _ in range(2):
         start(sweep, this_owner())

@@ -73,7 +73,7 @@ def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
     assert not is_alive(study, elsewhere)
 
 
-def test_lease_is_kept_while_a_batch_takes_its_time(
+def test_lease_is_renewed_during_a_long_batch(
     sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leases(study: Study) -> list[float]:

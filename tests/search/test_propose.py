@@ -47,7 +47,7 @@ def test_finite_space_is_tried_completely_without_repetition(
     assert reason == "all 6 configurations have been tried"
 
 
-def test_grid_is_taken_in_order(sweep_of: Callable[..., Sweep]) -> None:
+def test_grid_is_tried_in_order(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of(SPACE, sampler="grid")
     assert all_of(sweep)[0] == list(sweep.space.configurations())
     assert len(sweep.study.trials) == 6

@@ -89,7 +89,7 @@ def test_line_that_another_driver_tore_is_cut_before_the_next_one(tmp_path: Path
     assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 6, "tri\n'
 
 
-def test_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
+def test_complete_journal_stays_unchanged(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s.journal", "s", ["maximize"])
     before = (tmp_path / "s.journal").read_bytes()
     study.ask()

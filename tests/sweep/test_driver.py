@@ -43,7 +43,9 @@ def test_raising_the_total_continues_without_a_repetition(
     assert len({params["a"] for params in trained}) == len(trained) == 11
 
 
-def test_space_that_runs_out_says_so(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_space_with_fewer_configurations_than_the_total_ends_the_sweep(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
     reason, trained = search(sweep_of(GRID, total=30))
     assert reason == "all 6 configurations have been tried, 30 were asked for"
     assert len(trained) == 6
@@ -56,7 +58,7 @@ def test_grid_continues_in_order(sweep_of: Callable[..., Sweep], search: Search)
     assert trained == list(sweep_of(GRID).space.configurations())
 
 
-def test_failing_trial_counts_and_the_sweep_goes_on(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_failing_trial_counts_and_the_sweep_continues(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
         if params["a"] == 1:
             return Outcome("failed", "run", reason="ValueError: no")
@@ -98,7 +100,7 @@ def test_stopped_trial_is_trained_again_after_a_restart(
     assert sum(RETRY_OF in trial.user_attrs for trial in sweep.study.trials) == 4
 
 
-def test_written_result_is_told_after_any_interrupt(
+def test_written_result_reaches_optuna_after_an_interrupt(
     sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*given: Any) -> None:
@@ -192,7 +194,7 @@ def test_patience_ends_the_sweep(
     )
 
 
-def test_trial_of_a_driver_that_died_meanwhile_is_trained(
+def test_trial_of_a_driver_that_dies_during_the_sweep_is_trained(
     sweep_of: Callable[..., Sweep], search: Search
 ) -> None:
     sweep = sweep_of(GRID, total=6, sampler="grid")
@@ -206,7 +208,9 @@ def test_trial_of_a_driver_that_died_meanwhile_is_trained(
     assert len(trained) == 6 and trained[-1] == {"a": 3, "b": 5}
 
 
-def test_trial_that_another_host_retries_is_given_up(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_result_of_a_trial_that_another_host_retries_is_dropped(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
         if not taken:
             taken.append(lose(sweep_of(GRID, total=6, sampler="grid").study, 0, blamed=True))
@@ -227,7 +231,7 @@ def test_pruned_trials_are_no_improvement(sweep_of: Callable[..., Sweep], search
     assert (reason, len(trained)) == ("2 trials in a row brought no improvement", 3)
 
 
-def test_trial_that_would_not_end_in_time_is_not_begun(
+def test_trial_that_would_not_end_in_time_is_not_started(
     sweep_of: Callable[..., Sweep], search: Search
 ) -> None:
     sweep = sweep_of(GRID, total=6, sampler="grid", hours=0.001)
@@ -241,7 +245,7 @@ def test_trial_that_would_not_end_in_time_is_not_begun(
     assert reason.startswith("no trial ends within the 0.0 minutes that are left of the budget of 0.001")
 
 
-def test_sweep_that_its_budget_ended_is_not_whole(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_sweep_ended_by_its_budget_is_not_complete(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def ending(**options: Any) -> Any:
         return ask(sweep_of(GRID, sampler="grid", **options), 0, 0.0)
 
@@ -379,7 +383,7 @@ class Reporting(OnePlace):
     ("values", "warmup", "told"),
     [([None, None, None], 0, {}), ([0.1, 0.2, 0.3], 2, {3: 0.3}), ([0.1, 0.2, 0.3], 9, {})],
 )
-def test_every_epoch_is_progress_whatever_the_pruner_compares(
+def test_every_epoch_is_saved_as_progress_with_any_pruner(
     values: list[float | None], warmup: int, told: dict[int, float], sweep_of: Callable[..., Sweep]
 ) -> None:
     class Shown(View):

@@ -153,7 +153,7 @@ def test_time_of_a_trial_is_that_of_all_its_seeds(sweep_of: Callable[..., Sweep]
     assert progress.seconds_left(2) == (2 * 20 / 2, False)
 
 
-def test_nothing_is_left_at_the_total(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
+def test_no_time_is_left_at_the_total(sweep_of: Callable[..., Sweep], clock: Clock) -> None:
     progress = Progress.read(sweep_of(GRID, total=1), clock)
     for number in (0, 1):
         train(progress, clock, number, complete(1.0), 10)
@@ -199,7 +199,7 @@ def test_budget_ends_a_sweep_sooner(
     assert progress.seconds_left(1_000_000)[1] is (before > 0)
 
 
-def test_finished_trials_are_those_that_count(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_refused_and_running_trials_are_not_finished(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def refuse_two(params: Mapping[str, Any]) -> str | None:
         return "no" if params["a"] == 2 else None
 

@@ -84,13 +84,13 @@ def test_run_of_a_trial_that_died_for_the_last_time_failed(recorded: Recorded) -
     assert get_run(recorded.cfg.tracking, ids[0]).tags["state"] == "cancelled"
 
 
-def test_run_of_a_trial_under_way_stays_open(recorded: Recorded) -> None:
+def test_run_of_a_running_trial_stays_open(recorded: Recorded) -> None:
     _, run_id = recorded.start()
     assert recorded.reconciled(run_id).status == "RUNNING"
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_parent_run_of_a_whole_sweep_has_its_number_of_trials(recorded: Recorded, is_whole: bool) -> None:
+def test_parent_run_of_a_complete_sweep_has_its_number_of_trials(recorded: Recorded, is_whole: bool) -> None:
     """A space may have fewer trials than requested, and a budget may leave some untrained."""
     trial, run_id = recorded.start()
     settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))

@@ -124,7 +124,7 @@ def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[.
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
 
 
-def test_restart_trains_only_the_seeds_that_were_not_done(sweep: Callable[..., Sweep]) -> None:
+def test_restart_trains_only_the_remaining_seeds(sweep: Callable[..., Sweep]) -> None:
     def train(params: Params, repeat: int) -> Outcome:
         if params["a"] == 2 and repeat == 2:
             raise KeyboardInterrupt
@@ -176,7 +176,7 @@ def test_seeds_are_compared_and_losers_dropped(size: int, sweep: Callable[..., S
     assert result["values"] == [pytest.approx(7 - 0.1 * (counts[3] - 1) / 2)]
 
 
-def test_epochs_of_the_first_seed_decide_for_all(sweep: Callable[..., Sweep]) -> None:
+def test_epochs_of_the_first_seed_decide_about_pruning(sweep: Callable[..., Sweep]) -> None:
     made = sweep(repeats=2, total=2, pruner_input=PrunerInput.BEST)
 
     class Strict:
@@ -201,7 +201,7 @@ def test_seed_under_a_full_disk_is_closed_with_its_trial(sweep: Callable[..., Sw
     assert runs.cancelled == ["run-0", "run-0-0"]
 
 
-def test_stop_request_lets_the_seeds_of_a_trial_end(sweep: Callable[..., Sweep]) -> None:
+def test_stop_request_lets_the_seeds_of_a_trial_finish(sweep: Callable[..., Sweep]) -> None:
     stop, made = StopRequest(), sweep()
 
     def train(params: Params, repeat: int) -> Outcome:

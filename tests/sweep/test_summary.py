@@ -29,7 +29,7 @@ def config(question: str | None = None) -> Any:
     )
 
 
-def test_header_says_what_is_searched(
+def test_header_names_the_search_and_its_axes(
     sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_header(sweep_of(GRID, total=6), "s", config("Which a?"), ["hydra.sweeper.x is not used."], [])
@@ -50,7 +50,7 @@ def test_header_names_five_impossible_configurations(
     assert lines[-1] == "  … and 2 more"
 
 
-def test_header_says_how_much_is_done(
+def test_header_counts_the_trials_that_are_done(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search(sweep_of(GRID, total=2, sampler="grid"))
@@ -94,7 +94,7 @@ def test_equal_values_are_in_the_order_of_their_numbers(
     assert numbers == sorted(numbers)
 
 
-def test_nothing_complete_has_no_best(sweep_of: Callable[..., Sweep], search: Search) -> None:
+def test_without_a_complete_trial_there_is_no_best(sweep_of: Callable[..., Sweep], search: Search) -> None:
     sweep = sweep_of(GRID, total=2)
     search(sweep, lambda params: Outcome("failed", "run", reason="no"))
     assert best_trials(sweep) == [] and best_value(sweep) is None

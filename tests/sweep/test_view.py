@@ -177,7 +177,7 @@ def test_live_part_names_the_budget_that_ends_the_sweep(
     assert screen.live_part(view)[0].endswith("0/6  0:00:00 elapsed, 0:30:00 left (budget)")
 
 
-def test_live_part_shows_seeds_and_the_trial_s_own_number_of_epochs(
+def test_live_part_shows_seeds_and_the_epochs_of_each_trial(
     screen: Screen, sweep_of: Callable[..., Sweep]
 ) -> None:
     sweep = sweep_of({"training.epochs": "range(1,9)"}, total=6)

@@ -34,7 +34,7 @@ def train(sweep: Sweep, *outcomes: Outcome) -> None:
         settle(sweep.study, trial, outcome)
 
 
-def test_best_trial_is_due_once(
+def test_best_trial_is_recorded_once(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     sweep = sweep_of(SPACE)
@@ -57,7 +57,7 @@ def test_weights_are_stored_under_the_name_that_older_journals_use(
     assert as_outcome(stored).weights == str(tmp_path / "0")
 
 
-def test_front_is_due_where_there_are_two_objectives(
+def test_pareto_front_is_recorded_with_two_objectives(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
 ) -> None:
     sweep = sweep_of(SPACE, directions=("maximize", "minimize"))
@@ -65,7 +65,7 @@ def test_front_is_due_where_there_are_two_objectives(
     assert [one.number for one in due_winners(sweep)] == [0, 1]
 
 
-def test_best_repeat_of_the_best_trial_is_due(
+def test_best_repeat_of_the_best_trial_is_recorded(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
 ) -> None:
     sweep = replace(sweep_of(SPACE), repeats=3)
@@ -94,7 +94,7 @@ def test_weights_of_a_waiting_trial_are_kept(
     assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
 
 
-def test_nothing_is_due_while_another_driver_trains(
+def test_nothing_is_recorded_while_another_driver_trains(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     sweep = sweep_of(SPACE)

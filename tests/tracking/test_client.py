@@ -157,7 +157,7 @@ def test_silent_server_is_given_up_after_the_limit(
     assert said.startswith(f"MLflow at http://127.0.0.1:{silent_server} cannot be used: Read timed out")
 
 
-def test_broken_server_is_asked_once_and_the_environment_is_as_before(broken_server: str) -> None:
+def test_broken_server_is_asked_once_and_the_environment_does_not_change(broken_server: str) -> None:
     before = dict(os.environ)
     started = time.monotonic()
     said = refusal(broken_server)

@@ -35,7 +35,7 @@ def test_relative_database_becomes_absolute(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "file:mlruns"])
-def test_folder_is_refused_with_what_to_use(uri: str) -> None:
+def test_folder_is_refused_with_an_alternative(uri: str) -> None:
     with pytest.raises(TrackingError) as raised:
         resolve_uri(uri)
     assert str(raised.value) == (

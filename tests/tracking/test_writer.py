@@ -59,7 +59,7 @@ def test_long_values_are_cut(tracker: Tracker, client: MlflowClient) -> None:
     assert data.tags["mlflow.runName"] == "n" * 249 + "…"
 
 
-def test_epochs_are_steps_and_final_metrics_have_names_of_their_own(
+def test_epochs_are_steps_and_final_metrics_have_separate_names(
     tracker: Tracker, client: MlflowClient
 ) -> None:
     run_id = tracker.start("run", {}, {})

@@ -50,7 +50,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(name: str, loss: float) -> None:
         stopper.on_epoch_end(1, logs(**{name: loss}))
 
 
-def test_reports_each_epoch_from_one_and_stops_when_told() -> None:
+def test_reports_each_epoch_from_one_and_stops_on_request() -> None:
     heard: list[tuple[int, float]] = []
 
     def report(epoch: int, metrics: dict[str, float]) -> bool:

@@ -59,7 +59,7 @@ def test_another_machines_decision_is_kept_and_ignored(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_damaged_cache_is_written_anew(
+def test_damaged_cache_is_written_again(
     content: str, unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "onednn.json"

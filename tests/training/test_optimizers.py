@@ -87,7 +87,7 @@ def test_loss_scale_steps_equal_keras() -> None:
         (RMSpropConf("rmsprop", rho=0.7), keras.optimizers.RMSprop),
     ],
 )
-def test_optimizers_take_their_fields(conf: OptimizerConf, kind: type) -> None:
+def test_optimizers_use_their_settings(conf: OptimizerConf, kind: type) -> None:
     conf.clipnorm = 1.5
     optimizer = build_optimizer(conf)
     assert isinstance(optimizer, kind)

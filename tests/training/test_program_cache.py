@@ -58,7 +58,7 @@ def test_networks_with_foreign_code_are_never_equal(layer: Callable[[], Any]) ->
     assert structure(keras.Sequential([inputs, layer()])) is None
 
 
-def test_structure_tells_networks_apart() -> None:
+def test_structure_distinguishes_networks() -> None:
     def described(units: int, seed: int) -> str | None:
         keras.backend.clear_session()
         start = keras.initializers.GlorotUniform(seed)

@@ -268,7 +268,7 @@ def test_workers_that_never_get_ready_end_the_sweep(pool_of: Callable[..., Worke
         wait_free(pool, 1)
 
 
-def test_stop_ends_every_process_whatever_it_does(pool_of: Callable[..., WorkerPool]) -> None:
+def test_stop_ends_busy_and_idle_processes(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of(2)
     wait_free(pool, 2)
     processes = [psutil.Process(pid) for pid in pool.pids()]
