@@ -1,4 +1,4 @@
-"""Sweeps over numbers: a plain function replaces training; everything else is real."""
+"""Fixtures for sweeps over numbers, in which a plain function replaces training; everything else is real."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

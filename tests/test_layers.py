@@ -30,7 +30,7 @@ ROWS = {
 }
 ROW_OF = {room: row for row, rooms in ROWS.items() for room in rooms}
 
-# What a room of the same row may import, and what all may.
+# Allowed imports between rooms of the same row.
 SIDEWAYS = {
     ("src.train", "kerasweep.commands"),
     ("src.compare", "kerasweep.commands"),

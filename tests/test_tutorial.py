@@ -12,7 +12,7 @@ from tests.processes import run
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-# They make the environment that this test runs in.
+# These commands set up an environment; the test already runs in one.
 SETUP = ("make venv", "source .venv/bin/activate")
 
 

@@ -1,4 +1,4 @@
-"""Small data sets in the published file formats."""
+"""Fixtures that write small data sets in the published file formats."""
 
 import pickle
 import struct

@@ -61,7 +61,7 @@ def test_variance_is_that_of_the_scheme(name: str, variance: float, limit: float
     weights = np.asarray(build_initializer(InitializerConf(name), 5)(SHAPE))
     assert weights.var() == pytest.approx(variance, rel=0.03)
     assert abs(weights.mean()) < 4 * np.sqrt(variance / weights.size)
-    # Keras cuts normals at two standard deviations of the uncut normal, which are 1 / 0.8796 of the result's.
+    # Keras cuts normals at two standard deviations of the uncut normal, which is 1 / 0.8796 times as wide.
     cut = limit or 2 * np.sqrt(variance) / 0.87962566
     assert 0.97 * cut < np.abs(weights).max() <= cut * (1 + 1e-6)
 

@@ -1,4 +1,4 @@
-"""A plan checks what all trials share, opens the sweep's journal, and notes changed options."""
+"""A plan checks keys that all trials share, opens the sweep's journal, and notes changed options."""
 
 from collections.abc import Callable
 from pathlib import Path

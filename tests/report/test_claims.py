@@ -14,7 +14,7 @@ from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, ju
 from kerasweep.report.pairs import Observation
 
 DRAWS = 500
-LEVEL_AND_LUCK = 0.084  # 3.5 standard errors of 500 draws of 0.05
+LEVEL_AND_LUCK = 0.084  # 0.05 plus 3.5 standard errors of 500 draws
 
 
 def claim(*comparisons: Mapping[str, Any]) -> ClaimConf:

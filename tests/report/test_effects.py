@@ -12,7 +12,7 @@ from kerasweep.report.effects import axis_effect, interactions
 from kerasweep.tracking.run_record import RunRecord
 
 DRAWS = 300
-LEVEL_AND_LUCK = 0.094  # 3.5 standard errors of 300 draws of 0.05
+LEVEL_AND_LUCK = 0.094  # 0.05 plus 3.5 standard errors of 300 draws
 
 
 def runs(

@@ -7,14 +7,14 @@ from kerasweep.report import ranking
 from kerasweep.report.ranking import against_best
 
 DRAWS = 500
-# 0.05 plus 3.5 standard errors of 500 draws of 0.05
+# 0.05 plus 3.5 standard errors of 500 draws
 LEVEL_AND_LUCK = 0.084
 
 
 def shares_set_apart(
     deviations: list[float], seeds: int, *, paired: bool = True, missing: float = 0.0, behind: float = 0.0
 ) -> tuple[float, float]:
-    """Returns two shares of draws: one of the others is called worse, and the last configuration is."""
+    """Returns the share of draws that call any other configuration worse, and the share for the last one."""
     random = np.random.default_rng(seeds + len(deviations))
     count = len(deviations)
     others = last = 0

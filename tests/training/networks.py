@@ -1,10 +1,10 @@
-"""Custom networks for `model.target`."""
+"""Defines custom networks for `model.target`."""
 
 import keras
 
 
 def dropping(shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """Returns a network whose weights and dropout use Keras's global seed and whose layers have no names."""
+    """Returns a network whose weights and dropout use Keras's global seed, with layer names by Keras."""
     return keras.Sequential(
         [
             keras.Input(shape),

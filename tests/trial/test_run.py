@@ -144,7 +144,7 @@ def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
 def test_any_seed_of_a_repeated_trial_is_a_candidate_for_the_pareto_front(
     trials: Trials, configured: Configured
 ) -> None:
-    """The mean of its trial may not be dominated although the seed's values are."""
+    """A seed may be dominated while the mean of its trial is not."""
     two = "objective=[{metric: val_accuracy, direction: maximize}, {metric: parameters, direction: minimize}]"
     for repeats, is_left in ((1, False), (2, True)):
         cfg = configured("training.epochs=1", two, f"study.repeats={repeats}")

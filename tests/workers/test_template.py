@@ -98,7 +98,7 @@ def test_template_and_workers_end_with_a_command_that_is_killed(program: Path) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
 def test_the_template_blocks_ctrl_c(program: Path) -> None:
-    """This holds for Python's first child process too, whose resource tracker unblocks signals."""
+    """This also holds for Python's first child process, with which a tracker starts that unblocks signals."""
     code = (
         "import psutil\n"
         "from kerasweep.workers.template import start_template\n"
