@@ -289,7 +289,7 @@ def test_second_interrupt_stops_at_once_and_closes_everything(folder: Path) -> N
     wait_for(lambda: len(runs(folder, "trial")) == 2)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    wait_for_line(process, "stopping: ")
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (130, "stopped\n")

@@ -214,8 +214,10 @@ def test_job_may_start_processes(pool_of: Callable[..., WorkerPool]) -> None:
 def test_worker_that_is_killed_between_two_jobs_is_replaced(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of()
     (first,) = do(pool, "work", 1)
-    os.kill(pool.pids()[0], signal.SIGKILL)
-    time.sleep(0.5)
+    process = psutil.Process(pool.pids()[0])
+    process.kill()
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     (second,) = do(pool, "work", 2)
     assert isinstance(first, Finished) and isinstance(second, Finished)
     assert first.result[0] != second.result[0]
