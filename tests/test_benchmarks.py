@@ -44,14 +44,15 @@ def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("forked")
 def test_contenders_do_equal_work(tmp_path: Path) -> None:
     """They train the same grid and agree in accuracy: all use Keras's moving averages, which lag."""
-    grid = Grid(kernel_size=(3,), batch_size=(32,), initializer=("he_normal",), epochs=2)
+    one = {"kernel_size": (3,), "batch_size": (32,), "initializer": ("he_normal",)}
+    grid = Grid(**one, regularizer=("none", "l2"), epochs=2)
     task = tmp_path / "task.npz"
     export(task, grid)
     loop = script("loop", "bare_keras.py", sys.executable, task)
     _, alone, retracing = ours(grid)
     found = race([loop, alone, retracing], repeats=1)
-    assert {len(times.accuracies) for times in found.values()} == {grid.size} == {3}
-    means = {name: sum(times.accuracies) / 3 for name, times in found.items()}
+    assert {len(times.accuracies) for times in found.values()} == {grid.size} == {2}
+    means = {name: sum(times.accuracies) / 2 for name, times in found.items()}
     assert means[alone.name] == means[retracing.name] == pytest.approx(means["loop"], abs=0.15)
 
 

@@ -165,11 +165,11 @@ def test_killed_driver_loses_nothing_at_ten_random_moments(folder: Path) -> None
         "trial.target=work:slow",
         "workers=2",
         "model.dropout=0.02",
-        "training.batch_size=range(1,41)",
+        "training.batch_size=range(1,31)",
     )
     moments = random.Random(0)
     for _ in range(10):
-        target = journal_lines(folder) + moments.randrange(40)
+        target = journal_lines(folder) + moments.randrange(30)
         process = start(folder, *arguments)
         wait_for(lambda: journal_lines(folder) >= target, step=0.001)  # noqa: B023
         family = psutil.Process(process.pid).children(recursive=True)
@@ -180,7 +180,7 @@ def test_killed_driver_loses_nothing_at_ten_random_moments(folder: Path) -> None
     assert journal_trials(folder) and not all(trial.state.is_finished() for trial in journal_trials(folder))
     done = run(folder, "train", "-m", *arguments)
     assert done.code == 0, done
-    assert_whole(folder, 40)
+    assert_whole(folder, 30)
 
 
 def journal_lines(folder: Path) -> int:
@@ -257,7 +257,7 @@ def test_two_drivers_share_a_sweep(folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_interrupt_lets_running_trials_finish(folder: Path, number: signal.Signals) -> None:
-    arguments = ("trial.target=work:slow", "workers=2", "model.dropout=0.5", "training.batch_size=range(1,9)")
+    arguments = ("trial.target=work:slow", "workers=2", "model.dropout=0.3", "training.batch_size=range(1,9)")
     process = start(folder, *arguments)
     wait_for_line(process, "[1/8]")
     process.send_signal(number)
@@ -321,7 +321,7 @@ def test_killed_command_ends_its_template_and_workers(folder: Path, line: str) -
 def test_killed_template_loses_no_trial(folder: Path) -> None:
     """Its workers end with it; their trials are cancelled, not failed, and trained later."""
     axis = "training.batch_size=range(8,12)"
-    process = start(folder, *NETWORKS, axis, "training.epochs=300")
+    process = start(folder, *NETWORKS, axis, "training.epochs=100")
     wait_for(lambda: len(runs(folder, "trial")) == 2)
     (template,) = [
         child
@@ -335,7 +335,7 @@ def test_killed_template_loses_no_trial(folder: Path) -> None:
         "error: The process that workers are forked from has ended, and so have they"
     )
     assert {run.tags["state"] for run in runs(folder, "trial")} == {"cancelled"}
-    done = run(folder, "train", "-m", *NETWORKS, axis, "training.epochs=300")
+    done = run(folder, "train", "-m", *NETWORKS, axis, "training.epochs=100")
     assert done.code == 0, done
     assert_whole(folder, 4)
 

@@ -23,7 +23,7 @@ def ended(command: list[str], folder: Path, **environment: str) -> subprocess.Co
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Builds the wheel from a copy, so that the repository stays clean."""
     copy = tmp_path_factory.mktemp("copy")
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Installs the wheel into a folder and returns the folder."""
     site = tmp_path_factory.mktemp("site")

@@ -38,7 +38,7 @@ def trials(folder: Path, **tags: str) -> list[RunRecord]:
     return find_runs(tracking(folder), {"kind": "trial", **tags})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a folder in which a small `python -m src.train -m` has run."""
     folder = tmp_path_factory.mktemp("swept")

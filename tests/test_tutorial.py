@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.processes import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,26 +18,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Runs the commands in a new folder; returns what each printed. Each must succeed."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    (program,), (study,) = blocks("python"), blocks("yaml")
-    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
-    path = re.search(r"Write `(.*?)`:", TEXT)
-    assert path is not None
-    (folder / path[1]).parent.mkdir(parents=True)
-    (folder / path[1]).write_text(study)
-    found: dict[str, str] = {}
-    for command in "".join(blocks("bash")).splitlines():
-        if command not in SETUP:
-            winner = re.search(r"predict: .*run_id=(\w+)", "\n".join(found.values()))
-            found[command] = typed(folder, command.replace("RUN_ID", winner[1]) if winner else command)
-    found["photos"] = str(len(list(folder.glob("photos/*/*.png"))))
-    found["page"] = " ".join(path.name for path in folder.glob("mlruns/compare-augment-*.html"))
-    return found
-
-
 def typed(folder: Path, command: str) -> str:
     """Runs a command of the form `python -m src.NAME ARGUMENTS` and returns its output."""
     python, option, module, *arguments = shlex.split(command)
@@ -49,43 +27,38 @@ def typed(folder: Path, command: str) -> str:
     return done.stdout
 
 
-def of(said: dict[str, str], words: str) -> str:
+def of(printed: dict[str, str], words: str) -> str:
     """Returns the output of the only command with these words."""
-    (output,) = (output for command, output in said.items() if words in command)
+    (output,) = (output for command, output in printed.items() if words in command)
     return output
 
 
-@pytest.mark.timeout(300)
-def test_images_are_those_of_three_digits(said: dict[str, str]) -> None:
-    assert said["photos"] == "539"
-    assert "test accuracy" in of(said, "training.epochs=2")
+def test_every_command_does_what_the_tutorial_says(tmp_path: Path) -> None:
+    """Runs the commands in a new folder, in their order; each must succeed."""
+    (program,), (study,) = blocks("python"), blocks("yaml")
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert len(list(tmp_path.glob("photos/*/*.png"))) == 539
+    path = re.search(r"Write `(.*?)`:", TEXT)
+    assert path is not None
+    (tmp_path / path[1]).parent.mkdir(parents=True)
+    (tmp_path / path[1]).write_text(study)
+    printed: dict[str, str] = {}
+    for command in "".join(blocks("bash")).splitlines():
+        if command not in SETUP:
+            winner = re.search(r"predict: .*run_id=(\w+)", "\n".join(printed.values()))
+            printed[command] = typed(tmp_path, command.replace("RUN_ID", winner[1]) if winner else command)
 
+    assert "test accuracy" in of(printed, "training.epochs=2")
+    assert "4 trials" in of(printed, "study.dry_run=true")
 
-def test_dry_run_counts_the_trials(said: dict[str, str]) -> None:
-    assert "4 trials" in of(said, "study.dry_run=true")
-
-
-def test_study_ends_with_a_verdict_and_its_page(said: dict[str, str]) -> None:
-    lines = said["python -m src.train -m --config-dir studies study=augment"].splitlines()
-    assert any(line.startswith("verdict: ") for line in lines)
+    lines = printed["python -m src.train -m --config-dir studies study=augment"].splitlines()
+    (verdict,) = (line for line in lines if line.startswith("verdict: "))
     assert any(re.match(r"the winner, run \w{8}, on the test set: accuracy ", line) for line in lines)
-    assert lines[-1] == f"report: mlruns/{said['page']}" and " " not in said["page"]
+    (page,) = tmp_path.glob("mlruns/compare-augment-*.html")
+    assert lines[-1] == f"report: mlruns/{page.name}"
 
+    compared = of(printed, "src.compare")
+    assert verdict in compared.splitlines() and "12 runs: 12 complete" in compared
 
-def test_comparison_has_the_same_verdict(said: dict[str, str]) -> None:
-    verdicts = {
-        line
-        for command in (
-            "python -m src.train -m --config-dir studies study=augment",
-            "python -m src.compare study=augment",
-        )
-        for line in said[command].splitlines()
-        if line.startswith("verdict: ")
-    }
-    assert len(verdicts) == 1
-    assert "12 runs: 12 complete" in of(said, "src.compare")
-
-
-def test_winner_classifies(said: dict[str, str]) -> None:
-    output = of(said, "src.predict")
-    assert "three/3.png" in output and "eight/8.png" in output
+    predicted = of(printed, "src.predict")
+    assert "three/3.png" in predicted and "eight/8.png" in predicted

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ACCURACIES = {("3", "8"): 0.5, ("3", "32"): 0.75, ("5", "8"): 0.25, ("5", "32"): 0.125}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Makes a working directory with a single run and two sweeps, one with failed runs."""
     folder = tmp_path_factory.mktemp("compared")
@@ -40,7 +40,7 @@ def folder(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def unfinished(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
     """Returns overrides for two sweeps with a claim: a stopped sweep, and one with pruned trials."""
     uri = f"sqlite:///{copy_database(tmp_path_factory.mktemp('unfinished'))}"

@@ -54,7 +54,7 @@ def brightness_model(channels: int) -> keras.Model:
     return model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def recorded(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return Recorded(copy_database(tmp_path_factory.mktemp("predicted")))
 

@@ -47,7 +47,7 @@ class Twice:
     runs: list[RunRecord]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Twice:
     folder = tmp_path_factory.mktemp("single")
     done = [how(folder, "train", *ARGUMENTS) for how in (run_new, run)]

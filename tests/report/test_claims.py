@@ -22,6 +22,11 @@ def claim(*comparisons: Mapping[str, Any]) -> ClaimConf:
     return cast(ClaimConf, OmegaConf.merge(schema, {"text": "so", "comparisons": comparisons}))
 
 
+def plain(*comparisons: Mapping[str, Any]) -> ClaimConf:
+    """Returns a claim for thousands of judgements: OmegaConf's checks take most of their time."""
+    return cast(ClaimConf, OmegaConf.to_object(cast(Any, claim(*comparisons))))
+
+
 def runs(
     value: Callable[..., float],
     axes: Mapping[str, Sequence[Any]],
@@ -151,14 +156,14 @@ def test_noise_is_no_spread(noise: float) -> None:
     """The schemes are equally good, but the runs of one side vary more from seed to seed."""
     random = np.random.default_rng(4)
     schemes = {"initializer": list("abcdef"), "model.normalization.kind": ["none", "batch"]}
-    decided = 0
+    decided, shrinks = 0, plain(SHRINKS)
     for _ in range(DRAWS // 2):
         observations = runs(
             lambda scheme, kind: random.normal(0, 0.01 * noise) if kind == "none" else 0.0,
             schemes,
             random=random,
         )
-        decided += judge(claim(SHRINKS), observations).verdict != UNDECIDED
+        decided += judge(shrinks, observations).verdict != UNDECIDED
     assert decided / (DRAWS // 2) <= LEVEL_AND_LUCK
 
 
@@ -359,29 +364,28 @@ FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
 @pytest.mark.parametrize("comparisons", FALSE_CLAIMS.values(), ids=FALSE_CLAIMS)
 def test_a_verdict_is_rare_where_nothing_differs(comparisons: list[Mapping[str, Any]]) -> None:
     random = np.random.default_rng(1)
-    decided = 0
+    decided, together = 0, plain(*comparisons)
     for _ in range(DRAWS):
         observations = runs(lambda size: 0.0, SIZES, random=random)
-        decided += judge(claim(*comparisons), observations).verdict != UNDECIDED
+        decided += judge(together, observations).verdict != UNDECIDED
     assert decided / DRAWS <= LEVEL_AND_LUCK
 
 
 @pytest.mark.parametrize(("gain", "wrong"), [(0.0, (SUPPORTED, CONTRADICTED)), (0.02, (SUPPORTED,))])
 def test_mixed_is_rare_where_nothing_differs_or_one_always_wins(gain: float, wrong: Sequence[str]) -> None:
     random = np.random.default_rng(2)
-    said = 0
+    decided, neither = 0, plain(NEITHER)
     for _ in range(DRAWS):
         observations = runs(lambda kernel, size: gain * (kernel == 3), KERNELS, random=random)
-        said += judge(claim(NEITHER), observations).verdict in wrong
-    assert said / DRAWS <= LEVEL_AND_LUCK
+        decided += judge(neither, observations).verdict in wrong
+    assert decided / DRAWS <= LEVEL_AND_LUCK
 
 
 @pytest.mark.parametrize(("relation", "shift"), [("higher", 0.0), ("similar", 0.02)])
 def test_a_claim_at_its_border_is_seldom_supported(relation: str, shift: float) -> None:
     random = np.random.default_rng(3)
-    supported = 0
+    supported, at_border = 0, plain({**SMALL, "relation": relation, "margin": shift})
     for _ in range(DRAWS):
         observations = runs(lambda size: shift * (size < 32), SIZES, random=random)
-        comparison = {**SMALL, "relation": relation, "margin": shift}
-        supported += judge(claim(comparison), observations).verdict == SUPPORTED
+        supported += judge(at_border, observations).verdict == SUPPORTED
     assert supported / DRAWS <= LEVEL_AND_LUCK

@@ -64,7 +64,7 @@ class Difference:
         """
         freedom = self.estimate.count - 1
         quantile = 1 - (1 - LEVEL) / 2 / tests
-        return float((stats.t.ppf(quantile, freedom) + stats.t.ppf(POWER, freedom)) * self.error)
+        return (_quantile(quantile, freedom) + _quantile(POWER, freedom)) * self.error
 
     @property
     def provable_margin(self) -> float:
@@ -73,7 +73,7 @@ class Difference:
         It is (t_0.95 + t_0.9) standard errors: each of the two tests may fail once in ten.
         """
         freedom = self.estimate.count - 1
-        return float((stats.t.ppf(LEVEL, freedom) + stats.t.ppf((1 + POWER) / 2, freedom)) * self.error)
+        return (_quantile(LEVEL, freedom) + _quantile((1 + POWER) / 2, freedom)) * self.error
 
 
 def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:
@@ -118,7 +118,8 @@ def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
     differences = np.asarray(gaps, dtype=float)
     if differences.size < 2:
         raise ValueError(f"A difference takes two pairs or more, but got {differences.size}.")
-    return Difference(estimate(differences), float(stats.sem(differences)))
+    error = float(differences.std(ddof=1)) / math.sqrt(differences.size)
+    return Difference(estimate(differences), error)
 
 
 def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -> np.ndarray:
