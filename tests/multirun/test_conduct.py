@@ -81,7 +81,7 @@ def test_a_journal_without_its_recorded_trials_starts_the_next_generation(
     made = plan("model.kernel_size=3,5")
 
     def opened() -> Sweep:
-        return with_its_runs(made, made.sweep(fresh=False))
+        return with_its_runs(made, made.open_sweep(fresh=False))
 
     first = opened()
     assert opened().name == first.name
@@ -90,4 +90,4 @@ def test_a_journal_without_its_recorded_trials_starts_the_next_generation(
     assert opened().name == f"{first.name}-2"
     assert opened().name == f"{first.name}-2"
     first.study.ask()
-    assert plan("model.kernel_size=3,5").sweep(fresh=False).name == f"{first.name}-2"
+    assert plan("model.kernel_size=3,5").open_sweep(fresh=False).name == f"{first.name}-2"

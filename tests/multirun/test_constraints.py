@@ -30,7 +30,7 @@ def test_constraints_forbid_configurations_and_do_not_count(plan: Callable[..., 
         {"model.kernel_size": 3, "optimizer": "adam"},
         {"model.kernel_size": 5, "optimizer": "adam"},
     ]
-    assert made.sweep(fresh=False).total == 3
+    assert made.open_sweep(fresh=False).total == 3
     reasons = {reason for _, reason in made.left_out()}
     assert reasons == {
         "study.constraints forbids it: model.kernel_size < 7",
@@ -79,7 +79,7 @@ def test_constraint_that_fails_for_some_values_is_refused_before_any_trial(
         "study.constraints: 'optimizer.momentum < optimizer' fails with optimizer=sgd, optimizer.momentum="
     )
     guarded = "study.constraints=[\"optimizer == 'sgd' or optimizer.momentum < optimizer\"]"
-    assert plan(*axes, guarded).sweep(fresh=False).total == 20
+    assert plan(*axes, guarded).open_sweep(fresh=False).total == 20
 
 
 def test_constraint_names_an_added_key_without_its_plus(plan: Callable[..., Plan]) -> None:

@@ -45,35 +45,35 @@ def test_a_changed_sampler_or_pruner_is_noted(
     plan: Callable[..., Plan], arguments: list[str], was: str, is_now: str
 ) -> None:
     axes = ("sampler=tpe", "model.kernel_size=3,5")
-    begun = plan(*axes).sweep(fresh=False)
-    assert begun.notes == plan(*axes, "pruner=median").sweep(fresh=False).notes == ()
-    begun = plan(*axes).sweep(fresh=False)
+    begun = plan(*axes).open_sweep(fresh=False)
+    assert begun.notes == plan(*axes, "pruner=median").open_sweep(fresh=False).notes == ()
+    begun = plan(*axes).open_sweep(fresh=False)
     begun.study.ask()
-    assert plan(*axes, "study.trials=9").sweep(fresh=False).notes == ()
+    assert plan(*axes, "study.trials=9").open_sweep(fresh=False).notes == ()
     for _ in range(2):
-        assert plan(*axes, *arguments).sweep(fresh=False).notes == (
+        assert plan(*axes, *arguments).open_sweep(fresh=False).notes == (
             f"this sweep was begun with {was}; its trials stay. study.fresh=true begins one with {is_now}",
         )
-    assert plan(*axes, *arguments).sweep(fresh=True).notes == ()
+    assert plan(*axes, *arguments).open_sweep(fresh=True).notes == ()
 
 
 def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:
     wide = "training.seed=int(interval(0,4000000000))"
-    sweep = plan("sampler=random", "study.trials=2", wide).sweep(fresh=False)
+    sweep = plan("sampler=random", "study.trials=2", wide).open_sweep(fresh=False)
     assert not sweep.space.is_finite and sweep.total == 2
     with pytest.raises(ConfigError, match="sampler=grid takes at most 100,000 configurations"):
         plan("sampler=grid", wide)
 
 
 def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> None:
-    journal = plan("model.kernel_size=3,5").sweep(fresh=False).journal
+    journal = plan("model.kernel_size=3,5").open_sweep(fresh=False).journal
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join(['{"op_code": 4, "wor', *lines]) + "\n")
     with pytest.raises(ConfigError, match=f"The journal {journal} is damaged"):
-        plan("model.kernel_size=3,5").sweep(fresh=False)
+        plan("model.kernel_size=3,5").open_sweep(fresh=False)
 
 
 def test_folder_that_cannot_be_written_is_named(plan: Callable[..., Plan], folder: Path) -> None:
     (folder / "file").touch()
     with pytest.raises(StorageError, match="Not a directory: .*/file/studies. Name a folder .* storage.path"):
-        plan("model.kernel_size=3,5", "storage.path=file/studies").sweep(fresh=False)
+        plan("model.kernel_size=3,5", "storage.path=file/studies").open_sweep(fresh=False)

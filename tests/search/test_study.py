@@ -7,9 +7,9 @@ import pytest
 
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.search.study import (
-    begun_with,
-    check_digest,
+    check_and_save_digest,
     open_study,
+    save_first_choices,
     sweep_hash,
     sweep_lock,
     sweep_name,
@@ -114,10 +114,10 @@ def test_other_directions_are_refused(tmp_path: Path) -> None:
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s.journal", "s", ["maximize"])
-    check_digest(study, "aaaa")
-    check_digest(open_study(tmp_path / "s.journal", "s", ["maximize"]), "aaaa")
+    check_and_save_digest(study, "aaaa")
+    check_and_save_digest(open_study(tmp_path / "s.journal", "s", ["maximize"]), "aaaa")
     with pytest.raises(DataError, match="its digest was aaaa, now it is bbbb. Restore the data, or begin"):
-        check_digest(study, "bbbb")
+        check_and_save_digest(study, "bbbb")
 
 
 def _hold(journal: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
@@ -141,7 +141,7 @@ def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
 def test_a_study_remembers_its_first_settings(tmp_path: Path) -> None:
     def begun(sampler: str, pruner: str) -> dict[str, str]:
         study = open_study(tmp_path / "s.journal", "s", ["maximize"])
-        return dict(begun_with(study, {"sampler": sampler, "pruner": pruner}))
+        return dict(save_first_choices(study, {"sampler": sampler, "pruner": pruner}))
 
     assert begun("random", "asha") == {"sampler": "random", "pruner": "asha"}
     assert begun("tpe", "none") == {"sampler": "tpe", "pruner": "none"}  # no trial has been asked for yet
@@ -153,4 +153,8 @@ def test_a_study_remembers_its_first_settings(tmp_path: Path) -> None:
 def test_a_study_of_an_older_version_has_no_first_settings(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s.journal", "s", ["maximize"])
     study.ask()
-    assert begun_with(study, {"sampler": "tpe"}) == begun_with(study, {"sampler": "random"}) == {}
+    assert (
+        save_first_choices(study, {"sampler": "tpe"})
+        == save_first_choices(study, {"sampler": "random"})
+        == {}
+    )

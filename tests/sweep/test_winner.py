@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, lose, note_repeat, settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.winner import due_winners
+from kerasweep.sweep.winner import delete_other_weights, due_winners
 
 SPACE = {"a": "range(9)"}
 
@@ -42,6 +42,7 @@ def test_best_trial_is_recorded_once(
     (due,) = due_winners(sweep)
     assert (due.number, due.repeat, due.outcome.run_id) == (1, 0, "run-1")
     assert set(due.params) == {"a"}
+    delete_other_weights(sweep, [due])
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ""] == ["1"]
     Path(str(due.outcome.weights)).unlink()
     assert due_winners(sweep) == []
@@ -88,7 +89,9 @@ def test_weights_of_a_waiting_trial_are_kept(
     sweep.space.suggest(trial)
     note_repeat(trial, 0, left("1-0", 0.9))
     lose(sweep.study, trial.number, blamed=False)
-    assert [one.number for one in due_winners(sweep)] == [0]
+    waiting = due_winners(sweep)
+    assert [one.number for one in waiting] == [0]
+    delete_other_weights(sweep, waiting)
     train(sweep, Outcome("complete", "run", (0.8,), seeds=(0.9, 0.7)))
     (due,) = due_winners(sweep)
     assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
@@ -101,7 +104,19 @@ def test_nothing_is_recorded_while_another_driver_trains(
     train(sweep, left("0", 0.5), left("1", 0.9))
     sweep.study.ask()
     assert due_winners(sweep) == []
+    delete_other_weights(sweep, [])
     assert (tmp_path / "0").exists() and (tmp_path / "1").exists()
+
+
+def test_winner_of_a_driver_that_ended_meanwhile_keeps_its_weights(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, left("0", 0.5), left("1", 0.7))
+    due = due_winners(sweep)
+    train(sweep, left("2", 0.9))
+    delete_other_weights(sweep, due)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == "") == ["1", "2"]
 
 
 def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable[..., Sweep]) -> None:
@@ -121,7 +136,8 @@ def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
     (jobs / "1" / "best.npz").touch()
     (jobs / "2" / "best.npz.tmp").touch()
     running = sweep.study.ask()
-    assert due_winners(sweep, jobs) == [] and len(list(jobs.rglob("best.npz*"))) == 3
+    delete_other_weights(sweep, due_winners(sweep), jobs)
+    assert len(list(jobs.rglob("best.npz*"))) == 3
     sweep.study.tell(running, state=TrialState.FAIL)
-    assert len(due_winners(sweep, jobs)) == 1
+    delete_other_weights(sweep, due_winners(sweep), jobs)
     assert list(jobs.rglob("best.npz*")) == [jobs / "0" / "best.npz"]

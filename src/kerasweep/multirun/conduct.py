@@ -78,7 +78,7 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         is_new = plan.is_new(fresh)
         workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
-        sweep = plan.sweep(fresh)
+        sweep = plan.open_sweep(fresh)
         if not is_new:
             workers = _start_workers(context, plan, trials_left(sweep), stack)
         tracker = tracker or open_tracker(tracking)
@@ -133,7 +133,7 @@ def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
     ):
         if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
             break
-        sweep = plan.sweep(fresh=True)
+        sweep = plan.open_sweep(fresh=True)
     return sweep
 
 

@@ -20,7 +20,7 @@ from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
-from kerasweep.sweep.winner import due_winners
+from kerasweep.sweep.winner import delete_other_weights, due_winners
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import list_artifacts
 from kerasweep.tracking.tags import objective_text
@@ -121,7 +121,8 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
         stack.enter_context(winner_lock(sweep.journal))
-        due = due_winners(sweep, jobs if jobs.name == sweep.name else None)
+        due = due_winners(sweep)
+        delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None)
         if plan.base.tracking.models == "none" and not is_end:
             due = []
         if due:

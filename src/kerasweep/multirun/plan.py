@@ -18,7 +18,14 @@ from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
-from kerasweep.search.study import begun_with, check_digest, open_study, sweep_hash, sweep_lock, sweep_name
+from kerasweep.search.study import (
+    check_and_save_digest,
+    open_study,
+    save_first_choices,
+    sweep_hash,
+    sweep_lock,
+    sweep_name,
+)
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.tracking.tags import short_names
@@ -113,8 +120,8 @@ class Plan:
         """Returns whether nothing of the sweep has been written yet; fresh: of its next generation."""
         return not self._journal(fresh)[1].exists()
 
-    def sweep(self, fresh: bool) -> Sweep:
-        """Opens the newest generation of the sweep; fresh: begins the next one.
+    def open_sweep(self, fresh: bool) -> Sweep:
+        """Opens or creates the journal of the newest generation; fresh: begins the next one.
 
         Raises:
             StorageError: The journal cannot be written.
@@ -125,8 +132,8 @@ class Plan:
             with sweep_lock(journal):
                 study = open_study(journal, name, self.directions)
                 if self.data is not None:
-                    check_digest(study, self.data.digest)
-                begun = begun_with(study, self._choices())
+                    check_and_save_digest(study, self.data.digest)
+                begun = save_first_choices(study, self._choices())
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "

@@ -148,7 +148,7 @@ def _create(name: str, storage: JournalStorage, directions: Sequence[str]) -> St
     )
 
 
-def check_digest(study: Study, digest: str) -> None:
+def check_and_save_digest(study: Study, digest: str) -> None:
     """Saves the digest of the study's data. Raises DataError if the data has changed since it began."""
     earlier = study.user_attrs.get(DATA_DIGEST)
     if earlier not in (None, digest):
@@ -159,12 +159,12 @@ def check_digest(study: Study, digest: str) -> None:
     study.set_user_attr(DATA_DIGEST, digest)
 
 
-def begun_with(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:
-    """Returns the choices, which may change during a sweep, that the study was begun with.
+def save_first_choices(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:
+    """Saves the choices if the study has no trial yet, and returns the ones that it was begun with.
 
     Args:
-        study: The study. If it has no trial yet, the present choices are saved.
-        choices: The present choices by name.
+        study: The study.
+        choices: The present choices by name, which may change during a sweep.
 
     Returns:
         Empty for a study of an older version, which did not save them.

@@ -192,7 +192,7 @@ class Driver:
             with suppress(RefusedError):  # the user deleted the run
                 self.runs.close_repeat(outcome)
         trial.end(task.repeat, outcome)
-        if self._loses(trial, task.repeat, outcome):
+        if self._report_repeat(trial, task.repeat, outcome):
             trial.drop()
         if trial.is_over:
             self._settle(trial)
@@ -209,7 +209,7 @@ class Driver:
             return error
         return None
 
-    def _loses(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
+    def _report_repeat(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
         """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
         compares_repeats = self.sweep.pruner_input is PrunerInput.REPEATS
         if not compares_repeats or outcome.state != State.COMPLETE or trial.ended is not None:
@@ -245,13 +245,13 @@ class Driver:
             self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
         for trial in self._queue.under_way:
-            if self._is_lost(trial) and trial.ref is not None:
+            if self._enqueue_again(trial) and trial.ref is not None:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):
                 self.runs.cancel(run_id)
 
-    def _is_lost(self, trial: RepeatedTrial) -> bool:
+    def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
             return lose(self.sweep.study, trial.number, blamed=False)

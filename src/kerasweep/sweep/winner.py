@@ -1,6 +1,6 @@
 """Finds the best trials of a sweep whose models are to be recorded, and deletes the weights of all others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,25 +23,34 @@ class Winner:
     outcome: Outcome  # names the file with its weights
 
 
-def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
-    """Returns the best repeats whose weights are to be recorded, and deletes the weights of all others.
+def due_winners(sweep: Sweep) -> list[Winner]:
+    """Returns the best repeats whose weights are to be recorded.
 
-    Weights of a trial that waits for its other repeats are kept: it may become the best. While another driver
-    trains, nothing is due: that driver records the winner.
+    While another driver trains, nothing is due: that driver records the winner.
+    """
+    if _is_training(sweep.study.get_trials(deepcopy=False)):
+        return []
+    return [winner for winner in _winners(sweep) if _has_weights(winner.outcome)]
+
+
+def delete_other_weights(sweep: Sweep, due: Sequence[Winner], jobs: Path | None = None) -> None:
+    """Deletes the weights of all trials except the best ones; while a driver trains, none.
+
+    Weights of a trial that waits for its other repeats are kept: it may become the best.
 
     Args:
         sweep: The sweep.
+        due: The result of `due_winners`: their weights are kept.
         jobs: The sweep's folder of jobs: weights in it that no trial names are deleted, too.
     """
     trials = sweep.study.get_trials(deepcopy=False)
-    if any(trial.state is TrialState.RUNNING for trial in trials):
-        return []
-    best = best_trials(sweep)[: MAX_FRONT if len(sweep.directions) > 1 else 1]
-    winners = [_best_repeat(sweep, trial) for trial in best]
-    due = [winner for winner in winners if _has_weights(winner.outcome)]
+    if _is_training(trials):
+        return
     waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
     done = [outcome for number in waiting for outcome in completed_repeats(sweep.study, number).values()]
-    kept = {outcome.weights for outcome in (*(winner.outcome for winner in due), *done)}
+    # Another driver may have ended its training since `due_winners`, so there may be new winners.
+    winners = [winner.outcome for winner in (*due, *_winners(sweep))]
+    kept = {outcome.weights for outcome in (*winners, *done)}
     for trial in trials:
         for outcome in _outcomes(trial):
             if outcome.weights and outcome.weights not in kept:
@@ -49,7 +58,15 @@ def due_winners(sweep: Sweep, jobs: Path | None = None) -> list[Winner]:
     for file in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
         if str(file.absolute()) not in kept:
             file.unlink(missing_ok=True)
-    return due
+
+
+def _is_training(trials: Sequence[FrozenTrial]) -> bool:
+    return any(trial.state is TrialState.RUNNING for trial in trials)
+
+
+def _winners(sweep: Sweep) -> list[Winner]:
+    best = best_trials(sweep)[: MAX_FRONT if len(sweep.directions) > 1 else 1]
+    return [_best_repeat(sweep, trial) for trial in best]
 
 
 def _has_weights(outcome: Outcome) -> bool:
