@@ -78,7 +78,7 @@ SENTENCES = [
     (
         "pruner=asha objective=[{metric:seconds,direction:minimize}]",
         "pruner=asha compares epochs, but seconds is not measured after each. "
-        "Use pruner=none, or an objective of loss, accuracy, val_loss, val_accuracy.",
+        "Use pruner=none, or an objective of val_accuracy, val_loss, accuracy, loss.",
     ),
     (
         "pruner=threshold",
@@ -94,11 +94,11 @@ SENTENCES = [
     ),
     (
         "training.early_stopping.monitor=val_acc",
-        "training.early_stopping.monitor must be one of loss, accuracy, val_loss, val_accuracy, "
+        "training.early_stopping.monitor must be one of val_accuracy, val_loss, accuracy, loss, "
         "but got val_acc.",
     ),
-    ("training.checkpoint.monitor=x", "training.checkpoint.monitor must be one of loss, accuracy,"),
-    ("schedule=plateau schedule.monitor=lr", "schedule.monitor must be one of loss, accuracy, val_loss,"),
+    ("training.checkpoint.monitor=x", "training.checkpoint.monitor must be one of val_accuracy, val_loss,"),
+    ("schedule=plateau schedule.monitor=lr", "schedule.monitor must be one of val_accuracy, val_loss,"),
     (
         "data.image_size=[32]",
         "data.image_size must be a height and a width, but got [32]. Write it as in data.image_size=[32,32].",

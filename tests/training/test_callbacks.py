@@ -63,8 +63,9 @@ def test_reports_each_epoch_from_one_and_stops_on_request() -> None:
     for epoch, accuracy in enumerate((0.1, 0.2)):
         assert not reporter.is_pruned
         reporter.on_epoch_begin(epoch)
-        reporter.on_epoch_end(epoch, logs(val_accuracy=accuracy))
+        reporter.on_epoch_end(epoch, logs(val_accuracy=accuracy) | {"val_recall": 0.75})
     assert heard == [(1, 0.1), (2, 0.2)]
     assert reporter.is_pruned and model.stop_training
     assert [epoch["learning_rate"] for epoch in reporter.history] == [0.25, 0.25]
+    assert [epoch["val_recall"] for epoch in reporter.history] == [0.75, 0.75]
     assert all(epoch["epoch_seconds"] >= 0 for epoch in reporter.history)

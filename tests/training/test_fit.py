@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.search import ObjectiveConf
+from kerasweep.config.search import EPOCH_METRICS, ObjectiveConf
 from kerasweep.config.training import (
     AdamConf,
     CheckpointConf,
@@ -162,6 +162,29 @@ def test_plateau_lowers_the_rate_when_nothing_improves(tmp_path: Path) -> None:
     rates = [epoch["learning_rate"] for epoch in result.history]
     assert rates[0] == pytest.approx(1e-12)
     assert rates[-1] < 0.6e-12
+
+
+def test_monitor_improves_in_the_direction_of_its_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EPOCH_METRICS, "val_recall", "maximize")
+    stopping = EarlyStoppingConf(enabled=True, monitor="val_recall", patience=1)
+
+    def run_epoch(epoch: int, rates: Sequence[float]) -> dict[str, float]:
+        return {"val_accuracy": 0.5, "val_recall": 0.1 * epoch}
+
+    result = fit(
+        program().model,
+        run_epoch,
+        1,
+        TrainingConf(epochs=4, early_stopping=stopping),
+        ScheduleConf("constant"),
+        0.01,
+        [ACCURACY],
+        lambda epoch, metrics: False,
+        tmp_path,
+    )
+    assert len(result.history) == 4
 
 
 def test_early_stopping_ends_before_the_last_epoch(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _check_weights(cfg: DictConfig) -> None:
 
 
 def _check_optimizer(cfg: DictConfig) -> None:
-    one_of("optimizer.name", cfg.name, list(training.OPTIMIZERS))
+    one_of("optimizer.name", cfg.name, training.OPTIMIZERS)
     between("optimizer.learning_rate", cfg.learning_rate, 0, open_low=True)
     if cfg.clipnorm is not None:
         between("optimizer.clipnorm", cfg.clipnorm, 0, open_low=True)

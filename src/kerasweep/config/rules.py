@@ -1,13 +1,13 @@
 """The two forms of most rules: a value is one of some names, or a number between two bounds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 from kerasweep.errors import ConfigError
 
 
-def one_of(key: str, value: Any, allowed: Sequence[str]) -> None:
+def one_of(key: str, value: Any, allowed: Collection[str]) -> None:
     """Raises ConfigError for a value that is not one of the names."""
     if value not in allowed:
         raise ConfigError(f"{key} must be one of {', '.join(allowed)}, but got {value}.")

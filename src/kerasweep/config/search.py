@@ -7,8 +7,14 @@ from omegaconf import MISSING
 
 from kerasweep.config.data import open_mapping
 
-EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
-METRICS = ("val_accuracy", "val_loss", "accuracy", "loss", "parameters", "seconds")
+# The metrics of each epoch, as training/program.py measures them, and the direction in which each improves.
+EPOCH_METRICS = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "accuracy": "maximize",
+    "loss": "minimize",
+}
+METRICS = (*EPOCH_METRICS, "parameters", "seconds")
 # Every metric of a finished trial's run; the last one takes four epochs.
 MEASURES = (
     "objective",

@@ -57,8 +57,7 @@ class ReportEpochs(keras.callbacks.Callback):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        metrics = {name: float((logs or {})[name]) for name in names}
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
         metrics["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         metrics["epoch_seconds"] = time.perf_counter() - self._began
         self.history.append(metrics)

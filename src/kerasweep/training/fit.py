@@ -21,7 +21,7 @@ from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function
 
 # run_epoch(epoch, rates) trains the epoch, counted from 0, with a learning rate for each step, and returns
-# loss, accuracy, val_loss and val_accuracy.
+# EPOCH_METRICS.
 RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 
 
@@ -29,7 +29,7 @@ RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 class FitResult:
     """The result of a training."""
 
-    # One dict per epoch: loss, accuracy, val_loss, val_accuracy, learning_rate, epoch_seconds.
+    # One dict per epoch: EPOCH_METRICS, learning_rate, epoch_seconds.
     history: list[dict[str, float]]
     # Counted from 1; by the first objective measured each epoch, or else the validation accuracy.
     best_epoch: int
@@ -111,7 +111,7 @@ def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> lis
 
 
 def _mode(metric: str) -> str:
-    return "max" if metric.endswith("accuracy") else "min"
+    return {"maximize": "max", "minimize": "min"}[EPOCH_METRICS[metric]]
 
 
 def _measured(objectives: Sequence[ObjectiveConf]) -> ObjectiveConf:
