@@ -54,7 +54,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         raise
     finally:
         if run_id is not None:
-            tracker.finish(run_id, state, reason or None)
+            with interrupts_held():  # a second Ctrl-C would leave the run open
+                tracker.finish(run_id, state, reason or None)
     _print_result(cfg, outcome, tracker)
     return outcome.values[0]
 

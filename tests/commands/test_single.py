@@ -1,0 +1,42 @@
+"""A single run is closed in MLflow, however it ends."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.commands import single
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.writer import Tracker
+
+
+def test_second_ctrl_c_does_not_leave_the_run_open(
+    configured: Callable[..., DictConfig],
+    tracking: TrackingConf,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    finish = Tracker.finish
+
+    def press_ctrl_c(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def finish_interrupted(*given: Any) -> None:
+        press_ctrl_c()
+        finish(*given)
+
+    monkeypatch.setattr(single, "warm_up", lambda cfg: None)
+    monkeypatch.setattr(single, "run_trial", press_ctrl_c)
+    monkeypatch.setattr(Tracker, "finish", finish_interrupted)
+    cfg = configured()
+    cfg.tracking.uri = tracking.uri
+    runtime = {"choices": {}, "output_dir": str(tmp_path)}
+    with pytest.raises(KeyboardInterrupt):
+        single.run_single(cfg, OmegaConf.create({"overrides": {"task": []}, "runtime": runtime}))
+    (run,) = find_runs(tracking, {"kind": "run"})
+    assert (run.status, run.tags["reason"]) == ("KILLED", "it was stopped")
