@@ -247,9 +247,16 @@ def test_study_can_have_a_dry_run(printed: Callable[..., str]) -> None:
     assert "the sweep: 24 trials, " in text
 
 
-def test_single_run_cannot_have_a_dry_run(tmp_path: Path) -> None:
-    done = call(tmp_path, "train", "study.dry_run=true")
-    assert done.code == 2
-    assert done.stderr == (
-        "error: study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out.\n"
-    )
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "study.dry_run=true",
+            "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out.",
+        ),
+        ("trial.target=work:train", "trial.target is used by sweeps. Add -m, or leave it out."),
+    ],
+)
+def test_single_run_refuses_a_setting_of_sweeps(override: str, message: str, tmp_path: Path) -> None:
+    done = call(tmp_path, "train", override)
+    assert (done.code, done.stderr) == (2, f"error: {message}\n")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
@@ -29,6 +30,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         raise ConfigError(
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
+    if cfg.trial.target != TrialConf.target:
+        raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
