@@ -185,3 +185,8 @@ def test_an_image_folder_is_read_again_for_another_size_and_a_new_class(
     (two_classes / "bee").mkdir()
     with pytest.raises(DataError, match="The class bee has no images"):
         loaded("image_folder", two_classes)
+
+
+def test_unknown_source_is_not_replaced(loaded: Callable[..., Arrays], tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="source other is not loaded"):
+        loaded("other", tmp_path)

@@ -158,3 +158,8 @@ def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> 
         False,
     ]
     assert study.trials[7].intermediate_values == {3: 0.1}
+
+
+def test_unknown_pruner_is_not_replaced() -> None:
+    with pytest.raises(AssertionError, match="pruner other is not built"):
+        build_pruner(OmegaConf.structured(PrunerConf("other")), EPOCHS)

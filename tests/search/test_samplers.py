@@ -207,3 +207,8 @@ def test_tpe_proposes_apart_from_running_trials(sweep_of: Callable[..., Sweep]) 
         sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.trials))
         under_way.append(float(str(sweep.space.suggest(sweep.study.ask())["a"])))
     assert statistics.pstdev(under_way) > 0.08
+
+
+def test_unknown_sampler_is_not_replaced() -> None:
+    with pytest.raises(AssertionError, match="sampler other is not built"):
+        build_sampler(OmegaConf.structured(SamplerConf("other")), 0)

@@ -39,16 +39,17 @@ def load(cfg: DataConf) -> Arrays:
         size = None if cfg.image_size is None else list(cfg.image_size)
         variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if found.test is None else None}"
         return cached(folder, found.files, variant, lambda: load_image_folder(cfg))
-    path = _locate(cfg)
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
-        source = find_cifar(path, layout)
+        source = find_cifar(_locate(cfg), layout)
         return cached(folder, batch_files(source, layout), cfg.source, lambda: load_cifar(source, layout))
-    names = CLASS_NAMES[cfg.source]
-    if path.suffix == ".npz":
-        return cached(folder, [path], cfg.source, lambda: load_keras_mnist(path, names))
-    idx_files = find_idx_files(path)
-    return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
+    if cfg.source in CLASS_NAMES:
+        path, names = _locate(cfg), CLASS_NAMES[cfg.source]
+        if path.suffix == ".npz":
+            return cached(folder, [path], cfg.source, lambda: load_keras_mnist(path, names))
+        idx_files = find_idx_files(path)
+        return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
+    raise AssertionError(f"data.source {cfg.source} is not loaded")
 
 
 def _existing(cfg: DataConf) -> Path:

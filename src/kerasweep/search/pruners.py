@@ -51,7 +51,9 @@ def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
             return WilcoxonPruner(p_threshold=cfg.p_threshold, n_startup_steps=cfg.n_startup_steps)
         if cfg.name == "patient":
             return PatientPruner(None, patience=cfg.patience, min_delta=cfg.min_delta)
-    return NopPruner()
+    if cfg.name == "none":
+        return NopPruner()
+    raise AssertionError(f"pruner {cfg.name} is not built")
 
 
 def pruner_input(pruner: str) -> PrunerInput:

@@ -110,4 +110,6 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
             )
         if cfg.name == "nsga2":
             return NSGAIISampler(seed=seed, population_size=cfg.population_size)
-    return RandomSampler(seed=seed)
+    if cfg.name in ("random", "grid"):  # the grid's order is that of its space, see `propose`
+        return RandomSampler(seed=seed)
+    raise AssertionError(f"sampler {cfg.name} is not built")
