@@ -28,6 +28,9 @@ from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
         ("model.kwargs.optimizer", "kwargs.optimizer"),
         ("model.kwargs.dataset", "kwargs.dataset"),
         ("model.kwargs.normalization", "kwargs.normalization"),
+        ("model.kwargs.threads", "kwargs.threads"),
+        ("model.kwargs.onednn", "kwargs.onednn"),
+        ("model.kwargs.restored_epochs", "kwargs.restored_epochs"),
     ],
 )
 def test_short_name_grows_until_it_is_unique(key: str, short: str) -> None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 
+# The tags that a run, a trial or a sweep has, besides its axes.
 RESERVED = {
     "study",
     "sweep",
@@ -23,6 +24,9 @@ RESERVED = {
     "sampler",
     "normalization",
     "verdict",
+    "threads",
+    "onednn",
+    "restored_epochs",
 }
 
 
