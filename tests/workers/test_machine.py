@@ -85,5 +85,14 @@ def test_tensorflow_counts_gpus_if_there_is_a_device_file(
     monkeypatch.setattr(cores, "COUNT_GPUS", asked)
     assert count_gpus() == count_gpus() == 3
     assert (tmp_path / "asked").read_text() == "x"
-    monkeypatch.setattr(cores, "COUNT_GPUS", "raise SystemExit('no tensorflow')")
-    assert count_gpus() == 0
+
+
+def test_failed_count_of_gpus_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cores, "GPU_FILES", (str(tmp_path),))
+    monkeypatch.setattr(cores, "COUNT_GPUS", "import sys; sys.exit('banner\\nno [CUDA] library')")
+    assert count_gpus() == count_gpus() == 0
+    assert capsys.readouterr().out == (
+        "TensorFlow could not count the GPUs, so no trial uses one: no [CUDA] library\n"
+    )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from kerasweep.terminal import say
+
 WORKER_MB = 1200  # memory of a worker that trains a small network
 TRIALS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -40,10 +42,13 @@ def count_gpus() -> int:
 @cache
 def _reported_number(program: str) -> int:
     """Returns the number that a program prints last, 0 if it is none. It takes seconds, so it runs once."""
-    asked = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    ).stdout.split()
-    return int(asked[-1]) if asked and asked[-1].isdigit() else 0
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    printed = done.stdout.split()
+    if printed and printed[-1].isdigit():
+        return int(printed[-1])
+    *_, reason = ["no message", *done.stderr.strip().splitlines()]
+    say(f"TensorFlow could not count the GPUs, so no trial uses one: {reason}")
+    return 0
 
 
 def worker_count(wanted: int | str, trials: int, gpus: int, cores: int, free_mb: float) -> int:
