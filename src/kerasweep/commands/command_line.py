@@ -28,7 +28,8 @@ HINT = (
 def run_command(function: Callable[[], T]) -> T:
     """Calls the function; an error of the user ends the command with one line and exit code 2.
 
-    Ctrl-C and SIGTERM end it with 130 and 143, as a shell expects.
+    Ctrl-C ends it with 130; SIGTERM ends a single run with 143, and a sweep, which handles it as Ctrl-C, with
+    130.
     """
     try:
         return function()
