@@ -21,7 +21,7 @@ from benchmarks import PYTHONPATH, ROOT
 from benchmarks.studies import content, names
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.figures import ranking_figure
-from kerasweep.report.files import MEASURES
+from kerasweep.report.files import CSV_METRICS
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
 from kerasweep.report.selection import SEED
@@ -38,7 +38,7 @@ DATA = ("data=fashion_mnist", "data.limit=3000")
 MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
 MAX_SHOWN = 8
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "seconds", "parameters")
-OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *MEASURES}
+OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *CSV_METRICS}
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def section(name: str) -> str:
         schema = OmegaConf.structured(ClaimConf)
         claim = cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(study["claim"])))
         verdict = verdict_of(claim, runs, axes)
-        lines += [f"> {claim.text}", "", f"**{verdict.verdict.capitalize()}.**", ""]
+        lines += [f"> {claim.text}", "", f"**{verdict.decision.capitalize()}.**", ""]
         lines += [
             f"{'  ' if line.startswith(' ') else ''}- {line.strip()}"
             for line in finding_lines(verdict, measure_of(groups))
@@ -157,7 +157,7 @@ def standing_of(runs: Sequence[RunRecord], axes: Sequence[str]) -> tuple[list[Gr
 
 def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
     tags = {key: row[key] for key in ("state", "dataset", *axes) if row[key]}
-    metrics = {key: float(row[key]) for key in MEASURES if row.get(key)}
+    metrics = {key: float(row[key]) for key in CSV_METRICS if row.get(key)}
     objective = {"objective": "val_accuracy maximize"}
     return RunRecord(
         row["run_id"], row["name"], "FINISHED", tags | objective, {SEED: row["seed"]}, metrics, 0.0, 0.0

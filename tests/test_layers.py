@@ -25,7 +25,7 @@ ROWS = {
         "kerasweep.results",
         "kerasweep.errors",
         "kerasweep.terminal",
-        "kerasweep.imports",
+        "kerasweep.fast_start",
     ),
 }
 ROW_OF = {room: row for row, rooms in ROWS.items() for room in rooms}

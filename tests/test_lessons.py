@@ -26,7 +26,7 @@ def test_runs_are_five_seeds_of_each_configuration(name: str) -> None:
 def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In these invented runs, stride is as accurate as max pooling, and faster in each seed."""
     monkeypatch.setattr(lessons, "LESSONS", tmp_path)
-    columns = ["run_id", "name", "state", "dataset", "downsampling", "seed", *lessons.MEASURES]
+    columns = ["run_id", "name", "state", "dataset", "downsampling", "seed", *lessons.CSV_METRICS]
     rows = [
         {
             "run_id": f"{kind}{seed}".ljust(32, "0"),

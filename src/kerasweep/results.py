@@ -1,12 +1,14 @@
 """Defines what a sweep and its trials exchange: the run to record a trial in, and its result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 # The file with a trial's weights in its job's folder, see Outcome.weights.
 WEIGHTS = "best.npz"
+# Takes the epoch, from 1, and the first objective, None if it was not measured. Returns whether to stop.
+ReportEpoch = Callable[[int, float | None], bool]
 
 
 class State(StrEnum):

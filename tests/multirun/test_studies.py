@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kerasweep.multirun.plan import Plan
-from kerasweep.report.claims import MIN_SEEDS, find
+from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
 from kerasweep.space.axis import Params
 from kerasweep.tracking.tags import flatten, tag_text
@@ -68,6 +68,6 @@ def test_each_comparison_of_a_claim_has_both_sides(plan: Callable[..., Plan], st
     asked = plan(f"study={study}")
     observations = trained(asked)
     for comparison in asked.base.study.claim.comparisons:
-        finding = find(comparison, observations)
+        finding = evaluate(comparison, observations)
         assert finding.missing is None, comparison
         assert all(each.estimate.count >= MIN_SEEDS for each in finding.differences.values())

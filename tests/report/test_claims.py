@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from kerasweep.config.search import ClaimConf
-from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, find, judge
+from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, evaluate, judge
 from kerasweep.report.pairs import Observation
 
 DRAWS = 500
@@ -72,7 +72,7 @@ def test_verdict_of_one_comparison(relation: str, margin: float, slope: float, v
     """The mean batch sizes of the two sides, 12 and 96, differ by 84 slopes."""
     observations = runs(lambda size: 0.8 + slope * size, SIZES)
     found = judge(claim({**SMALL, "relation": relation, "margin": margin}), observations)
-    assert found.verdict == verdict
+    assert found.decision == verdict
 
 
 def test_difference_is_of_the_means_of_each_side_with_students_interval() -> None:
@@ -81,7 +81,7 @@ def test_difference_is_of_the_means_of_each_side_with_students_interval() -> Non
         for size, scores in SCORES.items()
         for seed, score in enumerate(scores)
     ]
-    finding = find(claim({**SMALL, "relation": "higher"}).comparisons[0], observations)
+    finding = evaluate(claim({**SMALL, "relation": "higher"}).comparisons[0], observations)
     (difference,) = finding.differences.values()
     assert difference.estimate.mean == pytest.approx((0.1 + 0.3 + 0.2) / 3)
     half = 4.30265 * 0.1 / 3**0.5  # t(0.975, 2) times the standard error of 0.1, 0.3 and 0.2
@@ -110,7 +110,7 @@ SUITS = (
 )
 def test_a_claim_holds_where_all_of_its_comparisons_do(gains: dict[str, float], verdict: str) -> None:
     observations = runs(lambda scheme, activation: gains[activation] * (scheme == "he_normal"), AXES)
-    assert judge(claim(*SUITS), observations).verdict == verdict
+    assert judge(claim(*SUITS), observations).decision == verdict
 
 
 KERNELS = {"model.kernel_size": [3, 5], "training.batch_size": [32, 64]}
@@ -129,7 +129,7 @@ NEITHER = {"of": {"model.kernel_size": 3}, "relation": "mixed", "than": {"model.
 def test_neither_always_wins(gains: dict[int, float], verdict: str) -> None:
     observations = runs(lambda kernel, size: gains[size] * (kernel == 3), KERNELS)
     found = judge(claim(NEITHER), observations)
-    assert found.verdict == verdict
+    assert found.decision == verdict
     assert list(found.findings[0].differences) == ["training.batch_size=32", "training.batch_size=64"]
 
 
@@ -146,7 +146,7 @@ def test_spread_between_the_levels_of_an_axis() -> None:
     far = {"a": 0.1, "b": 0.0, "c": -0.1}
     observations = runs(lambda scheme, kind: far[scheme] * (kind == "none"), schemes, noise=0.001)
     found = judge(claim(SHRINKS), observations)
-    assert found.verdict == SUPPORTED
+    assert found.decision == SUPPORTED
     (difference,) = found.findings[0].differences.values()
     assert difference.estimate.mean == pytest.approx(-0.01, abs=0.001)  # the variance of ±0.1 and 0
 
@@ -163,7 +163,7 @@ def test_noise_is_no_spread(noise: float) -> None:
             schemes,
             random=random,
         )
-        decided += judge(shrinks, observations).verdict != UNDECIDED
+        decided += judge(shrinks, observations).decision != UNDECIDED
     assert decided / (DRAWS // 2) <= LEVEL_AND_LUCK
 
 
@@ -177,7 +177,7 @@ def test_numbers_are_the_same_however_they_are_written() -> None:
     observations = runs(
         lambda size: 0.8 - 0.001 * float(size), {"training.batch_size": ["8.0", "16", "64", "1.28e2"]}
     )
-    assert judge(claim({**SMALL, "relation": "higher"}), observations).verdict == SUPPORTED
+    assert judge(claim({**SMALL, "relation": "higher"}), observations).decision == SUPPORTED
 
 
 def test_settings_that_lack_a_value_do_not_count() -> None:
@@ -186,7 +186,7 @@ def test_settings_that_lack_a_value_do_not_count() -> None:
         lambda size, kernel: 0.8 - 0.001 * size + kernel, {**SIZES, "model.kernel_size": [3, 5]}
     )
     observations = [each for each in observations if tuple(each.choices.values()) != ("8", "5")]
-    (difference,) = find(
+    (difference,) = evaluate(
         claim({**SMALL, "relation": "higher"}).comparisons[0], observations
     ).differences.values()
     assert difference.estimate.mean == pytest.approx(0.084, abs=0.02)
@@ -205,14 +205,14 @@ def test_claim_that_cannot_be_tested_is_undecided_and_says_why(
 ) -> None:
     observations = runs(lambda size: 0.8 - 0.001 * size, {"training.batch_size": sizes}, seeds)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
-    assert found.verdict == UNDECIDED
+    assert found.decision == UNDECIDED
     assert found.findings[0].missing == missing
 
 
 def test_nan_leaves_a_claim_undecided() -> None:
     observations = runs(lambda size: float("nan") if size == 8 else 0.5, SIZES)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
-    assert found.verdict == UNDECIDED
+    assert found.decision == UNDECIDED
     assert found.findings[0].missing == "a run on one of the sides has no finite result (NaN)"
 
 
@@ -224,13 +224,13 @@ def test_remaining_runs_of_pruned_or_failed_settings_decide_nothing() -> None:
     """Kernel 3 is better with batches of 32 only; after pruning with batches of 64 it seems better always."""
     every = runs(lambda kernel, size: (0.05 if size == 32 else -0.2) * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
-    assert judge(claimed, every).verdict == CONTRADICTED
+    assert judge(claimed, every).decision == CONTRADICTED
     bad = {"model.kernel_size": "3", "training.batch_size": "64"}
     pruned = [each for each in every if bad.items() <= each.choices.items()]
     left = [each for each in every if each not in pruned]
-    assert judge(claimed, left).verdict == SUPPORTED
+    assert judge(claimed, left).decision == SUPPORTED
     verdict = judge(claimed, left, without_measures(pruned[:1]))
-    assert verdict.verdict == UNDECIDED
+    assert verdict.decision == UNDECIDED
     assert verdict.findings[0].missing == (
         "in 1 of 2 settings a side was pruned, failed or has not ended, and the remaining runs would be "
         "selected by their results"
@@ -241,12 +241,12 @@ def test_remaining_runs_of_failed_seeds_decide_nothing() -> None:
     """If the seed is an axis, each seed is a trial that may fail alone."""
     observations = runs(lambda size: 0.02 * (size < 32), SIZES)
     claimed = claim({**SMALL, "relation": "higher"})
-    assert judge(claimed, observations).verdict == SUPPORTED
+    assert judge(claimed, observations).decision == SUPPORTED
     failed = [
         each for each in observations if each.choices["training.batch_size"] == "8" and each.seed in "34"
     ]
     left = [each for each in observations if each not in failed]
-    assert judge(claimed, left, without_measures(failed)).verdict == UNDECIDED
+    assert judge(claimed, left, without_measures(failed)).decision == UNDECIDED
 
 
 @pytest.mark.parametrize("kinds", [("none",), ("none", "batch")])
@@ -254,21 +254,21 @@ def test_a_spread_without_the_levels_that_failed_decides_nothing(kinds: tuple[st
     schemes = {"initializer": ["a", "b", "zeros"], "model.normalization.kind": ["none", "batch"]}
     far = {"a": 0.1, "b": -0.1, "zeros": -0.5}
     every = runs(lambda scheme, kind: far[scheme] * (kind == "none"), schemes, noise=0.001)
-    assert judge(claim(SHRINKS), every).verdict == SUPPORTED
+    assert judge(claim(SHRINKS), every).decision == SUPPORTED
     failed = [
         each
         for each in every
         if each.choices["initializer"] == "zeros" and each.choices["model.normalization.kind"] in kinds
     ]
     left = [each for each in every if each not in failed]
-    assert judge(claim(SHRINKS), left, without_measures(failed)).verdict == UNDECIDED
+    assert judge(claim(SHRINKS), left, without_measures(failed)).decision == UNDECIDED
 
 
 def test_a_setting_of_only_one_side_is_no_gap() -> None:
     every = runs(lambda kernel, size: 0.02 * (kernel == 3), KERNELS)
     claimed = claim({"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}})
     lone = [Observation({"model.kernel_size": "3", "training.batch_size": "128"}, "0", {})]
-    assert judge(claimed, every, lone).verdict == SUPPORTED
+    assert judge(claimed, every, lone).decision == SUPPORTED
 
 
 def gaps_with(p: float, border: float) -> np.ndarray:
@@ -314,7 +314,7 @@ def test_a_difference_beyond_its_border_is_decided_at_5_percent_two_sided(
 ) -> None:
     border = 0.03 if relation == "similar" else 0.0
     found = judge(claim(about_kernels(relation, border)), pairs(gaps_with(p, border)))
-    assert found.verdict == verdict
+    assert found.decision == verdict
 
 
 @pytest.mark.parametrize(("one_sided", "verdict"), [(0.04, SUPPORTED), (0.06, UNDECIDED)])
@@ -332,7 +332,7 @@ def test_similar_is_supported_by_two_one_sided_tests_at_5_percent(
     sides = (("less", margin), ("greater", -margin))
     p = max(stats.ttest_1samp(near, bound, alternative=side).pvalue for side, bound in sides)
     assert p == pytest.approx(one_sided)
-    assert judge(claim(about_kernels("similar", margin)), pairs(near)).verdict == verdict
+    assert judge(claim(about_kernels("similar", margin)), pairs(near)).decision == verdict
 
 
 @pytest.mark.parametrize(("p", "verdict"), [(0.04, UNDECIDED), (0.024, CONTRADICTED)])
@@ -340,8 +340,8 @@ def test_one_of_two_comparisons_contradicts_at_half_of_5_percent(p: float, verdi
     """Bonferroni's correction doubles p: p is below 0.05 in both cases, 2 p only in the second."""
     observations = pairs(gaps_with(p, 0.0), gaps_with(0.5, 0.0))
     comparisons = [about_kernels("lower", size=0), about_kernels("higher", size=1)]
-    assert judge(claim(comparisons[0]), observations).verdict == CONTRADICTED
-    assert judge(claim(*comparisons), observations).verdict == verdict
+    assert judge(claim(comparisons[0]), observations).decision == CONTRADICTED
+    assert judge(claim(*comparisons), observations).decision == verdict
 
 
 @pytest.mark.parametrize(("ps", "verdict"), [((0.024, 0.024), SUPPORTED), ((0.024, 0.04), UNDECIDED)])
@@ -349,7 +349,7 @@ def test_mixed_takes_both_directions_each_at_its_share_of_5_percent(
     ps: tuple[float, float], verdict: str
 ) -> None:
     observations = pairs(gaps_with(ps[0], 0.0), -gaps_with(ps[1], 0.0))
-    assert judge(claim({**about_kernels("mixed"), "where": {}}), observations).verdict == verdict
+    assert judge(claim({**about_kernels("mixed"), "where": {}}), observations).decision == verdict
 
 
 FALSE_CLAIMS: dict[str, list[Mapping[str, Any]]] = {
@@ -367,7 +367,7 @@ def test_a_verdict_is_rare_where_nothing_differs(comparisons: list[Mapping[str, 
     decided, together = 0, plain(*comparisons)
     for _ in range(DRAWS):
         observations = runs(lambda size: 0.0, SIZES, random=random)
-        decided += judge(together, observations).verdict != UNDECIDED
+        decided += judge(together, observations).decision != UNDECIDED
     assert decided / DRAWS <= LEVEL_AND_LUCK
 
 
@@ -377,7 +377,7 @@ def test_mixed_is_rare_where_nothing_differs_or_one_always_wins(gain: float, wro
     decided, neither = 0, plain(NEITHER)
     for _ in range(DRAWS):
         observations = runs(lambda kernel, size: gain * (kernel == 3), KERNELS, random=random)
-        decided += judge(neither, observations).verdict in wrong
+        decided += judge(neither, observations).decision in wrong
     assert decided / DRAWS <= LEVEL_AND_LUCK
 
 
@@ -387,5 +387,5 @@ def test_a_claim_at_its_border_is_seldom_supported(relation: str, shift: float) 
     supported, at_border = 0, plain({**SMALL, "relation": relation, "margin": shift})
     for _ in range(DRAWS):
         observations = runs(lambda size: shift * (size < 32), SIZES, random=random)
-        supported += judge(at_border, observations).verdict == SUPPORTED
+        supported += judge(at_border, observations).decision == SUPPORTED
     assert supported / DRAWS <= LEVEL_AND_LUCK

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kerasweep.errors import TrackingError
-from kerasweep.report.groups import comparable, group_runs, label, mixed_sweeps, natural
+from kerasweep.report.groups import comparable, group_runs, label, mixed_sweeps, natural_sort_key
 from kerasweep.tracking.run_record import RunRecord
 
 
@@ -76,7 +76,7 @@ def test_nan_comes_last() -> None:
     ],
 )
 def test_numbers_sort_as_numbers(ordered: list[str]) -> None:
-    assert sorted(reversed(ordered), key=lambda value: natural([value])) == ordered
+    assert sorted(reversed(ordered), key=lambda value: natural_sort_key([value])) == ordered
 
 
 def test_data_sets_are_not_averaged() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kerasweep.report.groups import group_runs
-from kerasweep.report.standings import by_seed, measured, standings, training_seconds
+from kerasweep.report.standings import by_seed, runs_per_seed, standings, training_seconds
 from kerasweep.tracking.run_record import RunRecord
 
 
@@ -25,7 +25,7 @@ def test_seeds_replace_the_mean_of_their_trial() -> None:
     mean, single = run(0.5, trial=1), run(0.6, trial=2)
     seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.4, 0.6))]
     alone = run(0.7, kind="run")
-    assert measured([mean, *seeds, single, alone]) == [*seeds, single, alone]
+    assert runs_per_seed([mean, *seeds, single, alone]) == [*seeds, single, alone]
 
 
 def test_training_seconds_include_every_seed() -> None:
@@ -46,8 +46,8 @@ def test_seeds_of_an_incomplete_trial_are_not_ranked(state: str | None) -> None:
     own = RunRecord(own.run_id, own.name, "FINISHED", tags, own.params, own.metrics, 0.0, 1.0)
     seeds = [run(value, seed, "repeat", trial=1) for seed, value in enumerate((0.9, 0.9))]
     other = [run(0.4, trial=2), run(0.4, 0, "repeat", trial=2)]
-    assert measured([own, *seeds, *other]) == [own, other[1]]
-    assert measured(seeds) == seeds  # without the trial's run, its state is unknown
+    assert runs_per_seed([own, *seeds, *other]) == [own, other[1]]
+    assert runs_per_seed(seeds) == seeds  # without the trial's run, its state is unknown
 
 
 def test_group_has_a_value_a_seed() -> None:

@@ -14,7 +14,7 @@ from kerasweep.search.ledger import (
     RETRY_OF,
     clean_params,
     counts,
-    lose,
+    fail_and_retry,
     note_progress,
     note_repeat,
     settle,
@@ -125,7 +125,7 @@ def test_trial_that_the_user_stopped_is_always_enqueued_again(sweep_of: Callable
     for _ in range(5):
         trial = start(sweep, this_owner())
         params.append(trial.params)
-        lose(sweep.study, trial.number, blamed=False)
+        fail_and_retry(sweep.study, trial.number, blamed=False)
     assert all(one == params[0] for one in params)
     assert not any(counts(trial) for trial in sweep.study.trials[:5])
     assert len(waiting(sweep)) == 1
@@ -135,8 +135,8 @@ def test_trial_with_a_result_is_completed_and_not_lost(sweep_of: Callable[..., S
     sweep = sweep_of(SPACE)
     trial = start(sweep, this_owner())
     trial.set_user_attr(RESULT, {"state": "complete", "values": [0.5]})
-    assert not lose(sweep.study, trial.number, blamed=False)
-    assert not lose(sweep.study, trial.number, blamed=False)
+    assert not fail_and_retry(sweep.study, trial.number, blamed=False)
+    assert not fail_and_retry(sweep.study, trial.number, blamed=False)
     assert [each.value for each in sweep.study.trials] == [0.5] and not waiting(sweep)
 
 
@@ -228,7 +228,7 @@ def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..
     rejected = start(sweep, this_owner())
     rejected.set_user_attr(REJECTED, "no")
     sweep.study.tell(rejected, state=TrialState.FAIL)
-    lose(sweep.study, start(sweep, this_owner()).number, blamed=False)
+    fail_and_retry(sweep.study, start(sweep, this_owner()).number, blamed=False)
     start(sweep, this_owner())
     assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
 

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import REJECTED, counts, lose, settle
+from kerasweep.search.ledger import REJECTED, counts, fail_and_retry, settle
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.propose import MAX_ASKS, NothingLeft, Proposal, propose
 from kerasweep.search.samplers import build_sampler
@@ -143,7 +143,7 @@ def test_lost_configuration_is_proposed_again(sweep_of: Callable[..., Sweep]) ->
     sweep = sweep_of(SPACE, sampler="grid")
     first = next_of(sweep)
     assert isinstance(first, Proposal)
-    lose(sweep.study, first.trial.number, blamed=False)
+    fail_and_retry(sweep.study, first.trial.number, blamed=False)
     found, reason = all_of(sweep)
     assert found == list(sweep.space.configurations())
     assert reason == "all 6 configurations have been tried"

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search import ledger
-from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, lose, tell_result
+from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, fail_and_retry, tell_result
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.pruners import PrunerInput
@@ -213,7 +213,7 @@ def test_result_of_a_trial_that_another_host_retries_is_dropped(
 ) -> None:
     def train(params: Mapping[str, Any]) -> Outcome:
         if not taken:
-            taken.append(lose(sweep_of(GRID, total=6, sampler="grid").study, 0, blamed=True))
+            taken.append(fail_and_retry(sweep_of(GRID, total=6, sampler="grid").study, 0, blamed=True))
         return Outcome("complete", "run", (1.0,))
 
     taken: list[bool] = []

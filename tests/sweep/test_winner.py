@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import RESULT, as_outcome, lose, note_repeat, settle
+from kerasweep.search.ledger import RESULT, as_outcome, fail_and_retry, note_repeat, settle
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.winner import delete_other_weights, due_winners
 
@@ -88,7 +88,7 @@ def test_weights_of_a_waiting_trial_are_kept(
     trial = sweep.study.ask()
     sweep.space.suggest(trial)
     note_repeat(trial, 0, left("1-0", 0.9))
-    lose(sweep.study, trial.number, blamed=False)
+    fail_and_retry(sweep.study, trial.number, blamed=False)
     waiting = due_winners(sweep)
     assert [one.number for one in waiting] == [0]
     delete_other_weights(sweep, waiting)

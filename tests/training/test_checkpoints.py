@@ -14,7 +14,7 @@ from kerasweep.training.checkpoints import (
     DAMAGED,
     TrainingState,
     read_state,
-    settle_best,
+    rename_best_model,
     state_path,
     take_over,
     write_state,
@@ -108,7 +108,7 @@ def test_best_model_is_that_of_the_epochs_in_the_state(
 ) -> None:
     folder = attempt(tmp_path)
     (folder / "checkpoints/best-002.keras").write_text("epoch 2")
-    settle_best(folder, epoch)
+    rename_best_model(folder, epoch)
     assert (folder / "checkpoints/best.keras").read_text() == best, why
     assert not list(folder.glob("checkpoints/best-*"))
 

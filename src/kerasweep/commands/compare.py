@@ -14,7 +14,7 @@ from kerasweep.commands.command_line import check_overrides, run_command
 from kerasweep.config import register
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
-from kerasweep.imports import collect_rarely, skip_last_collection
+from kerasweep.fast_start import collect_rarely, skip_last_collection
 from kerasweep.terminal import say, show
 from kerasweep.workers.signals import release_interrupts
 

@@ -17,7 +17,7 @@ from kerasweep.config import register
 from kerasweep.config.folders import config_folder
 from kerasweep.data.image_file import open_image, to_pixels
 from kerasweep.errors import ConfigError, TrackingError
-from kerasweep.imports import skip_last_collection
+from kerasweep.fast_start import skip_last_collection
 from kerasweep.terminal import say
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.workers.signals import release_interrupts

@@ -58,7 +58,7 @@ def run() -> None:
     from kerasweep.config import register
     from kerasweep.config.folders import config_folder
     from kerasweep.config.hydra_setup import add_studies, answer_for_optuna_sweeper
-    from kerasweep.imports import collect_rarely, skip_last_collection
+    from kerasweep.fast_start import collect_rarely, skip_last_collection
 
     collect_rarely()
     atexit.register(skip_last_collection)

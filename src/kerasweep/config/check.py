@@ -6,8 +6,8 @@
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import data, model, search, training
+from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
-from kerasweep.config.rules import between, one_of
 from kerasweep.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import search
-from kerasweep.config.rules import between, one_of
+from kerasweep.config.bounds import between, one_of
 from kerasweep.errors import ConfigError
 
 MIN_WILCOXON_SEEDS = 4  # of a trial

@@ -18,7 +18,7 @@ from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.writer import Tracker
 from kerasweep.training.onednn import set_onednn
-from kerasweep.workers import machine as cores
+from kerasweep.workers import machine
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, WorkerPool
 from kerasweep.workers.worker import Finished, Job
@@ -35,8 +35,8 @@ def uses_workers(master: DictConfig) -> bool:
 
 def count_workers(cfg: DictConfig, trials: int) -> int:
     """Returns the number of workers for a number of trials."""
-    gpus, usable = cores.count_gpus(), cores.usable_cores()
-    return cores.worker_count(cfg.workers, trials, gpus, usable, cores.free_memory_mb())
+    gpus, usable = machine.count_gpus(), machine.usable_cores()
+    return machine.worker_count(cfg.workers, trials, gpus, usable, machine.free_memory_mb())
 
 
 def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trials: int) -> WorkerPool:
@@ -51,7 +51,7 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
     if cfg.trial.target == TrialConf.target:
         set_onednn()
     count = count_workers(cfg, trials)
-    variables = cores.worker_variables(count, cores.count_gpus(), cores.usable_cores())
+    variables = machine.worker_variables(count, machine.count_gpus(), machine.usable_cores())
     setup = WorkerSetup(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
     return WorkerPool(count, variables, PREPARE, setup.pack(), limits)

@@ -9,12 +9,12 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.rules import between, one_of
+from kerasweep.config.bounds import between, one_of
 from kerasweep.config.schemas import all_keys
 from kerasweep.config.search import MEASURES, RELATIONS, ClaimConf, ComparisonConf, TrialConf
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
-from kerasweep.report.claims import MIN_SEEDS, find
+from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
 from kerasweep.report.selection import SEED
 from kerasweep.report.verdicts import named_keys, observations
@@ -77,7 +77,7 @@ def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
     foreseen = observations(claim, _foreseen(refusals, names, claim), list(names.values()))
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, foreseen)
-        if find(comparison, foreseen).missing is not None:
+        if evaluate(comparison, foreseen).missing is not None:
             raise ConfigError(
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
                 "its sides, or nothing with all else equal. Name values that study.space has."

@@ -13,7 +13,7 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import Params
 from kerasweep.trial.network import Network
 from kerasweep.trial.run import warm_up
-from kerasweep.workers import machine as cores
+from kerasweep.workers import machine
 
 if TYPE_CHECKING:
     from kerasweep.training.cost import Probe
@@ -46,7 +46,7 @@ class Cost:
 def become_worker(plan: Plan, workers: int) -> float:
     """Imports TensorFlow with as many threads as each worker has; returns the seconds that this takes."""
     began = time.perf_counter()
-    os.environ.update(cores.worker_variables(workers, cores.count_gpus(), cores.usable_cores())(0))
+    os.environ.update(machine.worker_variables(workers, machine.count_gpus(), machine.usable_cores())(0))
     warm_up(plan.base)
     return time.perf_counter() - began
 

@@ -18,18 +18,16 @@ from omegaconf import DictConfig
 
 from kerasweep.config.target import import_target
 from kerasweep.errors import TrainingError
-from kerasweep.imports import collect_rarely
+from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
-from kerasweep.results import Outcome, State, TrialRef
+from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 from kerasweep.tracking.writer import open_tracker
 from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# Takes the epoch, from 1, and the first objective, None if it was not measured. Returns whether to stop.
-Report = Callable[[int, float | None], bool]
-Target = Callable[[DictConfig, TrialRef, Recorder, Report, Path], Outcome]
+Target = Callable[[DictConfig, TrialRef, Recorder, ReportEpoch, Path], Outcome]
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
 
 
 def call_target(
-    target: str, cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path
+    target: str, cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Calls the function that trains a trial, and checks what it reports and returns.
 

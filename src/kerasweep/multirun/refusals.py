@@ -17,7 +17,7 @@ from kerasweep.trial.run import check_images
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CheckedConfig:
     """The result of checking one configuration."""
 
     reason: str | None  # why it cannot be trained, None if it can
@@ -38,7 +38,7 @@ class Refusals:
         self.composer = composer
         self.constraints = constraints
         self.sweeps_data = any(axis.name.partition(".")[0] == "data" for axis in space.axes)
-        self._judgements: dict[str, Judgement] = {}
+        self._checked: dict[str, CheckedConfig] = {}
 
     def reason(self, params: Mapping[str, Any]) -> str | None:
         """Returns why a configuration cannot be trained, None if it can.
@@ -46,14 +46,14 @@ class Refusals:
         Raises:
             DataError: The data that all trials share cannot be read.
         """
-        return self._judgement(params).reason
+        return self._check_once(params).reason
 
     def graph(self, params: Params) -> str | None:
         """Returns the key that configurations share if one worker trains them without a new trace.
 
         None if it is unknown: in an infinite space, for a custom network, and for a refused configuration.
         """
-        return self._judgement(params).graph if self.space.is_finite else None
+        return self._check_once(params).graph if self.space.is_finite else None
 
     def check_values(self) -> None:
         """Raises ConfigError for a value that fits with no choice of groups, such as a misspelt key."""
@@ -98,32 +98,32 @@ class Refusals:
                 error = refused
         return error
 
-    def _judgement(self, params: Mapping[str, Any]) -> Judgement:
+    def _check_once(self, params: Mapping[str, Any]) -> CheckedConfig:
         """Checks a configuration; keeps the result in a finite space, which is listed several times."""
         if not self.space.is_finite:
-            return self._judge(dict(params))
+            return self._check(dict(params))
         key = str(sorted(params.items(), key=str))
-        if key not in self._judgements:
-            self._judgements[key] = self._judge(dict(params))
-        return self._judgements[key]
+        if key not in self._checked:
+            self._checked[key] = self._check(dict(params))
+        return self._checked[key]
 
-    def _judge(self, params: Params) -> Judgement:
+    def _check(self, params: Params) -> CheckedConfig:
         try:
             cfg = self.composer.compose(params)
             broken = self.constraints.broken(cfg, params)
             if broken is not None:
-                return Judgement(f"study.constraints forbids it: {broken}")
+                return CheckedConfig(f"study.constraints forbids it: {broken}")
             check(cfg)
             prepared = self.data_of(cfg)
             check_images(cfg, prepared)
         except ConfigError as error:
-            return Judgement(str(error))
+            return CheckedConfig(str(error))
         except DataError as error:
             if not self.sweeps_data:
                 raise
-            return Judgement(str(error))
+            return CheckedConfig(str(error))
         reason = _too_large(cfg, prepared)
-        return Judgement(reason, graph_of(cfg, prepared) if reason is None else None)
+        return CheckedConfig(reason, graph_of(cfg, prepared) if reason is None else None)
 
 
 def _too_large(cfg: DictConfig, prepared: Prepared) -> str | None:

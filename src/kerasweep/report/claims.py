@@ -25,15 +25,15 @@ class Finding:
     missing: str | None = None  # why it was not tested
 
     @property
-    def verdict(self) -> str:
-        return _verdict(self.p_for, self.p_against)
+    def decision(self) -> str:
+        return _decision(self.p_for, self.p_against)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The result of a claim."""
 
-    verdict: str  # SUPPORTED, CONTRADICTED or UNDECIDED
+    decision: str  # SUPPORTED, CONTRADICTED or UNDECIDED
     findings: tuple[Finding, ...]
 
 
@@ -49,12 +49,12 @@ def judge(
     Args:
         claim: One or more comparisons.
         observations: The networks that were trained to their end.
-        lacking: The networks that were pruned, failed or have not ended, see `find`.
+        lacking: The networks that were pruned, failed or have not ended, see `evaluate`.
     """
-    found = [find(comparison, observations, lacking) for comparison in claim.comparisons]
+    found = [evaluate(comparison, observations, lacking) for comparison in claim.comparisons]
     findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
     p_for = max(finding.p_for for finding in findings)
-    return Verdict(_verdict(p_for, min(finding.p_against for finding in findings)), findings)
+    return Verdict(_decision(p_for, min(finding.p_against for finding in findings)), findings)
 
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:
@@ -62,7 +62,7 @@ def undecided(claim: ClaimConf, reason: str) -> Verdict:
     return Verdict(UNDECIDED, tuple(Finding(each, {}, missing=reason) for each in claim.comparisons))
 
 
-def find(
+def evaluate(
     comparison: ComparisonConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
 ) -> Finding:
     """Compares the two sides seed by seed, in the settings of the other axes that both were trained in.
@@ -91,13 +91,13 @@ def find(
         return Finding(comparison, {}, missing="a run on one of the sides has no finite result (NaN)")
     if comparison.spread_over:
         found = difference(jackknife(list(sides.values())))
-        return Finding(comparison, {"": found}, *_judged(found, comparison))
+        return Finding(comparison, {"": found}, *_p_values(found, comparison))
     gaps = {setting: one.mean(axis=0) - other.mean(axis=0) for setting, (one, other) in sides.items()}
     if comparison.relation == "mixed":
         differences = {setting: difference(values) for setting, values in gaps.items()}
         return Finding(comparison, differences, *_mixed(list(differences.values())))
     found = difference(np.mean(list(gaps.values()), axis=0))
-    return Finding(comparison, {"": found}, *_judged(found, comparison))
+    return Finding(comparison, {"": found}, *_p_values(found, comparison))
 
 
 def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
@@ -115,7 +115,7 @@ def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
     return None
 
 
-def _judged(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
+def _p_values(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:
     return (_similar if comparison.relation == "similar" else _ordered)(found, comparison)
 
 
@@ -124,7 +124,7 @@ def _columns(values: Iterable[Sequence[float]]) -> np.ndarray:
     return np.array(list(values), dtype=float).T
 
 
-def _verdict(p_for: float, p_against: float) -> str:
+def _decision(p_for: float, p_against: float) -> str:
     if p_for < 1 - LEVEL:
         return SUPPORTED
     return CONTRADICTED if p_against < 1 - LEVEL else UNDECIDED

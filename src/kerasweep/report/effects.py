@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural, values_of
+from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural_sort_key, values_of
 from kerasweep.report.standings import Standing, by_seed, standings
 from kerasweep.report.statistics import ROUNDING, holm
 from kerasweep.tracking.run_record import RunRecord
@@ -47,7 +47,7 @@ def axis_effect(runs: Sequence[RunRecord], axis: str, axes: Sequence[str]) -> Ef
     """
     groups = group_runs(runs, [axis])
     found = zip(groups, standings(groups, axes, [axis]), strict=True)
-    ordered = sorted(found, key=lambda pair: natural(pair[0].values))
+    ordered = sorted(found, key=lambda pair: natural_sort_key(pair[0].values))
     return Effect(
         axis,
         tuple(pair[0] for pair in ordered),
@@ -70,7 +70,7 @@ def interactions(
         varied: All axes that vary. Every combination needs the same values of the other axes.
     """
     levels = [
-        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural([value]))
+        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural_sort_key([value]))
         for axis in axes
     ]
     groups = group_runs(runs, axes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
-from kerasweep.report.groups import Group, natural, values_of
+from kerasweep.report.groups import Group, natural_sort_key, values_of
 from kerasweep.report.reading import Report
 from kerasweep.report.selection import SEED
 from kerasweep.tracking.reader import histories
@@ -20,7 +20,7 @@ EPOCH_METRIC = "val_accuracy"
 ARTIFACT = "report.html"
 MAX_CURVES = 5
 # The final metrics in the CSV.
-MEASURES = (
+CSV_METRICS = (
     *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
     *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
 )
@@ -47,7 +47,7 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
         tracker, parent = open_tracker(cfg), report.parents[0].run_id
         tracker.log_text(parent, page, ARTIFACT)
         for judged in report.judged:
-            tracker.set_tags(parent, {"verdict": judged.verdict.verdict})
+            tracker.set_tags(parent, {"verdict": judged.verdict.decision})
 
 
 def _curves(cfg: TrackingConf, report: Report) -> dict[str, list[list[float]]]:
@@ -84,12 +84,12 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
             run.name,
             *(run.tags.get(tag, "") for tag in tags),
             run.params.get(SEED, ""),
-            *(run.metrics.get(measure, "") for measure in MEASURES),
+            *(run.metrics.get(measure, "") for measure in CSV_METRICS),
         ]
-        for run in sorted(runs, key=lambda run: natural(values_of(run, axes)))
+        for run in sorted(runs, key=lambda run: natural_sort_key(values_of(run, axes)))
     ]
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *MEASURES], *rows])
+    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *CSV_METRICS], *rows])
     write_whole(path, buffer.getvalue(), "csv")
 
 

@@ -104,7 +104,11 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
     def rank(group: Group) -> tuple[bool, float, Any]:
         mean = group.mean("objective")
         missing = mean is None or math.isnan(mean)
-        return (missing, 0.0 if missing or mean is None else rounded(sign * mean), natural(group.values))
+        return (
+            missing,
+            0.0 if missing or mean is None else rounded(sign * mean),
+            natural_sort_key(group.values),
+        )
 
     return rank
 
@@ -136,7 +140,7 @@ def bounds_of(objective: str) -> tuple[float, float]:
     return (0.0, 1.0) if measure.endswith("accuracy") else UNBOUNDED
 
 
-def natural(values: Sequence[str]) -> tuple[Any, ...]:
+def natural_sort_key(values: Sequence[str]) -> tuple[Any, ...]:
     """Returns a sort key that compares numbers as numbers, also in lists, and puts them before words."""
     return tuple(_natural(value) for value in values)
 

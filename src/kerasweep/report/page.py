@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from kerasweep.report import figures
 from kerasweep.report.effects import Effect, axis_effect, interactions
 from kerasweep.report.fairness import caveats, epochs_line, validates_alike
-from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural, values_of
+from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural_sort_key, values_of
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.summary import test_lines
@@ -78,8 +78,8 @@ def _question(parent: RunRecord) -> str | None:
 
 def _verdict(judged: Judged, measure: str) -> dict[str, Any]:
     return {
-        "verdict": judged.verdict.verdict,
-        "kind": judged.verdict.verdict.partition(" ")[0],
+        "verdict": judged.verdict.decision,
+        "kind": judged.verdict.decision.partition(" ")[0],
         "claim": judged.claim.text,
         "sweep": judged.sweep,
         "lines": finding_lines(judged.verdict, measure),
@@ -159,7 +159,7 @@ def _parallel(report: Report, measure: str) -> str | None:
     if len(report.axes) < 2 or len(rows) < 2:
         return None
     levels = [
-        sorted({values[place] for values, _ in rows}, key=lambda value: natural([value]))
+        sorted({values[place] for values, _ in rows}, key=lambda value: natural_sort_key([value]))
         for place in range(len(report.axes))
     ]
     return figures.data_uri(figures.parallel_figure(report.axes, levels, rows, measure))

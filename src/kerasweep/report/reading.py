@@ -9,7 +9,7 @@ from kerasweep.errors import TrackingError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
-from kerasweep.report.standings import Standing, measured, ranked, standings, training_seconds
+from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import State
 from kerasweep.tracking.reader import claim_of, parents_of
@@ -72,7 +72,7 @@ def read_report(
         TrackingError: No run matches, or the runs cannot be averaged.
     """
     selected = select_runs(cfg, tags, run_ids, where)
-    runs, parents = measured(selected), parents_of(cfg, selected)
+    runs, parents = runs_per_seed(selected), parents_of(cfg, selected)
     varied = axes_of(parents, runs)
     names = short_names(all_keys(), all_keys())
     axes = varied if group_by is None else [names.get(axis, axis) for axis in group_by]

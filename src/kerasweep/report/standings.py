@@ -58,7 +58,7 @@ class Standing:
         return self.estimate is not None and self.estimate.count > 1
 
 
-def measured(runs: Sequence[RunRecord]) -> list[RunRecord]:
+def runs_per_seed(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Replaces each complete trial of several seeds by the runs of its seeds.
 
     A trial that failed, was pruned or still runs stays, without its seeds: their mean would be compared with

@@ -65,7 +65,7 @@ def _text(run: RunRecord, key: str) -> str | None:
 
 def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str) -> list[str]:
     """Returns the verdict, then the lines of `finding_lines`."""
-    heading = [f"verdict: {verdict.verdict}", f"  of {sweep}: {claim.text}"]
+    heading = [f"verdict: {verdict.decision}", f"  of {sweep}: {claim.text}"]
     return heading + [f"  {line}" for line in finding_lines(verdict, objective)]
 
 
@@ -78,7 +78,7 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
     """
     lines = []
     for finding in verdict.findings:
-        lines.append(f"{finding.verdict}: {_sentence(finding.comparison, objective)}")
+        lines.append(f"{finding.decision}: {_sentence(finding.comparison, objective)}")
         lines += [f"  {line}" for line in _numbers(finding)]
     return lines
 

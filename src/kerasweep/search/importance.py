@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from kerasweep.imports import packages_hidden
+from kerasweep.fast_start import packages_hidden
 
 MIN_TRIALS = 10
 MIN_TOP = 5

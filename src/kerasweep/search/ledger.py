@@ -136,7 +136,7 @@ def tell_result(study: Study, number: int, state: str, values: tuple[float, ...]
     study.tell(number, list(values) if is_complete else None, state=TrialState[State(state).optuna])
 
 
-def lose(study: Study, number: int, blamed: bool) -> bool:
+def fail_and_retry(study: Study, number: int, blamed: bool) -> bool:
     """Fails a trial that did not finish, and enqueues its configuration again.
 
     Args:
@@ -188,4 +188,8 @@ def recover(study: Study) -> list[FrozenTrial]:
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     dead = [trial for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
-    return [trial for trial in dead if lose(study, trial.number, blamed=not _progressed(study, trial.number))]
+    return [
+        trial
+        for trial in dead
+        if fail_and_retry(study, trial.number, blamed=not _progressed(study, trial.number))
+    ]

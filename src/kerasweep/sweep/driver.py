@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import lose, note_progress, note_repeat, recover, settle
+from kerasweep.search.ledger import fail_and_retry, note_progress, note_repeat, recover, settle
 from kerasweep.search.owner import leased
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
@@ -254,5 +254,5 @@ class Driver:
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
         with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
-            return lose(self.sweep.study, trial.number, blamed=False)
+            return fail_and_retry(self.sweep.study, trial.number, blamed=False)
         return True

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from kerasweep.config.folders import cache_folder
 from kerasweep.errors import TrackingError
-from kerasweep.imports import gc_paused
+from kerasweep.fast_start import gc_paused
 from kerasweep.tracking.location import SQLITE, database_path, without_password
 from kerasweep.tracking.retry import CONNECT_SECONDS, tracking_errors, with_retries, without_retries
 
@@ -78,11 +78,11 @@ def _make_database(database: Path) -> None:
         _make_tables(database.with_name(f"{database.name}.begun"), whole)
         with suppress(OSError):
             _keep_template(whole, template)
-    _settle_default(whole, database.parent / "artifacts")
+    _set_default_artifacts(whole, database.parent / "artifacts")
     os.replace(whole, database)
 
 
-def _settle_default(database: Path, artifacts: Path) -> None:
+def _set_default_artifacts(database: Path, artifacts: Path) -> None:
     """Sets the artifact folder of MLflow's default experiment, which a copied database has from elsewhere."""
     now = round(1000 * time.time())
     with closing(sqlite3.connect(database)) as connection, connection:

@@ -90,7 +90,7 @@ def take_over(earlier: Path, folder: Path) -> None:
 def model_pattern(folder: Path, save_best_only: bool, save_weights_only: bool) -> str:
     """Makes the folder and returns the file name, with a placeholder for the epoch, for ModelCheckpoint.
 
-    A best model is named `best-EPOCH` until `settle_best` renames it `best`.
+    A best model is named `best-EPOCH` until `rename_best_model` renames it `best`.
     """
     checkpoints = folder / CHECKPOINTS
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def model_pattern(folder: Path, save_best_only: bool, save_weights_only: bool) -
     return str(checkpoints / ((BEST if save_best_only else "epoch") + "-{epoch:03d}" + ending))
 
 
-def settle_best(folder: Path, epoch: int) -> None:
+def rename_best_model(folder: Path, epoch: int) -> None:
     """Renames the best model of `epoch`, the last one of the state, to `best`.
 
     A model of another epoch was left by a kill before that epoch ended, maybe half-written: it is removed.

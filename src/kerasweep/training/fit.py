@@ -16,7 +16,7 @@ from kerasweep.training.callbacks import (
     ReportEpochs,
     StopOnNonFiniteLoss,
 )
-from kerasweep.training.checkpoints import model_pattern, settle_best, take_over
+from kerasweep.training.checkpoints import model_pattern, rename_best_model, take_over
 from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function
 
@@ -85,7 +85,7 @@ def fit(
         if state is not None and resume_from is not None:
             take_over(resume_from, folder)
             callbacks.append(RestoreState(state, callbacks[:]))
-        settle_best(folder, len(state.history) if state else 0)
+        rename_best_model(folder, len(state.history) if state else 0)
         callbacks.append(SaveState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored

@@ -13,7 +13,7 @@ from kerasweep.training.checkpoints import (
     DAMAGED,
     TrainingState,
     read_state,
-    settle_best,
+    rename_best_model,
     state_path,
     write_state,
 )
@@ -63,7 +63,7 @@ class SaveState(keras.callbacks.Callback):
             is_pruned=reporter.is_pruned,
         )
         write_state(self.folder, state)
-        settle_best(self.folder, epoch + 1)
+        rename_best_model(self.folder, epoch + 1)
 
 
 class RestoreState(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 from kerasweep.config.training import TrainingConf
-from kerasweep.imports import gc_paused, packages_hidden
+from kerasweep.fast_start import gc_paused, packages_hidden
 from kerasweep.training.onednn import VARIABLE, set_onednn
 
 # Keras imports them if they are installed, for its wrappers; they take a third of its import time.

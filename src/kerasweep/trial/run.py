@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config import check
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared
 from kerasweep.model.shapes import check_shape
-from kerasweep.results import Outcome, State, TrialRef, dominates
+from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # A trial that trained this long records its model at once: the seconds for it do not matter.
 SECONDS_WORTH_A_MODEL = 60.0
-Report = Callable[[int, float | None], bool]
 
 
 def read_data(cfg: DictConfig) -> Prepared:
@@ -52,7 +51,9 @@ def warm_up(cfg: DictConfig) -> None:
     import kerasweep.training.program  # noqa: F401
 
 
-def run_trial(cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report, folder: Path) -> Outcome:
+def run_trial(
+    cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: ReportEpoch, folder: Path
+) -> Outcome:
     """Trains one network and records it in the run of `ref`, which the caller closes.
 
     Args:
@@ -121,7 +122,7 @@ def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_cand
 
 
 def _reporter(
-    cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: Report
+    cfg: DictConfig, ref: TrialRef, tracker: Recorder, report: ReportEpoch
 ) -> Callable[[int, dict[str, float]], bool]:
     """Logs and reports each epoch with the first objective, or None if an epoch does not measure it."""
     metric = cfg.objective[0].metric

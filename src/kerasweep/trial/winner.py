@@ -9,19 +9,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Prepared, load_prepared
-from kerasweep.results import WEIGHTS, Outcome, State, TrialRef
+from kerasweep.results import WEIGHTS, Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.artifacts import record_curves, record_errors, record_model, record_test
 from kerasweep.trial.network import Network
-
-if TYPE_CHECKING:
-    from kerasweep.trial.run import Report
 
 
 def save_weights(
@@ -52,7 +49,7 @@ class _Candidate:
 
 
 def record_best_model(
-    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Records a model with the weights of the file `ref.weights`."""
     candidate = _candidate(cfg, ref)
@@ -61,14 +58,14 @@ def record_best_model(
 
 
 def record_best_figures(
-    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Records the figures; another worker may record the model at the same time."""
     return _drawn(_candidate(cfg, ref), ref, recorder)
 
 
 def record_best_figures_and_test(
-    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Tests a sweep's winner, then records the figures."""
     candidate = _candidate(cfg, ref)
@@ -83,7 +80,7 @@ def _drawn(candidate: _Candidate, ref: TrialRef, recorder: Recorder) -> Outcome:
 
 
 def record_best_test(
-    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: "Report", folder: Path
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Tests a winner that needs no figures."""
     candidate = _candidate(cfg, ref)

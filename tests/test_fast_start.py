@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kerasweep.imports import packages_hidden
+from kerasweep.fast_start import packages_hidden
 
 
 def test_hidden_package_is_missing_only_while_hidden() -> None:
