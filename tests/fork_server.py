@@ -45,8 +45,7 @@ def import_all() -> None:
     import kerasweep.training.fit
     import kerasweep.training.program
     import kerasweep.trial.figures
-    import kerasweep.trial.run
-    import kerasweep.trial.winner  # noqa: F401
+    import kerasweep.trial.record_best  # noqa: F401
 
     others = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - ALLOWED_THREADS
     assert not others, f"a forked process would lack {others}"

@@ -21,7 +21,7 @@ from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.propose import Proposal
 from kerasweep.search.study import open_study
-from kerasweep.sweep.winner import Winner
+from kerasweep.sweep.best_repeats import Winner
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker
 

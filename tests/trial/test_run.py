@@ -16,8 +16,8 @@ from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingErr
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
 from kerasweep.tracking.writer import Tracker
+from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
 from kerasweep.trial.run import Report, read_data, run_trial
-from kerasweep.trial.winner import record_best_figures_and_test, record_best_model, record_best_test
 
 Configured = Callable[..., DictConfig]
 FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}

@@ -9,18 +9,18 @@ from hydra.types import HydraContext
 from kerasweep.errors import StorageError, SweepStopped, TrackingError
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
 from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.record_winners import record_winners
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
-from kerasweep.multirun.winner import record_winners
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
 from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
+from kerasweep.sweep.best_repeats import delete_other_weights, due_winners
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
-from kerasweep.sweep.winner import delete_other_weights, due_winners
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import list_artifacts
 from kerasweep.tracking.tags import objective_text

@@ -14,8 +14,8 @@ from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
+from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.sweep.winner import Winner
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import get_run, list_artifacts
@@ -23,10 +23,10 @@ from kerasweep.tracking.recorder import write_relayed
 from kerasweep.training.checkpoints import state_path
 
 TRAIN = "kerasweep.multirun.jobs:train"
-RECORD_MODEL = "kerasweep.trial.winner:record_best_model"
-RECORD_FIGURES = "kerasweep.trial.winner:record_best_figures"
-RECORD_FIGURES_AND_TEST = "kerasweep.trial.winner:record_best_figures_and_test"
-RECORD_TEST = "kerasweep.trial.winner:record_best_test"
+RECORD_MODEL = "kerasweep.trial.record_best:record_best_model"
+RECORD_FIGURES = "kerasweep.trial.record_best:record_best_figures"
+RECORD_FIGURES_AND_TEST = "kerasweep.trial.record_best:record_best_figures_and_test"
+RECORD_TEST = "kerasweep.trial.record_best:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
 
 

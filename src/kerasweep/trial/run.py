@@ -15,7 +15,7 @@ from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.metrics import of_history
 from kerasweep.trial.network import Network
-from kerasweep.trial.winner import save_weights
+from kerasweep.trial.record_best import save_weights
 
 if TYPE_CHECKING:
     from kerasweep.training.fit import FitResult

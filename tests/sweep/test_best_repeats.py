@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, fail_and_retry, note_repeat, settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.winner import delete_other_weights, due_winners
+from kerasweep.sweep.best_repeats import delete_other_weights, due_winners
 
 SPACE = {"a": "range(9)"}
 

@@ -10,7 +10,7 @@ from typing import Any
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.results import Outcome, State
-from kerasweep.sweep.winner import Winner
+from kerasweep.sweep.best_repeats import Winner
 from kerasweep.terminal import say
 from kerasweep.workers.pool import Died, WorkerPool
 from kerasweep.workers.worker import Finished, Job, Recorded

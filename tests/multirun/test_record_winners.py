@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.winner import record_winners
+from kerasweep.multirun.record_winners import record_winners
 from kerasweep.results import Outcome
-from kerasweep.sweep.winner import Winner
+from kerasweep.sweep.best_repeats import Winner
 from kerasweep.workers.pool import Died, Event
 from kerasweep.workers.worker import Finished, Job
 
