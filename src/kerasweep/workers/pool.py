@@ -165,7 +165,7 @@ class WorkerPool:
     def _take(self, number: int, message: Any) -> Ready | Event | None:
         worker = self._workers[number]
         if isinstance(message, Ready):
-            worker.is_ready, worker.stillborn = True, 0
+            worker.is_ready = True
             worker.send_job()
             return message if worker.job is None else None
         if worker.job is None or worker.job.id != message.job:
