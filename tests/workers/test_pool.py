@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, get_context
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -56,9 +57,11 @@ def obey(order: str, channel: Channel) -> Any:
     if order == "garbled":
         channel.record("run", Garbled())
         time.sleep(60)
-    if order == "orphan":
-        if os.fork() == 0:
-            time.sleep(8)
+    if order.startswith("orphan "):
+        orphan = os.fork()
+        if orphan == 0:
+            time.sleep(60)
+        Path(order.removeprefix("orphan ")).write_text(str(orphan))
         os._exit(0)
     if order == "start a process":
         helper = get_context("fork").Process(target=os._exit, args=(5,))
@@ -164,7 +167,6 @@ def test_reports_of_a_job_arrive_in_order_and_are_answered(pool_of: Callable[...
     ("order", "reason"),
     [
         ("exit0", "its process exited with code 0"),
-        ("orphan", "its process exited with code 0"),
         (
             "garbled",
             "its message cannot be read: ValueError: invalid literal for int() with base 10: 'x'",
@@ -205,6 +207,16 @@ def test_job_that_cannot_be_unpacked_fails_alone(pool_of: Callable[..., WorkerPo
         event = pool.next_event(1.0)
     assert event[1] == Died(0, 1, "ValueError: invalid literal for int() with base 10: 'x'")
     assert isinstance(do(pool, "work", 2)[0], Finished)
+
+
+def test_end_of_a_process_is_seen_while_its_child_holds_its_files_open(
+    pool_of: Callable[..., WorkerPool], tmp_path: Path
+) -> None:
+    end = do(pool_of(), f"orphan {tmp_path / 'pid'}")
+    orphan = psutil.Process(int((tmp_path / "pid").read_text()))
+    assert end == [Died(0, 1, "its process exited with code 0")]
+    assert orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE
+    orphan.kill()
 
 
 def test_job_may_start_processes(pool_of: Callable[..., WorkerPool]) -> None:
