@@ -31,20 +31,21 @@ def data_uri(figure: Figure) -> str:
 
 
 def ranking_figure(
-    labels: Sequence[str], found: Sequence[Standing], measure: str, heading: str = ""
+    labels: Sequence[str], standings: Sequence[Standing], measure: str, heading: str = ""
 ) -> Figure:
     """Draws the means with their intervals, the best on top, at most 30.
 
     Args:
         labels: A text per configuration.
-        found: The standings of the configurations.
+        standings: The standings of the configurations.
         measure: The name of the objective.
         heading: The names of the axes, printed above the labels.
     """
-    shown = [(label, each) for label, each in zip(labels, found, strict=True) if each.estimate][:MAX_RANKED]
+    rows = [row for row in zip(labels, standings, strict=True) if row[1].estimate]
+    shown = rows[:MAX_RANKED]
     figure = new_figure(WIDTH, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
-    _draw_means(axes, [each for _, each in shown])
+    _draw_means(axes, [standing for _, standing in shown])
     axes.set_yticks(range(len(shown)), [label for label, _ in shown], fontsize=8)
     axes.set_xlabel(measure)
     axes.grid(axis="x", alpha=0.3)
@@ -82,11 +83,11 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
     figure = new_figure(WIDTH / 2, SCATTER_INCHES)
     axes = figure.subplots()
     for number, standing in points:
-        found, colour = standing.estimate, _colour(standing)
-        assert found is not None
-        if found.low is not None and found.high is not None:
-            axes.plot([number, number], [found.low, found.high], color=colour, linewidth=1)
-        axes.plot(number, found.mean, "o", color=colour, markersize=4)
+        estimate, colour = standing.estimate, _colour(standing)
+        assert estimate is not None
+        if estimate.low is not None and estimate.high is not None:
+            axes.plot([number, number], [estimate.low, estimate.high], color=colour, linewidth=1)
+        axes.plot(number, estimate.mean, "o", color=colour, markersize=4)
     lowest, highest = points[0][0], points[-1][0]
     if lowest > 0 and highest / lowest >= LOGARITHMIC:
         axes.set_xscale("log")
@@ -98,15 +99,15 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
     return figure
 
 
-def _draw_means(axes: Axes, found: Sequence[Standing]) -> None:
-    for row, standing in enumerate(found):
+def _draw_means(axes: Axes, standings: Sequence[Standing]) -> None:
+    for row, standing in enumerate(standings):
         estimate = standing.estimate
         assert estimate is not None
         colour = _colour(standing)
         if estimate.low is not None and estimate.high is not None:
             axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
         axes.plot(estimate.mean, row, "o" if estimate.low is not None else "D", color=colour, markersize=5)
-    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_ylim(len(standings) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
@@ -146,7 +147,7 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) 
         longest = max(map(len, seeds))
         padded = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
         values = np.ma.masked_invalid(padded)
-        mean, low, high = (found.filled(np.nan) for found in (values.mean(0), values.min(0), values.max(0)))
+        mean, low, high = (masked.filled(np.nan) for masked in (values.mean(0), values.min(0), values.max(0)))
         epochs, colour = range(1, longest + 1), COLOURS[number % len(COLOURS)]
         axes.plot(epochs, mean, color=colour, label=label, linewidth=1.5)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

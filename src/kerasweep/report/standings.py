@@ -107,12 +107,12 @@ def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
         metric: The name of a final metric.
         axes: All axes that vary.
     """
-    found: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in group.runs:
         if metric in run.metrics:
-            found[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
-    every = set().union(*found.values())
-    whole = {seed: settings for seed, settings in found.items() if set(settings) == every}
+            scores[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
+    every = set().union(*scores.values())
+    whole = {seed: settings for seed, settings in scores.items() if set(settings) == every}
     return {seed: fmean(map(fmean, settings.values())) for seed, settings in whole.items()}
 
 
@@ -140,37 +140,37 @@ def standings(
     for dataset in sorted({dataset_of(group) for group in groups}):
         own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
         tested = {place: seeds for place, seeds in own.items() if alike[place]}
-        compared |= _beside_best(own, maximizes(groups)) | _compared(tested, maximizes(groups))
+        compared |= _distances(own, maximizes(groups)) | _compared(tested, maximizes(groups))
     bounds = bounds_of(objective_of(groups))
-    found = [
+    all_standings = [
         _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
     ]
     every = [{seed_of(run) for run in group.runs} for group in groups]
     return [
         replace(standing, is_partial=len(seeds) < len(all_seeds))
-        for standing, seeds, all_seeds in zip(found, values, every, strict=True)
+        for standing, seeds, all_seeds in zip(all_standings, values, every, strict=True)
     ]
 
 
 def _standing(
     seeds: Mapping[str, float],
-    beside: AgainstBest | None,
+    comparison: AgainstBest | None,
     bounds: tuple[float, float],
     is_confounded: bool,
 ) -> Standing:
-    if beside is None:
+    if comparison is None:
         return Standing(None, NOT_TESTED)
-    found = estimate(list(seeds.values())).within(*bounds)
-    if found.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
-        found = replace(found, low=None, high=None)
+    mean = estimate(list(seeds.values())).within(*bounds)
+    if mean.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
+        mean = replace(mean, low=None, high=None)
     if is_confounded:
-        return Standing(found, beside, CONFOUNDED)
-    if beside.p is None and not beside.is_best:
-        return Standing(found, beside, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
-    return Standing(found, beside)
+        return Standing(mean, comparison, CONFOUNDED)
+    if comparison.p is None and not comparison.is_best:
+        return Standing(mean, comparison, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
+    return Standing(mean, comparison)
 
 
-def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Group, Standing]]:
+def ranked(groups: Sequence[Group], standings: Sequence[Standing]) -> list[tuple[Group, Standing]]:
     """Sorts by data set, then by the mean over the seeds, the best first; untested groups come last."""
     sign = -1 if maximizes(groups) else 1
 
@@ -179,7 +179,7 @@ def ranked(groups: Sequence[Group], found: Sequence[Standing]) -> list[tuple[Gro
         mean = math.inf if standing.estimate is None else rounded(sign * standing.estimate.mean)
         return dataset_of(group), standing.estimate is None, not standing.is_tested, mean
 
-    return sorted(zip(groups, found, strict=True), key=rank)
+    return sorted(zip(groups, standings, strict=True), key=rank)
 
 
 def _are_finite(values: Mapping[str, float]) -> bool:
@@ -195,7 +195,7 @@ def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict
     return dict(zip(tested, against_best(scores, maximize), strict=True))
 
 
-def _beside_best(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+def _distances(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
     """Returns how far each mean is behind the best, without a test."""
     sign = 1 if maximize else -1
     means = {place: sign * fmean(seeds.values()) for place, seeds in groups.items()}

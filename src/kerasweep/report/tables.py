@@ -17,7 +17,7 @@ CERTAINTY = ("95 % interval", "seeds", "vs. best")
 HEADINGS = (*CERTAINTY, "runs", "parameters", "seconds", "best run")
 
 
-def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standing]) -> Table:
+def render(groups: Sequence[Group], axes: Sequence[str], standings: Sequence[Standing]) -> Table:
     """Renders a row per group: axes, mean objective, number of runs, mean parameters and seconds, best run.
 
     With several seeds it adds the interval of the mean and the comparison with the best. The table ends
@@ -27,33 +27,33 @@ def render(groups: Sequence[Group], axes: Sequence[str], found: Sequence[Standin
     for column in axes:
         table.add_column(column, no_wrap=True)
     table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
-    for column in headings(found):
+    for column in headings(standings):
         table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
-    for group, standing in list(zip(groups, found, strict=True))[:MAX_ROWS]:
-        table.add_row(*group.labels, *shown_cells(group, standing, found))
+    for group, standing in list(zip(groups, standings, strict=True))[:MAX_ROWS]:
+        table.add_row(*group.labels, *shown_cells(group, standing, standings))
     return table
 
 
-def has_seeds(found: Sequence[Standing]) -> bool:
+def has_seeds(standings: Sequence[Standing]) -> bool:
     """Whether any configuration has several seeds."""
-    return any(standing.has_seeds for standing in found)
+    return any(standing.has_seeds for standing in standings)
 
 
-def headings(found: Sequence[Standing]) -> list[str]:
+def headings(standings: Sequence[Standing]) -> list[str]:
     """Returns the columns after the mean, without those on certainty if there is a single seed."""
-    return [column for column in HEADINGS if has_seeds(found) or column not in CERTAINTY]
+    return [column for column in HEADINGS if has_seeds(standings) or column not in CERTAINTY]
 
 
-def shown_cells(group: Group, standing: Standing, found: Sequence[Standing]) -> list[str]:
+def shown_cells(group: Group, standing: Standing, standings: Sequence[Standing]) -> list[str]:
     """Returns the mean objective and the cells of the columns of `headings`.
 
     Args:
         group: The group of the row.
         standing: Its standing.
-        found: The standings of all rows, which decide on the columns.
+        standings: The standings of all rows, which decide on the columns.
     """
     mean, *others = cells(group, standing)
-    shown = headings(found)
+    shown = headings(standings)
     return [mean, *(cell for column, cell in zip(HEADINGS, others, strict=True) if column in shown)]
 
 
@@ -69,29 +69,29 @@ def cells(group: Group, standing: Standing) -> list[str]:
     ]
 
 
-def notes(found: Sequence[Standing]) -> list[str]:
+def notes(standings: Sequence[Standing]) -> list[str]:
     """Returns lines that sum up the comparison with the best, or say why there is no interval."""
-    if not has_seeds(found) and any(standing.is_partial for standing in found):
+    if not has_seeds(standings) and any(standing.is_partial for standing in standings):
         said = (
             "note: nothing is tested: no two seeds were trained in all settings of a group; "
             "group_by other axes, or all"
         )
-        return [said, *cut_note(found)]
-    if not has_seeds(found):
-        return ["note: one seed each gives no uncertainty; study.repeats=5 trains five", *cut_note(found)]
-    return [_count_worse(found), *cut_note(found)]
+        return [said, *cut_note(standings)]
+    if not has_seeds(standings):
+        return ["note: one seed each gives no uncertainty; study.repeats=5 trains five", *cut_note(standings)]
+    return [_count_worse(standings), *cut_note(standings)]
 
 
-def _count_worse(found: Sequence[Standing]) -> str:
+def _count_worse(standings: Sequence[Standing]) -> str:
     """Counts the groups that are significantly worse than the best; each data set has a best one."""
-    bests = sum(standing.is_best for standing in found)
-    if not bests and any(standing.untested == CONFOUNDED for standing in found):
+    bests = sum(standing.is_best for standing in standings)
+    if not bests and any(standing.untested == CONFOUNDED for standing in standings):
         return "note: nothing is tested: groups were trained with different settings of other axes"
     if not bests:
         return f"note: nothing is tested: no configuration has {MIN_VALUES} seeds or more"
-    tested = sum(standing.is_tested for standing in found) - bests
-    worse = sum(standing.against_best.is_worse for standing in found)
-    missing = len(found) - tested - bests
+    tested = sum(standing.is_tested for standing in standings) - bests
+    worse = sum(standing.against_best.is_worse for standing in standings)
+    missing = len(standings) - tested - bests
     untested = f"; {missing} not tested" if missing else ""
     if not tested:
         per_data = "" if bests == 1 else " per data set"
@@ -101,23 +101,23 @@ def _count_worse(found: Sequence[Standing]) -> str:
     return f"significantly worse than the best{same_data} (Holm, 5 %): {worse} of {others}{untested}"
 
 
-def cut_note(found: Sequence[Standing]) -> list[str]:
+def cut_note(standings: Sequence[Standing]) -> list[str]:
     """Returns a line with the number of rows that the table leaves out, if any."""
-    hidden = len(found) - MAX_ROWS
+    hidden = len(standings) - MAX_ROWS
     return [f"… and {hidden} more configurations, in the CSV"] if hidden > 0 else []
 
 
 def _certainty(standing: Standing) -> list[str]:
-    found, beside = standing.estimate, standing.against_best
-    if found is None:
+    estimate, against_best = standing.estimate, standing.against_best
+    if estimate is None:
         return [NOT_APPLICABLE] * 3
-    interval = NOT_APPLICABLE if found.low is None else f"{found.low:.4f} to {found.high:.4f}"
-    count, difference = str(found.count), f"{round(-beside.behind, 4) + 0.0:+.4f}"
+    interval = NOT_APPLICABLE if estimate.low is None else f"{estimate.low:.4f} to {estimate.high:.4f}"
+    count, difference = str(estimate.count), f"{round(-against_best.behind, 4) + 0.0:+.4f}"
     if standing.is_best:
         return [interval, count, "best"]
-    if beside.p is None:
+    if against_best.p is None:
         return [interval, count, f"{difference}, {standing.untested or 'not tested'}"]
-    result = f"worse, {p_text(beside.p)}" if beside.is_worse else "not significant"
+    result = f"worse, {p_text(against_best.p)}" if against_best.is_worse else "not significant"
     return [interval, count, f"{difference}, {result}"]
 
 
