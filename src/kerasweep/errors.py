@@ -31,7 +31,7 @@ class RefusedError(TrackingError):
 
 
 class UnreachableError(TrackingError):
-    """The tracking server answered before, and no longer does."""
+    """The tracking server does not answer."""
 
 
 class StorageError(KerasweepError):

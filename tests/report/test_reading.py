@@ -1,11 +1,14 @@
-"""The winner of a sweep does not depend on how its runs are grouped."""
+"""The winner does not depend on how runs are grouped, and only an unreadable claim is left out."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kerasweep.config.search import TrackingConf
+from kerasweep.errors import UnreachableError
+from kerasweep.report import reading
 from kerasweep.report.reading import read_report
 from kerasweep.report.summary import lines_of
 from kerasweep.tracking.writer import open_tracker
@@ -42,3 +45,18 @@ def test_winner_is_that_of_the_sweep_however_its_runs_are_grouped(
 def test_selected_runs_have_no_winner(tracking: TrackingConf) -> None:
     lines = lines_of(read_report(tracking, {"study": "sizes"}, where=["objective > 0.75"]))
     assert [each for each in lines if "test set" in each] == ["note: 1 run was evaluated on the test set"]
+
+
+def test_sweep_without_its_configuration_has_an_unreadable_claim(tracking: TrackingConf) -> None:
+    assert read_report(tracking, {"study": "sizes"}).unread == ("sizes-1",)
+
+
+def test_lost_server_is_not_reported_as_an_unreadable_claim(
+    tracking: TrackingConf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*given: Any) -> None:
+        raise UnreachableError("the server is away")
+
+    monkeypatch.setattr(reading, "claim_of", lost)
+    with pytest.raises(UnreachableError, match="the server is away"):
+        read_report(tracking, {"study": "sizes"})

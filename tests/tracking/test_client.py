@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import TrackingError
+from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.tracking import retry
 from kerasweep.tracking.client import open_client
 from kerasweep.tracking.reader import find_runs
@@ -25,9 +25,9 @@ from tests.processes import PYTHONPATH
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
-def refusal(uri: str) -> str:
+def refusal(uri: str, error: type[TrackingError] = TrackingError) -> str:
     """Returns the message of the error that opening a tracker raises."""
-    with pytest.raises(TrackingError) as raised:
+    with pytest.raises(error) as raised:
         open_tracker(TrackingConf(uri=uri))
     return str(raised.value)
 
@@ -140,7 +140,7 @@ def test_artifacts_lie_beside_the_database(copy_database: Callable[[Path], Path]
 def test_refused_connection_names_the_uri() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    said = refusal(f"http://127.0.0.1:{port}")
+    said = refusal(f"http://127.0.0.1:{port}", UnreachableError)
     assert said.startswith(f"MLflow at http://127.0.0.1:{port} cannot be used: ")
     assert "Connection refused" in said
     assert said.endswith(ADVICE)
@@ -152,7 +152,7 @@ def test_silent_server_is_given_up_after_the_limit(
     assert retry.CONNECT_SECONDS <= 10, "with the import of MLflow it must stay below 15 s"
     monkeypatch.setattr(retry, "CONNECT_SECONDS", 1)
     started = time.monotonic()
-    said = refusal(f"http://127.0.0.1:{silent_server}")
+    said = refusal(f"http://127.0.0.1:{silent_server}", UnreachableError)
     assert time.monotonic() - started < 5
     assert said.startswith(f"MLflow at http://127.0.0.1:{silent_server} cannot be used: Read timed out")
 
@@ -160,14 +160,14 @@ def test_silent_server_is_given_up_after_the_limit(
 def test_broken_server_is_asked_once_and_the_environment_does_not_change(broken_server: str) -> None:
     before = dict(os.environ)
     started = time.monotonic()
-    said = refusal(broken_server)
+    said = refusal(broken_server, UnreachableError)
     assert time.monotonic() - started < 3
     assert said == f"MLflow at {broken_server} cannot be used: too many 503 error responses. {ADVICE}"
     assert dict(os.environ) == before
 
 
 def test_unreachable_database_server_is_named_without_its_password() -> None:
-    said = refusal("postgresql://me:secret@127.0.0.1:1/runs")
+    said = refusal("postgresql://me:secret@127.0.0.1:1/runs", UnreachableError)
     assert said.startswith("The tracking database postgresql://me:***@127.0.0.1:1/runs cannot be reached: ")
     assert said.endswith(ADVICE)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from kerasweep.config.schemas import all_keys
 from kerasweep.config.search import ClaimConf, TrackingConf
-from kerasweep.errors import TrackingError
+from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
@@ -69,7 +69,7 @@ def read_report(
         where: Only runs that satisfy these expressions, see `filter_runs`.
 
     Raises:
-        TrackingError: No run matches, or the runs cannot be averaged.
+        TrackingError: No run matches, the runs cannot be averaged, or the server no longer answers.
     """
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = runs_per_seed(selected), parents_of(cfg, selected)
@@ -131,6 +131,8 @@ def _judged(
         sweep = parent.tags["sweep"]
         try:
             claim = claim_of(cfg, parent)
+        except UnreachableError:
+            raise
         except TrackingError:
             unread.append(sweep)
             continue

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kerasweep.config.folders import cache_folder
-from kerasweep.errors import TrackingError
+from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
 from kerasweep.tracking.location import SQLITE, database_path, without_password
 from kerasweep.tracking.retry import CONNECT_SECONDS, tracking_errors, with_retries, without_retries
@@ -32,7 +32,8 @@ def open_client(uri: str, create: bool) -> Any:
         create: Whether to create a sqlite database that does not exist.
 
     Raises:
-        TrackingError: Within 15 s, if the server or the database cannot be used.
+        UnreachableError: Within 15 s, if the server does not answer.
+        TrackingError: The database cannot be used.
     """
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -212,7 +213,7 @@ def creation_lock(database: Path) -> Iterator[None]:
 
 
 def check_server(uri: str) -> None:
-    """Raises TrackingError if no database server answers; MLflow itself would retry for minutes.
+    """Raises UnreachableError if no database server answers; MLflow itself would retry for minutes.
 
     A server that answers with a refusal raises SQLAlchemy's error.
     """
@@ -235,7 +236,7 @@ def _knock(uri: str, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        raise TrackingError(
+        raise UnreachableError(
             f"The tracking database {without_password(uri)} cannot be reached: {error}. "
             "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
         ) from error

@@ -83,8 +83,9 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
         kind, verb = TrackingError, "cannot be used" if advice else "says"
         if getattr(error, "error_code", None) in REFUSALS:
             kind = RefusedError
-        elif not advice and _failed_request(error) is not None:
-            kind, verb, advice = UnreachableError, "can no longer be used", AGAIN
+        elif _failed_request(error) is not None:
+            kind, verb = UnreachableError, verb if advice else "can no longer be used"
+            advice = advice or AGAIN
         text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
         raise kind(text.strip()) from error
 
