@@ -70,7 +70,14 @@ def test_key_without_a_default_is_asked_for() -> None:
 def test_option_without_its_value_is_refused(option: str, key: str) -> None:
     with pytest.raises(ConfigError) as refused:
         check(train(option))
-    assert str(refused.value) == f"{key} has no value. Give it one, as in {key}=VALUE."
+    messages = {
+        "data=image_folder": "data=image_folder needs data.path, a folder with one subfolder per class, "
+        "as in data.path=photos.",
+        "data=npz": "data=npz needs data.path, a NumPy archive with images and labels, "
+        "as in data.path=images.npz.",
+    }
+    otherwise = f"{key} has no value. Give it one, as in {key}=VALUE."
+    assert str(refused.value) == messages.get(option, otherwise)
     check(train(option, f"{key}=package.module"))
 
 

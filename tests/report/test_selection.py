@@ -94,7 +94,7 @@ def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
         ({"dataset": "digits"}, "No run has dataset=digits. There is dataset=mnist."),
         (
             {"datset": "mnist"},
-            "No run has datset=mnist. No run has that tag at all; there are "
+            "No run has the tag datset. The tags are "
             "batch_size, dataset, kernel_size, kind, schedule, study, sweep. Did you mean dataset?",
         ),
         (
@@ -119,6 +119,6 @@ def test_unknown_axis_is_refused(tracking: TrackingConf) -> None:
     with pytest.raises(TrackingError) as raised:
         check_axes(runs, ["shedule"])
     assert str(raised.value) == (
-        "group_by names shedule. No run has that tag at all; "
-        "there are dataset, kind, schedule, study, sweep. Did you mean schedule?"
+        "group_by=shedule: no run has the tag shedule. "
+        "The tags are dataset, kind, schedule, study, sweep. Did you mean schedule?"
     )

@@ -90,8 +90,8 @@ def test_refused_suggestion_keeps_its_reason(sweep_of: Callable[..., Sweep]) -> 
 def test_refused_infinite_space_ends_with_the_last_reason(sweep_of: Callable[..., Sweep]) -> None:
     sweep = sweep_of({"a": "interval(0.0,1.0)"}, refusal=lambda params: "too deep for 8x8.")
     assert next_of(sweep) == NothingLeft(
-        "20 suggestions in a row and 1,000 drawn at random could not be trained; "
-        "the last suggestion: too deep for 8x8"
+        "20 suggestions and 1,000 random draws in a row were refused or tried already; "
+        "the last reason: too deep for 8x8"
     )
     assert len(sweep.study.trials) == MAX_ASKS
 

@@ -47,7 +47,7 @@ def test_space_with_fewer_configurations_than_the_total_ends_the_sweep(
     sweep_of: Callable[..., Sweep], search: Search
 ) -> None:
     reason, trained = search(sweep_of(GRID, total=30))
-    assert reason == "all 6 configurations have been tried, 30 were asked for"
+    assert reason == "6 of 30 trials are done: all 6 configurations have been tried"
     assert len(trained) == 6
     assert search(sweep_of(GRID, total=30)) == (reason, [])
 
@@ -190,7 +190,7 @@ def test_patience_ends_the_sweep(
     assert reason == (
         "2 trials in a row brought no improvement"
         if trained < 6
-        else "all 6 configurations have been tried, 9 were asked for"
+        else "6 of 9 trials are done: all 6 configurations have been tried"
     )
 
 
@@ -242,7 +242,7 @@ def test_trial_that_would_not_end_in_time_is_not_started(
 
     reason, trained = search(sweep, train)
     assert len(trained) == 1
-    assert reason.startswith("no trial ends within the 0.0 minutes that are left of the budget of 0.001")
+    assert reason == "0.0 minutes of budget.hours=0.001 are left, less than a trial takes"
 
 
 def test_sweep_ended_by_its_budget_is_not_complete(sweep_of: Callable[..., Sweep], search: Search) -> None:
@@ -253,7 +253,7 @@ def test_sweep_ended_by_its_budget_is_not_complete(sweep_of: Callable[..., Sweep
     assert ending(total=3, hours=9) == Ending("all 3 trials are done", is_whole=True)
     assert not ending(total=4, target=0.0).is_whole
     search(sweep_of(GRID, total=6, sampler="grid"))
-    exhausted = "all 6 configurations have been tried, 30 were asked for"
+    exhausted = "6 of 30 trials are done: all 6 configurations have been tried"
     assert ending(total=30, hours=9) == Ending(exhausted, is_whole=True)
 
 

@@ -10,6 +10,11 @@ from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
 from kerasweep.errors import ConfigError
 
+PATHS = {
+    "image_folder": "a folder with one subfolder per class, as in data.path=photos",
+    "npz": "a NumPy archive with images and labels, as in data.path=images.npz",
+}
+
 
 def check(cfg: DictConfig) -> None:
     """Raises ConfigError for the first rule that the configuration breaks."""
@@ -36,8 +41,8 @@ def _check_missing(cfg: DictConfig) -> None:
     if missing:
         raise _no_value(missing[0])
     # OmegaConf merges ??? into a schema's null as null.
-    if cfg.data.source in ("npz", "image_folder") and cfg.data.path is None:
-        raise _no_value("data.path")
+    if cfg.data.source in PATHS and cfg.data.path is None:
+        raise ConfigError(f"data={cfg.data.source} needs data.path, {PATHS[cfg.data.source]}.")
     if cfg.data.source == "custom" and cfg.data.target is None:
         raise _no_value("data.target")
     if cfg.model.architecture == "custom" and cfg.model.target is None:

@@ -100,7 +100,7 @@ def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
     """Raises TrackingError for an axis that is not a tag of any run."""
     for axis in axes:
         if not any(axis in run.tags for run in runs):
-            raise TrackingError(f"group_by names {axis}. {_what_there_is(runs, axis, [])}")
+            raise TrackingError(f"group_by={axis}: no run has the tag {axis}. {_known_tags(runs, axis)}")
 
 
 def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError:
@@ -112,19 +112,19 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
         )
     for key, wanted in tags.items():
         values = sorted({run.tags[key] for run in runs if key in run.tags})
+        if not values:
+            return TrackingError(f"No run has the tag {key}. {_known_tags(runs, key)}")
         if wanted not in values:
-            return TrackingError(f"No run has {key}={wanted}. {_what_there_is(runs, key, values)}")
+            more = f" and {len(values) - MAX_VALUES} more" if len(values) > MAX_VALUES else ""
+            known = f"There is {key}={', '.join(values[:MAX_VALUES])}{more}."
+            return TrackingError(f"No run has {key}={wanted}. {known}")
     text = ", ".join(f"{key}={value}" for key, value in tags.items())
     return TrackingError(f"No run has {text} together, though each value occurs. Leave one out.")
 
 
-def _what_there_is(runs: Sequence[RunRecord], key: str, values: Sequence[str]) -> str:
-    if values:
-        more = f" and {len(values) - MAX_VALUES} more" if len(values) > MAX_VALUES else ""
-        return f"There is {key}={', '.join(values[:MAX_VALUES])}{more}."
-    own = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
-    others = f"No run has that tag at all; there are {', '.join(sorted(own))}."
-    return " ".join(filter(None, [others, suggestion(key, own)]))
+def _known_tags(runs: Sequence[RunRecord], key: str) -> str:
+    tags = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
+    return f"The tags are {', '.join(sorted(tags))}. {suggestion(key, tags)}".rstrip()
 
 
 Reader = Callable[[RunRecord], str | float | None]

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 from kerasweep.search.ledger import REJECTED, recover, tried
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
-from kerasweep.search.stops import Ending, budget_reason, counted, total_reason
+from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space, signature
@@ -79,7 +79,7 @@ def ask(
             pick=pick,
         )
     if isinstance(proposal, NothingLeft):
-        return Ending(f"{proposal.reason}, {sweep.total} were asked for", is_whole=True)
+        return Ending(f"{done_text(trials, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
     return proposal or (Ending(total, is_whole=True) if total is not None else None)
 
 
@@ -143,8 +143,10 @@ def propose(
     if params is None and space.is_finite:
         return NothingLeft(f"all {len(done)} configurations have been tried")
     if params is None:
-        asked = f"{MAX_ASKS} suggestions in a row and {MAX_DRAWS:,} drawn at random could not be trained"
-        return NothingLeft(f"{asked}; the last suggestion: {str(reason).rstrip('.')}")
+        return NothingLeft(
+            f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
+            f"the last reason: {str(reason).rstrip('.')}"
+        )
     study.enqueue_trial(params)
     trial = study.ask()
     return _claim(trial, space.suggest(trial))

@@ -104,11 +104,15 @@ def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:
     """Returns why the total is reached, or None. under_way: trials that this driver trains now."""
+    return done_text(trials, total, under_way) if counted(trials) >= total else None
+
+
+def done_text(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str:
+    """Returns how many of the trials are done. under_way: trials that this driver trains now."""
     begun = _begun(trials)
-    if len(begun) < total:
-        return None
     elsewhere = sum(not trial.state.is_finished() for trial in begun) > under_way
-    return f"all {total} trials are done{' or under way elsewhere' if elsewhere else ''}"
+    share = f"all {total}" if len(begun) >= total else f"{len(begun)} of {total}"
+    return f"{share} trials are done{' or under way elsewhere' if elsewhere else ''}"
 
 
 def budget_reason(
@@ -132,7 +136,7 @@ def _out_of_time(budget: float, hours: float) -> str:
     if hours >= budget:
         return f"the budget of {budget:g} hours is spent"
     left = (budget - hours) * 60
-    return f"no trial ends within the {left:.1f} minutes that are left of the budget of {budget:g} hours"
+    return f"{left:.1f} minutes of budget.hours={budget:g} are left, less than a trial takes"
 
 
 def _expected_hours(trials: Sequence[FrozenTrial]) -> float:

@@ -22,7 +22,7 @@ from kerasweep.tracking.source import command_text, git_diff, source_tags, versi
 from kerasweep.tracking.tags import objective_text, run_params, trial_tags, user_tags
 from kerasweep.tracking.writer import Tracker
 
-DIED_AGAIN = f"its process ended before the trial did, as in {MAX_RETRIES} attempts before"
+DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
 
 
 @dataclass(frozen=True)
