@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.multirun.jobs import Report, call_target
-from kerasweep.results import Outcome, TrialRef
+from kerasweep.multirun.jobs import call_target
+from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.recorder import Recorder
 
 CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "epochs": [1]})
 
 
-def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path) -> Outcome:
     """Reports the epochs of its configuration, the first one as a NumPy number."""
     first, *others = cfg.epochs
     say: Any = report

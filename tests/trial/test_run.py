@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import MEASURES, TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
-from kerasweep.results import Outcome, TrialRef
+from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
 from kerasweep.tracking.writer import Tracker
 from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
-from kerasweep.trial.run import Report, read_data, run_trial
+from kerasweep.trial.run import read_data, run_trial
 
 Configured = Callable[..., DictConfig]
 FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}
@@ -39,7 +39,7 @@ class Trials:
         cfg: DictConfig,
         number: int | None = 0,
         incumbents: tuple[tuple[float, ...], ...] = (),
-        report: Report = keep_on,
+        report: ReportEpoch = keep_on,
         resume_from: Path | None = None,
         defers_model: bool = False,
     ) -> Outcome:
