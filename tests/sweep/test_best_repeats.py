@@ -97,6 +97,20 @@ def test_weights_of_a_waiting_trial_are_kept(
     assert (due.number, due.repeat, due.outcome.run_id) == (2, 0, "run-1-0")
 
 
+def test_weights_of_a_lost_attempt_are_deleted_once_its_retry_is_worse(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = replace(sweep_of(SPACE), repeats=2)
+    train(sweep, left("0", 0.5))
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    note_repeat(trial, 0, left("1-0", 0.9))
+    fail_and_retry(sweep.study, trial.number, blamed=False)
+    train(sweep, Outcome("complete", "run", (0.1,), seeds=(0.1, 0.1)))
+    delete_other_weights(sweep, due_winners(sweep))
+    assert (tmp_path / "0").exists() and not (tmp_path / "1-0").exists()
+
+
 def test_nothing_is_recorded_while_another_driver_trains(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
