@@ -1,4 +1,4 @@
-"""Plants bugs, one at a time, in a copy of the checkout, and reports those that no test notices.
+"""Plants bugs, one at a time, in a copy of the checkout, and reports the bugs that no test notices.
 
 python -m tests.planted             every bug
 python -m tests.planted space       those of tests/planted/space.toml

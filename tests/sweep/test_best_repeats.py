@@ -79,16 +79,22 @@ def test_best_repeat_of_the_best_trial_is_recorded(
     assert (due.repeat, due.outcome.run_id) == (1, "run-seed-1")
 
 
-def test_weights_of_a_waiting_trial_are_kept(
-    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
-) -> None:
-    """The user stopped the trial after its first repeat; its second one may make it the best trial."""
+def interrupted(sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]) -> Sweep:
+    """Returns a sweep with a complete trial, and one that waits for a retry after its first repeat."""
     sweep = replace(sweep_of(SPACE), repeats=2)
     train(sweep, left("0", 0.5))
     trial = sweep.study.ask()
     sweep.space.suggest(trial)
     note_repeat(trial, 0, left("1-0", 0.9))
     fail_and_retry(sweep.study, trial.number, blamed=False)
+    return sweep
+
+
+def test_weights_of_a_waiting_trial_are_kept(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome]
+) -> None:
+    """The user stopped the trial after its first repeat; its second one may make it the best trial."""
+    sweep = interrupted(sweep_of, left)
     waiting = due_winners(sweep)
     assert [one.number for one in waiting] == [0]
     delete_other_weights(sweep, waiting)
@@ -100,12 +106,7 @@ def test_weights_of_a_waiting_trial_are_kept(
 def test_weights_of_a_lost_attempt_are_deleted_once_its_retry_is_worse(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    sweep = replace(sweep_of(SPACE), repeats=2)
-    train(sweep, left("0", 0.5))
-    trial = sweep.study.ask()
-    sweep.space.suggest(trial)
-    note_repeat(trial, 0, left("1-0", 0.9))
-    fail_and_retry(sweep.study, trial.number, blamed=False)
+    sweep = interrupted(sweep_of, left)
     train(sweep, Outcome("complete", "run", (0.1,), seeds=(0.1, 0.1)))
     delete_other_weights(sweep, due_winners(sweep))
     assert (tmp_path / "0").exists() and not (tmp_path / "1-0").exists()

@@ -1,4 +1,4 @@
-"""Runs read from the database's tables equal those that MLflow's client returns."""
+"""Runs read from the database's tables equal the runs that MLflow's client returns."""
 
 import math
 from dataclasses import replace

@@ -172,7 +172,7 @@ class Plan:
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Returns a sentence if options differ from those that the sweep began with, else nothing."""
+    """Returns a sentence on the options that differ from the sweep's first start, none if all are equal."""
     changed = [key for key in now if begun.get(key, now[key]) != now[key]]
     if not changed:
         return []

@@ -64,27 +64,30 @@ def record_best_figures(
     return _drawn(_candidate(cfg, ref), ref, recorder)
 
 
+def record_best_test(
+    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
+) -> Outcome:
+    """Tests a winner that needs no figures."""
+    return _tested(_candidate(cfg, ref), ref, recorder)
+
+
 def record_best_figures_and_test(
     cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
     """Tests a sweep's winner, then records the figures."""
     candidate = _candidate(cfg, ref)
-    record_test(ref, recorder, candidate.prepared, candidate.network)
+    _tested(candidate, ref, recorder)
     return _drawn(candidate, ref, recorder)
+
+
+def _tested(candidate: _Candidate, ref: TrialRef, recorder: Recorder) -> Outcome:
+    record_test(ref, recorder, candidate.prepared, candidate.network)
+    return candidate.outcome(ref)
 
 
 def _drawn(candidate: _Candidate, ref: TrialRef, recorder: Recorder) -> Outcome:
     record_errors(ref, recorder, candidate.prepared, candidate.network)
     record_curves(ref, recorder, candidate.notes["history"], candidate.notes["best_epoch"])
-    return candidate.outcome(ref)
-
-
-def record_best_test(
-    cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
-) -> Outcome:
-    """Tests a winner that needs no figures."""
-    candidate = _candidate(cfg, ref)
-    record_test(ref, recorder, candidate.prepared, candidate.network)
     return candidate.outcome(ref)
 
 
