@@ -7,6 +7,7 @@ what it imports when, is not seen here: for that `tests.processes` can start a n
 python -m tests.fork_server SOCKET     serves requests at this path until stdin is closed
 """
 
+import io
 import json
 import os
 import resource
@@ -35,6 +36,8 @@ def import_all() -> None:
     import_tensorflow()
     import_mlflow(default_uri())
     import_flavor(default_uri())
+    from mlflow.utils import requirements_utils
+
     import kerasweep.commands.compare
     import kerasweep.commands.predict
     import kerasweep.commands.single
@@ -44,8 +47,13 @@ def import_all() -> None:
     import kerasweep.report.files
     import kerasweep.training.fit
     import kerasweep.training.program
-    import kerasweep.trial.figures
     import kerasweep.trial.record_best  # noqa: F401
+    from kerasweep.trial.figures import learning_curves
+
+    # Fonts are read with the first text, and the names of all packages with the first model that is saved.
+    epoch = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.2, "val_accuracy": 0.4}
+    learning_curves([epoch, epoch], 1).savefig(io.BytesIO())
+    requirements_utils._init_modules_to_packages_map()
 
     others = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - ALLOWED_THREADS
     assert not others, f"a forked process would lack {others}"

@@ -1,5 +1,6 @@
 """The figures show the data they are given."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,32 @@ HISTORY = [
 def test_each_image_stands_under_its_title(channels: int) -> None:
     images = np.arange(7 * 4 * 4 * channels, dtype=np.uint8).reshape(7, 4, 4, channels)
     figure = image_grid(images, [f"title {number}" for number in range(7)], "heading")
-    drawn = [axes for axes in figure.axes if axes.images]
-    assert [axes.get_title() for axes in drawn] == [f"title {number}" for number in range(7)]
-    for axes, image in zip(drawn, images, strict=True):
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [f"title {number}" for number in range(7)]
+    for drawn, title, image in zip(axes.images, axes.texts, images, strict=True):
         expected = image[..., 0] if channels == 1 else image
-        np.testing.assert_array_equal(axes.images[0].get_array(), expected)
+        np.testing.assert_array_equal(drawn.get_array(), expected)
+        left, right, low, high = drawn.get_extent()
+        middle, bottom = title.get_position()
+        assert middle == pytest.approx((left + right) / 2) and high < bottom < high + 0.1
     assert figure.get_suptitle() == "heading"
+
+
+def test_images_do_not_overlap_and_keep_their_proportions() -> None:
+    figure = image_grid(np.zeros((6, 4, 8, 1), np.uint8), ["one\ntwo"] * 6)
+    (axes,) = figure.axes
+    boxes = [image.get_extent() for image in axes.images]
+    assert all((right - left) / (high - low) == pytest.approx(2) for left, right, low, high in boxes)
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(boxes[:5]))
+    assert boxes[5][3] < boxes[0][2] and boxes[5][0] == boxes[0][0]
+    assert axes.get_xlim() == pytest.approx((0, figure.get_figwidth()))
+    assert axes.get_ylim() == pytest.approx((0, figure.get_figheight()))
 
 
 def test_dataset_figure_names_classes_and_stops_at_25() -> None:
     labels = np.arange(30) % 3
     figure = dataset_figure(np.zeros((30, 4, 4, 1), np.uint8), labels, ["cat", "dog", "자동차"], "pets")
-    titles = [axes.get_title() for axes in figure.axes if axes.images]
+    titles = [text.get_text() for text in figure.axes[0].texts]
     assert titles[:3] == ["cat", "dog", "자동차"] and len(titles) == 25
 
 
@@ -68,7 +83,7 @@ def test_wrong_images_show_label_prediction_and_confidence() -> None:
     images, probabilities = np.zeros((2, 2, 2, 1), np.uint8), np.array([[0.1, 0.9], [0.8, 0.2]])
     figure = wrong_images(images, np.array([0, 1]), probabilities, ["cat", "dog"], wrong=7, total=90)
     assert figure.get_suptitle() == "Most confidently wrong of 7 (true → predicted)"
-    titles = [axes.get_title() for axes in figure.axes if axes.images]
+    titles = [text.get_text() for text in figure.axes[0].texts]
     assert titles == ["cat\n→ dog (90%)", "dog\n→ cat (80%)"]
 
 

@@ -1,5 +1,7 @@
 """Prepares Hydra for a command: the schemas, the studies, and the name of an older sweeper."""
 
+from typing import Any
+
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
@@ -14,10 +16,16 @@ _finds_studies = False
 
 def register() -> None:
     """Stores each schema in the config group `schema`; a second call changes nothing."""
-    store = ConfigStore.instance()
+    store: Any = ConfigStore.instance()
+    # Hydra copies the store, which it only reads, for each composition and 170 times for --help.
+    store.__deepcopy__ = _the_store
     for name, node in SCHEMAS.items():
         group, _, leaf = f"schema/{name}".rpartition("/")
         store.store(group=group, name=leaf, node=node)
+
+
+def _the_store(memo: dict[int, Any]) -> ConfigStore:
+    return ConfigStore.instance()
 
 
 def add_studies() -> None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.freeze_configs import freeze, read_ahead
+from kerasweep.multirun.freeze_configs import read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
 
 
@@ -17,12 +17,11 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
     """Reads the config files that trials may need, and returns a composer that later edits do not affect.
 
     Args:
-        context: The context that Hydra made; its config loader is frozen.
+        context: The context that Hydra made, frozen.
         master: The composed sweep with Hydra's node.
         fixed: The overrides that all trials share.
         space: The axes.
     """
-    freeze(context, master.hydra.job.config_name, master.hydra.overrides.hydra)
     groups = [axis for axis in space.axes if axis.is_group]
     read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
     return Composer(context, master, fixed, space)

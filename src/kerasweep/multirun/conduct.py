@@ -14,6 +14,7 @@ from kerasweep.multirun.batches import batch_size, count_workers, start_workers,
 from kerasweep.multirun.composer import choices_of, make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive, trials_left
+from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
@@ -55,6 +56,7 @@ def conduct(
         SystemExit: The end of a dry run.
     """
     translation = translate_keys(sweeper_keys)
+    freeze(context, config.hydra.job.config_name, config.hydra.overrides.hydra)
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
     composer = make_composer(context, question.master, question.fixed, question.space)

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from kerasweep.report.effects import Effect, Interaction
 from kerasweep.report.groups import number_of
 from kerasweep.report.standings import Standing
-from kerasweep.trial.figures import new_figure
+from kerasweep.trial.figures import new_figure, plain_text
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -30,6 +30,7 @@ def data_uri(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+@plain_text
 def ranking_figure(
     labels: Sequence[str], standings: Sequence[Standing], measure: str, heading: str = ""
 ) -> Figure:
@@ -62,6 +63,7 @@ def ranking_figure(
     return figure
 
 
+@plain_text
 def effect_figure(effect: Effect, measure: str) -> Figure:
     """Draws a mean per value of an axis: a row each, or points over the axis for more than 12 numbers."""
     shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
@@ -117,6 +119,7 @@ def _colour(standing: Standing) -> str:
     return WORSE if standing.against_best.is_worse else UNTOLD
 
 
+@plain_text
 def interaction_figure(interaction: Interaction, measure: str) -> Figure:
     """Draws a line per value of the second axis over the first: parallel lines are no interaction."""
     figure = new_figure(WIDTH / 2, 2.8)
@@ -133,6 +136,7 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
     return figure
 
 
+@plain_text
 def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) -> Figure:
     """Draws the mean and the range over the seeds after each epoch.
 
@@ -160,6 +164,7 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) 
     return figure
 
 
+@plain_text
 def parallel_figure(
     axes_names: Sequence[str],
     levels: Sequence[Sequence[str]],
