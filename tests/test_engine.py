@@ -71,7 +71,7 @@ def test_every_launcher_trains_prunes_and_repeats(launcher: str, folder: Path) -
     assert [trials[number].tags["state"] for number in "012"] == ["pruned", "failed", "complete"]
     assert trials["2"].metrics["objective"] == pytest.approx(4.005)
     assert trials["2"].metrics["seeds"] == 2
-    assert trials["1"].tags["reason"] == "seed 1 failed: ValueError: unlucky"
+    assert trials["1"].tags["reason"] == "repeat 1 failed: ValueError: unlucky"
     assert seeds["0-0"].tags["state"] == "pruned" and seeds["1-1"].tags["state"] == "failed"
     assert {seeds[key].metrics["val_accuracy"] for key in ("2-0", "2-1")} == {4.0, 4.01}
     assert {seeds[key].tags["mlflow.parentRunId"] for key in ("2-0", "2-1")} == {trials["2"].run_id}

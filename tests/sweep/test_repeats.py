@@ -121,7 +121,7 @@ def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[.
     runs = drive(made, train, size=1)
     assert [repeat for a, repeat in runs.trained_repeats if a == 2] == [0, 1]
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert made.study.trials[1].user_attrs[RESULT]["reason"] == "seed 1 failed: ValueError: no"
+    assert made.study.trials[1].user_attrs[RESULT]["reason"] == "repeat 1 failed: ValueError: no"
 
 
 def test_restart_trains_only_the_remaining_seeds(sweep: Callable[..., Sweep]) -> None:

@@ -186,8 +186,8 @@ def test_live_part_shows_seeds_and_the_epochs_of_each_trial(
     view.epoch(0, 6, 0.5)
     view.started(1, 5, 0, {})
     view.epoch(1, 6, 0.5)  # a custom function may exceed training.epochs
-    assert screen.live_part(view)[-2].startswith("worker 0  trial 4 seed 2  epoch 6/8")
-    assert screen.live_part(view)[-1].startswith("worker 1  trial 5 seed 0    epoch 6 ")
+    assert screen.live_part(view)[-2].startswith("worker 0  trial 4 repeat 2  epoch 6/8")
+    assert screen.live_part(view)[-1].startswith("worker 1  trial 5 repeat 0    epoch 6 ")
 
 
 @pytest.mark.parametrize("width", [10, 30, 60, 100, 300])

@@ -113,6 +113,7 @@ class WorkerTrialRuns:
         config.hydra.sweep.dir, config.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
         if self.repeats > 1:
             config.training.seed += repeat
+            # Sweeps of older versions have their checkpoints in a folder of this name.
             config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed-{repeat}"
         return config
 

@@ -132,11 +132,11 @@ class LivePart:
         if job is None:
             state = "waits" if worker in self.jobs else "starts"
             return [f"worker {worker}", state, "", "", "", ""]
-        seed = f" seed {job.repeat}" if self.progress.sweep.repeats > 1 else ""
+        repeat = f" repeat {job.repeat}" if self.progress.sweep.repeats > 1 else ""
         params = {names.get(key, key): value for key, value in job.params.items()}
         return [
             f"worker {worker}",
-            f"trial {job.number}{seed}",
+            f"trial {job.number}{repeat}",
             self._epochs(job),
             job.speed(),
             "" if job.value is None else value_text(job.value),

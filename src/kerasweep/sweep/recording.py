@@ -109,7 +109,7 @@ class SweepRecord:
         """Opens the run of one repeat, below its trial's run."""
         assert trial.number is not None
         tags = {**self._tags(trial.number, params, cfg, choices), "kind": "repeat", "repeat": str(repeat)}
-        name = f"trial-{trial.number}-seed-{cfg.training.seed}"
+        name = f"trial-{trial.number}-repeat-{repeat}"
         run_id = self.tracker.start(name, tags, {}, parent=trial.run_id)
         self.recorder.log_params(run_id, run_params(cfg))
         return TrialRef(run_id, trial.number, trial.incumbents, trial.overrides, repeat)

@@ -60,7 +60,7 @@ class RepeatedTrial:
         if outcome.state == State.COMPLETE:
             self.done[repeat] = outcome
         elif self.ended is None and outcome.state == State.FAILED:
-            reason = f"seed {repeat} failed: {outcome.reason}"
+            reason = f"repeat {repeat} failed: {outcome.reason}"
             self.ended = Outcome(State.FAILED, self.ref.run_id, reason=reason, traceback=outcome.traceback)
         elif self.ended is None:
             self.ended = replace(outcome, run_id=self.ref.run_id)
