@@ -91,14 +91,12 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
         (["model.kernel_size=three"], ["model.kernel_size=three", "could not be converted to Integer"]),
         (["study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
         (["-m", "study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),
-        (["data.path=a b(c"], ["data.path=a b(c", "hint: values with spaces"]),
     ],
     ids=[
         "key of another option",
         "wrong type",
         "unknown study",
         "unknown study in a sweep",
-        "unreadable override",
     ],
 )
 def test_mistakes_that_hydra_finds_are_reported(folder: Path, overrides: list[str], words: list[str]) -> None:

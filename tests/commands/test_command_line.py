@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Returns the message with which the command ends with exit code 1."""
+    """Returns the message with which the command ends with exit code 2."""
     with pytest.raises(SystemExit) as raised:
         check_overrides(arguments, "train")
-    assert raised.value.code == 1
+    assert raised.value.code == 2
     output = capsys.readouterr()
-    assert output.out == ""
-    return output.err.rstrip("\n")
+    assert output.out == "" and output.err.startswith("error: ")
+    return output.err.removeprefix("error: ").rstrip("\n")
 
 
 def test_error_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

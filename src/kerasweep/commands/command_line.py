@@ -40,8 +40,7 @@ def run_command(function: Callable[[], T]) -> T:
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
         sentence = key + str(error).partition("\n")[0]
-    print(f"error: {sentence}", file=sys.stderr)
-    raise SystemExit(2)
+    _refuse(sentence)
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
@@ -52,11 +51,11 @@ def stop(interrupt: KeyboardInterrupt) -> NoReturn:
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:
-    """Ends the command with a message if an override cannot be parsed, or is misspelt.
+    """Ends the command with a message and exit code 2 if an override cannot be parsed, or is misspelt.
 
-    An override that Hydra cannot parse gives Hydra's message, a hint and exit code 1. A misspelt key or
-    option gives a suggestion and exit code 2: Hydra would advise to add the key. A group that is set to a
-    number or null, for which Hydra prints a traceback, gives the group's options.
+    An override that Hydra cannot parse gives Hydra's message and a hint. A misspelt key or option gives a
+    suggestion: Hydra would advise to add the key. A group that is set to a number or null, for which Hydra
+    prints a traceback, gives the group's options.
 
     Args:
         arguments: All arguments of the command, Hydra's flags included.
@@ -104,8 +103,7 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
         return
     meant = suggestion(key, known)
     if meant:
-        print(f"error: There is no key {key}. {meant}", file=sys.stderr)
-        raise SystemExit(2)
+        _refuse(f"There is no key {key}. {meant}")
 
 
 def _is_leaf(key: str, known: Collection[str]) -> bool:
@@ -118,8 +116,7 @@ def _check_name(group: str, name: str) -> None:
     known = _options(group)
     meant = suggestion(name, known) if known and name not in known else ""
     if meant:
-        print(f"error: There is no {group}={name}. {meant}", file=sys.stderr)
-        raise SystemExit(2)
+        _refuse(f"There is no {group}={name}. {meant}")
 
 
 def _check_option(group: str, override: str) -> None:
@@ -144,6 +141,6 @@ def _options(group: str) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 
 
-def _refuse(message: str) -> None:
-    print(message, file=sys.stderr)
-    raise SystemExit(1)
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
