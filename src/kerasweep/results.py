@@ -107,6 +107,11 @@ class Outcome:
     weights: str | None = None  # the file with the weights of a candidate for the best of its sweep
 
 
+def sign_of(direction: str) -> int:
+    """Returns 1 for `maximize` and -1 for `minimize`: the product of sign and value is to be maximized."""
+    return 1 if direction == "maximize" else -1
+
+
 def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tuple[str, ...]) -> bool:
     """Returns whether `one` is at least as good in every objective and better in one (Pareto dominance).
 
@@ -115,8 +120,7 @@ def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tupl
         other: A value per objective.
         directions: `maximize` or `minimize`, one per objective.
     """
-    signs = [1 if direction == "maximize" else -1 for direction in directions]
-    gains = [sign * (a - b) for sign, a, b in zip(signs, one, other, strict=True)]
+    gains = [sign_of(way) * (a - b) for way, a, b in zip(directions, one, other, strict=True)]
     return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
 
 

@@ -40,7 +40,7 @@ def run_command(function: Callable[[], T]) -> T:
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
         sentence = key + str(error).partition("\n")[0]
-    _refuse(sentence)
+    return _refuse(sentence)
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:

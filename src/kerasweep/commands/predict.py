@@ -18,7 +18,9 @@ from kerasweep.config.folders import config_folder
 from kerasweep.data.image_file import open_image, to_pixels
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.fast_start import skip_last_collection
+from kerasweep.results import sign_of
 from kerasweep.terminal import say
+from kerasweep.tracking.tags import read_objectives
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.workers.signals import release_interrupts
 
@@ -128,9 +130,9 @@ def _no_model(cfg: DictConfig, run: "RunRecord") -> str:
 
 
 def _best_first(run: "RunRecord") -> float:
-    is_maximized = run.tags.get("objective", "").partition(",")[0].endswith("maximize")
+    _, direction = read_objectives(run.tags.get("objective", ""))[0]
     value = run.metrics.get("objective", math.nan)
-    return math.inf if math.isnan(value) else -value if is_maximized else value
+    return math.inf if math.isnan(value) else -sign_of(direction) * value
 
 
 @hydra.main(config_path=config_folder("conf"), config_name="predict", version_base="1.3")

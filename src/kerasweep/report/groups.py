@@ -13,6 +13,7 @@ from kerasweep.report.statistics import rounded
 from kerasweep.results import State
 from kerasweep.terminal import value_text
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import read_objectives
 
 NOT_APPLICABLE = "-"
 UNBOUNDED = (-math.inf, math.inf)
@@ -121,7 +122,7 @@ def best_run(runs: Sequence[RunRecord]) -> RunRecord:
 
 def maximizes(groups: Sequence[Group]) -> bool:
     """Whether the first objective is maximized."""
-    return objective_of(groups).partition(",")[0].endswith("maximize")
+    return read_objectives(objective_of(groups))[0][1] == "maximize"
 
 
 def objective_of(groups: Sequence[Group]) -> str:
@@ -131,12 +132,11 @@ def objective_of(groups: Sequence[Group]) -> str:
 
 def measure_of(groups: Sequence[Group]) -> str:
     """Returns the name of the first objective, such as val_accuracy."""
-    return objective_of(groups).partition(" ")[0]
+    return read_objectives(objective_of(groups))[0][0]
 
 
-def bounds_of(objective: str) -> tuple[float, float]:
-    """Returns the possible range of the first objective: 0 to 1 for an accuracy, else unbounded."""
-    measure = objective.partition(" ")[0]
+def bounds_of(measure: str) -> tuple[float, float]:
+    """Returns the possible range of a measure: 0 to 1 for an accuracy, else unbounded."""
     return (0.0, 1.0) if measure.endswith("accuracy") else UNBOUNDED
 
 

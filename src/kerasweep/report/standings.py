@@ -16,7 +16,7 @@ from kerasweep.report.groups import (
     comparable,
     dataset_of,
     maximizes,
-    objective_of,
+    measure_of,
     values_of,
 )
 from kerasweep.report.ranking import AgainstBest, against_best
@@ -141,7 +141,7 @@ def standings(
         own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
         tested = {place: seeds for place, seeds in own.items() if alike[place]}
         compared |= _distances(own, maximizes(groups)) | _compared(tested, maximizes(groups))
-    bounds = bounds_of(objective_of(groups))
+    bounds = bounds_of(measure_of(groups))
     all_standings = [
         _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
     ]

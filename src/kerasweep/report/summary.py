@@ -58,7 +58,7 @@ def _scores(run: RunRecord, rivals: int) -> str:
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
     score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}) on {images:,} images"
-    measure, value = run.tags.get("objective", "objective").partition(" ")[0], run.metrics["objective"]
+    measure, value = measure_of([Group((), (run,))]), run.metrics["objective"]
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
         of_several = f", the best of {rivals} runs" if rivals > 1 else ""

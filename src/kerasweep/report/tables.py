@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, objective_of
+from kerasweep.report.groups import NOT_APPLICABLE, Group, best_run, measure_of
 from kerasweep.report.ranking import MIN_VALUES
 from kerasweep.report.standings import CONFOUNDED, Standing
 from kerasweep.report.statistics import p_text
@@ -26,7 +26,7 @@ def render(groups: Sequence[Group], axes: Sequence[str], standings: Sequence[Sta
     table = Table()
     for column in axes:
         table.add_column(column, no_wrap=True)
-    table.add_column(f"mean {objective_of(groups).partition(' ')[0]}", justify="right", no_wrap=True)
+    table.add_column(f"mean {measure_of(groups)}", justify="right", no_wrap=True)
     for column in headings(standings):
         table.add_column(column, justify="left" if column == "best run" else "right", no_wrap=True)
     for group, standing in list(zip(groups, standings, strict=True))[:MAX_ROWS]:

@@ -18,6 +18,8 @@ from optuna.pruners import (
 )
 from optuna.trial import Trial
 
+from kerasweep.results import sign_of
+
 
 class PrunerInput(Enum):
     """The values of a trial that its pruner receives."""
@@ -89,7 +91,7 @@ class PrunedTrial:
         self.best: float | None = None  # NaN only while every value was NaN
         self._trial = trial
         self._kind = kind
-        self._better = max if direction == "maximize" else min
+        self._sign = sign_of(direction)
         self._warmup_epochs = warmup_epochs
 
     def report(self, epoch: int, value: float | None) -> bool:
@@ -101,10 +103,8 @@ class PrunedTrial:
         """
         if value is None:
             return False
-        if self.best is None or math.isnan(self.best):
+        if self.best is None or math.isnan(self.best) or self._sign * value > self._sign * self.best:
             self.best = value
-        elif not math.isnan(value):
-            self.best = self._better(self.best, value)
         if self._kind not in (PrunerInput.BEST, PrunerInput.EPOCHS) or epoch <= self._warmup_epochs:
             return False
         self._trial.report(self.best if self._kind is PrunerInput.BEST else value, epoch)

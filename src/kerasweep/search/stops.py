@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from kerasweep.results import sign_of
 from kerasweep.search.ledger import counts
 from kerasweep.search.study import sweep_lock
 from kerasweep.terminal import say
@@ -124,7 +125,7 @@ def budget_reason(
     if len(directions) > 1:
         return None
     values = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    sign = 1 if directions[0] == "maximize" else -1
+    sign = sign_of(directions[0])
     if budget.target is not None and any(sign * value >= sign * budget.target for value in values):
         return f"the target of {budget.target:g} is reached"
     if budget.patience is not None and _since_best(trials, sign) >= budget.patience:

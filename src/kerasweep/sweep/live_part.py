@@ -12,7 +12,7 @@ from kerasweep.results import State
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.terminal import duration_text, params_text, value_text
-from kerasweep.tracking.tags import short_names
+from kerasweep.tracking.tags import read_objectives, short_names
 
 MAX_BEST_LINES = 3
 MIN_PARAMS_WIDTH = 20
@@ -97,10 +97,9 @@ class LivePart:
         best = self.progress.best
         if best is None:
             return []
-        metrics = [objective.rpartition(" ")[0] for objective in self.objective.split(", ")]
-        values = zip(metrics, best.values, strict=False)
+        values = zip(read_objectives(self.objective), best.values, strict=False)
         text = Text("best ").append(
-            ", ".join(f"{name} {value_text(value)}" for name, value in values), "bold"
+            ", ".join(f"{metric} {value_text(value)}" for (metric, _), value in values), "bold"
         )
         text.append(f" (trial {best.number}) {params_text(best.params)}")
         lines = list(text.wrap(console, options.max_width, overflow="fold"))

@@ -9,7 +9,7 @@ from typing import Self
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kerasweep.results import Outcome, State
+from kerasweep.results import Outcome, State, sign_of
 from kerasweep.search.ledger import RESULT, clean_params, counts
 from kerasweep.search.stops import HOURS_USED
 from kerasweep.search.sweep import Sweep
@@ -119,7 +119,8 @@ class Progress:
             self.best = Best(number, values, params)
 
     def _is_better(self, value: float, other: float) -> bool:
-        return value > other if self.sweep.directions[0] == "maximize" else value < other
+        sign = sign_of(self.sweep.directions[0])
+        return sign * value > sign * other
 
     def seconds_left(self, workers: int) -> tuple[float | None, bool]:
         """Returns the remaining seconds at the mean time of a trial, None before a trial has ended.

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import RefusedError
-from kerasweep.results import Outcome, State, TrialRef
+from kerasweep.results import Outcome, State, TrialRef, sign_of
 from kerasweep.search.ledger import MAX_RETRIES, as_outcome, counts
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
@@ -137,7 +137,8 @@ class SweepRecord:
         values = [tuple(trial.values) for trial in complete]
         if len(self.sweep.directions) > 1 or not values:
             return tuple(values)
-        return (max(values) if self.sweep.directions[0] == "maximize" else min(values),)
+        sign = sign_of(self.sweep.directions[0])
+        return (max(values, key=lambda value: sign * value[0]),)
 
     def close_trial(self, outcome: Outcome) -> None:
         """Closes the run of a trial or of a repeat, with its traceback and the means of its repeats."""

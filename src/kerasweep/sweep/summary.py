@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from kerasweep.results import RETURNED, Outcome, State
+from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
@@ -87,7 +87,7 @@ def best_trials(sweep: Sweep) -> list[FrozenTrial]:
     if len(sweep.directions) > 1:
         return sweep.study.best_trials
     complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    sign = -1 if sweep.directions[0] == "maximize" else 1
+    sign = -sign_of(sweep.directions[0])
     # Rounded: a mean's last digit depends on the order of its values.
     return sorted(complete, key=lambda trial: (round(sign * trial.values[0], DECIMALS), trial.number))
 
@@ -138,7 +138,7 @@ def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> Non
 
 def _dropped_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Returns the trials that were pruned after some of their seeds, the best mean first."""
-    sign = -1 if sweep.directions[0] == "maximize" else 1
+    sign = -sign_of(sweep.directions[0])
     pruned = sweep.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
     dropped = [trial for trial in pruned if trial.user_attrs.get(RESULT, {}).get("seeds")]
     return sorted(dropped, key=lambda trial: sign * trial.user_attrs[RESULT]["values"][0])
@@ -198,5 +198,5 @@ def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
 
 def best_repeat(sweep: Sweep, outcomes: Mapping[int, Outcome]) -> int:
     """Returns the repeat with the best first objective, the first among equals."""
-    sign = 1 if sweep.directions[0] == "maximize" else -1
+    sign = sign_of(sweep.directions[0])
     return max(sorted(outcomes), key=lambda repeat: sign * outcomes[repeat].values[0])

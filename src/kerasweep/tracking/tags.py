@@ -126,6 +126,12 @@ def objective_text(cfg: DictConfig) -> str:
     return ", ".join(f"{objective.metric} {objective.direction}" for objective in cfg.objective)
 
 
+def read_objectives(text: str) -> list[tuple[str, str]]:
+    """Returns the metric and the direction of each objective in the text that `objective_text` formats."""
+    words = [objective.partition(" ") for objective in text.split(", ")]
+    return [(metric, direction) for metric, _, direction in words]
+
+
 def user_tags(cfg: DictConfig) -> dict[str, str]:
     """Returns the tags of tracking.tags."""
     content = OmegaConf.to_container(cfg.tracking.tags, resolve=True)

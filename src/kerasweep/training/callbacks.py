@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasweep.errors import TrainingError
+from kerasweep.results import sign_of
 
 EpochReport = Callable[[int, dict[str, float]], bool]
 
@@ -79,7 +80,7 @@ class KeepBestWeights(keras.callbacks.Callback):
     def __init__(self, metric: str, direction: str) -> None:
         super().__init__()
         self.metric = metric
-        self.sign = 1.0 if direction == "maximize" else -1.0
+        self.sign = sign_of(direction)
         self.best_epoch = 1
         self.best = -math.inf
         self.weights: list[np.ndarray] = []
