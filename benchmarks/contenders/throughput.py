@@ -75,7 +75,7 @@ def program(images, labels):
     from kerasweep.config.folders import config_folder
     from kerasweep.data.prepare import Part, Prepared
     from kerasweep.data.scaling import Scaling
-    from kerasweep.trial.network import Network
+    from kerasweep.trial.network import build_network
 
     register()
     overrides = [f"model.filters={list(FILTERS)}", f"training.batch_size={BATCH}"]
@@ -83,7 +83,7 @@ def program(images, labels):
         cfg = compose("train", overrides)
     part, classes = Part(images, labels), tuple(map(str, range(10)))
     data = Prepared(part, part, part, Scaling((1 / 255,), (0.0,)), classes, "random", (32, 32, 3))
-    network = Network(cfg, data)
+    network = build_network(cfg, data)
     rates = [0.001] * network.steps_per_epoch
 
     def train(epochs):

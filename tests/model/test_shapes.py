@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from kerasweep.config.model import DOWNSAMPLINGS, HEADS, ModelConf
 from kerasweep.errors import ConfigError
 from kerasweep.model.shapes import check_shape, count_parameters
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.run import read_data
 
 
@@ -124,7 +124,7 @@ def test_counts_what_keras_counts(overrides: tuple[str, ...], configured: Callab
     cfg = configured(*overrides)
     prepared = read_data(cfg)
     counted = count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
-    assert counted == Network(cfg, prepared).parameters
+    assert counted == build_network(cfg, prepared).parameters
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])

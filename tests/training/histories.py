@@ -15,14 +15,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.run import read_data, warm_up
 
 
 def history(text: str) -> dict[str, Any]:
     """Returns each epoch's metrics as hexadecimal numbers, the best epoch, and the number of traces."""
     cfg = OmegaConf.create(text)
-    network = Network(cfg, read_data(cfg))
+    network = build_network(cfg, read_data(cfg))
     result = network.fit(lambda epoch, metrics: False, Path("unused"))
     epochs = [
         {name: value.hex() for name, value in epoch.items() if name != "epoch_seconds"}

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
 from kerasweep.training.program import Program
 from kerasweep.training.program_cache import PROGRAMS
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import read_data
 from tests.processes import environment
 
@@ -92,7 +92,7 @@ def test_used_programs_train_as_new_processes_do_to_the_last_bit(
 
 
 def network_of(cfg: DictConfig) -> Network:
-    return Network(cfg, read_data(cfg))
+    return build_network(cfg, read_data(cfg))
 
 
 def trained(cfg: DictConfig, epochs: int = 2, feed: Any = None) -> list[dict[str, float]]:

@@ -17,7 +17,7 @@ from kerasweep.config.training import CheckpointConf, EarlyStoppingConf, Plateau
 from kerasweep.training.checkpoints import TrainingState, read_state, state_path, write_state
 from kerasweep.training.fit import FitResult, fit
 from kerasweep.training.resume import find_state
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.run import read_data
 from tests.processes import environment
 
@@ -52,12 +52,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from omegaconf import OmegaConf
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.run import read_data, warm_up
 
 cfg = OmegaConf.load(sys.argv[1])
 warm_up(cfg)
-network = Network(cfg, read_data(cfg))
+network = build_network(cfg, read_data(cfg))
 run_epoch = network.run_epoch
 
 def kill(epoch, rates):
@@ -98,7 +98,7 @@ def train(configured: Callable[..., DictConfig], tmp_path: Path) -> Callable[...
                 raise Interrupted
             return epoch == prune
 
-        network = Network(cfg, read_data(cfg))
+        network = build_network(cfg, read_data(cfg))
         try:
             earlier = tmp_path / resume if resume else None
             result = network.fit(report, tmp_path / name, earlier)

@@ -103,7 +103,8 @@ def pool_of(
         def variables(worker: int) -> dict[str, str]:
             return {"WORKER": str(worker)}
 
-        pools.append(WorkerPool(count, variables, f"{MODULE}:prepare", shared, Limits(**limits)))
+        pools.append(WorkerPool(variables, f"{MODULE}:prepare", shared, Limits(**limits)))
+        pools[-1].start(count)
         return pools[-1]
 
     yield build

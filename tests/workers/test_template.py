@@ -36,7 +36,8 @@ if __name__ == "__main__":
     if "other" in sys.argv:
         os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
     print(worker_context().get_start_method(), flush=True)
-    pool = WorkerPool(2, lambda worker: {"WORKER": str(worker)}, "__main__:prepare", b"", Limits())
+    pool = WorkerPool(lambda worker: {"WORKER": str(worker)}, "__main__:prepare", b"", Limits())
+    pool.start(2)
     if "kill" in sys.argv:
         while len(pool.free()) < 2:
             pool.next_event(0.1)

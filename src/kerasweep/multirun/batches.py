@@ -54,7 +54,9 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
     variables = machine.worker_variables(count, machine.count_gpus(), machine.usable_cores())
     setup = WorkerSetup(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
-    return WorkerPool(count, variables, PREPARE, setup.pack(), limits)
+    pool = WorkerPool(variables, PREPARE, setup.pack(), limits)
+    pool.start(count)
+    return pool
 
 
 @dataclass(frozen=True)

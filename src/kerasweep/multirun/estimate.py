@@ -11,7 +11,7 @@ import numpy as np
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import Params
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.run import warm_up
 from kerasweep.workers import machine
 
@@ -85,7 +85,7 @@ def _build(plan: Plan, params: Params) -> Cost:
     cfg = plan.composer.compose(params)
     data = plan.data_of(cfg)
     try:
-        network = Network(cfg, data)
+        network = build_network(cfg, data)
         flops = count_flops(network.stock())
     except Exception as error:  # a user's own network may raise anything
         return Cost(params, f"it cannot be built: {type(error).__name__}: {error}")
@@ -107,7 +107,7 @@ def _probe(plan: Plan, params: Params) -> "Probe":
     cfg = plan.composer.compose(params)
     cfg.training.reuse_programs = False  # the trace is part of what is timed
     began = time.perf_counter()
-    network = Network(cfg, plan.data_of(cfg))
+    network = build_network(cfg, plan.data_of(cfg))
     built = time.perf_counter() - began
     images = network.prepared.validation.first(MAX_EVALUATED)
     measured = probe(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
@@ -18,88 +19,103 @@ if TYPE_CHECKING:
     from kerasweep.training.program import Program
 
 
+def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
+    """Returns a network with fresh weights, in a new program or in that of an earlier network."""
+    start_tensorflow()
+    from kerasweep.training.runtime import set_determinism, set_precision
+
+    set_determinism(cfg.training.deterministic)
+    set_precision(cfg.training.precision)
+    is_custom = cfg.model.architecture == "custom"
+    graph, program = _custom(cfg, prepared) if is_custom else _built_in(cfg, prepared)
+    program.begin(cfg.optimizer)
+    return Network(cfg, prepared, graph, program)
+
+
+def _built_in(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
+    from kerasweep.model.parts import AdjustableParts
+
+    def make() -> "Program":
+        parts = AdjustableParts()
+        return _program(cfg, _model(cfg, prepared, parts), parts)
+
+    graph, program = _reused(cfg, prepared, None, make)
+    assert program.parts is not None
+    program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
+    return graph, program
+
+
+def _custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
+    """Returns a program with the weights that the user's function draws."""
+    import keras
+
+    from kerasweep.training.runtime import seed_everything
+
+    seed_everything(cfg.training.seed)
+    keras.backend.clear_session()  # the numbers in layer names start at 0 again
+    fresh = _model(cfg, prepared, None)
+    described = structure(fresh)
+    if described is None:
+        return None, _program(cfg, fresh, None)
+    graph, program = _reused(cfg, prepared, described, lambda: _program(cfg, fresh, None))
+    for variable, value in zip(program.model.variables, fresh.variables, strict=True):
+        variable.assign(value)
+    return graph, program
+
+
+def _reused(
+    cfg: DictConfig, prepared: Prepared, described: str | None, make: Callable[[], "Program"]
+) -> tuple[str | None, "Program"]:
+    from kerasweep.training.program_cache import PROGRAMS
+
+    if not cfg.training.reuse_programs:
+        return None, make()
+    graph = _graph(cfg, prepared, described)
+    return graph, PROGRAMS.get(graph) or PROGRAMS.add(graph, make)
+
+
+def _program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
+    from kerasweep.training.program import Program
+    from kerasweep.training.runtime import uses_xla
+
+    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
+
+
+def _model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
+    from kerasweep.model.network import build_model
+
+    return build_model(cfg.model, parts, prepared.input_shape, prepared.num_classes)
+
+
 class Network:
-    """A network at the start of its training, in a new program or in that of an earlier network.
+    """A network at the start of its training; build it with `build_network`.
 
     The next network of the same graph reuses this one's program and overwrites its weights.
 
     Args:
         cfg: The configuration.
         prepared: The data.
-
-    Attributes:
         graph: The key of the program; None if no other network reuses it.
+        program: The program, with fresh weights.
     """
 
-    def __init__(self, cfg: DictConfig, prepared: Prepared) -> None:
-        start_tensorflow()
-        from kerasweep.training.runtime import set_determinism, set_precision
-
-        set_determinism(cfg.training.deterministic)
-        set_precision(cfg.training.precision)
+    def __init__(self, cfg: DictConfig, prepared: Prepared, graph: str | None, program: "Program") -> None:
         self.cfg = cfg
         self.prepared = prepared
-        self.graph: str | None = None
-        self.program = self._custom() if cfg.model.architecture == "custom" else self._built_in()
-        self.program.begin(cfg.optimizer)
-        self.model = self.program.model
-        self.parameters = _parameters(self.model)
-        self._traces_before = self.program.traces
+        self.graph = graph
+        self.program = program
+        self.model = program.model
+        self._traces_before = program.traces
+
+    @property
+    def parameters(self) -> int:
+        """The number of values in the saved model, without the counters of the warm-up."""
+        return sum(int(np.prod(each.shape)) for each in self.model.weights if each.name != "updates")
 
     @property
     def traces(self) -> int:
         """The number of train functions that were traced for this network."""
         return self.program.traces - self._traces_before
-
-    def _built_in(self) -> "Program":
-        """Returns a program with fresh weights."""
-        from kerasweep.model.parts import AdjustableParts
-
-        def make() -> "Program":
-            parts = AdjustableParts()
-            return self._program(self._build(parts), parts)
-
-        cfg, program = self.cfg, self._reused(None, make)
-        assert program.parts is not None
-        program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
-        return program
-
-    def _custom(self) -> "Program":
-        """Returns a program with the weights that the user's function draws."""
-        import keras
-
-        from kerasweep.training.runtime import seed_everything
-
-        seed_everything(self.cfg.training.seed)
-        keras.backend.clear_session()  # the numbers in layer names start at 0 again
-        fresh = self._build(None)
-        described = structure(fresh)
-        if described is None:
-            return self._program(fresh, None)
-        program = self._reused(described, lambda: self._program(fresh, None))
-        for variable, value in zip(program.model.variables, fresh.variables, strict=True):
-            variable.assign(value)
-        return program
-
-    def _reused(self, described: str | None, make: Callable[[], "Program"]) -> "Program":
-        from kerasweep.training.program_cache import PROGRAMS
-
-        if not self.cfg.training.reuse_programs:
-            return make()
-        self.graph = _graph(self.cfg, self.prepared, described)
-        return PROGRAMS.get(self.graph) or PROGRAMS.add(self.graph, make)
-
-    def _program(self, model: Any, parts: Any) -> "Program":
-        from kerasweep.training.program import Program
-        from kerasweep.training.runtime import uses_xla
-
-        cfg = self.cfg
-        return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
-
-    def _build(self, parts: Any) -> Any:
-        from kerasweep.model.network import build_model
-
-        return build_model(self.cfg.model, parts, self.prepared.input_shape, self.prepared.num_classes)
 
     def fit(
         self,
@@ -167,7 +183,7 @@ class Network:
         from kerasweep.model.parts import StockParts
 
         cfg = self.cfg
-        return self._build(StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
+        return _model(cfg, self.prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
 
     def _fingerprint(self) -> str:
         """Returns a hash of all that the training depends on: a checkpoint of another one does not fit."""
@@ -199,9 +215,4 @@ def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
     """Returns the number of parameters, computed without a network unless it is custom."""
     if cfg.model.architecture != "custom":
         return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
-    return Network(cfg, prepared).parameters
-
-
-def _parameters(model: Any) -> int:
-    """Returns the number of values in the saved model, without the counters of the warm-up."""
-    return sum(int(weight.numpy().size) for weight in model.weights if weight.name != "updates")
+    return build_network(cfg, prepared).parameters

@@ -14,7 +14,7 @@ from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.metrics import of_history
-from kerasweep.trial.network import Network
+from kerasweep.trial.network import build_network
 from kerasweep.trial.record_best import save_weights
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run_trial(
     record_data(cfg, ref.run_id, tracker, prepared)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
-    network = Network(cfg, prepared)
+    network = build_network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
     tracker.set_tags(ref.run_id, {**arithmetic(), **restored})

@@ -44,24 +44,14 @@ class WorkerPool:
     dead, and another process takes its place.
 
     Args:
-        count: How many processes to start.
         variables: Gives each worker's environment variables, besides those of this process.
         prepare: `module:name` of a function that each new process calls with `shared`.
         shared: What all jobs have in common.
         limits: Of each job.
-
-    Raises:
-        TrainingError: No process can be started; in `next_event` also: three in a row ended before they were
-            ready, or the template has ended.
     """
 
     def __init__(
-        self,
-        count: int,
-        variables: Callable[[int], Mapping[str, str]],
-        prepare: str,
-        shared: bytes,
-        limits: Limits,
+        self, variables: Callable[[int], Mapping[str, str]], prepare: str, shared: bytes, limits: Limits
     ) -> None:
         self.limits = limits
         self._variables = variables
@@ -70,6 +60,9 @@ class WorkerPool:
         self._changed: deque[int] = deque()  # workers with a message to read, or that have ended
         self._checked = -math.inf
         self._workers: list[WorkerProcess] = []
+
+    def start(self, count: int) -> None:
+        """Starts this many processes. Raises TrainingError if one cannot be started; then none is left."""
         try:
             for number in range(count):
                 self._workers.append(self._start(number))
@@ -93,10 +86,7 @@ class WorkerPool:
 
     def submit(self, number: int, job: Job) -> None:
         """Gives a free worker its next job."""
-        worker = self._workers[number]
-        assert worker.job is None
-        worker.job, worker.started = job, None
-        worker.send_job()
+        self._workers[number].give(job)
 
     def answer(self, number: int, stops: bool) -> None:
         """Answers a report that waits."""
@@ -108,6 +98,10 @@ class WorkerPool:
 
         Returns:
             The worker's number and the event; None when a new worker is free, or after `timeout` seconds.
+
+        Raises:
+            TrainingError: Three processes in a row ended before they were ready, or the template has ended,
+                or no process can be started.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -146,9 +140,8 @@ class WorkerPool:
     def _read(self, number: int) -> Ready | Event | None:
         """Reads one message of a worker, or replaces the worker if it has ended and sent no more."""
         worker = self._workers[number]
-        has_ended = (
-            worker.process.exitcode is not None
-        )  # asked before the pipe is: the last message precedes the end
+        # Read before the pipe is: the last message precedes the end.
+        has_ended = worker.process.exitcode is not None
         try:
             if not worker.pipe.poll():
                 return self._end(number) if has_ended else None
@@ -165,19 +158,18 @@ class WorkerPool:
     def _take(self, number: int, message: Any) -> Ready | Event | None:
         worker = self._workers[number]
         if isinstance(message, Ready):
-            worker.is_ready = True
-            worker.send_job()
+            worker.note_ready()
             return message if worker.job is None else None
         if worker.job is None or worker.job.id != message.job:
             return None  # a process that an earlier job forked uses the pipe
         if isinstance(message, Started):
-            worker.started = time.monotonic()
+            worker.note_started()
             return None
         if isinstance(message, Failed):
-            worker.job = None
+            worker.end_job()
             return Died(number, message.job, message.reason)
         if isinstance(message, Finished):
-            worker.job = None
+            worker.end_job()
             if rss_mb(worker.pid) > self.limits.max_idle_mb:  # TensorFlow never gives all of its memory back
                 self._replace(number)
         return message
@@ -196,17 +188,14 @@ class WorkerPool:
                 "The process that workers are forked from has ended, and so have they: it was killed, or "
                 "memory ran out. The running trials are not lost: the same command continues them."
             )
-        if not worker.is_ready and worker.stillborn + 1 >= MAX_STILLBORN:
+        if worker.next_stillborn >= MAX_STILLBORN:
             raise TrainingError(
                 f"Workers ended before they were ready, {MAX_STILLBORN} times in a row: see above. "
                 "Check that TensorFlow can be imported and that there is memory for it."
             )
         self._replace(number)
-        self._workers[number].stillborn = 0 if worker.is_ready else worker.stillborn + 1
-        if worker.job is None:
-            return None
-        if worker.started is None:
-            self._workers[number].job = worker.job
+        self._workers[number].succeed(worker)
+        if worker.job is None or worker.started is None:
             return None
         return Died(number, worker.job.id, worker.killed_for or exit_reason(code or 0))
 

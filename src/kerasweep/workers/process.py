@@ -4,6 +4,7 @@ import os
 import pickle
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,7 +37,37 @@ class WorkerProcess:
         assert self.process.pid is not None
         return self.process.pid
 
-    def send_job(self) -> None:
+    @property
+    def next_stillborn(self) -> int:
+        """The number of processes in a row, with this one, that ended before they were ready."""
+        return 0 if self.is_ready else self.stillborn + 1
+
+    def give(self, job: Job) -> None:
+        """Sends the next job to the process, which must be ready and free."""
+        assert self.job is None
+        self.job, self.started = job, None
+        self._send_job()
+
+    def note_ready(self) -> None:
+        """Notes that the process can do jobs, and sends the one that its predecessor did not start."""
+        self.is_ready = True
+        self._send_job()
+
+    def note_started(self) -> None:
+        """Notes that the process has received its job."""
+        self.started = time.monotonic()
+
+    def end_job(self) -> None:
+        """Notes that the job has ended: the process is free."""
+        self.job = None
+
+    def succeed(self, ended: "WorkerProcess") -> None:
+        """Takes the place of a process that has ended, with its job if that was not started."""
+        self.stillborn = ended.next_stillborn
+        if ended.started is None:
+            self.job = ended.job
+
+    def _send_job(self) -> None:
         """Sends the job, if there is one, packed: a payload that cannot be unpacked fails its job alone."""
         if self.job is not None:
             with suppress(OSError):  # the process has ended, which the pool notices
