@@ -2,9 +2,8 @@
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from kerasweep.results import Outcome, State, mean_outcome
+from kerasweep.results import Outcome, State, TrialRef, mean_outcome
 from kerasweep.search.propose import Proposal
 
 
@@ -14,7 +13,7 @@ class RepeatedTrial:
 
     proposal: Proposal  # Optuna's trial with its configuration
     repeats: int  # how many seeds it is trained with
-    ref: Any = None  # the trial's run, None until it is open
+    run: TrialRef | None = None  # the trial's run, None until it is open
     worker: int | None = None  # the worker that began it
     waiting: deque[int] = field(default_factory=deque)  # repeats that have not begun
     active: set[int] = field(default_factory=set)  # repeats that are being trained
@@ -23,6 +22,12 @@ class RepeatedTrial:
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(self.repeats))
+
+    @property
+    def ref(self) -> TrialRef:
+        """The trial's run, which must be open."""
+        assert self.run is not None
+        return self.run
 
     @property
     def number(self) -> int:
