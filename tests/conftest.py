@@ -59,18 +59,9 @@ def copy_database(empty_database: Path) -> Callable[[Path], Path]:
 @pytest.fixture
 def configured() -> Callable[..., DictConfig]:
     """Returns a function that composes the config of `python -m src.train OVERRIDES` for a small network."""
-    from hydra import compose, initialize_config_dir
+    from tests.compositions import compose_train
 
-    from kerasweep.config import register
-    from kerasweep.config.folders import config_folder
-
-    register()
-
-    def build(*overrides: str) -> DictConfig:
-        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
-            return compose("train", [*SMALL, *overrides])
-
-    return build
+    return lambda *overrides: compose_train(*SMALL, *overrides)
 
 
 @pytest.fixture

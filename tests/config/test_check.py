@@ -1,28 +1,18 @@
 """Each rule between keys refuses configurations that break it, with its message."""
 
-import copy
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config import check, register
-from kerasweep.config.folders import config_folder
+from kerasweep.config import check
 from kerasweep.errors import ConfigError
 from kerasweep.search.study import open_study
+from tests.compositions import compose_train
 
 NAN = "nan"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hydra() -> Iterator[None]:
-    register()
-    with initialize_config_dir(config_folder("conf"), version_base="1.3"):
-        yield
+GROUPS = {folder.name for folder in (Path(__file__).parents[2] / "conf").iterdir()}
 
 
 SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, npz, custom"
@@ -264,16 +254,11 @@ BOUNDS = [
 ]
 
 
-@cache
-def composed(groups: tuple[str, ...]) -> DictConfig:
-    return compose("train", overrides=list(groups))
-
-
 def train(*overrides: str) -> DictConfig:
-    """Composes the groups once and sets plain values in a copy, since a hundred compositions are slow."""
+    """Composes the groups and sets plain values in the copy, since a hundred compositions are slow."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    values = [one for one in parsed if "." in one.key_or_group or one.key_or_group == "objective"]
-    cfg = copy.deepcopy(composed(tuple(str(one.input_line) for one in parsed if one not in values)))
+    values = [one for one in parsed if one.key_or_group not in GROUPS]
+    cfg = compose_train(*(str(one.input_line) for one in parsed if one not in values))
     for one in values:
         OmegaConf.update(cfg, one.key_or_group, one.value())
     return cfg

@@ -1,27 +1,35 @@
 """Every option composes and passes the check; a misspelt key fails before anything runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config import check, hydra_setup, register
+from kerasweep.config import check
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
+from tests.compositions import compose_train
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = [folder for folder in sorted((ROOT / "conf").iterdir()) if folder.is_dir()] + [
-    ROOT / "sweeps/study"
-]
-OPTIONS = [
-    (folder.name, file.stem)
+FOLDERS = [folder for folder in sorted((Path(__file__).parents[2] / "conf").iterdir()) if folder.is_dir()]
+OPTIONS = {
+    folder.name: [
+        f"{folder.name}={file.stem}"
+        for file in sorted(folder.glob("*.yaml"))
+        if "???" not in file.read_text()
+    ]
     for folder in FOLDERS
-    for file in sorted(folder.glob("*.yaml"))
-    if "???" not in file.read_text()
-]
+}
+ACROSS = ("debug", "experiment")  # they set keys of other groups, so a combination could hide a mistake
+COMBINATIONS = [
+    [option for option in row if option is not None]
+    for row in zip_longest(*(options for group, options in OPTIONS.items() if group not in ACROSS))
+] + [[option] for group in ACROSS for option in OPTIONS[group]]
 WITH = {"pruner=threshold": ["pruner.lower=0.5"], "pruner=wilcoxon": ["study.repeats=4"]}
 NEEDS = {
     "data=npz": "data.path",
@@ -31,29 +39,23 @@ NEEDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra() -> Iterator[None]:
-    register()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
-        hydra_setup.add_studies()
-        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
-            yield
+def overridden(override: str) -> DictConfig:
+    """Applies an override to a composed configuration as the last step of Hydra's composition does."""
+    cfg = compose_train()
+    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides([override]), cfg)
+    return cfg
 
 
-def train(*overrides: str) -> DictConfig:
-    return compose("train", overrides=list(overrides))
-
-
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_option_composes_and_passes_the_check(group: str, option: str) -> None:
-    chosen = f"{group}={option}"
-    check(train(chosen, *WITH.get(chosen, [])))
+@pytest.mark.parametrize("chosen", COMBINATIONS, ids=" ".join)
+def test_options_compose_and_pass_the_check(chosen: Sequence[str]) -> None:
+    """Studies are composed in tests/multirun/test_studies.py."""
+    check(compose_train(*chosen, *(override for option in chosen for override in WITH.get(option, []))))
 
 
 def test_every_group_has_options() -> None:
-    assert len(OPTIONS) > 45
-    assert {group for group, _ in OPTIONS} >= {"data", "model", "optimizer", "sampler", "study", "debug"}
+    assert sum(map(len, OPTIONS.values())) > 45
+    assert OPTIONS.keys() >= {"data", "model", "optimizer", "sampler", "debug"}
+    assert {option for chosen in COMBINATIONS for option in chosen} == set().union(*OPTIONS.values())
 
 
 def test_key_without_a_default_is_asked_for() -> None:
@@ -68,8 +70,9 @@ def test_key_without_a_default_is_asked_for() -> None:
 
 @pytest.mark.parametrize(("option", "key"), NEEDS.items())
 def test_option_without_its_value_is_refused(option: str, key: str) -> None:
+    cfg = compose_train(option)
     with pytest.raises(ConfigError) as refused:
-        check(train(option))
+        check(cfg)
     messages = {
         "data=image_folder": "data=image_folder needs data.path, a folder with one subfolder per class, "
         "as in data.path=photos.",
@@ -78,12 +81,14 @@ def test_option_without_its_value_is_refused(option: str, key: str) -> None:
     }
     otherwise = f"{key} has no value. Give it one, as in {key}=VALUE."
     assert str(refused.value) == messages.get(option, otherwise)
-    check(train(option, f"{key}=package.module"))
+    OmegaConf.update(cfg, key, "package.module")
+    check(cfg)
 
 
 @pytest.mark.parametrize("name", ["predict", "compare"])
 def test_other_commands_compose(name: str) -> None:
-    assert compose(name).tracking.experiment == "kerasweep"
+    with initialize_config_dir(config_folder("conf"), version_base="1.3"):
+        assert compose(name).tracking.experiment == "kerasweep"
 
 
 MISSPELT = [
@@ -94,9 +99,6 @@ MISSPELT = [
     "schedule.patience=2",
     "initializer.stddev=0.1",
     "optimiser=sgd",
-    "optimizer=sdg",
-    "data=mnsit",
-    "study=quick",
     "regularizer.strenght=1e-4",
     "modle.dropout=0.5",
 ]
@@ -116,13 +118,20 @@ WRONG_TYPE = [
 
 
 @pytest.mark.parametrize("override", MISSPELT + WRONG_TYPE)
-def test_misspelt_key_or_wrong_type_fails_at_composition(override: str) -> None:
+def test_misspelt_key_or_wrong_type_is_refused_when_overrides_are_applied(override: str) -> None:
     with pytest.raises(ConfigCompositionException):
-        train(override)
+        overridden(override)
 
 
 @pytest.mark.parametrize(
-    "overrides", [["model.kwargs.width=3"], ["data.kwargs.a.b=3"], ["tracking.tags.course=ml"]]
+    "override",
+    ["optimizer=sdg", "data=mnsit", "study=quick", "model.kernel_sise=3", "model.kernel_size=wide"],
 )
-def test_open_mappings_take_any_key(overrides: Sequence[str]) -> None:
-    check(train(*overrides))
+def test_mistake_fails_at_composition(override: str) -> None:
+    with pytest.raises(ConfigCompositionException):
+        compose_train(override)
+
+
+@pytest.mark.parametrize("override", ["model.kwargs.width=3", "data.kwargs.a.b=3", "tracking.tags.course=ml"])
+def test_open_mappings_take_any_key(override: str) -> None:
+    check(overridden(override))

@@ -1,40 +1,22 @@
 """Fixtures that compose like `python -m src.train -m ARGUMENTS`, up to the call of the sweeper."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from kerasweep.config import hydra_setup, register
-from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import Question, read_question
+from tests.compositions import train_context
 
 
-@contextmanager
-def with_studies() -> Iterator[None]:
-    """Makes Hydra find studies inside the block, as src.train does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hydra_setup, "_finds_studies", hydra_setup.finds_studies())
-        hydra_setup.add_studies()
-        yield
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def context() -> HydraContext:
-    register()
-    with with_studies(), initialize_config_dir(config_folder("conf"), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        return HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+    return train_context()
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ COMMANDS = {
     "quickstart": [],
     "filter_size": ["study=filter_size"],
     "full_search": ["study=full_search", "data.limit=200"],
-    "lists, null and mappings": [
+    "lists, null, mappings and a new key": [
         "model.filters=[8],[8,16]",
         "model.dense_units=[],[32]",
         "data.limit=null,200",
         "model.kwargs={a:1},{b:[1,2]}",
         "training.shuffle=true,false",
         "model.normalization.kind=none,batch",
+        "+data.kwargs.width=1,2",
     ],
     "groups and their keys": [
         "sampler=random",
@@ -34,11 +35,11 @@ COMMANDS = {
         "schedule=cosine,warmup_cosine",
         "model=cnn,strided,vgg_small",
         "model.dropout=0.25,0.5",
+        "regularizer.strength=1e-4,1e-2",
+        "regularizer=l1,l2",
     ],
-    "key of a group with the group fixed after it": ["regularizer.strength=1e-4,1e-2", "regularizer=l1,l2"],
     "strength fixed before the group is swept": ["regularizer.strength=0.003", "regularizer=l1,l2"],
     "strength swept before its group is fixed": ["regularizer.strength=1e-4,1e-2", "regularizer=l2"],
-    "a new key": ["+model.kwargs.width=1,2", "model.kernel_size=3,5"],
     "an experiment": ["experiment=cifar10_vgg", "regularizer=none,l1", "training.epochs=1,2"],
 }
 
@@ -60,7 +61,7 @@ def by_hydra(composer: Composer, overrides: list[str]) -> DictConfig:
 def test_composes_like_hydra(arguments: list[str], composer_of: Callable[..., Composer]) -> None:
     composer = composer_of(*arguments)
     study = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(3):
+    for _ in range(2):
         params = composer.space.suggest(study.ask())
         expected = by_hydra(composer, composer.overrides(params))
         assert OmegaConf.to_yaml(composer.job_config(params)) == OmegaConf.to_yaml(expected)
@@ -82,6 +83,15 @@ def test_trials_do_not_change_later_compositions(composer_of: Callable[..., Comp
 def test_composition_is_closed_to_new_keys(composer_of: Callable[..., Composer]) -> None:
     cfg = composer_of("model.kernel_size=3,5").compose({"model.kernel_size": 5})
     assert OmegaConf.is_struct(cfg) and "hydra" not in cfg
+
+
+def test_group_without_a_choice_is_named(composer_of: Callable[..., Composer]) -> None:
+    composer = composer_of("optimizer=???", "model.kernel_size=3,5")
+    with pytest.raises(ConfigError) as refused:
+        composer.compose({"model.kernel_size": 3})
+    assert str(refused.value) == (
+        "The configuration cannot be composed: You must specify 'optimizer', e.g, optimizer=<OPTION>"
+    )
 
 
 def test_overrides_give_groups_before_their_keys(composer_of: Callable[..., Composer]) -> None:

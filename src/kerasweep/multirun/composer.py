@@ -60,12 +60,11 @@ class Composer:
             ConfigError: As compose does.
         """
         cfg = self._with_groups(self._groups(params))
-        plain = [axis for axis in self.space.axes if axis.key in params and not axis.is_group]
-        for axis in plain:
-            _put(cfg, axis.key, axis.plain(params[axis.key]))
-        if plain:
-            cfg.hydra.overrides.task = self.overrides(params)
-            cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
+        for axis in self.space.axes:
+            if axis.key in params and not axis.is_group:
+                _put(cfg, axis.key, axis.plain(params[axis.key]))
+        cfg.hydra.overrides.task = self.overrides(params)
+        cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
         return cfg
 
     def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
@@ -81,13 +80,18 @@ class Composer:
     def _with_groups(self, groups: Mapping[str, Value]) -> DictConfig:
         overrides = tuple(self.space.overrides(groups))
         if overrides not in self._composed:
-            try:
-                cfg = self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
-            except (HydraException, OmegaConfBaseException) as error:
-                raise ConfigError(f"{' '.join(overrides)} cannot be composed: {first_line(error)}") from error
-            self._composed[overrides] = pickle.dumps(cfg)
+            self._composed[overrides] = pickle.dumps(self._by_hydra(overrides))
         composed: DictConfig = pickle.loads(self._composed[overrides])
         return composed
+
+    def _by_hydra(self, overrides: tuple[str, ...]) -> DictConfig:
+        if not overrides and "???" not in choices_of(self.master).values():
+            return self.master  # composed of the same files and fixed overrides
+        try:
+            return self.context.config_loader.load_sweep_config(self.master, [*self.fixed, *overrides])
+        except (HydraException, OmegaConfBaseException) as error:
+            chosen = " ".join(overrides) or "The configuration"
+            raise ConfigError(f"{chosen} cannot be composed: {first_line(error)}") from error
 
 
 def _config_path(axis: Axis, option: Value) -> str:

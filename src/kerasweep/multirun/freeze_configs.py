@@ -1,6 +1,7 @@
 """Freezes the config files of a sweep: each is read once, so that edits during the sweep change nothing."""
 
 import copy
+import pickle
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ class FrozenRepository(IConfigRepository):
 
     def __init__(self, delegate: IConfigRepository) -> None:
         self._delegate = delegate
-        self._read: Callable[[str], ConfigResult | None] = cache(delegate.load_config)
+        self._read: Callable[[str], bytes] = cache(lambda path: pickle.dumps(delegate.load_config(path)))
         self.group_exists = cache(delegate.group_exists)  # type: ignore[method-assign]
         self.config_exists = cache(delegate.config_exists)  # type: ignore[method-assign]
         self._options = cache(delegate.get_group_options)
@@ -31,7 +32,8 @@ class FrozenRepository(IConfigRepository):
         return copy.copy, (self._delegate,)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        return copy.deepcopy(self._read(config_path))
+        result: ConfigResult | None = pickle.loads(self._read(config_path))
+        return result
 
     def get_schema_source(self) -> ConfigSource:
         return self._delegate.get_schema_source()
