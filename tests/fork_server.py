@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from multiprocessing import util
+from multiprocessing import process, util
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,9 @@ def become(request: dict[str, Any]) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.executable = os.environ.get("EXECUTABLE", sys.executable)
     os.chdir(request["folder"])
+    process.ORIGINAL_DIR = request["folder"]
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr

@@ -150,6 +150,11 @@ def forked_python(folder: Path) -> Path:
     return path
 
 
+def forking(folder: Path) -> dict[str, str]:
+    """Returns variables with which a command of `start` forks the Pythons that it starts."""
+    return {"FORK_SERVER": fork_server(), "EXECUTABLE": str(forked_python(folder))}
+
+
 def start(
     folder: Path, module: str, *arguments: str, max_file_bytes: int | None = None, **variables: str
 ) -> Command:

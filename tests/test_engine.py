@@ -1,10 +1,9 @@
 """Each launcher trains trials in real processes, without TensorFlow."""
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import yaml
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import Done, environment, run
+from tests.processes import Command, Done, call, environment, forking, run
 
 WORK = '''
 import os
@@ -37,11 +36,24 @@ def train(cfg, ref, recorder, report, folder):
 TARGET = "trial.target=work:train"
 
 
+@pytest.fixture(scope="module")
+def make_folder(
+    tmp_path_factory: pytest.TempPathFactory, copy_database: Callable[[Path], Path]
+) -> Callable[[], Path]:
+    """Returns a function that makes a folder with an empty database and `work.py`."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("engine")
+        copy_database(folder)
+        (folder / "work.py").write_text(WORK)
+        return folder
+
+    return make
+
+
 @pytest.fixture
-def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
-    copy_database(tmp_path)
-    (tmp_path / "work.py").write_text(WORK)
-    return tmp_path
+def folder(make_folder: Callable[[], Path]) -> Path:
+    return make_folder()
 
 
 def sweep(folder: Path, *arguments: str, **variables: str) -> Done:
@@ -56,17 +68,35 @@ def runs(folder: Path, kind: str = "trial") -> dict[str, RunRecord]:
     return {"-".join([one.tags["trial"], *filter(None, [one.tags.get("repeat")])]): one for one in found}
 
 
+@pytest.fixture(scope="module")
+def swept(make_folder: Callable[[], Path]) -> Callable[[str], Path]:
+    """Returns a function that runs a sweep with a launcher, once. Returns its folder.
+
+    Processes that submitit starts are forked; joblib starts new Pythons.
+    """
+
+    @cache
+    def sweep_with(launcher: str) -> Path:
+        folder = make_folder()
+        sweep(
+            folder,
+            f"hydra/launcher={launcher}",
+            "training.batch_size=1,3,4",
+            "study.repeats=2",
+            "pruner=threshold",
+            "pruner.lower=1.5",
+            "workers=2",
+            OMP_NUM_THREADS="3",
+            **(forking(folder) if launcher == "submitit_local" else {}),
+        )
+        return folder
+
+    return sweep_with
+
+
 @pytest.mark.parametrize("launcher", ["workers", "basic", "joblib", "submitit_local"])
-def test_every_launcher_trains_prunes_and_repeats(launcher: str, folder: Path) -> None:
-    sweep(
-        folder,
-        f"hydra/launcher={launcher}",
-        "training.batch_size=1,3,4",
-        "study.repeats=2",
-        "pruner=threshold",
-        "pruner.lower=1.5",
-        "workers=2",
-    )
+def test_every_launcher_trains_prunes_and_repeats(launcher: str, swept: Callable[[str], Path]) -> None:
+    folder = swept(launcher)
     trials, seeds = runs(folder), runs(folder, "repeat")
     assert [trials[number].tags["state"] for number in "012"] == ["pruned", "failed", "complete"]
     assert trials["2"].metrics["objective"] == pytest.approx(4.005)
@@ -100,34 +130,31 @@ def test_wilcoxon_drops_a_loser_after_fewer_seeds_and_says_so(folder: Path) -> N
     assert f"dropped after {dropped} of 8 seeds" in done.stdout
 
 
-def test_workers_have_their_share_of_the_cores(folder: Path) -> None:
-    sweep(folder, "training.batch_size=1,2,4,5", "workers=2", OMP_NUM_THREADS="3")
-    assert {one.tags["threads"] for one in runs(folder).values()} == {"3"}
-    assert len({one.tags["pid"] for one in runs(folder).values()}) == 2
+def test_workers_have_their_share_of_the_cores(swept: Callable[[str], Path]) -> None:
+    seeds = [one.tags for one in runs(swept("workers"), "repeat").values() if "pid" in one.tags]
+    assert {tags["threads"] for tags in seeds} == {"3"}
+    assert len({tags["pid"] for tags in seeds}) == 2
 
 
-def test_edited_config_files_do_not_change_queued_trials(folder: Path) -> None:
+def test_edited_config_files_do_not_change_queued_trials(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(folder)
     groups = folder / "own/optimizer"
     groups.mkdir(parents=True)
     for name, rate in (("slow", 0.01), ("fast", 0.1)):
         text = f"defaults: [/schema/optimizer/adam@_here_, _self_]\nname: adam\nlearning_rate: {rate}\n"
         (groups / f"{name}.yaml").write_text(text)
     (folder / "spoil.py").write_text(
-        "import pathlib\nfrom work import train as trained\n"
-        "def train(*given):\n"
+        "import pathlib\nfrom kerasweep.results import Outcome\n"
+        "def train(cfg, ref, *others):\n"
         "    for path in pathlib.Path('own/optimizer').iterdir():\n"
         "        path.write_text('name: spoiled')\n"
-        "    return trained(*given)\n"
+        "    return Outcome('complete', ref.run_id, (1.0,))\n"
     )
-    done = run(
-        folder,
-        "train",
-        "-m",
-        "--config-dir",
-        "own",
-        "trial.target=spoil:train",
-        "optimizer=slow,fast",
-        "workers=1",
+    target = "trial.target=spoil:train"
+    done = call(
+        folder, "train", "-m", "--config-dir", "own", target, "optimizer=slow,fast", "hydra/launcher=basic"
     )
     assert done.code == 0, done
     rates = {one.tags["optimizer"]: one.params["optimizer.learning_rate"] for one in runs(folder).values()}
@@ -167,15 +194,11 @@ if __name__ == "__main__":
 def test_worker_has_the_resolvers_and_hydra_settings_of_a_single_run(folder: Path) -> None:
     (folder / "app.py").write_text(APP)
     arguments = ["-m", "trial.target=__main__:train", "training.batch_size=2,4", "workers=1"]
-    ended = subprocess.run(
-        [sys.executable, "app.py", *arguments, "+model.kwargs.twice='${twice:4}'"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+    started = Command(
+        folder, ["app.py", *arguments, "+model.kwargs.twice='${twice:4}'"], environment(), max_file_bytes=None
     )
-    assert ended.returncode == 0, ended
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 0, stderr
     found = runs(folder)
     assert set(found) == {"0", "1"}
     for number, size in (("0", 2), ("1", 4)):
