@@ -80,7 +80,7 @@ def evaluate(
     levels = spread_levels(comparison, begun)
     pairs = pairs_of(comparison, measured, levels)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
-    missing = _untestable(pairs, pairs_of(comparison, begun, levels), len(seeds))
+    missing = _untestable(pairs, pairs_of(comparison, begun, levels) if lacking else pairs, len(seeds))
     if missing:
         return Finding(comparison, {}, missing=missing)
     sides = {

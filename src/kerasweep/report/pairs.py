@@ -4,6 +4,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean
 from typing import Any
 
@@ -76,17 +77,16 @@ def side_texts(choices: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
-    return all(any(_is_same(choices.get(key), value) for value in values) for key, values in side.items())
+    return all(_comparable(choices.get(key)) in map(_comparable, values) for key, values in side.items())
 
 
-def _is_same(recorded: str | None, value: str) -> bool:
-    """Compares numbers as numbers: 1 and 1.0 are the same."""
-    if recorded is None or recorded == value:
-        return recorded == value
+@cache
+def _comparable(value: str | None) -> str | float | None:
+    """Returns a text that is a number as a number: 1 and 1.0 are the same."""
     try:
-        return float(recorded) == float(value)
+        return value if value is None else float(value)
     except ValueError:
-        return False
+        return value
 
 
 def _values(

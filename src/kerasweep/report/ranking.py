@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from kerasweep.report.statistics import DECIMALS, LEVEL, ROUNDING, holm, p_values
 
@@ -130,14 +130,20 @@ def _without_blocks(scores: np.ndarray) -> np.ndarray:
     left = scores[:, np.isfinite(scores).any(axis=0)]
     configurations, blocks = left.shape
     is_robust = configurations >= MIN_ROBUST_CONFIGURATIONS and blocks >= MIN_ROBUST_VALUES
-    centre = np.nanmedian if is_robust else np.nanmean
     for _ in range(MAX_ROUNDS):
         before = left
         left = left - np.nanmean(left, axis=1, keepdims=True)
-        left = left - centre(left, axis=0, keepdims=True)
+        left = left - (_medians(left) if is_robust else np.nanmean(left, axis=0))
         if np.nanmax(np.abs(left - before)) <= ROUNDING * np.nanmax(np.abs(left)):
             break
     return left - np.nanmean(left, axis=1, keepdims=True)
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Returns each column's median without NaN; np.nanmedian takes ten times as long."""
+    ordered, counts = np.sort(values, axis=0), np.isfinite(values).sum(axis=0)  # NaN comes last
+    columns = np.arange(values.shape[1])
+    return (ordered[(counts - 1) // 2, columns] + ordered[counts // 2, columns]) / 2
 
 
 def _common_variance(variances: np.ndarray, freedom: np.ndarray) -> tuple[float, float]:
@@ -166,7 +172,7 @@ def _common_variance(variances: np.ndarray, freedom: np.ndarray) -> tuple[float,
 def _usual(values: np.ndarray) -> np.ndarray:
     """Tells which values lie within four deviations of the median, estimated by the median distance."""
     distances = np.abs(values - np.median(values))
-    return distances <= ERRATIC_DEVIATIONS * stats.norm.ppf(0.75) ** -1 * np.median(distances)
+    return distances <= ERRATIC_DEVIATIONS * np.median(distances) / special.ndtri(0.75)
 
 
 def _inverse_trigamma(value: float) -> float:
@@ -174,7 +180,10 @@ def _inverse_trigamma(value: float) -> float:
     found = 0.5 + 1 / value
     for _ in range(MAX_ROUNDS):
         trigamma = special.polygamma(1, found)
-        found += trigamma * (1 - trigamma / value) / special.polygamma(2, found)
+        step = trigamma * (1 - trigamma / value) / special.polygamma(2, found)
+        found += step
+        if abs(step) <= ROUNDING * found:
+            break
     return float(found)
 
 

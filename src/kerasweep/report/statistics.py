@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 LEVEL = 0.95
 POWER = 0.8
@@ -131,7 +131,7 @@ def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -
         freedom: Their degrees of freedom (m,).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        ps = 2 * stats.t.sf(np.abs(differences) / errors, freedom)
+        ps = 2 * special.stdtr(freedom, -np.abs(differences) / errors)
     return np.where(np.abs(differences) <= ROUNDING, 1.0, ps)
 
 
