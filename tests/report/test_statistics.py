@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values
+from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values, wilson
 
 DRAWS = 4000
 
@@ -26,6 +26,12 @@ def test_a_single_value_has_no_interval() -> None:
 def test_a_mean_takes_finite_numbers(values: list[float]) -> None:
     with pytest.raises(ValueError, match=r"A mean takes one or more finite numbers, but got"):
         estimate(values)
+
+
+@pytest.mark.parametrize(("successes", "count"), [(0, 20), (1, 20), (340, 360), (20, 20)])
+def test_interval_of_a_probability_is_wilsons(successes: int, count: int) -> None:
+    expected = stats.binomtest(successes, count).proportion_ci(0.95, method="wilson")
+    assert wilson(successes, count) == pytest.approx((expected.low, expected.high))
 
 
 def test_difference_of_pairs_is_students_paired_test() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural_sort_key, values_of
 from kerasweep.report.standings import Standing, by_seed, standings
@@ -111,7 +111,7 @@ def _interaction(
         p = (
             0.0
             if error <= ROUNDING**2
-            else float(stats.f.sf(seeds * explained / freedom / error, freedom, freedom * (seeds - 1)))
+            else float(special.fdtrc(freedom, freedom * (seeds - 1), seeds * explained / freedom / error))
         )
     noise = error / seeds  # the variance of a cell's mean; not used with a single seed
     own = max(0.0, explained - freedom * noise)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special  # scipy.stats takes a second to import
 
 LEVEL = 0.95
 POWER = 0.8
@@ -50,7 +50,7 @@ class Difference:
 
     def interval(self, level: float) -> tuple[float, float]:
         """Returns Student's interval at this level, such as 0.95."""
-        half = float(stats.t.ppf((1 + level) / 2, self.estimate.count - 1) * self.error)
+        half = float(_quantile((1 + level) / 2, self.estimate.count - 1) * self.error)
         return self.estimate.mean - half, self.estimate.mean + half
 
     def detectable(self, tests: int = 1) -> float:
@@ -101,7 +101,18 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
 @cache
 def _quantile(probability: float, freedom: int) -> float:
     """Returns Student's quantile, cached: thousands of groups have the same number of seeds."""
-    return float(stats.t.ppf(probability, freedom))
+    return float(special.stdtrit(freedom, probability))
+
+
+def wilson(successes: int, count: int) -> tuple[float, float]:
+    """Returns the interval of a probability, given how many of `count` trials succeeded.
+
+    Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953
+    """
+    z = special.ndtri((1 + LEVEL) / 2)
+    middle = (successes + z**2 / 2) / (count + z**2)
+    half = z * math.sqrt(successes * (count - successes) / count + z**2 / 4) / (count + z**2)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def difference(gaps: Sequence[float] | np.ndarray) -> Difference:

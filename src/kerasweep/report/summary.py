@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from scipy.stats import binomtest
-
 from kerasweep.report.fairness import caveats
 from kerasweep.report.groups import Group, best_run, by_dataset, measure_of
 from kerasweep.report.reading import Report
-from kerasweep.report.statistics import LEVEL, rounded
+from kerasweep.report.statistics import rounded, wilson
 from kerasweep.report.tables import notes, tally
 from kerasweep.report.verdicts import verdict_lines
 from kerasweep.tracking.run_record import RunRecord
@@ -51,13 +49,10 @@ def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
 
 
 def _scores(run: RunRecord, rivals: int) -> str:
-    """Returns the scores with Wilson's interval for other test images of the same kind.
-
-    Wilson (1927), Probable inference, https://doi.org/10.1080/01621459.1927.10502953
-    """
+    """Returns the scores with Wilson's interval for other test images of the same kind."""
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
-    found = binomtest(round(accuracy * images), images).proportion_ci(LEVEL, method="wilson")
-    score = f"accuracy {accuracy:.4f} ({found.low:.4f} to {found.high:.4f}) on {images:,} images"
+    low, high = wilson(round(accuracy * images), images)
+    score = f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {images:,} images"
     measure, value = measure_of([Group((), (run,))]), run.metrics["objective"]
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
