@@ -1,18 +1,15 @@
 """Runs the whole path as real commands: sweep, read back, rerun, compare, predict, serve."""
 
 import json
-import os
 import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +21,10 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import environment, run, run_new, start
+from tests.processes import Command, Done, call, environment, run, run_new, start
 
-DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2")
+DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2", "model.filters=[4]")
+INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
 AXES = ("kernel_size", "batch_size", "regularizer", "initializer")
 
 
@@ -39,20 +37,31 @@ def trials(folder: Path, **tags: str) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a folder in which a small `python -m src.train -m` has run."""
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """Runs a small `python -m src.train -m` in a new folder. Returns the folder and how the command ended.
+
+    TensorFlow's C++ code warns of a missing GPU on the stderr of each process that looks for one.
+    """
     folder = tmp_path_factory.mktemp("swept")
-    done = run_new(folder, "train", *DEFAULT)
-    assert done.code == 0, done
-    assert "finished: all 3 trials are done" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
-    return folder
+    return folder, run_new(folder, "train", *DEFAULT, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
+
+
+@pytest.fixture(scope="session")
+def swept(first: tuple[Path, Done]) -> Path:
+    """Returns a folder in which a small `python -m src.train -m` has run."""
+    return first[0]
 
 
 def client(folder: Path) -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking(folder).uri)
+
+
+def test_the_command_prints_its_end_and_no_output_of_workers(first: tuple[Path, Done]) -> None:
+    done = first[1]
+    assert (done.code, done.stderr) == (0, "")
+    assert "finished: all 3 trials are done" in done.stdout
 
 
 def test_the_default_study_is_one_parent_with_its_trials(swept: Path) -> None:
@@ -116,15 +125,17 @@ def test_runs_record_artifacts_and_their_data(swept: Path) -> None:
 
 
 def test_the_same_command_again_trains_nothing(swept: Path) -> None:
-    before = sorted(child.run_id for child in trials(swept))
-    done = run(swept, "train", *DEFAULT)
+    before = {child.run_id: child.metrics for child in trials(swept)}
+    done = call(swept, "train", *DEFAULT)
     assert done.code == 0
     assert "continuing: 3 of 3 trials are there already" in done.stdout
-    assert sorted(child.run_id for child in trials(swept)) == before
+    assert {child.run_id: child.metrics for child in trials(swept)} == before
+    (tested,) = [child for child in trials(swept) if "test_accuracy" in child.metrics]
+    assert len(client(swept).get_metric_history(tested.run_id, "test_accuracy")) == 1
 
 
 def test_compare_ranks_the_trials_and_writes_them(swept: Path) -> None:
-    done = run(swept, "compare", "study=quickstart", "csv=out.csv")
+    done = call(swept, "compare", "study=quickstart", "csv=out.csv")
     assert done.code == 0, done
     best = max(trials(swept), key=lambda child: child.metrics["objective"])
     assert all(axis in done.stdout for axis in AXES)
@@ -146,45 +157,31 @@ def test_predict_with_the_winner(swept: Path) -> None:
     assert "RGB" in second and "16x16" in second and "8x8" in second
 
 
+SERVER = """
+from mlflow.server import app, handlers
+from werkzeug.serving import make_server
+
+handlers.initialize_backend_stores("sqlite:///mlruns/mlflow.db", default_artifact_root="artifacts")
+server = make_server("127.0.0.1", 0, app)
+print(server.server_port, flush=True)
+server.handle_request()
+"""
+
+
 def test_mlflows_server_shows_the_runs(swept: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-        + ["--backend-store-uri", "sqlite:///mlruns/mlflow.db", "--workers", "1"],
-        cwd=swept,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        found = ask(f"http://127.0.0.1:{port}")
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-    assert len(found) == 3
-
-
-def ask(address: str) -> list[Any]:
-    """Waits for the server and returns the trials that it finds."""
+    server = Command(swept, ["-c", SERVER], environment(), max_file_bytes=None)
+    port = int(server.stdout.readline())
     body = {"experiment_ids": ["1"], "filter": "tags.kind = 'trial' and tags.study = 'quickstart'"}
     request = urllib.request.Request(
-        f"{address}/api/2.0/mlflow/runs/search",
+        f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with direct.open(request, timeout=20) as answer:
-                return list(json.load(answer)["runs"])
-        except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
+    with direct.open(request, timeout=60) as answer:
+        assert len(json.load(answer)["runs"]) == 3
+    server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 @pytest.fixture
@@ -192,23 +189,6 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
     """Returns a folder with an empty database."""
     copy_database(tmp_path)
     return tmp_path
-
-
-def test_a_grid_of_two_axes_is_four_children_without_worker_output(folder: Path) -> None:
-    """TensorFlow's C++ code warns of a missing GPU on the stderr of each process that looks for one."""
-    axes = ("model.kernel_size=3,5", "training.batch_size=32,64")
-    small = ("debug=fast", "model.filters=[4]")
-    done = run_new(folder, "train", "-m", *small, *axes, CUDA_VISIBLE_DEVICES="0", TF_CPP_MIN_LOG_LEVEL="2")
-    assert (done.code, done.stderr) == (0, "")
-    (parent,) = find_runs(tracking(folder), {"kind": "study"})
-    children = trials(folder)
-    assert {(c.tags["kernel_size"], c.tags["batch_size"]) for c in children} == {
-        ("3", "32"),
-        ("3", "64"),
-        ("5", "32"),
-        ("5", "64"),
-    }
-    assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
 
 
 NETWORKS = """
@@ -231,11 +211,12 @@ def test_a_failing_trial_is_recorded_and_the_sweep_continues(folder: Path) -> No
         "debug=fast",
         "model=custom",
         "model.target=networks:sometimes",
-        "model.kwargs.width=4,5,6",
+        "model.kwargs.width=5,6",
+        "tracking.models=none",
     )
     assert done.code == 0, done
     states = {child.tags["width"]: child.tags["state"] for child in trials(folder)}
-    assert states == {"4": "complete", "5": "failed", "6": "complete"}
+    assert states == {"5": "failed", "6": "complete"}
     (failed,) = trials(folder, state="failed")
     assert failed.status == "FAILED"
     assert failed.tags["reason"] == "ValueError: five is right out"
@@ -244,7 +225,7 @@ def test_a_failing_trial_is_recorded_and_the_sweep_continues(folder: Path) -> No
 
 def test_impossible_combinations_of_a_grid_are_left_out_and_named(folder: Path) -> None:
     axes = ("regularizer=none,l1", "regularizer.strength=0.01,0.1")
-    done = run(folder, "train", "-m", "budget.hours=1e-9", *axes)
+    done = call(folder, "train", "-m", "budget.hours=1e-9", *axes, *INSTANT)
     assert ": 2 trials, sampler grid" in done.stdout
     assert "left out: 2 impossible configurations" in done.stdout
     for strength in ("0.01", "0.1"):
@@ -261,21 +242,29 @@ def running(folder: Path) -> int:
         return int(connection.execute(query).fetchone()[0])
 
 
-def kill_in_trial(folder: Path, arguments: tuple[str, ...]) -> None:
-    """Starts a sweep and kills it during a trial after the first is complete."""
-    victim = start(folder, "train", *arguments)
-    assert any(line.startswith("[1/") for line in victim.stdout)
-    while running(folder) < 2:
+WAITING = """
+import time
+from pathlib import Path
+from benchmarks.targets import instant
+
+def train(cfg, ref, recorder, report, folder):
+    while ref.number == 1 and not Path("goes_on").exists():
         time.sleep(0.01)
-    victim.kill()
-    victim.communicate()
-    assert victim.returncode == -signal.SIGKILL
+    return instant(cfg, ref, recorder, report, folder)
+"""
 
 
 def test_a_killed_sweep_continues_to_its_total(folder: Path) -> None:
-    arguments = ("-m", "debug=fast", "study.trials=4", "sampler=random", "model.filters=[4]", "workers=1")
-    kill_in_trial(folder, arguments)
+    (folder / "waiting.py").write_text(WAITING)
+    arguments = ("-m", "study.trials=4", "sampler=random", "workers=1", "trial.target=waiting:train")
+    victim = start(folder, "train", *arguments)
+    while running(folder) < 2 or not trials(folder, state="complete"):
+        assert victim.poll() is None
+        time.sleep(0.01)
+    victim.kill()
+    victim.communicate()
     (interrupted,) = [child for child in trials(folder) if child.status == "RUNNING"]
+    (folder / "goes_on").touch()
     assert run(folder, "train", *arguments).code == 0
     found = trials(folder)
     assert Counter(child.tags["state"] for child in found) == {"complete": 4, "cancelled": 1}
@@ -319,7 +308,7 @@ def old(folder: Path) -> Path:
 
 
 def test_a_sweep_file_for_hydra_optuna_sweeper_runs(old: Path) -> None:
-    done = run(old, "train", "--config-dir", "confs", "--config-name", "old", "-m")
+    done = call(old, "train", "--config-dir", "confs", "--config-name", "old", "-m", *INSTANT)
     assert done.code == 0, done
     assert "note: hydra.sweeper.storage=sqlite:///old.db is not used" in done.stdout
     assert "storage.path=FOLDER" in done.stdout and "hydra/launcher=NAME" in done.stdout
@@ -347,90 +336,110 @@ hydra:
 def test_an_experiment_with_the_class_of_hydra_optuna_sweeper_runs(folder: Path) -> None:
     (folder / "confs/experiment").mkdir(parents=True)
     (folder / "confs/experiment/older.yaml").write_text(OLDER)
-    target = "trial.target=benchmarks.targets:instant"
-    done = run(folder, "train", "--config-dir", "confs", "experiment=older", target)
+    done = call(folder, "train", "--config-dir", "confs", "experiment=older", *INSTANT)
     assert done.code == 0, done
     assert "note: hydra.sweeper.sampler.n_startup_trials=10 is not used" in done.stdout
     assert "finished: all 2 trials are done" in done.stdout
 
 
-def test_trials_share_graphs_and_are_bitwise_equal_in_any_worker(
-    tmp_path: Path, copy_database: Callable[[Path], Path]
-) -> None:
-    """16 trials of two kernel sizes need two traces with one worker and at most four with two."""
-    grid = (
-        *("model.kernel_size=3,5", "training.batch_size=32,64"),
-        *("regularizer=none,l2", "initializer=glorot_uniform,he_normal", "model.filters=[4]"),
-        *("data.limit=200", "training.epochs=2", "training.deterministic=true"),
-    )
-    axes = ("kernel_size", "batch_size", "regularizer", "initializer")
+GRID_AXES = {
+    "kernel_size": "model.kernel_size=3,5",
+    "batch_size": "training.batch_size=32,64",
+    "regularizer": "regularizer=none,l2",
+    "initializer": "initializer=glorot_uniform,he_normal",
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid that was trained on one thread a worker."""
+
+    folder: Path
+    done: Done
+    children: list[RunRecord]
+
+
+@pytest.fixture(scope="module")
+def grids(tmp_path_factory: pytest.TempPathFactory, copy_database: Callable[[Path], Path]) -> dict[int, Grid]:
+    """Returns the same grid of 16 trials, trained by one worker and by two, without saved models."""
+    small = ("debug=fast", "training.epochs=2", "training.deterministic=true", "model.filters=[4]")
+    options = ("tracking.models=none", *small, *GRID_AXES.values())
     threads = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
-    histories = []
+    found = {}
     for workers in (1, 2):
-        folder = tmp_path / str(workers)
+        folder = tmp_path_factory.mktemp("grid")
         copy_database(folder)
-        done = run(folder, "train", "-m", *grid, f"workers={workers}", **threads)
+        done = run(folder, "train", "-m", *options, f"workers={workers}", **threads)
         assert done.code == 0, done
-        runs = trials(folder)
-        traces = sum(one.metrics["traces"] for one in runs)
-        assert traces == 2 if workers == 1 else 2 <= traces <= 4
-        assert {one.tags["threads"] for one in runs} == {"1"}
-        found = {}
-        for one in runs:
-            key = tuple(one.tags[axis] for axis in axes)
-            points = client(folder).get_metric_history(one.run_id, "val_loss")
-            found[key] = [(point.step, point.value) for point in points]
-        assert len(found) == 16 and all(len(points) == 2 for points in found.values())
-        histories.append(found)
+        found[workers] = Grid(folder, done, trials(folder))
+    return found
+
+
+def configuration(child: RunRecord) -> tuple[str, ...]:
+    return tuple(child.tags[axis] for axis in GRID_AXES)
+
+
+def test_a_grid_is_the_product_of_its_axes_under_one_parent(grids: dict[int, Grid]) -> None:
+    (parent,) = find_runs(tracking(grids[1].folder), {"kind": "study"})
+    children = grids[1].children
+    values = [text.partition("=")[2].split(",") for text in GRID_AXES.values()]
+    assert sorted(map(configuration, children)) == sorted(product(*values))
+    assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
+
+
+def test_trials_share_graphs(grids: dict[int, Grid]) -> None:
+    """Trials of two kernel sizes need two traces with one worker and at most four with two."""
+    assert sum(child.metrics["traces"] for child in grids[1].children) == 2
+    assert 2 <= sum(child.metrics["traces"] for child in grids[2].children) <= 4
+
+
+def test_trials_are_bitwise_equal_in_any_worker(grids: dict[int, Grid]) -> None:
+    histories: list[Any] = []
+    for grid in grids.values():
+        assert {child.tags["threads"] for child in grid.children} == {"1"}
+        reader = client(grid.folder)
+        points = {
+            configuration(child): reader.get_metric_history(child.run_id, "val_loss")
+            for child in grid.children
+        }
+        histories.append({key: [(each.step, each.value) for each in found] for key, found in points.items()})
+    assert len(histories[0]) == 16 and {len(found) for found in histories[0].values()} == {2}
     assert histories[0] == histories[1]
 
 
-@pytest.mark.parametrize("option", ["tracking.models=none", "hydra/launcher=basic"])
-def test_the_winner_is_tested_with_another_launcher_or_without_saved_models(
-    option: str, tmp_path: Path, copy_database: Callable[[Path], Path]
-) -> None:
-    copy_database(tmp_path)
-    done = run(
-        tmp_path,
-        "train",
-        "-m",
-        "training.batch_size=32,256",
-        "training.epochs=1",
-        "model.filters=[4]",
-        option,
-    )
+def assert_only_the_winner_is_tested(folder: Path) -> RunRecord:
+    children = trials(folder)
+    (best,) = [child for child in children if "test_accuracy" in child.metrics]
+    assert best.metrics["objective"] == max(child.metrics["objective"] for child in children)
+    assert not list(folder.glob("mlruns/jobs/**/best.npz"))
+    return best
+
+
+def test_the_winner_is_tested_without_saved_models(grids: dict[int, Grid]) -> None:
+    best = assert_only_the_winner_is_tested(grids[2].folder)
+    assert not has_model(tracking(grids[2].folder), best.run_id)
+    assert "predict:" not in grids[2].done.stdout
+
+
+SMALL = ("debug=fast", "model.filters=[4]", "model.normalization.kind=none")
+
+
+def test_the_winner_is_tested_with_another_launcher(folder: Path) -> None:
+    done = run(folder, "train", "-m", *SMALL, "training.batch_size=32,256", "hydra/launcher=basic")
     assert done.code == 0, done
-    tested = [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
-    (best,) = tested
-    assert best.metrics["objective"] == max(child.metrics["objective"] for child in trials(tmp_path))
-    assert has_model(tracking(tmp_path), best.run_id) is (option != "tracking.models=none")
-    assert ("predict:" in done.stdout) is (option != "tracking.models=none")
-    assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))
+    assert has_model(tracking(folder), assert_only_the_winner_is_tested(folder).run_id)
+    assert "predict:" in done.stdout
 
 
-def test_a_stopped_sweep_tests_only_its_winner_and_only_once(
-    tmp_path: Path, copy_database: Callable[[Path], Path]
-) -> None:
-    copy_database(tmp_path)
-    arguments = (
-        "-m",
-        "training.batch_size=256,128,64,8",
-        "training.epochs=3",
-        "model.filters=[4]",
-        "workers=1",
-    )
-    process = start(tmp_path, "train", *arguments)
-    while not process.stdout.readline().startswith("[1/4]"):
+def test_a_stopped_sweep_tests_only_its_winner(folder: Path) -> None:
+    arguments = ("-m", *SMALL, "training.batch_size=256,64,8", "workers=1")
+    process = start(folder, "train", *arguments)
+    while not process.stdout.readline().startswith("[1/3]"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    assert not [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
-    assert [child for child in trials(tmp_path) if has_model(tracking(tmp_path), child.run_id)]
-    assert run(tmp_path, "train", *arguments).code == 0
-    (tested,) = [child for child in trials(tmp_path) if "test_accuracy" in child.metrics]
-    assert tested.metrics["objective"] == max(child.metrics["objective"] for child in trials(tmp_path))
-    assert has_model(tracking(tmp_path), tested.run_id)
-    assert run(tmp_path, "train", *arguments).code == 0  # nothing is left to do
-    assert len(client(tmp_path).get_metric_history(tested.run_id, "test_accuracy")) == 1
-    assert not list(tmp_path.glob("mlruns/jobs/**/best.npz"))
+    assert not [child for child in trials(folder) if "test_accuracy" in child.metrics]
+    assert [child for child in trials(folder) if has_model(tracking(folder), child.run_id)]
+    assert run(folder, "train", *arguments).code == 0
+    assert has_model(tracking(folder), assert_only_the_winner_is_tested(folder).run_id)
