@@ -12,7 +12,6 @@ from kerasweep.config.search import MEASURES, ClaimConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.claim_check import check_form, check_measures
 from kerasweep.multirun.conduct import conduct
-from kerasweep.multirun.dry_run import dry_run
 from kerasweep.multirun.plan import Plan
 
 MIXED = ": mixed compares one value with one other in each setting, without a margin."
@@ -266,8 +265,3 @@ def test_a_sweep_begins_with_the_note(
     printed = capsys.readouterr().out
     assert f"note: {SEEDS.format(1)}" in printed.splitlines()
     assert "finished: all 4 trials are done" in printed
-
-
-def test_a_dry_run_has_the_note(plan: Callable[..., Plan], capsys: pytest.CaptureFixture[str]) -> None:
-    dry_run(plan("study=shuffle", "study.repeats=1", "debug=fast", "model.filters=[4]"), workers=1)
-    assert f"note: {SEEDS.format(1)}" in capsys.readouterr().out.splitlines()

@@ -11,7 +11,7 @@ import numpy as np
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import Params
-from kerasweep.trial.network import build_network
+from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import warm_up
 from kerasweep.workers import machine
 
@@ -59,7 +59,8 @@ def estimate_costs(plan: Plan, configurations: Iterable[Params]) -> list[Cost]:
     Raises:
         ConfigError: None of the timed configurations can be trained.
     """
-    costs = [_build(plan, params) for params in configurations]
+    flops: dict[str, int] = {}  # by graph: the profiler takes longer than a network of a known graph
+    costs = [_build(plan, params, flops) for params in configurations]
     possible = [index for index, cost in enumerate(costs) if cost.reason is None]
     unlike = {(costs[index].graph or index, costs[index].work): index for index in possible}
     ordered = sorted(unlike.values(), key=lambda index: costs[index].work)
@@ -76,9 +77,7 @@ def estimate_costs(plan: Plan, configurations: Iterable[Params]) -> list[Cost]:
     return [_timed(cost, probes) if cost.reason is None else cost for cost in costs]
 
 
-def _build(plan: Plan, params: Params) -> Cost:
-    from kerasweep.training.cost import count_flops
-
+def _build(plan: Plan, params: Params, flops: dict[str, int]) -> Cost:
     reason = plan.refusal(params)
     if reason is not None:
         return Cost(params, reason)
@@ -86,19 +85,29 @@ def _build(plan: Plan, params: Params) -> Cost:
     data = plan.data_of(cfg)
     try:
         network = build_network(cfg, data)
-        flops = count_flops(network.stock())
+        count = _count_flops(network, flops)
     except Exception as error:  # a user's own network may raise anything
         return Cost(params, f"it cannot be built: {type(error).__name__}: {error}")
     return Cost(
         params,
         parameters=network.parameters,
-        flops=flops,
+        flops=count,
         batch_size=int(cfg.training.batch_size),
         steps=network.steps_per_epoch,
         validation_images=len(data.validation),
         epochs=int(cfg.training.epochs),
         graph=network.graph,
     )
+
+
+def _count_flops(network: Network, flops: dict[str, int]) -> int:
+    from kerasweep.training.cost import count_flops
+
+    if network.graph is None:
+        return count_flops(network.stock())
+    if network.graph not in flops:
+        flops[network.graph] = count_flops(network.stock())
+    return flops[network.graph]
 
 
 def _probe(plan: Plan, params: Params) -> "Probe":
