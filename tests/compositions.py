@@ -17,8 +17,11 @@ from omegaconf import DictConfig
 
 from kerasweep.config import hydra_setup, register
 from kerasweep.config.folders import config_folder
-from kerasweep.multirun.composer import without_hydra
+from kerasweep.multirun.composer import make_composer, without_hydra
 from kerasweep.multirun.freeze_configs import freeze
+from kerasweep.multirun.other_sweepers import translate_keys
+from kerasweep.multirun.plan import Plan, make_plan
+from kerasweep.multirun.question import read_question
 
 
 class RememberingLoader(ConfigLoaderImpl):
@@ -58,6 +61,18 @@ def train_context() -> HydraContext:
     context = HydraContext(config_loader=loader, callbacks=Callbacks())
     freeze(context)
     return context
+
+
+def compose_multirun(*arguments: str) -> DictConfig:
+    """Returns the configuration of `python -m src.train -m ARGUMENTS` with Hydra's node."""
+    return train_context().config_loader.load_configuration("train", list(arguments), RunMode.MULTIRUN)
+
+
+def plan_of(*arguments: str) -> Plan:
+    """Returns the plan of `python -m src.train -m ARGUMENTS`."""
+    context, config = train_context(), compose_multirun(*arguments)
+    question = read_question(context, config, list(arguments), translate_keys({}))
+    return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
 
 
 def compose_train(*overrides: str) -> DictConfig:

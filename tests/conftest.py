@@ -12,6 +12,8 @@ import pytest
 from absl import logging as absl_logging
 from omegaconf import DictConfig
 
+from kerasweep.fast_start import collect_rarely
+
 if TYPE_CHECKING:
     from kerasweep.config.search import TrackingConf
     from kerasweep.tracking.writer import Tracker
@@ -26,6 +28,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without it the first command measures for ten seconds
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+collect_rarely()  # as the commands do
 # Background jobs of a shell ignore Ctrl-C, and commands that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:
     names = [
-        plan("regularizer=l1,l2", f"regularizer.strength={strength}").open_sweep(fresh=False).name
+        plan("sampler=grid", "regularizer=l1,l2", f"regularizer.strength={strength}")
+        .open_sweep(fresh=False)
+        .name
         for strength in ("0.01", "0.5", "0.01")
     ]
     assert names[0] == names[2] != names[1]
@@ -25,11 +27,8 @@ def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[...,
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("study.trials=9",),
         ("sampler=random", "sampler.seed=4"),
-        ("budget.hours=1",),
-        ("tracking.experiment=other",),
-        ("pruner=median",),
+        ("study.trials=9", "budget.hours=1", "tracking.experiment=other", "pruner=median"),
     ],
 )
 def test_options_that_may_change_keep_the_sweep(
@@ -42,15 +41,15 @@ def test_options_that_may_change_keep_the_sweep(
 def test_constraints_and_repeats_make_another_sweep_and_defaults_keep_the_old_one(
     plan: Callable[..., Plan],
 ) -> None:
-    axes = "model.kernel_size=3,5"
+    axes = ("sampler=grid", "model.kernel_size=3,5")
     changes: list[tuple[str, ...]] = [
         (),
         ("study.repeats=2",),
         ("study.constraints=['model.kernel_size < 9']",),
     ]
-    names = [plan(axes, *change).open_sweep(fresh=False).name for change in changes]
+    names = [plan(*axes, *change).open_sweep(fresh=False).name for change in changes]
     assert len(set(names)) == 3
-    assert plan(axes, "study.repeats=1", "study.constraints=[]").open_sweep(fresh=False).name == names[0]
+    assert plan(*axes, "study.repeats=1", "study.constraints=[]").open_sweep(fresh=False).name == names[0]
 
 
 def test_study_without_a_name_is_named_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra.types import RunMode
 
 from kerasweep.errors import ConfigError
 from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 from kerasweep.multirun import estimate
-from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.dry_run import dry_run, short_number, shown_configurations
-from kerasweep.multirun.other_sweepers import translate_keys
-from kerasweep.multirun.plan import Plan, make_plan
-from kerasweep.multirun.question import read_question
+from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import Params
 from kerasweep.training.cost import Probe, count_flops
-from tests.compositions import compose_train, train_context
+from tests import compositions
+from tests.compositions import compose_train
 from tests.processes import call, run
 
 SMALL = ("data.limit=200", "training.epochs=2")
@@ -29,10 +26,7 @@ GRID = ("model.filters=[4],[4,4,4,4]", "model.kernel_size=3,5,7,9")
 
 
 def plan_of(*arguments: str) -> Plan:
-    context, given = train_context(), [*SMALL, *arguments]
-    cfg = context.config_loader.load_configuration("train", given, RunMode.MULTIRUN)
-    question = read_question(context, cfg, given, translate_keys({}))
-    return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
+    return compositions.plan_of(*SMALL, *arguments)
 
 
 @pytest.fixture(scope="module")

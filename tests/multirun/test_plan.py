@@ -8,6 +8,8 @@ import pytest
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.plan import Plan
 
+INFINITE = "model.dropout=interval(0.0,0.5)"
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -15,14 +17,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("axis", ["model.kernel_size=3,5", "model.dropout=interval(0.0,0.5)"])
 @pytest.mark.parametrize(
-    ("argument", "message"),
+    ("axis", "argument", "message"),
     [
-        ("study.name=../x", "study.name may hold letters"),
-        ("tracking.models=few", "tracking.models must be one of best, all, none, but got few."),
-        ("pruner=wilcoxon", "pruner=wilcoxon compares the seeds of a trial"),
-        ("workers=0", "workers must be auto or a number from 1 up"),
+        (INFINITE, "study.name=../x", "study.name may hold letters"),
+        (INFINITE, "tracking.models=few", "tracking.models must be one of best, all, none, but got few."),
+        (INFINITE, "pruner=wilcoxon", "pruner=wilcoxon compares the seeds of a trial"),
+        (INFINITE, "workers=0", "workers must be auto or a number from 1 up"),
+        ("model.kernel_size=3,5", "study.name=../x", "study.name may hold letters"),
     ],
 )
 def test_error_in_a_shared_key_is_refused_with_its_message(

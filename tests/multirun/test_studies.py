@@ -1,16 +1,18 @@
 """Every study can be planned, and its trials can decide its claim."""
 
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from kerasweep.config import check
 from kerasweep.multirun.plan import Plan
 from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
 from kerasweep.space.axis import Params
 from kerasweep.tracking.tags import flatten, tag_text
 from kerasweep.trial.metrics import MIN_EPOCHS
+from tests.compositions import plan_of
 
 STUDIES = sorted(path.stem for path in Path(__file__).parents[2].glob("sweeps/study/*.yaml"))
 # The number of configurations in each grid; searches have none.
@@ -31,9 +33,9 @@ CONFIGURATIONS = {
 WITHOUT_CLAIM = ("filters_and_depth", "full_search", "quickstart")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+@cache
+def planned(study: str) -> Plan:
+    return plan_of(f"study={study}")
 
 
 def trained(plan: Plan) -> list[Observation]:
@@ -53,10 +55,11 @@ def texts(params: Params) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_study_has_the_axes_of_its_file(plan: Callable[..., Plan], study: str) -> None:
-    asked = plan(f"study={study}")
+def test_study_has_the_axes_of_its_file(study: str) -> None:
+    asked = planned(study)
     cfg = asked.base
     assert cfg.study.name == study and cfg.study.question.endswith("?")
+    check(cfg)
     assert asked.left_out() == []
     if study in CONFIGURATIONS:
         assert (cfg.sampler.name, asked.total(), cfg.study.repeats) == ("grid", CONFIGURATIONS[study], 5)
@@ -64,8 +67,8 @@ def test_study_has_the_axes_of_its_file(plan: Callable[..., Plan], study: str) -
 
 
 @pytest.mark.parametrize("study", sorted(set(STUDIES) - set(WITHOUT_CLAIM)))
-def test_each_comparison_of_a_claim_has_both_sides(plan: Callable[..., Plan], study: str) -> None:
-    asked = plan(f"study={study}")
+def test_each_comparison_of_a_claim_has_both_sides(study: str) -> None:
+    asked = planned(study)
     observations = trained(asked)
     for comparison in asked.base.study.claim.comparisons:
         finding = evaluate(comparison, observations)

@@ -39,7 +39,7 @@ class Composer:
         self.master = master
         self.fixed = fixed
         self.space = space
-        self._composed: dict[tuple[str, ...], bytes] = {}
+        self._composed: dict[tuple[str, ...], tuple[bytes, bytes]] = {}  # without and with Hydra's node
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """Returns every task override of a trial, as its job receives them."""
@@ -51,7 +51,7 @@ class Composer:
         Raises:
             ConfigError: The combination cannot be composed, such as a momentum for adam.
         """
-        return _drop_hydra(self.job_config(params))
+        return self._with_values(params, self._with_groups(params)[0])
 
     def job_config(self, params: Params) -> DictConfig:
         """Returns the trial's whole configuration, equal to the one that Hydra composes of its overrides.
@@ -59,10 +59,7 @@ class Composer:
         Raises:
             ConfigError: As compose does.
         """
-        cfg = self._with_groups(self._groups(params))
-        for axis in self.space.axes:
-            if axis.key in params and not axis.is_group:
-                _put(cfg, axis.key, axis.plain(params[axis.key]))
+        cfg = self._with_values(params, self._with_groups(params)[1])
         cfg.hydra.overrides.task = self.overrides(params)
         cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
         return cfg
@@ -77,12 +74,19 @@ class Composer:
             axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params
         }
 
-    def _with_groups(self, groups: Mapping[str, Value]) -> DictConfig:
-        overrides = tuple(self.space.overrides(groups))
+    def _with_groups(self, params: Params) -> tuple[bytes, bytes]:
+        overrides = tuple(self.space.overrides(self._groups(params)))
         if overrides not in self._composed:
-            self._composed[overrides] = pickle.dumps(self._by_hydra(overrides))
-        composed: DictConfig = pickle.loads(self._composed[overrides])
-        return composed
+            cfg = self._by_hydra(overrides)
+            self._composed[overrides] = pickle.dumps(without_hydra(cfg)), pickle.dumps(cfg)
+        return self._composed[overrides]
+
+    def _with_values(self, params: Params, composed: bytes) -> DictConfig:
+        cfg: DictConfig = pickle.loads(composed)
+        for axis in self.space.axes:
+            if axis.key in params and not axis.is_group:
+                _put(cfg, axis.key, axis.plain(params[axis.key]))
+        return cfg
 
     def _by_hydra(self, overrides: tuple[str, ...]) -> DictConfig:
         if not overrides and "???" not in choices_of(self.master).values():
@@ -111,21 +115,18 @@ def _key(override: str) -> str:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Returns the configuration as a task function gets it."""
-    return _drop_hydra(copy_of(config))
+    """Returns a copy of the configuration as a task function gets it."""
+    cfg = copy_of(config)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    OmegaConf.set_struct(cfg, True)
+    return cfg
 
 
 def copy_of(config: DictConfig) -> DictConfig:
     """Copies by pickle, which takes a third of the time of copy.deepcopy."""
     copied: DictConfig = pickle.loads(pickle.dumps(config))
     return copied
-
-
-def _drop_hydra(cfg: DictConfig) -> DictConfig:
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
-    OmegaConf.set_struct(cfg, True)
-    return cfg
 
 
 def _put(cfg: DictConfig, key: str, value: object) -> None:
