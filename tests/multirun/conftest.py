@@ -1,6 +1,7 @@
 """Fixtures that compose like `python -m src.train -m ARGUMENTS`, up to the call of the sweeper."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,13 @@ from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.question import Question, read_question
 from tests.compositions import compose_multirun, plan_of, train_context
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Changes to a new folder, where a sweep keeps its files."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

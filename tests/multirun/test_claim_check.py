@@ -24,10 +24,7 @@ SEEDS = "the claim needs 3 seeds, and study.repeats={} cannot decide it; study.r
 EPOCHS = "the claim measures epoch_variability, which needs 4 epochs, and training.epochs={} cannot decide it"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def check_comparisons(*comparisons: Mapping[str, Any], text: str = "so") -> None:

@@ -15,21 +15,23 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.tracking.writer import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
-SMALL = ["debug=fast", "model.filters=[4]", "training.batch_size=64"]
+INSTANT = ["trial.target=benchmarks.targets:instant", "hydra/launcher=basic"]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_sweep_is_recorded_and_continued(
-    folder: Path, context: HydraContext, compose: Compose, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    context: HydraContext,
+    compose: Compose,
+    copy_database: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    copy_database(folder)
+
     def run(*arguments: str) -> float | None:
-        given = [*arguments, *SMALL, "sampler=random", "model.kernel_size=1,3,5"]
+        given = [*arguments, *INSTANT, "sampler=random", "optimizer.learning_rate=0.001,0.01,0.1"]
         return conduct(context, compose(given), given, {})
 
     first = run("study.trials=1")
@@ -48,7 +50,8 @@ def test_sweep_is_recorded_and_continued(
     (parent,) = [run for run in runs if run.data.tags["kind"] == "study"]
     trials = [run for run in runs if run.data.tags["kind"] == "trial"]
     assert {run.data.tags["trial"] for run in trials} == {"0", "1"}
-    assert len({run.data.tags["kernel_size"] for run in trials}) == 2
+    assert len({run.data.tags["learning_rate"] for run in trials}) == 2
+    assert best == max(run.data.metrics["val_accuracy"] for run in trials)
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(list((folder / "mlruns/studies").glob("*.journal"))) == 1

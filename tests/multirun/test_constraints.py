@@ -1,18 +1,13 @@
 """A study's constraints forbid configurations, and a constraint that makes no sense is refused."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def trainable(made: Plan) -> list[dict[str, object]]:

@@ -1,17 +1,12 @@
 """Some options make another sweep and others keep it; a study without a name is named after its axes."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from kerasweep.multirun.plan import Plan
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_a_fixed_key_below_a_swept_group_makes_another_sweep(plan: Callable[..., Plan]) -> None:

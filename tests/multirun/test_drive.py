@@ -14,11 +14,7 @@ from kerasweep.search.study import open_study
 Compose = Callable[[list[str]], DictConfig]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_waiting_trial_beyond_a_lowered_total_is_trained(
@@ -26,7 +22,8 @@ def test_waiting_trial_beyond_a_lowered_total_is_trained(
 ) -> None:
     copy_database(folder)
     given = ["model.kernel_size=3,5,7", "study.trials=1", "trial.target=benchmarks.targets:instant"]
-    conduct(context, compose(given), given, {})
+    in_process = [*given, "hydra/launcher=basic"]
+    conduct(context, compose(in_process), in_process, {})
     (journal,) = (folder / "mlruns/studies").glob("*.journal")
     open_study(journal, journal.stem, ["maximize"]).enqueue_trial({"model.kernel_size": 7})
     conduct(context, compose(given), given, {})

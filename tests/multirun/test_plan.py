@@ -8,13 +8,8 @@ import pytest
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("folder")
 INFINITE = "model.dropout=interval(0.0,0.5)"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,7 @@ import pytest
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.plan import Plan
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 DATA = """

@@ -7,14 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hydra.types import HydraContext
 from mlflow.entities import LoggedModelOutput
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.composer import make_composer
-from kerasweep.multirun.question import Question
+from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
@@ -29,18 +27,18 @@ Made = Callable[..., Any]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Question]) -> Made:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Plan]) -> Made:
     """Returns a function that makes the trial runs and configuration of a retried trial."""
     monkeypatch.chdir(tmp_path)
 
-    def build(context: HydraContext, kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
-        question = ask("model.kernel_size=3,5", "training.checkpoint.enabled=true")
-        composer = make_composer(context, question.master, question.fixed, question.space)
+    def build(kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
+        made = plan("model.kernel_size=3,5", "training.checkpoint.enabled=true")
+        composer = made.composer
         study = open_study(tmp_path / "s.journal", "s", ["maximize"])
         study.tell(study.ask(), 0.5)
         trial = study.ask()
         trial.set_user_attr(RETRY_OF, 0)
-        proposal = Proposal(trial, question.space.suggest(trial))
+        proposal = Proposal(trial, made.question.space.suggest(trial))
         sweep = SimpleNamespace(
             study=study, journal=tmp_path / "s.journal", name="s", directions=("maximize",)
         )
@@ -53,9 +51,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Que
 
 @pytest.mark.parametrize(("repeats", "place"), [(1, "0"), (3, "0/seed-2")])
 def test_retry_resumes_from_the_checkpoint_of_the_earlier_attempt(
-    repeats: int, place: str, made: Made, context: HydraContext, tmp_path: Path
+    repeats: int, place: str, made: Made, tmp_path: Path
 ) -> None:
-    trial_runs, proposal = made(context, WorkerTrialRuns, repeats)
+    trial_runs, proposal = made(WorkerTrialRuns, repeats)
     ref = TrialRef("run", 1, repeat=2 if repeats > 1 else 0)
     _, job = trial_runs.job(proposal, ref, waits=False)
     assert job.ref == replace(ref, defers_model=True)
@@ -72,10 +70,10 @@ def test_retry_resumes_from_the_checkpoint_of_the_earlier_attempt(
     [(MedianPrunerConf("median"), [True, False]), (WilcoxonConf("wilcoxon"), [False, False])],
 )
 def test_pruner_of_a_batch_gets_epochs_of_the_first_seed_unless_it_compares_seeds(
-    pruner: Any, has_report: list[bool], made: Made, context: HydraContext
+    pruner: Any, has_report: list[bool], made: Made
 ) -> None:
     cfg: DictConfig = OmegaConf.structured(pruner)
-    trial_runs, proposal = made(context, BatchTrialRuns, 4, cfg)
+    trial_runs, proposal = made(BatchTrialRuns, 4, cfg)
     jobs = [trial_runs.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
     assert [isinstance(job.report, JournalReport) for job in jobs] == has_report
     assert [job.report is never for job in jobs] == [not each for each in has_report]
@@ -84,21 +82,19 @@ def test_pruner_of_a_batch_gets_epochs_of_the_first_seed_unless_it_compares_seed
 Recorded = Callable[..., tuple[Any, Tracker, str]]
 
 
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory, copy_database: Callable[[Path], Path]) -> Tracker:
+    """Opens one database for all tests, since each other address needs another composition."""
+    return open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(tmp_path_factory.mktemp('tracked'))}"))
+
+
 @pytest.fixture
-def recorded(
-    context: HydraContext,
-    ask: Callable[..., Question],
-    copy_database: Callable[[Path], Path],
-    tmp_path: Path,
-) -> Recorded:
+def recorded(tracker: Tracker, plan: Callable[..., Plan]) -> Recorded:
     """Returns the trial runs of a sweep and a run to record."""
 
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
-        uri = f"sqlite:///{copy_database(tmp_path)}"
-        question = ask("model.kernel_size=3,5", f"tracking.uri={uri}", *overrides)
-        composer = make_composer(context, question.master, question.fixed, question.space)
+        composer = plan("model.kernel_size=3,5", f"tracking.uri={tracker.uri}", *overrides).composer
         record: Any = SimpleNamespace()
-        tracker = open_tracker(TrackingConf(uri=uri))
         return WorkerTrialRuns(composer, record, 1, "work:train"), tracker, tracker.start("trial", {}, {})
 
     return build
