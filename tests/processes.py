@@ -188,6 +188,11 @@ def run(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     return _end_of(lambda: start(folder, module, *arguments, **variables))
 
 
+def run_script(folder: Path, *arguments: str, **variables: str) -> Done:
+    """Runs `python ARGUMENTS` in a folder, by a fork: a script, or a program after `-c`."""
+    return _end_of(lambda: Command(folder, arguments, environment(**variables), None))
+
+
 def run_new(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
     """Runs it as a new Python, as users do."""
     return _end_of(lambda: start_new(folder, module, *arguments, **variables))

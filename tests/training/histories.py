@@ -1,22 +1,26 @@
-"""Trains each configuration of a list and writes its history with every bit.
+"""Trains each configuration of a list alone and after the others, and writes the histories with every bit.
 
-python tests/training/histories.py used|alone CONFIGS OUTPUT
+python tests/training/histories.py CONFIGS OUTPUT
 
-used: trains all in this process, so that later ones reuse the programs of earlier ones.
-alone: trains each in a new process that has imported TensorFlow but not used it.
-CONFIGS: JSON, a list of YAML texts. OUTPUT: JSON, the history and the number of traces of each.
+alone: each in a new process that has imported TensorFlow but not used it.
+used: all in one process, so that later ones reuse the programs of earlier ones.
+CONFIGS: JSON, a list of YAML texts. OUTPUT: JSON, for each way the history and the number of traces of each.
 """
 
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import build_network
 from kerasweep.trial.run import read_data, warm_up
+
+MAX_PROGRAMS = 3
 
 
 def history(text: str) -> dict[str, Any]:
@@ -31,6 +35,7 @@ def history(text: str) -> dict[str, Any]:
     return {"epochs": epochs, "best_epoch": result.best_epoch, "traces": network.traces}
 
 
+@cache
 def in_a_new_process(text: str) -> dict[str, Any]:
     receiver, sender = os.pipe()
     child = os.fork()
@@ -46,11 +51,12 @@ def in_a_new_process(text: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    how, configs, output = sys.argv[1:]
+    configs, output = sys.argv[1:]
     texts = json.loads(Path(configs).read_text())
+    PROGRAMS.max_programs = MAX_PROGRAMS
     warm_up(OmegaConf.create(texts[0]))
-    train = history if how == "used" else in_a_new_process
-    Path(output).write_text(json.dumps([train(text) for text in texts]))
+    alone = [in_a_new_process(text) for text in texts]  # first: they must not find a used TensorFlow
+    Path(output).write_text(json.dumps({"alone": alone, "used": [history(text) for text in texts]}))
 
 
 if __name__ == "__main__":
