@@ -59,7 +59,7 @@ def copy_database(empty_database: Path) -> Callable[[Path], Path]:
     return copy
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def configured() -> Callable[..., DictConfig]:
     """Returns a function that composes the config of `python -m src.train OVERRIDES` for a small network."""
     from tests.compositions import compose_train

@@ -10,7 +10,7 @@ from kerasweep.model.network import build_model
 from kerasweep.model.parts import AdjustableParts, StockParts
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build() -> Callable[..., keras.Model]:
     """Returns a function that builds a network, by default for 8x8 gray images and ten classes.
 

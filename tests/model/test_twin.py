@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,14 +31,15 @@ class Scaling:
 MIN_MAX = Scaling((1 / 255,), (0.0,))
 Z_SCORE = Scaling((0.011, 0.013, 0.02), (-1.2, -1.4, -2.0))
 MODEL = ModelConf("cnn", filters=[4, 6], dense_units=[8], dropout=0.2, dense_dropout=0.2)
+CHANGES: dict[str, Any] = {"input_shape": (8, 8, 3), "regularizer": RegularizerConf("l1_l2", 0.01)}
 
 
 def train(network: keras.Model, scaling: Scaling) -> keras.Model:
-    """Trains three steps, which change every weight."""
+    """Trains two steps, which change every weight."""
     network.compile(
-        optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", run_eagerly=True
+        optimizer=keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy", run_eagerly=True
     )
-    for _ in range(3):
+    for _ in range(2):
         network.train_on_batch(scaling.apply(PIXELS), LABELS)
     return network
 
@@ -47,29 +49,45 @@ def load(twin: keras.Model, folder: Path) -> keras.Model:
     return keras.models.load_model(folder / "model.keras", safe_mode=True)
 
 
+@pytest.fixture(scope="module")
+def trained(build: Build) -> keras.Model:
+    """Returns a network that was trained with penalties, on min-max scaled images."""
+    return train(build(MODEL, **CHANGES), MIN_MAX)
+
+
+@pytest.fixture(scope="module")
+def saved(build: Build, trained: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder in which the trained network's twin is saved."""
+    folder = tmp_path_factory.mktemp("twin")
+    load(plain_twin(trained, lambda: build(MODEL, plain=True, seed=9, **CHANGES), MIN_MAX), folder)
+    return folder
+
+
 @pytest.mark.parametrize("scaling", [MIN_MAX, Z_SCORE, Scaling((1.0,), (0.0,))])
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_saved_twin_takes_raw_pixels(build: Build, tmp_path: Path, scaling: Scaling, dtype: str) -> None:
-    changes = {"input_shape": (8, 8, 3), "regularizer": RegularizerConf("l1_l2", 0.01)}
-    trained = train(build(MODEL, **changes), scaling)
-    twin = plain_twin(trained, lambda: build(MODEL, plain=True, seed=9, **changes), scaling)
+def test_saved_twin_takes_raw_pixels(build: Build, tmp_path: Path, scaling: Scaling) -> None:
+    trained = train(build(MODEL, **CHANGES), scaling)
+    twin = plain_twin(trained, lambda: build(MODEL, plain=True, seed=9, **CHANGES), scaling)
     loaded = load(twin, tmp_path)
     expected = np.asarray(trained(scaling.apply(PIXELS), training=False))
+    for dtype in ("uint8", "float32"):
+        np.testing.assert_allclose(loaded(PIXELS.astype(dtype)), expected, atol=1e-5, err_msg=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_saved_twin_predicts_raw_pixels(trained: keras.Model, saved: Path, dtype: str) -> None:
+    loaded = keras.models.load_model(saved / "model.keras", safe_mode=True)
+    expected = np.asarray(trained(MIN_MAX.apply(PIXELS), training=False))
     np.testing.assert_allclose(loaded.predict(PIXELS.astype(dtype), verbose=0), expected, atol=1e-5)
 
 
-def test_saved_twin_names_nothing_but_keras(build: Build, tmp_path: Path) -> None:
-    trained = train(build(MODEL, input_shape=(8, 8, 3)), MIN_MAX)
-    twin = plain_twin(trained, lambda: build(MODEL, plain=True, input_shape=(8, 8, 3)), MIN_MAX)
-    load(twin, tmp_path)
-    config = zipfile.ZipFile(tmp_path / "model.keras").read("config.json").decode()
+def test_saved_twin_names_nothing_but_keras(saved: Path) -> None:
+    config = zipfile.ZipFile(saved / "model.keras").read("config.json").decode()
     assert "BatchNormalization" in config
     assert "kerasweep" not in config
     assert "src." not in config
 
 
-def test_twin_is_one_row_of_layers_and_not_compiled(build: Build) -> None:
-    trained = train(build(MODEL, input_shape=(8, 8, 3)), Z_SCORE)
+def test_twin_is_one_row_of_layers_and_not_compiled(build: Build, trained: keras.Model) -> None:
     twin = plain_twin(trained, lambda: build(MODEL, plain=True, input_shape=(8, 8, 3)), Z_SCORE)
     assert [layer.name for layer in twin.layers] == [
         "pixel_scaling",
@@ -78,8 +96,7 @@ def test_twin_is_one_row_of_layers_and_not_compiled(build: Build) -> None:
     assert not twin.compiled
 
 
-def test_every_weight_and_moving_statistic_is_copied(build: Build) -> None:
-    trained = train(build(MODEL, input_shape=(8, 8, 3)), MIN_MAX)
+def test_every_weight_and_moving_statistic_is_copied(build: Build, trained: keras.Model) -> None:
     twin = plain_twin(trained, lambda: build(MODEL, plain=True, input_shape=(8, 8, 3), seed=9), MIN_MAX)
     found = {weight.path: np.asarray(weight) for weight in twin.weights}
     expected = {weight.path: np.asarray(weight) for weight in trained.weights if weight.name != "updates"}

@@ -8,6 +8,7 @@ import pytest
 
 from kerasweep.training import onednn
 from kerasweep.training.onednn import VARIABLE, recall_onednn, set_onednn, this_machine
+from tests.processes import run_script
 
 
 @pytest.fixture
@@ -17,19 +18,34 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     del os.environ[VARIABLE]
 
 
+@pytest.mark.parametrize(("seconds", "faster"), [({"0": 2.5, "1": 1.5}, "1"), ({"0": 1.5, "1": 11.0}, "0")])
 def test_measures_once_and_remembers(
-    unset: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    seconds: dict[str, float],
+    faster: str,
+    unset: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The probe that is started here knows how long each setting takes."""
+    (tmp_path / "known.py").write_text(f"import os\nprint({seconds}[os.environ['{VARIABLE}']])")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(onednn, "PROBE", "known")
     cache = tmp_path / "new" / "onednn.json"
     set_onednn(cache)
     assert "once, about 10 s" in capsys.readouterr().out
-    decided = os.environ.pop(VARIABLE)
-    assert decided in ("0", "1")
-    assert json.loads(cache.read_text()) == {this_machine(): decided}
+    assert os.environ.pop(VARIABLE) == faster
+    assert json.loads(cache.read_text()) == {this_machine(): faster}
     monkeypatch.setattr(onednn, "PROBE", "no.such.module")
     set_onednn(cache)
     assert capsys.readouterr().out == ""
-    assert os.environ[VARIABLE] == decided
+    assert os.environ[VARIABLE] == faster
+
+
+def test_probe_measures_training_steps(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "-m", onednn.PROBE)
+    assert done.code == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0
 
 
 def test_recalling_measures_nothing(unset: None, tmp_path: Path) -> None:

@@ -61,8 +61,7 @@ AXES = [
         *(*HALF, "model.dropout=0.7", "model.dense_dropout=0.1", "optimizer.weight_decay=0.01"),
         *("training.seed=4", "schedule=warmup_cosine", "optimizer.learning_rate=0.02"),
     ),
-    (*STRIDED, "optimizer.learning_rate=0.02"),
-    (*STRIDED, "training.seed=6", "initializer=zeros", "data.scaling=z_score"),
+    (*STRIDED, "training.seed=6", "optimizer.learning_rate=0.02"),
     CUSTOM,
     (*CUSTOM, "training.seed=8", "optimizer.learning_rate=0.1"),
     (),
@@ -140,45 +139,55 @@ def spoil_stop(program: Program) -> None:
     program.model.stop_training = True
 
 
+ADJUSTED = (
+    *("optimizer=adamw", "model.dropout=0.4", "model.dense_units=[8]", "model.dense_dropout=0.1"),
+    *("regularizer=l2", "training.deterministic=true", "training.precision=mixed_float16"),
+    *("training.batch_size=16", "initializer=he_normal"),
+)
+
+
+@pytest.fixture(scope="module")
+def first_use(configured: Configured) -> tuple[DictConfig, list[np.ndarray], list[dict[str, float]]]:
+    """Returns a configuration, the variables of its new program, and its history."""
+    cfg = configured(*ADJUSTED)
+    fresh = [variable.numpy() for variable in network_of(cfg).program.variables]
+    return cfg, fresh, trained(cfg)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [spoil_variables, spoil_learning_rate, spoil_coefficients, spoil_weight_decay, spoil_stop],
     ids=lambda spoil: spoil.__name__,
 )
-def test_nothing_of_a_trial_reaches_the_next(configured: Configured, spoil: Callable[..., None]) -> None:
+def test_nothing_of_a_trial_reaches_the_next(first_use: Any, spoil: Callable[..., None]) -> None:
     """Each case overwrites a part of a used program, such as weights, optimizer slots, rates or factors."""
-    cfg = configured(
-        *("optimizer=adamw", "model.dropout=0.4", "regularizer=l2", "training.deterministic=true"),
-        *("training.precision=mixed_float16", "training.batch_size=16", "initializer=he_normal"),
-    )
-    first = network_of(cfg)
-    fresh = [variable.numpy() for variable in first.program.variables]
-    history = trained(cfg)
-    spoil(first.program)
+    cfg, fresh, history = first_use
+    program = network_of(cfg).program
+    spoil(program)
     again = network_of(cfg)
-    assert again.program is first.program and again.traces == 0
-    for variable, value in zip(again.program.variables, fresh, strict=True):
+    assert again.program is program
+    for variable, value in zip(program.variables, fresh, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
     assert not again.model.stop_training
     assert trained(cfg) == history
+    assert again.traces == 0
 
 
 def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> None:
     """Without the assignment the rate stays at the value of the trial before, or at 0."""
-    overrides = ("model.dense_units=[8]", "model.dropout=0.1", "training.deterministic=true")
-    history = {}
+    losses = {}
     for dense_dropout in (0.1, 0.8):
-        cfg = configured(*overrides, f"model.dense_dropout={dense_dropout}")
+        cfg = configured(*ADJUSTED, f"model.dense_dropout={dense_dropout}")
         network = network_of(cfg)
-        for name, rate in (("block1_dropout", 0.1), ("dense1_dropout", dense_dropout)):
+        for name, rate in (("block1_dropout", 0.4), ("dense1_dropout", dense_dropout)):
             dropped = np.asarray(
                 network.model.get_layer(name)(np.ones((1, 20_000), "float32"), training=True)
             )
             assert (dropped == 0).mean() == pytest.approx(rate, abs=0.02)
-            assert dropped.max() == pytest.approx(1 / (1 - rate))
-        history[dense_dropout] = trained(cfg, epochs=1)
+            assert dropped.max() == pytest.approx(1 / (1 - rate), rel=1e-3)  # in half precision
+        losses[dense_dropout] = trained(cfg, epochs=1)[0]["loss"]
     assert network.traces == 0
-    assert history[0.1][0]["loss"] < history[0.8][0]["loss"]
+    assert losses[0.1] < losses[0.8]
 
 
 def test_training_equals_keras(configured: Configured) -> None:
@@ -187,7 +196,7 @@ def test_training_equals_keras(configured: Configured) -> None:
     cfg.model.normalization.moving_statistics = "keras"
     network = network_of(cfg)
     data, stock = network.prepared, network.stock()
-    stock.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    stock.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     images, validation = (data.scaling.apply(part.images) for part in (data.train, data.validation))
     expected = []
     for epoch in (1, 2, 3):
@@ -205,14 +214,18 @@ def test_training_equals_keras(configured: Configured) -> None:
     found = [network.run_epoch(epoch, rates) for epoch in range(3)]
     for ours, keras_own in zip(found, expected, strict=True):
         assert ours == pytest.approx(keras_own, rel=2e-3, abs=2e-3)
-    np.testing.assert_allclose(
-        network.probabilities(data.validation), stock.predict(validation, verbose=0), atol=2e-3
-    )
+    np.testing.assert_allclose(network.probabilities(data.validation), stock(validation), atol=2e-3)
+
+
+AUGMENTED = (
+    *("training.batch_size=16", "training.deterministic=true", "augment=flip_crop"),
+    "augment.crop_padding=1",
+)
 
 
 def test_trace_knows_the_single_channel(configured: Configured) -> None:
     """Otherwise Keras compiles the first convolution with XLA as a grouped one, at half the speed."""
-    network = network_of(configured("model.filters=[4]"))
+    network = network_of(configured(*AUGMENTED))
     assert network.prepared.input_shape[-1] == 1
     graph = network.program._train.get_concrete_function().graph.as_graph_def()
     bodies = [function for function in graph.library.function if "body" in function.signature.name]
@@ -230,8 +243,7 @@ def test_xla_trains_the_same(configured: Configured) -> None:
 def test_number_of_calls_an_epoch_changes_no_bit(
     configured: Configured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
-    cfg.augment.crop_padding = 1
+    cfg = configured(*AUGMENTED)
     histories = []
     for steps in (1, 3, 100):
         monkeypatch.setattr(Pace, "steps", lambda pace, steps=steps: steps)
@@ -242,8 +254,7 @@ def test_number_of_calls_an_epoch_changes_no_bit(
 def test_streamed_images_train_as_those_in_memory(
     configured: Configured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg = configured("training.batch_size=16", "training.deterministic=true", "augment=flip_crop")
-    cfg.augment.crop_padding = 1
+    cfg = configured(*AUGMENTED)
     monkeypatch.setattr("kerasweep.data.feeds.STREAMED_BYTES", 3 * 16 * 64)
     assert trained(cfg, feed=Streamed(read_data(cfg).train)) == trained(cfg)
 
@@ -255,7 +266,7 @@ def test_without_reuse_networks_share_no_program(configured: Configured) -> None
 
 
 def test_cleared_cache_frees_its_programs(configured: Configured) -> None:
-    cfg = configured("model.filters=[5]")
+    cfg = configured(*AUGMENTED)
     network = network_of(cfg)
     trained(cfg, epochs=1)
     network.evaluate(network.prepared.validation)
