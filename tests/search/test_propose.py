@@ -104,7 +104,7 @@ def test_narrow_constraint_does_not_end_the_search_of_an_infinite_space(
         return None if params["a"] < 0.02 else "a is too large"
 
     sweep = sweep_of({"a": "interval(0.0,1.0)", "b": "range(3)"}, sampler=sampler, refusal=refusal)
-    for _ in range(20):
+    for _ in range(5):
         proposal = next_of(sweep)
         assert isinstance(proposal, Proposal) and proposal.params["a"] < 0.02
         settle(sweep.study, proposal.trial, Outcome("complete", "run", (0.5,)))

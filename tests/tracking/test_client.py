@@ -3,8 +3,6 @@
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from kerasweep.tracking import retry
 from kerasweep.tracking.client import open_client
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
-from tests.processes import PYTHONPATH
+from tests.processes import Command, environment
 
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
@@ -65,25 +63,31 @@ def no_template(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return folder
 
 
-def test_empty_database_is_made_once_a_machine_and_then_copied(no_template: Path, tmp_path: Path) -> None:
-    first, second = (tmp_path / name for name in ("first.db", "second.db"))
-    open_client(f"sqlite:///{first}", create=True)
-    (template,) = (no_template / "kerasweep").iterdir()
-    with closing(sqlite3.connect(template)) as connection:
-        connection.execute("CREATE TABLE mark (x)")
-    open_client(f"sqlite:///{second}", create=True)
-    for database, marks in ((first, 0), (second, 1)):
-        with closing(sqlite3.connect(database)) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name='mark'").fetchone()
-        assert count == marks
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Creates a database where none was ever created, then a second one after a change to the kept copy."""
+    folder = tmp_path_factory.mktemp("twice")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        for name in ("first", "second"):
+            open_client(f"sqlite:///{folder}/{name}/mlflow.db", create=True)
+            (template,) = (folder / "cache" / "kerasweep").iterdir()
+            with closing(sqlite3.connect(template)) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS mark (x)")
+    return folder
 
 
-def test_copied_database_stores_artifacts_beside_itself(no_template: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        client = open_client(f"sqlite:///{tmp_path}/{name}/mlflow.db", create=True)
-        (default,) = client.search_experiments()
-        assert default.artifact_location == (tmp_path / name / "artifacts" / "default").as_uri()
+@pytest.mark.parametrize(("name", "marks"), [("first", 0), ("second", 1)])
+def test_empty_database_is_made_once_a_machine_and_then_copied(twice: Path, name: str, marks: int) -> None:
+    with closing(sqlite3.connect(twice / name / "mlflow.db")) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name='mark'").fetchone()
+    assert count == marks
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_new_database_stores_artifacts_beside_itself(twice: Path, name: str) -> None:
+    (default,) = open_client(f"sqlite:///{twice}/{name}/mlflow.db", create=False).search_experiments()
+    assert default.artifact_location == (twice / name / "artifacts" / "default").as_uri()
 
 
 def test_database_is_made_without_a_writable_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +103,7 @@ def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_pat
         "from kerasweep.tracking.writer import open_tracker\n"
         "print(open_tracker(TrackingConf()).start('first', {}, {}))"
     )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_T")}
-    environment["PYTHONPATH"] = PYTHONPATH
-    command = [sys.executable, "-c", program]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
+    both = [Command(tmp_path, ["-c", program], environment(), None) for _ in range(2)]
     outputs = [process.communicate() for process in both]
     assert [(process.returncode, errors) for process, (_, errors) in zip(both, outputs, strict=True)] == [
         (0, ""),
@@ -116,8 +116,8 @@ def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_pat
 def test_killed_creation_leaves_a_complete_database_or_none(no_template: Path, tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     program = "import sys; from kerasweep.tracking.client import open_client; open_client(sys.argv[1], True)"
-    arguments = [sys.executable, "-c", program, f"sqlite:///{database}"]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+    arguments = ["-c", program, f"sqlite:///{database}"]
+    process = Command(tmp_path, arguments, environment(), None)
     deadline = time.monotonic() + 60
     while not (begun := list(tmp_path.glob("mlflow.db*[!k]"))) or not begun[0].stat().st_size:
         assert time.monotonic() < deadline
@@ -125,7 +125,8 @@ def test_killed_creation_leaves_a_complete_database_or_none(no_template: Path, t
     process.kill()
     process.communicate()
     assert not database.exists()
-    assert subprocess.run(arguments, capture_output=True, check=True).stderr == b""
+    second = Command(tmp_path, arguments, environment(), None)
+    assert second.communicate()[1] == "" and second.returncode == 0
     assert {file.name for file in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 

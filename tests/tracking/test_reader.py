@@ -1,6 +1,6 @@
 """Runs, histories and the claims of sweeps are read from MLflow as they were written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from kerasweep.tracking.reader import (
     parents_of,
 )
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.writer import Tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 
 
 def said(cfg: TrackingConf, run_id: str) -> str:
@@ -44,26 +44,33 @@ def test_record_holds_what_was_written(tracking: TrackingConf, tracker: Tracker)
     assert run.seconds is not None and 0 <= run.seconds < 60
 
 
-@pytest.mark.parametrize(
-    "tags",
-    [
-        {"study": "a"},
-        {"normalization.kind": "batch"},
-        {"filters": "[16,32]"},
-        {"note": "it's"},
-        {"note": 'say "x"'},
-        {"note": "both ' and \""},
-        {"my key": "길이"},
-        {"study": "a", "filters": "[16,32]"},
-    ],
-)
-def test_every_tag_finds_only_its_run(
-    tracking: TrackingConf, tracker: Tracker, tags: Mapping[str, str]
-) -> None:
-    run_id = tracker.start("wanted", tags, {})
-    tracker.start("other", dict.fromkeys(tags, "other"), {})
-    tracker.start("bare", {}, {})
-    assert [run.run_id for run in find_runs(tracking, tags)] == [run_id]
+TAGS: list[dict[str, str]] = [
+    {"study": "a"},
+    {"normalization.kind": "batch"},
+    {"filters": "[16,32]"},
+    {"note": "it's"},
+    {"note": 'say "x"'},
+    {"note": "both ' and \""},
+    {"my key": "길이"},
+    {"study": "a", "filters": "[16,32]"},
+]
+Tagged = tuple[TrackingConf, dict[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def tagged(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Tagged:
+    """Records runs with these tags, with others, and without any; returns the tags by the run's id."""
+    tracking = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path_factory.mktemp('tagged'))}")
+    tracker = open_tracker(tracking)
+    runs = [*TAGS, *(dict.fromkeys(tags, "other") for tags in TAGS), {}]
+    return tracking, {tracker.start("run", tags, {}): tags for tags in runs}
+
+
+@pytest.mark.parametrize("tags", TAGS)
+def test_every_tag_finds_only_its_runs(tagged: Tagged, tags: Mapping[str, str]) -> None:
+    tracking, made = tagged
+    wanted = {run_id for run_id, given in made.items() if tags.items() <= given.items()}
+    assert {run.run_id for run in find_runs(tracking, tags)} == wanted
 
 
 def test_all_pages_are_read(
@@ -105,8 +112,8 @@ def test_ambiguous_id_asks_for_more_digits(
 
 
 @pytest.mark.parametrize("run_id", ["0" * 32, "0000000", "x'y", "%", "zzzzzzzz"])
-def test_unknown_id_says_where_ids_are(tracking: TrackingConf, tracker: Tracker, run_id: str) -> None:
-    tracker.start("run", {}, {})
+def test_unknown_id_says_where_ids_are(tagged: Tagged, run_id: str) -> None:
+    tracking, _ = tagged
     assert said(tracking, run_id) == (
         f"No run {run_id} in the experiment kerasweep of {tracking.uri}. Give an id, or at least 6 of its "
         "first digits: they are in the MLflow UI, and in the table and CSV of python -m src.compare."

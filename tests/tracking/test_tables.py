@@ -1,7 +1,9 @@
 """Runs read from the database's tables equal the runs that MLflow's client returns."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,17 @@ from kerasweep.tracking.tables import is_database, read_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module")
+def tracking(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> TrackingConf:
+    return TrackingConf(uri=f"sqlite:///{copy_database(tmp_path_factory.mktemp('tables'))}")
+
+
+@pytest.fixture(scope="module")
+def tracker(tracking: TrackingConf) -> Tracker:
+    return open_tracker(tracking)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def recorded(tracking: TrackingConf, tracker: Tracker) -> str:
     """Records runs of several kinds and returns the id of the first."""
     first = tracker.start(
@@ -77,15 +89,16 @@ def test_status_and_number_of_runs(tracking: TrackingConf, tracker: Tracker) -> 
     assert len(read_runs(tracking.uri, tracker.experiment_id, {}, most=2)) == 2
 
 
-def test_newest_runs_come_first_also_with_a_limit(tracking: TrackingConf, tracker: Tracker) -> None:
+def test_newest_runs_come_first_also_with_a_limit(tracking: TrackingConf) -> None:
     assert tracking.uri is not None
+    tracker = open_tracker(replace(tracking, experiment="late"))
+    tracker.start("now", {}, {})
     for number in range(3):
-        run = tracker.client.create_run(
+        tracker.client.create_run(
             tracker.experiment_id, start_time=10**13 + number, run_name=f"late-{number}"
         )
-        assert run.info.run_id
     names = [run.name for run in read_runs(tracking.uri, tracker.experiment_id, {})]
-    assert names[:3] == ["late-2", "late-1", "late-0"]
+    assert names == ["late-2", "late-1", "late-0", "now"]
     assert [run.name for run in read_runs(tracking.uri, tracker.experiment_id, {}, most=1)] == ["late-2"]
 
 
