@@ -1,8 +1,9 @@
 """Starts commands by fork, with everything imported that they import: TensorFlow and MLflow take seconds.
 
 A command so started is a process like any other, with its own signals, files and exit code; its template
-(`kerasweep.workers.template`) is forked too instead of importing TensorFlow again. How a command begins, and
-what it imports when, is not seen here: for that `tests.processes` can start a new Python.
+(`kerasweep.workers.template`) is forked too instead of importing TensorFlow again, and so are workers where
+there is no template. How a command begins, and what it imports when, is not seen here: for that
+`tests.processes` can start a new Python.
 
 python -m tests.fork_server SOCKET     serves requests at this path until stdin is closed
 """
@@ -122,7 +123,7 @@ def become(request: dict[str, Any]) -> None:
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-    util.spawnv_passfds = fork_template
+    util.spawnv_passfds = fork_python
 
 
 def execute(arguments: list[str]) -> None:
@@ -144,10 +145,13 @@ def execute(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def fork_template(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
-    """Stands for `multiprocessing.util.spawnv_passfds`: forks this process to run Python's fork server."""
-    program = os.fsdecode(arguments[-1])
-    if "multiprocessing.forkserver" not in program:
+def fork_python(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
+    """Stands for `multiprocessing.util.spawnv_passfds`: forks this process for a template or a worker."""
+    from kerasweep.workers import template
+
+    code = next((text for text in map(os.fsdecode, arguments) if "multiprocessing" in text), "")
+    # A command that has a template spawns a worker only to import TensorFlow anew.
+    if "forkserver" not in code and not ("multiprocessing.spawn" in code and template._environment is None):
         return spawn(path, arguments, files)
     pid = os.fork()
     if pid == 0:
@@ -156,9 +160,14 @@ def fork_template(path: str, arguments: list[str], files: tuple[int, ...]) -> in
             if file > 2 and file not in files:
                 with suppress(OSError):  # the list's own is closed
                     os.close(file)
-        with suppress(SystemExit):  # its command has ended
-            exec(program, {})
-        os._exit(0)
+        exit_code = 0
+        try:
+            sys.argv = ["-c", "--multiprocessing-fork"]
+            exec(code, {})
+        except SystemExit as end:  # its command has ended
+            exit_code = int(end.code or 0)
+        finally:
+            os._exit(exit_code)
     return pid
 
 

@@ -98,6 +98,27 @@ def test_template_and_workers_end_with_a_command_that_is_killed(program: Path) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
+def test_a_template_imports_nothing_for_a_command_that_has_ended(program: Path) -> None:
+    program.with_name("template_module.py").write_text(
+        "import os, pathlib, time\n"
+        "from kerasweep.workers.template import COMMAND, preloading\n"
+        "while os.getppid() == int(os.environ[COMMAND]):\n"
+        "    time.sleep(0.01)\n"
+        "with preloading():\n"
+        "    print('imported', flush=True)\n"
+    )
+    program.write_text(
+        "import os, signal\n"
+        "from kerasweep.workers.template import start_template\n"
+        "if __name__ == '__main__':\n"
+        "    start_template('template_module')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = run(program)  # returns when the template has ended, too
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start anew")
 def test_the_template_blocks_ctrl_c(program: Path) -> None:
     """This also holds for Python's first child process, with which a tracker starts that unblocks signals."""
     code = (

@@ -80,9 +80,11 @@ def _is_main_thread() -> bool:
 
 
 @contextmanager
-def dying_with_parent() -> Iterator[None]:
-    """Ends this process at once, whatever it does, if its parent ends meanwhile."""
+def dying_with_parent(parent: int) -> Iterator[None]:
+    """Ends this process at once, whatever it does, if its parent ends meanwhile or has ended."""
     die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     try:
         yield
     finally:

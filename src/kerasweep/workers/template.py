@@ -22,6 +22,7 @@ from kerasweep.workers.signals import dying_with_parent, go_on, interrupts_block
 # (see `kerasweep.training.onednn`), and TensorFlow's import itself sets the other two: not compared.
 READ = ("TF_", "XLA_", "KERAS_", "CUDA_", "PYTHON")
 NOT_COMPARED = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "TF2_BEHAVIOR")
+COMMAND = "KERASWEEP_COMMAND"  # the command's process id, for its template
 POLL_SECONDS = 0.01
 
 _environment: dict[str, str] | None = None
@@ -39,8 +40,10 @@ def start_template(module: str) -> None:
         return
     _environment = _read_at_import()
     forkserver.set_forkserver_preload([module])
+    os.environ[COMMAND] = str(os.getpid())
     with interrupts_blocked():
         forkserver.ensure_running()
+    del os.environ[COMMAND]
     # Python has no public name for it.
     _process = psutil.Process(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
 
@@ -86,6 +89,6 @@ def preloading() -> Iterator[None]:
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start OpenBLAS's threads when it is imported
     signal.signal(signal.SIGTERM, go_on)
-    with dying_with_parent(), suppress(Exception):
+    with dying_with_parent(int(os.environ.pop(COMMAND, os.getppid()))), suppress(Exception):
         yield
     gc.freeze()  # a collection in a forked process would copy the pages that it shares
