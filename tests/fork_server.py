@@ -8,6 +8,7 @@ there is no template. How a command begins, and what it imports when, is not see
 python -m tests.fork_server SOCKET     serves requests at this path until stdin is closed
 """
 
+import gc
 import io
 import json
 import os
@@ -55,6 +56,9 @@ def import_all() -> None:
     epoch = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.2, "val_accuracy": 0.4}
     learning_curves([epoch, epoch], 1).savefig(io.BytesIO())
     requirements_utils._init_modules_to_packages_map()
+
+    gc.collect()
+    gc.freeze()  # a collection in a forked process would copy the pages that it shares
 
     others = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - ALLOWED_THREADS
     assert not others, f"a forked process would lack {others}"

@@ -58,7 +58,12 @@ class Command:
     """A command that the fork server has started, with attributes and methods as in subprocess.Popen."""
 
     def __init__(
-        self, folder: Path, arguments: Sequence[str], variables: dict[str, str], max_file_bytes: int | None
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        variables: dict[str, str],
+        max_file_bytes: int | None = None,
+        output: int | None = None,  # a file that gets stdout and stderr, which are empty then
     ) -> None:
         request = {
             "folder": str(folder),
@@ -67,9 +72,10 @@ class Command:
             "max_file_bytes": max_file_bytes,
         }
         (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
+        files = [stdout_end, stderr_end] if output is None else [output, output]
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.connect(fork_server())
-        socket.send_fds(self._server, [json.dumps(request).encode()], [stdout_end, stderr_end])
+        socket.send_fds(self._server, [json.dumps(request).encode()], files)
         os.close(stdout_end)
         os.close(stderr_end)
         self.stdout, self.stderr = open(stdout), open(stderr)  # noqa: SIM115

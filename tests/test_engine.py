@@ -194,9 +194,7 @@ if __name__ == "__main__":
 def test_worker_has_the_resolvers_and_hydra_settings_of_a_single_run(folder: Path) -> None:
     (folder / "app.py").write_text(APP)
     arguments = ["-m", "trial.target=__main__:train", "training.batch_size=2,4", "workers=1"]
-    started = Command(
-        folder, ["app.py", *arguments, "+model.kwargs.twice='${twice:4}'"], environment(), max_file_bytes=None
-    )
+    started = Command(folder, ["app.py", *arguments, "+model.kwargs.twice='${twice:4}'"], environment())
     _, stderr = started.communicate(timeout=60)
     assert started.returncode == 0, stderr
     found = runs(folder)

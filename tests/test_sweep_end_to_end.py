@@ -169,7 +169,7 @@ server.handle_request()
 
 
 def test_mlflows_server_shows_the_runs(swept: Path) -> None:
-    server = Command(swept, ["-c", SERVER], environment(), max_file_bytes=None)
+    server = Command(swept, ["-c", SERVER], environment())
     port = int(server.stdout.readline())
     body = {"experiment_ids": ["1"], "filter": "tags.kind = 'trial' and tags.study = 'quickstart'"}
     request = urllib.request.Request(

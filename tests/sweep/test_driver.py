@@ -234,15 +234,15 @@ def test_pruned_trials_are_no_improvement(sweep_of: Callable[..., Sweep], search
 def test_trial_that_would_not_end_in_time_is_not_started(
     sweep_of: Callable[..., Sweep], search: Search
 ) -> None:
-    sweep = sweep_of(GRID, total=6, sampler="grid", hours=0.001)
+    sweep = sweep_of(GRID, total=6, sampler="grid", hours=0.0005)
 
     def train(params: Mapping[str, Any]) -> Outcome:
-        time.sleep(1.9)
+        time.sleep(1)
         return Outcome("complete", "run", (1.0,))
 
     reason, trained = search(sweep, train)
     assert len(trained) == 1
-    assert reason == "0.0 minutes of budget.hours=0.001 are left, less than a trial takes"
+    assert reason == "0.0 minutes of budget.hours=0.0005 are left, less than a trial takes"
 
 
 def test_sweep_ended_by_its_budget_is_not_complete(sweep_of: Callable[..., Sweep], search: Search) -> None:

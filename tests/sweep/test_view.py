@@ -5,7 +5,6 @@ import io
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Callable
@@ -23,10 +22,10 @@ from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import LiveView, View
 from kerasweep.terminal import say
+from tests.processes import Command, environment
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
-ROOT = Path(__file__).resolve().parent.parent.parent
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
@@ -290,14 +289,12 @@ LINE = "[1/3] a=1  0.5  1.5 s"
 
 def run_script(folder: Path, output: int, variables: dict[str, str]) -> None:
     own = ("CI", "TTY_INTERACTIVE", "TTY_COMPATIBLE", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
-    environment = {key: value for key, value in os.environ.items() if key not in own}
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)],
-        cwd=ROOT,
-        env=environment | {"TERM": "xterm", **variables},
-        stdout=output,
-        check=True,
+    kept = {key: value for key, value in environment().items() if key not in own}
+    command = Command(
+        folder, ["-c", SCRIPT, str(folder)], kept | {"TERM": "xterm", **variables}, output=output
     )
+    command.communicate(timeout=60)
+    assert command.returncode == 0
 
 
 def in_terminal(folder: Path, variables: dict[str, str]) -> str:
