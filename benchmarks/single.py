@@ -11,13 +11,13 @@ from benchmarks.trials import SCRIPTS, Grid, export
 from kerasweep.tracking.client import open_client
 
 
-def run(repeats: int) -> None:
+def run(repeats: int, grid: Grid = Grid()) -> None:  # noqa: B008
     """Times both in turns, ours with an existing database; publishes the medians and their difference."""
     with tempfile.TemporaryDirectory() as folder:
         images, database = Path(folder, "digits.npz"), Path(folder, "mlflow.db")
-        export(images, Grid())
+        export(images, grid)
         open_client(f"sqlite:///{database}", create=True)
-        found = race(_contenders(images, database), repeats)
+        found = race(_contenders(images, database, grid), repeats)
     medians = {name: statistics.median(times.seconds) for name, times in found.items()}
     lines = ["| | seconds, median (range) |", "| --- | --- |"]
     for name, times in found.items():
@@ -35,12 +35,12 @@ def run(repeats: int) -> None:
     print(table)
 
 
-def _contenders(images: Path, database: Path) -> list[Contender]:
+def _contenders(images: Path, database: Path, grid: Grid) -> list[Contender]:
     program = (
         "import pathlib, shutil, runpy, sys\n"
         "pathlib.Path('mlruns').mkdir()\n"
         f"shutil.copy({str(database)!r}, 'mlruns/mlflow.db')\n"
-        "sys.argv = ['src.train', 'training.epochs=1']\n"
+        f"sys.argv = ['src.train', 'training.epochs=1', 'model.filters={list(grid.filters)}']\n"
         "runpy.run_module('src.train', run_name='__main__')\n"
     )
     script = [sys.executable, str(SCRIPTS / "one_run.py"), str(images), "found.json"]

@@ -15,7 +15,7 @@ NAMES = {"stock": "model.fit on NumPy arrays", "program": "kerasweep"}
 MEASURES = ("second", "cpu_second")
 
 
-def run(repeats: int, images: int = 4096) -> None:
+def run(repeats: int, images: int = 4096, filters: Sequence[int] = (16, 32, 64)) -> None:
     """Times both in turns, with one process and with one per core; publishes the medians and ratios."""
     cores = usable_cores()
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
@@ -25,16 +25,16 @@ def run(repeats: int, images: int = 4096) -> None:
             found.setdefault((how, processes), []).append(json.loads((folder / "found.json").read_text()))
             return []
 
-        command = [sys.executable, str(SCRIPT), how, str(processes), str(images), "found.json"]
-        return Contender(_name(how, processes), command, read)
+        task = [how, str(processes), str(images), json.dumps(filters)]
+        return Contender(_name(how, processes), [sys.executable, str(SCRIPT), *task, "found.json"], read)
 
     race([contender(how, processes) for processes in sorted({1, cores}) for how in NAMES], repeats)
     table = _table({key: _medians(found[key]) for key in sorted(found, reverse=True)}, cores)
     publish(
         "throughput",
-        "## Images a second\n\nThree blocks of 16, 32 and 64 filters with batch normalization, 32×32×3, "
-        "batch 64, after the first epoch. A single process has as many threads as TensorFlow chooses; "
-        "several processes have one each, as with `workers=auto`.\n\n"
+        f"## Images a second\n\nBlocks of {', '.join(map(str, filters))} filters with batch normalization, "
+        "32×32×3, batch 64, after the first epoch. A single process has as many threads as TensorFlow "
+        "chooses; several processes have one each, as with `workers=auto`.\n\n"
         f"{table}\n\n{repeats} repeats, {machine()}.\n",
     )
     print(table)

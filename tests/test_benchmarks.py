@@ -26,6 +26,8 @@ from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 from tests.processes import fork_server, forked_python
 
+SMALL = Grid((3,), (32,), ("none",), ("he_normal",), filters=(16,))
+
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -43,17 +45,24 @@ def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_contenders_do_equal_work(tmp_path: Path) -> None:
-    """They train the same grid and agree in accuracy: all use Keras's moving averages, which lag."""
-    one = {"kernel_size": (3,), "batch_size": (32,), "initializer": ("he_normal",)}
-    grid = Grid(**one, regularizer=("none", "l2"), epochs=2)
+    """They train the same grid and agree in accuracy."""
+    grid = replace(SMALL, regularizer=("none", "l2"), epochs=2)
     task = tmp_path / "task.npz"
     export(task, grid)
     loop = script("loop", "bare_keras.py", sys.executable, task)
-    _, alone, retracing = ours(grid)
-    found = race([loop, alone, retracing], repeats=1)
+    _, alone, _ = ours(grid)
+    found = race([loop, alone], repeats=1)
     assert {len(times.accuracies) for times in found.values()} == {grid.size} == {2}
     means = {name: sum(times.accuracies) / 2 for name, times in found.items()}
-    assert means[alone.name] == means[retracing.name] == pytest.approx(means["loop"], abs=0.15)
+    assert means[alone.name] == pytest.approx(means["loop"], abs=0.15)
+
+
+def test_our_contenders_differ_in_workers_and_reuse(configured: Callable[..., DictConfig]) -> None:
+    """All use Keras's moving averages, which lag."""
+    cfgs = [configured(*contender.command[4:]) for contender in ours(SMALL)]
+    assert {cfg.model.normalization.moving_statistics for cfg in cfgs} == {"keras"}
+    settings = [(cfg.workers, cfg.training.reuse_programs) for cfg in cfgs]
+    assert settings == [("auto", True), (1, True), ("auto", False)]
 
 
 def test_table_compares_medians_to_kerasweep() -> None:
@@ -79,8 +88,8 @@ def test_throughput_and_single_publish_their_results(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throughput, "usable_cores", lambda: 1)
-    throughput.run(repeats=1, images=128)
-    single.run(repeats=1)
+    throughput.run(repeats=1, images=64, filters=(4,))
+    single.run(repeats=1, grid=SMALL)
     text = published.read_text()
     assert re.search(r"\| ratio, one process each \| [\d.]+ \| [\d.]+ \|", text)
     assert re.search(r"\| ratio, a sweep of `workers=auto` and one process.* \| [\d.]+ \| [\d.]+ \|", text)
@@ -88,8 +97,8 @@ def test_throughput_and_single_publish_their_results(
 
 
 def test_memory_is_that_of_a_worker(published: Path) -> None:
-    memory.run(trials=3)
-    held = re.search(r"after 20 trials (\d+) MB, after 3 (\d+) MB: 1\.000 ×", published.read_text())
+    memory.run(trials=2)
+    held = re.search(r"after 20 trials (\d+) MB, after 2 (\d+) MB: 1\.000 ×", published.read_text())
     assert held and held[1] == held[2] and int(held[1]) > 200  # TensorFlow alone takes as much
 
 
@@ -163,9 +172,9 @@ def test_tables_compare_short_trials_with_long_ones() -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_honest_reads_every_epoch_of_kerasweep() -> None:
-    grid = Grid(kernel_size=(3,), batch_size=(32,), regularizer=("none", "l1"), seed=(0, 1), epochs=3)
+    grid = replace(SMALL, regularizer=("none", "l1"), seed=(0, 1), epochs=3, filters=(16, 32))
     found = honest.accuracies(grid, "kerasweep", honest.ours(grid), honest.recorded)
-    assert found.shape == (2, 4, 3)
+    assert found.shape == (2, 2, 3)
     assert (found[:, :, 2] > 0.8).all()  # with Keras's moving averages it stays lower
     assert not np.array_equal(found[0], found[1])
 
@@ -251,8 +260,9 @@ def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("forked")
 def test_fashion_reads_every_epoch_of_kerasweep() -> None:
     """Ten minutes are more than three trials need, so the number of trials ends the search."""
+    one_graph = ("model.kernel_size=3", "training.batch_size=64", "model.filters=[4]")
     search = fashion.ours(DataConf(source="digits", limit=500), minutes=10, epochs=3)
-    few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3"])
+    few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3", *one_graph])
     epochs = searched(few, 1, minutes=10)
     assert sorted(epochs, key=lambda epoch: epoch.seconds) == epochs
     assert {epoch.configuration for epoch in epochs} == {"0", "1", "2"}
@@ -307,7 +317,7 @@ def test_a_study_is_measured_with_the_settings_of_its_file(
 ) -> None:
     monkeypatch.setattr(studies, "README", published)
     monkeypatch.setattr(studies, "names", lambda: ["feature_scaling"])
-    studies.run()
+    studies.run("data.limit=200", "model.filters=[4]", "workers=1")
     row = re.search(r"^\| `feature_scaling` .*$", published.read_text(), re.MULTILINE)
     assert row is not None
     cells = [cell.strip() for cell in row[0].strip("|").split("|")]

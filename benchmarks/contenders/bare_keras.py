@@ -10,7 +10,8 @@ def main():
     for kernel_size, batch_size, regularizer, initializer, seed in grid(data):
         keras.backend.clear_session()
         keras.utils.set_random_seed(seed)
-        found.append(max(fit(network(kernel_size, regularizer, initializer), data, batch_size)))
+        model = network(kernel_size, regularizer, initializer, filters=data["filters"])
+        found.append(max(fit(model, data, batch_size)))
     write(output, found)
 
 

@@ -34,7 +34,8 @@ def train(cfg):
     keras.utils.set_random_seed(cfg.seed)
     with mlflow.start_run():
         mlflow.log_params(OmegaConf.to_container(cfg))
-        values = fit(network(cfg.kernel_size, cfg.regularizer, cfg.initializer), DATA, cfg.batch_size)
+        model = network(cfg.kernel_size, cfg.regularizer, cfg.initializer, filters=DATA["filters"])
+        values = fit(model, DATA, cfg.batch_size)
         for epoch, value in enumerate(values, 1):
             mlflow.log_metric("val_accuracy", value, step=epoch)
     FOUND.append(max(values))

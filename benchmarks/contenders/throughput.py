@@ -1,4 +1,4 @@
-"""Measures the images per second of a network: THIS.py stock|program PROCESSES IMAGES OUTPUT.
+"""Measures the images per second of a network: THIS.py stock|program PROCESSES IMAGES FILTERS OUTPUT.
 
 stock: Keras's network and model.fit on NumPy arrays. program: kerasweep's program. A single process has as
 many threads as TensorFlow chooses; several have one each, like the workers of a sweep. They start together
@@ -15,18 +15,20 @@ from pathlib import Path
 import numpy as np
 
 BATCH, EPOCHS = 64, 3
-FILTERS = (16, 32, 64)
 MAX_SECONDS = 600
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def main():
-    how, processes, images, output = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    how, output = sys.argv[1], sys.argv[5]
+    processes, images = int(sys.argv[2]), int(sys.argv[3])
+    filters = json.loads(sys.argv[4])
     if processes > 1:
         os.environ.update(dict.fromkeys(THREADS, "1"))
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     barrier, found = context.Barrier(processes, timeout=MAX_SECONDS), context.Queue()
-    started = [context.Process(target=measure, args=(how, images, barrier, found)) for _ in range(processes)]
+    task = (how, images, filters, barrier, found)
+    started = [context.Process(target=measure, args=task) for _ in range(processes)]
     for process in started:
         process.start()
     times = [found.get(timeout=MAX_SECONDS) for _ in started]
@@ -38,12 +40,12 @@ def main():
     Path(output).write_text(json.dumps({"second": second, "cpu_second": cpu_second}))
 
 
-def measure(how, count, barrier, found):
+def measure(how, count, filters, barrier, found):
     """Trains, and reports the seconds and the CPU-seconds that it took."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     labels = generator.integers(0, 10, count)
-    train = stock(images, labels) if how == "stock" else program(images, labels)
+    train = (stock if how == "stock" else program)(images, labels, filters)
     train(1)
     barrier.wait()
     began, cpu = time.perf_counter(), time.process_time()
@@ -51,13 +53,13 @@ def measure(how, count, barrier, found):
     found.put((time.perf_counter() - began, time.process_time() - cpu))
 
 
-def stock(images, labels):
+def stock(images, labels, filters):
     import keras
 
     layers = [keras.Input((32, 32, 3))]
-    for filters in FILTERS:
+    for number in filters:
         layers += [
-            keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.Conv2D(number, 3, padding="same", use_bias=False),
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
             keras.layers.MaxPooling2D(2),
@@ -68,7 +70,7 @@ def stock(images, labels):
     return lambda epochs: model.fit(scaled, labels, batch_size=BATCH, epochs=epochs, verbose=0)
 
 
-def program(images, labels):
+def program(images, labels, filters):
     from hydra import compose, initialize_config_dir
 
     from kerasweep.config import register
@@ -78,7 +80,7 @@ def program(images, labels):
     from kerasweep.trial.network import build_network
 
     register()
-    overrides = [f"model.filters={list(FILTERS)}", f"training.batch_size={BATCH}"]
+    overrides = [f"model.filters={filters}", f"training.batch_size={BATCH}"]
     with initialize_config_dir(config_folder("conf"), version_base="1.3"):
         cfg = compose("train", overrides)
     part, classes = Part(images, labels), tuple(map(str, range(10)))
