@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kerasweep.config.search import MEASURES, TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
-from kerasweep.tracking.writer import Tracker
+from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
 from kerasweep.trial.run import read_data, run_trial
 
@@ -72,9 +73,42 @@ class Trials:
         return {artifact.path.rpartition("/")[2] for artifact in found}
 
 
+@pytest.fixture(scope="module")
+def shared_tracker(
+    copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Tracker:
+    return open_tracker(TrackingConf(uri=f"sqlite:///{copy_database(tmp_path_factory.mktemp('tracking'))}"))
+
+
 @pytest.fixture
-def trials(tracker: Tracker, tmp_path: Path) -> Trials:
-    return Trials(tracker, tmp_path / "job")
+def trials(shared_tracker: Tracker, tmp_path: Path) -> Trials:
+    return Trials(shared_tracker, tmp_path / "job")
+
+
+@dataclass(frozen=True)
+class TwoTrials:
+    """A trial that an incumbent dominates, and one that is better, which may leave its model for later."""
+
+    cfg: DictConfig
+    trials: Trials
+    dominated: Outcome
+    candidate: Outcome
+
+
+@pytest.fixture(
+    scope="module", params=[("best", False), ("all", True), ("none", True)], ids=lambda kind: kind[0]
+)
+def two_trials(
+    request: pytest.FixtureRequest,
+    shared_tracker: Tracker,
+    configured: Configured,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TwoTrials:
+    models, defers = request.param
+    cfg = configured("training.epochs=1", f"tracking.models={models}")
+    trials = Trials(shared_tracker, tmp_path_factory.mktemp("job"))
+    dominated = trials.train(cfg, incumbents=((1.1,),), defers_model=defers)
+    return TwoTrials(cfg, trials, dominated, trials.train(cfg, incumbents=((0.0,),), defers_model=defers))
 
 
 def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configured: Configured) -> None:
@@ -117,22 +151,15 @@ def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
     assert not trials.has_model(outcome)
 
 
-@pytest.mark.parametrize(("models", "kept"), [("best", False), ("all", True), ("none", False)])
-def test_models_are_kept_as_configured(
-    trials: Trials, configured: Configured, models: str, kept: bool
-) -> None:
-    cfg = configured("training.epochs=1", f"tracking.models={models}")
-    assert trials.has_model(trials.train(cfg, incumbents=((1.1,),), defers_model=True)) is kept
-    assert trials.has_model(trials.train(cfg, incumbents=((0.0,),))) is (models != "none")
+def test_models_are_kept_as_configured(two_trials: TwoTrials) -> None:
+    models = two_trials.cfg.tracking.models
+    assert two_trials.trials.has_model(two_trials.dominated) is (models == "all")
+    assert two_trials.trials.has_model(two_trials.candidate) is (models != "none")
 
 
-@pytest.mark.parametrize(("models", "defers"), [("none", True), ("all", True), ("best", False)])
-def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(
-    trials: Trials, configured: Configured, models: str, defers: bool
-) -> None:
-    cfg = configured("training.epochs=1", f"tracking.models={models}")
-    assert trials.train(cfg, incumbents=((1.1,),), defers_model=defers).weights is None
-    outcome = trials.train(cfg, incumbents=((0.0,),), defers_model=defers)
+def test_a_candidate_can_be_tested_whenever_its_model_is_recorded(two_trials: TwoTrials) -> None:
+    assert two_trials.dominated.weights is None
+    cfg, trials, outcome = two_trials.cfg, two_trials.trials, two_trials.candidate
     assert outcome.weights is not None
     ref = TrialRef(outcome.run_id, 0, weights=Path(outcome.weights))
     recorded = record_best_test(cfg, ref, trials.tracker, keep_on, trials.folder)
@@ -172,7 +199,7 @@ def test_model_recorded_later_is_that_of_the_candidates_best_epoch(
     right = metrics["test_accuracy"] * metrics["test_images"]
     assert right == pytest.approx(round(right))
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1))
-    one, other = (trials.model(each).predict(pixels, verbose=0) for each in (outcome, direct))
+    one, other = (trials.model(each)(pixels) for each in (outcome, direct))
     np.testing.assert_array_equal(one, other)
     assert trials.run(outcome).info.status == "RUNNING"
 
@@ -250,9 +277,9 @@ def test_loss_that_is_not_finite_raises_and_keeps_the_run_open(
     trials: Trials, configured: Configured
 ) -> None:
     with pytest.raises(TrainingError, match="loss became (nan|inf) in epoch 1"):
-        trials.train(configured("optimizer=sgd", "optimizer.learning_rate=1e30"))
-    (run,) = trials.tracker.client.search_runs([trials.tracker.experiment_id])
-    assert run.info.status == "RUNNING"
+        trials.train(configured("optimizer.learning_rate=1e30"))
+    newest, *_ = trials.tracker.client.search_runs([trials.tracker.experiment_id])
+    assert newest.info.status == "RUNNING"
 
 
 @pytest.mark.parametrize(
