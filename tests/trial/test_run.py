@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,30 +94,38 @@ class TwoTrials:
     trials: Trials
     dominated: Outcome
     candidate: Outcome
+    run: Run  # of the candidate, before it is tested
 
 
-@pytest.fixture(
-    scope="module", params=[("best", False), ("all", True), ("none", True)], ids=lambda kind: kind[0]
-)
-def two_trials(
-    request: pytest.FixtureRequest,
-    shared_tracker: Tracker,
-    configured: Configured,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> TwoTrials:
-    models, defers = request.param
-    cfg = configured("training.epochs=1", f"tracking.models={models}")
-    trials = Trials(shared_tracker, tmp_path_factory.mktemp("job"))
-    dominated = trials.train(cfg, incumbents=((1.1,),), defers_model=defers)
-    return TwoTrials(cfg, trials, dominated, trials.train(cfg, incumbents=((0.0,),), defers_model=defers))
+@pytest.fixture(scope="module")
+def train_two(
+    shared_tracker: Tracker, configured: Configured, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], TwoTrials]:
+    """Returns a function that trains two trials for a value of tracking.models, once."""
+
+    @cache
+    def train(models: str) -> TwoTrials:
+        cfg = configured("training.epochs=2", f"tracking.models={models}")
+        trials, defers = Trials(shared_tracker, tmp_path_factory.mktemp("job")), models != "best"
+        dominated = trials.train(cfg, incumbents=((1.1,),), defers_model=defers)
+        candidate = trials.train(cfg, incumbents=((0.0,),), defers_model=defers)
+        return TwoTrials(cfg, trials, dominated, candidate, trials.run(candidate))
+
+    return train
 
 
-def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configured: Configured) -> None:
-    cfg = configured("training.epochs=2")
-    outcome = trials.train(cfg, incumbents=((0.0,),))
+@pytest.fixture(params=["best", "all", "none"])
+def two_trials(request: pytest.FixtureRequest, train_two: Callable[[str], TwoTrials]) -> TwoTrials:
+    return train_two(request.param)
+
+
+def test_trial_that_no_other_dominates_keeps_its_model(
+    train_two: Callable[[str], TwoTrials], tmp_path: Path
+) -> None:
+    best = train_two("best")
+    cfg, trials, outcome, run = best.cfg, best.trials, best.candidate, best.run
     assert (outcome.state, outcome.reason, outcome.best_epoch in (1, 2)) == ("complete", None, True)
     assert outcome.values == (outcome.metrics["val_accuracy"],)
-    run = trials.run(outcome)
     assert run.info.status == "RUNNING"  # the caller closes the run
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
@@ -126,7 +135,7 @@ def test_trial_that_no_other_dominates_keeps_its_model(trials: Trials, configure
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml", "figures"}
     assert trials.artifacts(outcome, "figures") == FIGURES
     assert trials.has_model(outcome)
-    path = trials.tracker.client.download_artifacts(outcome.run_id, "config.yaml", str(trials.folder.parent))
+    path = trials.tracker.client.download_artifacts(outcome.run_id, "config.yaml", str(tmp_path))
     assert OmegaConf.to_container(OmegaConf.load(path)) == OmegaConf.to_container(cfg, resolve=True)
 
 
@@ -214,10 +223,11 @@ def test_epochs_are_reported_without_a_value_where_they_do_not_measure_the_first
         return False
 
     both = "[{metric:parameters,direction:minimize},{metric:val_accuracy,direction:maximize}]"
-    outcome = trials.train(configured(f"objective={both}"), incumbents=((1e9, 1.1),), report=report)
+    cfg = configured(f"objective={both}")
+    outcome = trials.train(cfg, incumbents=((1e9, 1.1),), report=report, defers_model=True)
     assert outcome.values == (outcome.metrics["parameters"], outcome.metrics["val_accuracy"])
     assert reported and reported == [(epoch, None) for epoch in range(1, len(reported) + 1)]
-    assert trials.has_model(outcome)
+    assert outcome.weights is not None  # no other trial dominates it
 
 
 def test_report_receives_each_epoch_and_prunes(trials: Trials, configured: Configured) -> None:
