@@ -287,8 +287,8 @@ def _writing(lines: str) -> Callable[[int], list[str]]:
 
 
 def test_an_endless_search_is_stopped_and_keeps_epochs_within_the_limit() -> None:
-    lines = "[(0.5, 0.30000001), (0.2, 0.2), (60, 0.9)]"
-    found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.1)
+    lines = "[(0.2, 0.30000001), (0.1, 0.2), (60, 0.9)]"
+    found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.05)
     assert [(epoch.accuracy, epoch.configuration) for epoch in found] == [
         (0.2, "{'seed': 7}"),
         (0.3, "{'seed': 7}"),

@@ -81,6 +81,12 @@ def page(runs: list[RunRecord], curves: dict[str, list[list[float]]] | None = No
     )
 
 
+@pytest.fixture(scope="module")
+def grid_page() -> str:
+    """Returns the page of the grid."""
+    return page(grid())
+
+
 class Reader(HTMLParser):
     """Collects the addresses that a browser loads, the tags, and the texts in their order."""
 
@@ -115,8 +121,8 @@ def test_page_loads_nothing() -> None:
     assert not {"script", "link", "iframe", "object"} & set(reader.tags)
 
 
-def test_verdict_comes_first_then_the_ranking() -> None:
-    texts = read(page(grid())).texts
+def test_verdict_comes_first_then_the_ranking(grid_page: str) -> None:
+    texts = read(grid_page).texts
     places = [
         texts.index(text) for text in ("supported", "Ranking", "Each axis", "Interactions", "Reproduce it")
     ]
@@ -125,8 +131,8 @@ def test_verdict_comes_first_then_the_ranking() -> None:
     assert "significantly worse than the best (Holm, 5 %): 2 of 3 others" in texts
 
 
-def test_configurations_not_significantly_worse_are_marked() -> None:
-    rows = re.findall(r"<tr( class=\"equal\")?><td>(\d)</td><td>(\w+)</td><td class=\"n\">", page(grid()))
+def test_configurations_not_significantly_worse_are_marked(grid_page: str) -> None:
+    rows = re.findall(r"<tr( class=\"equal\")?><td>(\d)</td><td>(\w+)</td><td class=\"n\">", grid_page)
     assert [(bool(equal), kernel) for equal, kernel, _ in rows] == [
         (True, "5"),
         (True, "5"),
@@ -135,8 +141,8 @@ def test_configurations_not_significantly_worse_are_marked() -> None:
     ]
 
 
-def test_page_shows_its_commands_versions_and_cost() -> None:
-    texts = read(page(grid())).texts
+def test_page_shows_its_commands_versions_and_cost(grid_page: str) -> None:
+    texts = read(grid_page).texts
     for text in (
         "python -m src.train -m study=s",
         "s-1: keras 3.15.1; git 0123456789 with changes",
@@ -154,7 +160,8 @@ def test_different_epochs_are_noted() -> None:
 
 def test_incomplete_runs_are_listed_with_their_reason() -> None:
     failed = run("7", "l2", 0, 0.0, state="failed", reason="exit code -9 & <no> memory")
-    texts = read(page([*grid(), failed])).texts
+    many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MAX_OTHERS + 2)]
+    texts = read(page([*grid(), failed, *many])).texts
     place = texts.index("Not complete")
     assert texts[place + 5 : place + 9] == [
         "seed-0",
@@ -162,8 +169,7 @@ def test_incomplete_runs_are_listed_with_their_reason() -> None:
         "kernel_size=7 regularizer=l2",
         "exit code -9 & <no> memory",
     ]
-    many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MAX_OTHERS + 3)]
-    assert "… and 3 more, in the CSV." in read(page([*grid(), *many])).texts
+    assert "… and 3 more, in the CSV." in texts
 
 
 def test_texts_are_shown_as_they_are() -> None:
@@ -194,8 +200,8 @@ def test_long_rankings_are_cut() -> None:
     assert "… and 5 more configurations, in the CSV" in texts
 
 
-def test_equal_reports_give_equal_pages() -> None:
-    assert page(grid()) == page(grid())
+def test_equal_reports_give_equal_pages(grid_page: str) -> None:
+    assert grid_page == page(grid())
 
 
 @pytest.mark.parametrize("axes", [("kernel_size",), AXES])
