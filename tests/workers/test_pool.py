@@ -17,10 +17,11 @@ from kerasweep.errors import TrainingError
 from kerasweep.tracking.entries import Metrics
 from kerasweep.workers import process, template
 from kerasweep.workers.limits import Limits, rss_mb
-from kerasweep.workers.pool import EXIT_SECONDS, POLL_SECONDS, Died, Event, WorkerPool
+from kerasweep.workers.pool import POLL_SECONDS, Died, Event, WorkerPool
 from kerasweep.workers.worker import Channel, Finished, Job, Recorded, Report
 
 MODULE = "tests.workers.test_pool"
+SLOW_SECONDS = 1.0
 LEFT: list[bytearray] = []
 
 
@@ -36,7 +37,7 @@ def prepare(shared: bytes) -> None:
     if shared == b"stillborn":
         os._exit(4)
     if shared == b"slow":
-        time.sleep(EXIT_SECONDS + 1)
+        time.sleep(SLOW_SECONDS)
 
 
 def obey(order: str, channel: Channel) -> Any:
@@ -53,7 +54,7 @@ def obey(order: str, channel: Channel) -> Any:
         globals()["kept"] = bytearray(300_000_000)
     if order == "leave":
         LEFT.append(bytearray(100_000_000))
-        time.sleep(2 * POLL_SECONDS)
+        time.sleep(1.5 * POLL_SECONDS)
     if order == "garbled":
         channel.record("run", Garbled())
         time.sleep(60)
@@ -72,16 +73,16 @@ def obey(order: str, channel: Channel) -> Any:
         # This writes the header of a message of 100 bytes; the child keeps the pipe open.
         os.write(channel._connection.fileno(), struct.pack("!i", 100) + b"x")
         if os.fork() == 0:
-            time.sleep(8)
+            time.sleep(4)
         os._exit(6)
     if order == "say much and die":
         for epoch in range(1, 101):
             channel.report(epoch, 0.5, False)
         os.kill(os.getpid(), signal.SIGKILL)
     if order == "leave a thread":
-        threading.Timer(0.3, channel.report, (9, 0.5, True)).start()
+        threading.Timer(0.1, channel.report, (9, 0.5, True)).start()
     if order == "ask after a while":
-        time.sleep(1)
+        time.sleep(0.3)
         return channel.report(1, 0.5, True), channel.report(2, 0.5, True)
     if order.startswith("exit"):
         os._exit(int(order[-1]))
@@ -251,14 +252,17 @@ def test_signal_to_the_whole_group_ends_no_job(pool_of: Callable[..., WorkerPool
     assert pool.next_event(30) == (0, Finished(1, (False, True)))
 
 
-def test_job_given_to_a_dead_worker_runs_in_the_next(pool_of: Callable[..., WorkerPool]) -> None:
+def test_job_given_to_a_dead_worker_runs_in_the_next(
+    pool_of: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pool notices the death after it gave the job away, and the new process starts slowly."""
-    pool = pool_of(shared=b"slow")
-    wait_free(pool, 1)
-    (pid,) = pool.pids()
+    monkeypatch.setattr("kerasweep.workers.pool.EXIT_SECONDS", SLOW_SECONDS / 2)
+    workers = pool_of(shared=b"slow")
+    wait_free(workers, 1)
+    (pid,) = workers.pids()
     os.kill(pid, signal.SIGKILL)
-    pool.submit(0, Job(1, f"{MODULE}:obey", ""))
-    found = pool.next_event(30)
+    workers.submit(0, Job(1, f"{MODULE}:obey", ""))
+    found = workers.next_event(30)
     assert found is not None and isinstance(found[1], Finished) and found[1].result[0] != pid
 
 
@@ -272,7 +276,7 @@ def test_grown_worker_is_replaced_after_its_job(pool_of: Callable[..., WorkerPoo
 
 def test_memory_left_by_earlier_jobs_fails_no_job(pool_of: Callable[..., WorkerPool]) -> None:
     pool = pool_of(memory_mb=500)
-    said = [event for job in range(1, 8) for event in do(pool, "leave", job)]
+    said = [event for job in range(1, 6) for event in do(pool, "leave", job)]
     assert all(isinstance(event, Finished) for event in said)
     assert len({event.result[0] for event in said if isinstance(event, Finished)}) > 1
 
