@@ -258,7 +258,7 @@ def test_a_killed_sweep_continues_to_its_total(folder: Path) -> None:
     (folder / "waiting.py").write_text(WAITING)
     arguments = ("-m", "study.trials=4", "sampler=random", "workers=1", "trial.target=waiting:train")
     victim = start(folder, "train", *arguments)
-    while running(folder) < 2 or not trials(folder, state="complete"):
+    while [child.tags["trial"] for child in trials(folder) if child.status == "RUNNING"] != ["1"]:
         assert victim.poll() is None
         time.sleep(0.01)
     victim.kill()
