@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from kerasweep.config.search import TrackingConf
+from kerasweep.tracking import retry
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import open_tracker
 from tests.processes import Done, call, run
@@ -251,7 +252,9 @@ def test_a_missing_server_is_named(folder: Path, closed: str, mode: tuple[str, .
     assert done.seconds < 15
 
 
-def test_a_server_that_never_answers_is_named(folder: Path) -> None:
+def test_a_server_that_never_answers_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert retry.CONNECT_SECONDS < 10
+    monkeypatch.setattr(retry, "CONNECT_SECONDS", 1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
