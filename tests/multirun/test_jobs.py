@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.multirun.jobs import call_target
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
-from kerasweep.tracking.recorder import Recorder
+from kerasweep.tracking.entries import Entry, Metrics
+from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 
 CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "epochs": [1]})
 
@@ -22,14 +23,20 @@ def target(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpo
     return Outcome("pruned" if any(answers) else "complete", ref.run_id, (0.5,))
 
 
-def called(epochs: list[Any], reports: list[tuple[int, float | None]]) -> Outcome:
+def called(
+    epochs: list[Any], reports: list[tuple[int, float | None]], entries: list[tuple[str, Entry]] | None = None
+) -> Outcome:
+    def send(run_id: str, entry: Entry) -> None:
+        if entries is not None:
+            entries.append((run_id, entry))
+
     def report(epoch: int, value: float | None) -> bool:
         reports.append((epoch, value))
         return epoch == 3
 
     cfg = OmegaConf.merge(CFG, {"epochs": epochs})
     assert isinstance(cfg, DictConfig)
-    recorder: Any = None
+    recorder = RelayedRecorder(send, Path("outbox"), pytest.fail)
     return call_target("tests.multirun.test_jobs:target", cfg, TrialRef("run"), recorder, report, Path())
 
 
@@ -39,6 +46,13 @@ def test_reports_become_plain_numbers_and_return_the_answer() -> None:
     assert called([3], reports).state == "pruned"
     assert reports == [(1, 0.5), (2, 1.0), (3, 0.5)]
     assert {(type(epoch), type(value)) for epoch, value in reports} == {(int, float)}
+
+
+def test_objective_of_a_function_of_the_user_is_recorded() -> None:
+    """Reports rank runs by this metric, which the function need not know."""
+    entries: list[tuple[str, Entry]] = []
+    called([1], [], entries)
+    assert entries == [("run", Metrics({"objective": 0.5}))]
 
 
 @pytest.mark.parametrize("epoch", [0, -1])

@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
 from kerasweep.errors import TrainingError
 from kerasweep.fast_start import collect_rarely
@@ -112,7 +113,7 @@ def train(job: TrialJob, channel: Channel) -> Outcome:
 def call_target(
     target: str, cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: ReportEpoch, folder: Path
 ) -> Outcome:
-    """Calls the function that trains a trial, and checks what it reports and returns.
+    """Calls the function that trains a trial, checks what it reports and returns, and records its objective.
 
     Args:
         target: `module:name` of the function.
@@ -140,7 +141,11 @@ def call_target(
         raise TrainingError(
             f"trial.target={target} must return a kerasweep.Outcome, but returned {type(outcome).__name__}."
         )
-    return check_outcome(outcome, ref, target, len(cfg.objective))
+    checked = check_outcome(outcome, ref, target, len(cfg.objective))
+    if target != TrialConf.target and checked.values:
+        # The built-in function records it with its other metrics, which spares the driver a message.
+        recorder.log_metrics(ref.run_id, {"objective": checked.values[0]})
+    return checked
 
 
 def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
