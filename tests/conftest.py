@@ -36,6 +36,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Forgets the database in which an earlier test saved a model: MLflow names it in the environment."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a database with MLflow's empty tables. Creating them takes seconds, so tests copy it."""

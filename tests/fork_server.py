@@ -149,13 +149,21 @@ def execute(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def computes() -> bool:
+    """Returns whether TensorFlow has started its threads in this process."""
+    return any(path.read_text().startswith("tf_") for path in Path("/proc/self/task").glob("*/comm"))
+
+
 def fork_python(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
     """Stands for `multiprocessing.util.spawnv_passfds`: forks this process for a template or a worker."""
     from kerasweep.workers import template
 
     code = next((text for text in map(os.fsdecode, arguments) if "multiprocessing" in text), "")
-    # A command that has a template spawns a worker only to import TensorFlow anew.
-    if "forkserver" not in code and not ("multiprocessing.spawn" in code and template._environment is None):
+    # A command that has a template spawns a worker only to import TensorFlow anew. One that has computed with
+    # TensorFlow has threads, whose locks would stay locked in a fork. A user's program is executed again.
+    is_worker = "multiprocessing.spawn" in code and template._environment is None
+    is_program = sys.modules["__main__"].__spec__ is None
+    if "forkserver" not in code and (not is_worker or is_program or computes()):
         return spawn(path, arguments, files)
     pid = os.fork()
     if pid == 0:

@@ -227,8 +227,8 @@ def test_killed_driver_loses_nothing_at_any_event(folder: Path) -> None:
     """The same sweep is killed at each of these events, and then continues."""
     arguments = ("trial.target=work:slow", "model.dropout=0.02", "training.batch_size=range(1,5)")
     for moment, function in KILLS.items():
-        # One worker until a result is there: a trial that is killed three times would fail.
-        workers = "workers=2" if "result" in moment or "only" in moment else "workers=1"
+        # One worker until Optuna knows a result: a trial that is killed three times would fail.
+        workers = "workers=2" if "run is open" in moment else "workers=1"
         process = start_signalled(folder, signal.SIGKILL, function, *arguments, workers)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, moment

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kerasweep.config.search import TrackingConf
+from kerasweep.tracking.reader import find_runs
 from tests.processes import PYTHONPATH, command, environment
 
 # Python imports a module `sitecustomize` when it starts.
@@ -49,6 +51,13 @@ def test_ctrl_c_from_the_first_line_of_a_command_stops_it(
     done = interrupt(tmp_path, module, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
     assert not list(tmp_path.glob("mlruns/*.db"))
+
+
+def test_ctrl_c_while_a_sweep_imports_mlflow_stops_it(tmp_path: Path) -> None:
+    done = interrupt(tmp_path, "sqlalchemy", "train", "-m", "trial.target=benchmarks.targets:instant")
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+    cfg = TrackingConf(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    assert not any(run.status == "RUNNING" for run in find_runs(cfg, {}))
 
 
 @pytest.mark.parametrize("name", ["train", "compare", "predict"])
