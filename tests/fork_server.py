@@ -18,6 +18,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from contextlib import suppress
 from multiprocessing import process, util
 from pathlib import Path
@@ -28,7 +29,7 @@ ALLOWED_THREADS = {"python", "jemalloc_bg_thd"}  # jemalloc starts its own anew 
 
 
 def import_all() -> None:
-    """Imports what commands and workers import, but not the module that prepares a template."""
+    """Imports and prepares what commands and workers need, but not the module that prepares a template."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a thread would not be there after a fork
     from kerasweep.tracking.client import import_mlflow
     from kerasweep.tracking.keras_model import import_flavor
@@ -149,21 +150,27 @@ def execute(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def computes() -> bool:
-    """Returns whether TensorFlow has started its threads in this process."""
+def is_forkable(code: str) -> bool:
+    """Returns whether a fork can stand for a new Python that multiprocessing starts with this code."""
+    from kerasweep.workers import template
+
+    if "multiprocessing.forkserver" in code:
+        return True
+    imports_anew = template._environment is not None  # else the template's workers would be forked
+    is_program = sys.modules["__main__"].__spec__ is None  # a worker executes a user's program again
+    is_worker = "multiprocessing.spawn" in code
+    return is_worker and not imports_anew and not is_program and not has_tensorflow_threads()
+
+
+def has_tensorflow_threads() -> bool:
+    """Returns whether TensorFlow has started threads in this process: a fork would keep their locks."""
     return any(path.read_text().startswith("tf_") for path in Path("/proc/self/task").glob("*/comm"))
 
 
 def fork_python(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
     """Stands for `multiprocessing.util.spawnv_passfds`: forks this process for a template or a worker."""
-    from kerasweep.workers import template
-
     code = next((text for text in map(os.fsdecode, arguments) if "multiprocessing" in text), "")
-    # A command that has a template spawns a worker only to import TensorFlow anew. One that has computed with
-    # TensorFlow has threads, whose locks would stay locked in a fork. A user's program is executed again.
-    is_worker = "multiprocessing.spawn" in code and template._environment is None
-    is_program = sys.modules["__main__"].__spec__ is None
-    if "forkserver" not in code and (not is_worker or is_program or computes()):
+    if not is_forkable(code):
         return spawn(path, arguments, files)
     pid = os.fork()
     if pid == 0:
@@ -172,12 +179,15 @@ def fork_python(path: str, arguments: list[str], files: tuple[int, ...]) -> int:
             if file > 2 and file not in files:
                 with suppress(OSError):  # the list's own is closed
                     os.close(file)
-        exit_code = 0
+        exit_code = 1
         try:
             sys.argv = ["-c", "--multiprocessing-fork"]
             exec(code, {})
+            exit_code = 0
         except SystemExit as end:  # its command has ended
-            exit_code = int(end.code or 0)
+            exit_code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(exit_code)
     return pid

@@ -30,6 +30,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
 
 
+# MLflow's server on the database of the working directory; it prints its port.
+SERVER = """
+from mlflow.server import app, handlers
+from werkzeug.serving import make_server
+
+handlers.initialize_backend_stores("sqlite:///mlruns/mlflow.db", default_artifact_root="artifacts")
+server = make_server("127.0.0.1", 0, app, threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended. seconds: wall-clock."""
@@ -234,7 +246,7 @@ def logging_kept() -> Iterator[None]:
 
 
 def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
-    """Run `python -m src.MODULE` in a folder, but in this process; it must not train."""
+    """Runs `python -m src.MODULE` in a folder, but in this process; trials must not use TensorFlow."""
     from hydra.core.global_hydra import GlobalHydra
 
     from kerasweep.commands import train

@@ -26,7 +26,7 @@ from kerasweep.search.ledger import RESULT, counts
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from tests import processes
-from tests.processes import Command, Done, environment, run, start_new
+from tests.processes import SERVER, Command, Done, environment, run, start_new
 
 WORK = '''
 """Trials that import no TensorFlow: what they do is told by the configuration."""
@@ -113,7 +113,7 @@ def faulty(cfg, ref, recorder, report, folder):
 SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.02")
 HELD = ("trial.target=work:held", "workers=2", "model.dropout=0")
 # These trials train networks in workers that are forked from the command's template process.
-NETWORKS = ("model.filters=[4]", "data.limit=100", "training.epochs=3", "workers=2")
+NETWORKS = ("model.filters=[4]", "data.limit=100", "training.epochs=40", "workers=2")
 # python -c SIGNALLED NUMBER FUNCTION ARGUMENTS…: `train` that gets this signal when it calls this function.
 SIGNALLED = """
 import os, pkgutil, runpy, sys
@@ -159,7 +159,7 @@ def start(folder: Path, *arguments: str, **more: Any) -> Command:
 def start_signalled(folder: Path, number: signal.Signals, function: str, *arguments: str) -> Command:
     """Starts a sweep that gets a signal when it calls this function."""
     program = ["-c", SIGNALLED, str(int(number)), function, "-m", *arguments]
-    return Command(folder, program, environment(), None)
+    return Command(folder, program, environment())
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -210,26 +210,27 @@ def assert_whole(folder: Path, total: int) -> None:
     assert finished == Counter(complete)
 
 
+# What is true at the kill, the function that is called then, and the workers: one until Optuna knows a
+# result, since a trial that is killed three times would fail.
 KILLS = {
-    "the sweep has no run": "kerasweep.multirun.conduct._open_record",
-    "a trial has no run": "kerasweep.multirun.trial_runs.WorkerTrialRuns.open_trial",
-    "the retry of that trial waits, and the trial has not failed yet": "optuna.study.Study.tell",
-    "a trial has a run but no worker": "kerasweep.workers.pool.WorkerPool.submit",
-    "Optuna does not know a written result": "kerasweep.search.ledger.tell_result",
+    "the sweep has no run": ("kerasweep.multirun.conduct._open_record", 1),
+    "a trial has no run": ("kerasweep.multirun.trial_runs.WorkerTrialRuns.open_trial", 1),
+    "the retry of that trial waits, and the trial has not failed yet": ("optuna.study.Study.tell", 1),
+    "a trial has a run but no worker": ("kerasweep.workers.pool.WorkerPool.submit", 1),
+    "Optuna does not know a written result": ("kerasweep.search.ledger.tell_result", 1),
     "Optuna knows a trial's result, and its run is open": (
-        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_trial"
+        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_trial",
+        2,
     ),
-    "only the sweep's run is open": "kerasweep.sweep.recording.SweepRecord.close",
+    "only the sweep's run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
 }
 
 
-def test_killed_driver_loses_nothing_at_any_event(folder: Path) -> None:
-    """The same sweep is killed at each of these events, and then continues."""
+def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
+    """The same sweep is killed at each of these events, in this order, and then continues."""
     arguments = ("trial.target=work:slow", "model.dropout=0.02", "training.batch_size=range(1,5)")
-    for moment, function in KILLS.items():
-        # One worker until Optuna knows a result: a trial that is killed three times would fail.
-        workers = "workers=2" if "run is open" in moment else "workers=1"
-        process = start_signalled(folder, signal.SIGKILL, function, *arguments, workers)
+    for moment, (function, workers) in KILLS.items():
+        process = start_signalled(folder, signal.SIGKILL, function, *arguments, f"workers={workers}")
         process.communicate()
         assert process.returncode == -signal.SIGKILL, moment
         assert_ended(process)
@@ -493,13 +494,7 @@ def test_sweep_waits_for_a_locked_database(folder: Path, locked: subprocess.Pope
 @pytest.fixture
 def server(folder: Path) -> Iterator[tuple[Command, str]]:
     """Starts MLflow's server on the folder's database; returns the process and its URI."""
-    program = (
-        "from mlflow.server import app, handlers; from werkzeug.serving import make_server;"
-        "handlers.initialize_backend_stores('sqlite:///mlruns/mlflow.db', default_artifact_root='artifacts');"
-        "server = make_server('127.0.0.1', 0, app, threaded=True);"
-        "print(server.server_port, flush=True); server.serve_forever()"
-    )
-    process = Command(folder, ["-c", program], environment(), None)
+    process = Command(folder, ["-c", SERVER], environment())
     yield process, f"http://127.0.0.1:{int(process.stdout.readline())}"
     process.kill()
     process.communicate()

@@ -21,7 +21,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import Command, Done, call, environment, run, run_new, start
+from tests.processes import SERVER, Command, Done, call, environment, run, run_new, start
 
 DEFAULT = ("-m", "study.trials=3", "data.limit=200", "training.epochs=2", "model.filters=[4]")
 INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
@@ -157,17 +157,6 @@ def test_predict_with_the_winner(swept: Path) -> None:
     assert "RGB" in second and "16x16" in second and "8x8" in second
 
 
-SERVER = """
-from mlflow.server import app, handlers
-from werkzeug.serving import make_server
-
-handlers.initialize_backend_stores("sqlite:///mlruns/mlflow.db", default_artifact_root="artifacts")
-server = make_server("127.0.0.1", 0, app)
-print(server.server_port, flush=True)
-server.handle_request()
-"""
-
-
 def test_mlflows_server_shows_the_runs(swept: Path) -> None:
     server = Command(swept, ["-c", SERVER], environment())
     port = int(server.stdout.readline())
@@ -180,8 +169,8 @@ def test_mlflows_server_shows_the_runs(swept: Path) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(request, timeout=60) as answer:
         assert len(json.load(answer)["runs"]) == 3
-    server.communicate(timeout=60)
-    assert server.returncode == 0
+    server.kill()
+    server.communicate()
 
 
 @pytest.fixture

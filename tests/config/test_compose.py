@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config import check
+from kerasweep.config import check, register
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
 from tests.compositions import compose_train
@@ -87,6 +87,7 @@ def test_option_without_its_value_is_refused(option: str, key: str) -> None:
 
 @pytest.mark.parametrize("name", ["predict", "compare"])
 def test_other_commands_compose(name: str) -> None:
+    register()
     with initialize_config_dir(config_folder("conf"), version_base="1.3"):
         assert compose(name).tracking.experiment == "kerasweep"
 

@@ -51,7 +51,7 @@ class Composer:
         Raises:
             ConfigError: The combination cannot be composed, such as a momentum for adam.
         """
-        return self._with_values(params, self._with_groups(params)[0])
+        return self._with_values(params, self._compose_groups(params)[0])
 
     def job_config(self, params: Params) -> DictConfig:
         """Returns the trial's whole configuration, equal to the one that Hydra composes of its overrides.
@@ -59,7 +59,7 @@ class Composer:
         Raises:
             ConfigError: As compose does.
         """
-        cfg = self._with_values(params, self._with_groups(params)[1])
+        cfg = self._with_values(params, self._compose_groups(params)[1])
         cfg.hydra.overrides.task = self.overrides(params)
         cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
         return cfg
@@ -74,10 +74,10 @@ class Composer:
             axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params
         }
 
-    def _with_groups(self, params: Params) -> tuple[bytes, bytes]:
+    def _compose_groups(self, params: Params) -> tuple[bytes, bytes]:
         overrides = tuple(self.space.overrides(self._groups(params)))
         if overrides not in self._composed:
-            cfg = self._by_hydra(overrides)
+            cfg = self._compose_by_hydra(overrides)
             self._composed[overrides] = pickle.dumps(without_hydra(cfg)), pickle.dumps(cfg)
         return self._composed[overrides]
 
@@ -88,7 +88,7 @@ class Composer:
                 _put(cfg, axis.key, axis.plain(params[axis.key]))
         return cfg
 
-    def _by_hydra(self, overrides: tuple[str, ...]) -> DictConfig:
+    def _compose_by_hydra(self, overrides: tuple[str, ...]) -> DictConfig:
         if not overrides and "???" not in choices_of(self.master).values():
             return self.master  # composed of the same files and fixed overrides
         try:

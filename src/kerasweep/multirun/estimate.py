@@ -59,8 +59,8 @@ def estimate_costs(plan: Plan, configurations: Iterable[Params]) -> list[Cost]:
     Raises:
         ConfigError: None of the timed configurations can be trained.
     """
-    flops: dict[str, int] = {}  # by graph: the profiler takes longer than a network of a known graph
-    costs = [_build(plan, params, flops) for params in configurations]
+    flops_by_graph: dict[str, int] = {}  # by graph: the profiler takes longer than a network of a known graph
+    costs = [_build(plan, params, flops_by_graph) for params in configurations]
     possible = [index for index, cost in enumerate(costs) if cost.reason is None]
     unlike = {(costs[index].graph or index, costs[index].work): index for index in possible}
     ordered = sorted(unlike.values(), key=lambda index: costs[index].work)
@@ -77,7 +77,7 @@ def estimate_costs(plan: Plan, configurations: Iterable[Params]) -> list[Cost]:
     return [_timed(cost, probes) if cost.reason is None else cost for cost in costs]
 
 
-def _build(plan: Plan, params: Params, flops: dict[str, int]) -> Cost:
+def _build(plan: Plan, params: Params, flops_by_graph: dict[str, int]) -> Cost:
     reason = plan.refusal(params)
     if reason is not None:
         return Cost(params, reason)
@@ -85,7 +85,7 @@ def _build(plan: Plan, params: Params, flops: dict[str, int]) -> Cost:
     data = plan.data_of(cfg)
     try:
         network = build_network(cfg, data)
-        count = _count_flops(network, flops)
+        count = _flops_of(network, flops_by_graph)
     except Exception as error:  # a user's own network may raise anything
         return Cost(params, f"it cannot be built: {type(error).__name__}: {error}")
     return Cost(
@@ -100,14 +100,14 @@ def _build(plan: Plan, params: Params, flops: dict[str, int]) -> Cost:
     )
 
 
-def _count_flops(network: Network, flops: dict[str, int]) -> int:
+def _flops_of(network: Network, flops_by_graph: dict[str, int]) -> int:
     from kerasweep.training.cost import count_flops
 
     if network.graph is None:
         return count_flops(network.stock())
-    if network.graph not in flops:
-        flops[network.graph] = count_flops(network.stock())
-    return flops[network.graph]
+    if network.graph not in flops_by_graph:
+        flops_by_graph[network.graph] = count_flops(network.stock())
+    return flops_by_graph[network.graph]
 
 
 def _probe(plan: Plan, params: Params) -> "Probe":

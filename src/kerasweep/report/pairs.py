@@ -77,11 +77,13 @@ def side_texts(choices: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _fits(choices: Choices, side: Mapping[str, Sequence[str]]) -> bool:
-    return all(_comparable(choices.get(key)) in map(_comparable, values) for key, values in side.items())
+    return all(
+        _number_or_text(choices.get(key)) in map(_number_or_text, values) for key, values in side.items()
+    )
 
 
 @cache
-def _comparable(value: str | None) -> str | float | None:
+def _number_or_text(value: str | None) -> str | float | None:
     """Returns a text that is a number as a number: 1 and 1.0 are the same."""
     try:
         return value if value is None else float(value)

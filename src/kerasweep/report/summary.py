@@ -9,6 +9,7 @@ from kerasweep.report.statistics import rounded, wilson
 from kerasweep.report.tables import notes, tally
 from kerasweep.report.verdicts import verdict_lines
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import read_objectives
 
 TESTED = {"test_accuracy", "test_images"}
 
@@ -53,7 +54,8 @@ def _scores(run: RunRecord, rivals: int) -> str:
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     low, high = wilson(round(accuracy * images), images)
     score = f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {images:,} images"
-    measure, value = measure_of([Group((), (run,))]), run.metrics["objective"]
+    measure, _ = read_objectives(run.tags.get("objective", "objective"))[0]
+    value = run.metrics["objective"]
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
         of_several = f", the best of {rivals} runs" if rivals > 1 else ""

@@ -245,7 +245,7 @@ class Driver:
             self._close_settled()
         runs = {task.run_id for task in self._tasks.values()}
         for trial in self._queue.under_way:
-            if self._enqueue_again(trial) and trial.run is not None:
+            if self._enqueue_again(trial) and trial.opened is not None:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError):

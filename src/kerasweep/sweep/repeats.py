@@ -13,7 +13,7 @@ class RepeatedTrial:
 
     proposal: Proposal  # Optuna's trial with its configuration
     repeats: int  # how many seeds it is trained with
-    run: TrialRef | None = None  # the trial's run, None until it is open
+    opened: TrialRef | None = None  # the trial's run, None until it is open
     worker: int | None = None  # the worker that began it
     waiting: deque[int] = field(default_factory=deque)  # repeats that have not begun
     active: set[int] = field(default_factory=set)  # repeats that are being trained
@@ -26,8 +26,8 @@ class RepeatedTrial:
     @property
     def ref(self) -> TrialRef:
         """The trial's run, which must be open."""
-        assert self.run is not None
-        return self.run
+        assert self.opened is not None
+        return self.opened
 
     @property
     def number(self) -> int:

@@ -99,7 +99,7 @@ class TrialQueue:
         """Opens a trial's run; the trial is kept first, so that no error leaves it behind."""
         trial = RepeatedTrial(proposal, self._sweep.repeats)
         self._under_way.append(trial)
-        trial.run = self._runs.open_trial(proposal)
+        trial.opened = self._runs.open_trial(proposal)
         if self._sweep.repeats > 1:
             trial.skip(completed_repeats(self._sweep.study, trial.number))
         for repeat, outcome in sorted(trial.done.items()):

@@ -93,9 +93,9 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> 
         best_epoch: From 1.
     """
     figure = new_figure(10, 4, layout=None)
-    place = {"left": 0.08, "right": 0.98, "bottom": 0.13, "top": 0.96, "wspace": 0.22}
+    margins = {"left": 0.08, "right": 0.98, "bottom": 0.13, "top": 0.96, "wspace": 0.22}
     epochs = range(1, len(history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2, gridspec_kw=place), ("loss", "accuracy"), strict=True):
+    for axes, metric in zip(figure.subplots(1, 2, gridspec_kw=margins), ("loss", "accuracy"), strict=True):
         for prefix, label, colour in (
             ("", "training", TRAINING_COLOUR),
             ("val_", "validation", VALIDATION_COLOUR),

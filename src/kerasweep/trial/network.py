@@ -27,25 +27,25 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
     set_determinism(cfg.training.deterministic)
     set_precision(cfg.training.precision)
     is_custom = cfg.model.architecture == "custom"
-    graph, program = _custom(cfg, prepared) if is_custom else _built_in(cfg, prepared)
+    graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared)
     program.begin(cfg.optimizer)
     return Network(cfg, prepared, graph, program)
 
 
-def _built_in(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
+def _begin_built_in(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
     from kerasweep.model.parts import AdjustableParts
 
     def make() -> "Program":
         parts = AdjustableParts()
-        return _program(cfg, _model(cfg, prepared, parts), parts)
+        return _make_program(cfg, _make_model(cfg, prepared, parts), parts)
 
-    graph, program = _reused(cfg, prepared, None, make)
+    graph, program = _reuse_or_make(cfg, prepared, None, make)
     assert program.parts is not None
     program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
     return graph, program
 
 
-def _custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
+def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
     """Returns a program with the weights that the user's function draws."""
     import keras
 
@@ -53,17 +53,17 @@ def _custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]
 
     seed_everything(cfg.training.seed)
     keras.backend.clear_session()  # the numbers in layer names start at 0 again
-    fresh = _model(cfg, prepared, None)
+    fresh = _make_model(cfg, prepared, None)
     described = structure(fresh)
     if described is None:
-        return None, _program(cfg, fresh, None)
-    graph, program = _reused(cfg, prepared, described, lambda: _program(cfg, fresh, None))
+        return None, _make_program(cfg, fresh, None)
+    graph, program = _reuse_or_make(cfg, prepared, described, lambda: _make_program(cfg, fresh, None))
     for variable, value in zip(program.model.variables, fresh.variables, strict=True):
         variable.assign(value)
     return graph, program
 
 
-def _reused(
+def _reuse_or_make(
     cfg: DictConfig, prepared: Prepared, described: str | None, make: Callable[[], "Program"]
 ) -> tuple[str | None, "Program"]:
     from kerasweep.training.program_cache import PROGRAMS
@@ -74,14 +74,14 @@ def _reused(
     return graph, PROGRAMS.get(graph) or PROGRAMS.add(graph, make)
 
 
-def _program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
+def _make_program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
     from kerasweep.training.program import Program
     from kerasweep.training.runtime import uses_xla
 
     return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
 
 
-def _model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
+def _make_model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
     from kerasweep.model.network import build_model
 
     return build_model(cfg.model, parts, prepared.input_shape, prepared.num_classes)
@@ -110,7 +110,7 @@ class Network:
     @property
     def parameters(self) -> int:
         """The number of values in the saved model, without the counters of the warm-up."""
-        return sum(int(np.prod(each.shape)) for each in self.model.weights if each.name != "updates")
+        return sum(int(np.prod(weight.shape)) for weight in self.model.weights if weight.name != "updates")
 
     @property
     def traces(self) -> int:
@@ -183,7 +183,9 @@ class Network:
         from kerasweep.model.parts import StockParts
 
         cfg = self.cfg
-        return _model(cfg, self.prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
+        return _make_model(
+            cfg, self.prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed)
+        )
 
     def _fingerprint(self) -> str:
         """Returns a hash of all that the training depends on: a checkpoint of another one does not fit."""

@@ -194,7 +194,7 @@ class WorkerPool:
                 "Check that TensorFlow can be imported and that there is memory for it."
             )
         self._replace(number)
-        self._workers[number].succeed(worker)
+        self._workers[number].take_over(worker)
         if worker.job is None or worker.started is None:
             return None
         return Died(number, worker.job.id, worker.killed_for or exit_reason(code or 0))

@@ -44,7 +44,7 @@ class WorkerProcess:
 
     def give(self, job: Job) -> None:
         """Sends the next job to the process, which must be ready and free."""
-        assert self.job is None
+        assert self.is_ready and self.job is None
         self.job, self.started = job, None
         self._send_job()
 
@@ -61,7 +61,7 @@ class WorkerProcess:
         """Notes that the job has ended: the process is free."""
         self.job = None
 
-    def succeed(self, ended: "WorkerProcess") -> None:
+    def take_over(self, ended: "WorkerProcess") -> None:
         """Takes the place of a process that has ended, with its job if that was not started."""
         self.stillborn = ended.next_stillborn
         if ended.started is None:
