@@ -72,7 +72,9 @@ def run_tests(tests: list[str], checkout: Path, *options: str) -> tuple[int, str
             signal.alarm(MAX_SECONDS)
             os.setsid()
             os.chdir(checkout)
-            sys.path[:0] = [str(checkout / "src"), str(checkout)]
+            places = [str(checkout / "src"), str(checkout)]
+            sys.path[:0] = places
+            os.environ["PYTHONPATH"] = os.pathsep.join(places)  # for processes that a test starts
             for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
                 del sys.modules[name]
             file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

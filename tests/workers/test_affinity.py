@@ -60,6 +60,15 @@ def test_waiting_jobs_are_taken_if_a_trace_is_faster(affinity: GraphAffinity, le
     assert affinity.pick(1, grid(*[3] * left)) == ({"k": 3, "n": 0} if taken else None)
 
 
+def test_jobs_of_a_worker_without_the_graph_do_not_count(affinity: GraphAffinity, clock: Clock) -> None:
+    """They take a trace: with their 100 s, two waiting jobs would look worth another one."""
+    affinity.begin(1, {"k": 3})
+    clock.now += 100
+    affinity.end(1, {"k": 3}, is_complete=True)
+    affinity.begin(0, {"k": 3})
+    assert affinity.pick(1, grid(3, 3)) is None
+
+
 def test_each_seed_counts_as_a_job(clock: Clock) -> None:
     """Another worker needs 7 s for five seeds; the holder 5.5 s for one trial's seeds, 10.5 s for two."""
     affinity = GraphAffinity(of_kernel, seeds=5, clock=clock)
