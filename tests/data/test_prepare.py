@@ -33,16 +33,19 @@ def test_validation_comes_from_the_training_set() -> None:
 @pytest.mark.parametrize(("limit", "test_count"), [(20, 20), (60, 40)])
 def test_limit_holds_before_the_split_and_for_the_test_set(limit: int, test_count: int) -> None:
     prepared = prepare(DataConf(source="custom", limit=limit), hundred())
-    assert len(prepared.train.labels) + len(prepared.validation.labels) == limit
+    numbers = np.concatenate([prepared.train.images, prepared.validation.images])[:, 0, 0, 0]
+    assert len(set(numbers.tolist())) == limit
     assert len(prepared.validation.labels) == limit // 5
     assert len(prepared.test.labels) == test_count
 
 
 def test_scaling_is_measured_on_the_training_part_alone() -> None:
-    for seed in range(5):
+    lacks_the_brightest = []
+    for seed in range(20):
         prepared = prepare(DataConf(source="custom", seed=seed), hundred())
         assert prepared.scaling.apply(prepared.train.images).max() == pytest.approx(1)
-        assert prepared.scaling.apply(prepared.test.images).max() > 2
+        lacks_the_brightest.append(prepared.train.images.max() < 99)
+    assert any(lacks_the_brightest)
 
 
 def test_data_seed_moves_the_split() -> None:
