@@ -245,7 +245,7 @@ FAULTS = {
     "killed": "its process was killed by SIGKILL",
     "exit3": "its process exited with code 3",
     "exit0": "its process exited with code 0",
-    "hang": "it took longer than trial.timeout_seconds=4",
+    "hang": "it took longer than trial.timeout_seconds=10",
     "memory": "MB, more than trial.memory_mb=1200",
     "raise": "ValueError: no such thing",
     "leave": "TrainingError: The trial called sys.exit(7).",
@@ -271,7 +271,7 @@ def test_a_faulty_trial_fails_alone(folder: Path) -> None:
         "-m",
         "trial.target=work:faulty",
         "workers=2",
-        "trial.timeout_seconds=4",
+        "trial.timeout_seconds=10",
         "trial.memory_mb=1200",
         f"+model.kwargs.fault=fine,numpy,{','.join(FAULTS)},well",
     )
