@@ -124,6 +124,11 @@ def test_overrides_give_groups_before_their_keys(composer_of: Callable[..., Comp
             {"model.kernel_size": "wide"},
             "model.kernel_size=wide does not fit: Value 'wide' of type 'str' could not be converted",
         ),
+        (
+            ["+model.kernel_size=3,5"],
+            {"+model.kernel_size": 3},
+            "+model.kernel_size would add a key that is there already. Sweep model.kernel_size, without",
+        ),
     ],
 )
 def test_impossible_combination_is_named(

@@ -13,7 +13,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.summary import best_trials, best_value, print_end, print_header
+from kerasweep.sweep.summary import best_trials, best_value, outcome_text, print_end, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -236,3 +236,7 @@ def test_end_of_two_objectives_has_no_importance(
     search(sweep, lambda params: Outcome("complete", "run", (float(params["a"]), float(params["b"]))))
     lines = end(sweep, capsys)
     assert "best trade-offs (Pareto front):" in lines and "importance" not in " ".join(lines)
+
+
+def test_trial_that_is_pruned_without_a_reason_has_a_plain_line() -> None:
+    assert outcome_text(Outcome("pruned", "run", (0.5,))) == "pruned"

@@ -1,6 +1,7 @@
 """A database is created once, and a sentence explains each failure to open a database or server."""
 
 import os
+import resource
 import socket
 import sqlite3
 import threading
@@ -95,6 +96,22 @@ def test_database_is_made_without_a_writable_cache(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     open_client(f"sqlite:///{tmp_path}/mlflow.db", create=True)
     assert {file.name for file in tmp_path.iterdir()} == {"file", "mlflow.db", "mlflow.db.lock"}
+
+
+def test_full_disk_at_the_creation_is_named(empty_database: Path, tmp_path: Path) -> None:
+    """MLflow's tables need more than the 100 kB that this process may write to a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(TrackingError) as refused:
+            open_client(f"sqlite:///{tmp_path}/mlflow.db", create=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(refused.value) == (
+        f"tracking.uri names {tmp_path}/mlflow.db, but it cannot be used: File too large. "
+        "Choose another place, as in tracking.uri=sqlite:///FOLDER/mlflow.db."
+    )
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def test_two_processes_create_one_database_in_silence(no_template: Path, tmp_path: Path) -> None:

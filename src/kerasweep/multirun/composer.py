@@ -130,11 +130,20 @@ def copy_of(config: DictConfig) -> DictConfig:
 
 
 def _put(cfg: DictConfig, key: str, value: object) -> None:
-    key, is_new = key.lstrip("+"), key.startswith("+")
+    is_new, is_forced = key.startswith("+"), key.startswith("++")
+    key = key.lstrip("+")
+    if is_new and not is_forced and _has(cfg, key):  # as Hydra refuses it in a single run
+        raise ConfigError(f"+{key} would add a key that is there already. Sweep {key}, without the +.")
     try:
         OmegaConf.update(cfg, key, value, merge=not isinstance(value, list), force_add=is_new)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={value} does not fit: {first_line(error)}") from error
+
+
+def _has(cfg: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return isinstance(node, DictConfig) and leaf in node
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:

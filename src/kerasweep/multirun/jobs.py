@@ -142,7 +142,7 @@ def call_target(
             f"trial.target={target} must return a kerasweep.Outcome, but returned {type(outcome).__name__}."
         )
     checked = check_outcome(outcome, ref, target, len(cfg.objective))
-    if target != TrialConf.target and checked.values:
+    if target != TrialConf.target and checked.state == State.COMPLETE:
         # The built-in function records it with its other metrics, which spares the driver a message.
         recorder.log_metrics(ref.run_id, {"objective": checked.values[0]})
     return checked

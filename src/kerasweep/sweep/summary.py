@@ -72,7 +72,7 @@ def outcome_text(outcome: Outcome) -> str:
         values = f"mean of {len(outcome.seeds)} seeds {values}"
     if outcome.state == State.COMPLETE:
         return values
-    reason = f"{outcome.state}: {outcome.reason}"
+    reason = f"{outcome.state}: {outcome.reason}" if outcome.reason else str(outcome.state)
     return f"{reason}, {values}" if outcome.seeds else reason
 
 

@@ -50,7 +50,10 @@ def open_client(uri: str, create: bool) -> Any:
         if urlsplit(uri).scheme.partition("+")[0] in PORTS:
             check_server(uri)
         if database is not None and create and is_missing(database):
-            _make_database(database)
+            try:
+                _make_database(database)
+            except OSError as error:  # the disk is full
+                raise _unusable(database, error) from error
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
