@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from kerasweep.commands.command_line import HINT, check_overrides, run_command
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, Terminated
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +49,18 @@ def test_interpolations_that_fail_are_errors_of_the_user(
         run_command(lambda: cfg.path)
     assert raised.value.code == 2
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(("interrupt", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_signals_end_a_command_with_their_codes(
+    interrupt: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        raise interrupt
+
+    with pytest.raises(SystemExit) as raised:
+        run_command(work)
+    assert (raised.value.code, capsys.readouterr().err) == (code, "stopped\n")
 
 
 def test_other_errors_are_not_caught() -> None:

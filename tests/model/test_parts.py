@@ -170,6 +170,15 @@ def test_networks_that_differ_in_layers_without_weights_start_equal(
         np.testing.assert_array_equal(kernel, second[name])
 
 
+def test_each_dropout_has_its_own_seed() -> None:
+    """Dropouts of blocks and of dense layers are numbered together: equal seeds would give equal masks."""
+    model = ModelConf("cnn", filters=[4, 4], dropout=0.1, dense_units=[5, 5], dense_dropout=0.1)
+    parts = StockParts(InitializerConf("he_normal"), RegularizerConf("none"), 3)
+    network = build_model(model, parts, (8, 8, 1), 10)
+    seeds = [layer.seed for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    assert seeds == [layer_seed(3, "dropout", position) for position in range(4)]
+
+
 def test_dropout_repeats_with_the_seed_and_not_from_step_to_step(build: Build) -> None:
     model = cnn(dropout=0.5, dense_units=[8], dense_dropout=0.5, normalization=NormalizationConf(kind="none"))
     first, again, other = build(model), build(model), build(model, seed=1)
