@@ -6,12 +6,12 @@ ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 INSTALLED := $(ENVIRONMENT)/.installed
 
-# The tests that start commands, train networks or simulate thousands of studies.
+# The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
 	tests/test_faults.py tests/test_packaging.py tests/test_sweep_end_to_end.py tests/test_tutorial.py \
 	tests/commands tests/model tests/multirun tests/training tests/trial tests/workers \
-	tests/config/test_compose.py tests/report/test_ranking.py tests/report/test_claims.py tests/sweep/test_view.py \
-	tests/tracking/test_client.py
+	tests/config/test_compose.py tests/report/test_ranking.py tests/report/test_claims.py tests/search/test_samplers.py \
+	tests/search/test_propose.py tests/sweep/test_view.py tests/tracking/test_client.py
 
 .PHONY: venv sweep test quick ui lint
 
