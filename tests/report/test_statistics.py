@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values, wilson
+from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values, variance_between, wilson
 
 DRAWS = 4000
 
@@ -32,6 +32,11 @@ def test_a_mean_takes_finite_numbers(values: list[float]) -> None:
 def test_interval_of_a_probability_is_wilsons(successes: int, count: int) -> None:
     expected = stats.binomtest(successes, count).proportion_ci(0.95, method="wilson")
     assert wilson(successes, count) == pytest.approx((expected.low, expected.high))
+
+
+def test_variance_between_levels_lacks_the_noise_of_the_seeds() -> None:
+    """The means 1.5 and 4.5 vary by 4.5; the residuals are ±0.5, so the noise of a mean of two seeds is 0.5."""
+    assert variance_between(np.array([[1.0, 2.0], [3.0, 6.0]])) == pytest.approx(4.0)
 
 
 def test_difference_of_pairs_is_students_paired_test() -> None:
