@@ -35,7 +35,7 @@ def test_interval_of_a_probability_is_wilsons(successes: int, count: int) -> Non
 
 
 def test_variance_between_levels_lacks_the_noise_of_the_seeds() -> None:
-    """The means 1.5 and 4.5 vary by 4.5; the residuals are ±0.5, so the noise of a mean of two seeds is 0.5."""
+    """The means 1.5 and 4.5 vary by 4.5; residuals of ±0.5 give a mean of two seeds a noise of 0.5."""
     assert variance_between(np.array([[1.0, 2.0], [3.0, 6.0]])) == pytest.approx(4.0)
 
 
