@@ -52,3 +52,26 @@ def test_interval_is_that_of_the_test(relation: str, margin: float, numbers: str
     )
     _, line = finding_lines(judge(cast(ClaimConf, found), runs), "val_accuracy")
     assert line.strip().startswith(numbers)
+
+
+@pytest.mark.parametrize(("settings", "least"), [(("8",), "0.014"), (("8", "32"), "0.017")])
+def test_detectable_difference_grows_with_the_number_of_settings(
+    settings: tuple[str, ...], least: str
+) -> None:
+    """The standard error is 0.0037417; t(4) is 2.7764 at 0.975, 3.4954 at 0.9875 and 0.9410 at 0.8."""
+    runs = [
+        Observation(
+            {"model.kernel_size": kernel, "training.batch_size": batch},
+            str(seed),
+            {"objective": 0.5 + seed + gap * (kernel == "3")},
+        )
+        for seed, gap in enumerate((-0.01, 0.0, 0.0, 0.01, 0.01))
+        for kernel in ("3", "5")
+        for batch in settings
+    ]
+    sides = {"of": {"model.kernel_size": 3}, "relation": "mixed", "than": {"model.kernel_size": 5}}
+    claim: Any = OmegaConf.merge(OmegaConf.structured(ClaimConf), {"text": "so", "comparisons": [sides]})
+    lines = finding_lines(judge(cast(ClaimConf, claim), runs), "val_accuracy")
+    shown = [line for line in lines if "can detect" in line]
+    assert len(shown) == len(settings)
+    assert all(f"can detect a difference of {least} or more" in line for line in shown)
