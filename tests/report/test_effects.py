@@ -86,6 +86,25 @@ def test_f_is_that_of_the_analysis_of_variance() -> None:
     assert interactions(observed, ["k", "b"])[0].p == pytest.approx(stats.ttest_1samp(contrasts, 0).pvalue)
 
 
+def test_p_values_of_several_interactions_are_those_of_holm() -> None:
+    """Holm (1979), by hand: three times the least p-value, twice the next, none below its predecessor."""
+    axes = {"k": ["3", "5"], "b": ["8", "32"], "r": ["l1", "l2"]}
+    observed = runs(lambda k, b, r: 0.006 * ((k == "3") == (b == "8")), axes, noise=0.01)
+    raw = {}
+    for pair in itertools.combinations(axes, 2):
+        contrasts = np.zeros(5)
+        for run in observed:
+            sign = np.prod([1 if run.tags[axis] == axes[axis][0] else -1 for axis in pair])
+            contrasts[int(run.params["training.seed"])] += sign * run.metrics["objective"]
+        raw[pair] = stats.ttest_1samp(contrasts, 0).pvalue
+    least, middle, largest = sorted(raw, key=lambda pair: raw[pair])
+    expected = {least: 3 * raw[least]}
+    expected[middle] = max(expected[least], 2 * raw[middle])
+    expected[largest] = max(expected[middle], raw[largest])
+    assert max(expected.values()) < 1  # none is cut off at 1
+    assert {each.axes: each.p for each in interactions(observed, list(axes))} == pytest.approx(expected)
+
+
 def test_false_interactions_are_rare() -> None:
     found = [
         interactions(runs(lambda k, b: int(k) + int(b), AXES, seed=seed), ["k", "b"])[0].p
