@@ -47,7 +47,10 @@ def test_sets_a_test_set_aside(tmp_path: Path, labels: np.ndarray) -> None:
             "must hold x_train, y_train, x_test, y_test (or x and y), but it holds x_train",
         ),
         ({}, "but it holds nothing"),
-        ({"x": np.array([{}], dtype=object), "y": LABELS}, "Arrays of Python objects are not admitted"),
+        (
+            {"x": np.array([{}], dtype=object), "y": LABELS},
+            "cannot be loaded when allow_pickle=False. Arrays of Python objects are not admitted",
+        ),
         ({"x": IMAGES, "y": np.eye(2)[LABELS]}, "labels as whole numbers (n,), but got float64 (20, 2)"),
         ({"x": IMAGES, "y": LABELS[:5]}, "has 20 images and 5 labels"),
     ],

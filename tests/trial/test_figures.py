@@ -55,6 +55,19 @@ def test_dataset_figure_names_classes_and_stops_at_25() -> None:
     assert titles[:3] == ["cat", "dog", "자동차"] and len(titles) == 25
 
 
+def test_titles_of_long_class_names_do_not_overlap() -> None:
+    names = ["American Staffordshire terrier", "soft-coated wheaten terrier"]
+    images, labels = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 2
+    figures = [
+        dataset_figure(images, labels, names, "dogs"),
+        wrong_images(images, labels, np.eye(2)[1 - labels], names, wrong=6, total=6),
+    ]
+    for figure in figures:
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts[:5]]
+        assert all(before.x1 < after.x0 for before, after in itertools.pairwise(boxes))
+        assert figure.axes[0].texts[0].get_text().startswith("American Staffordsh…")
+
+
 def test_learning_curves_count_epochs_from_one_and_mark_the_best() -> None:
     figure = learning_curves(HISTORY, best_epoch=2)
     for axes, metric in zip(figure.axes, ("loss", "accuracy"), strict=True):

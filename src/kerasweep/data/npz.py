@@ -55,5 +55,6 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} is not a complete .npz archive. Write or download it again.") from error
     except ValueError as error:
         raise DataError(
-            f"{path} cannot be read: {error}. Arrays of Python objects are not admitted: save plain numbers."
+            f"{path} cannot be read: {str(error).rstrip('.')}. "
+            "Arrays of Python objects are not admitted: save plain numbers."
         ) from error

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 COLUMNS = 5
 IMAGE_INCHES, GAP_INCHES, TITLE_INCHES = 1.55, 0.15, 0.16
 MAX_NUMBERED_CLASSES = 20
+MAX_TITLE_LETTERS = 20  # as many as an image is wide
 TRAINING_COLOUR, VALIDATION_COLOUR = "#0072B2", "#D55E00"
 
 
@@ -80,8 +81,12 @@ def _draw_image(axes: Axes, image: np.ndarray, left: float, low: float) -> None:
 
 def dataset_figure(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str) -> Figure:
     """Draws the first 25 images, each titled with its class."""
-    titles = [class_names[label] for label in labels[:25]]
+    titles = [_shortened(class_names[label], MAX_TITLE_LETTERS) for label in labels[:25]]
     return image_grid(images[:25], titles, f"{name}: some of the training images")
+
+
+def _shortened(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 @plain_text
@@ -162,7 +167,8 @@ def wrong_images(
         figure.text(0.5, 0.5, f"None of {total:,} images was classified wrongly.", ha="center")
         return figure
     titles = [
-        f"{class_names[label]}\n→ {class_names[row.argmax()]} ({row.max():.0%})"
+        f"{_shortened(class_names[label], MAX_TITLE_LETTERS)}\n"
+        f"→ {_shortened(class_names[row.argmax()], MAX_TITLE_LETTERS - 8)} ({row.max():.0%})"
         for label, row in zip(labels, probabilities, strict=True)
     ]
     return image_grid(images, titles, f"Most confidently wrong of {wrong:,} (true → predicted)")
