@@ -5,7 +5,9 @@ A command so started is a process like any other, with its own signals, files an
 there is no template. How a command begins, and what it imports when, is not seen here: for that
 `tests.processes` can start a new Python.
 
-python -m tests.fork_server SOCKET     serves requests at this path until stdin is closed
+python -m tests.fork_server SOCKET     serves requests at this path while a test process is connected
+
+The first test process is connected by its pipe to stdin, another by a connection that hands over no files.
 """
 
 import gc
@@ -15,6 +17,7 @@ import os
 import resource
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -76,12 +79,18 @@ def serve(server: socket.socket) -> dict[str, Any]:
     signal.set_wakeup_fd(wakeup.fileno())
     waiting: dict[int, socket.socket] = {}  # who waits for the end of which process
     selector = selectors.DefaultSelector()
+    served: set[Any] = {sys.stdin}  # closed at the end of a test process
     for file in (server, ended, sys.stdin):
         selector.register(file, selectors.EVENT_READ)
     while True:
         ready = {key.fileobj for key, _ in selector.select()}
-        if sys.stdin in ready:
-            os._exit(0)
+        for gone in served & ready:
+            selector.unregister(gone)
+            gone.close()
+            served.remove(gone)
+            if not served:
+                shutil.rmtree(Path(server.getsockname()).parent)
+                os._exit(0)
         if ended in ready:
             ended.recv(4096)
             answer_ended(waiting)
@@ -89,12 +98,16 @@ def serve(server: socket.socket) -> dict[str, Any]:
             continue
         client, _ = server.accept()
         message, files, _, _ = socket.recv_fds(client, MAX_REQUEST_BYTES, 2)
+        if not files:
+            served.add(client)
+            selector.register(client, selectors.EVENT_READ)
+            continue
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             selector.close()
-            for closed in (server, ended, wakeup, client, *waiting.values()):
+            for closed in (server, ended, wakeup, client, *waiting.values(), *(served - {sys.stdin})):
                 closed.close()
             return {**json.loads(message), "files": files}
         waiting[pid] = client

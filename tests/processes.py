@@ -1,12 +1,12 @@
 """Runs the commands in a process and a directory of their own, or faster in this process."""
 
 import atexit
+import fcntl
 import io
 import json
 import logging
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -142,22 +142,35 @@ class Command:
 
 @cache
 def fork_server() -> str:
-    """Starts the fork server of this process, which ends with it. Returns its socket's path."""
-    folder = tempfile.mkdtemp()
-    path = os.path.join(folder, "socket")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fork_server", path], cwd=ROOT, env=environment(), stdin=subprocess.PIPE
-    )
+    """Starts the fork server of this test run, which ends with it. Returns the path of its socket."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir(), f"kerasweep-tests-{run}")
+    folder.mkdir(exist_ok=True)
+    path = folder / "socket"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.connect(str(path))
+            connection.send(b"served")
+            atexit.register(connection.close)
+            return str(path)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fork_server", path],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+        )
 
-    def end() -> None:
-        process.communicate()
-        shutil.rmtree(folder)
+        def end() -> None:
+            assert process.stdin
+            process.stdin.close()
 
-    atexit.register(end)
-    while not os.path.exists(path):
-        assert process.poll() is None, "the fork server has ended"
-        time.sleep(0.01)
-    return path
+        atexit.register(end)
+        while not path.exists():
+            assert process.poll() is None, "the fork server has ended"
+            time.sleep(0.01)
+    return str(path)
 
 
 def forked_python(folder: Path) -> Path:
