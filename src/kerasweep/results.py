@@ -70,7 +70,8 @@ class TrialRef:
 
     run_id: str  # MLflow's
     number: int | None = None  # the trial's within its sweep, None for a single run
-    # The objective values of each trial so far: a run that one of them dominates does not keep its model.
+    # The objective values of the complete trials, with one objective only of the best: a trial that one of
+    # them dominates saves no weights.
     incumbents: tuple[tuple[float, ...], ...] = ()
     overrides: tuple[str, ...] = ()  # the differences to other runs, as on the command line
     repeat: int = 0  # the index of the trial's seed, from 0

@@ -10,7 +10,7 @@ from kerasweep.errors import RefusedError
 from kerasweep.multirun.record_winners import record_winners
 from kerasweep.results import Outcome
 from kerasweep.sweep.best_repeats import Winner
-from kerasweep.workers.pool import Died, Event
+from kerasweep.workers.pool import Event, JobFailed
 from kerasweep.workers.worker import Finished, Job
 
 DONE = Outcome("complete", "run")
@@ -38,7 +38,7 @@ class Places:
         worker, job = next(iter(self.jobs.items()))
         del self.jobs[worker]
         end = self.ends.get(job.payload, DONE)
-        return worker, Died(worker, job.id, end) if isinstance(end, str) else Finished(job.id, end)
+        return worker, JobFailed(worker, job.id, end) if isinstance(end, str) else Finished(job.id, end)
 
 
 class TrialRuns:

@@ -170,7 +170,7 @@ def test_noise_is_no_spread(noise: float) -> None:
 def test_a_measure_that_no_run_has_is_named() -> None:
     observations = runs(lambda size: 0.8, SIZES)
     found = judge(claim({**SMALL, "relation": "higher", "measure": "val_acuracy"}), observations)
-    assert found.findings[0].missing == "no run has the metric val_acuracy"
+    assert found.findings[0].untested == "no run has the metric val_acuracy"
 
 
 def test_numbers_are_the_same_however_they_are_written() -> None:
@@ -206,14 +206,14 @@ def test_claim_that_cannot_be_tested_is_undecided_and_says_why(
     observations = runs(lambda size: 0.8 - 0.001 * size, {"training.batch_size": sizes}, seeds)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
     assert found.decision == UNDECIDED
-    assert found.findings[0].missing == missing
+    assert found.findings[0].untested == missing
 
 
 def test_nan_leaves_a_claim_undecided() -> None:
     observations = runs(lambda size: float("nan") if size == 8 else 0.5, SIZES)
     found = judge(claim({**SMALL, "relation": "higher"}), observations)
     assert found.decision == UNDECIDED
-    assert found.findings[0].missing == "a run on one of the sides has no finite result (NaN)"
+    assert found.findings[0].untested == "a run on one of the sides has no finite result (NaN)"
 
 
 def without_measures(observations: Sequence[Observation]) -> list[Observation]:
@@ -231,7 +231,7 @@ def test_remaining_runs_of_pruned_or_failed_settings_decide_nothing() -> None:
     assert judge(claimed, left).decision == SUPPORTED
     verdict = judge(claimed, left, without_measures(pruned[:1]))
     assert verdict.decision == UNDECIDED
-    assert verdict.findings[0].missing == (
+    assert verdict.findings[0].untested == (
         "in 1 of 2 settings a side was pruned, failed or has not ended, and the remaining runs would be "
         "selected by their results"
     )

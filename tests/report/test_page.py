@@ -186,7 +186,9 @@ def test_a_study_of_failures_has_a_page() -> None:
 
 def test_one_seed_has_a_page_without_intervals() -> None:
     texts = read(page([each for each in grid() if each.params["training.seed"] == "0"])).texts
-    assert "note: one seed each gives no uncertainty; study.repeats=5 trains five" in texts
+    assert (
+        "note: each configuration has one seed, so there is no interval; study.repeats=5 trains five" in texts
+    )
 
 
 def test_a_nan_value_has_a_page() -> None:

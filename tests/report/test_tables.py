@@ -90,7 +90,7 @@ def test_notes_count_configurations_that_are_significantly_worse() -> None:
         "note: nothing is tested: no configuration has 3 seeds or more"
     ]
     assert notes(standings(group_runs(seeds("3", 0.9), ["k"]), ["k"])) == [
-        "note: one seed each gives no uncertainty; study.repeats=5 trains five"
+        "note: each configuration has one seed, so there is no interval; study.repeats=5 trains five"
     ]
 
 
@@ -119,7 +119,7 @@ def test_equal_accuracies_of_several_seeds_are_shown_without_an_interval(
 ) -> None:
     """The rounded mean of three equal numbers may differ from them."""
     runs = [*seeds("3", accuracy, accuracy, accuracy), *seeds("5", accuracy, accuracy, accuracy)]
-    assert "one seed each" not in notes(standings(group_runs(runs, ["k"]), ["k"]))[0]
+    assert "one seed" not in notes(standings(group_runs(runs, ["k"]), ["k"]))[0]
     _, *rows = printed(runs, ["k"], capsys)
     assert [row[2:4] for row in rows] == [["-", "3"], ["-", "3"]]
 

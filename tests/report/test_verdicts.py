@@ -22,7 +22,7 @@ from kerasweep.report.verdicts import finding_lines
         (
             "similar",
             0.02,
-            "difference +0.002 (90 %: -0.00598 to +0.00998), 5 seeds; such runs can show a margin of ",
+            "difference +0.002 (90 %: -0.00598 to +0.00998), 5 seeds; such runs can prove a margin of ",
         ),
     ],
 )

@@ -224,7 +224,7 @@ def test_end_shows_the_importance_of_axes(
     search(sweep, lambda params: Outcome("complete", "run", (float(params["longer"]),)))
     lines = end(sweep, capsys)
     place = lines.index(
-        "parameter importance (PED-ANOVA: how the best 6 of 24 complete trials differ from the others):"
+        "parameter importance (PED-ANOVA: how the best 6 differ from all 24 complete trials):"
     )
     assert lines[place + 1 : place + 3] == ["longer 100%", "a 0%"]
 

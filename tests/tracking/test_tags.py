@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
 
 
@@ -34,17 +34,17 @@ from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
     ],
 )
 def test_short_name_grows_until_it_is_unique(key: str, short: str) -> None:
-    assert short_names([key], all_keys()) == {key: short}
+    assert short_names([key], run_keys()) == {key: short}
 
 
 def test_two_open_keys_of_one_name_keep_their_groups() -> None:
     keys = ["model.kwargs.width", "data.kwargs.width"]
-    assert short_names(keys, all_keys()) == {key: key for key in keys}
+    assert short_names(keys, run_keys()) == {key: key for key in keys}
 
 
-@given(st.lists(st.sampled_from(all_keys()), unique=True))
+@given(st.lists(st.sampled_from(run_keys()), unique=True))
 def test_short_names_are_distinct_and_never_reserved(keys: list[str]) -> None:
-    names = short_names(keys, all_keys())
+    names = short_names(keys, run_keys())
     assert len(set(names.values())) == len(keys)
     assert not set(names.values()) & RESERVED
     assert all(key == name or key.endswith(f".{name}") for key, name in names.items())
@@ -52,7 +52,7 @@ def test_short_names_are_distinct_and_never_reserved(keys: list[str]) -> None:
 
 def test_keys_come_from_every_option_of_a_group() -> None:
     expected = {"optimizer", "optimizer.momentum", "optimizer.beta_1", "schedule.warmup_epochs"}
-    assert expected | {"model.normalization.kind", "training.early_stopping.patience"} <= set(all_keys())
+    assert expected | {"model.normalization.kind", "training.early_stopping.patience"} <= set(run_keys())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from kerasweep.errors import TrainingError
 from kerasweep.tracking.entries import Metrics
 from kerasweep.workers import process, template
 from kerasweep.workers.limits import Limits, rss_mb
-from kerasweep.workers.pool import POLL_SECONDS, Died, Event, WorkerPool
+from kerasweep.workers.pool import POLL_SECONDS, Event, JobFailed, WorkerPool
 from kerasweep.workers.worker import Channel, Finished, Job, Recorded, Report
 
 MODULE = "tests.workers.test_pool"
@@ -34,7 +34,7 @@ class Garbled:
 
 def prepare(shared: bytes) -> None:
     """Prepares a worker process before its first job."""
-    if shared == b"stillborn":
+    if shared == b"failed_starts":
         os._exit(4)
     if shared == b"slow":
         time.sleep(SLOW_SECONDS)
@@ -126,7 +126,7 @@ def do(pool: WorkerPool, order: str, job: int = 1, worker: int = 0) -> list[Even
     pool.submit(worker, Job(job, f"{MODULE}:obey", order))
     events: list[Event] = []
     deadline = time.monotonic() + 60
-    while not events or not isinstance(events[-1], (Finished, Died)):
+    while not events or not isinstance(events[-1], (Finished, JobFailed)):
         assert time.monotonic() < deadline
         found = pool.next_event(1.0)
         if found is not None:
@@ -182,7 +182,7 @@ def test_next_job_finds_a_worker_after_any_end(
     order: str, reason: str, pool_of: Callable[..., WorkerPool]
 ) -> None:
     pool = pool_of(timeout_seconds=1.0 if order == "hang" else 9.0)
-    assert do(pool, order, 1) == [Died(0, 1, reason)]
+    assert do(pool, order, 1) == [JobFailed(0, 1, reason)]
     (finished,) = do(pool, "work", 2)
     assert isinstance(finished, Finished)
 
@@ -190,14 +190,14 @@ def test_next_job_finds_a_worker_after_any_end(
 def test_reports_of_a_killed_worker_are_read_before_its_end(pool_of: Callable[..., WorkerPool]) -> None:
     *reports, died = do(pool_of(), "say much and die")
     assert reports == [Report(1, epoch, 0.5, False) for epoch in range(1, 101)]
-    assert isinstance(died, Died) and died.reason.startswith("its process was killed by SIGKILL")
+    assert isinstance(died, JobFailed) and died.reason.startswith("its process was killed by SIGKILL")
 
 
 def test_end_in_the_middle_of_a_message_is_noticed(
     pool_of: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "MAX_SILENT_SECONDS", 1)
-    assert do(pool_of(), "die in a message") == [Died(0, 1, "its process exited with code 6")]
+    assert do(pool_of(), "die in a message") == [JobFailed(0, 1, "its process exited with code 6")]
 
 
 def test_job_that_cannot_be_unpacked_fails_alone(pool_of: Callable[..., WorkerPool]) -> None:
@@ -207,7 +207,7 @@ def test_job_that_cannot_be_unpacked_fails_alone(pool_of: Callable[..., WorkerPo
     event = None
     while event is None:
         event = pool.next_event(1.0)
-    assert event[1] == Died(0, 1, "ValueError: invalid literal for int() with base 10: 'x'")
+    assert event[1] == JobFailed(0, 1, "ValueError: invalid literal for int() with base 10: 'x'")
     assert isinstance(do(pool, "work", 2)[0], Finished)
 
 
@@ -216,7 +216,7 @@ def test_end_of_a_process_is_seen_while_its_child_holds_its_files_open(
 ) -> None:
     end = do(pool_of(), f"orphan {tmp_path / 'pid'}")
     orphan = psutil.Process(int((tmp_path / "pid").read_text()))
-    assert end == [Died(0, 1, "its process exited with code 0")]
+    assert end == [JobFailed(0, 1, "its process exited with code 0")]
     assert orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE
     orphan.kill()
 
@@ -282,7 +282,7 @@ def test_memory_left_by_earlier_jobs_fails_no_job(pool_of: Callable[..., WorkerP
 
 
 def test_workers_that_never_get_ready_end_the_sweep(pool_of: Callable[..., WorkerPool]) -> None:
-    pool = pool_of(shared=b"stillborn")
+    pool = pool_of(shared=b"failed_starts")
     with pytest.raises(TrainingError, match="Workers ended before they were ready, 3 times in a row"):
         wait_free(pool, 1)
 

@@ -17,7 +17,7 @@ import psutil
 from kerasweep.workers.worker import Job
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.template import start_template, worker_context
-from kerasweep.workers.pool import Died, Finished, WorkerPool
+from kerasweep.workers.pool import JobFailed, Finished, WorkerPool
 
 def prepare(shared):
     "Nothing to do."
@@ -48,7 +48,7 @@ if __name__ == "__main__":
             pool.next_event(0.1)
         pool.submit(pool.free()[0], Job(number, "__main__:look", order))
         event = None
-        while not isinstance(event, (Finished, Died)):
+        while not isinstance(event, (Finished, JobFailed)):
             event = (pool.next_event(1.0) or (0, None))[1]
         print(event.result if isinstance(event, Finished) else event.reason, flush=True)
     pool.stop()

@@ -16,9 +16,10 @@ class WorkersLauncherConf:
 
 
 class WorkersLauncher(Launcher):
-    """Names the worker processes, which stay warm from trial to trial.
+    """Selects kerasweep's worker processes, which stay warm from trial to trial, in a config.
 
-    The sweeper `kerasweep` starts them itself, without batches; other sweepers cannot use this launcher.
+    It launches nothing: the sweeper `kerasweep` starts the workers, without batches. Other sweepers cannot
+    use this launcher.
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

@@ -43,7 +43,7 @@ class OptunaSweeperConf(KerasweepSweeperConf):
 
 
 class KerasweepSweeper(Sweeper):
-    """Searches with Optuna, trains through Hydra's launcher, records in MLflow."""
+    """Searches with Optuna, trains in workers or with another Hydra launcher, and records in MLflow."""
 
     def __init__(self, **keys: Any) -> None:
         self.keys: Mapping[str, Any] = {key: value for key, value in keys.items() if value is not None}

@@ -60,7 +60,7 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     Args:
         arguments: All arguments of the command, Hydra's flags included.
         command: See `command_keys`.
-        plain: Keys that hold a value in this command, while another command has a group of that name.
+        plain: Keys that are values in this command although another command has a group of that name.
     """
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser

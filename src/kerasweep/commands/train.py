@@ -70,9 +70,9 @@ def run() -> None:
 
 
 def template_module(arguments: Sequence[str]) -> str | None:
-    """Returns the module with the imports of the processes that a command is likely to start, or None.
+    """Returns the module that the template, from which workers are forked, imports; None without workers.
 
-    A sweep starts workers that train, a single run starts none. A wrong guess costs time, nothing else.
+    A sweep usually starts workers, a single run does not. A wrong guess costs time, nothing else.
     """
     if any(argument.startswith(ALONE) for argument in arguments):
         return None

@@ -121,7 +121,7 @@ SCHEMAS: Mapping[str, type] = {
 }
 
 
-def all_keys() -> list[str]:
+def run_keys() -> list[str]:
     """Returns the groups that define a run and every dotted key of their options, sorted."""
     keys = set(RUN_GROUPS)
     for name, schema in SCHEMAS.items():

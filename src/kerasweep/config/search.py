@@ -152,8 +152,8 @@ class BudgetConf:
 @dataclass
 class TrialConf:
     target: str = "kerasweep.trial.run:run_trial"  # the training function
-    timeout_seconds: float | None = None  # a longer trial fails
-    memory_mb: int | None = None  # a trial in a larger process fails
+    timeout_seconds: float | None = None  # of one training; a longer one fails its trial
+    memory_mb: int | None = None  # of the worker; a larger one fails its trial
     recycle_mb: int = 4096  # a larger worker is replaced after its trial
 
 

@@ -137,8 +137,10 @@ def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: An
 
     Args:
         images: uint8 (b, height, width, channels).
-        augment: A shift crops the image, padded by reflection with crop_padding pixels on each side.
-        seed: int64 scalar, as epoch (from 1) and step (from 0).
+        augment: Whether to flip, and by how many pixels to shift at most: missing pixels are mirrored.
+        seed: int64 scalar.
+        epoch: int64 scalar, from 1.
+        step: int64 scalar, from 0.
 
     Returns:
         uint8 (b, height, width, channels).

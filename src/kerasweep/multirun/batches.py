@@ -33,24 +33,24 @@ def uses_workers(master: DictConfig) -> bool:
     return str(master.hydra.launcher._target_) == WORKERS
 
 
-def count_workers(cfg: DictConfig, trials: int) -> int:
-    """Returns the number of workers for a number of trials."""
+def count_workers(cfg: DictConfig, trainings: int) -> int:
+    """Returns the number of workers for this number of trainings, a training per trial and seed."""
     gpus, usable = machine.count_gpus(), machine.usable_cores()
-    return machine.worker_count(cfg.workers, trials, gpus, usable, machine.free_memory_mb())
+    return machine.worker_count(cfg.workers, trainings, gpus, usable, machine.free_memory_mb())
 
 
-def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trials: int) -> WorkerPool:
+def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, trainings: int) -> WorkerPool:
     """Starts the worker processes of a sweep.
 
     Args:
         context: Hydra's context.
         master: The composed sweep with Hydra's node.
         cfg: The same without it, for the warm-up.
-        trials: How many trainings remain.
+        trainings: How many remain, a training per trial and seed.
     """
     if cfg.trial.target == TrialConf.target:
         set_onednn()
-    count = count_workers(cfg, trials)
+    count = count_workers(cfg, trainings)
     variables = machine.worker_variables(count, machine.count_gpus(), machine.usable_cores())
     setup = WorkerSetup(context, Singleton.get_state(), cfg, cfg.trial.target)
     limits = Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
@@ -135,12 +135,12 @@ class BatchPool:
             self._events.append((place, Finished(job.id, outcome_of(result, job.payload.ref))))
 
 
-def batch_size(master: DictConfig, cfg: DictConfig, trials: int) -> int:
+def batch_size(master: DictConfig, cfg: DictConfig, trainings: int) -> int:
     """Returns how many jobs another launcher gets at once, 1 if it runs them in this process."""
     launcher: Any = master.hydra.launcher
     if str(launcher._target_) == IN_PROCESS:
         return 1
     n_jobs = launcher.get("n_jobs")
     if isinstance(n_jobs, int) and n_jobs > 0 and cfg.workers == "auto":
-        return min(n_jobs, trials)
-    return count_workers(cfg, trials)
+        return min(n_jobs, trainings)
+    return count_workers(cfg, trainings)

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.config.bounds import between, one_of
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import MEASURES, RELATIONS, ClaimConf, ComparisonConf, TrialConf
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
@@ -77,7 +77,7 @@ def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
     foreseen = observations(claim, _foreseen(refusals, names, claim), list(names.values()))
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, foreseen)
-        if evaluate(comparison, foreseen).missing is not None:
+        if evaluate(comparison, foreseen).untested is not None:
             raise ConfigError(
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
                 "its sides, or nothing with all else equal. Name values that study.space has."
@@ -128,10 +128,10 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
         raise ConfigError(f"{name} compares {sides['of']} with itself. Let of and than differ.")
     keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
     for key in (*keys, *filter(None, [comparison.spread_over])):
-        if key not in all_keys() and not key.startswith(OPEN):
+        if key not in run_keys() and not key.startswith(OPEN):
             raise ConfigError(
                 f"{name} names {key}, but there is no such key. "
-                + suggestion(key, all_keys(), "Name one as in study.space.")
+                + suggestion(key, run_keys(), "Name one as in study.space.")
             )
     for side in ("of", "than"):
         if comparison.spread_over in comparison[side]:

@@ -49,7 +49,7 @@ def conduct(
         sweeper_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
 
     Returns:
-        The best value of the first objective, None if no trial was trained.
+        The best value of the first objective, None if no trial is complete.
 
     Raises:
         KerasweepError: A mistake that the user can correct.

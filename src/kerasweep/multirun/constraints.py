@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import Composer, choices_of
 from kerasweep.multirun.question import Question
@@ -82,7 +82,7 @@ class Constraints:
 
     def check_keys(self) -> None:
         """Raises ConfigError for a key that no configuration has."""
-        known = {*self.axes, *choices_of(self.master), *all_keys()}
+        known = {*self.axes, *choices_of(self.master), *run_keys()}
         for constraint in self.parsed:
             for key in sorted(constraint.keys - known):
                 if OmegaConf.select(self.master, key) is None:

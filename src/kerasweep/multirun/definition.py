@@ -14,7 +14,9 @@ MAX_NAME_LENGTH = 60
 def sweep_definition(
     base: DictConfig, space: Space, fixed: Sequence[str], constraints: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns everything that makes a sweep another one if it changes; its hash is part of the sweep's name.
+    """Returns the settings that identify a sweep; their hash is part of its name.
+
+    A command with other settings starts another sweep.
 
     Args:
         base: The configuration that the trials share.

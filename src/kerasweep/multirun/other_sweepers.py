@@ -12,7 +12,7 @@ from kerasweep.errors import ConfigError
 
 SUCCESSORS = {
     "storage": "trials are kept in a journal; name its folder with storage.path=FOLDER",
-    "n_jobs": "the launcher decides what runs at once; choose one with hydra/launcher=NAME",
+    "n_jobs": "set the number of worker processes with workers=N",
     "max_failure_rate": "a failing trial is recorded and never ends the sweep",
     "custom_search_space": "write conditions with `when:` under study.space",
     "search_space": "write the axes under study.space, or on the command line",

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kerasweep.config.check import check_shared
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
@@ -91,7 +91,7 @@ class Plan:
 
     def short_names(self) -> dict[str, str]:
         """Returns the MLflow tag of each axis by its key."""
-        return short_names([axis.key for axis in self.space.axes], all_keys())
+        return short_names([axis.key for axis in self.space.axes], run_keys())
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
@@ -117,7 +117,7 @@ class Plan:
         return [(params, reason) for params, reason in reasons if reason is not None]
 
     def is_new(self, fresh: bool) -> bool:
-        """Returns whether nothing of the sweep has been written yet; fresh: of its next generation."""
+        """Returns whether the sweep has no journal yet; with `fresh`, its next generation."""
         return not self._journal(fresh)[1].exists()
 
     def open_sweep(self, fresh: bool) -> Sweep:

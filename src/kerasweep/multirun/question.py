@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.other_sweepers import Translation
@@ -64,7 +64,7 @@ def read_question(
 
 def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
     """Raises ConfigError for a condition on an unknown key: it would never hold."""
-    known = {*axes, *choices_of(master), *all_keys()}
+    known = {*axes, *choices_of(master), *run_keys()}
     for axis in axes.values():
         for key in axis.conditions:
             if key not in known and OmegaConf.select(master, key) is None:

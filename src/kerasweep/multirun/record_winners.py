@@ -12,7 +12,7 @@ from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.results import Outcome, State
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.terminal import say
-from kerasweep.workers.pool import Died, WorkerPool
+from kerasweep.workers.pool import JobFailed, WorkerPool
 from kerasweep.workers.worker import Finished, Job, Recorded
 
 TICK_SECONDS = 0.5
@@ -106,6 +106,6 @@ def _next_end(pool: WorkerPool, trial_runs: WorkerTrialRuns) -> tuple[int, str |
     elif isinstance(event, Finished):
         outcome: Outcome = event.result
         return event.job, None if outcome.state == State.COMPLETE else outcome.reason or outcome.state
-    elif isinstance(event, Died):
+    elif isinstance(event, JobFailed):
         return event.job, event.reason
     return None

@@ -56,7 +56,7 @@ class Refusals:
         return self._check_once(params).graph if self.space.is_finite else None
 
     def check_values(self) -> None:
-        """Raises ConfigError for a value that fits with no choice of groups, such as a misspelt key."""
+        """Raises ConfigError for an axis that no choice of groups accepts: a misspelt key or a wrong type."""
         for axis in self.space.axes:
             if not axis.is_group:
                 for value in axis.ends():

@@ -20,9 +20,9 @@ class Finding:
 
     comparison: ComparisonConf
     differences: Mapping[str, Difference]  # by setting of the other axes for `mixed`, else one under ""
-    p_for: float = 1.0  # the probability of such runs if the comparison does not hold
-    p_against: float = 1.0  # … if it holds; in a verdict corrected for the number of comparisons
-    missing: str | None = None  # why it was not tested
+    p_for: float = 1.0  # the p-value against the comparison being false
+    p_against: float = 1.0  # … against it being true, which `judge` multiplies by the number of comparisons
+    untested: str | None = None  # why it was not tested
 
     @property
     def decision(self) -> str:
@@ -59,7 +59,7 @@ def judge(
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:
     """Returns the verdict on a claim that is not tested, with the reason for every comparison."""
-    return Verdict(UNDECIDED, tuple(Finding(each, {}, missing=reason) for each in claim.comparisons))
+    return Verdict(UNDECIDED, tuple(Finding(each, {}, untested=reason) for each in claim.comparisons))
 
 
 def evaluate(
@@ -75,20 +75,20 @@ def evaluate(
     """
     measured = [each for each in observations if comparison.measure in each.measures]
     if observations and not measured:
-        return Finding(comparison, {}, missing=f"no run has the metric {comparison.measure}")
+        return Finding(comparison, {}, untested=f"no run has the metric {comparison.measure}")
     begun = [*measured, *(replace(each, measures={comparison.measure: 0.0}) for each in lacking)]
     levels = spread_levels(comparison, begun)
     pairs = pairs_of(comparison, measured, levels)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
     missing = _untestable(pairs, pairs_of(comparison, begun, levels) if lacking else pairs, len(seeds))
     if missing:
-        return Finding(comparison, {}, missing=missing)
+        return Finding(comparison, {}, untested=missing)
     sides = {
         setting: (_columns(by_seed[seed][0] for seed in seeds), _columns(by_seed[seed][1] for seed in seeds))
         for setting, by_seed in pairs.items()
     }
     if not all(np.isfinite(side).all() for pair in sides.values() for side in pair):
-        return Finding(comparison, {}, missing="a run on one of the sides has no finite result (NaN)")
+        return Finding(comparison, {}, untested="a run on one of the sides has no finite result (NaN)")
     if comparison.spread_over:
         found = difference(jackknife(list(sides.values())))
         return Finding(comparison, {"": found}, *_p_values(found, comparison))

@@ -62,8 +62,8 @@ def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | N
     """Returns a line if early stopping or an axis makes the runs' numbers of epochs differ."""
     if any(_may_stop_early(run) for run in runs):
         return (
-            "early stopping ended runs at different epochs: they are compared neither at equal epochs nor at "
-            "equal seconds"
+            "early stopping may have ended runs at different epochs: they are compared neither at equal "
+            "epochs nor at equal seconds"
         )
     keys = keys_by_name()
     if EPOCHS in {keys.get(axis, axis) for axis in varied}:

@@ -22,7 +22,7 @@ from kerasweep.tracking.run_record import RunRecord
 
 CHOSEN = (
     "Validation chooses the best epoch of each run and the best configuration, so their validation scores "
-    "are optimistic: the more so, the more a run jumps from epoch to epoch."
+    "are optimistic, and more so if the runs vary more from epoch to epoch."
 )
 SAME_IMAGES = (
     "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "

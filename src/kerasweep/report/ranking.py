@@ -34,7 +34,8 @@ class AgainstBest:
 def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     """Compares each configuration with the best; at most 5 % of rankings of equals contain a false alarm.
 
-    With three values each and an erratic configuration it is 7 %, since three values do not reveal it.
+    With three values per configuration it is 7 % if one configuration varies far more than the others: three
+    values are too few to recognize it.
 
     The best has the best mean among configurations with three values or more. The data select it, so
     Holm's correction is over all pairs: over the pairs with the best alone, 24 equal configurations of 5

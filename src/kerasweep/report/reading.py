@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
@@ -74,7 +74,7 @@ def read_report(
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = runs_per_seed(selected), parents_of(cfg, selected)
     varied = axes_of(parents, runs)
-    names = short_names(all_keys(), all_keys())
+    names = short_names(run_keys(), run_keys())
     axes = varied if group_by is None else [names.get(axis, axis) for axis in group_by]
     check_axes(runs, axes if group_by is not None else [])
     groups = group_runs(runs, axes)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kerasweep.config.schemas import all_keys
+from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
 from kerasweep.space.constraint import Constraint, read_constraints
@@ -93,7 +93,7 @@ def swept(parent: RunRecord) -> list[str]:
 
 def keys_by_name() -> dict[str, str]:
     """Returns the config key of each short name."""
-    return {name: key for key, name in short_names(all_keys(), all_keys()).items()}
+    return {name: key for key, name in short_names(run_keys(), run_keys()).items()}
 
 
 def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:

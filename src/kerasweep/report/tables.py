@@ -74,11 +74,14 @@ def notes(standings: Sequence[Standing]) -> list[str]:
     if not has_seeds(standings) and any(standing.is_partial for standing in standings):
         said = (
             "note: nothing is tested: no two seeds were trained in all settings of a group; "
-            "group_by other axes, or all"
+            "choose other axes with group_by, or leave it out"
         )
         return [said, *cut_note(standings)]
     if not has_seeds(standings):
-        return ["note: one seed each gives no uncertainty; study.repeats=5 trains five", *cut_note(standings)]
+        return [
+            "note: each configuration has one seed, so there is no interval; study.repeats=5 trains five",
+            *cut_note(standings),
+        ]
     return [_count_worse(standings), *cut_note(standings)]
 
 

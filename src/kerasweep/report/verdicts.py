@@ -103,8 +103,8 @@ def _side(choices: Mapping[str, Any]) -> str:
 
 
 def _numbers(finding: Finding) -> list[str]:
-    if finding.missing:
-        return [f"not tested: {finding.missing}"]
+    if finding.untested:
+        return [f"not tested: {finding.untested}"]
     return [
         f"{f'{setting}: ' if setting else ''}{_number(difference, finding)}"
         for setting, difference in finding.differences.items()
@@ -120,6 +120,6 @@ def _number(difference: Difference, finding: Finding) -> str:
     interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
     shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} seeds"
     if is_similar:
-        return f"{shown}; such runs can show a margin of {difference.provable_margin:.2g} or more"
+        return f"{shown}; such runs can prove a margin of {difference.provable_margin:.2g} or more"
     least = margin + difference.detectable(len(finding.differences))
     return f"{shown}; such runs can detect a difference of {least:.2g} or more"

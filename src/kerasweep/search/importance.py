@@ -30,8 +30,8 @@ def importance(study: Study) -> Importance | None:
     """Computes how the choices of the best tenth, or best five, of the complete trials differ from all.
 
     The method is PED-ANOVA: Watanabe et al. (2023), https://arxiv.org/abs/2304.10255. It takes 0.01 s for
-    200 trials, fANOVA 1.5 s and without conditions. An axis that applies under a condition counts where it
-    applies.
+    200 trials; fANOVA takes 1.5 s and cannot handle conditions. An axis that applies under a condition counts
+    where it applies.
 
     Args:
         study: A study with one objective.

@@ -39,5 +39,5 @@ def _trial(report: JournalReport) -> PrunedTrial:
 
 
 def never(epoch: int, value: float | None) -> bool:
-    """Stands for the report of a trial that has no pruner."""
+    """Never prunes: the report of a trial without a pruner."""
     return False

@@ -1,4 +1,4 @@
-"""Identifies the process that trains a trial, and checks whether it is alive, on other hosts by its lease."""
+"""Identifies the driver that owns a trial, and checks whether it is alive, on other hosts by its lease."""
 
 import os
 import socket

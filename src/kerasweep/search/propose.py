@@ -46,9 +46,10 @@ def ask(
     hours: float,
     pick: Callable[[Iterable[Params]], Params | None] = take_first,
 ) -> Proposal | Ending | None:
-    """Returns the next trial, counted and proposed under the sweep's lock, so that a total is total.
+    """Returns the next trial.
 
-    When the total is reached, trials of drivers that died meanwhile are retried first.
+    Counts and proposes under the sweep's lock, so that two drivers together do not exceed the total. When
+    the total is reached, trials of drivers that died meanwhile are retried first.
 
     Args:
         sweep: The sweep to continue.
@@ -95,9 +96,9 @@ def propose(
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial; call it with the sweep's lock held.
 
-    A suggestion that was tried already or is refused is told FAIL and marked `rejected`. After MAX_ASKS of
-    them an untried configuration is drawn at random; from an endless space at most MAX_DRAWS times, since
-    constraints may leave little of it.
+    A suggestion that was tried already or is refused is recorded as failed and `rejected`. After MAX_ASKS
+    rejections an untried configuration is drawn at random. An infinite space is drawn from at most MAX_DRAWS
+    times, since constraints may refuse most of it.
 
     Args:
         study: The study to ask.
@@ -110,7 +111,8 @@ def propose(
         pick: Takes one of a grid's next configurations, or None to take none now.
 
     Returns:
-        None if `pick` takes none, or with `only_waiting` if no trial waits.
+        The proposal; `NothingLeft` if no configuration is left; None if `pick` takes none, or with
+        `only_waiting` if no trial waits.
     """
     done = tried(study, space)
     reason = None

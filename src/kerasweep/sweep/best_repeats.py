@@ -1,4 +1,4 @@
-"""Finds the best trials of a sweep whose models are to be recorded, and deletes the weights of all others."""
+"""Finds the best trials of a sweep that are not fully recorded, and deletes the weights of all others."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from kerasweep.sweep.summary import MAX_FRONT, best_repeat, best_trials
 
 @dataclass(frozen=True)
 class Winner:
-    """A repeat of a best trial."""
+    """The best repeat of one of the best trials."""
 
     number: int  # the trial's
     params: Params
@@ -24,7 +24,7 @@ class Winner:
 
 
 def due_winners(sweep: Sweep) -> list[Winner]:
-    """Returns the best repeats whose weights are to be recorded.
+    """Returns the best repeats with saved weights, whose model, figures or test score may be missing.
 
     While another driver trains, nothing is due: that driver records the winner.
     """

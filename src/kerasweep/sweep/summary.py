@@ -162,8 +162,8 @@ def _print_importance(sweep: Sweep) -> None:
     if result is None:
         return
     say(
-        f"parameter importance (PED-ANOVA: how the best {result.top} of {result.trials} "
-        "complete trials differ from the others):"
+        f"parameter importance (PED-ANOVA: how the best {result.top} differ from all {result.trials} "
+        "complete trials):"
     )
     widest = max(map(len, result.shares))
     for key, share in result.shares.items():

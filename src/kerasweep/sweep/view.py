@@ -69,7 +69,7 @@ class View:
 class LiveView(View):
     """Shows running trials below the lines, redrawn twice a second by the calling thread.
 
-    Lines wait for the next redraw, because a signal handler may print one while the live part is being drawn.
+    Lines wait for the next redraw, which draws the live part once below all of them.
     """
 
     def __init__(

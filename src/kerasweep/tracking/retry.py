@@ -34,8 +34,8 @@ _environment = threading.RLock()
 def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Calls MLflow, and retries for at most a minute while the database is locked or the server is away.
 
-    A server that accepts a call has the same minute for its answer. If the environment sets MLflow's own
-    number of retries, MLflow retries instead.
+    The server may take another minute to answer a request; a request that times out is not retried. If the
+    environment sets MLflow's own number of retries, MLflow retries instead.
 
     Args:
         uri: The tracking URI, for messages and to tell a server from a database.

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 
-# The tags that a run, a trial or a sweep has, besides its axes.
+# The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
     "sweep",
@@ -30,17 +30,17 @@ RESERVED = {
 }
 
 
-def short_names(keys: Sequence[str], all_keys: Sequence[str]) -> dict[str, str]:
+def short_names(keys: Sequence[str], run_keys: Sequence[str]) -> dict[str, str]:
     """Returns a short name for each key: its last part, extended to the left until it is unambiguous.
 
     A name is never one of RESERVED. `+model.kwargs.width` has the name of `model.kwargs.width`.
 
     Args:
         keys: The keys to name.
-        all_keys: Every key of the configuration, so that a name means the same in each sweep.
+        run_keys: Every key of the configuration, so that a name means the same in each sweep.
     """
     clean = {key: key.lstrip("+") for key in keys}
-    known = set(all_keys) | set(clean.values())
+    known = set(run_keys) | set(clean.values())
     return {key: _short_name(name, known) for key, name in clean.items()}
 
 

@@ -65,7 +65,9 @@ def run_trial(
         folder: For checkpoints, and for the weights of a trial that may be the best.
 
     Raises:
-        Exception: Any error of the training.
+        ConfigError: The configuration cannot be trained.
+        DataError: The data cannot be read.
+        TrainingError: A loss is not finite.
     """
     prepared = read_data(cfg)
     record_data(cfg, ref.run_id, tracker, prepared)

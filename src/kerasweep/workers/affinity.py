@@ -71,8 +71,9 @@ class GraphAffinity:
     def pick(self, worker: int, waiting: Iterable[Params]) -> Params | None:
         """Returns the configuration that a free worker should train next.
 
-        That is the first one whose graph no other worker has traced, else the first one that is worth another
-        trace. None means that all are better left to the workers with their graphs, or that none waits.
+        This is the first configuration whose graph no other worker has traced. If there is none, it is the
+        first for which a second trace saves time. None if the other workers should train all of them, or if
+        none waits.
         """
         elsewhere = []
         for params in islice(waiting, MAX_LOOKED_AT):

@@ -17,7 +17,7 @@ class Limits:
 
     @property
     def max_idle_mb(self) -> float:
-        """What a worker may hold between jobs: memory that earlier jobs left must not fail a later one."""
+        """The MiB that a worker may keep between jobs: memory of earlier jobs must not fail a later one."""
         return min(self.recycle_mb, (self.memory_mb or math.inf) / 2)
 
     def excess(self, pid: int, seconds: float) -> str | None:

@@ -12,7 +12,7 @@ import psutil
 from kerasweep.terminal import say
 
 WORKER_MB = 1200  # memory of a worker that trains a small network
-TRIALS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
+TRAININGS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
@@ -51,23 +51,23 @@ def _reported_number(program: str) -> int:
     return 0
 
 
-def worker_count(wanted: int | str, trials: int, gpus: int, cores: int, free_mb: float) -> int:
+def worker_count(wanted: int | str, trainings: int, gpus: int, cores: int, free_mb: float) -> int:
     """Returns how many workers to start.
 
     Args:
         wanted: A number, or `auto`: one per GPU; without GPUs one per core, each with a single thread, as far
-            as memory (WORKER_MB each) and work (TRIALS_PER_WORKER each) allow.
-        trials: How many trials there are to train.
+            as memory (WORKER_MB each) and work (TRAININGS_PER_WORKER each) allow.
+        trainings: How many there are, a training per trial and seed.
         gpus: See `count_gpus`.
         cores: See `usable_cores`.
         free_mb: See `free_memory_mb`.
     """
     if wanted != "auto":
-        return max(1, min(int(wanted), trials))
+        return max(1, min(int(wanted), trainings))
     if gpus:
-        return max(1, min(gpus, trials))
+        return max(1, min(gpus, trainings))
     by_memory = int(free_mb // WORKER_MB)
-    by_work = -(-trials // TRIALS_PER_WORKER)
+    by_work = -(-trainings // TRAININGS_PER_WORKER)
     return max(1, min(cores, by_memory, by_work))
 
 

@@ -19,12 +19,12 @@ from kerasweep.workers.worker import Failed, Finished, Job, Ready, Recorded, Rep
 
 POLL_SECONDS = 0.2
 EXIT_SECONDS = 2.0
-MAX_STILLBORN = 3
+MAX_FAILED_STARTS = 3
 UNKNOWN_EXIT = 255  # multiprocessing's exit code for a process whose template died before it
 
 
 @dataclass(frozen=True)
-class Died:
+class JobFailed:
     """A job has ended without a result: its process died, or its function raised."""
 
     worker: int
@@ -32,7 +32,7 @@ class Died:
     reason: str  # a sentence without its full stop, for the user
 
 
-Event = Recorded | Report | Finished | Died
+Event = Recorded | Report | Finished | JobFailed
 
 
 class WorkerPool:
@@ -167,14 +167,14 @@ class WorkerPool:
             return None
         if isinstance(message, Failed):
             worker.end_job()
-            return Died(number, message.job, message.reason)
+            return JobFailed(number, message.job, message.reason)
         if isinstance(message, Finished):
             worker.end_job()
             if rss_mb(worker.pid) > self.limits.max_idle_mb:  # TensorFlow never gives all of its memory back
                 self._replace(number)
         return message
 
-    def _end(self, number: int) -> Died | None:
+    def _end(self, number: int) -> JobFailed | None:
         """Replaces a worker that has ended; returns the end of its job, unless the next process can do it."""
         worker = self._workers[number]
         worker.process.join(EXIT_SECONDS)
@@ -188,16 +188,16 @@ class WorkerPool:
                 "The process that workers are forked from has ended, and so have they: it was killed, or "
                 "memory ran out. The running trials are not lost: the same command continues them."
             )
-        if worker.next_stillborn >= MAX_STILLBORN:
+        if worker.next_failed_starts >= MAX_FAILED_STARTS:
             raise TrainingError(
-                f"Workers ended before they were ready, {MAX_STILLBORN} times in a row: see above. "
+                f"Workers ended before they were ready, {MAX_FAILED_STARTS} times in a row: see above. "
                 "Check that TensorFlow can be imported and that there is memory for it."
             )
         self._replace(number)
         self._workers[number].take_over(worker)
         if worker.job is None or worker.started is None:
             return None
-        return Died(number, worker.job.id, worker.killed_for or exit_reason(code or 0))
+        return JobFailed(number, worker.job.id, worker.killed_for or exit_reason(code or 0))
 
     def _check_limits(self) -> None:
         now = time.monotonic()

@@ -26,7 +26,7 @@ class WorkerProcess:
 
     process: BaseProcess
     pipe: Connection
-    stillborn: int = 0  # how many processes in a row, before this one, ended before they were ready
+    failed_starts: int = 0  # how many processes in a row, before this one, ended before they were ready
     is_ready: bool = False
     job: Job | None = None
     started: float | None = None  # when the process received the job
@@ -38,9 +38,9 @@ class WorkerProcess:
         return self.process.pid
 
     @property
-    def next_stillborn(self) -> int:
+    def next_failed_starts(self) -> int:
         """The number of processes in a row, with this one, that ended before they were ready."""
-        return 0 if self.is_ready else self.stillborn + 1
+        return 0 if self.is_ready else self.failed_starts + 1
 
     def give(self, job: Job) -> None:
         """Sends the next job to the process, which must be ready and free."""
@@ -63,7 +63,7 @@ class WorkerProcess:
 
     def take_over(self, ended: "WorkerProcess") -> None:
         """Takes the place of a process that has ended, with its job if that was not started."""
-        self.stillborn = ended.next_stillborn
+        self.failed_starts = ended.next_failed_starts
         if ended.started is None:
             self.job = ended.job
 

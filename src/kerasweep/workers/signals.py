@@ -70,7 +70,7 @@ def hold_interrupts() -> None:
 
 
 def release_interrupts() -> None:
-    """Lets a signal through that came since `hold_interrupts`; on a second call, or in a thread, nothing."""
+    """Delivers a signal that arrived since `hold_interrupts`; does nothing again, or in a thread."""
     if _is_main_thread():
         _starting.close()
 
@@ -114,7 +114,7 @@ def die_with_driver() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def go_on(number: int, frame: Any) -> None:
+def ignore_signal(number: int, frame: Any) -> None:
     """Ignores a signal. A trial's own child processes would inherit SIG_IGN, but not a handler."""
 
 
@@ -132,7 +132,7 @@ def interrupted_by_sigterm() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        signal.signal(number, go_on)
+        signal.signal(number, ignore_signal)
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -16,7 +16,7 @@ from multiprocessing.context import BaseContext
 
 import psutil
 
-from kerasweep.workers.signals import dying_with_parent, go_on, interrupts_blocked
+from kerasweep.workers.signals import dying_with_parent, ignore_signal, interrupts_blocked
 
 # Variables that packages read when they are imported. The command and its template decide alike on oneDNN
 # (see `kerasweep.training.onednn`), and TensorFlow's import itself sets the other two: not compared.
@@ -33,7 +33,7 @@ def start_template(module: str) -> None:
     """Starts the template, which imports a module; does nothing outside Linux and on later calls.
 
     Call it from the main thread: the template ends with the thread that starts it. It keeps the terminal and
-    the environment of its start; workers get the environment of theirs.
+    the environment of its start; each worker gets the driver's environment when the worker starts.
     """
     global _environment, _process
     if sys.platform != "linux" or _environment is not None:
@@ -49,7 +49,7 @@ def start_template(module: str) -> None:
 
 
 def has_template() -> bool:
-    """Returns whether workers fork off a template: it must have read today's environment."""
+    """Returns whether workers are forked from a template: the variables it read must not have changed."""
     return _environment == _read_at_import()
 
 
@@ -88,7 +88,7 @@ def preloading() -> Iterator[None]:
     SIGTERM to the whole group of processes must not end the template: the command decides.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start OpenBLAS's threads when it is imported
-    signal.signal(signal.SIGTERM, go_on)
+    signal.signal(signal.SIGTERM, ignore_signal)
     with dying_with_parent(int(os.environ.pop(COMMAND, os.getppid()))), suppress(Exception):
         yield
     gc.freeze()  # a collection in a forked process would copy the pages that it shares

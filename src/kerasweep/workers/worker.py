@@ -10,7 +10,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from kerasweep.workers.signals import die_with_driver, go_on
+from kerasweep.workers.signals import die_with_driver, ignore_signal
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def run_worker(connection: Connection, environment: Mapping[str, str], prepare: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_driver()
     import_function(prepare)(shared)
-    signal.signal(signal.SIGTERM, go_on)
+    signal.signal(signal.SIGTERM, ignore_signal)
     connection.send(Ready())
     while True:
         try:
