@@ -10,7 +10,7 @@ import pytest
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.client import open_client
-from kerasweep.tracking.reader import ask_client
+from kerasweep.tracking.reader import search_by_client
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tables import is_database, read_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -69,7 +69,7 @@ def test_tables_and_client_give_the_same_runs(
     assert tracking.uri is not None
     found = read_runs(tracking.uri, tracker.experiment_id, tags)
     client = open_client(tracking.uri, create=False)
-    expected = ask_client(tracking.uri, client, tracker.experiment_id, condition)
+    expected = search_by_client(tracking.uri, client, tracker.experiment_id, condition)
     assert len(found) == count
     assert comparable(found) == comparable(expected)
 
@@ -78,7 +78,7 @@ def test_metrics_have_their_last_epoch_and_may_be_nan(
     tracking: TrackingConf, tracker: Tracker, recorded: str
 ) -> None:
     assert tracking.uri is not None
-    (run,) = read_runs(tracking.uri, tracker.experiment_id, {}, begins=recorded[:12])
+    (run,) = read_runs(tracking.uri, tracker.experiment_id, {}, id_prefix=recorded[:12])
     assert run.metrics["loss"] == 0.7 and math.isnan(run.metrics["lost"])
 
 
@@ -86,7 +86,7 @@ def test_status_and_number_of_runs(tracking: TrackingConf, tracker: Tracker) -> 
     assert tracking.uri is not None
     running = read_runs(tracking.uri, tracker.experiment_id, {}, status="RUNNING")
     assert [run.name for run in running] == ["trial-2"] and running[0].seconds is None
-    assert len(read_runs(tracking.uri, tracker.experiment_id, {}, most=2)) == 2
+    assert len(read_runs(tracking.uri, tracker.experiment_id, {}, max_runs=2)) == 2
 
 
 def test_newest_runs_come_first_also_with_a_limit(tracking: TrackingConf) -> None:
@@ -99,7 +99,7 @@ def test_newest_runs_come_first_also_with_a_limit(tracking: TrackingConf) -> Non
         )
     names = [run.name for run in read_runs(tracking.uri, tracker.experiment_id, {})]
     assert names == ["late-2", "late-1", "late-0", "now"]
-    assert [run.name for run in read_runs(tracking.uri, tracker.experiment_id, {}, most=1)] == ["late-2"]
+    assert [run.name for run in read_runs(tracking.uri, tracker.experiment_id, {}, max_runs=1)] == ["late-2"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def compare(cfg: DictConfig) -> None:
 
     Raises:
         TrackingError: No run matches, or the runs cannot be averaged.
-        ConfigError: A file cannot be written.
+        ConfigError: `where` is not an expression, or a file cannot be written.
     """
     from kerasweep.report.files import write_csv, write_page
     from kerasweep.report.reading import read_report

@@ -1,4 +1,4 @@
-"""A single run from its configuration to its last line of output."""
+"""Runs a single training from its configuration to its last line of output."""
 
 from collections.abc import Callable
 from pathlib import Path

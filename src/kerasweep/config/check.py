@@ -1,4 +1,4 @@
-"""The rules that types cannot express: ranges, names, and keys that must agree.
+"""Checks the rules that types cannot express: ranges, names, and keys that must agree.
 
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """

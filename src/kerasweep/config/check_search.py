@@ -1,4 +1,4 @@
-"""The rules of a search: its objective, sampler, pruner, budget and workers."""
+"""Checks the rules of a search: its objective, sampler, pruner, budget and workers."""
 
 import math
 import re

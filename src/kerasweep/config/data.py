@@ -1,4 +1,4 @@
-"""Schemas of the groups `data` and `augment`."""
+"""Declares the schemas of the groups `data` and `augment`."""
 
 from dataclasses import dataclass, field
 from typing import Any

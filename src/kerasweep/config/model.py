@@ -1,4 +1,4 @@
-"""Schemas of the groups `model`, `initializer` and `regularizer`."""
+"""Declares the schemas of the groups `model`, `initializer` and `regularizer`."""
 
 from dataclasses import dataclass, field
 from typing import Any

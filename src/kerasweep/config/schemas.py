@@ -1,4 +1,4 @@
-"""Schemas of the three commands, and every key of the configuration, read off the schemas."""
+"""Declares the schemas of the three commands, and lists the keys that define a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass

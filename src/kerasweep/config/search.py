@@ -1,4 +1,4 @@
-"""Schemas of a search, from `objective` and `study` to `storage` and `tracking`."""
+"""Declares the schemas of a search, from `objective` and `study` to `storage` and `tracking`."""
 
 from dataclasses import dataclass, field
 from typing import Any

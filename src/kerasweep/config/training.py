@@ -1,4 +1,4 @@
-"""Schemas of the groups `optimizer`, `schedule` and `training`."""
+"""Declares the schemas of the groups `optimizer`, `schedule` and `training`."""
 
 from dataclasses import dataclass, field
 

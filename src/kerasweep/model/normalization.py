@@ -1,4 +1,4 @@
-"""Batch normalization with fused kernels, and with a warm-up of its moving statistics."""
+"""Normalizes batches with fused kernels, and with a warm-up of the moving statistics."""
 
 from typing import Any
 

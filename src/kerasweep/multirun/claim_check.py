@@ -1,4 +1,4 @@
-"""The rules of a study's claim: a sweep that could never decide its claim is refused before training.
+"""Checks a study's claim: a sweep that could never decide its claim is refused before training.
 
 `check_form` and `check_measures` read the claim alone, `check_claim` also the grid; `claim_notes` warns.
 """

@@ -24,6 +24,7 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
 
     Raises:
         TrackingError: The runs cannot be read.
+        ConfigError: The page cannot be written.
     """
     # Imported here: only this needs matplotlib.
     from kerasweep.report.files import write_page

@@ -87,8 +87,10 @@ def conduct(
         sweep = with_its_runs(plan, sweep)
         _use_job_folder(question.master, sweep.name)
         record = _open_record(plan, sweep, tracker)
-        images = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
-        summary.print_header(sweep, plan.study, question.master, translation.notes, plan.left_out(), images)
+        data_text = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
+        summary.print_header(
+            sweep, plan.study, question.master, translation.notes, plan.left_out(), data_text
+        )
         recover_trials(sweep)
         record.reconcile()
         reason = drive(OpenSweep(context, plan, sweep, record, workers, stop))
@@ -131,7 +133,7 @@ def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
     Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
     """
     while not _has_trials(sweep) and find_runs(
-        plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, most=1
+        plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, max_runs=1
     ):
         if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
             break

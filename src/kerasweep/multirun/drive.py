@@ -52,6 +52,8 @@ def drive(opened: OpenSweep) -> str:
     Raises:
         KeyboardInterrupt: The user stopped the sweep.
         StorageError: The disk is full or cannot be written.
+        TrackingError: MLflow cannot be used.
+        TrainingError: Workers cannot be started, or the process that they are forked from has ended.
     """
     sweep, record = opened.sweep, opened.record
     ending, ended = Ending("the sweep was stopped", is_whole=False), False

@@ -37,6 +37,7 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
 
     Raises:
         ConfigError: The file cannot be written.
+        TrackingError: The database cannot be read or written.
     """
     from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
 

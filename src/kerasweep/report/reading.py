@@ -11,12 +11,10 @@ from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.report.verdicts import verdict_of
-from kerasweep.results import State
+from kerasweep.results import RETURNED
 from kerasweep.tracking.reader import claim_of, parents_of
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import short_names
-
-ENDED = (State.COMPLETE, State.PRUNED, State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,7 @@ def read_report(
 
     Raises:
         TrackingError: No run matches, the runs cannot be averaged, or the server no longer answers.
+        ConfigError: `where` is not an expression.
     """
     selected = select_runs(cfg, tags, run_ids, where)
     runs, parents = runs_per_seed(selected), parents_of(cfg, selected)
@@ -117,7 +116,7 @@ def _untrained(parent: RunRecord, runs: Sequence[RunRecord]) -> int:
     ended = {
         run.tags.get("trial")
         for run in runs
-        if run.tags.get("sweep") == parent.tags.get("sweep") and run.tags.get("state") in ENDED
+        if run.tags.get("sweep") == parent.tags.get("sweep") and run.tags.get("state") in RETURNED
     }
     return max(0, int(asked) - len(ended)) if asked.isdigit() else 0
 

@@ -45,6 +45,7 @@ def select_runs(
 
     Raises:
         TrackingError: No run matches. The message lists existing values.
+        ConfigError: `where` is not an expression.
     """
     if run_ids is None:
         chosen = _with_tags(cfg, tags)

@@ -1,4 +1,4 @@
-"""The standing of each group: its mean over the seeds with an interval, and its comparison with the best."""
+"""Computes each group's standing: its mean over the seeds with an interval, compared with the best."""
 
 import math
 from collections import defaultdict

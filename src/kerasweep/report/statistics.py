@@ -1,4 +1,4 @@
-"""Means, differences and variances with their uncertainty, and tests, from a few seeds."""
+"""Computes means, differences and variances with their uncertainty, and tests, from a few seeds."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The lines below a comparison's table: counts, caveats, verdicts, and the winner's test score."""
+"""Writes the lines below a comparison's table: counts, caveats, verdicts, and the winner's test score."""
 
 from collections.abc import Sequence
 

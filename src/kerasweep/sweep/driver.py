@@ -78,6 +78,7 @@ class Driver:
             SweepStopped: The user asked to stop, and the running trials have ended.
             StorageError: A job could not write to its disk.
             TrackingError: MLflow cannot be used.
+            TrainingError: Workers cannot be started, or the process that they are forked from has ended.
         """
         with leased(self.sweep.study):
             try:

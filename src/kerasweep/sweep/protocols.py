@@ -1,4 +1,4 @@
-"""The parts that a driver calls: the pool of workers and the runs of trials."""
+"""Declares what a driver calls: the pool of workers and the runs of trials."""
 
 from typing import Any, Protocol
 
@@ -12,17 +12,19 @@ from kerasweep.workers.worker import Job
 class Pool(Protocol):
     """Runs jobs: a WorkerPool, or another launcher of Hydra's in batches."""
 
-    def free(self) -> list[int]: ...
+    def free(self) -> list[int]: ...  # the workers without a job
     def submit(self, worker: int, job: Job) -> None: ...
-    def answer(self, worker: int, stops: bool) -> None: ...
-    def next_event(self, timeout: float) -> tuple[int, Event] | None: ...
+    def answer(self, worker: int, stops: bool) -> None: ...  # whether the reporting job must stop
+    def next_event(self, timeout: float) -> tuple[int, Event] | None: ...  # None after `timeout` seconds
 
 
 class TrialRuns(Protocol):
     """Opens, fills and closes the runs of trials, and makes the jobs that train them.
 
     Recorded entries may be written later. `write_due` returns the runs of which MLflow refused entries, with
-    the reasons.
+    the reasons. `job` returns the function (`module:name`) and the payload of a job; with `waits`, each
+    report of an epoch waits for the pruner's answer. `adopt_repeat` puts a repeat that an earlier driver
+    trained below the trial's new run. The schedule warms up until the end of `warmup_epochs`.
     """
 
     def open_trial(self, proposal: Proposal) -> TrialRef: ...

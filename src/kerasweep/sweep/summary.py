@@ -30,7 +30,7 @@ def print_header(
     cfg: DictConfig,
     notes: Sequence[str],
     left_out: Sequence[tuple[Params, str]],
-    images: str | None = None,
+    data_text: str | None = None,
 ) -> None:
     """Prints the axes, the impossible configurations, and the progress so far.
 
@@ -40,13 +40,13 @@ def print_header(
         cfg: The composed sweep.
         notes: Sentences for the user.
         left_out: The impossible configurations with their reasons.
-        images: A description of the data, None if trials do not share them.
+        data_text: One line on the data set, None if the trials have different ones.
     """
     say(f"sweep {sweep.name}: {sweep.total} trials, sampler {cfg.sampler.name}")
     if cfg.study.question:
         say(f"question: {cfg.study.question}")
-    if images is not None:
-        say(f"data: {images}")
+    if data_text is not None:
+        say(f"data: {data_text}")
     say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
         say(f"  {axis.key}: {axis.describe()}")

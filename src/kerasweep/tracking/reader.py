@@ -27,8 +27,8 @@ def find_runs(
     cfg: TrackingConf,
     tags: Mapping[str, str],
     status: str | None = None,
-    most: int | None = None,
-    begins: str = "",
+    max_runs: int | None = None,
+    id_prefix: str = "",
 ) -> list[RunRecord]:
     """Returns the runs of the experiment that have all of these tags, newest first.
 
@@ -38,8 +38,8 @@ def find_runs(
         cfg: Names the server or database, and the experiment.
         tags: Tags that a run must have.
         status: MLflow's status, such as RUNNING, that a run must have; None for any.
-        most: The largest number of runs to return; None for all.
-        begins: The first digits of their ids.
+        max_runs: The largest number of runs to return; None for all.
+        id_prefix: The first digits of their ids.
 
     Raises:
         TrackingError: The server or the database cannot be read.
@@ -50,16 +50,16 @@ def find_runs(
     if experiment is None:
         return []
     if is_database(uri):
-        return with_retries(uri, read_runs, uri, experiment, tags, status, most, begins)
+        return with_retries(uri, read_runs, uri, experiment, tags, status, max_runs, id_prefix)
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
     clauses += [f"attributes.status = '{status}'"] if status is not None else []
-    clauses += [f"attributes.run_id LIKE '{begins}%'"] if begins else []
-    found = ask_client(uri, client, experiment, " and ".join(clauses), most)
+    clauses += [f"attributes.run_id LIKE '{id_prefix}%'"] if id_prefix else []
+    found = search_by_client(uri, client, experiment, " and ".join(clauses), max_runs)
     return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
 
 
-def ask_client(
-    uri: str, client: Any, experiment: str, condition: str, most: int | None = None
+def search_by_client(
+    uri: str, client: Any, experiment: str, condition: str, max_runs: int | None = None
 ) -> list[RunRecord]:
     """Returns the runs of an experiment by MLflow's own search, page by page, newest first."""
     runs: list[RunRecord] = []
@@ -70,13 +70,13 @@ def ask_client(
             client.search_runs,
             [experiment],
             condition,
-            max_results=min(PAGE, most or PAGE),
+            max_results=min(PAGE, max_runs or PAGE),
             order_by=["attributes.start_time DESC"],
             page_token=token,
         )
         runs += [_record(run) for run in page]
         token = page.token
-        if not token or (most is not None and len(runs) >= most):
+        if not token or (max_runs is not None and len(runs) >= max_runs):
             return runs
 
 
@@ -105,7 +105,7 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
         raise _no_run(cfg, run_id)
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
-    found = find_runs(cfg, {}, begins=run_id) if len(run_id) >= MIN_DIGITS else []
+    found = find_runs(cfg, {}, id_prefix=run_id) if len(run_id) >= MIN_DIGITS else []
     if not found:
         raise _no_run(cfg, run_id)
     if len(found) > 1:

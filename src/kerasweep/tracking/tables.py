@@ -29,8 +29,8 @@ def read_runs(
     experiment_id: str,
     tags: Mapping[str, str],
     status: str | None = None,
-    most: int | None = None,
-    begins: str = "",
+    max_runs: int | None = None,
+    id_prefix: str = "",
 ) -> list[RunRecord]:
     """Returns the runs of an experiment that have all of these tags and are not deleted, newest first.
 
@@ -39,8 +39,8 @@ def read_runs(
         experiment_id: The experiment.
         tags: Tags that a run must have.
         status: MLflow's status that a run must have; None for any.
-        most: The largest number of runs to return; None for all.
-        begins: The beginning of their ids.
+        max_runs: The largest number of runs to return; None for all.
+        id_prefix: The beginning of their ids.
 
     Raises:
         SQLAlchemyError: The database cannot be read.
@@ -57,10 +57,10 @@ def read_runs(
         chosen = chosen.where(SqlRun.run_uuid.in_(tagged))
     if status is not None:
         chosen = chosen.where(SqlRun.status == status)
-    if begins:
-        chosen = chosen.where(SqlRun.run_uuid.startswith(begins, autoescape=True))
-    if most is not None:
-        chosen = chosen.order_by(SqlRun.start_time.desc(), SqlRun.run_uuid).limit(most)
+    if id_prefix:
+        chosen = chosen.where(SqlRun.run_uuid.startswith(id_prefix, autoescape=True))
+    if max_runs is not None:
+        chosen = chosen.order_by(SqlRun.start_time.desc(), SqlRun.run_uuid).limit(max_runs)
     ids = chosen.subquery()
     texts: dict[Any, dict[str, dict[str, str]]] = {SqlTag: defaultdict(dict), SqlParam: defaultdict(dict)}
     metrics: dict[str, dict[str, float]] = defaultdict(dict)

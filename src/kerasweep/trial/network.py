@@ -1,4 +1,4 @@
-"""A network under training, together with the data it reads."""
+"""Joins a network under training with the data it reads."""
 
 import hashlib
 from collections.abc import Callable, Sequence
