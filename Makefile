@@ -17,8 +17,7 @@ SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks
 
 venv: $(INSTALLED)
 
-# The stamp is written last, so an interrupted installation is repeated. Python compiles a module when it
-# first imports it: pip would compile all of TensorFlow's and MLflow's, for a minute.
+# The stamp is written last, so an interrupted installation is repeated.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "kerasweep needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
@@ -27,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "kerasweep needs Python's modules venv and ensurepip, but $(PYTHON) lacks them." \
 		"Install them, as in: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(ENVIRONMENT)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-compile \
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
 		--config-settings editable_mode=compat -c constraints.txt -e '.[tests]'
 	@touch $@
 
