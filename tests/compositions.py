@@ -1,44 +1,25 @@
-"""Composes configurations as commands do, but each one once a session: Hydra takes 0.2 s."""
+"""Composes configurations as commands do."""
 
-import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from kerasweep.config import hydra_setup, register
+from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer, without_hydra
 from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
-
-
-class RememberingLoader(ConfigLoaderImpl):
-    """Returns copies of the compositions that it has made."""
-
-    _composed: dict[Any, bytes] = {}  # noqa: RUF012
-
-    def load_configuration(
-        self, config_name: str | None, overrides: list[str], run_mode: RunMode, *more: Any, **named: Any
-    ) -> DictConfig:
-        key = (self.repository, config_name, *overrides, run_mode, *more, *named.items())
-        if key not in self._composed:
-            cfg = super().load_configuration(config_name, overrides, run_mode, *more, **named)
-            self._composed[key] = pickle.dumps(cfg)
-        copied: DictConfig = pickle.loads(self._composed[key])
-        copied.hydra.runtime.cwd = os.getcwd()
-        return copied
 
 
 @contextmanager
@@ -54,10 +35,9 @@ def with_studies() -> Iterator[None]:
 def train_context() -> HydraContext:
     """Returns the context of `python -m src.train`, with frozen config files."""
     register()
+    compose_once()
     with with_studies(), initialize_config_dir(config_folder("conf"), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        loader = RememberingLoader(hydra.config_loader.get_search_path())
+        loader = GlobalHydra.instance().config_loader()
     context = HydraContext(config_loader=loader, callbacks=Callbacks())
     freeze(context)
     return context

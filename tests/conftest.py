@@ -12,6 +12,7 @@ import pytest
 from absl import logging as absl_logging
 from omegaconf import DictConfig
 
+from kerasweep.config import composition
 from kerasweep.fast_start import collect_rarely
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without it the first comm
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 collect_rarely()  # as the commands do
+_answers: composition.Answers = {}
+composition.first_answers = lambda: _answers  # no test edits the project's config files
 # Background jobs of a shell ignore Ctrl-C, and commands that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

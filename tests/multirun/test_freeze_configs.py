@@ -53,7 +53,7 @@ def spoil(folder: Path) -> None:
 def test_frozen_files_are_not_read_again(context: HydraContext, folder: Path) -> None:
     before = [composed(context), composed(context, "optimizer=adam")]
     freeze(context)
-    read_ahead(context, ["main", "optimizer/sgd", "optimizer/adam"])
+    read_ahead(context, ["main", "optimizer/sgd", "optimizer/adam"], "main", [])
     spoil(folder)
     assert [composed(context), composed(context, "optimizer=adam")] == before
     assert before[0] == {
@@ -81,8 +81,8 @@ def test_configs_of_another_search_path_are_found_and_frozen(
     (own / "optimizer").mkdir()
     (own / "optimizer/mine.yaml").write_text("rate: 7\n")
     searched = f"hydra.searchpath=[{own}]"
-    freeze(context, "main", [searched])
-    read_ahead(context, ["optimizer/mine"])
+    freeze(context)
+    read_ahead(context, ["optimizer/mine"], "main", [searched])
     (own / "optimizer/mine.yaml").write_text("rate: 8\n")
     assert composed(context, searched, "optimizer=mine")["optimizer"] == {"rate": 7}
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.config_repository import ConfigRepository
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
@@ -119,13 +118,10 @@ def test_an_experiment_for_hydra_optuna_sweeper_is_swept(
     context: HydraContext,
     compose: Callable[[list[str]], DictConfig],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     defaults: list[str],
     target: str,
     sampler: str,
 ) -> None:
-    loader: Any = context.config_loader
-    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not frozen yet
     (tmp_path / "experiment").mkdir()
     head = "".join(f"  - {line}\n" for line in defaults)
     content = f"# @package _global_\ndefaults:\n{head}  - _self_\n" + SWEEPER.format(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra._internal.config_repository import ConfigRepository
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
@@ -181,10 +180,7 @@ def test_options_of_another_search_path_may_be_swept(
     context: HydraContext,
     compose: Callable[[list[str]], DictConfig],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    loader: Any = context.config_loader
-    monkeypatch.setattr(loader, "repository", ConfigRepository(loader.config_search_path))  # not frozen yet
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer/mine.yaml").write_text("defaults: [adam]\nlearning_rate: 0.5\n")
     arguments = [f"hydra.searchpath=[{tmp_path}]", "optimizer=mine,adam"]

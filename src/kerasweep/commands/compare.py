@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.commands.command_line import check_overrides, run_command
 from kerasweep.config import register
+from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
 from kerasweep.fast_start import collect_rarely, skip_last_collection
@@ -19,6 +20,7 @@ from kerasweep.terminal import say, show
 from kerasweep.workers.signals import release_interrupts
 
 register()
+compose_once()
 
 
 def compare(cfg: DictConfig) -> None:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.commands.command_line import check_overrides, run_command
 from kerasweep.config import register
+from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.data.image_file import open_image, to_pixels
 from kerasweep.errors import ConfigError, TrackingError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 IMAGE_CHANNELS = (1, 3)
 
 register()
+compose_once()
 
 
 def predict(cfg: DictConfig) -> None:

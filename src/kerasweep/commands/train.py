@@ -56,6 +56,7 @@ def run() -> None:
 
     from kerasweep.commands.command_line import check_overrides
     from kerasweep.config import register
+    from kerasweep.config.composition import compose_once
     from kerasweep.config.folders import config_folder
     from kerasweep.config.hydra_setup import add_studies, answer_for_optuna_sweeper
     from kerasweep.fast_start import collect_rarely, skip_last_collection
@@ -63,6 +64,7 @@ def run() -> None:
     collect_rarely()
     atexit.register(skip_last_collection)
     register()
+    compose_once()
     add_studies()
     check_overrides(sys.argv[1:], "train")
     answer_for_optuna_sweeper()

@@ -23,7 +23,8 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
         space: The axes.
     """
     groups = [axis for axis in space.axes if axis.is_group]
-    read_ahead(context, [_config_path(axis, option) for axis in groups for option in axis.values() or []])
+    options = [_config_path(axis, option) for axis in groups for option in axis.values() or []]
+    read_ahead(context, options, master.hydra.job.config_name, master.hydra.overrides.hydra)
     return Composer(context, master, fixed, space)
 
 

@@ -56,7 +56,7 @@ def conduct(
         SystemExit: The end of a dry run.
     """
     translation = translate_keys(sweeper_keys)
-    freeze(context, config.hydra.job.config_name, config.hydra.overrides.hydra)
+    freeze(context)
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
     composer = make_composer(context, question.master, question.fixed, question.space)

@@ -1,79 +1,38 @@
 """Freezes the config files of a sweep: each is read once, so that edits during the sweep change nothing."""
 
-import copy
-import pickle
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.config_repository import IConfigRepository
 from hydra.core.default_element import GroupDefault, InputDefault
-from hydra.core.object_type import ObjectType
-from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import HydraContext
 
-
-class FrozenRepository(IConfigRepository):
-    """A repository of config files that answers every request as it did the first time."""
-
-    def __init__(self, delegate: IConfigRepository) -> None:
-        self._delegate = delegate
-        self._read: Callable[[str], bytes] = cache(lambda path: pickle.dumps(delegate.load_config(path)))
-        self.group_exists = cache(delegate.group_exists)  # type: ignore[method-assign]
-        self.config_exists = cache(delegate.config_exists)  # type: ignore[method-assign]
-        self._options = cache(delegate.get_group_options)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenRepository":
-        """Returns itself: Hydra copies its repository for each composition, and this one never changes."""
-        return self
-
-    def __reduce__(self) -> Any:
-        """Pickles the repository that it wraps: the caches stay in this process."""
-        return copy.copy, (self._delegate,)
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        result: ConfigResult | None = pickle.loads(self._read(config_path))
-        return result
-
-    def get_schema_source(self) -> ConfigSource:
-        return self._delegate.get_schema_source()
-
-    def initialize_sources(self, config_search_path: Any) -> None:
-        """Does nothing: the sources are those of the wrapped repository."""
-
-    def group_exists(self, config_path: str) -> bool:
-        raise NotImplementedError  # set in __init__
-
-    def config_exists(self, config_path: str) -> bool:
-        raise NotImplementedError  # set in __init__
-
-    def get_group_options(
-        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
-    ) -> list[str]:
-        return list(self._options(group_name, results_filter))
-
-    def get_sources(self) -> list[ConfigSource]:
-        return self._delegate.get_sources()
+from kerasweep.config.composition import OnceRepository
 
 
-def freeze(context: HydraContext, config_name: str | None = None, overrides: Sequence[str] = ()) -> None:
+def freeze(context: HydraContext) -> None:
     """Makes every later composition of this context read each config file at most once.
 
     Args:
-        context: Its config loader is changed.
+        context: Its config loader is changed; the loader of our commands is frozen from the start.
+    """
+    loader: Any = context.config_loader
+    if not isinstance(loader.repository, OnceRepository):
+        loader.repository = OnceRepository(loader.repository)
+
+
+def read_ahead(
+    context: HydraContext, config_paths: Sequence[str], config_name: str, overrides: Sequence[str]
+) -> None:
+    """Reads these configs, such as `regularizer/l2`, and all that their defaults lists name.
+
+    Args:
+        context: A frozen context.
+        config_paths: Configs without their suffix, below any folder of the search path.
         config_name: The primary config of the compositions.
         overrides: The overrides of Hydra's node, which may name a hydra.searchpath.
     """
     loader: Any = context.config_loader
-    if isinstance(loader.repository, FrozenRepository):
-        return
-    _, caching = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
-    loader.repository = FrozenRepository(caching.delegate)
-
-
-def read_ahead(context: HydraContext, config_paths: Sequence[str]) -> None:
-    """Reads these configs, such as `regularizer/l2`, and all that their defaults lists name."""
-    repository = context.config_loader.repository  # type: ignore[attr-defined]
+    _, repository = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
     pending, seen = list(config_paths), set[str]()
     while pending:
         path = pending.pop()
