@@ -1,7 +1,6 @@
 """The cache keeps the programs used last; networks with unknown code never share a program."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,14 +11,6 @@ from kerasweep.config.data import AugmentConf
 from kerasweep.config.training import AdamConf
 from kerasweep.training.program import Program
 from kerasweep.training.program_cache import ProgramCache, structure
-
-
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[None]:
-    """Freezes all objects: else each garbage collection visits those of all imported packages."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def tiny(filters: int) -> Program:
