@@ -5,6 +5,7 @@ PORT ?= 5000
 ENVIRONMENT := .venv
 RUN := $(ENVIRONMENT)/bin/python
 INSTALLED := $(ENVIRONMENT)/.installed
+COMPILED := $(ENVIRONMENT)/.compiled
 
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
@@ -13,9 +14,11 @@ SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks
 	tests/config/test_compose.py tests/report/test_ranking.py tests/report/test_claims.py tests/search/test_samplers.py \
 	tests/search/test_propose.py tests/sweep/test_view.py tests/tracking/test_client.py
 
-.PHONY: venv sweep test quick ui lint
+.PHONY: venv compile sweep test quick ui lint
 
 venv: $(INSTALLED)
+
+compile: $(COMPILED)
 
 # The stamp is written last, so an interrupted installation is repeated.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -28,18 +31,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(ENVIRONMENT)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 		--config-settings editable_mode=compat -c constraints.txt --no-compile -e '.[tests]'
-	@# pip would compile in one process, and the packages' own tests too. Some packages carry files for other Pythons.
+	@touch $@
+
+# The commands that tests start compile nothing. Some packages carry files for other Pythons, which fail.
+$(COMPILED): $(INSTALLED)
 	@$(RUN) -m compileall -qq -j 0 -x '/tests?/' $(ENVIRONMENT)/lib || true
 	@touch $@
 
 sweep: $(INSTALLED)
 	$(RUN) -m src.train -m
 
-test: $(INSTALLED)
+test: $(COMPILED)
 	$(RUN) -m pytest -n 2 --dist worksteal
 
 # For work in progress.
-quick: $(INSTALLED)
+quick: $(COMPILED)
 	$(RUN) -m pytest -n 2 --dist worksteal -q $(addprefix --ignore=,$(SLOW))
 	@echo "left out, see make test: $(SLOW)"
 
