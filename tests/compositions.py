@@ -16,7 +16,6 @@ from kerasweep.config import hydra_setup, register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer, without_hydra
-from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
@@ -33,14 +32,12 @@ def with_studies() -> Iterator[None]:
 
 @cache
 def train_context() -> HydraContext:
-    """Returns the context of `python -m src.train`, with frozen config files."""
+    """Returns the context of `python -m src.train`."""
     register()
     compose_once()
     with with_studies(), initialize_config_dir(config_folder("conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-    context = HydraContext(config_loader=loader, callbacks=Callbacks())
-    freeze(context)
-    return context
+    return HydraContext(config_loader=loader, callbacks=Callbacks())
 
 
 def compose_multirun(*arguments: str) -> DictConfig:

@@ -13,8 +13,8 @@ import pytest
 from absl import logging as absl_logging
 from omegaconf import DictConfig
 
-from kerasweep.config import composition
 from kerasweep.fast_start import collect_rarely
+from tests.processes import share_answers
 
 if TYPE_CHECKING:
     from kerasweep.config.search import TrackingConf
@@ -31,8 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # without it the first comm
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 collect_rarely()  # as the commands do
-_answers: composition.Answers = {}
-composition.first_answers = lambda: _answers  # no test edits the project's config files
+share_answers()
 # Background jobs of a shell ignore Ctrl-C, and commands that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,7 +40,7 @@ absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 def pytest_collection_finish() -> None:
-    """Freezes what the tests' modules have imported: else a program that is dropped costs a second."""
+    """Freezes what the tests' modules import, which each garbage collection would visit: it took a second."""
     gc.freeze()
 
 

@@ -54,9 +54,9 @@ def import_all() -> None:
     import kerasweep.training.fit
     import kerasweep.training.program
     import kerasweep.trial.record_best  # noqa: F401
-    from kerasweep.config import composition
     from kerasweep.trial.figures import learning_curves
     from tests.compositions import compose_multirun
+    from tests.processes import share_answers
 
     # Fonts are read with the first text, and the names of all packages with the first model that is saved.
     epoch = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.2, "val_accuracy": 0.4}
@@ -64,8 +64,7 @@ def import_all() -> None:
     requirements_utils._init_modules_to_packages_map()
 
     # Commands find the project's config files read and merged.
-    answers: composition.Answers = {}
-    composition.first_answers = lambda: answers
+    share_answers()
     compose_multirun("study=quickstart")
     compose_multirun("debug=fast")
     compose_multirun()

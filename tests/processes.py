@@ -241,6 +241,17 @@ def _end_of(started: "Callable[[], Command | subprocess.Popen[str]]") -> Done:
     return Done(process.returncode, stdout, stderr, time.monotonic() - began)
 
 
+def share_answers() -> None:
+    """Lets all loaders of this process share what they have read, by the paths of their folders.
+
+    No test edits a config file between two commands that run in its process.
+    """
+    from kerasweep.config import composition
+
+    answers: composition.Answers = {}
+    composition.new_answers = lambda: answers
+
+
 @contextmanager
 def logging_kept() -> Iterator[None]:
     """Restores the handlers and levels that Hydra's logging replaces, and the loggers that it disables."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
@@ -32,10 +33,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def context(folder: Path) -> Iterator[HydraContext]:
+    """Returns the context of a program that does not call `compose_once`."""
     with initialize_config_dir(str(folder), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        path = GlobalHydra.instance().config_loader().get_search_path()
+        yield HydraContext(config_loader=ConfigLoaderImpl(path), callbacks=Callbacks())
 
 
 def composed(context: HydraContext, *overrides: str) -> dict[str, object]:

@@ -20,7 +20,6 @@ from kerasweep.terminal import say, show
 from kerasweep.workers.signals import release_interrupts
 
 register()
-compose_once()
 
 
 def compare(cfg: DictConfig) -> None:
@@ -105,4 +104,5 @@ def run() -> None:
     atexit.register(skip_last_collection)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "compare", plain=("study",))
+    compose_once()
     _compare()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 IMAGE_CHANNELS = (1, 3)
 
 register()
-compose_once()
 
 
 def predict(cfg: DictConfig) -> None:
@@ -149,4 +148,5 @@ def run() -> None:
     # Quotes keep Hydra from reading an id such as 12e456 as infinity.
     sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "predict")
+    compose_once()
     _predict()

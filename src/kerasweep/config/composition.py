@@ -1,4 +1,4 @@
-"""Composes with each config file read once, and with the files of equal choices merged once.
+"""Makes Hydra read each config file once, and merge each list of files once.
 
 Hydra composes for its mode, again for the command, for a sweep's study and for its trials, and reads and
 merges all files each time. Most of these compositions choose the same files and differ in values alone.
@@ -7,28 +7,29 @@ merges all files each time. Most of these compositions choose the same files and
 import copy
 import pickle
 from collections.abc import Callable, Hashable
-from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from hydra._internal import config_loader_impl, defaults_list, hydra
+from hydra._internal import defaults_list
+from hydra._internal import hydra as hydra_main
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
-from hydra._internal.defaults_list import DefaultsList
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
 
+T = TypeVar("T")
 Answers = dict[Hashable, Any]
 
 
 class OnceRepository(IConfigRepository):
-    """A repository of config files that answers each request as it did the first time.
+    """A repository of config files that answers each question as it did the first time.
 
     Args:
         delegate: The repository that reads.
-        answers: The answers so far; they stay in this process.
+        answers: The answers so far, which other repositories may share; they stay in this process.
     """
 
     def __init__(self, delegate: IConfigRepository, answers: Answers | None = None) -> None:
@@ -42,35 +43,33 @@ class OnceRepository(IConfigRepository):
     def __reduce__(self) -> Any:
         return OnceRepository, (self._delegate,)
 
-    def answer(self, question: Hashable, find: Callable[[], Any]) -> Any:
-        """Returns the first answer to a question about the files of this search path."""
-        sources = tuple((source.provider, source.path) for source in self.get_sources())
-        key = (question, sources)
+    def answer(self, question: Hashable, find: Callable[[], T]) -> T:
+        """Returns the first answer to a question.
+
+        Args:
+            question: A question about the files of the search path.
+            find: Finds the answer; called for a new question.
+        """
+        key = (question, *map(repr, self.get_sources()))
         if key not in self._answers:
             self._answers[key] = find()
-        return self._answers[key]
+        answer: T = self._answers[key]
+        return answer
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        read = self.answer(
-            ("load_config", config_path), lambda: pickle.dumps(self._delegate.load_config(config_path))
-        )
-        result: ConfigResult | None = pickle.loads(read)
-        return result
+        load = partial(self._delegate.load_config, config_path)
+        return self.answer(("load_config", config_path), lambda: _copies_of(load()))()
 
     def group_exists(self, config_path: str) -> bool:
-        return bool(
-            self.answer(("group_exists", config_path), lambda: self._delegate.group_exists(config_path))
-        )
+        return self.answer(("group_exists", config_path), partial(self._delegate.group_exists, config_path))
 
     def config_exists(self, config_path: str) -> bool:
-        return bool(
-            self.answer(("config_exists", config_path), lambda: self._delegate.config_exists(config_path))
-        )
+        return self.answer(("config_exists", config_path), partial(self._delegate.config_exists, config_path))
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
     ) -> list[str]:
-        find = lambda: self._delegate.get_group_options(group_name, results_filter)  # noqa: E731
+        find = partial(self._delegate.get_group_options, group_name, results_filter)
         return list(self.answer(("get_group_options", group_name, results_filter), find))
 
     def get_schema_source(self) -> ConfigSource:
@@ -83,83 +82,48 @@ class OnceRepository(IConfigRepository):
         return self._delegate.get_sources()
 
 
-class OnceLoader(config_loader_impl.ConfigLoaderImpl):
-    """Hydra's loader with such a repository. A new loader reads all files again."""
+def _copies_of(value: T) -> Callable[[], T]:
+    """Returns a function that returns copies: by pickle, which takes a third of the time of copy.deepcopy."""
+    try:
+        return partial(pickle.loads, pickle.dumps(value))
+    except (pickle.PicklingError, AttributeError, TypeError):  # a schema that a function defines
+        return partial(copy.deepcopy, value)
+
+
+class OnceLoader(ConfigLoaderImpl):
+    """Hydra's loader, which reads and merges each file once. A new loader reads all files again."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.repository: Any = OnceRepository(self.repository, first_answers())
+        self.repository: Any = OnceRepository(self.repository, new_answers())
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
-        once = _once(repo)
-        assert once is not None
-        merge = super()._compose_config_from_defaults_list
+        assert isinstance(repo, CachingConfigRepository) and isinstance(repo.delegate, OnceRepository)
+        merge = partial(super()._compose_config_from_defaults_list, defaults, repo)
         files = tuple(tuple(vars(default).values()) for default in defaults)
-        merged = once.answer(("merged", files), lambda: pickle.dumps(merge(defaults, repo)))
-        composed: DictConfig = pickle.loads(merged)
-        return composed
+        return repo.delegate.answer(("merge", files), lambda: _copies_of(merge()))()
 
 
-def _once(repo: IConfigRepository) -> OnceRepository | None:
-    """Returns the repository from which Hydra composes, if it is such a one."""
-    delegate = repo.delegate if isinstance(repo, CachingConfigRepository) else None
-    return delegate if isinstance(delegate, OnceRepository) else None
-
-
-def first_answers() -> Answers:
-    """Returns the answers that a new loader begins with: none."""
+def new_answers() -> Answers:
+    """Returns the dictionary of a new loader; tests replace this function to share one."""
     return {}
 
 
 def compose_once() -> None:
-    """Makes the commands of this process compose so; a second call changes nothing."""
-    hydra.ConfigLoaderImpl = OnceLoader  # type: ignore[misc]
-    config_loader_impl.create_defaults_list = create_defaults_list
+    """Replaces Hydra's loader and one of its functions, for the rest of this process."""
+    hydra_main.ConfigLoaderImpl = OnceLoader  # type: ignore[misc]
     defaults_list._create_interpolation_map = create_interpolation_map  # type: ignore[assignment]
 
 
-_list_by_hydra = defaults_list.create_defaults_list
-_map_by_hydra = defaults_list._create_interpolation_map
+hydras_interpolation_map = defaults_list._create_interpolation_map
 
 
-def create_defaults_list(
-    repo: IConfigRepository,
-    config_name: str | None,
-    overrides_list: list[Override],
-    prepend_hydra: bool,
-    skip_missing: bool,
-) -> DefaultsList:
-    """Stands for Hydra's function of this name. Overrides of values do not change the list."""
-    once = _once(repo)
-    if once is None:
-        return _list_by_hydra(repo, config_name, overrides_list, prepend_hydra, skip_missing)
-    overrides = [override for override in overrides_list if not override.is_sweep_override()]
-    choices = [override for override in overrides if repo.group_exists(override.key_or_group)]
-
-    def listed(may_miss: bool) -> DefaultsList:
-        question = ("listed", config_name, prepend_hydra, may_miss, *(each.input_line for each in choices))
-        found: DefaultsList = once.answer(
-            question, lambda: _list_by_hydra(repo, config_name, choices, prepend_hydra, may_miss)
-        )
-        return found
-
-    found = listed(may_miss=True)
-    if not skip_missing and _has_missing(found):
-        found = listed(may_miss=False)
-    values = [each for each in overrides if each not in choices or isinstance(each.value(), dict)]
-    return replace(found, config_overrides=values)
-
-
-def _has_missing(found: DefaultsList) -> bool:
-    missing: list[bool] = []
-    defaults_list._dfs_walk(found.defaults_tree, lambda _, node: missing.append(node.is_missing()))
-    return any(missing)
-
-
-def create_interpolation_map(overrides: Any, defaults: list[Any], self_added: bool) -> DictConfig | None:
-    """Stands for Hydra's function of this name, whose result only interpolations in defaults lists need."""
+def create_interpolation_map(
+    overrides: defaults_list.Overrides, defaults: list[InputDefault], self_added: bool
+) -> DictConfig | None:
+    """Replaces Hydra's function of this name, whose result only interpolations in defaults lists need."""
     if any(default.is_interpolation() for default in defaults):
-        return _map_by_hydra(overrides, defaults, self_added)
+        return hydras_interpolation_map(overrides, defaults, self_added)
     return None

@@ -12,8 +12,8 @@ from kerasweep.config.composition import OnceRepository
 def freeze(context: HydraContext) -> None:
     """Makes every later composition of this context read each config file at most once.
 
-    Args:
-        context: Its config loader is changed; the loader of our commands is frozen from the start.
+    The loader of our commands does so from its start; that of another program with hydra/sweeper=kerasweep
+    is changed here.
     """
     loader: Any = context.config_loader
     if not isinstance(loader.repository, OnceRepository):
@@ -29,7 +29,7 @@ def read_ahead(
         context: A frozen context.
         config_paths: Configs without their suffix, below any folder of the search path.
         config_name: The primary config of the compositions.
-        overrides: The overrides of Hydra's node, which may name a hydra.searchpath.
+        overrides: The overrides of hydra.*, such as hydra.searchpath=[FOLDER].
     """
     loader: Any = context.config_loader
     _, repository = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
