@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import make_dataclass
 from pathlib import Path
 
@@ -160,12 +161,19 @@ def test_primary_config_with_a_search_path(path: ConfigSearchPath, folder: Path)
 def test_schema_that_cannot_be_pickled(
     path: ConfigSearchPath, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ConfigStore.instance(), "repo", dict(ConfigStore.instance().repo))
-    ConfigStore.instance().store(name="made", node=make_dataclass("Made", [("width", int, 1)]))
-    (folder / "other.yaml").write_text("defaults: [made, _self_]\nheight: 2\n")
+    monkeypatch.setattr(ConfigStore.instance(), "repo", deepcopy(ConfigStore.instance().repo))
+    made = make_dataclass("Made", [("width", int, 1)])
+    ConfigStore.instance().store(group="size", name="made", node=made)
+    (folder / "other.yaml").write_text("defaults: [{size: made}, _self_]\nheight: 2\n")
     loader = OnceLoader(path)
-    for overrides in (["width=3"], [], ["width=wide"]):
-        assert composed(loader, RUN, overrides, "other") == by_hydra(path, RUN, overrides, "other")
+    for overrides, end in (
+        (["size.width=3"], "  width: 3\nheight: 2\n"),
+        ([], "  width: 1\nheight: 2\n"),
+        (["size.width=wide"], "could not be converted to Integer"),
+    ):
+        text = composed(loader, RUN, overrides, "other")
+        assert text == by_hydra(path, RUN, overrides, "other")
+        assert end in text
 
 
 def test_a_search_path_on_the_command_line_has_its_own_files(
