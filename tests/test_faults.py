@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.search.ledger import RESULT, counts
+from kerasweep.search.ledger import RESULT, counts, is_poor
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from tests import processes
@@ -264,6 +264,10 @@ FAULTS = {
 }
 
 
+# What says that the configuration is poor; other faults tell the sampler nothing.
+POOR = {"hang", "memory", "not a number", "infinite"}
+
+
 def test_a_faulty_trial_fails_alone(folder: Path) -> None:
     done = run(
         folder,
@@ -286,6 +290,7 @@ def test_a_faulty_trial_fails_alone(folder: Path) -> None:
     assert {children[name].tags["state"] for name in ("fine", "numpy", "well")} == {"complete"}
     assert "3 complete, 20 failed" in done.stdout
     assert len(journal_trials(folder)) == 23
+    assert {trial.params["+model.kwargs.fault"] for trial in journal_trials(folder) if is_poor(trial)} == POOR
 
 
 def test_trial_whose_run_is_deleted_fails_alone(folder: Path) -> None:

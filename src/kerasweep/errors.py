@@ -22,6 +22,10 @@ class TrainingError(KerasweepError):
     """Training cannot continue, for example because a loss is NaN."""
 
 
+class DivergedError(TrainingError):
+    """A loss or an objective is not finite: the configuration is a poor one."""
+
+
 class TrackingError(KerasweepError):
     """The tracking server cannot be reached, or lacks the requested run, model or file."""
 

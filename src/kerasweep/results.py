@@ -106,6 +106,8 @@ class Outcome:
     # The first objective of each seed if a trial trained several; values and metrics are then means.
     seeds: tuple[float, ...] = ()
     weights: str | None = None  # the file with the weights of a candidate for the best of its sweep
+    # Whether a failure shows that the configuration is poor: a loss is not finite, or a limit was exceeded.
+    is_poor: bool = False
 
 
 def sign_of(direction: str) -> int:

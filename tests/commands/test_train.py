@@ -146,7 +146,7 @@ def test_a_loss_that_explodes_ends_the_run_as_failed(
     assert "Traceback" not in done.stdout
     (record,) = find_runs(tracking(tmp_path), {"kind": "run"})
     assert (record.status, record.tags["state"]) == ("FAILED", "failed")
-    assert re.match(r"TrainingError: (val_)?loss became (nan|inf) in epoch 1\.", record.tags["reason"])
+    assert re.match(r"DivergedError: (val_)?loss became (nan|inf) in epoch 1\.", record.tags["reason"])
     assert not has_model(tracking(tmp_path), record.run_id)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.multirun.jobs import call_target
+from kerasweep.errors import DivergedError, TrainingError
+from kerasweep.multirun.jobs import call_target, failed_outcome
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.entries import Entry, Metrics
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
@@ -62,3 +63,15 @@ def test_objective_of_a_function_of_the_user_is_recorded() -> None:
 def test_report_below_epoch_1_fails_the_trial(epoch: int) -> None:
     with pytest.raises(ValueError, match=f"report needs an epoch from 1 on, but got {epoch}"):
         called([epoch], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "poor"),
+    [
+        (DivergedError("loss became nan"), True),
+        (TrainingError("no such device"), False),
+        (ValueError(), False),
+    ],
+)
+def test_a_divergence_says_that_the_configuration_is_poor(error: Exception, poor: bool) -> None:
+    assert failed_outcome(error, TrialRef("run")).is_poor is poor

@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from kerasweep.errors import TrainingError
+from kerasweep.errors import DivergedError, TrainingError
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, TrialRef
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_complete_trial_has_finite_values(value: float) -> None:
-    with pytest.raises(TrainingError) as raised:
+    with pytest.raises(DivergedError) as raised:
         check_outcome(Outcome("complete", "run", (0.5, value)), TrialRef("run"), "work:train", 2)
     assert str(raised.value) == (
         f"trial.target=work:train must give a finite value for each of 2 objectives, but gave [0.5, {value}]."
@@ -20,4 +20,15 @@ def test_a_complete_trial_has_finite_values(value: float) -> None:
 
 def test_a_pruned_trial_may_have_any_value() -> None:
     outcome = Outcome("pruned", "run", (math.inf,))
+    assert check_outcome(outcome, TrialRef("run"), "work:train", 2) == outcome
+
+
+def test_a_number_of_values_is_no_divergence() -> None:
+    with pytest.raises(TrainingError) as raised:
+        check_outcome(Outcome("complete", "run", (0.5,)), TrialRef("run"), "work:train", 2)
+    assert not isinstance(raised.value, DivergedError)
+
+
+def test_a_function_may_say_that_its_configuration_is_poor() -> None:
+    outcome = Outcome("failed", "run", reason="the reward collapsed", is_poor=True)
     assert check_outcome(outcome, TrialRef("run"), "work:train", 2) == outcome

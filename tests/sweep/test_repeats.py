@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from kerasweep.config.search import WilcoxonConf
 from kerasweep.errors import StorageError, SweepStopped
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.ledger import RESULT, RETRY_OF
+from kerasweep.search.ledger import RESULT, RETRY_OF, is_poor
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, build_pruner
 from kerasweep.search.stops import StopRequest
@@ -114,12 +114,13 @@ def test_trial_is_the_mean_of_its_seeds(size: int, sweep: Callable[..., Sweep]) 
 def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[..., Sweep]) -> None:
     def train(params: Params, repeat: int) -> Outcome:
         if params["a"] == 2 and repeat == 1:
-            return Outcome("failed", "run", reason="ValueError: no", traceback="Traceback")
+            return Outcome("failed", "run", reason="ValueError: no", traceback="Traceback", is_poor=True)
         return score(params, repeat)
 
     made = sweep()
     runs = drive(made, train, size=1)
     assert [repeat for a, repeat in runs.trained_repeats if a == 2] == [0, 1]
+    assert is_poor(made.study.trials[1])
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "repeat 1 failed: ValueError: no"
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasweep.errors import TrainingError
+from kerasweep.errors import DivergedError
 from kerasweep.training.callbacks import KeepBestWeights, ReportEpochs, StopOnNonFiniteLoss
 
 
@@ -46,7 +46,7 @@ def test_best_epoch_and_its_weights(metric: str, direction: str, values: list[fl
 def test_a_loss_that_is_not_finite_ends_the_run(name: str, loss: float) -> None:
     stopper = StopOnNonFiniteLoss()
     stopper.on_epoch_end(0, logs())
-    with pytest.raises(TrainingError, match=rf"^{name} became {loss} in epoch 2\. Lower"):
+    with pytest.raises(DivergedError, match=rf"^{name} became {loss} in epoch 2\. Lower"):
         stopper.on_epoch_end(1, logs(**{name: loss}))
 
 

@@ -182,7 +182,7 @@ def test_next_job_finds_a_worker_after_any_end(
     order: str, reason: str, pool_of: Callable[..., WorkerPool]
 ) -> None:
     pool = pool_of(timeout_seconds=1.0 if order == "hang" else 9.0)
-    assert do(pool, order, 1) == [JobFailed(0, 1, reason)]
+    assert do(pool, order, 1) == [JobFailed(0, 1, reason, exceeded_limit=order == "hang")]
     (finished,) = do(pool, "work", 2)
     assert isinstance(finished, Finished)
 

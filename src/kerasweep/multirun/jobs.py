@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
-from kerasweep.errors import TrainingError
+from kerasweep.errors import DivergedError, TrainingError
 from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
@@ -162,7 +162,8 @@ def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
     is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
     state = State.LOST if is_lost else State.FAILED
     lines = traceback.format_exception(error)
-    return Outcome(state, ref.run_id, reason=_reason(error), traceback="".join(lines))
+    poor = isinstance(error, DivergedError)
+    return Outcome(state, ref.run_id, reason=_reason(error), traceback="".join(lines), is_poor=poor)
 
 
 def _reason(error: BaseException) -> str:

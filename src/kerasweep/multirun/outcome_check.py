@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from kerasweep.errors import TrainingError
+from kerasweep.errors import DivergedError, TrainingError
 from kerasweep.results import RETURNED, Outcome, State, TrialRef
 
 
@@ -17,6 +17,7 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
         objectives: How many values a complete trial has.
 
     Raises:
+        DivergedError: An objective is not finite.
         TrainingError: Optuna or MLflow could not take the outcome. This fails only the trial; later, such an
             outcome would end the sweep.
     """
@@ -30,8 +31,10 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
             f"but returned {outcome.state!r}."
         )
     values = tuple(_number(value, target, "values") for value in outcome.values)
-    if outcome.state == State.COMPLETE and (len(values) != objectives or not all(map(math.isfinite, values))):
-        raise TrainingError(
+    is_finite = all(map(math.isfinite, values))
+    if outcome.state == State.COMPLETE and (len(values) != objectives or not is_finite):
+        error = TrainingError if is_finite else DivergedError
+        raise error(
             f"trial.target={target} must give a finite value for each of {objectives} objectives, "
             f"but gave {list(values)}."
         )
@@ -45,6 +48,7 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
         reason=None if outcome.reason is None else str(outcome.reason),
         traceback=None if outcome.traceback is None else str(outcome.traceback),
         weights=None if outcome.weights is None else str(outcome.weights),
+        is_poor=bool(outcome.is_poor),
     )
 
 

@@ -101,6 +101,7 @@ def _as_attribute(outcome: Outcome) -> dict[str, Any]:
         "reason": outcome.reason,
         "seeds": list(outcome.seeds),
         "left": outcome.weights,  # the stored name is that of older journals
+        "is_poor": outcome.is_poor,
     }
 
 
@@ -121,6 +122,11 @@ def completed_repeats(study: Study, number: int) -> dict[int, Outcome]:
             if result["state"] == State.COMPLETE:
                 outcomes[repeat] = as_outcome(result)
     return outcomes
+
+
+def is_poor(trial: FrozenTrial) -> bool:
+    """Returns whether a failed trial shows that its configuration is poor."""
+    return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(RESULT, {}).get("is_poor"))
 
 
 def as_outcome(result: Mapping[str, Any]) -> Outcome:

@@ -18,6 +18,8 @@ from optuna.samplers import (
 from optuna.study import StudyDirection
 
 from kerasweep.errors import ConfigError
+from kerasweep.search.ledger import is_poor
+from kerasweep.search.poor_trials import PoorTrialsSampler
 from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
 
 MAX_TRIES = 5
@@ -78,7 +80,7 @@ def drawn(space: Space, seed: int) -> Iterator[Params]:
 
 
 def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
-    """Returns the Optuna sampler of a config.
+    """Returns the Optuna sampler of a config; one that learns from results sees diverged trials as poor.
 
     Args:
         cfg: The config group `sampler`.
@@ -89,13 +91,14 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if cfg.name == "tpe":
-            return TPESampler(
+            tpe = TPESampler(
                 seed=seed,
                 n_startup_trials=cfg.n_startup_trials,
                 multivariate=cfg.multivariate,
                 group=cfg.multivariate,
                 constant_liar=True,  # running trials count as poor, so that workers search elsewhere
             )
+            return PoorTrialsSampler(tpe, is_poor)
         if cfg.name == "qmc":
             return QMCSampler(
                 seed=cfg.seed,
@@ -105,11 +108,13 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
                 warn_independent_sampling=False,
             )
         if cfg.name == "cmaes":
-            return CmaEsSampler(
+            cmaes = CmaEsSampler(
                 seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
             )
+            return PoorTrialsSampler(cmaes, is_poor)
         if cfg.name == "nsga2":
-            return NSGAIISampler(seed=seed, population_size=cfg.population_size)
+            nsga2 = NSGAIISampler(seed=seed, population_size=cfg.population_size)
+            return PoorTrialsSampler(nsga2, is_poor)
     if cfg.name in ("random", "grid"):  # the grid's order is that of its space, see `propose`
         return RandomSampler(seed=seed)
     raise AssertionError(f"sampler {cfg.name} is not built")

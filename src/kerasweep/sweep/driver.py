@@ -169,7 +169,8 @@ class Driver:
             self._end_task(event.job, event.result)
         else:
             self._queue.forget_worker(worker)
-            self._end_task(event.job, Outcome(State.FAILED, task.run_id, reason=event.reason))
+            failed = Outcome(State.FAILED, task.run_id, reason=event.reason, is_poor=event.exceeded_limit)
+            self._end_task(event.job, failed)
 
     def _write_due(self) -> None:
         """Writes entries that have waited long enough; a refused entry fails its repeat."""

@@ -66,7 +66,13 @@ class RepeatedTrial:
             self.done[repeat] = outcome
         elif self.ended is None and outcome.state == State.FAILED:
             reason = f"repeat {repeat} failed: {outcome.reason}"
-            self.ended = Outcome(State.FAILED, self.ref.run_id, reason=reason, traceback=outcome.traceback)
+            self.ended = Outcome(
+                State.FAILED,
+                self.ref.run_id,
+                reason=reason,
+                traceback=outcome.traceback,
+                is_poor=outcome.is_poor,
+            )
         elif self.ended is None:
             self.ended = replace(outcome, run_id=self.ref.run_id)
 

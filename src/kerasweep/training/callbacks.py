@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasweep.errors import TrainingError
+from kerasweep.errors import DivergedError
 from kerasweep.results import sign_of
 
 EpochReport = Callable[[int, dict[str, float]], bool]
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Raises TrainingError if an epoch's loss or validation loss is NaN or infinite.
+    """Raises DivergedError if an epoch's loss or validation loss is NaN or infinite.
 
     No later epoch can repair such weights.
     """
@@ -25,7 +25,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         losses = {name: float((logs or {}).get(name, 0.0)) for name in ("loss", "val_loss")}
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                raise TrainingError(
+                raise DivergedError(
                     f"{name} became {loss} in epoch {epoch + 1}. "
                     "Lower optimizer.learning_rate, set optimizer.clipnorm=1, or choose another initializer."
                 )

@@ -30,6 +30,7 @@ class JobFailed:
     worker: int
     job: int
     reason: str  # a sentence without its full stop, for the user
+    exceeded_limit: bool = False  # whether the pool ended the process for a limit that the user set
 
 
 Event = Recorded | Report | Finished | JobFailed
@@ -197,7 +198,8 @@ class WorkerPool:
         self._workers[number].take_over(worker)
         if worker.job is None or worker.started is None:
             return None
-        return JobFailed(number, worker.job.id, worker.killed_for or exit_reason(code or 0))
+        reason = worker.killed_for or exit_reason(code or 0)
+        return JobFailed(number, worker.job.id, reason, worker.exceeded_limit)
 
     def _check_limits(self) -> None:
         now = time.monotonic()
@@ -208,6 +210,7 @@ class WorkerPool:
             if worker.started is not None and worker.job is not None and worker.killed_for is None:
                 reason = self.limits.excess(worker.pid, now - worker.started)
                 if reason is not None:
+                    worker.exceeded_limit = True
                     worker.kill(reason)
 
     def _replace(self, number: int) -> None:

@@ -31,6 +31,7 @@ class WorkerProcess:
     job: Job | None = None
     started: float | None = None  # when the process received the job
     killed_for: str | None = None  # the reason, if the pool killed the process
+    exceeded_limit: bool = False  # whether that reason is a limit of the job
 
     @property
     def pid(self) -> int:
