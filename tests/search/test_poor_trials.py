@@ -16,7 +16,7 @@ from kerasweep.search.sweep import Sweep
 
 # The best rate is 0.6, and training diverges above 0.62.
 SPACE = {"rate": "interval(0.0,1.0)", "decay": "interval(0.0,1.0)"}
-GENERATION = "NSGAIISampler:generation"
+GENERATION = {"nsga2": "NSGAIISampler:generation", "cmaes": "cma:generation"}
 
 
 def beside_a_cliff(params: Mapping[str, Any], poor: bool) -> Outcome:
@@ -49,15 +49,27 @@ def test_tpe_moves_away_from_a_cliff(failed_of_40: Callable[[bool], list[int]]) 
     assert min(failed_of_40(False)) >= 30
 
 
+@pytest.mark.parametrize(
+    ("sampler", "poor", "generations"),
+    [
+        ("nsga2", True, [0, 0, 0, 0, 1]),
+        ("nsga2", False, [0, 0, 0, 0, 0]),
+        ("cmaes", True, [None, None, 0, 0, 0]),
+        ("cmaes", False, [None, None, None, None, None]),
+    ],
+)
 def test_poor_trials_are_members_of_a_generation(
-    sweep_of: Callable[..., Sweep], search: Callable[..., Any]
+    sampler: str,
+    poor: bool,
+    generations: list[int | None],
+    sweep_of: Callable[..., Sweep],
+    search: Callable[..., Any],
 ) -> None:
-    """NSGA-II begins its second generation after four trials with values, its population here."""
-    for poor, generations in ((True, [0, 0, 0, 0, 1]), (False, [0, 0, 0, 0, 0])):
-        sweep = sweep_of(SPACE, total=5, sampler="nsga2")
-        search(sweep, lambda params, poor=poor: Outcome("failed", "run", reason="nan", is_poor=poor))
-        assert [trial.system_attrs[GENERATION] for trial in sweep.study.trials] == generations
-        sweep.journal.unlink()
+    """NSGA-II begins another generation after four trials with values here, CMA-ES its first after two."""
+    sweep = sweep_of(SPACE, total=5, sampler=sampler)
+    search(sweep, lambda params: Outcome("failed", "run", reason="loss became nan", is_poor=poor))
+    attribute = GENERATION[sampler]
+    assert [trial.system_attrs.get(attribute) for trial in sweep.study.trials] == generations
 
 
 def test_trial_stays_failed_in_the_storage(

@@ -1,6 +1,6 @@
 """Shows a sampler the configurations that cannot be trained as poor ones, so that it moves away from them."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from copy import deepcopy as copy_deeply
 from typing import Any
 
@@ -44,6 +44,11 @@ class PoorTrialsSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(self._view(study), trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self._sampler.after_trial(self._view(study), trial, state, values)
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()
