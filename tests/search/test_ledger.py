@@ -209,7 +209,6 @@ def test_settling_writes_the_result(sweep_of: Callable[..., Sweep]) -> None:
         "reason": None,
         "seeds": [],
         "left": "jobs/7/best.npz",
-        "is_poor": False,
     }
 
 

@@ -1,21 +1,29 @@
-"""A sampler moves away from configurations whose loss diverges; a crash tells it nothing."""
+"""Samplers move away from configurations whose loss diverges; a crash tells them nothing."""
 
+import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
+from optuna.pruners import HyperbandPruner
 from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, is_poor
-from kerasweep.search.poor_trials import PoorTrialsSampler, shown_as_poor
+from kerasweep.search.poor_trials import PoorTrialsSampler, show_poor
+from kerasweep.search.samplers import build_sampler
 from kerasweep.search.sweep import Sweep
+from tests.searches import SAMPLERS
 
+LARGEST = sys.float_info.max
 # The best rate is 0.6, and training diverges above 0.62.
 SPACE = {"rate": "interval(0.0,1.0)", "decay": "interval(0.0,1.0)"}
+POOR = {RESULT: {"is_poor": True}}
 GENERATION = {"nsga2": "NSGAIISampler:generation", "cmaes": "cma:generation"}
 
 
@@ -44,32 +52,60 @@ def failed_of_40(
 
 
 def test_tpe_moves_away_from_a_cliff(failed_of_40: Callable[[bool], list[int]]) -> None:
-    """Without the news more than four trials in five fail: the best seen are beside the cliff."""
+    """Without it more than four trials in five fail: the best seen are beside the cliff."""
     assert max(failed_of_40(True)) <= 17
     assert min(failed_of_40(False)) >= 30
 
 
 @pytest.mark.parametrize(
-    ("sampler", "poor", "generations"),
+    ("sampler", "complete", "poor", "generations"),
     [
-        ("nsga2", True, [0, 0, 0, 0, 1]),
-        ("nsga2", False, [0, 0, 0, 0, 0]),
-        ("cmaes", True, [None, None, 0, 0, 0]),
-        ("cmaes", False, [None, None, None, None, None]),
+        ("nsga2", 1, True, [0, 0, 0, 0, 1]),
+        ("nsga2", 1, False, [0, 0, 0, 0, 0]),
+        ("nsga2", 0, True, [0, 0, 0, 0, 0]),
+        ("cmaes", 2, True, [None, None, 0, 0, 0, 0, 0, 0, 1]),
+        ("cmaes", 2, False, [None, None, 0, 0, 0, 0, 0, 0, 0]),
+        ("cmaes", 1, True, [None, None, None, None, None]),
     ],
 )
 def test_poor_trials_are_members_of_a_generation(
     sampler: str,
+    complete: int,
     poor: bool,
     generations: list[int | None],
     sweep_of: Callable[..., Sweep],
     search: Callable[..., Any],
 ) -> None:
-    """NSGA-II begins another generation after four trials with values here, CMA-ES its first after two."""
-    sweep = sweep_of(SPACE, total=5, sampler=sampler)
-    search(sweep, lambda params: Outcome("failed", "run", reason="loss became nan", is_poor=poor))
+    """A generation has four trials here, of CMA-ES six, after two random ones."""
+    left = iter([True] * complete)
+    sweep = sweep_of(SPACE, total=len(generations), sampler=sampler)
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if next(left, False):
+            return Outcome("complete", "run", values=(0.5,))
+        return Outcome("failed", "run", reason="loss became nan", is_poor=poor)
+
+    search(sweep, train)
     attribute = GENERATION[sampler]
     assert [trial.system_attrs.get(attribute) for trial in sweep.study.trials] == generations
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "nsga2"])
+def test_hyperband_shows_samplers_a_study_of_its_own(sampler: str, sweep_of: Callable[..., Sweep]) -> None:
+    study = sweep_of(SPACE).study
+    study.pruner = HyperbandPruner(min_resource=1, max_resource=9)
+    for number in range(12):
+        study.sampler = build_sampler(OmegaConf.structured(SAMPLERS[sampler]), number)
+        trial = study.ask()
+        rate = trial.suggest_float("rate", 0, 1)
+        trial.report(rate, 1)
+        trial.should_prune()
+        if number % 3:
+            study.tell(trial, rate)
+        else:
+            trial.set_user_attr(RESULT, POOR[RESULT])
+            study.tell(trial, state=TrialState.FAIL)
+    assert len(study.trials) == 12
 
 
 def test_trial_stays_failed_in_the_storage(
@@ -87,17 +123,16 @@ def trial_of(state: TrialState, number: int, values: list[float] | None = None, 
     return trial
 
 
-POOR = {RESULT: {"is_poor": True}}
-
-
 @pytest.mark.parametrize(
     ("complete", "shown"),
     [
         ([], (-1.0, 1.0)),
         ([(0.5, 3.0)], (-0.5, 4.0)),
         ([(0.5, 3.0), (0.75, 8.0), (0.25, 4.0)], (-0.25, 13.0)),
+        ([(1e308, -1e308), (-1e308, 1e308)], (-LARGEST, LARGEST)),
+        ([(math.inf, 0.0)], (LARGEST, 1.0)),
     ],
-    ids=["no complete trial", "one", "three"],
+    ids=["no complete trial", "one", "three", "huge", "infinite"],
 )
 def test_poor_trials_are_worse_than_all_complete_ones(
     complete: list[tuple[float, float]], shown: tuple[float, float]
@@ -107,7 +142,7 @@ def test_poor_trials_are_worse_than_all_complete_ones(
     crashed = trial_of(TrialState.FAIL, len(trials), **{RESULT: {"reason": "its process was killed"}})
     older = trial_of(TrialState.FAIL, len(trials) + 1)
     poor = trial_of(TrialState.FAIL, len(trials) + 2, **POOR)
-    *others, last = shown_as_poor([*trials, crashed, older, poor], is_poor, ["MAXIMIZE", "MINIMIZE"])
+    *others, last = show_poor([*trials, crashed, older, poor], is_poor, ["MAXIMIZE", "MINIMIZE"])
     assert others == [*trials, crashed, older]
     assert (last.state, tuple(last.values)) == (TrialState.COMPLETE, shown)
     assert (last.number, last._trial_id, last.system_attrs) == (
@@ -135,7 +170,7 @@ class Witness(RandomSampler):
 def test_sampler_sees_the_running_trial_too(sweep_of: Callable[..., Sweep]) -> None:
     study = sweep_of(SPACE).study
     witness = Witness()
-    study.sampler = PoorTrialsSampler(witness, is_poor)
+    study.sampler = PoorTrialsSampler(witness, is_poor, min_complete=0)
     trial = study.ask()
     trial.set_user_attr(RESULT, POOR[RESULT])
     study.tell(trial, state=TrialState.FAIL)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from omegaconf import OmegaConf
@@ -19,10 +19,14 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.progress import Progress
+from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
 from tests.sweep.stand_ins import Notes
+
+CRASHED = Outcome("failed", "run", reason="its process was killed by SIGSEGV")
+DIVERGED = Outcome("failed", "run", reason="loss became nan", is_poor=True)
 
 Train = Callable[[Params, int], Outcome]
 GRID = {"a": "1,2,3"}
@@ -212,3 +216,14 @@ def test_stop_request_lets_the_seeds_of_a_trial_finish(sweep: Callable[..., Swee
     with pytest.raises(SweepStopped):
         drive(made, train, size=1, stop=stop)
     assert [trial.value for trial in made.study.trials] == pytest.approx([1.1, 2.1])
+
+
+@pytest.mark.parametrize(
+    "outcomes", [[CRASHED, DIVERGED], [DIVERGED, CRASHED]], ids=["crash first", "crash last"]
+)
+def test_any_diverged_repeat_says_that_the_configuration_is_poor(outcomes: list[Outcome]) -> None:
+    """Both repeats were under way; the first failure is the trial's reason."""
+    trial = RepeatedTrial(cast(Proposal, None), repeats=2, opened=TrialRef("run"))
+    for repeat, outcome in enumerate(outcomes):
+        trial.end(repeat, outcome)
+    assert trial.result().is_poor and trial.result().reason == f"repeat 0 failed: {outcomes[0].reason}"

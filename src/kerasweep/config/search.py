@@ -79,7 +79,7 @@ class SamplerConf:
 
 @dataclass
 class TPEConf(SamplerConf):
-    n_startup_trials: int = 10  # random trials first
+    n_startup_trials: int = 10  # random trials first, poor ones among them
     multivariate: bool = True  # whether axes are modelled together
 
 
@@ -91,7 +91,7 @@ class QMCConf(SamplerConf):
 
 @dataclass
 class CmaEsConf(SamplerConf):
-    n_startup_trials: int = 5  # random trials first
+    n_startup_trials: int = 5  # random trials first, until so many are complete
 
 
 @dataclass

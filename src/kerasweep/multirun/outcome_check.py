@@ -31,9 +31,13 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
             f"but returned {outcome.state!r}."
         )
     values = tuple(_number(value, target, "values") for value in outcome.values)
-    is_finite = all(map(math.isfinite, values))
-    if outcome.state == State.COMPLETE and (len(values) != objectives or not is_finite):
-        error = TrainingError if is_finite else DivergedError
+    if outcome.is_poor and outcome.state != State.FAILED:
+        raise TrainingError(
+            f"trial.target={target} returned is_poor=True with the state {outcome.state}. "
+            "It belongs to failed trials: a complete or pruned one tells the sampler its value."
+        )
+    if outcome.state == State.COMPLETE and (len(values) != objectives or not all(map(math.isfinite, values))):
+        error = DivergedError if len(values) == objectives else TrainingError
         raise error(
             f"trial.target={target} must give a finite value for each of {objectives} objectives, "
             f"but gave {list(values)}."

@@ -101,7 +101,7 @@ def _as_attribute(outcome: Outcome) -> dict[str, Any]:
         "reason": outcome.reason,
         "seeds": list(outcome.seeds),
         "left": outcome.weights,  # the stored name is that of older journals
-        "is_poor": outcome.is_poor,
+        **({"is_poor": True} if outcome.is_poor else {}),
     }
 
 

@@ -1,33 +1,39 @@
-"""Shows a sampler the configurations that cannot be trained as poor ones, so that it moves away from them."""
+"""Shows samplers the configurations that cannot be trained as poor ones, so that they search elsewhere."""
 
+import copy
+import sys
 from collections.abc import Callable, Container, Sequence
-from copy import deepcopy as copy_deeply
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import sign_of
 
 
 class PoorTrialsSampler(BaseSampler):
-    """A sampler that another one informs: it sees poor trials as complete, and worse than every complete one.
+    """Wraps a sampler and shows it poor trials as complete ones, worse than every complete trial.
 
     Optuna's samplers do not look at failed trials, so they return to a region in which the loss diverges. A
-    complete trial with a poor value is what all of them understand: TPE, CMA-ES and NSGA-II. In the storage
-    the trial stays failed.
+    complete trial with a poor value is what TPE, CMA-ES and NSGA-II understand. In the storage the trial
+    stays failed.
 
     Args:
         sampler: The sampler that suggests.
         is_poor: Whether a failed trial shows that its configuration is poor.
+        min_complete: Poor trials stay hidden until this many trials are complete: CMA-ES would begin in the
+            middle of a space that it knows nothing good of, and NSGA-II would breed from poor parents.
     """
 
-    def __init__(self, sampler: BaseSampler, is_poor: Callable[[FrozenTrial], bool]) -> None:
+    def __init__(
+        self, sampler: BaseSampler, is_poor: Callable[[FrozenTrial], bool], min_complete: int
+    ) -> None:
         self._sampler = sampler
         self._is_poor = is_poor
+        self._min_complete = min_complete
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._sampler.infer_relative_search_space(self._view(study), trial)
@@ -54,33 +60,36 @@ class PoorTrialsSampler(BaseSampler):
         self._sampler.reseed_rng()
 
     def _view(self, study: Study) -> Study:
-        trials = study.get_trials(deepcopy=False)
-        return _StudyView(study, shown_as_poor(trials, self._is_poor, [way.name for way in study.directions]))
+        trials = study._get_trials(deepcopy=False)
+        if sum(trial.state is TrialState.COMPLETE for trial in trials) >= self._min_complete:
+            trials = show_poor(trials, self._is_poor, [direction.name for direction in study.directions])
+        return _StudyView(study, trials)
 
 
 class _StudyView(Study):
     """A study with other trials, for samplers, which read them with `_get_trials`."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
-        self.__dict__.update(vars(study))
-        self._shown = trials
+        # Hyperband gives samplers a study that hides its attributes.
+        self.__dict__.update(object.__getattribute__(study, "__dict__"))
+        self._trials = trials
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        chosen = [trial for trial in self._shown if states is None or trial.state in states]
-        return copy_deeply(chosen) if deepcopy else chosen
+        chosen = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy.deepcopy(chosen) if deepcopy else chosen
 
 
-def shown_as_poor(
+def show_poor(
     trials: list[FrozenTrial], is_poor: Callable[[FrozenTrial], bool], directions: list[str]
 ) -> list[FrozenTrial]:
     """Returns the trials, poor ones as complete: worse than all complete ones by the range of their values.
 
     Args:
-        trials: All trials of a study.
+        trials: All trials of a study; they are not changed.
         is_poor: Whether a failed trial shows that its configuration is poor.
-        directions: `maximize` or `minimize` per objective, in any case.
+        directions: `MAXIMIZE` or `MINIMIZE` per objective.
     """
     if not any(map(is_poor, trials)):
         return trials
@@ -88,17 +97,13 @@ def shown_as_poor(
     complete = [trial.values for trial in trials if trial.state is TrialState.COMPLETE]
     scores = signs * np.array(complete or [[0.0] * len(signs)])
     lowest, highest = scores.min(axis=0), scores.max(axis=0)
-    values = signs * (lowest - np.where(highest > lowest, highest - lowest, 1.0))
-    return [_complete(trial, values.tolist()) if is_poor(trial) else trial for trial in trials]
+    with np.errstate(over="ignore", invalid="ignore"):  # values may be as large as a float can be
+        worst = lowest - np.where(highest > lowest, highest - lowest, 1.0)
+    values = (signs * np.clip(worst, -sys.float_info.max, sys.float_info.max)).tolist()
+    return [_as_complete(trial, values) if is_poor(trial) else trial for trial in trials]
 
 
-def _complete(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
-    shown = create_trial(
-        state=TrialState.COMPLETE,
-        values=values,
-        params=trial.params,
-        distributions=trial.distributions,
-        system_attrs=trial.system_attrs,
-    )
-    shown.number, shown._trial_id = trial.number, trial._trial_id
+def _as_complete(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state, shown.values = TrialState.COMPLETE, values
     return shown

@@ -80,7 +80,7 @@ def drawn(space: Space, seed: int) -> Iterator[Params]:
 
 
 def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
-    """Returns the Optuna sampler of a config; one that learns from results sees diverged trials as poor.
+    """Returns the Optuna sampler of a config; one that learns from results also sees poor trials.
 
     Args:
         cfg: The config group `sampler`.
@@ -98,7 +98,7 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
                 group=cfg.multivariate,
                 constant_liar=True,  # running trials count as poor, so that workers search elsewhere
             )
-            return PoorTrialsSampler(tpe, is_poor)
+            return PoorTrialsSampler(tpe, is_poor, min_complete=0)
         if cfg.name == "qmc":
             return QMCSampler(
                 seed=cfg.seed,
@@ -111,10 +111,10 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
             cmaes = CmaEsSampler(
                 seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
             )
-            return PoorTrialsSampler(cmaes, is_poor)
+            return PoorTrialsSampler(cmaes, is_poor, min_complete=cfg.n_startup_trials)
         if cfg.name == "nsga2":
             nsga2 = NSGAIISampler(seed=seed, population_size=cfg.population_size)
-            return PoorTrialsSampler(nsga2, is_poor)
+            return PoorTrialsSampler(nsga2, is_poor, min_complete=1)
     if cfg.name in ("random", "grid"):  # the grid's order is that of its space, see `propose`
         return RandomSampler(seed=seed)
     raise AssertionError(f"sampler {cfg.name} is not built")

@@ -75,6 +75,8 @@ class RepeatedTrial:
             )
         elif self.ended is None:
             self.ended = replace(outcome, run_id=self.ref.run_id)
+        elif outcome.is_poor and self.ended.state == State.FAILED:  # another repeat crashed before
+            self.ended = replace(self.ended, is_poor=True)
 
     def drop(self) -> None:
         """Prunes the trial: its remaining repeats are not trained."""
