@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kerasweep.config.search import TrialConf
 from kerasweep.multirun.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -45,6 +46,15 @@ def test_constraints_and_repeats_make_another_sweep_and_defaults_keep_the_old_on
     names = [plan(*axes, *change).open_sweep(fresh=False).name for change in changes]
     assert len(set(names)) == 3
     assert plan(*axes, "study.repeats=1", "study.constraints=[]").open_sweep(fresh=False).name == names[0]
+
+
+def test_another_training_function_makes_another_sweep(plan: Callable[..., Plan]) -> None:
+    """Its results are not those of the built-in function."""
+    axes = ("sampler=grid", "model.kernel_size=3,5")
+    targets = ("benchmarks.targets:instant", "mine:train", TrialConf.target)
+    names = [plan(*axes, f"trial.target={target}").open_sweep(fresh=False).name for target in targets]
+    assert len(set(names)) == 3
+    assert plan(*axes).open_sweep(fresh=False).name == names[2]
 
 
 def test_study_without_a_name_is_named_after_its_axes_in_60_characters(plan: Callable[..., Plan]) -> None:

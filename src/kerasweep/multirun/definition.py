@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.search import TrialConf
 from kerasweep.space.axis import Space
 
 MAX_NAME_LENGTH = 60
@@ -25,7 +26,7 @@ def sweep_definition(
         constraints: The texts of the study's constraints.
     """
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
-    repeats = base.study.repeats
+    repeats, target = base.study.repeats, base.trial.target
     return {
         "groups": _without(groups, {axis.key for axis in space.axes}),
         "below": _fixed_below_groups(space, fixed),
@@ -34,6 +35,7 @@ def sweep_definition(
         # Left out at their defaults: sweeps from before these keys existed keep their names.
         **({"constraints": list(constraints)} if constraints else {}),
         **({"repeats": repeats} if repeats != 1 else {}),
+        **({"target": target} if target != TrialConf.target else {}),
     }
 
 
