@@ -1,9 +1,10 @@
 """Composes configurations as commands do."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
@@ -19,6 +20,14 @@ from kerasweep.multirun.composer import make_composer, without_hydra
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, make_plan
 from kerasweep.multirun.question import read_question
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> Path:
+    """Writes config files, by their path below the folder, and returns the folder."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 @contextmanager

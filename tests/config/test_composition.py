@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from kerasweep.config import composition, register
 from kerasweep.config.composition import OnceLoader, compose_once
 from kerasweep.config.folders import config_folder
-from tests.compositions import with_studies
+from tests.compositions import with_studies, write_files
 
 RUN, MULTIRUN = RunMode.RUN, RunMode.MULTIRUN
 DEFAULTS = "[{optimizer: sgd}, {tuned: '${optimizer}_rate'}, {data: '???'}, {optional extra: none}, _self_]"
@@ -71,10 +71,7 @@ CASES: list[tuple[RunMode, list[str]]] = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+    return write_files(tmp_path, FILES)
 
 
 @pytest.fixture(autouse=True)

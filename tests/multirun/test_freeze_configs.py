@@ -12,6 +12,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from kerasweep.multirun.freeze_configs import freeze, read_ahead
+from tests.compositions import write_files
 
 FILES = {
     "main.yaml": "defaults: [{optimizer: sgd}, _self_]\nepochs: 3\n",
@@ -25,10 +26,7 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
+    return write_files(tmp_path, FILES)
 
 
 @pytest.fixture

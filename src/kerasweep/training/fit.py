@@ -71,7 +71,7 @@ def fit(
         checkpoint_model: Returns the model to save in a checkpoint; None for `model` itself.
 
     Raises:
-        TrainingError: A loss is not finite.
+        DivergedError: A loss is not finite.
     """
     reporter = ReportEpochs(report)
     objective = _measured(objectives)

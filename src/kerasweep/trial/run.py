@@ -67,7 +67,7 @@ def run_trial(
     Raises:
         ConfigError: The configuration cannot be trained.
         DataError: The data cannot be read.
-        TrainingError: A loss is not finite.
+        DivergedError: A loss is not finite.
     """
     prepared = read_data(cfg)
     record_data(cfg, ref.run_id, tracker, prepared)
