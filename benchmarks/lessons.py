@@ -21,10 +21,9 @@ from benchmarks import PYTHONPATH, ROOT
 from benchmarks.studies import content, names
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.figures import ranking_figure
-from kerasweep.report.files import CSV_METRICS
+from kerasweep.report.files import CSV_METRICS, CSV_PARAMS
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
-from kerasweep.report.selection import SEED
 from kerasweep.report.standings import Standing, ranked, standings
 from kerasweep.report.summary import winner_lines
 from kerasweep.report.tables import cells, notes
@@ -38,7 +37,7 @@ DATA = ("data=fashion_mnist", "data.limit=3000")
 MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
 MAX_SHOWN = 8
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "seconds", "parameters")
-OWN_COLUMNS = {"run_id", "name", "state", "dataset", "seed", *CSV_METRICS}
+OWN_COLUMNS = {"run_id", "name", "state", "dataset", *CSV_PARAMS, *CSV_METRICS}
 
 
 def main() -> None:
@@ -159,9 +158,8 @@ def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
     tags = {key: row[key] for key in ("state", "dataset", *axes) if row[key]}
     metrics = {key: float(row[key]) for key in CSV_METRICS if row.get(key)}
     objective = {"objective": "val_accuracy maximize"}
-    return RunRecord(
-        row["run_id"], row["name"], "FINISHED", tags | objective, {SEED: row["seed"]}, metrics, 0.0, 0.0
-    )
+    params = {key: row[column] for column, key in CSV_PARAMS.items() if row.get(column)}
+    return RunRecord(row["run_id"], row["name"], "FINISHED", tags | objective, params, metrics, 0.0, 0.0)
 
 
 def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[str]) -> str:

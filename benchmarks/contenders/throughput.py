@@ -84,7 +84,9 @@ def program(images, labels, filters):
     with initialize_config_dir(config_folder("conf"), version_base="1.3"):
         cfg = compose("train", overrides)
     part, classes = Part(images, labels), tuple(map(str, range(10)))
-    data = Prepared(part, part, part, Scaling((1 / 255,), (0.0,)), classes, "random", (32, 32, 3))
+    data = Prepared(
+        part, part, part, Scaling((1 / 255,), (0.0,)), classes, "random", (32, 32, 3), labels == 0
+    )
     network = build_network(cfg, data)
     rates = [0.001] * network.steps_per_epoch
 

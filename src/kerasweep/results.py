@@ -77,6 +77,8 @@ class TrialRef:
     repeat: int = 0  # the index of the trial's seed, from 0
     resume_from: Path | None = None  # the job folder of an attempt that died, to continue its checkpoint
     weights: Path | None = None  # the file of the weights to record a model of, instead of training
+    # Whether the values are cross-fitted; else they are the best epoch's, as in sweeps of older versions.
+    is_cross_fitted: bool = True
     # Whether a candidate's model can be made at the end of the sweep, from its saved weights.
     defers_model: bool = False
 
@@ -97,8 +99,8 @@ class Outcome:
 
     state: str  # complete, pruned or failed; lost if a full disk ended it
     run_id: str  # the trial's, from TrialRef.run_id
-    values: tuple[float, ...] = ()  # one per objective, at the best epoch; empty when failed
-    metrics: Mapping[str, float] = field(default_factory=dict)  # at the best epoch
+    values: tuple[float, ...] = ()  # one per objective, cross-fitted if from validation; empty when failed
+    metrics: Mapping[str, float] = field(default_factory=dict)  # as the values; others at the best epoch
     best_epoch: int | None = None  # from 1
     seconds: float = 0.0  # training alone
     reason: str | None = None  # why it was pruned or failed

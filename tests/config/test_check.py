@@ -141,7 +141,7 @@ SENTENCES = [
     (
         "objective=[{metric:speed,direction:maximize}]",
         "objective.metric must be one of val_accuracy, val_loss, accuracy, loss, parameters, "
-        "seconds, but got speed.",
+        "seconds, cpu_seconds, but got speed.",
     ),
     (
         "objective=[{metric:loss,direction:up}]",

@@ -87,6 +87,30 @@ def test_oldest_data_is_dropped(archive: DataConf) -> None:
     assert np.array_equal(again.train.images, first.train.images)
 
 
+def test_another_split_has_the_same_test_set(archive: DataConf) -> None:
+    limited = replace(archive, limit=30)
+    one, other = load_prepared(limited), load_prepared(replace(limited, split_seed=1))
+    assert np.array_equal(one.test.images, other.test.images)
+    assert not np.array_equal(one.validation.images, other.validation.images)
+    same, seeded = load_prepared(replace(limited, split_seed=0)), load_prepared(replace(limited, seed=1))
+    for part in ("train", "validation", "test"):
+        assert np.array_equal(getattr(one, part).images, getattr(same, part).images)
+    assert not np.array_equal(one.test.images, seeded.test.images)
+    assert np.array_equal(one.half, same.half) and len(one.half) == len(one.validation)
+    # The subset is drawn anew, too: together the splits use more than 30 of the images.
+    parts = [part for each in (one, other) for part in (each.train, each.validation)]
+    assert len({image.tobytes() for part in parts for image in part.images}) > 30
+
+
+def test_few_large_data_sets_are_kept(archive: DataConf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kerasweep.data.prepare.MAX_KEPT_BYTES", 1)
+    first, second = load_prepared(archive), load_prepared(replace(archive, seed=1))
+    assert load_prepared(archive) is first
+    load_prepared(replace(archive, seed=2))
+    assert load_prepared(archive) is first
+    assert load_prepared(replace(archive, seed=1)) is not second
+
+
 def test_unreadable_data_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
     missing = replace(archive, path=str(tmp_path / "later.npz"))
     with pytest.raises(DataError):

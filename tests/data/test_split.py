@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasweep.data.split import stratified_split, stratified_subset
+from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import DataError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=6)
@@ -30,6 +30,24 @@ def test_split_is_a_partition_with_each_class_in_both_parts(
         in_validation = int((labels[split.validation] == label).sum())
         assert 1 <= in_validation <= count - 1
         assert abs(in_validation - count * fraction) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=COUNTS, seed=SEEDS)
+def test_half_holds_half_of_each_class_and_of_all(counts: list[int], seed: int) -> None:
+    labels = shuffled(counts)
+    half = stratified_half(labels, seed)
+    assert np.array_equal(half, stratified_half(labels, seed))
+    assert abs(2 * int(half.sum()) - len(labels)) <= 1
+    for label, count in enumerate(counts):
+        assert abs(2 * int(half[labels == label].sum()) - count) <= 1
+
+
+def test_half_is_independent_of_the_split_of_the_same_seed() -> None:
+    labels = np.zeros(1000, np.int64)
+    split = stratified_split(labels, 0.5, seed=3)
+    shared = int(stratified_half(labels, seed=3)[split.validation].sum())
+    assert 200 < shared < 300
 
 
 @settings(max_examples=60, deadline=None)

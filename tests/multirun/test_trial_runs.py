@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import LoggedModelOutput
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.search import MedianPrunerConf, TrackingConf, WilcoxonConf
+from kerasweep.config.search import MedianPrunerConf, PrunerConf, TrackingConf, WilcoxonConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTrialRuns
@@ -31,7 +31,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Pl
     """Returns a function that makes the trial runs and configuration of a retried trial."""
     monkeypatch.chdir(tmp_path)
 
-    def build(kind: Any, repeats: int, *more: Any) -> tuple[Any, Proposal]:
+    def build(kind: Any, repeats: int, *more: Any, resamples: bool = True) -> tuple[Any, Proposal]:
         made = plan("model.kernel_size=3,5", "training.checkpoint.enabled=true")
         composer = made.composer
         study = open_study(tmp_path / "s.journal", "s", ["maximize"])
@@ -40,7 +40,11 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Pl
         trial.set_user_attr(RETRY_OF, 0)
         proposal = Proposal(trial, made.question.space.suggest(trial))
         sweep = SimpleNamespace(
-            study=study, journal=tmp_path / "s.journal", name="s", directions=("maximize",)
+            study=study,
+            journal=tmp_path / "s.journal",
+            name="s",
+            directions=("maximize",),
+            resamples=resamples,
         )
         trial_runs = kind(composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
         trial_runs._configs[trial.number] = composer.job_config(proposal.params)
@@ -77,6 +81,29 @@ def test_pruner_of_a_batch_gets_epochs_of_the_first_seed_unless_it_compares_seed
     jobs = [trial_runs.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
     assert [isinstance(job.report, JournalReport) for job in jobs] == has_report
     assert [job.report is never for job in jobs] == [not each for each in has_report]
+
+
+SEEDS = [(0, 3), (1, 4), (2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("resamples", "expected"), [(True, SEEDS), (False, [(seed, None) for seed, _ in SEEDS])]
+)
+def test_each_repeat_has_its_seed_and_its_split(
+    resamples: bool, expected: list[tuple[int, int | None]], made: Made
+) -> None:
+    trial_runs, proposal = made(WorkerTrialRuns, 3, resamples=resamples)
+    trial_runs._configs[proposal.trial.number].data.seed = 3
+    refs = [TrialRef("run", 1, repeat=repeat) for repeat in range(3)]
+    jobs = [trial_runs.job(proposal, ref, waits=False)[1] for ref in refs]
+    assert [(job.config.training.seed, job.config.data.split_seed) for job in jobs] == expected
+    assert {job.config.data.seed for job in jobs} == {3}  # the test set stays
+    batch, proposal = made(BatchTrialRuns, 3, PrunerConf("none"), resamples=resamples)
+    batch._configs[proposal.trial.number].data.split_seed = 3 if resamples else None
+    assert [batch.job(proposal, ref, waits=False)[1].overrides[-2:] for ref in refs] == [
+        [f"training.seed={seed}", f"data.split_seed={'null' if split is None else split}"]
+        for seed, split in expected
+    ]
 
 
 Recorded = Callable[..., tuple[Any, Tracker, str]]

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from kerasweep.report.fairness import PICKED, caveats, epochs_line, validates_alike
+import pytest
+
+from kerasweep.report.fairness import OTHER_IMAGES, PICKED, SAME_IMAGES, caveats, epochs_line, images_line
 from kerasweep.report.groups import group_runs
 from kerasweep.report.reading import Report
 from kerasweep.report.standings import standings
@@ -53,10 +55,13 @@ def test_equal_epochs_are_noted() -> None:
     assert epochs_line(report(run("3", epochs="1"))) == once
 
 
-def test_runs_of_several_splits_are_not_validated_alike() -> None:
-    one, other = (replace(run(k), params={**run(k).params, "data.seed": k}) for k in ("3", "5"))
-    assert validates_alike(report(one, replace(one, tags=run("5").tags)))
-    assert not validates_alike(report(one, other))
+@pytest.mark.parametrize("key", ["data.seed", "data.split_seed"])
+def test_page_says_whether_repeats_share_their_validation_images(key: str) -> None:
+    one, other = (replace(run(k), params={**run(k).params, key: k}) for k in ("3", "5"))
+    assert images_line(report(one, replace(one, tags=run("5").tags))) == SAME_IMAGES
+    assert images_line(report(one, other)) == OTHER_IMAGES
+    limited = replace(one, params={**one.params, "data.limit": "200"})
+    assert images_line(report(one, limited)) is None
 
 
 def test_early_stopping_leaves_no_equal_epochs() -> None:

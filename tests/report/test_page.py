@@ -15,6 +15,7 @@ from kerasweep.report.claims import judge
 from kerasweep.report.groups import group_runs
 from kerasweep.report.page import MAX_OTHERS, render_page
 from kerasweep.report.reading import Judged, Report
+from kerasweep.report.repetition import Repetition
 from kerasweep.report.standings import standings, training_seconds
 from kerasweep.report.tables import MAX_ROWS
 from kerasweep.report.verdicts import observations
@@ -60,7 +61,7 @@ PARENT = replace(
 def report(runs: list[RunRecord], axes: tuple[str, ...] = AXES) -> Report:
     groups = group_runs(runs, axes)
     claim: Any = OmegaConf.merge(OmegaConf.structured(ClaimConf), CLAIM)
-    verdict = judge(claim, observations(claim, runs, axes))
+    verdict = judge(claim, observations(claim, runs, axes, Repetition()))
     found = standings(groups, axes)
     return Report(
         tuple(runs),

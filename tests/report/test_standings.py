@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kerasweep.report.groups import group_runs
+from kerasweep.report.repetition import Repetition
 from kerasweep.report.standings import by_seed, runs_per_seed, standings, training_seconds
 from kerasweep.tracking.run_record import RunRecord
 
@@ -52,8 +53,8 @@ def test_seeds_of_an_incomplete_trial_are_not_ranked(state: str | None) -> None:
 
 def test_group_has_a_value_a_seed() -> None:
     (group,) = group_runs([run(0.5, 0, k=3), run(0.7, 1, k=3)], ["k"])
-    assert by_seed(group, "objective", ["k"]) == {"0": 0.5, "1": 0.7}
-    assert by_seed(group, "seconds", ["k"]) == {}
+    assert by_seed(group, "objective", ["k"], Repetition()) == {"0": 0.5, "1": 0.7}
+    assert by_seed(group, "seconds", ["k"], Repetition()) == {}
 
 
 def test_other_axes_are_averaged_over_within_a_seed() -> None:
@@ -62,20 +63,20 @@ def test_other_axes_are_averaged_over_within_a_seed() -> None:
         for seed, b, value in ((0, 8, 0.2), (0, 16, 0.4), (1, 8, 0.6), (1, 16, 0.8))
     ]
     (group,) = group_runs(runs, ["k"])
-    assert by_seed(group, "objective", ["k", "b"]) == pytest.approx({"0": 0.3, "1": 0.7})
+    assert by_seed(group, "objective", ["k", "b"], Repetition()) == pytest.approx({"0": 0.3, "1": 0.7})
     (lacking,) = group_runs(runs[:3], ["k"])
-    assert by_seed(lacking, "objective", ["k", "b"]) == pytest.approx({"0": 0.3})
+    assert by_seed(lacking, "objective", ["k", "b"], Repetition()) == pytest.approx({"0": 0.3})
 
 
 def test_a_seed_trained_twice_counts_once() -> None:
     runs = [run(0.2, 0, k=3, b=8), run(0.4, 0, k=3, b=8), run(0.9, 0, k=3, b=16)]
     (group,) = group_runs(runs, ["k"])
-    assert by_seed(group, "objective", ["k", "b"]) == pytest.approx({"0": 0.6})
+    assert by_seed(group, "objective", ["k", "b"], Repetition()) == pytest.approx({"0": 0.6})
 
 
 def test_runs_without_a_seed_count_as_different_seeds() -> None:
     (group,) = group_runs([run(0.2, None, k=3), run(0.4, None, k=3)], ["k"])
-    assert len(by_seed(group, "objective", ["k"])) == 2
+    assert len(by_seed(group, "objective", ["k"], Repetition())) == 2
 
 
 def test_best_is_marked_and_others_are_compared_with_it() -> None:

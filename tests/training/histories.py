@@ -29,7 +29,7 @@ def history(text: str) -> dict[str, Any]:
     network = build_network(cfg, read_data(cfg))
     result = network.fit(lambda epoch, metrics: False, Path("unused"))
     epochs = [
-        {name: value.hex() for name, value in epoch.items() if name != "epoch_seconds"}
+        {name: value.hex() for name, value in epoch.items() if not name.endswith("_seconds")}
         for epoch in result.history
     ]
     return {"epochs": epochs, "best_epoch": result.best_epoch, "traces": network.traces}

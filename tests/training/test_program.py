@@ -11,6 +11,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
+from kerasweep.data.prepare import Part
 from kerasweep.training.program import Program
 from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import Network, build_network
@@ -215,8 +216,26 @@ def test_training_equals_keras(configured: Configured) -> None:
     rates = [cfg.optimizer.learning_rate] * network.steps_per_epoch
     found = [network.run_epoch(epoch, rates) for epoch in range(3)]
     for ours, keras_own in zip(found, expected, strict=True):
+        ours = {name: ours[name] for name in keras_own}
         assert ours == pytest.approx(keras_own, rel=2e-3, abs=2e-3)
     np.testing.assert_allclose(network.probabilities(data.validation), stock(validation), atol=2e-3)
+
+
+def test_the_first_half_adds_its_sums(configured: Configured) -> None:
+    """Over several graph calls, with penalties, and with a last batch of one image."""
+    cfg = configured("training.batch_size=16", "regularizer=l2", "regularizer.strength=0.01")
+    network = network_of(cfg)
+    part, scaling = network.prepared.validation, network.prepared.scaling
+    half = np.arange(len(part)) % 3 == 0
+    first, second = (Part(part.images[each], part.labels[each]) for each in (half, ~half))
+    found = network.evaluate(part, half)
+    for name, whole in network.evaluate(part).items():
+        assert found[name] == whole
+        parts = [network.program.evaluate(feed_of(each), scaling, 16)[name] for each in (first, second)]
+        assert found[f"{name}_a"] * len(part) == pytest.approx(parts[0] * len(first), rel=1e-6)
+        assert (found[name] - found[f"{name}_a"]) * len(part) == pytest.approx(
+            parts[1] * len(second), rel=1e-6
+        )
 
 
 AUGMENTED = (

@@ -24,7 +24,9 @@ def test_images_are_of_all_classes_though_a_folder_is_read_class_by_class(
     labels = np.repeat(np.arange(3), count // 3)
     part = Part(np.zeros((count, 4, 4, 1), np.uint8), labels)
     names = ("five", "three", "eight")
-    prepared = Prepared(part, part, part, Scaling((1 / 255,), (0.0,)), names, "digest", (4, 4, 1))
+    prepared = Prepared(
+        part, part, part, Scaling((1 / 255,), (0.0,)), names, "digest", (4, 4, 1), labels == 0
+    )
     drawn = []
     monkeypatch.setattr(tracker, "log_figure", lambda run_id, draw, path: drawn.append((path, draw())))
     record_images(configured(), "run", tracker, prepared)
@@ -39,7 +41,9 @@ def test_prepared_data_is_described_by_its_parts() -> None:
         return Part(np.zeros((count, 8, 6, 3), np.uint8), np.zeros(count, np.int64))
 
     scaling = Scaling((1 / 255,), (0.0,))
-    prepared = Prepared(part(1150), part(288), part(1), scaling, ("a", "b"), "digest", (8, 6, 3))
+    prepared = Prepared(
+        part(1150), part(288), part(1), scaling, ("a", "b"), "digest", (8, 6, 3), np.zeros(288, bool)
+    )
     said = "1,150 images to train on, 288 to validate, 1 to test; 2 classes, 8×6×3"
     assert prepared.describe() == said
     assert replace(prepared, class_names=("a", "b", "c")).describe() == said.replace("2 classes", "3 classes")

@@ -1,9 +1,19 @@
 """Metrics that Keras lacks have the values of a calculation by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
-from kerasweep.trial.metrics import confusion_matrix, epoch_variability, most_confidently_wrong, of_history
+from kerasweep.trial.metrics import (
+    Choice,
+    choose_epochs,
+    confusion_matrix,
+    cross_fitted,
+    epoch_variability,
+    most_confidently_wrong,
+    of_history,
+)
 
 
 def test_confusion_matrix_counts_true_rows_and_predicted_columns() -> None:
@@ -27,13 +37,63 @@ def history(*validation: float) -> list[dict[str, float]]:
     return [{"accuracy": 0.9, "val_accuracy": value} for value in validation]
 
 
-def test_gap_is_that_of_the_best_epoch() -> None:
-    assert of_history(history(0.5, 0.8, 0.7), best_epoch=2) == {"generalization_gap": pytest.approx(0.1)}
+def halved(*epochs: tuple[float, float], accuracy: float = 0.9) -> list[dict[str, float]]:
+    """Returns a history in which the halves add these parts of the accuracy; the loss is its negative."""
+    return [
+        {
+            "accuracy": accuracy - epoch / 100,
+            "val_accuracy": a + b,
+            "val_accuracy_a": a,
+            "val_loss": -a - b,
+            "val_loss_a": -a,
+        }
+        for epoch, (a, b) in enumerate(epochs)
+    ]
+
+
+def test_each_half_is_scored_at_the_epoch_that_the_other_chose() -> None:
+    epochs = halved((0.40, 0.45), (0.44, 0.42), (0.41, 0.43))
+    choice = choose_epochs(epochs, "val_accuracy", "maximize")
+    assert choice == Choice(by_a=1, by_b=0)
+    scores = cross_fitted(epochs, choice)
+    assert scores["val_accuracy"] == pytest.approx(0.40 + 0.42)
+    assert scores["val_loss"] == pytest.approx(-0.82)
+    assert scores["generalization_gap"] == pytest.approx((0.89 + 0.90) / 2 - 0.82)
+
+
+def test_halves_that_choose_alike_give_the_epochs_own_value() -> None:
+    epochs = halved((0.1, 0.1), (0.3, 1 / 3), (0.2, 0.2))
+    choice = choose_epochs(epochs, "val_accuracy", "maximize")
+    assert cross_fitted(epochs, choice)["val_accuracy"] == epochs[1]["val_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "chosen"), [("val_loss", "minimize", 1), ("accuracy", "maximize", 0)]
+)
+def test_epochs_are_chosen_by_the_objective(metric: str, direction: str, chosen: int) -> None:
+    epochs = halved((0.1, 0.1), (0.3, 0.3), (0.2, 0.2))
+    assert choose_epochs(epochs, metric, direction) == Choice(chosen, chosen)
+
+
+def test_the_first_of_equal_epochs_is_chosen_though_their_parts_differ_by_rounding() -> None:
+    epochs = halved((0.5, 0.1), (0.2, 0.3), (0.1, 0.3))
+    epochs[2]["val_accuracy"] = 0.1 + 0.3 + 1e-16
+    assert choose_epochs(epochs, "val_accuracy", "maximize").by_b == 1
+
+
+def test_nan_is_never_chosen() -> None:
+    epochs = halved((math.nan, 0.1), (0.2, 0.3))
+    assert choose_epochs(epochs, "val_loss", "minimize") == Choice(1, 1)
+    assert choose_epochs(epochs[:1], "val_loss", "minimize") == Choice(0, 0)
+
+
+def test_the_maximum_stays_a_metric() -> None:
+    assert of_history(history(0.5, 0.8, 0.7)) == {"max_val_accuracy": 0.8}
 
 
 def test_variability_needs_four_epochs() -> None:
-    assert "epoch_variability" not in of_history(history(0.5, 0.8, 0.7), 2)
-    assert "epoch_variability" in of_history(history(0.5, 0.8, 0.7, 0.8), 2)
+    assert "epoch_variability" not in of_history(history(0.5, 0.8, 0.7))
+    assert "epoch_variability" in of_history(history(0.5, 0.8, 0.7, 0.8))
 
 
 def test_variability_is_that_of_the_later_half() -> None:

@@ -32,6 +32,8 @@ class DataConf:
     test_split: float = 0.2  # the share of each class for the test set, if the source has none
     validation_split: float = 0.2  # the share of each class of the training images
     seed: int = 0  # of the splits and of the subset for `limit`
+    # Of the validation split and the training subset alone, so that the test set stays; None: data.seed.
+    split_seed: int | None = None
     scaling: str = "min_max"  # one of SCALINGS
     labels: str = "sparse"  # one of LABELS; the losses are equal
     image_size: list[int] | None = None  # [height, width] in pixels, for image_folder

@@ -14,15 +14,20 @@ EPOCH_METRICS = {
     "accuracy": "maximize",
     "loss": "minimize",
 }
-METRICS = (*EPOCH_METRICS, "parameters", "seconds")
+# What the first half of the validation images adds to the epoch's val_loss and val_accuracy: kept in the
+# history, from which trial/metrics.py scores the run, and not logged.
+OF_HALF = ("val_loss_a", "val_accuracy_a")
+METRICS = (*EPOCH_METRICS, "parameters", "seconds", "cpu_seconds")
 # Every metric of a finished trial's run; the last one takes four epochs.
 MEASURES = (
     "objective",
     *METRICS,
     "learning_rate",
     "epoch_seconds",
+    "epoch_cpu_seconds",
     "best_epoch",
     "traces",
+    "max_val_accuracy",
     "generalization_gap",
     "epoch_variability",
 )
@@ -31,6 +36,7 @@ SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
 RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
 STORAGES = ("journal",)
+SPLITS = ("resampled", "fixed")
 
 
 @dataclass
@@ -65,6 +71,7 @@ class StudyConf:
     claim: ClaimConf | None = None
     trials: int | None = None  # None: the whole grid, or 20
     repeats: int = 1  # seeds of each trial
+    splits: str = "resampled"  # one of SPLITS: whether each repeat validates on other images
     fresh: bool = False  # begins a new sweep
     dry_run: bool = False  # prints the trials and their cost, and records nothing
     space: Any = field(default_factory=open_mapping)  # axes by key, see space/parse.py

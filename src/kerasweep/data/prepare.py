@@ -11,10 +11,11 @@ from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.sources import load
-from kerasweep.data.split import stratified_split, stratified_subset
+from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import ConfigError
 
-MAX_KEPT = 2
+# Several, since each repeat of a trial has its own split.
+MIN_KEPT, MAX_KEPT, MAX_KEPT_BYTES = 2, 8, 2**30
 PIECE = 1024  # images
 _kept: "OrderedDict[str, Prepared]" = OrderedDict()
 
@@ -69,6 +70,8 @@ class Prepared:
     digest: str
     # One image: (height, width, channels).
     input_shape: tuple[int, int, int]
+    # bool (validation images,): each half scores the other half's choice of the best epoch.
+    half: np.ndarray
 
     @property
     def num_classes(self) -> int:
@@ -91,23 +94,26 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     Raises:
         DataError: A class has too few images to be split, or the limit is below the number of classes.
     """
-    indices = _limited(arrays.train_labels, cfg)
+    seed = cfg.seed if cfg.split_seed is None else cfg.split_seed
+    indices = _limited(arrays.train_labels, cfg.limit, seed)
     labels = np.asarray(arrays.train_labels)[indices]
-    split = stratified_split(labels, cfg.validation_split, cfg.seed)
+    split = stratified_split(labels, cfg.validation_split, seed)
     train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
+    validation = _part(arrays.train_images, arrays.train_labels, indices[split.validation])
     return Prepared(
         train=train,
-        validation=_part(arrays.train_images, arrays.train_labels, indices[split.validation]),
+        validation=validation,
         test=_test_part(arrays, cfg),
         scaling=fit_scaling(cfg.scaling, _pieces(train)),
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
+        half=stratified_half(validation.labels, seed),
     )
 
 
 def load_prepared(cfg: DataConf) -> Prepared:
-    """Loads and prepares the data of a configuration, and keeps the last MAX_KEPT in memory.
+    """Loads and prepares the data of a configuration, and keeps the last ones in memory.
 
     Raises:
         DataError: See `load` and `prepare`.
@@ -117,9 +123,13 @@ def load_prepared(cfg: DataConf) -> Prepared:
     if key not in _kept:
         _kept[key] = prepare(cfg, load(cfg))
     _kept.move_to_end(key)
-    while len(_kept) > MAX_KEPT:
+    while len(_kept) > MIN_KEPT and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
         _kept.popitem(last=False)
     return _kept[key]
+
+
+def _kept_bytes() -> int:
+    return sum(each.train.nbytes + each.validation.nbytes for each in _kept.values())
 
 
 def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> None:
@@ -135,11 +145,12 @@ def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> No
 def _test_part(arrays: Arrays, cfg: DataConf) -> Part:
     if cfg.limit is None:
         return Part(arrays.test_images, np.asarray(arrays.test_labels))
-    return _part(arrays.test_images, arrays.test_labels, _limited(arrays.test_labels, cfg))
+    indices = _limited(arrays.test_labels, cfg.limit, cfg.seed)
+    return _part(arrays.test_images, arrays.test_labels, indices)
 
 
-def _limited(labels: np.ndarray, cfg: DataConf) -> np.ndarray:
-    return np.arange(len(labels)) if cfg.limit is None else stratified_subset(labels, cfg.limit, cfg.seed)
+def _limited(labels: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    return np.arange(len(labels)) if limit is None else stratified_subset(labels, limit, seed)
 
 
 def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:

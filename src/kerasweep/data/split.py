@@ -1,10 +1,14 @@
 """Draws seeded splits and subsets in which each class keeps its share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kerasweep.errors import DataError
+
+# Makes the draw of halves independent of the split's, which has the same seed.
+HALF_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,24 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
     validation = np.clip(_apportion(counts * fraction), 1, counts - 1)
     chosen = _draw(labels, classes, validation, seed)
     return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
+
+
+def stratified_half(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Draws half of the images so that each class is halved.
+
+    Of the classes with an odd number of images, half give one image more.
+
+    Args:
+        labels: int64 (n,).
+        seed: The same seed gives the same half on any machine. It is independent of the same seed's split.
+
+    Returns:
+        bool (n,): which images belong to the half.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    is_drawn = np.zeros(len(labels), bool)
+    is_drawn[_draw(labels, classes, _apportion(counts / 2), [seed, HALF_STREAM])] = True
+    return is_drawn
 
 
 def stratified_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -83,7 +105,9 @@ def _with_least(counts: np.ndarray, least: np.ndarray, total: int) -> np.ndarray
     return counts
 
 
-def _draw(labels: np.ndarray, classes: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
+def _draw(
+    labels: np.ndarray, classes: np.ndarray, counts: np.ndarray, seed: int | Sequence[int]
+) -> np.ndarray:
     generator = np.random.Generator(np.random.PCG64(seed))
     chosen = [
         generator.permutation(np.flatnonzero(labels == label))[:count]

@@ -16,7 +16,7 @@ from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
-from kerasweep.report.selection import SEED
+from kerasweep.report.repetition import REPEATED, SEED, Repetition
 from kerasweep.report.verdicts import named_keys, observations
 from kerasweep.results import State
 from kerasweep.space.axis import Space
@@ -41,7 +41,7 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
     notes = []
     axes = {axis.name for axis in space.axes}
     repeats = cfg.study.repeats
-    if repeats < MIN_SEEDS and SEED not in axes:
+    if repeats < MIN_SEEDS and not axes & set(REPEATED):
         notes.append(
             f"the claim needs {MIN_SEEDS} seeds, and study.repeats={repeats} cannot decide it; "
             f"study.repeats={ENOUGH_SEEDS} gives enough"
@@ -74,7 +74,7 @@ def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
         check_measures(claim)
     if base.sampler.name != "grid":
         return
-    foreseen = observations(claim, _foreseen(refusals, names, claim), list(names.values()))
+    foreseen = observations(claim, _foreseen(refusals, names, claim), list(names.values()), Repetition())
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, foreseen)
         if evaluate(comparison, foreseen).untested is not None:
@@ -168,8 +168,8 @@ def _lists_values(comparison: DictConfig) -> bool:
 
 
 def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observation]) -> None:
-    """Raises ConfigError for a key, other than SEED, that no run has a value of."""
-    seen = {key for observation in foreseen for key in observation.choices} | {SEED}
+    """Raises ConfigError for a key, other than a seed, that no run has a value of."""
+    seen = {key for observation in foreseen for key in observation.choices} | set(REPEATED)
     for key in named_keys(comparison):
         if key not in seen:
             raise ConfigError(

@@ -6,10 +6,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
-from kerasweep.config.search import TrialConf
+from kerasweep.config.search import StudyConf, TrialConf
 from kerasweep.space.axis import Space
 
 MAX_NAME_LENGTH = 60
+# Keys of run groups that older sweeps did not have; without a value they do not change a sweep's name.
+NEW_KEYS = ("data.split_seed",)
 
 
 def sweep_definition(
@@ -27,14 +29,18 @@ def sweep_definition(
     """
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
+    left_out = {axis.key for axis in space.axes} | {
+        key for key in NEW_KEYS if OmegaConf.select(base, key) is None
+    }
     return {
-        "groups": _without(groups, {axis.key for axis in space.axes}),
+        "groups": _without(groups, left_out),
         "below": _fixed_below_groups(space, fixed),
         "space": space.canonical(),
         "objective": OmegaConf.to_container(base.objective),
         # Left out at their defaults: sweeps from before these keys existed keep their names.
         **({"constraints": list(constraints)} if constraints else {}),
         **({"repeats": repeats} if repeats != 1 else {}),
+        **({"splits": base.study.splits} if repeats != 1 and base.study.splits != StudyConf.splits else {}),
         **({"target": target} if target != TrialConf.target else {}),
     }
 

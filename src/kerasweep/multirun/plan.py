@@ -31,6 +31,12 @@ from kerasweep.space.axis import Params
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
+# Among the first choices of a sweep unless an older version began it.
+SCORE = "score"
+OLDER = (
+    "an older version began this sweep: it goes on as it began, with the best epoch's value of each run, and "
+    "with one split for all seeds. study.fresh=true begins one with cross-fitted values and resampled splits"
+)
 
 
 def make_plan(question: Question, composer: Composer) -> "Plan":
@@ -140,6 +146,7 @@ class Plan:
                 f"{error.filename or journal}. Name a folder that can be written with storage.path, "
                 "or free some space."
             ) from error
+        is_older = SCORE not in begun
         study.pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         return Sweep(
             name,
@@ -151,10 +158,12 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
+            resamples=cfg.study.repeats > 1 and cfg.study.splits == "resampled" and not is_older,
+            is_cross_fitted=not is_older,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
-            notes=(*self.notes(), *_changed(begun, self._choices())),
+            notes=(*self.notes(), *_changed(begun, self._choices()), *([OLDER] if is_older else [])),
         )
 
     def _journal(self, fresh: bool) -> tuple[str, Path]:
@@ -168,7 +177,8 @@ class Plan:
 
     def _choices(self) -> dict[str, str]:
         """Returns the options that may change while the sweep runs, and that decide which trials it has."""
-        return {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
+        names = {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
+        return {**names, SCORE: "cross-fitted"}
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

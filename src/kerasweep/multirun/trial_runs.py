@@ -20,6 +20,7 @@ from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import get_run, list_artifacts
 from kerasweep.tracking.recorder import write_relayed
+from kerasweep.tracking.tags import tag_text
 from kerasweep.training.checkpoints import state_path
 
 TRAIN = "kerasweep.multirun.jobs:train"
@@ -61,7 +62,7 @@ class WorkerTrialRuns:
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
         cfg = without_hydra(self._configs[proposal.trial.number])
-        cfg.training.seed += repeat
+        self._set_repeat(cfg, repeat)
         choices = self.composer.choices(proposal.params)
         return self._record.start_repeat(ref, repeat, proposal.params, cfg, choices)
 
@@ -112,10 +113,17 @@ class WorkerTrialRuns:
         hydra = self.composer.master.hydra
         config.hydra.sweep.dir, config.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
         if self.repeats > 1:
-            config.training.seed += repeat
+            self._set_repeat(config, repeat)
             # Sweeps of older versions have their checkpoints in a folder of this name.
             config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed-{repeat}"
         return config
+
+    def _set_repeat(self, cfg: DictConfig, repeat: int) -> None:
+        """Gives a repeat its seed and, unless all share one split, its split."""
+        cfg.training.seed += repeat
+        if self._record.sweep.resamples:
+            data = cfg.data
+            data.split_seed = repeat + (data.seed if data.split_seed is None else data.split_seed)
 
     def _checkpoints(self, proposal: Proposal, repeat: int) -> Path | None:
         """Returns the job folder of the newest earlier attempt with a checkpoint."""
@@ -179,8 +187,10 @@ class BatchTrialRuns(WorkerTrialRuns):
         number = proposal.trial.number
         overrides = self.composer.overrides(proposal.params)
         if self.repeats > 1:
-            seed = self._configs[number].training.seed + ref.repeat
-            overrides = [*overrides, f"training.seed={seed}"]
+            cfg = copy_of(self._configs[number])
+            self._set_repeat(cfg, ref.repeat)
+            seeds = {"training.seed": cfg.training.seed, "data.split_seed": cfg.data.split_seed}
+            overrides += [f"{key}={tag_text(seed)}" for key, seed in seeds.items()]
         has_pruner = pruner_input(self.pruner.name) in (PrunerInput.BEST, PrunerInput.EPOCHS)
         report = self._report(proposal) if has_pruner and ref.repeat == 0 else never
         return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)

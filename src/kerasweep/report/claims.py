@@ -38,7 +38,10 @@ class Verdict:
 
 
 def judge(
-    claim: ClaimConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+    claim: ClaimConf,
+    observations: Sequence[Observation],
+    lacking: Sequence[Observation] = (),
+    overlap: float = 0.0,
 ) -> Verdict:
     """Tests a claim: it is supported if all its comparisons are, and contradicted if one is.
 
@@ -50,8 +53,9 @@ def judge(
         claim: One or more comparisons.
         observations: The networks that were trained to their end.
         lacking: The networks that were pruned, failed or have not ended, see `evaluate`.
+        overlap: See `Repetition.overlap`.
     """
-    found = [evaluate(comparison, observations, lacking) for comparison in claim.comparisons]
+    found = [evaluate(comparison, observations, lacking, overlap) for comparison in claim.comparisons]
     findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
     p_for = max(finding.p_for for finding in findings)
     return Verdict(_decision(p_for, min(finding.p_against for finding in findings)), findings)
@@ -63,7 +67,10 @@ def undecided(claim: ClaimConf, reason: str) -> Verdict:
 
 
 def evaluate(
-    comparison: ComparisonConf, observations: Sequence[Observation], lacking: Sequence[Observation] = ()
+    comparison: ComparisonConf,
+    observations: Sequence[Observation],
+    lacking: Sequence[Observation] = (),
+    overlap: float = 0.0,
 ) -> Finding:
     """Compares the two sides seed by seed, in the settings of the other axes that both were trained in.
 
@@ -72,6 +79,7 @@ def evaluate(
         observations: The networks that were trained to their end.
         lacking: The networks that were pruned, failed or have not ended. A comparison that misses a setting
             or seed because of them is not tested: pruners and failures select by results.
+        overlap: See `Repetition.overlap`.
     """
     measured = [each for each in observations if comparison.measure in each.measures]
     if observations and not measured:
@@ -90,13 +98,13 @@ def evaluate(
     if not all(np.isfinite(side).all() for pair in sides.values() for side in pair):
         return Finding(comparison, {}, untested="a run on one of the sides has no finite result (NaN)")
     if comparison.spread_over:
-        found = difference(jackknife(list(sides.values())))
+        found = difference(jackknife(list(sides.values()), overlap), overlap)
         return Finding(comparison, {"": found}, *_p_values(found, comparison))
     gaps = {setting: one.mean(axis=0) - other.mean(axis=0) for setting, (one, other) in sides.items()}
     if comparison.relation == "mixed":
-        differences = {setting: difference(values) for setting, values in gaps.items()}
+        differences = {setting: difference(values, overlap) for setting, values in gaps.items()}
         return Finding(comparison, differences, *_mixed(list(differences.values())))
-    found = difference(np.mean(list(gaps.values()), axis=0))
+    found = difference(np.mean(list(gaps.values()), axis=0), overlap)
     return Finding(comparison, {"": found}, *_p_values(found, comparison))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural_sort_key, values_of
+from kerasweep.report.repetition import repetition_of
 from kerasweep.report.standings import Standing, by_seed, standings
 from kerasweep.report.statistics import ROUNDING, holm
 from kerasweep.tracking.run_record import RunRecord
@@ -74,7 +75,8 @@ def interactions(
         for axis in axes
     ]
     groups = group_runs(runs, axes)
-    seeds = {group.values: by_seed(group, "objective", varied or axes) for group in groups}
+    repetition = repetition_of(run for group in groups for run in group.runs)
+    seeds = {group.values: by_seed(group, "objective", varied or axes, repetition) for group in groups}
     grid = None if is_unbalanced(groups, axes, varied) else _full_grid(seeds, levels)
     if grid is None:
         return []
@@ -83,7 +85,7 @@ def interactions(
         for pair in itertools.combinations(range(len(axes)), 2)
         if min(grid.shape[each] for each in pair) > 1
     ]
-    found = [_interaction(grid, pair, axes, levels) for pair in pairs]
+    found = [_interaction(grid, pair, axes, levels, repetition.overlap) for pair in pairs]
     tested = [place for place, each in enumerate(found) if each.p is not None]
     for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
         found[place] = replace(found[place], p=float(p))
@@ -91,7 +93,11 @@ def interactions(
 
 
 def _interaction(
-    grid: np.ndarray, pair: tuple[int, int], axes: Sequence[str], levels: Sequence[Sequence[str]]
+    grid: np.ndarray,
+    pair: tuple[int, int],
+    axes: Sequence[str],
+    levels: Sequence[Sequence[str]],
+    overlap: float,
 ) -> Interaction:
     """Returns the interaction of a pair of axes in the grid (values of axis 0, of axis 1, ..., seeds)."""
     others = tuple(place for place in range(grid.ndim - 1) if place not in pair)
@@ -104,6 +110,7 @@ def _interaction(
     explained = float((mean**2).sum())
     freedom = (rows - 1) * (columns - 1)
     error = float(((left - mean[:, :, None]) ** 2).sum()) / max(freedom * (seeds - 1), 1)
+    noise = error * (1 / seeds + overlap)  # the variance of a cell's mean; not used with a single seed
     p = None
     if explained <= ROUNDING**2:
         explained = 0.0
@@ -111,9 +118,8 @@ def _interaction(
         p = (
             0.0
             if error <= ROUNDING**2
-            else float(special.fdtrc(freedom, freedom * (seeds - 1), seeds * explained / freedom / error))
+            else float(special.fdtrc(freedom, freedom * (seeds - 1), explained / freedom / noise))
         )
-    noise = error / seeds  # the variance of a cell's mean; not used with a single seed
     own = max(0.0, explained - freedom * noise)
     whole = total - (rows * columns - 1) * noise
     share = None if seeds == 1 else (min(1.0, own / whole) if own and whole > 0 else 0.0)

@@ -6,14 +6,24 @@ from collections.abc import Iterable
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.report.groups import comparable, mixed_sweeps
 from kerasweep.report.reading import Report
-from kerasweep.report.selection import SEED, keys_by_name
+from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, repetition_of
+from kerasweep.report.selection import keys_by_name
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
 # The keys that choose the validation images of a data set.
-SPLIT = ("data.seed", "data.limit", "data.validation_split")
+SPLIT = (DATA_SEED, SPLIT_SEED, "data.limit", VALIDATION)
 MAX_NAMED = 8
+SAME_IMAGES = (
+    "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "
+    "in the choice of images."
+)
+OTHER_IMAGES = (
+    "Each repeat has its own seed and its own split into training and validation images, the same for all "
+    "configurations: intervals cover the choice of images, too. They are widened for the images that the "
+    "splits share (Nadeau and Bengio, 2003)."
+)
 KINDS = {"repeat": "seed", "trial": "trial"}
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
 
@@ -52,10 +62,12 @@ def epochs_line(report: Report) -> str | None:
     return f"All complete runs trained for {epochs_text}, however long these took."
 
 
-def validates_alike(report: Report) -> bool:
-    """Whether all complete runs have the same split, and so the same validation images."""
+def images_line(report: Report) -> str | None:
+    """Returns a sentence on whether the complete runs share their validation images, None if some do."""
     complete = [run for group in report.groups for run in group.runs]
-    return len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1
+    if len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1:
+        return SAME_IMAGES
+    return OTHER_IMAGES if repetition_of(complete).has_splits else None
 
 
 def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:
@@ -94,7 +106,7 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
     names = sorted(
         key
         for key, found in values.items()
-        if len(found) > 1 and key != SEED and key not in axes and not key.startswith(groups)
+        if len(found) > 1 and key not in REPEATED and key not in axes and not key.startswith(groups)
     )
     return f"runs also differ in {', '.join(names[:MAX_NAMED])}" if names else None
 

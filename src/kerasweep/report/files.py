@@ -11,7 +11,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
 from kerasweep.report.groups import Group, natural_sort_key, values_of
 from kerasweep.report.reading import Report
-from kerasweep.report.selection import SEED
+from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
 from kerasweep.tracking.reader import histories
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
@@ -21,9 +21,12 @@ ARTIFACT = "report.html"
 MAX_CURVES = 5
 # The final metrics in the CSV.
 CSV_METRICS = (
-    *("objective", "best_epoch", "parameters", "seconds", "epoch_seconds"),
+    *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
+    *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
     *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
 )
+# The params in the CSV that tell repeats apart, by their columns.
+CSV_PARAMS = {"seed": SEED, "data_seed": DATA_SEED, "split_seed": SPLIT_SEED, "validation_split": VALIDATION}
 
 
 def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> None:
@@ -68,7 +71,7 @@ def _label(group: Group, axes: Sequence[str]) -> str:
 
 
 def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """Writes a row per run: id, name, state, data set, axes, seed and final metrics.
+    """Writes a row per run: id, name, state, data set, axes, seeds and final metrics.
 
     Args:
         path: The file. An older one is replaced.
@@ -84,13 +87,13 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
             run.run_id,
             run.name,
             *(run.tags.get(tag, "") for tag in tags),
-            run.params.get(SEED, ""),
+            *(run.params.get(key, "") for key in CSV_PARAMS.values()),
             *(run.metrics.get(measure, "") for measure in CSV_METRICS),
         ]
         for run in sorted(runs, key=lambda run: natural_sort_key(values_of(run, axes)))
     ]
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([["run_id", "name", *tags, "seed", *CSV_METRICS], *rows])
+    csv.writer(buffer).writerows([["run_id", "name", *tags, *CSV_PARAMS, *CSV_METRICS], *rows])
     write_whole(path, buffer.getvalue(), "csv")
 
 

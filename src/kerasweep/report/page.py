@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kerasweep.report import figures
 from kerasweep.report.effects import Effect, axis_effect, interactions
-from kerasweep.report.fairness import caveats, epochs_line, validates_alike
+from kerasweep.report.fairness import caveats, epochs_line, images_line
 from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural_sort_key, values_of
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
@@ -21,12 +21,9 @@ from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
 
 CHOSEN = (
-    "Validation chooses the best epoch of each run and the best configuration, so their validation scores "
-    "are optimistic, and more so if the runs vary more from epoch to epoch."
-)
-SAME_IMAGES = (
-    "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "
-    "in the choice of images."
+    "A run's value is cross-fitted: each half of its validation images is scored at the epoch that the other "
+    "half chose, so jumps from epoch to epoch gain nothing. Validation also chooses the best configuration, "
+    "so its score is optimistic."
 )
 MAX_OTHERS, MAX_LINES, MAX_PLOTTED = 100, 1_000, 2
 ID_DIGITS, SEPARATOR = 8, " · "
@@ -194,12 +191,12 @@ def _others(report: Report) -> dict[str, Any]:
 
 
 def _fairness(report: Report) -> list[str]:
-    epochs = epochs_line(report)
+    epochs, images = epochs_line(report), images_line(report)
     return [
         *([epochs] if epochs else []),
         CHOSEN,
         *test_lines(report.candidates, report.runs),
-        *([SAME_IMAGES] if validates_alike(report) else []),
+        *([images] if images else []),
         *(f"Note: {line}." for line in caveats(report)),
         f"Training took {duration_text(report.seconds)} in all, summed over the workers.",
     ]

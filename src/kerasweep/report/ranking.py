@@ -31,7 +31,7 @@ class AgainstBest:
         return self.p is not None and self.p < 1 - LEVEL and self.behind > 0
 
 
-def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
+def against_best(scores: np.ndarray, maximize: bool, overlap: float = 0.0) -> list[AgainstBest]:
     """Compares each configuration with the best; at most 5 % of rankings of equals contain a false alarm.
 
     With three values per configuration it is 7 % if one configuration varies far more than the others: three
@@ -52,6 +52,7 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
         scores: Shape (configurations, blocks), NaN where a value is missing. A block, such as a seed, makes
             values pairs.
         maximize: Whether larger scores are better.
+        overlap: See `Repetition.overlap`.
 
     Returns:
         A comparison per configuration, in their order.
@@ -74,7 +75,7 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
     else:
         second = np.delete(np.arange(count), place)
         first = np.full(count - 1, place)
-    gaps, errors, freedom = _pairs(scores[several], first, second)
+    gaps, errors, freedom = _pairs(scores[several], first, second, overlap)
     ps = p_values(gaps, errors, freedom)
     adjusted = holm(ps) if count <= MAX_PAIRED else np.minimum(ps * (count * (count - 1) / 2), 1.0)
     for pair in np.flatnonzero((first == place) | (second == place)):
@@ -85,18 +86,18 @@ def against_best(scores: np.ndarray, maximize: bool) -> list[AgainstBest]:
 
 
 def _pairs(
-    scores: np.ndarray, first: np.ndarray, second: np.ndarray
+    scores: np.ndarray, first: np.ndarray, second: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns per pair the difference of the means, its standard error and the degrees of freedom."""
     present = np.isfinite(scores).astype(float)
     shared = np.einsum("pb,pb->p", present[first], present[second])
     if shared.min() >= MIN_VALUES:
-        return _paired(scores, first, second, shared)
-    return _independent(scores, first, second)
+        return _paired(scores, first, second, shared, overlap)
+    return _independent(scores, first, second, overlap)
 
 
 def _paired(
-    scores: np.ndarray, first: np.ndarray, second: np.ndarray, shared: np.ndarray
+    scores: np.ndarray, first: np.ndarray, second: np.ndarray, shared: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     differences = scores[first] - scores[second]
     # The means of the blocks are subtracted and cost degrees of freedom, too.
@@ -104,17 +105,18 @@ def _paired(
     prior, weight = _common_variance(np.nansum(_without_blocks(scores) ** 2, axis=1) / freedom, freedom)
     own = np.nanvar(differences, axis=1, ddof=1)
     moderated = _moderated(own, shared - 1, 2 * prior, weight)
-    return np.nanmean(differences, axis=1), np.sqrt(moderated / shared), shared - 1 + weight
+    errors = np.sqrt(moderated * (1 / shared + overlap))
+    return np.nanmean(differences, axis=1), errors, shared - 1 + weight
 
 
 def _independent(
-    scores: np.ndarray, first: np.ndarray, second: np.ndarray
+    scores: np.ndarray, first: np.ndarray, second: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `_pairs`, for unequal variances: Welch (1947), https://doi.org/10.1093/biomet/34.1-2.28"""
     counts = np.isfinite(scores).sum(axis=1)
     own = np.nanvar(scores, axis=1, ddof=1)
     prior, weight = _common_variance(own, counts - 1)
-    shares = _moderated(own, counts - 1, prior, weight) / counts
+    shares = _moderated(own, counts - 1, prior, weight) * (1 / counts + overlap)
     errors = shares[first] + shares[second]
     parts = shares**2 / (counts - 1 + weight)
     with np.errstate(invalid="ignore"):

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
+from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
 from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
@@ -26,7 +28,6 @@ CHOICES = (
     "normalization",
 )
 MAX_VALUES = 20
-SEED = "training.seed"
 
 
 def select_runs(
@@ -73,7 +74,7 @@ def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:
-    """Returns the axes that the runs' sweeps vary, in the sweeps' order, without the seed.
+    """Returns the axes that the runs' sweeps vary, in the sweeps' order, without seeds and splits.
 
     If there are single runs, which have no sweep, the tags of CHOICES in which the runs differ are added.
     If nothing varies, the axis is the model.
@@ -81,7 +82,8 @@ def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str
     axes: dict[str, None] = {}
     for parent in parents:
         axes |= dict.fromkeys(swept(parent))
-    axes.pop(SEED, None)
+    for tag in REPEATED.values():
+        axes.pop(tag, None)
     if any("sweep" not in run.tags for run in runs):
         axes |= dict.fromkeys(tag for tag in CHOICES if len({run.tags.get(tag) for run in runs}) > 1)
     return list(axes) or ["model"]
@@ -92,7 +94,8 @@ def swept(parent: RunRecord) -> list[str]:
     return list(filter(None, parent.tags.get("axes", "").split(",")))
 
 
-def keys_by_name() -> dict[str, str]:
+@cache
+def keys_by_name() -> Mapping[str, str]:
     """Returns the config key of each short name."""
     return {name: key for key, name in short_names(run_keys(), run_keys()).items()}
 

@@ -20,7 +20,7 @@ from kerasweep.report.groups import (
     values_of,
 )
 from kerasweep.report.ranking import AgainstBest, against_best
-from kerasweep.report.selection import SEED
+from kerasweep.report.repetition import Repetition, repetition_of
 from kerasweep.report.statistics import ROUNDING, Estimate, estimate, rounded
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
@@ -97,8 +97,8 @@ def _trial(run: RunRecord) -> tuple[str | None, str | None]:
     return run.tags.get("sweep"), run.tags.get("trial")
 
 
-def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
-    """Returns the group's mean of a metric by seed.
+def by_seed(group: Group, metric: str, axes: Sequence[str], repetition: Repetition) -> dict[str, float]:
+    """Returns the group's mean of a metric by seed, or by split if the splits differ.
 
     A seed counts only if it was trained in all settings of the group: else its mean would differ by these.
 
@@ -106,19 +106,15 @@ def by_seed(group: Group, metric: str, axes: Sequence[str]) -> dict[str, float]:
         group: Runs of one configuration.
         metric: The name of a final metric.
         axes: All axes that vary.
+        repetition: That of all runs in the comparison.
     """
     scores: dict[str, dict[tuple[str, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in group.runs:
         if metric in run.metrics:
-            scores[seed_of(run)][values_of(run, axes)].append(run.metrics[metric])
+            scores[repetition.block(run)][values_of(run, axes)].append(run.metrics[metric])
     every = set().union(*scores.values())
     whole = {seed: settings for seed, settings in scores.items() if set(settings) == every}
     return {seed: fmean(map(fmean, settings.values())) for seed, settings in whole.items()}
-
-
-def seed_of(run: RunRecord) -> str:
-    """Returns the seed of the run's weights, or the run's id if it records none."""
-    return run.params.get(SEED, run.run_id)
 
 
 def standings(
@@ -133,19 +129,23 @@ def standings(
         axes: All axes that vary.
         by: The axes by which the runs are grouped, if not all.
     """
-    values = [by_seed(group, "objective", axes) for group in groups]
+    repetition = repetition_of(run for group in groups for run in group.runs)
+    values = [by_seed(group, "objective", axes, repetition) for group in groups]
     known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
     alike = comparable(groups, axes if by is None else by, axes)
     compared: dict[int, AgainstBest] = {}
     for dataset in sorted({dataset_of(group) for group in groups}):
         own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
         tested = {place: seeds for place, seeds in own.items() if alike[place]}
-        compared |= _distances(own, maximizes(groups)) | _compared(tested, maximizes(groups))
+        compared |= _distances(own, maximizes(groups)) | _compared(
+            tested, maximizes(groups), repetition.overlap
+        )
     bounds = bounds_of(measure_of(groups))
     all_standings = [
-        _standing(seeds, compared.get(place), bounds, not alike[place]) for place, seeds in enumerate(values)
+        _standing(seeds, compared.get(place), bounds, not alike[place], repetition.overlap)
+        for place, seeds in enumerate(values)
     ]
-    every = [{seed_of(run) for run in group.runs} for group in groups]
+    every = [{repetition.block(run) for run in group.runs} for group in groups]
     return [
         replace(standing, is_partial=len(seeds) < len(all_seeds))
         for standing, seeds, all_seeds in zip(all_standings, values, every, strict=True)
@@ -157,10 +157,11 @@ def _standing(
     comparison: AgainstBest | None,
     bounds: tuple[float, float],
     is_confounded: bool,
+    overlap: float,
 ) -> Standing:
     if comparison is None:
         return Standing(None, NOT_TESTED)
-    mean = estimate(list(seeds.values())).within(*bounds)
+    mean = estimate(list(seeds.values()), overlap=overlap).within(*bounds)
     if mean.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
         mean = replace(mean, low=None, high=None)
     if is_confounded:
@@ -186,13 +187,15 @@ def _are_finite(values: Mapping[str, float]) -> bool:
     return all(map(math.isfinite, values.values()))
 
 
-def _compared(tested: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
+def _compared(
+    tested: Mapping[int, Mapping[str, float]], maximize: bool, overlap: float
+) -> dict[int, AgainstBest]:
     """Returns the tested comparisons by the places of the groups."""
     if not tested:
         return {}
     columns = sorted(set().union(*tested.values()))
     scores = np.array([[seeds.get(seed, math.nan) for seed in columns] for seeds in tested.values()])
-    return dict(zip(tested, against_best(scores, maximize), strict=True))
+    return dict(zip(tested, against_best(scores, maximize, overlap), strict=True))
 
 
 def _distances(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:

@@ -76,7 +76,7 @@ class Difference:
         return (_quantile(LEVEL, freedom) + _quantile((1 + POWER) / 2, freedom)) * self.error
 
 
-def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Estimate:
+def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL, overlap: float = 0.0) -> Estimate:
     """Returns the mean of independent values with Student's interval.
 
     Student (1908), The probable error of a mean, https://doi.org/10.1093/biomet/6.1.1
@@ -84,6 +84,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
     Args:
         values: Shape (n,), n >= 1. A single value has no interval.
         level: The probability with which the interval covers the true mean.
+        overlap: See `Repetition.overlap`.
 
     Raises:
         ValueError: There is no value, or one is not finite.
@@ -94,7 +95,7 @@ def estimate(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Esti
     mean = float(numbers.mean())
     if numbers.size == 1:
         return Estimate(mean, None, None, 1)
-    half = _quantile((1 + level) / 2, numbers.size - 1) * float(numbers.std(ddof=1)) / math.sqrt(numbers.size)
+    half = _quantile((1 + level) / 2, numbers.size - 1) * _error(numbers, overlap)
     return Estimate(mean, mean - half, mean + half, numbers.size)
 
 
@@ -115,13 +116,19 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
+def _error(values: np.ndarray, overlap: float) -> float:
+    """Returns the standard error of the mean of values (n,), n >= 2."""
+    return float(values.std(ddof=1)) * math.sqrt(1 / values.size + overlap)
+
+
+def difference(gaps: Sequence[float] | np.ndarray, overlap: float = 0.0) -> Difference:
     """Returns the mean difference of pairs, such as two choices trained with the same seeds.
 
     Student's paired test: the gaps are normal with an unknown variance.
 
     Args:
         gaps: Shape (n,), n >= 2: per pair the first value minus the second.
+        overlap: See `Repetition.overlap`.
 
     Raises:
         ValueError: There are fewer than two pairs.
@@ -129,8 +136,7 @@ def difference(gaps: Sequence[float] | np.ndarray) -> Difference:
     differences = np.asarray(gaps, dtype=float)
     if differences.size < 2:
         raise ValueError(f"A difference takes two pairs or more, but got {differences.size}.")
-    error = float(differences.std(ddof=1)) / math.sqrt(differences.size)
-    return Difference(estimate(differences), error)
+    return Difference(estimate(differences, overlap=overlap), _error(differences, overlap))
 
 
 def p_values(differences: np.ndarray, errors: np.ndarray, freedom: np.ndarray) -> np.ndarray:
@@ -172,23 +178,24 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def variance_between(values: np.ndarray) -> float:
+def variance_between(values: np.ndarray, overlap: float = 0.0) -> float:
     """Returns the variance between the levels of an axis, without the noise of the seeds in their means.
 
     It is the variance component of a two-way layout, (mean square of levels - mean square of residuals)
-    / seeds, and may be negative by chance: Scheffé (1959), The analysis of variance, Wiley.
+    / seeds without overlap, and may be negative by chance: Scheffé (1959), The analysis of variance, Wiley.
 
     Args:
         values: Shape (levels, seeds), both at least 2.
+        overlap: See `Repetition.overlap`.
     """
     levels, seeds = values.shape
     means = values.mean(axis=1)
     rest = values - means[:, None] - values.mean(axis=0) + values.mean()
     noise = float((rest**2).sum()) / ((levels - 1) * (seeds - 1))
-    return float(means.var(ddof=1)) - noise / seeds
+    return float(means.var(ddof=1)) - noise * (1 / seeds + overlap)
 
 
-def jackknife(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+def jackknife(pairs: Sequence[tuple[np.ndarray, np.ndarray]], overlap: float = 0.0) -> list[float]:
     """Returns the jackknife's pseudo-value of each seed for the difference of two variances between levels.
 
     Their mean estimates the difference, and Student's interval holds approximately: Miller (1974), The
@@ -196,15 +203,17 @@ def jackknife(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float]:
 
     Args:
         pairs: Per setting both sides, each (levels, seeds), with the same three or more seeds.
+        overlap: See `Repetition.overlap`.
     """
     seeds = pairs[0][0].shape[1]
-    whole = _difference(pairs)
+    whole = _difference(pairs, overlap)
     parts = [
         [(np.delete(one, seed, 1), np.delete(other, seed, 1)) for one, other in pairs]
         for seed in range(seeds)
     ]
-    return [seeds * whole - (seeds - 1) * _difference(part) for part in parts]
+    return [seeds * whole - (seeds - 1) * _difference(part, overlap) for part in parts]
 
 
-def _difference(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    return float(np.mean([variance_between(one) - variance_between(other) for one, other in pairs]))
+def _difference(pairs: Sequence[tuple[np.ndarray, np.ndarray]], overlap: float) -> float:
+    gaps = [variance_between(one, overlap) - variance_between(other, overlap) for one, other in pairs]
+    return float(np.mean(gaps))

@@ -6,8 +6,8 @@ from typing import Any
 from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.claims import Finding, Verdict, judge
 from kerasweep.report.pairs import Observation, side_texts
-from kerasweep.report.selection import SEED, keys_by_name
-from kerasweep.report.standings import seed_of
+from kerasweep.report.repetition import REPEATED, Repetition, repetition_of
+from kerasweep.report.selection import keys_by_name
 from kerasweep.report.statistics import LEVEL, Difference, rounded
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
@@ -24,12 +24,18 @@ def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str])
         runs: All runs of the sweep, in any state.
         axes: The tags that the sweep varies.
     """
-    lacking = observations(claim, runs, axes, are_complete=False)
-    return judge(claim, observations(claim, runs, axes), lacking)
+    repetition = repetition_of(runs)
+    complete = observations(claim, runs, axes, repetition)
+    lacking = observations(claim, runs, axes, repetition, are_complete=False)
+    return judge(claim, complete, lacking, repetition.overlap)
 
 
 def observations(
-    claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str], are_complete: bool = True
+    claim: ClaimConf,
+    runs: Sequence[RunRecord],
+    axes: Sequence[str],
+    repetition: Repetition,
+    are_complete: bool = True,
 ) -> list[Observation]:
     """Returns the runs' values of the axes and of the claim's keys, with their metrics.
 
@@ -37,19 +43,26 @@ def observations(
         claim: The claim.
         runs: Runs in any state.
         axes: The tags that the sweep varies. The result names them by their keys, as the claim does.
+        repetition: That of all runs.
         are_complete: Whether to return the complete runs, or the pruned, failed and unfinished ones, which
             have no metrics.
     """
     keys = keys_by_name()
     varied = {keys.get(axis, axis): axis for axis in axes}
-    named = {key for comparison in claim.comparisons for key in named_keys(comparison)} - set(varied) - {SEED}
+    named = (
+        {key for comparison in claim.comparisons for key in named_keys(comparison)}
+        - set(varied)
+        - set(REPEATED)
+    )
     found = []
     for run in runs:
         if (run.tags.get("state") == State.COMPLETE) != are_complete:
             continue
-        choices = {key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key != SEED}
+        choices = {
+            key: run.tags[axis] for key, axis in varied.items() if axis in run.tags and key not in REPEATED
+        }
         choices |= {key: text for key in named if (text := _text(run, key)) is not None}
-        found.append(Observation(choices, seed_of(run), run.metrics if are_complete else {}))
+        found.append(Observation(choices, repetition.block(run), run.metrics if are_complete else {}))
     return found
 
 

@@ -28,6 +28,8 @@ class Sweep:
     budget: DictConfig
     refusal: Callable[[Mapping[str, object]], str | None]  # why a configuration cannot be trained
     repeats: int = 1  # seeds per trial
+    resamples: bool = False  # whether each repeat has its own split of training and validation images
+    is_cross_fitted: bool = True  # whether values are cross-fitted, see TrialRef
     pruner_input: PrunerInput = PrunerInput.NOTHING  # only the epochs of the first repeat count
     # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph

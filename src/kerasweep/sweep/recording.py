@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
@@ -101,6 +101,7 @@ class SweepRecord:
             number=number,
             incumbents=self._incumbents(),
             overrides=tuple(overrides),
+            is_cross_fitted=self.sweep.is_cross_fitted,
         )
 
     def start_repeat(
@@ -112,7 +113,7 @@ class SweepRecord:
         name = f"trial-{trial.number}-repeat-{repeat}"
         run_id = self.tracker.start(name, tags, {}, parent=trial.run_id)
         self.recorder.log_params(run_id, run_params(cfg))
-        return TrialRef(run_id, trial.number, trial.incumbents, trial.overrides, repeat)
+        return replace(trial, run_id=run_id, repeat=repeat)
 
     def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
         """Moves the run of a repeat that an earlier attempt finished below this trial's run."""

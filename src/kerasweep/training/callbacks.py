@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasweep.config.search import OF_HALF
 from kerasweep.errors import DivergedError
 from kerasweep.results import sign_of
 
@@ -34,7 +35,8 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 class ReportEpochs(keras.callbacks.Callback):
     """Collects and reports each epoch's metrics; ends the training if the report says so.
 
-    Among the metrics are the learning rate of the epoch's last step, and the epoch's seconds.
+    Among the metrics are the learning rate of the epoch's last step, the epoch's seconds, and the CPU-seconds
+    of all threads of this process, which other processes hardly change.
 
     Args:
         report: Called with the epoch, counted from 1, and its metrics. True prunes the training.
@@ -45,26 +47,31 @@ class ReportEpochs(keras.callbacks.Callback):
         self.report = report
         self.history: list[dict[str, float]] = []
         self.is_pruned = False
-        self._began = 0.0
+        self._began = self._cpu_began = 0.0
 
     def restore(self, history: Sequence[dict[str, float]], is_pruned: bool) -> None:
         """Reports the epochs of an earlier attempt again; whether to stop was decided then."""
         self.is_pruned = is_pruned
         for metrics in history:
             self.history.append(dict(metrics))
-            self.report(len(self.history), metrics)
+            self._report(len(self.history))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._began = time.perf_counter()
+        self._began, self._cpu_began = time.perf_counter(), time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         metrics["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         metrics["epoch_seconds"] = time.perf_counter() - self._began
+        metrics["epoch_cpu_seconds"] = time.process_time() - self._cpu_began
         self.history.append(metrics)
-        if self.report(epoch + 1, metrics):
+        if self._report(epoch + 1):
             self.is_pruned = True
             self.model.stop_training = True
+
+    def _report(self, epoch: int) -> bool:
+        metrics = self.history[epoch - 1]
+        return self.report(epoch, {name: metrics[name] for name in metrics if name not in OF_HALF})
 
 
 class KeepBestWeights(keras.callbacks.Callback):

@@ -21,7 +21,7 @@ from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function
 
 # run_epoch(epoch, rates) trains the epoch, counted from 0, with a learning rate for each step, and returns
-# EPOCH_METRICS.
+# EPOCH_METRICS and OF_HALF.
 RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 
 
@@ -29,13 +29,17 @@ RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 class FitResult:
     """The result of a training."""
 
-    # One dict per epoch: EPOCH_METRICS, learning_rate, epoch_seconds.
+    # One dict per epoch: EPOCH_METRICS, OF_HALF, learning_rate, epoch_seconds, epoch_cpu_seconds.
     history: list[dict[str, float]]
-    # Counted from 1; by the first objective measured each epoch, or else the validation accuracy.
+    # The metric that decides which epoch is best: the first objective measured each epoch, or else the
+    # validation accuracy.
+    objective: ObjectiveConf
+    # Counted from 1; of all validation images.
     best_epoch: int
     pruned: bool
     # Training and validation, including earlier attempts.
     seconds: float
+    cpu_seconds: float
     # How many epochs an earlier attempt trained.
     restored: int = 0
 
@@ -99,8 +103,12 @@ def fit(
         if model.stop_training:
             break
     callback_list.on_train_end()
-    seconds = sum(epoch["epoch_seconds"] for epoch in reporter.history)
-    return FitResult(reporter.history, keeper.best_epoch, reporter.is_pruned, seconds, restored)
+    seconds, cpu_seconds = (
+        sum(epoch[name] for epoch in reporter.history) for name in ("epoch_seconds", "epoch_cpu_seconds")
+    )
+    return FitResult(
+        reporter.history, objective, keeper.best_epoch, reporter.is_pruned, seconds, cpu_seconds, restored
+    )
 
 
 def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:

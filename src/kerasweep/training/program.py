@@ -61,6 +61,7 @@ class Program:
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
         vector, integer = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64)
         integers, sums = tf.TensorSpec([None], tf.int64), tf.TensorSpec([2], tf.float64)
+        halves, both_sums = tf.TensorSpec([None], tf.float64), tf.TensorSpec([2, 2], tf.float64)
         read = [images, integers, integers, integer, vector, vector]
         self._optimize = (
             tf.function(self._step, autograph=False, jit_compile=True) if jit_compile else self._step
@@ -70,7 +71,9 @@ class Program:
             input_signature=[*read, integer, integer, integer, vector, sums],
             autograph=False,
         )
-        self._evaluate = tf.function(self._evaluate_piece, input_signature=[*read, sums], autograph=False)
+        self._evaluate = tf.function(
+            self._evaluate_piece, input_signature=[*read, halves, both_sums], autograph=False
+        )
         self._predict = tf.function(
             self._predict_batch, input_signature=[images, vector, vector], autograph=False
         )
@@ -133,20 +136,38 @@ class Program:
             first += steps
         return _means(sums, min(len(order), len(rates) * batch_size))
 
-    def evaluate(self, feed: Feed, scaling: Scaling, batch_size: int) -> dict[str, float]:
-        """Returns the means of loss and accuracy over the images, in inference.
+    def evaluate(
+        self, feed: Feed, scaling: Scaling, batch_size: int, half: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Evaluates the network in inference.
 
         Small images are evaluated in larger batches than `batch_size`, that of the training.
+
+        Args:
+            feed: The images and labels.
+            scaling: Applied to each batch in the graph.
+            batch_size: The last batch may be smaller.
+            half: bool (n,), which images belong to the first half.
+
+        Returns:
+            The means of loss and accuracy over the images; with `half`, also `loss_a` and `accuracy_a`: the
+            sums over the first half, divided by the number of all images.
         """
         height, width = self.model.input_shape[1:3]
         size = max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
-        sums, numbers = tf.zeros([2], tf.float64), _numbers(scaling)
+        is_first = np.zeros(len(feed)) if half is None else half.astype(np.float64)
+        sums, numbers, first = tf.zeros([2, 2], tf.float64), _numbers(scaling), 0
         for piece in feed.pieces(np.arange(len(feed)), size, self._evaluation_pace.steps):
-            began, steps = time.perf_counter(), -(-len(piece.order) // size)
-            sums = self._evaluate(piece.images, piece.labels, piece.order, size, *numbers, sums)
+            began, count = time.perf_counter(), len(piece.order)
+            read = (piece.images, piece.labels, piece.order, size, *numbers)
+            sums = self._evaluate(*read, is_first[first : first + count], sums)
             sums.numpy()  # waits for it
-            self._evaluation_pace.update(steps, time.perf_counter() - began)
-        return _means(sums, len(feed))
+            self._evaluation_pace.update(-(-count // size), time.perf_counter() - began)
+            first += count
+        whole = _means(sums[0], len(feed))
+        if half is None:
+            return whole
+        return whole | {f"{name}_a": value for name, value in _means(sums[1], len(feed)).items()}
 
     def probabilities(self, feed: Feed, scaling: Scaling, batch_size: int) -> np.ndarray:
         """Returns float32 probabilities (n, classes), in the order of the feed."""
@@ -188,28 +209,40 @@ class Program:
         """Makes one step of the optimizer, as keras.Model.train_step; returns its addition to the sums."""
         weights = self.model.trainable_weights
         with tf.GradientTape() as tape:
-            loss, added = self._loss(images, labels, scale, offset, training=True)
+            loss, _, is_correct = self._measure(images, labels, scale, offset, training=True)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [weight.value for weight in weights])
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply(gradients, weights)
-        return added
+        return _sums(loss, is_correct)
 
     def _evaluate_piece(
-        self, images: Any, labels: Any, order: Any, batch_size: Any, scale: Any, offset: Any, sums: Any
+        self,
+        images: Any,
+        labels: Any,
+        order: Any,
+        batch_size: Any,
+        scale: Any,
+        offset: Any,
+        half: Any,
+        sums: Any,
     ) -> Any:
         count = tf.size(order, out_type=tf.int64)
 
         def evaluate(start: Any, sums: Any) -> tuple[Any, Any]:
             index = order[start : start + batch_size]
             batch = tf.gather(images, index), tf.gather(labels, index)
-            return start + batch_size, sums + self._loss(*batch, scale, offset, training=False)[1]
+            loss, losses, is_correct = self._measure(*batch, scale, offset, training=False)
+            penalty = loss - tf.reduce_mean(losses)
+            both = tf.stack([tf.cast(losses + penalty, tf.float64), is_correct])
+            of_half = tf.reduce_sum(both * half[start : start + batch_size], axis=1)
+            return start + batch_size, sums + tf.stack([_sums(loss, is_correct), of_half])
 
         zero = tf.constant(0, tf.int64)
         return tf.while_loop(lambda start, _: start < count, evaluate, [zero, sums], parallel_iterations=1)[1]
 
-    def _loss(self, images: Any, labels: Any, scale: Any, offset: Any, training: bool) -> tuple[Any, Any]:
-        """Returns the loss with its penalties; and float64 (2,): loss × images, number of correct answers."""
+    def _measure(self, images: Any, labels: Any, scale: Any, offset: Any, training: bool) -> tuple[Any, ...]:
+        """Returns the loss with its penalties; each image's loss (b,); its correctness, float64 (b,)."""
         probabilities = self.model(_scaled(images, scale, offset), training=training)
         if self.one_hot:
             targets = tf.one_hot(labels, probabilities.shape[-1])
@@ -219,9 +252,7 @@ class Program:
         loss = tf.reduce_mean(losses)
         for penalty in self.model.losses:
             loss += tf.reduce_sum(tf.cast(penalty, loss.dtype))
-        correct = tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64))
-        count = tf.cast(tf.size(labels), tf.float64)
-        return loss, tf.stack([tf.cast(loss, tf.float64) * count, correct])
+        return loss, losses, tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64)
 
     def _predict_batch(self, images: Any, scale: Any, offset: Any) -> Any:
         return tf.cast(self.model(_scaled(images, scale, offset), training=False), tf.float32)
@@ -237,6 +268,12 @@ def _scaled(images: Any, scale: Any, offset: Any) -> Any:
 
 def _numbers(scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
     return np.array(scaling.scale, np.float32), np.array(scaling.offset, np.float32)
+
+
+def _sums(loss: Any, is_correct: Any) -> Any:
+    """Returns float64 (2,): loss × images, number of correct answers."""
+    count = tf.cast(tf.size(is_correct), tf.float64)
+    return tf.stack([tf.cast(loss, tf.float64) * count, tf.reduce_sum(is_correct)])
 
 
 def _means(sums: Any, count: int) -> dict[str, float]:

@@ -1,12 +1,16 @@
-"""Computes metrics that Keras lacks: confusion matrix, worst errors, generalization gap, variability."""
+"""Computes metrics that Keras lacks: cross-fitted scores, confusion matrix, worst errors, variability."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
+from kerasweep.results import sign_of
+
 MIN_EPOCHS = 4
+DECIMALS = 12
 History = Sequence[Mapping[str, float]]
 
 
@@ -37,20 +41,76 @@ def most_confidently_wrong(probabilities: np.ndarray, labels: np.ndarray, count:
     return wrong[np.argsort(-confidence, kind="stable")][:count]
 
 
-def of_history(history: History, best_epoch: int) -> dict[str, float]:
-    """Returns the metrics below by name; the variability needs four epochs. best_epoch: from 1."""
-    found = {"generalization_gap": generalization_gap(history[best_epoch - 1])}
-    if len(history) >= MIN_EPOCHS:
-        found["epoch_variability"] = epoch_variability([epoch["val_accuracy"] for epoch in history])
-    return found
+@dataclass(frozen=True)
+class Choice:
+    """The epochs that the two halves of the validation images choose, each without seeing the other half."""
+
+    by_a: int  # an index of the history
+    by_b: int
 
 
-def generalization_gap(epoch: Mapping[str, float]) -> float:
-    """Returns an epoch's training accuracy minus its validation accuracy.
+def choose_epochs(history: History, metric: str, direction: str) -> Choice:
+    """Returns each half's best epoch; of equal epochs the first, and NaN is never best.
 
-    Keras's training accuracy is the mean over the epoch, while the network still learns.
+    Args:
+        history: Per epoch EPOCH_METRICS and OF_HALF.
+        metric: One of EPOCH_METRICS. A metric of the training images does not look at the validation
+            images: both halves choose its best epoch.
+        direction: `maximize` or `minimize`.
     """
-    return epoch["accuracy"] - epoch["val_accuracy"]
+    sign = sign_of(direction)
+    whole = [sign * epoch[metric] for epoch in history]
+    if f"{metric}_a" not in history[0]:
+        return Choice(_best(whole), _best(whole))
+    of_a = [sign * epoch[f"{metric}_a"] for epoch in history]
+    return Choice(_best(of_a), _best([both - a for both, a in zip(whole, of_a, strict=True)]))
+
+
+def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
+    """Returns val_loss, val_accuracy and generalization_gap without the luck of the best epoch.
+
+    The largest of many validation accuracies is partly luck, and more so for a network whose accuracy jumps
+    from epoch to epoch. Here each image is scored at the epoch that the other half of the images chose: the
+    expectation for a user who keeps the best epoch, with no image and no training lost. Cross-fitting:
+    Chernozhukov et al. (2018), Double/debiased machine learning, https://doi.org/10.1111/ectj.12097
+
+    Args:
+        history: Per epoch EPOCH_METRICS and OF_HALF.
+        choice: The epochs, see `choose_epochs`.
+
+    Example:
+        >>> loss = {"accuracy": 1.0, "val_loss": 0.3, "val_loss_a": 0.1}
+        >>> one = {**loss, "val_accuracy": 0.9, "val_accuracy_a": 0.4}
+        >>> two = {**loss, "val_accuracy": 0.9, "val_accuracy_a": 0.5}
+        >>> choice = choose_epochs([one, two], "val_accuracy", "maximize")
+        >>> choice, round(cross_fitted([one, two], choice)["val_accuracy"], 12)
+        (Choice(by_a=1, by_b=0), 0.8)
+    """
+    by_a, by_b = history[choice.by_a], history[choice.by_b]
+    scores = {
+        metric: by_a[metric]
+        if choice.by_a == choice.by_b
+        else by_a[metric] - by_a[f"{metric}_a"] + by_b[f"{metric}_a"]
+        for metric in ("val_loss", "val_accuracy")
+    }
+    # Keras's training accuracy is the mean over the epoch, while the network still learns.
+    trained = fmean([by_a["accuracy"], by_b["accuracy"]])
+    return {**scores, "generalization_gap": trained - scores["val_accuracy"]}
+
+
+def _best(values: Sequence[float]) -> int:
+    """Returns the index of the first largest value; equal sums of other parts may differ by rounding."""
+    known = [-math.inf if math.isnan(value) else round(value, DECIMALS) for value in values]
+    return known.index(max(known))
+
+
+def of_history(history: History) -> dict[str, float]:
+    """Returns max_val_accuracy and, from four epochs on, epoch_variability."""
+    accuracies = [epoch["val_accuracy"] for epoch in history]
+    found = {"max_val_accuracy": max(accuracies)}
+    if len(history) >= MIN_EPOCHS:
+        found["epoch_variability"] = epoch_variability(accuracies)
+    return found
 
 
 def epoch_variability(accuracies: Sequence[float]) -> float:

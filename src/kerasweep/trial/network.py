@@ -147,9 +147,9 @@ class Network:
         return -(-len(self.prepared.train) // self.cfg.training.batch_size)
 
     def run_epoch(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
-        """Trains one epoch, from 0, and evaluates the network on the validation part."""
+        """Trains one epoch, from 0, and evaluates the network on the validation part and its halves."""
         trained = self.train_steps(epoch, rates)
-        validated = self.evaluate(self.prepared.validation)
+        validated = self.evaluate(self.prepared.validation, self.prepared.half)
         return trained | {f"val_{name}": value for name, value in validated.items()}
 
     def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
@@ -162,10 +162,11 @@ class Network:
             feed_of(part), self.prepared.scaling, order, training.batch_size, training.seed, epoch + 1, rates
         )
 
-    def evaluate(self, part: Part) -> dict[str, float]:
+    def evaluate(self, part: Part, half: np.ndarray | None = None) -> dict[str, float]:
         from kerasweep.data.feeds import feed_of
 
-        return self.program.evaluate(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+        batch_size = self.cfg.training.batch_size
+        return self.program.evaluate(feed_of(part), self.prepared.scaling, batch_size, half)
 
     def probabilities(self, part: Part) -> Any:
         from kerasweep.data.feeds import feed_of

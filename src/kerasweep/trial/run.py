@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
+from kerasweep.config.search import EPOCH_METRICS, OF_HALF
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
-from kerasweep.trial.metrics import of_history
+from kerasweep.trial.metrics import Choice, choose_epochs, cross_fitted, of_history
 from kerasweep.trial.network import build_network
 from kerasweep.trial.record_best import save_weights
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # A trial that trained this long records its model at once: the seconds for it do not matter.
 SECONDS_WORTH_A_MODEL = 60.0
+EACH_EPOCH = (*EPOCH_METRICS, "learning_rate", "epoch_seconds", "epoch_cpu_seconds")
 
 
 def read_data(cfg: DictConfig) -> Prepared:
@@ -77,7 +79,7 @@ def run_trial(
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
     tracker.set_tags(ref.run_id, {**arithmetic(), **restored})
-    metrics = _final_metrics(result, network.parameters)
+    metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
         metrics["test_images"] = float(len(prepared.test.labels))
@@ -91,7 +93,6 @@ def run_trial(
         reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
     )
     once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
-    once |= of_history(result.history, result.best_epoch)
     tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
     if result.pruned:
         return outcome
@@ -136,15 +137,19 @@ def _reporter(
     return after_epoch
 
 
-def _final_metrics(result: "FitResult", parameters: int) -> dict[str, float]:
-    at_best = result.history[result.best_epoch - 1]
-    return {**at_best, "parameters": float(parameters), "seconds": result.seconds}
+def _final_metrics(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict[str, float]:
+    history, objective = result.history, result.objective
+    best = Choice(result.best_epoch - 1, result.best_epoch - 1)
+    choice = choose_epochs(history, objective.metric, objective.direction) if is_cross_fitted else best
+    at_best = {name: value for name, value in history[best.by_a].items() if name not in OF_HALF}
+    measured = {
+        "parameters": float(parameters),
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+    }
+    return at_best | cross_fitted(history, choice) | of_history(history) | measured
 
 
 def _summary(metrics: dict[str, float]) -> dict[str, float]:
     """Returns the metrics to log once per run; the others are logged each epoch under the same name."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if name in ("parameters", "seconds") or name.startswith("test_")
-    }
+    return {name: value for name, value in metrics.items() if name not in EACH_EPOCH}
