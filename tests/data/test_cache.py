@@ -21,13 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 class Decoder:
     """A decoder that counts its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, has_validation: bool = False) -> None:
         self.calls = 0
+        self.has_validation = has_validation
 
     def __call__(self) -> Arrays:
         self.calls += 1
         images, labels = np.arange(48, dtype=np.uint8).reshape(4, 3, 4), np.array([0, 1, 0, 1])
-        return make_arrays((images, labels), (images, labels), ["ä", "b"], "mine")
+        own = (images[:2], labels[:2]) if self.has_validation else None
+        return make_arrays((images, labels), (images, labels), ["ä", "b"], "mine", own)
 
 
 @pytest.fixture
@@ -45,6 +47,15 @@ def test_second_use_is_memory_mapped_and_equal(tmp_path: Path, original: Path) -
         assert (arrays.class_names, arrays.digest) == (("ä", "b"), decode().digest)
     assert decode.calls == 1 + 4
     assert [path.name[0] for path in (tmp_path / "cache").iterdir()] != ["."]
+
+
+def test_the_own_validation_part_is_cached(tmp_path: Path, original: Path) -> None:
+    decode = Decoder(has_validation=True)
+    for _ in range(2):
+        found = cached(tmp_path / "cache", [original], "a", decode).validation
+        assert found is not None and isinstance(found[0], np.memmap)
+        assert (found[0].shape, found[1].tolist()) == ((2, 3, 4, 1), [0, 1])
+    assert decode.calls == 1
 
 
 def test_a_changed_file_or_variant_is_decoded_again(tmp_path: Path, original: Path) -> None:

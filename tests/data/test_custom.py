@@ -24,6 +24,14 @@ def pairs(count=4):
 def arrays():
     return make_arrays(*pairs(), ["a", "b"], "mine")
 
+def three():
+    train, test = pairs()
+    return train, (train[0][1:], train[1][1:]), test
+
+def arrays_of_three():
+    train, own, test = three()
+    return make_arrays(train, test, ["a", "b"], "mine", own)
+
 def one():
     return np.zeros(3)
 
@@ -56,6 +64,14 @@ def test_takes_pairs_as_keras_gives_them_and_passes_kwargs() -> None:
     assert arrays.class_names == ("0", "1")
 
 
+@pytest.mark.parametrize("function", ["three", "arrays_of_three"])
+def test_takes_a_validation_part(function: str) -> None:
+    arrays = load_custom(conf(function))
+    assert arrays.validation is not None
+    assert (arrays.validation[0].shape, arrays.validation[1].tolist()) == ((3, 2, 2, 1), [1, 0, 1])
+    assert (len(arrays.train_labels), len(arrays.test_labels)) == (4, 2)
+
+
 def test_takes_arrays_with_names() -> None:
     arrays = load_custom(conf("arrays"))
     assert arrays.class_names == ("a", "b")
@@ -79,7 +95,7 @@ def test_names_kwargs_that_the_function_does_not_take(
 @pytest.mark.parametrize(
     ("function", "error", "said"),
     [
-        ("one", DataError, "must return (x_train, y_train), (x_test, y_test), but it returned ndarray"),
+        ("one", DataError, "or three pairs with (x_val, y_val) in the middle, but it returned ndarray"),
         ("scaled", DataError, "data.target=custom_data_of_test:scaled must give pixels as whole numbers"),
         ("absent", ConfigError, "custom_data_of_test has no absent"),
     ],

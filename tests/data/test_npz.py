@@ -12,6 +12,7 @@ from kerasweep.errors import DataError
 
 IMAGES = np.arange(20 * 2 * 3, dtype=np.uint8).reshape(20, 2, 3)
 LABELS = np.arange(20) % 2
+SETS = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS}
 
 
 def conf(path: Path) -> DataConf:
@@ -29,6 +30,16 @@ def test_takes_the_test_set_of_the_archive(tmp_path: Path) -> None:
     assert np.array_equal(arrays.train_images[..., 0], IMAGES)
     assert np.array_equal(arrays.test_labels, LABELS[:4])
     assert arrays.class_names == ("even", "odd")
+
+
+def test_takes_the_validation_part_of_the_archive(tmp_path: Path) -> None:
+    parts = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:4], "y_test": LABELS[:4]}
+    without = load_npz(saved(tmp_path, **parts))
+    arrays = load_npz(saved(tmp_path, **parts, x_val=IMAGES[4:10], y_val=LABELS[4:10]))
+    assert without.validation is None and arrays.digest != without.digest
+    assert arrays.validation is not None
+    assert np.array_equal(arrays.validation[0][..., 0], IMAGES[4:10])
+    assert np.array_equal(arrays.validation[1], LABELS[4:10])
 
 
 @pytest.mark.parametrize("labels", [LABELS, LABELS[:, None].astype(np.uint8)])
@@ -53,6 +64,12 @@ def test_sets_a_test_set_aside(tmp_path: Path, labels: np.ndarray) -> None:
         ),
         ({"x": IMAGES, "y": np.eye(2)[LABELS]}, "labels as whole numbers (n,), but got float64 (20, 2)"),
         ({"x": IMAGES, "y": LABELS[:5]}, "has 20 images and 5 labels"),
+        ({**SETS, "y_val": LABELS}, "must hold both x_val and y_val or neither, but x_val is missing"),
+        (
+            {**SETS, "x_val": IMAGES[:, :1], "y_val": LABELS},
+            "has training images (2, 3, 1) but validation images (1, 3, 1)",
+        ),
+        ({**SETS, "x_val": IMAGES, "y_val": LABELS + 100}, "has the label 101, but only 60 images"),
     ],
 )
 def test_refuses_an_archive_without_the_right_arrays(

@@ -102,6 +102,22 @@ def test_another_split_has_the_same_test_set(archive: DataConf) -> None:
     assert len({image.tobytes() for part in parts for image in part.images}) > 30
 
 
+def test_an_own_validation_part_is_not_resampled(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    parts = {
+        name: generator.integers(0, 255, (30, 4, 4, 1), dtype=np.uint8) for name in ("train", "val", "test")
+    }
+    labels = {f"y_{name}": np.arange(30) % 3 for name in parts}
+    np.savez(tmp_path / "data.npz", **{f"x_{name}": part for name, part in parts.items()}, **labels)
+    cfg = DataConf(source="npz", path=str(tmp_path / "data.npz"), limit=20)
+    one, other = load_prepared(cfg), load_prepared(replace(cfg, split_seed=1))
+    assert one.has_own_validation and not load_prepared(DataConf(source="digits")).has_own_validation
+    for each in (one, other):
+        assert np.array_equal(each.validation.images, parts["val"])
+        assert len(each.train) == 20
+    assert not np.array_equal(one.train.images, other.train.images)
+
+
 def test_few_large_data_sets_are_kept(archive: DataConf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kerasweep.data.prepare.MAX_KEPT_BYTES", 1)
     first, second = load_prepared(archive), load_prepared(replace(archive, seed=1))

@@ -48,6 +48,17 @@ def test_constraints_and_repeats_make_another_sweep_and_defaults_keep_the_old_on
     assert plan(*axes, "study.repeats=1", "study.constraints=[]").open_sweep(fresh=False).name == names[0]
 
 
+def test_fixed_splits_and_another_split_make_another_sweep(plan: Callable[..., Plan]) -> None:
+    axes = ("sampler=grid", "model.kernel_size=3,5", "study.repeats=2")
+    changes = ((), ("study.splits=fixed",), ("data.split_seed=1",))
+    names = [plan(*axes, *change).open_sweep(fresh=False).name for change in changes]
+    assert len(set(names)) == 3
+    assert plan(*axes, "study.splits=resampled").open_sweep(fresh=False).name == names[0]
+    # A single training has no other split, so the option changes nothing.
+    once = [plan(*axes[:2], *change).open_sweep(fresh=False).name for change in changes[:2]]
+    assert once[0] == once[1]
+
+
 def test_another_training_function_makes_another_sweep(plan: Callable[..., Plan]) -> None:
     """Its results are not those of the built-in function."""
     axes = ("sampler=grid", "model.kernel_size=3,5")

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.plan import OLDER, OWN_VALIDATION, Plan
+from kerasweep.search.study import BEGUN_WITH
 
 pytestmark = pytest.mark.usefixtures("folder")
 INFINITE = "model.dropout=interval(0.0,0.5)"
@@ -28,6 +30,44 @@ def test_error_in_a_shared_key_is_refused_with_its_message(
     with pytest.raises(ConfigError) as refused:
         plan("sampler=random", axis, argument)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "resamples"),
+    [(["study.repeats=3"], True), (["study.repeats=3", "study.splits=fixed"], False), ([], False)],
+)
+def test_repeats_have_their_own_splits_unless_these_are_fixed(
+    plan: Callable[..., Plan], arguments: list[str], resamples: bool
+) -> None:
+    sweep = plan("model.kernel_size=3,5", *arguments).open_sweep(fresh=False)
+    assert (sweep.resamples, sweep.is_cross_fitted, sweep.notes) == (resamples, True, ())
+
+
+def test_a_sweep_of_an_older_version_goes_on_as_it_began(plan: Callable[..., Plan]) -> None:
+    arguments = ("model.kernel_size=3,5", "study.repeats=3")
+    study = plan(*arguments).open_sweep(fresh=False).study
+    study.ask()
+    study.set_user_attr(BEGUN_WITH, {"sampler": "grid", "pruner": "none"})
+    sweep = plan(*arguments).open_sweep(fresh=False)
+    assert (sweep.resamples, sweep.is_cross_fitted, sweep.notes) == (False, False, (OLDER,))
+    fresh = plan(*arguments).open_sweep(fresh=True)
+    assert (fresh.resamples, fresh.is_cross_fitted, fresh.notes) == (True, True, ())
+
+
+def test_own_validation_images_are_noted_and_shared_by_the_repeats(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    images, labels = np.zeros((30, 8, 8), np.uint8), np.arange(30) % 3
+    sets = {
+        f"{axis}_{part}": array
+        for part in ("train", "val", "test")
+        for axis, array in (("x", images), ("y", labels))
+    }
+    np.savez(tmp_path / "data.npz", **sets)
+    axes = ("model.kernel_size=3,5", "data=npz", f"data.path={tmp_path}/data.npz")
+    sweep = plan(*axes, "study.repeats=3").open_sweep(fresh=False)
+    assert (sweep.resamples, sweep.notes) == (False, (OWN_VALIDATION,))
+    assert plan(*axes).open_sweep(fresh=False).notes == ()
 
 
 @pytest.mark.parametrize(

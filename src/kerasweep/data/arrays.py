@@ -22,6 +22,16 @@ class Arrays:
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     digest: str  # 16 hex digits over pixels, labels and names, equal for equal content on any machine
+    # The data set's own validation part; without one it is split off the training images.
+    validation_images: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
+
+    @property
+    def validation(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The images and labels of the data set's own validation part."""
+        if self.validation_images is None or self.validation_labels is None:
+            return None
+        return self.validation_images, self.validation_labels
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -38,6 +48,7 @@ def make_arrays(
     test: tuple[np.ndarray, np.ndarray],
     class_names: Sequence[str] | None,
     origin: str,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Arrays:
     """Checks and completes raw images and labels.
 
@@ -47,28 +58,36 @@ def make_arrays(
         test: Likewise.
         class_names: None to number the classes.
         origin: The name of the data in errors.
+        validation: The data set's own validation part, likewise.
 
     Raises:
         DataError: The arrays are no such images and labels, or have fewer than two classes.
     """
     train_images, train_labels = checked_part(train, origin, "training images")
-    test_images, test_labels = checked_part(test, origin, "test images")
-    if train_images.shape[1:] != test_images.shape[1:]:
-        raise DataError(
-            f"{origin} has training images {train_images.shape[1:]} but test images {test_images.shape[1:]}. "
-            "Both need one height, width and number of channels."
-        )
-    names = tuple(class_names or _numbered(train_labels, test_labels, origin))
+    parts = [("test images", *checked_part(test, origin, "test images"))]
+    if validation is not None:
+        parts.append(("validation images", *checked_part(validation, origin, "validation images")))
+    for name, images, _ in parts:
+        if train_images.shape[1:] != images.shape[1:]:
+            raise DataError(
+                f"{origin} has training images {train_images.shape[1:]} but {name} {images.shape[1:]}. "
+                "All need one height, width and number of channels."
+            )
+    all_labels = [train_labels, *(labels for *_, labels in parts)]
+    names = tuple(class_names or _numbered(all_labels, origin))
     if len(names) < 2:
         raise DataError(f"{origin} has {len(names)} class, but a classifier needs two or more.")
-    for labels in (train_labels, test_labels):
+    for labels in all_labels:
         if labels.min() < 0 or labels.max() >= len(names):
             raise DataError(
                 f"{origin} has the label {labels.min() if labels.min() < 0 else labels.max()}, "
                 f"but its {len(names)} classes are numbered 0 to {len(names) - 1}."
             )
-    digest = content_digest((train_images, train_labels, test_images, test_labels), names)
-    return Arrays(train_images, train_labels, test_images, test_labels, names, digest)
+    _, test_images, test_labels = parts[0]
+    own = parts[1][1:] if validation is not None else (None, None)
+    others = [array for _, *part in parts for array in part]
+    digest = content_digest([train_images, train_labels, *others], names)
+    return Arrays(train_images, train_labels, test_images, test_labels, names, digest, *own)
 
 
 def checked_part(
@@ -96,11 +115,11 @@ def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _numbered(train: np.ndarray, test: np.ndarray, origin: str) -> list[str]:
-    largest = max(int(train.max()), int(test.max()))
-    if largest >= len(train) + len(test):
+def _numbered(parts: Sequence[np.ndarray], origin: str) -> list[str]:
+    largest, count = max(int(labels.max()) for labels in parts), sum(map(len, parts))
+    if largest >= count:
         raise DataError(
-            f"{origin} has the label {largest}, but only {len(train) + len(test)} images: labels without "
+            f"{origin} has the label {largest}, but only {count} images: labels without "
             "class names count classes from 0. Renumber them with numpy.unique(labels, return_inverse=True)."
         )
     return [str(number) for number in range(largest + 1)]

@@ -16,6 +16,7 @@ from kerasweep.data.arrays import Arrays
 
 log = logging.getLogger(__name__)
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_OWN_VALIDATION = ("validation_images", "validation_labels")
 _MARKER = "complete.json"
 # Raise it whenever a format is decoded to other pixels, labels or names than before.
 _VERSION = 2
@@ -62,7 +63,8 @@ def _read(entry: Path) -> Arrays | None:
     try:
         marker = json.loads((entry / _MARKER).read_text())
         names, digest = tuple(marker["class_names"]), str(marker["digest"])
-        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
+        arrays = (*_ARRAYS, *(_OWN_VALIDATION if marker.get("has_validation") else ()))
+        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in arrays}
         _check(parts)
         return Arrays(**parts, class_names=names, digest=digest)
     except FileNotFoundError:
@@ -74,7 +76,7 @@ def _read(entry: Path) -> Arrays | None:
 
 def _check(parts: dict[str, np.ndarray]) -> None:
     """Raises ValueError if arrays are not as they were written."""
-    for part in ("train", "test"):
+    for part in {name.partition("_")[0] for name in parts}:
         images, labels = parts[f"{part}_images"], parts[f"{part}_labels"]
         is_sound = images.dtype == np.uint8 and labels.dtype == np.int64 and images.ndim == 4
         if not is_sound or labels.shape != images.shape[:1]:
@@ -96,9 +98,14 @@ def _write(entry: Path, arrays: Arrays) -> None:
     temporary = entry.parent / f".new-{uuid.uuid4().hex}"
     temporary.mkdir()  # not tempfile.mkdtemp, whose folders no other user may read
     try:
-        for name in _ARRAYS:
+        has_validation = arrays.validation is not None
+        for name in (*_ARRAYS, *(_OWN_VALIDATION if has_validation else ())):
             np.save(temporary / f"{name}.npy", getattr(arrays, name))
-        marker = {"class_names": list(arrays.class_names), "digest": arrays.digest}
+        marker = {
+            "class_names": list(arrays.class_names),
+            "digest": arrays.digest,
+            "has_validation": has_validation,
+        }
         (temporary / _MARKER).write_text(json.dumps(marker, ensure_ascii=False))
         if entry.exists() and _read(entry) is None:
             shutil.rmtree(entry, ignore_errors=True)

@@ -14,7 +14,9 @@ from kerasweep.errors import ConfigError, DataError
 
 
 def load_custom(cfg: DataConf) -> Arrays:
-    """Calls data.target with data.kwargs; it returns Arrays or (x_train, y_train), (x_test, y_test).
+    """Calls data.target with data.kwargs; it returns Arrays or pairs of images and labels.
+
+    The pairs are (x_train, y_train), (x_test, y_test), or those of training, validation and test.
 
     Raises:
         DataError: The function raises, or returns something else.
@@ -36,15 +38,16 @@ def load_custom(cfg: DataConf) -> Arrays:
         ) from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
-        return make_arrays(train, test, made.class_names, origin)
-    is_pairs = isinstance(made, (tuple, list)) and len(made) == 2
+        return make_arrays(train, test, made.class_names, origin, made.validation)
+    is_pairs = isinstance(made, (tuple, list)) and len(made) in (2, 3)
     if not is_pairs or not all(isinstance(part, (tuple, list)) and len(part) == 2 for part in made):
         raise DataError(
-            f"{origin} must return (x_train, y_train), (x_test, y_test), "
+            f"{origin} must return (x_train, y_train), (x_test, y_test), or three pairs with "
+            "(x_val, y_val) in the middle, "
             f"but it returned {type(made).__name__}."
         )
-    train, test = made
-    return make_arrays((train[0], train[1]), (test[0], test[1]), None, origin)
+    train, *own, test = [(part[0], part[1]) for part in made]
+    return make_arrays(train, test, None, origin, own[0] if own else None)
 
 
 def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:

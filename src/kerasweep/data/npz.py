@@ -18,19 +18,25 @@ _DAMAGE = (
     *(OverflowError, LookupError),
 )
 SPLIT_NAMES = ("x_train", "y_train", "x_test", "y_test")
+VALIDATION_NAMES = ("x_val", "y_val")
 
 
 def load_npz(cfg: DataConf) -> Arrays:
     """Reads x_train, y_train, x_test, y_test; or x and y, of which data.test_split becomes the test set.
 
-    Class names come from an array `class_names` if there is one. Raises DataError.
+    x_val and y_val, beside the former, are the validation part. Class names come from an array `class_names`
+    if there is one. Raises DataError.
     """
     path = Path(str(cfg.path)).expanduser()
     content = read_archive(path)
     names = [str(name) for name in content["class_names"]] if "class_names" in content else None
     if all(name in content for name in SPLIT_NAMES):
         x_train, y_train, x_test, y_test = (content[name] for name in SPLIT_NAMES)
-        return make_arrays((x_train, y_train), (x_test, y_test), names, str(path))
+        lacking = [name for name in VALIDATION_NAMES if name not in content]
+        if len(lacking) == 1:
+            raise DataError(f"{path} must hold both x_val and y_val or neither, but {lacking[0]} is missing.")
+        own = None if lacking else (content["x_val"], content["y_val"])
+        return make_arrays((x_train, y_train), (x_test, y_test), names, str(path), own)
     if "x" in content and "y" in content:
         images, labels = checked_part((content["x"], content["y"]), str(path), "images")
         split = stratified_split(labels, cfg.test_split, cfg.seed)

@@ -72,6 +72,8 @@ class Prepared:
     input_shape: tuple[int, int, int]
     # bool (validation images,): each half scores the other half's choice of the best epoch.
     half: np.ndarray
+    # Whether the data set came with this validation part: other splits have the same one.
+    has_own_validation: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -96,10 +98,14 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     """
     seed = cfg.seed if cfg.split_seed is None else cfg.split_seed
     indices = _limited(arrays.train_labels, cfg.limit, seed)
-    labels = np.asarray(arrays.train_labels)[indices]
-    split = stratified_split(labels, cfg.validation_split, seed)
-    train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
-    validation = _part(arrays.train_images, arrays.train_labels, indices[split.validation])
+    if arrays.validation is not None:
+        train = _part(arrays.train_images, arrays.train_labels, indices)
+        validation = Part(arrays.validation[0], np.asarray(arrays.validation[1]))
+    else:
+        labels = np.asarray(arrays.train_labels)[indices]
+        split = stratified_split(labels, cfg.validation_split, seed)
+        train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
+        validation = _part(arrays.train_images, arrays.train_labels, indices[split.validation])
     return Prepared(
         train=train,
         validation=validation,
@@ -109,6 +115,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         digest=arrays.digest,
         input_shape=arrays.input_shape,
         half=stratified_half(validation.labels, seed),
+        has_own_validation=arrays.validation is not None,
     )
 
 

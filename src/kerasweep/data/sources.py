@@ -32,7 +32,7 @@ def load(cfg: DataConf) -> Arrays:
         variant = f"digits {cfg.test_split} {cfg.seed}"
         return cached(folder, [digits_package()], variant, lambda: load_digits(cfg))
     if cfg.source == "npz":
-        variant = f"npz {cfg.test_split} {cfg.seed}"
+        variant = f"npz with validation {cfg.test_split} {cfg.seed}"
         return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
     if cfg.source == "image_folder":
         found = find_images(_existing(cfg))

@@ -31,6 +31,10 @@ from kerasweep.space.axis import Params
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
+OWN_VALIDATION = (
+    "the data comes with its own validation images: all repeats validate on these, so differences and "
+    "verdicts are about these images"
+)
 # Among the first choices of a sweep unless an older version began it.
 SCORE = "score"
 OLDER = (
@@ -101,7 +105,14 @@ class Plan:
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
-        return tuple(claim_notes(self.base, self.space))
+        own = [OWN_VALIDATION] if self._wants_resampling() and self._has_own_validation() else []
+        return (*claim_notes(self.base, self.space), *own)
+
+    def _wants_resampling(self) -> bool:
+        return bool(self.base.study.repeats > 1 and self.base.study.splits == "resampled")
+
+    def _has_own_validation(self) -> bool:
+        return self.data is not None and self.data.has_own_validation
 
     def check_claim(self) -> None:
         """Raises ConfigError for a claim that this sweep's runs could never decide."""
@@ -158,7 +169,7 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
-            resamples=cfg.study.repeats > 1 and cfg.study.splits == "resampled" and not is_older,
+            resamples=self._wants_resampling() and not self._has_own_validation() and not is_older,
             is_cross_fitted=not is_older,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
