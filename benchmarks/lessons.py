@@ -1,7 +1,10 @@
 """Runs the studies of sweeps/study on real images, and writes docs/lessons.md from their results.
 
-python -m benchmarks.lessons FOLDER [NAME …]   train these studies, or all, on the Fashion-MNIST in FOLDER
-python -m benchmarks.lessons                   only write docs/lessons.md again from docs/lessons/*.csv
+python -m benchmarks.lessons cifar10 FOLDER [NAME …]         train these lessons, or all, on images in FOLDER
+python -m benchmarks.lessons fashion_mnist FOLDER [NAME …]   the same on Fashion-MNIST
+python -m benchmarks.lessons                                 only write docs/lessons.md from docs/lessons
+
+The sweeps stay in mlruns/lessons, so that the same command goes on after a stop.
 """
 
 import argparse
@@ -10,8 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,111 +23,240 @@ from omegaconf import OmegaConf
 from benchmarks import PYTHONPATH, ROOT
 from benchmarks.studies import content, names
 from kerasweep.config.search import ClaimConf
+from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
 from kerasweep.report.files import CSV_METRICS, CSV_PARAMS
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
 from kerasweep.report.standings import Standing, ranked, standings
+from kerasweep.report.statistics import LEVEL
 from kerasweep.report.summary import winner_lines
 from kerasweep.report.tables import cells, notes
 from kerasweep.report.verdicts import finding_lines, verdict_of
 from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
 
-LESSONS = ROOT / "docs" / "lessons"
-DATA = ("data=fashion_mnist", "data.limit=3000")
-# Overrides that give each study five seeds.
-MORE = {"quickstart": ("study.repeats=5",), "full_search": ("study.repeats=5",)}
+LESSONS, WORK = ROOT / "docs" / "lessons", ROOT / "mlruns" / "lessons"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The lessons on one data set."""
+
+    overrides: tuple[str, ...]  # of every study, except for its own axes
+    more: Mapping[str, tuple[str, ...]]  # of single studies
+    # Lessons that are a study with other overrides, by name; {path} is the folder of the images.
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+FIVE = ("study.repeats=5",)
+COURSES = {
+    "cifar10": Course(
+        (
+            *("data=cifar10", "data.path={path}", "data.limit=12500"),
+            *("model.filters=[16,32,64]", "training.batch_size=64", "training.epochs=12", "schedule=cosine"),
+        ),
+        {
+            "quickstart": FIVE,
+            "full_search": FIVE,
+            "regularizer": ("model.dense_units=[128]", "training.epochs=20"),
+            "dropout": ("training.epochs=20",),
+            "augmentation": ("training.epochs=20",),
+            "early_stopping": ("schedule=constant", "training.epochs=25"),
+            "best_checkpoint": ("training.epochs=20",),
+            "shuffle": ("schedule=constant",),
+        },
+        {
+            "shuffle_by_class": (
+                *("study=shuffle", "schedule=constant"),
+                *(
+                    "data=custom",
+                    "data.target=benchmarks.by_class:cifar10",
+                    "data.kwargs.path={path}",
+                ),
+            )
+        },
+    ),
+    "fashion_mnist": Course(
+        ("data=fashion_mnist", "data.path={path}", "data.limit=3000"),
+        {"quickstart": FIVE, "full_search": FIVE},
+    ),
+}
+TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 MAX_SHOWN = 8
+INTRODUCTION = (
+    "Each lesson is a study of [sweeps/study](../sweeps/README.md). On CIFAR-10 it has 12,500 training "
+    "images, of which 2,500 validate, five repeats with a seed and a split of their own, and a learning rate "
+    "that falls to zero; where the study names the rate as nuisance, it is tuned for each configuration. On "
+    "Fashion-MNIST it has 3,000 images, of which 600 validate, five seeds on one split, and a constant rate; "
+    "these runs are older, and their value is that of the best epoch. `python -m benchmarks.lessons` writes "
+    "this page from the runs in `docs/lessons`, a CSV per lesson. A verdict holds for these networks, images "
+    "and epochs; *not decided by these runs* is a result too. An effect is the difference of the claim's "
+    "first comparison, with its 95 % interval.\n"
+)
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", "state", "dataset", *CSV_PARAMS, *CSV_METRICS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.lessons", description="Measure the lessons.")
-    parser.add_argument("images", nargs="?", type=Path, help="folder with the four files of Fashion-MNIST")
-    parser.add_argument("studies", nargs="*", choices=[*names(), []], help="which studies (default: all)")
+    parser.add_argument("dataset", nargs="?", choices=COURSES, help="which images")
+    parser.add_argument(
+        "images", nargs="?", type=Path, help="folder with cifar-10-batches-py or the IDX files"
+    )
+    parser.add_argument("lessons", nargs="*", help="which lessons (default: all)")
     arguments = parser.parse_args()
     if arguments.images is not None:
-        for name in arguments.studies or names():
-            train(name, arguments.images.resolve())
+        for name in arguments.lessons or lessons_of(arguments.dataset):
+            train(arguments.dataset, name, arguments.images.resolve())
     write()
 
 
-def train(name: str, images: Path) -> None:
-    """Prints the cost of a study, runs it, and saves its runs as CSV.
+def lessons_of(dataset: str) -> list[str]:
+    return sorted([*names(), *COURSES[dataset].variants])
+
+
+def train(dataset: str, name: str, images: Path) -> None:
+    """Runs a lesson, or the rest of it, and saves its runs as CSV.
 
     Args:
-        name: The study.
-        images: The folder with Fashion-MNIST's IDX files.
+        dataset: A key of COURSES.
+        name: The lesson.
+        images: The folder with the images.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [*_overrides(name), f"data.path={images}"]
-        _run(folder, "src.train", "-m", *command, "study.dry_run=true")
-        _run(folder, "src.train", "-m", *command)
-        _run(folder, "src.compare", f"study={name}", "csv=runs.csv")
-        LESSONS.mkdir(exist_ok=True)
-        shutil.copyfile(Path(folder, "runs.csv"), LESSONS / f"{name}.csv")
-    print(f"{name}: done", flush=True)
+    folder = WORK / dataset / name
+    folder.mkdir(parents=True, exist_ok=True)
+    _run(folder, "src.train", "-m", *(text.format(path=images) for text in overrides(dataset, name)))
+    _run(folder, "src.compare", f"study={study_of(dataset, name)}", "csv=runs.csv")
+    target = LESSONS / dataset / f"{name}.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / "runs.csv", target)
+    print(f"{dataset} {name}: done", flush=True)
 
 
-def _overrides(name: str) -> list[str]:
-    return [f"study={name}", *DATA, *MORE.get(name, ())]
+def study_of(dataset: str, name: str) -> str:
+    """Returns the study that a lesson runs."""
+    own = [text for text in COURSES[dataset].variants.get(name, ()) if text.startswith("study=")]
+    return own[0].partition("=")[2] if own else name
 
 
-def _run(folder: str, module: str, *arguments: str) -> None:
+def overrides(dataset: str, name: str) -> list[str]:
+    """Returns the overrides of a lesson. A course's override of an axis would remove the axis."""
+    course, study = COURSES[dataset], study_of(dataset, name)
+    axes = {*content(study)["space"], *content(study).get("nuisance", {})}
+    chosen = {"study": study}
+    for text in (*course.overrides, *course.more.get(name, ()), *course.variants.get(name, ())):
+        key, _, value = text.partition("=")
+        if key not in axes:
+            chosen[key] = value
+    return [
+        f"{key}={value}" for key, value in chosen.items() if (chosen["data"], key) != ("custom", "data.path")
+    ]
+
+
+def _run(folder: Path, module: str, *arguments: str) -> None:
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     subprocess.run([sys.executable, "-m", module, *arguments], cwd=folder, env=environment, check=True)
 
 
 def write() -> None:
     """Writes docs/lessons.md, and a figure beside each CSV."""
-    found = [name for name in names() if (LESSONS / f"{name}.csv").exists()]
-    (ROOT / "docs" / "lessons.md").write_text(page(found), encoding="utf-8")
-    for name in found:
-        runs, axes = read(name)
-        groups, known = standing_of(runs, axes)
-        labels = [SEPARATOR.join(group.labels) for group in groups]
-        measure = measure_of(groups)
-        figure = ranking_figure(labels, known, measure, SEPARATOR.join(axes))
-        figure.savefig(LESSONS / f"{name}.png", dpi=100, metadata={"Software": None})
+    (ROOT / "docs" / "lessons.md").write_text(page(), encoding="utf-8")
+    for dataset in COURSES:
+        for name in measured(dataset):
+            runs, axes = read(dataset, name)
+            groups, known = standing_of(runs, axes)
+            labels = [SEPARATOR.join(group.labels) for group in groups]
+            figure = ranking_figure(labels, known, measure_of(groups), SEPARATOR.join(axes))
+            figure.savefig(LESSONS / dataset / f"{name}.png", dpi=100, metadata={"Software": None})
 
 
-def page(found: Sequence[str]) -> str:
-    """Returns the text of docs/lessons.md, a section per study."""
-    data = " ".join(DATA)
-    introduction = (
-        "# Lessons, measured\n\n"
-        f"Each study of [sweeps/study](../sweeps/README.md) on 3,000 images of Fashion-MNIST (`{data}`), of "
-        "which 600 validate, with five seeds per configuration. `python -m benchmarks.lessons` writes this "
-        "page from the runs in `docs/lessons`, a CSV per study. A verdict holds for these networks, images "
-        "and epochs; *not decided by these runs* is a result too.\n"
+def measured(dataset: str) -> list[str]:
+    """Returns the lessons that have a CSV."""
+    return sorted(path.stem for path in (LESSONS / dataset).glob("*.csv"))
+
+
+def page() -> str:
+    """Returns the text of docs/lessons.md: a table of all lessons, then a section for each."""
+    datasets = {name: [dataset for dataset in COURSES if name in measured(dataset)] for name in _lessons()}
+    done = {name: own for name, own in datasets.items() if own}
+    introduction = f"# Lessons, measured\n\n{INTRODUCTION}\n"
+    columns = [f"{column} {TITLES[dataset]}" for dataset in COURSES for column in ("verdict on", "effect on")]
+    rows = [_row(name, own) for name, own in done.items()]
+    head = [f"| lesson | the claim | {' | '.join(columns)} |", "| --- " * (2 + len(columns)) + "|"]
+    return "\n".join([introduction, *head, *rows, "", *(section(name, own) for name, own in done.items())])
+
+
+def _lessons() -> list[str]:
+    return sorted({name for dataset in COURSES for name in lessons_of(dataset)})
+
+
+def _row(name: str, datasets: Sequence[str]) -> str:
+    claim = _claim(name)
+    cells = [f"[{name}](#{_anchor(name)})", claim.text if claim else "–"]
+    for dataset in COURSES:
+        verdict = verdict_of(claim, *read(dataset, name)) if claim and dataset in datasets else None
+        cells += [verdict.decision, _effect(verdict)] if verdict else ["–", "–"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _anchor(name: str) -> str:
+    return "".join(
+        letter for letter in _title(name).lower().replace(" ", "-") if letter.isalnum() or letter == "-"
     )
-    return "\n".join([introduction, *(section(name) for name in found)])
 
 
-def section(name: str) -> str:
-    """Returns a study's question, verdict with numbers, ranking, figure, and surprises."""
-    study = content(name)
-    runs, axes = read(name)
+def _title(name: str) -> str:
+    """Returns a lesson's question; a variant's has its name behind it."""
+    study = study_of("cifar10", name)
+    return content(study)["question"] + ("" if study == name else f" ({name.replace('_', ' ')})")
+
+
+def _effect(verdict: Verdict) -> str:
+    """Returns the first difference of the first comparison with its interval."""
+    found = next(iter(verdict.findings[0].differences.values()), None)
+    if found is None:
+        return "–"
+    low, high = found.interval(LEVEL)
+    return f"{found.estimate.mean:+.2g} ({low:+.2g} to {high:+.2g})"
+
+
+def _claim(name: str) -> ClaimConf | None:
+    claim = content(study_of("cifar10", name)).get("claim")
+    schema = OmegaConf.structured(ClaimConf)
+    return cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(claim))) if claim else None
+
+
+def section(name: str, datasets: Sequence[str]) -> str:
+    """Returns a lesson's question and claim, and its results on each data set."""
+    claim = _claim(name)
+    lines = [f"## {_title(name)}", ""]
+    if claim:
+        lines += [f"> {claim.text}", ""]
+    return "\n".join([*lines, *(_results(dataset, name, claim) for dataset in datasets)])
+
+
+def _results(dataset: str, name: str, claim: ClaimConf | None) -> str:
+    """Returns a lesson's command, verdict with numbers, ranking, figure, and surprises on one data set."""
+    runs, axes = read(dataset, name)
     groups, known = standing_of(runs, axes)
     networks = [run for group in groups for run in group.runs]
     seconds = sum(run.metrics["seconds"] for run in networks)
-    lines = [f"## {study['question']}", "", f"`python -m src.train -m {' '.join(_overrides(name))}`", ""]
-    if study.get("claim"):
-        schema = OmegaConf.structured(ClaimConf)
-        claim = cast(ClaimConf, OmegaConf.merge(schema, OmegaConf.create(study["claim"])))
+    command = " ".join(text.format(path="FOLDER") for text in overrides(dataset, name))
+    lines = [f"### On {TITLES[dataset]}: {name}", "", f"`python -m src.train -m {command}`", ""]
+    if claim:
         verdict = verdict_of(claim, runs, axes)
-        lines += [f"> {claim.text}", "", f"**{verdict.decision.capitalize()}.**", ""]
+        lines += [f"**{verdict.decision.capitalize()}.**", ""]
         lines += [
             f"{'  ' if line.startswith(' ') else ''}- {line.strip()}"
             for line in finding_lines(verdict, measure_of(groups))
         ]
         lines.append("")
-    lines += [*notes(known), "", _table(groups, known, axes), "", f"![{name}](lessons/{name}.png)", ""]
+    figure = f"![{name} on {TITLES[dataset]}](lessons/{dataset}/{name}.png)"
+    lines += [*notes(known), "", _table(groups, known, axes), "", figure, ""]
     lines.append(f"{len(networks)} networks, {duration_text(seconds)} of training.")
     lines += _winner(groups)
-    surprise = _surprises().get(name)
+    surprise = _surprises().get(dataset, {}).get(name)
     return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
 
 
@@ -133,15 +265,19 @@ def _winner(groups: Sequence[Group]) -> list[str]:
     return [line for found in winner_lines(groups) for line in ("", f"{found[0].upper()}{found[1:]}.")]
 
 
-def _surprises() -> dict[str, str]:
-    """Returns the surprises by study: the only part that is written by hand."""
+def _surprises() -> dict[str, dict[str, str]]:
+    """Returns the explanations by data set and lesson: the only part that is written by hand."""
     path = LESSONS / "surprises.yaml"
-    return {str(name): text for name, text in OmegaConf.load(path).items()} if path.exists() else {}
+    if not path.exists():
+        return {}
+    found = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(found, dict)
+    return {str(dataset): dict(texts) for dataset, texts in found.items()}
 
 
-def read(name: str) -> tuple[list[RunRecord], list[str]]:
-    """Reads a study's runs and axes."""
-    with open(LESSONS / f"{name}.csv", newline="", encoding="utf-8") as file:
+def read(dataset: str, name: str) -> tuple[list[RunRecord], list[str]]:
+    """Reads a lesson's runs and axes."""
+    with open(LESSONS / dataset / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     axes = [column for column in rows[0] if column not in OWN_COLUMNS]
     return [_record(row, axes) for row in rows], axes

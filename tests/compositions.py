@@ -58,7 +58,7 @@ def plan_of(*arguments: str) -> Plan:
     """Returns the plan of `python -m src.train -m ARGUMENTS`."""
     context, config = train_context(), compose_multirun(*arguments)
     question = read_question(context, config, list(arguments), translate_keys({}))
-    return make_plan(question, make_composer(context, question.master, question.fixed, question.space))
+    return make_plan(question, make_composer(context, question.master, question.fixed, question.searched))
 
 
 def compose_train(*overrides: str) -> DictConfig:

@@ -151,7 +151,7 @@ def changed(plan: Plan, **values: Any) -> Plan:
     base = copy_of(plan.base)
     for key, value in values.items():
         OmegaConf.update(base, key, value, merge=False)
-    return Plan(plan.question, plan.composer, plan.refusals, base, plan.data)
+    return Plan(plan.question, plan.composer, plan.refusals, base, plan.data, plan.space)
 
 
 def claimed(plan: Plan, **comparison: Any) -> Plan:

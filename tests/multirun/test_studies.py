@@ -7,6 +7,7 @@ import pytest
 
 from kerasweep.config import check
 from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.tuning import comparison_plan, examples
 from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
 from kerasweep.space.axis import Params
@@ -26,11 +27,19 @@ CONFIGURATIONS = {
     "head": 6,
     "initializer": 24,
     "initializer_with_batch_norm": 12,
-    "learning_rate_schedule": 12,
+    "learning_rate_schedule": 6,
+    "augmentation": 4,
+    "best_checkpoint": 2,
+    "dropout": 3,
+    "early_stopping": 3,
+    "optimizer": 4,
     "regularizer": 19,
     "shuffle": 4,
 }
-WITHOUT_CLAIM = ("filters_and_depth", "full_search", "quickstart")
+WITHOUT_CLAIM = ("filters_and_depth", "full_search", "optimizer", "quickstart")
+# The grids that train each configuration as it is.
+UNTUNED = ("augmentation", "best_checkpoint", "early_stopping", "regularizer", "shuffle")
+TUNED = set(CONFIGURATIONS) - set(UNTUNED)
 
 
 @cache
@@ -41,9 +50,11 @@ def planned(study: str) -> Plan:
 def trained(plan: Plan) -> list[Observation]:
     """Returns the runs of the study as a claim reads them: their choices and all measures."""
     found = []
-    for params in plan.space.configurations():
+    for params in plan.question.space.configurations():
         cfg = plan.composer.compose(params)
-        measures = dict.fromkeys(("objective", "epoch_seconds", "generalization_gap"), 0.5)
+        measures = dict.fromkeys(
+            ("objective", "cpu_seconds", "epoch_cpu_seconds", "generalization_gap", "best_epoch_gain"), 0.5
+        )
         measures |= {"epoch_variability": 0.1} if cfg.training.epochs >= MIN_EPOCHS else {}
         for seed in range(cfg.study.repeats):
             found.append(Observation(texts(params), str(seed), measures))
@@ -62,7 +73,9 @@ def test_study_has_the_axes_of_its_file(study: str) -> None:
     check(cfg)
     assert asked.left_out() == []
     if study in CONFIGURATIONS:
-        assert (cfg.sampler.name, asked.total(), cfg.study.repeats) == ("grid", CONFIGURATIONS[study], 5)
+        whole = comparison_plan(asked, examples(asked)) if asked.question.nuisance.axes else asked
+        assert (cfg.sampler.name, whole.total(), cfg.study.repeats) == ("grid", CONFIGURATIONS[study], 5)
+        assert (study in TUNED) == bool(asked.question.nuisance.axes)
     assert (cfg.study.claim is None) == (study in WITHOUT_CLAIM)
 
 

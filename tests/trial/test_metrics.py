@@ -59,6 +59,7 @@ def test_each_half_is_scored_at_the_epoch_that_the_other_chose() -> None:
     assert scores["val_accuracy"] == pytest.approx(0.40 + 0.42)
     assert scores["val_loss"] == pytest.approx(-0.82)
     assert scores["generalization_gap"] == pytest.approx((0.89 + 0.90) / 2 - 0.82)
+    assert scores["best_epoch_gain"] == pytest.approx(0.82 - 0.84)
 
 
 def test_halves_that_choose_alike_give_the_epochs_own_value() -> None:

@@ -24,6 +24,7 @@ _MIN_VALUES = {
     "pruner.min_delta": 0,
     "study.trials": 1,
     "study.repeats": 1,
+    "study.nuisance_trials": 1,
     "budget.patience": 1,
     "budget.max_parameters": 1,
     "trial.memory_mb": 1,

@@ -29,6 +29,7 @@ MEASURES = (
     "traces",
     "max_val_accuracy",
     "generalization_gap",
+    "best_epoch_gain",
     "epoch_variability",
 )
 DIRECTIONS = ("maximize", "minimize")
@@ -75,6 +76,9 @@ class StudyConf:
     fresh: bool = False  # begins a new sweep
     dry_run: bool = False  # prints the trials and their cost, and records nothing
     space: Any = field(default_factory=open_mapping)  # axes by key, see space/parse.py
+    # Axes that are not compared but tuned for each combination of `space`, such as the learning rate.
+    nuisance: Any = field(default_factory=open_mapping)
+    nuisance_trials: int | None = None  # of each combination; None: the whole grid, or 10
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
 
 

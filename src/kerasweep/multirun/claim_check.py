@@ -56,7 +56,9 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
     return notes
 
 
-def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) -> None:
+def check_claim(
+    base: DictConfig, refusals: Refusals, space: Space, names: Mapping[str, str], axes: Sequence[str]
+) -> None:
     """Raises ConfigError for a broken claim, or if a full grid lacks a side of a comparison.
 
     The trials of a search are unknown beforehand, and so are the metrics of a user's training function.
@@ -64,7 +66,9 @@ def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
     Args:
         base: The configuration that the trials share.
         refusals: Says which configurations of the grid are trained.
+        space: The grid.
         names: The MLflow tag of each axis by its key.
+        axes: The tags of the axes that are compared.
     """
     claim = base.study.claim
     if claim is None:
@@ -74,7 +78,7 @@ def check_claim(base: DictConfig, refusals: Refusals, names: Mapping[str, str]) 
         check_measures(claim)
     if base.sampler.name != "grid":
         return
-    foreseen = observations(claim, _foreseen(refusals, names, claim), list(names.values()), Repetition())
+    foreseen = observations(claim, _foreseen(refusals, space, names, claim), axes, Repetition())
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, foreseen)
         if evaluate(comparison, foreseen).untested is not None:
@@ -178,12 +182,14 @@ def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observ
             )
 
 
-def _foreseen(refusals: Refusals, names: Mapping[str, str], claim: ClaimConf) -> list[RunRecord]:
+def _foreseen(
+    refusals: Refusals, space: Space, names: Mapping[str, str], claim: ClaimConf
+) -> list[RunRecord]:
     """Returns the grid's runs as they will be recorded, each configuration with MIN_SEEDS seeds.
 
     The keys that are no axes depend only on the chosen groups, so each choice is composed once.
     """
-    space, composer = refusals.space, refusals.composer
+    composer = refusals.composer
     measures = {comparison.measure: 0.0 for comparison in claim.comparisons}
     groups = {axis.key for axis in space.axes if axis.is_group}
     composed: dict[str, tuple[dict[str, str], dict[str, str]]] = {}

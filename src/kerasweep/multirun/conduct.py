@@ -1,6 +1,7 @@
 """Conducts a sweep from its command line to its summary."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,18 +17,23 @@ from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_pag
 from kerasweep.multirun.drive import OpenSweep, drive, trials_left
 from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
-from kerasweep.multirun.plan import Plan, make_plan
+from kerasweep.multirun.plan import Plan, TunedBy, make_plan
 from kerasweep.multirun.question import Question, read_question
-from kerasweep.search.stops import StopRequest
+from kerasweep.multirun.tuning import comparison_plan, examples, tuning_plan
+from kerasweep.search.arms import best_of_arms
+from kerasweep.search.stops import HOURS_USED, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
+from kerasweep.sweep.best_repeats import is_training
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.terminal import say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -35,6 +41,7 @@ from kerasweep.workers.signals import release_interrupts
 from kerasweep.workers.template import has_template
 
 DEFAULT_JOBS = "mlruns/jobs"
+WAIT_SECONDS = 1.0
 
 
 def conduct(
@@ -59,14 +66,16 @@ def conduct(
     freeze(context)
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
-    composer = make_composer(context, question.master, question.fixed, question.space)
+    composer = make_composer(context, question.master, question.fixed, question.searched)
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
-    plan.check_claim()
+    tuning = tuning_plan(plan) if question.nuisance.axes else None
+    shown = plan if tuning is None else comparison_plan(plan, examples(plan))
+    shown.check_claim()
     if plan.base.study.dry_run:
         from kerasweep.multirun.dry_run import dry_run
 
-        dry_run(plan, _width(plan))
+        dry_run(shown, _width(shown), tuning)
         raise SystemExit(0)
     stop = StopRequest()
     tracking = plan.base.tracking
@@ -78,28 +87,108 @@ def conduct(
         if has_template():
             # Meanwhile it imports TensorFlow: workers fork off it without waiting.
             import_mlflow(resolve_uri(tracking.uri))
-        is_new = plan.is_new(fresh)
-        workers = _start_workers(context, plan, plan.total(), stack) if is_new else None
-        sweep = plan.open_sweep(fresh)
-        if not is_new:
-            workers = _start_workers(context, plan, trials_left(sweep), stack)
-        tracker = tracker or open_tracker(tracking)
-        sweep = with_its_runs(plan, sweep)
-        _use_job_folder(question.master, sweep.name)
-        record = _open_record(plan, sweep, tracker)
-        data_text = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
-        summary.print_header(
-            sweep, plan.study, question.master, translation.notes, plan.left_out(), data_text
-        )
-        recover_trials(sweep)
-        record.reconcile()
-        reason = drive(OpenSweep(context, plan, sweep, record, workers, stop))
-    summary.print_end(sweep, record, reason)
+        conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
+        if tuning is not None:
+            tuned = conductor.tune(plan, tuning)
+            if tuned is None:
+                return None
+            plan, fresh = tuned, False
+        opened = conductor.open(plan, fresh)
+        ending = drive(opened)
+    sweep = opened.sweep
+    summary.print_end(sweep, opened.record, ending.reason)
     if ends_with_page(plan.base) and finished_trials(sweep.study):
         conclude(plan.base, sweep.name)
     elif summary.best_trials(sweep):
         announce_winner(plan.base, sweep.name)
     return summary.best_value(sweep)
+
+
+class _Conductor:
+    """Opens the sweeps of a command, which share its workers.
+
+    Args:
+        context: Hydra's context.
+        master: The composed sweep with Hydra's node.
+        notes: Sentences for the user on keys of other sweepers.
+        stop: Set by Ctrl-C and SIGTERM.
+        stack: Stops the workers at its end.
+        tracker: Writes to MLflow, None to open it once the workers start.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        master: DictConfig,
+        notes: Sequence[str],
+        stop: StopRequest,
+        stack: ExitStack,
+        tracker: Tracker | None,
+    ) -> None:
+        self._context = context
+        self._master = master
+        self._notes = notes
+        self._stop = stop
+        self._stack = stack
+        self._tracker = tracker
+        self._workers: WorkerPool | None = None
+        self._has_own_folder = master.hydra.sweep.dir == DEFAULT_JOBS
+
+    def open(self, plan: Plan, fresh: bool) -> OpenSweep:
+        """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers."""
+        is_new = plan.is_new(fresh)
+        if is_new:
+            self._start_workers(plan, plan.total())
+        sweep = plan.open_sweep(fresh)
+        if not is_new:
+            self._start_workers(plan, trials_left(sweep))
+        self._tracker = self._tracker or open_tracker(plan.base.tracking)
+        sweep = with_its_runs(plan, sweep)
+        if self._has_own_folder:
+            _use_job_folder(self._master, sweep.name)
+        record = _open_record(plan, sweep, self._tracker)
+        data_text = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
+        summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
+        recover_trials(sweep)
+        record.reconcile()
+        return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
+
+    def tune(self, plan: Plan, tuning: Plan) -> Plan | None:
+        """Tunes the nuisance axes of each arm.
+
+        Args:
+            plan: The plan of the whole study.
+            tuning: The plan of its tuning.
+
+        Returns:
+            The plan of the comparison; None if the tuning was ended by its budget, or found nothing.
+        """
+        assert tuning.arms is not None
+        opened = self.open(tuning, plan.base.study.fresh)
+        ending = drive(opened)
+        while ending.is_whole and is_training(opened.sweep):  # another driver has its last trials
+            time.sleep(WAIT_SECONDS)
+            recover_trials(opened.sweep)
+            ending = drive(opened)
+        sweep = opened.sweep
+        best = best_of_arms(sweep.study, sweep.space, tuning.arms)
+        summary.print_tuned(sweep, best, ending.reason)
+        if not ending.is_whole or not best:
+            say("the combinations are not compared: the same command goes on with a larger budget.hours")
+            return None
+        tuned_by = TunedBy(sweep.name, tuple(summary.border_notes(sweep, best)))
+        compared = comparison_plan(plan, best, tuned_by)
+        if compared.base.budget.hours is not None:
+            used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+            compared.base.budget.hours = max(0.0, compared.base.budget.hours - used)
+        return compared
+
+    def _start_workers(self, plan: Plan, trials: int) -> None:
+        """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
+        if self._workers is None and trials > 0 and uses_workers(self._master):
+            trainings = trials * plan.base.study.repeats
+            self._workers = start_workers(self._context, self._master, plan.base, trainings)
+            self._stack.callback(self._workers.stop)
 
 
 def _width(plan: Plan) -> int:
@@ -108,20 +197,17 @@ def _width(plan: Plan) -> int:
     return count_workers(plan.base, jobs) if uses_workers(master) else batch_size(master, plan.base, jobs)
 
 
-def _start_workers(context: HydraContext, plan: Plan, trials: int, stack: ExitStack) -> WorkerPool | None:
-    """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
-    master = plan.question.master
-    if trials < 1 or not uses_workers(master):
-        return None
-    workers = start_workers(context, master, plan.base, trials * plan.base.study.repeats)
-    stack.callback(workers.stop)
-    return workers
-
-
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     names, choices = plan.short_names(), choices_of(plan.question.master)
+    compared = list(plan.compared_names().values())
+    more = {}
+    if plan.tuned_by is not None:
+        nuisance = [name for name in names.values() if name not in compared]
+        notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
+        more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
+    axes = list(names.values()) if plan.arms is not None else compared
     with sweep_lock(sweep.journal):
-        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices)
+        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
     if plan.data is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data)
     return record
@@ -133,7 +219,9 @@ def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
     Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
     """
     while not _has_trials(sweep) and find_runs(
-        plan.base.tracking, {"sweep": sweep.name, "kind": "trial"}, max_runs=1
+        plan.base.tracking,
+        {"sweep": sweep.name, "kind": "trial" if plan.arms is None else "tuning"},
+        max_runs=1,
     ):
         if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
             break
@@ -147,7 +235,7 @@ def _has_trials(sweep: Sweep) -> bool:
 
 def _check_axes(question: Question) -> None:
     """Raises ConfigError for an axis that does not define a run, such as tracking.uri."""
-    for axis in question.space.axes:
+    for axis in question.searched.axes:
         root = axis.key.lstrip("+").partition(".")[0].partition("@")[0]
         if root not in RUN_GROUPS:
             raise ConfigError(
@@ -157,11 +245,11 @@ def _check_axes(question: Question) -> None:
 
 
 def _use_job_folder(master: DictConfig, sweep: str) -> None:
-    """Moves the jobs into a folder named after the sweep, unless the user set hydra.sweep.dir."""
-    if master.hydra.sweep.dir != DEFAULT_JOBS:
-        return
+    """Moves the jobs into a folder named after the sweep."""
     folder = f"{DEFAULT_JOBS}/{sweep}"
+    key = "hydra.sweep.dir="
     with open_dict(master):
         master.hydra.sweep.dir = folder
         text = QuotedString(folder, Quote.single).with_quotes()
-        master.hydra.overrides.hydra.append(f"hydra.sweep.dir={text}")
+        kept = [line for line in master.hydra.overrides.hydra if not str(line).startswith(key)]
+        master.hydra.overrides.hydra = [*kept, f"{key}{text}"]

@@ -38,7 +38,7 @@ class Constraints:
 
     def __init__(self, question: Question, composer: Composer, parsed: Sequence[Constraint]) -> None:
         self.master = question.master
-        self.axes = {axis.name: axis for axis in question.space.axes}
+        self.axes = {axis.name: axis for axis in question.searched.axes}
         self.composer = composer
         self.parsed = parsed
 

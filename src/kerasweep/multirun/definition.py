@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.search import StudyConf, TrialConf
-from kerasweep.space.axis import Space
+from kerasweep.space.axis import Axis, Space
 
 MAX_NAME_LENGTH = 60
 # Keys of run groups that older sweeps did not have; without a value they do not change a sweep's name.
@@ -15,7 +15,7 @@ NEW_KEYS = ("data.split_seed",)
 
 
 def sweep_definition(
-    base: DictConfig, space: Space, fixed: Sequence[str], constraints: Sequence[str]
+    base: DictConfig, space: Space, fixed: Sequence[str], constraints: Sequence[str], nuisance: Space
 ) -> dict[str, Any]:
     """Returns the settings that identify a sweep; their hash is part of its name.
 
@@ -23,24 +23,29 @@ def sweep_definition(
 
     Args:
         base: The configuration that the trials share.
-        space: The axes.
+        space: The axes that are compared.
         fixed: The overrides that every trial shares.
         constraints: The texts of the study's constraints.
+        nuisance: The axes that are tuned.
     """
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
-    left_out = {axis.key for axis in space.axes} | {
-        key for key in NEW_KEYS if OmegaConf.select(base, key) is None
-    }
+    axes = (*space.axes, *nuisance.axes)
+    left_out = {axis.key for axis in axes} | {key for key in NEW_KEYS if OmegaConf.select(base, key) is None}
     return {
         "groups": _without(groups, left_out),
-        "below": _fixed_below_groups(space, fixed),
+        "below": _fixed_below_groups(axes, fixed),
         "space": space.canonical(),
         "objective": OmegaConf.to_container(base.objective),
         # Left out at their defaults: sweeps from before these keys existed keep their names.
         **({"constraints": list(constraints)} if constraints else {}),
         **({"repeats": repeats} if repeats != 1 else {}),
         **({"splits": base.study.splits} if repeats != 1 and base.study.splits != StudyConf.splits else {}),
+        **(
+            {"nuisance": nuisance.canonical(), "nuisance_trials": base.study.nuisance_trials}
+            if nuisance.axes
+            else {}
+        ),
         **({"target": target} if target != TrialConf.target else {}),
     }
 
@@ -53,9 +58,9 @@ def default_name(short_names: Iterable[str]) -> str:
     return text or "sweep"
 
 
-def _fixed_below_groups(space: Space, fixed: Sequence[str]) -> list[str]:
+def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]:
     """Returns the overrides below swept groups: the content of these groups is not in the definition."""
-    prefixes = tuple(f"{axis.key}." for axis in space.axes if axis.is_group)
+    prefixes = tuple(f"{axis.key}." for axis in axes if axis.is_group)
     return sorted(line for line in fixed if line.lstrip("+").startswith(prefixes))
 
 

@@ -46,8 +46,8 @@ def trials_left(sweep: Sweep) -> int:
     return max(sweep.total - len(finished_trials(sweep.study)), unfinished)
 
 
-def drive(opened: OpenSweep) -> str:
-    """Trains a sweep to its end and returns the reason. The sweep's run is closed after an error, too.
+def drive(opened: OpenSweep) -> Ending:
+    """Trains a sweep to its end and returns why it ended. The sweep's run is closed after an error, too.
 
     Raises:
         KeyboardInterrupt: The user stopped the sweep.
@@ -77,7 +77,7 @@ def drive(opened: OpenSweep) -> str:
             record.close(State.COMPLETE if ended else State.CANCELLED, ending)
         if not ended:
             summary.print_stopped(sweep)
-    return ending.reason
+    return ending
 
 
 def _note_best(opened: OpenSweep) -> None:
@@ -118,6 +118,8 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     another driver that records the same sweep; then nothing remains to be recorded.
     """
     plan, sweep = opened.plan, opened.sweep
+    if sweep.arms is not None:
+        return
     master = plan.question.master
     jobs = Path(master.hydra.sweep.dir)
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)

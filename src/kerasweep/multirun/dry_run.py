@@ -17,8 +17,13 @@ from kerasweep.terminal import duration_text, params_text, say, show
 MAX_LISTED, SAMPLED = 200, 20
 
 
-def dry_run(plan: Plan, workers: int) -> None:
+def dry_run(plan: Plan, workers: int, tuning: Plan | None = None) -> None:
     """Prints the cost of each configuration, or of a sample of them, and the cost of the whole sweep.
+
+    Args:
+        plan: The sweep.
+        workers: How many trainings run at the same time.
+        tuning: The sweep that tunes nuisance axes before it.
 
     Raises:
         ConfigError: None of the configurations can be trained.
@@ -31,7 +36,7 @@ def dry_run(plan: Plan, workers: int) -> None:
     start_seconds = become_worker(plan, workers)
     costs = estimate_costs(plan, configurations)
     _print_table(costs, plan.base.study.repeats)
-    _print_sweep(plan, costs, workers, start_seconds, is_sample)
+    _print_sweep(plan, costs, workers, start_seconds, is_sample, tuning)
 
 
 def shown_configurations(plan: Plan) -> tuple[list[Params], bool]:
@@ -90,7 +95,12 @@ def short_number(number: int) -> str:
 
 
 def _print_sweep(
-    plan: Plan, costs: Sequence[Cost], workers: int, start_seconds: float, is_sample: bool
+    plan: Plan,
+    costs: Sequence[Cost],
+    workers: int,
+    start_seconds: float,
+    is_sample: bool,
+    tuning: Plan | None,
 ) -> None:
     """Prints the number of trials and the time of the whole sweep; start_seconds: until a worker is ready."""
     cfg, repeats = plan.base, plan.base.study.repeats
@@ -102,7 +112,13 @@ def _print_sweep(
     mean = sum(cost.seconds for cost in trained) / len(trained)
     graphs = {cost.graph: cost.trace_seconds for cost in trained if cost.graph is not None}
     trace_seconds = sum(graphs.values())
-    seconds = start_seconds + trace_seconds + -(-trials * repeats // workers) * mean
+    trainings = trials * repeats + (tuning.total() if tuning is not None else 0)
+    seconds = start_seconds + trace_seconds + -(-trainings // workers) * mean
+    if tuning is not None and tuning.arms is not None:
+        say(
+            f"first, the tuning: {tuning.total()} trials, {tuning.arms.trials} of each combination, with "
+            f"sampler {tuning.base.sampler.name}"
+        )
     say(
         f"the sweep: {trials} trial{'s' if trials > 1 else ''}{f' of {repeats} seeds' if repeats > 1 else ''}"
         f"{f' ({asked} were asked for)' if trials < asked else ''}, {short_seconds(mean * repeats)} s each, "
@@ -111,7 +127,7 @@ def _print_sweep(
     traced = f"{trace_seconds:.1f} s to trace {len(graphs)} graph{'s' if len(graphs) > 1 else ''} + "
     say(
         f"  = {start_seconds:.0f} s to start + {traced if graphs else ''}"
-        f"{trials * repeats} trainings / {workers} × {short_seconds(mean)} s; "
+        f"{trainings} trainings / {workers} × {short_seconds(mean)} s; "
         "a pruner, a busy machine and MLflow's start change it"
     )
     if cfg.budget.hours is not None:

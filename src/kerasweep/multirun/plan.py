@@ -1,6 +1,7 @@
 """Plans a sweep before anything is recorded: the shared configuration, the data, the size, the journal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
+from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import (
@@ -27,7 +29,7 @@ from kerasweep.search.study import (
     sweep_name,
 )
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.axis import Params, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
@@ -35,12 +37,24 @@ OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
 )
+# The end of the name of a sweep that tunes nuisance axes.
+TUNING = "-tuning"
 # Among the first choices of a sweep unless an older version began it.
 SCORE = "score"
+# Among the first choices of a comparison with nuisance axes.
+TUNED_BY = "tuning"
 OLDER = (
     "an older version began this sweep: it goes on as it began, with the best epoch's value of each run, and "
     "with one split for all seeds. study.fresh=true begins one with cross-fitted values and resampled splits"
 )
+
+
+@dataclass(frozen=True)
+class TunedBy:
+    """The sweep that tuned the nuisance axes of a comparison."""
+
+    sweep: str
+    notes: tuple[str, ...]  # on values at a border
 
 
 def make_plan(question: Question, composer: Composer) -> "Plan":
@@ -51,16 +65,17 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
         DataError: The data cannot be read.
     """
     constraints = read_study_constraints(question, composer)
-    refusals = Refusals(question.space, composer, constraints)
+    refusals = Refusals(question.searched, composer, constraints)
     check_shared(question.master)
     refusals.check_values()
     constraints.check_types()
-    if question.space.is_finite:
+    if question.searched.is_finite:
         refusals.check_some_possible()
     base = without_hydra(question.master)
     data = None if refusals.sweeps_data else refusals.data_of(base)
-    plan = Plan(question, composer, refusals, base, data)
-    check_sampler(base.sampler, plan.space, len(plan.directions))
+    plan = Plan(question, composer, refusals, base, data, question.space)
+    if not question.nuisance.axes:
+        check_sampler(base.sampler, plan.space, len(plan.directions))
     return plan
 
 
@@ -73,6 +88,10 @@ class Plan:
         refusals: Says which configurations cannot be trained.
         base: The configuration that the trials share.
         data: The data that they share, None where it is swept.
+        space: The axes of this sweep, nuisance axes among them once they are tuned.
+        arms: The arms whose nuisance axes this sweep tunes, None for a comparison.
+        refused_arms: The arms that cannot be trained, with their reasons.
+        tuned_by: The sweep that tuned the nuisance axes, None without any.
     """
 
     def __init__(
@@ -82,13 +101,20 @@ class Plan:
         refusals: Refusals,
         base: DictConfig,
         data: Prepared | None,
+        space: Space,
+        arms: Arms | None = None,
+        refused_arms: Sequence[tuple[Params, str]] = (),
+        tuned_by: TunedBy | None = None,
     ) -> None:
         self.question = question
         self.composer = composer
         self.refusals = refusals
         self.base = base
         self.data = data
-        self.space = question.space
+        self.space = space
+        self.arms = arms
+        self.refused_arms = refused_arms
+        self.tuned_by = tuned_by
         self.directions = [objective.direction for objective in base.objective]
         self.refusal = refusals.reason
         self.graph_of = refusals.graph
@@ -97,11 +123,15 @@ class Plan:
     @property
     def study(self) -> str:
         """The study's name, made from the axes where the user gave none."""
-        return self.base.study.name or default_name(self.short_names().values())
+        return self.base.study.name or default_name(self.compared_names().values())
 
     def short_names(self) -> dict[str, str]:
         """Returns the MLflow tag of each axis by its key."""
         return short_names([axis.key for axis in self.space.axes], run_keys())
+
+    def compared_names(self) -> dict[str, str]:
+        """Returns the MLflow tag of each axis that is compared, by its key."""
+        return short_names([axis.key for axis in self.question.space.axes], run_keys())
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
@@ -109,17 +139,21 @@ class Plan:
         return (*claim_notes(self.base, self.space), *own)
 
     def _wants_resampling(self) -> bool:
-        return bool(self.base.study.repeats > 1 and self.base.study.splits == "resampled")
+        study = self.base.study
+        return bool((study.repeats > 1 or self.arms is not None) and study.splits == "resampled")
 
     def _has_own_validation(self) -> bool:
         return self.data is not None and self.data.has_own_validation
 
     def check_claim(self) -> None:
         """Raises ConfigError for a claim that this sweep's runs could never decide."""
-        check_claim(self.base, self.refusals, self.short_names())
+        names = self.compared_names()
+        check_claim(self.base, self.refusals, self.space, self.short_names(), list(names.values()))
 
     def total(self) -> int:
         """Returns how many trials the finished sweep has."""
+        if self.arms is not None:
+            return len(self.arms.listed) * self.arms.trials
         trials = self.base.study.trials
         if self.base.sampler.name != "grid":
             return int(trials or DEFAULT_TRIALS)
@@ -128,6 +162,8 @@ class Plan:
 
     def left_out(self) -> list[tuple[Params, str]]:
         """Returns the impossible configurations of a grid, each with its reason."""
+        if self.arms is not None:
+            return list(self.refused_arms)
         if self.base.sampler.name != "grid":
             return []
         reasons = ((params, self.refusal(params)) for params in self.space.configurations())
@@ -157,8 +193,11 @@ class Plan:
                 f"{error.filename or journal}. Name a folder that can be written with storage.path, "
                 "or free some space."
             ) from error
+        if self.tuned_by is not None and begun[TUNED_BY] != self.tuned_by.sweep:  # of an earlier generation
+            return self.open_sweep(fresh=True)
         is_older = SCORE not in begun
-        study.pruner = build_pruner(cfg.pruner, cfg.training.epochs)
+        pruner = build_pruner(cfg.pruner, cfg.training.epochs)
+        study.pruner = ArmPruner(pruner, self.arms) if self.arms is not None else pruner
         return Sweep(
             name,
             study,
@@ -171,6 +210,7 @@ class Plan:
             repeats=cfg.study.repeats,
             resamples=self._wants_resampling() and not self._has_own_validation() and not is_older,
             is_cross_fitted=not is_older,
+            arms=self.arms,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
@@ -180,16 +220,22 @@ class Plan:
     def _journal(self, fresh: bool) -> tuple[str, Path]:
         """Returns the sweep's name and its file; fresh: those of the next generation."""
         folder = Path(self.base.storage.path or "mlruns/studies").absolute()
-        name = sweep_name(folder, self.study, sweep_hash(self._definition()), fresh)
+        study = self.study if self.arms is None else f"{self.study}{TUNING}"
+        name = sweep_name(folder, study, sweep_hash(self._definition()), fresh)
         return name, folder / f"{name}.journal"
 
     def _definition(self) -> dict[str, Any]:
-        return sweep_definition(self.base, self.space, self.question.fixed, self.refusals.constraints.texts)
+        question, master = self.question, without_hydra(self.question.master)
+        if self.arms is not None:  # more repeats need no other tuning
+            master.study.repeats = 1
+        constraints = self.refusals.constraints.texts
+        return sweep_definition(master, question.space, question.fixed, constraints, question.nuisance)
 
     def _choices(self) -> dict[str, str]:
         """Returns the options that may change while the sweep runs, and that decide which trials it has."""
         names = {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
-        return {**names, SCORE: "cross-fitted"}
+        tuning = {TUNED_BY: self.tuned_by.sweep} if self.tuned_by is not None else {}
+        return {**names, SCORE: "cross-fitted", **tuning}
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

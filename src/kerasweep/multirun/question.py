@@ -26,7 +26,17 @@ class Question:
 
     master: DictConfig  # with Hydra's node, without the swept keys
     fixed: list[str]  # the overrides that every trial shares
-    space: Space  # the axes
+    space: Space  # the axes that are compared
+    # With the axes that are tuned for each configuration of `space`; else the same axes.
+    searched: Space
+
+    @property
+    def nuisance(self) -> Space:
+        """The axes that are tuned alone."""
+        compared = {axis.key for axis in self.space.axes}
+        return Space(
+            tuple(axis for axis in self.searched.axes if axis.key not in compared), self.searched.fixed
+        )
 
 
 def read_question(
@@ -53,13 +63,33 @@ def read_question(
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
     options = _group_options(context, master)
-    axes = _study_axes(master, translation.axes, fixed, options)
+    axes = _study_axes({**translation.axes, **_entries(master, "space")}, fixed, options, "study.space")
+    nuisance = _study_axes(_entries(master, "nuisance"), fixed, options, "study.nuisance")
+    _check_apart(axes, nuisance)
     for override in swept:
         axis = axis_of_override(override, options)
-        old = axes.get(axis.name)
+        old = axes.get(axis.name) or nuisance.pop(axis.name, None)
         axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
-    _check_conditions(axes, master)
-    return Question(master, lines, make_space(list(axes.values()), _fixed_values(master)))
+    _check_conditions({**axes, **nuisance}, master)
+    values = _fixed_values(master)
+    space = make_space(list(axes.values()), values)
+    searched = make_space([*axes.values(), *nuisance.values()], values)
+    return Question(master, lines, space, searched)
+
+
+def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
+    """Raises ConfigError for a key that is compared and tuned, or if nothing is compared."""
+    both = sorted(axes.keys() & nuisance.keys())
+    if both:
+        raise ConfigError(
+            f"{both[0]} is an axis of study.space and of study.nuisance. It is either compared or tuned: "
+            "remove one."
+        )
+    if nuisance and not axes:
+        raise ConfigError(
+            "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
+            'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+        )
 
 
 def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
@@ -100,24 +130,24 @@ def _group_options(context: HydraContext, master: DictConfig) -> Any:
 
 
 def _study_axes(
-    master: DictConfig, translated: Mapping[str, Any], fixed: Sequence[Override], options: Any
+    entries: Mapping[Any, Any], fixed: Sequence[Override], options: Any, where: str
 ) -> dict[str, Axis]:
-    """Returns the axes of the study and of older files that no override fixes, by key without Hydra's +."""
-    entries = {str(key): entry for key, entry in {**translated, **_space(master.study.space)}.items()}
+    """Returns the axes of these entries that no override fixes, by key without Hydra's +."""
     set_keys = {override.key_or_group for override in fixed}
-    kept = {key: entry for key, entry in entries.items() if key.lstrip("+") not in set_keys}
-    axes = [axis_of_entry(key, entry, options) for key, entry in kept.items()]
+    kept = {str(key): entry for key, entry in entries.items() if str(key).lstrip("+") not in set_keys}
+    axes = [axis_of_entry(key, entry, options, where) for key, entry in kept.items()]
     return {axis.name: axis for axis in axes}
 
 
-def _space(node: Any) -> dict[Any, Any]:
-    """Returns the entries of a study's space. Raises ConfigError if it is not a mapping."""
+def _entries(master: DictConfig, name: str) -> dict[Any, Any]:
+    """Returns the entries of study.space or study.nuisance. Raises ConfigError if it is not a mapping."""
+    node = master.study[name]
     if node is None:
         return {}
     if not isinstance(node, DictConfig):
         raise ConfigError(
-            f"study.space must name keys and their values, but got {node}. "
-            'Write it as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+            f"study.{name} must name keys and their values, but got {node}. "
+            f'Write it as in study: {{{name}: {{model.kernel_size: "choice(3, 5)"}}}}.'
         )
     content = OmegaConf.to_container(node, resolve=True)
     assert isinstance(content, dict)

@@ -29,6 +29,9 @@ RECORD_FIGURES = "kerasweep.trial.record_best:record_best_figures"
 RECORD_FIGURES_AND_TEST = "kerasweep.trial.record_best:record_best_figures_and_test"
 RECORD_TEST = "kerasweep.trial.record_best:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
+SEEDS = 2**32
+# Added to the seeds of tuning, so that the comparison has seeds and splits of its own.
+TUNING_SEED = 1_000_000
 
 
 class WorkerTrialRuns:
@@ -51,6 +54,8 @@ class WorkerTrialRuns:
     def open_trial(self, proposal: Proposal) -> TrialRef:
         params = proposal.params
         config = self.composer.job_config(params)
+        if self._record.sweep.arms is not None:
+            self._set_repeat(config, TUNING_SEED)
         self._configs[proposal.trial.number] = config
         return self._record.start_trial(
             proposal.trial.number,
@@ -116,11 +121,13 @@ class WorkerTrialRuns:
             self._set_repeat(config, repeat)
             # Sweeps of older versions have their checkpoints in a folder of this name.
             config.hydra.sweep.subdir = f"{config.hydra.sweep.subdir}/seed-{repeat}"
+        if self._record.sweep.arms is not None:
+            config.hydra.sweep.subdir = f"tuning/{config.hydra.sweep.subdir}"
         return config
 
     def _set_repeat(self, cfg: DictConfig, repeat: int) -> None:
         """Gives a repeat its seed and, unless all share one split, its split."""
-        cfg.training.seed += repeat
+        cfg.training.seed = (cfg.training.seed + repeat) % SEEDS
         if self._record.sweep.resamples:
             data = cfg.data
             data.split_seed = repeat + (data.seed if data.split_seed is None else data.split_seed)
@@ -186,9 +193,9 @@ class BatchTrialRuns(WorkerTrialRuns):
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         number = proposal.trial.number
         overrides = self.composer.overrides(proposal.params)
-        if self.repeats > 1:
+        if self.repeats > 1 or self._record.sweep.arms is not None:
             cfg = copy_of(self._configs[number])
-            self._set_repeat(cfg, ref.repeat)
+            self._set_repeat(cfg, ref.repeat if self.repeats > 1 else 0)
             seeds = {"training.seed": cfg.training.seed, "data.split_seed": cfg.data.split_seed}
             overrides += [f"{key}={tag_text(seed)}" for key, seed in seeds.items()]
         has_pruner = pruner_input(self.pruner.name) in (PrunerInput.BEST, PrunerInput.EPOCHS)
@@ -205,4 +212,5 @@ class BatchTrialRuns(WorkerTrialRuns):
             int(self._configs[proposal.trial.number].training.epochs),
             proposal.trial._trial_id,
             self.warmup_epochs(proposal),
+            sweep.arms,
         )

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.pairs import Observation, Pairs, pairs_of, spread_levels
+from kerasweep.report.repetition import BY_SEED, Repetition
 from kerasweep.report.statistics import LEVEL, Difference, difference, jackknife, p_values
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
@@ -35,13 +36,14 @@ class Verdict:
 
     decision: str  # SUPPORTED, CONTRADICTED or UNDECIDED
     findings: tuple[Finding, ...]
+    has_splits: bool = False  # whether each repeat had its own split
 
 
 def judge(
     claim: ClaimConf,
     observations: Sequence[Observation],
     lacking: Sequence[Observation] = (),
-    overlap: float = 0.0,
+    repetition: Repetition = BY_SEED,
 ) -> Verdict:
     """Tests a claim: it is supported if all its comparisons are, and contradicted if one is.
 
@@ -53,12 +55,14 @@ def judge(
         claim: One or more comparisons.
         observations: The networks that were trained to their end.
         lacking: The networks that were pruned, failed or have not ended, see `evaluate`.
-        overlap: See `Repetition.overlap`.
+        repetition: What the repeats vary.
     """
+    overlap = repetition.overlap
     found = [evaluate(comparison, observations, lacking, overlap) for comparison in claim.comparisons]
     findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
     p_for = max(finding.p_for for finding in findings)
-    return Verdict(_decision(p_for, min(finding.p_against for finding in findings)), findings)
+    decision = _decision(p_for, min(finding.p_against for finding in findings))
+    return Verdict(decision, findings, repetition.has_splits)
 
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.report.groups import comparable, mixed_sweeps
-from kerasweep.report.reading import Report
+from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, repetition_of
 from kerasweep.report.selection import keys_by_name
+from kerasweep.report.tuning import nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 
@@ -35,7 +36,13 @@ def caveats(report: Report) -> list[str]:
         _mixed(report),
         _unequal_epochs(complete, report.varied),
         _unbalanced(report),
-        _other_params(complete, report.varied),
+        _other_params(complete, {*report.varied, *nuisance_of(report.parents)}),
+        *(note for tuning in report.tunings for note in tuning.notes),
+        *(
+            f"{labels}: {EPOCH_METRIC} still rose by {rise:.2g} in the last fifth of the epochs; more epochs "
+            "may change the order"
+            for labels, rise in report.rising.items()
+        ),
         _fewer_seeds(report),
         *_untrained(report),
         _pruned(report.runs),

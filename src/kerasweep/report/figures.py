@@ -13,6 +13,7 @@ from matplotlib.ticker import LogFormatter, MaxNLocator
 from kerasweep.report.effects import Effect, Interaction
 from kerasweep.report.groups import number_of
 from kerasweep.report.standings import Standing
+from kerasweep.report.tuning import Isolation
 from kerasweep.trial.figures import new_figure, plain_text
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
@@ -132,6 +133,34 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
     axes.set_ylabel(measure)
     axes.tick_params(axis="x", labelsize=8)
     axes.legend(title=interaction.axes[1], fontsize=8, title_fontsize=8)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+@plain_text
+def isolation_figure(isolation: Isolation, measure: str) -> Figure:
+    """Draws the best objective over the values of a nuisance axis, a line per combination."""
+    figure = new_figure(WIDTH / 2, 2.8)
+    axes = figure.subplots()
+    values = list(dict.fromkeys(value for points in isolation.arms.values() for value, _ in points))
+    numbers = [number_of(value) for value in values]
+    known = [number for number in numbers if number is not None]
+    is_numeric = len(known) == len(values)
+    for number, (arm, points) in enumerate(list(isolation.arms.items())[:MAX_LISTED]):
+        places = [known[values.index(value)] if is_numeric else values.index(value) for value, _ in points]
+        scores = [score for _, score in points]
+        colour, style = COLOURS[number % len(COLOURS)], "-" if number < len(COLOURS) else "--"
+        axes.plot(places, scores, style, marker="o", markersize=4, color=colour, label=arm)
+    if is_numeric and min(known, default=0) > 0 and max(known) >= LOGARITHMIC / 10 * min(known):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())
+    if not is_numeric:
+        axes.set_xticks(range(len(values)), values)
+    axes.set_xlabel(isolation.axis)
+    axes.set_ylabel(measure)
+    axes.tick_params(axis="x", labelsize=8)
+    if isolation.arms:
+        axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
     return figure
 

@@ -10,20 +10,19 @@ from pathlib import Path
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
 from kerasweep.report.groups import Group, natural_sort_key, values_of
-from kerasweep.report.reading import Report
+from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
 from kerasweep.tracking.reader import histories
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 
-EPOCH_METRIC = "val_accuracy"
 ARTIFACT = "report.html"
 MAX_CURVES = 5
 # The final metrics in the CSV.
 CSV_METRICS = (
     *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
     *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
-    *("generalization_gap", "epoch_variability", "test_accuracy", "test_images"),
+    *("generalization_gap", "best_epoch_gain", "epoch_variability", "test_accuracy", "test_images"),
 )
 # The params in the CSV that tell repeats apart, by their columns.
 CSV_PARAMS = {"seed": SEED, "data_seed": DATA_SEED, "split_seed": SPLIT_SEED, "validation_split": VALIDATION}

@@ -14,6 +14,7 @@ from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.summary import test_lines
 from kerasweep.report.tables import MAX_ROWS, has_seeds, headings, notes, shown_cells, tally
+from kerasweep.report.tuning import Isolation
 from kerasweep.report.verdicts import finding_lines
 from kerasweep.results import State
 from kerasweep.search.importance import Importance, importance_of
@@ -52,6 +53,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         **_ranking(report, measure),
         effects=[_effect(each, measure) for each in _effects(report)],
         interactions=_interactions(report, measure),
+        tunings=[_tuned(each, measure) for tuning in report.tunings for each in tuning.isolations],
         curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
         curves_shown=len(curves),
         groups=len(report.groups),
@@ -147,6 +149,13 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
         }
         for place, each in enumerate(interactions(complete, report.axes, report.varied))
     ]
+
+
+def _tuned(isolation: Isolation, measure: str) -> dict[str, str]:
+    return {
+        "axis": isolation.axis,
+        "image": figures.data_uri(figures.isolation_figure(isolation, measure)),
+    }
 
 
 def _parallel(report: Report, measure: str) -> str | None:

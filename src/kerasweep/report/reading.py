@@ -10,11 +10,14 @@ from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
+from kerasweep.report.tuning import Tuning, nuisance_of, read_tunings, still_rising
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import RETURNED
-from kerasweep.tracking.reader import claim_of, parents_of
+from kerasweep.tracking.reader import claim_of, histories, parents_of
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import short_names
+
+EPOCH_METRIC = "val_accuracy"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Report:
     untrained: Mapping[str, int] = field(default_factory=dict)
     # The groups by all axes, the best first, which include the winner; empty if runs were picked.
     candidates: tuple[Group, ...] = ()
-    seconds: float = 0.0  # of training, pruned and failed runs included
+    seconds: float = 0.0  # of training, pruned, failed and tuning runs included
+    tunings: tuple[Tuning, ...] = ()  # of the sweeps with nuisance axes
+    rising: Mapping[str, float] = field(default_factory=dict)  # by group of such sweeps, see `still_rising`
 
 
 def read_report(
@@ -81,6 +86,7 @@ def read_report(
     pairs = ranked(groups, standings(groups, every, axes))
     configurations = groups if axes == every else group_runs(runs, every)
     is_picked = run_ids is not None or bool(where)
+    tunings = read_tunings(cfg, parents)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
     is_whole = is_study and group_by is None
     judged, unread = _judged(cfg, parents, runs) if is_study else ([], [])
@@ -98,8 +104,17 @@ def read_report(
         unread=tuple(unread),
         untrained=untrained,
         candidates=() if is_picked else tuple(configurations),
-        seconds=training_seconds(selected),
+        seconds=training_seconds(selected) + sum(tuning.seconds for tuning in tunings),
+        tunings=tuple(tunings),
+        rising=_rising(cfg, groups) if nuisance_of(parents) else {},
     )
+
+
+def _rising(cfg: TrackingConf, groups: Sequence[Group]) -> dict[str, float]:
+    runs = [run.run_id for group in groups for run in group.runs]
+    accuracies = histories(cfg, runs, EPOCH_METRIC)
+    found = {" ".join(group.labels): still_rising(group, accuracies) for group in groups}
+    return {labels: rise for labels, rise in found.items() if rise is not None}
 
 
 def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> Verdict:

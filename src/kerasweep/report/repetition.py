@@ -30,11 +30,15 @@ class Repetition:
         return _split(run) if self.has_splits else run.params.get(SEED, run.run_id)
 
 
+# All runs share one split.
+BY_SEED = Repetition()
+
+
 def repetition_of(runs: Iterable[RunRecord]) -> Repetition:
     """Returns the repetition of runs that are compared. Seeds that share a split are averaged."""
     runs = list(runs)
     if len({_split(run) for run in runs}) < 2:
-        return Repetition()
+        return BY_SEED
     shares = [float(run.params[VALIDATION]) for run in runs if VALIDATION in run.params]
     return Repetition(True, max((share / (1 - share) for share in shares), default=0.0))
 

@@ -27,7 +27,7 @@ def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str])
     repetition = repetition_of(runs)
     complete = observations(claim, runs, axes, repetition)
     lacking = observations(claim, runs, axes, repetition, are_complete=False)
-    return judge(claim, complete, lacking, repetition.overlap)
+    return judge(claim, complete, lacking, repetition)
 
 
 def observations(
@@ -92,7 +92,7 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
     lines = []
     for finding in verdict.findings:
         lines.append(f"{finding.decision}: {_sentence(finding.comparison, objective)}")
-        lines += [f"  {line}" for line in _numbers(finding)]
+        lines += [f"  {line}" for line in _numbers(finding, "splits" if verdict.has_splits else "seeds")]
     return lines
 
 
@@ -115,23 +115,23 @@ def _side(choices: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={' or '.join(values)}" for key, values in side_texts(choices).items())
 
 
-def _numbers(finding: Finding) -> list[str]:
+def _numbers(finding: Finding, repeats: str) -> list[str]:
     if finding.untested:
         return [f"not tested: {finding.untested}"]
     return [
-        f"{f'{setting}: ' if setting else ''}{_number(difference, finding)}"
+        f"{f'{setting}: ' if setting else ''}{_number(difference, finding, repeats)}"
         for setting, difference in finding.differences.items()
     ]
 
 
-def _number(difference: Difference, finding: Finding) -> str:
+def _number(difference: Difference, finding: Finding, repeats: str) -> str:
     """Returns the difference, first side minus second, and the smallest difference such runs could show."""
     found, margin = difference.estimate, finding.comparison.margin
     is_similar = finding.comparison.relation == "similar"
     level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests at 5 % give a 90 % interval
     low, high = (rounded(each) for each in difference.interval(level))
     interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
-    shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} seeds"
+    shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} {repeats}"
     if is_similar:
         return f"{shown}; such runs can prove a margin of {difference.provable_margin:.2g} or more"
     least = margin + difference.detectable(len(finding.differences))

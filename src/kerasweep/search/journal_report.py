@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
+from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import PrunedTrial, build_pruner, pruner_input
 from kerasweep.search.study import open_study
 
@@ -22,6 +23,7 @@ class JournalReport:
     epochs: int  # of a whole trial
     trial_id: int  # Optuna's
     warmup_epochs: int = 0
+    arms: Arms | None = None  # those that the sweep tunes: the pruner compares trials of one arm
 
     def __call__(self, epoch: int, value: float | None) -> bool:
         return _trial(self).report(epoch, value)
@@ -33,7 +35,8 @@ class JournalReport:
 @cache
 def _trial(report: JournalReport) -> PrunedTrial:
     study = open_study(report.journal, report.study, report.directions)
-    study.pruner = build_pruner(report.pruner, report.epochs)
+    pruner = build_pruner(report.pruner, report.epochs)
+    study.pruner = pruner if report.arms is None else ArmPruner(pruner, report.arms)
     trial = Trial(study, report.trial_id)
     return PrunedTrial(trial, pruner_input(report.pruner.name), report.directions[0], report.warmup_epochs)
 

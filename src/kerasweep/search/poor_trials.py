@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import sign_of
+from kerasweep.search.study_view import StudyView
 
 
 class PoorTrialsSampler(BaseSampler):
@@ -63,22 +64,7 @@ class PoorTrialsSampler(BaseSampler):
         trials = study._get_trials(deepcopy=False)
         if sum(trial.state is TrialState.COMPLETE for trial in trials) >= self._min_complete:
             trials = show_poor(trials, self._is_poor, [direction.name for direction in study.directions])
-        return _StudyView(study, trials)
-
-
-class _StudyView(Study):
-    """A study with other trials, for samplers, which read them with `_get_trials`."""
-
-    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
-        # Hyperband gives samplers a study that hides its attributes.
-        self.__dict__.update(object.__getattribute__(study, "__dict__"))
-        self._trials = trials
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        chosen = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy.deepcopy(chosen) if deepcopy else chosen
+        return StudyView(study, trials)
 
 
 def show_poor(

@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 
 import numpy as np
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from kerasweep.search.arms import Arms, ArmSampler
 from kerasweep.search.ledger import REJECTED, recover, tried
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
@@ -68,8 +70,10 @@ def ask(
         over = budget_reason(trials, sweep.directions, sweep.budget, hours)
         if over is not None:
             return Ending(total or over, is_whole=total is not None)
-        sweep.study.sampler = build_sampler(sweep.sampler, len(trials))
-        proposal = propose(
+        sampler = build_sampler(sweep.sampler, len(trials))
+        sweep.study.sampler = ArmSampler(sampler, sweep.arms) if sweep.arms is not None else sampler
+        propose_now = partial(_propose_in_arms, arms=sweep.arms) if sweep.arms is not None else propose
+        proposal = propose_now(
             sweep.study,
             sweep.space,
             sweep.refusal,
@@ -149,6 +153,81 @@ def propose(
             f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
             f"the last reason: {str(reason).rstrip('.')}"
         )
+    study.enqueue_trial(params)
+    trial = study.ask()
+    return _claim(trial, space.suggest(trial))
+
+
+def _propose_in_arms(
+    study: Study,
+    space: Space,
+    refusal: Callable[[Mapping[str, object]], str | None],
+    seed: int,
+    in_order: bool,
+    only_waiting: bool,
+    most: int,
+    pick: Callable[[Iterable[Params]], Params | None],
+    arms: Arms,
+) -> Proposal | NothingLeft | None:
+    """Returns the next trial of an arm that lacks trials; otherwise as `propose`."""
+    if only_waiting or _has_waiting(study):
+        waiting = propose(study, space, refusal, seed, in_order, only_waiting=True)
+        if only_waiting or waiting is not None:
+            return waiting
+    done = tried(study, space)
+    due = arms.due(study.get_trials(deepcopy=False))
+
+    def is_possible(params: Params) -> bool:
+        return _objection(params, done, refusal) is None
+
+    while due:
+        arm = pick(due)
+        if arm is None:
+            return None
+        left = None
+        if space.is_finite:
+            own = (params for params in space.configurations() if arms.of(params) == arms.of(arm))
+            left = list(filter(is_possible, own))
+        if left is None or left:
+            found = _propose_in_arm(study, space, is_possible, arm, left, seed, in_order)
+            if found is not None:
+                return found
+        due = [other for other in due if other != arm]
+    return NothingLeft("each combination has tried all its nuisance values")
+
+
+def _propose_in_arm(
+    study: Study,
+    space: Space,
+    is_possible: Callable[[Params], bool],
+    arm: Params,
+    left: list[Params] | None,
+    seed: int,
+    in_order: bool,
+) -> Proposal | None:
+    """Returns a trial of this arm, None if MAX_ASKS suggestions are impossible and none is left.
+
+    Args:
+        study: Its sampler suggests the nuisance values.
+        space: All axes.
+        is_possible: Whether a configuration is untried and can be trained.
+        arm: The values of the compared axes.
+        left: The arm's possible configurations, None for an infinite space.
+        seed: Seeds the draw after MAX_ASKS suggestions.
+        in_order: Whether to take the first possible one (a grid).
+    """
+    for _ in range(0 if in_order else MAX_ASKS):
+        study.enqueue_trial(arm)
+        trial = study.ask()
+        suggested = _suggest(space, trial)
+        if not isinstance(suggested, str) and is_possible(suggested):
+            return _claim(trial, suggested)
+        trial.set_user_attr(REJECTED, suggested if isinstance(suggested, str) else "it was tried or refused")
+        study.tell(trial, state=TrialState.FAIL)
+    if not left:
+        return None
+    new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
+    params = left[0] if in_order else left[int(np.random.default_rng(new_seed).integers(len(left)))]
     study.enqueue_trial(params)
     trial = study.ask()
     return _claim(trial, space.suggest(trial))

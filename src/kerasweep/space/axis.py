@@ -168,7 +168,7 @@ class Space:
     def _keys(self) -> Mapping[str, str]:
         return {axis.name: axis.key for axis in self.axes}
 
-    def _applies(self, axis: Axis, params: Params) -> bool:
+    def applies(self, axis: Axis, params: Params) -> bool:
         """Returns whether all conditions of an axis hold; one on an axis that does not apply does not."""
         return all(self._holds(key, allowed, params) for key, allowed in axis.conditions.items())
 
@@ -181,7 +181,7 @@ class Space:
         """Asks an Optuna trial for a value of every axis that applies."""
         params: Params = {}
         for axis in self.axes:
-            if self._applies(axis, params):
+            if self.applies(axis, params):
                 params[axis.key] = axis.suggest(trial)
         return params
 
@@ -201,7 +201,7 @@ class Space:
             yield dict(params)
             return
         axis = self.axes[depth]
-        if not self._applies(axis, params):
+        if not self.applies(axis, params):
             yield from self._extend(params, depth + 1)
             return
         for value in axis.values() or []:
@@ -227,6 +227,20 @@ class Space:
     def canonical(self) -> list[dict[str, Any]]:
         """Returns the space as plain data, equal for equal spaces in any notation."""
         return [_canonical_axis(axis) for axis in sorted(self.axes, key=lambda axis: axis.key)]
+
+
+@dataclass(frozen=True)
+class ListedSpace(Space):
+    """A space of which only some configurations are tried."""
+
+    listed: tuple[Params, ...] = ()
+
+    def configurations(self) -> Iterator[Params]:
+        yield from map(dict, self.listed)
+
+    @property
+    def is_finite(self) -> bool:
+        return True
 
 
 def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:

@@ -58,14 +58,15 @@ def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
     return _choice_axis(key, choices, options)
 
 
-def axis_of_entry(key: str, entry: Any, group_options: GroupOptions) -> Axis:
-    """Returns the axis of an entry of a study's `space`.
+def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str = "study.space") -> Axis:
+    """Returns the axis of an entry of a study's `space` or `nuisance`.
 
     Args:
         key: The key of the entry.
         entry: A text in Hydra's syntax (`choice(3,5)`, `tag(log, interval(1e-5, 1e-1))`, `3,5`), a YAML list
             of choices, or a mapping with `range` and, for a conditional axis, `when`.
         group_options: As in `axis_of_override`.
+        where: The mapping that holds the entry, for messages.
 
     Raises:
         ConfigError: As in `axis_of_override`.
@@ -73,13 +74,13 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions) -> Axis:
     if isinstance(entry, (DictConfig, ListConfig)):
         entry = OmegaConf.to_container(entry, resolve=True)
     if isinstance(entry, Mapping):
-        return _conditional(key, entry, group_options)
+        return _conditional(key, entry, group_options, where)
     if isinstance(entry, list):
         return _choice_axis(key, [(value, _text(value)) for value in entry], list(group_options(key)))
-    override = _parse(key, str(entry))
+    override = _parse(key, str(entry), where)
     if not override.is_sweep_override():
         raise ConfigError(
-            f"study.space.{key} must give several values, but got {entry!r}. "
+            f"{where}.{key} must give several values, but got {entry!r}. "
             "Write it as in choice(3,5,7), range(2,6) or interval(0.1,0.5)."
         )
     return axis_of_override(override, group_options)
@@ -95,29 +96,29 @@ def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value]) -> Space:
         ) from error
 
 
-def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions) -> Axis:
+def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions, where: str) -> Axis:
     unknown = sorted(set(entry) - _AXIS_KEYS)
     if unknown or "range" not in entry:
         raise ConfigError(
-            f"study.space.{key} takes the keys range and when, "
+            f"{where}.{key} takes the keys range and when, "
             f"but got {', '.join(map(str, entry)) or 'none'}. "
             'Write it as in {range: "interval(0.1,0.5)", when: {optimizer: sgd}}.'
         )
     when = entry.get("when") or {}
     if not isinstance(when, Mapping):
-        raise ConfigError(f"study.space.{key}.when must map keys to values, but got {when!r}.")
+        raise ConfigError(f"{where}.{key}.when must map keys to values, but got {when!r}.")
     conditions = {
         str(other).lstrip("+"): tuple(map(_encode, allowed if isinstance(allowed, list) else [allowed]))
         for other, allowed in when.items()
     }
-    return replace(axis_of_entry(key, entry["range"], group_options), conditions=conditions)
+    return replace(axis_of_entry(key, entry["range"], group_options, where), conditions=conditions)
 
 
-def _parse(key: str, text: str) -> Override:
+def _parse(key: str, text: str, where: str) -> Override:
     try:
         return OverridesParser.create().parse_override(f"{key}={text}")
     except HydraException as error:
-        raise ConfigError(f"study.space.{key} cannot be read: {error}") from error
+        raise ConfigError(f"{where}.{key} cannot be read: {error}") from error
 
 
 def _choice_axis(key: str, choices: Sequence[tuple[Any, str]], options: Sequence[str]) -> Axis:

@@ -28,7 +28,7 @@ def due_winners(sweep: Sweep) -> list[Winner]:
 
     While another driver trains, nothing is due: that driver records the winner.
     """
-    if _is_training(sweep.study.get_trials(deepcopy=False)):
+    if is_training(sweep):
         return []
     return [winner for winner in _winners(sweep) if _has_weights(winner.outcome)]
 
@@ -44,7 +44,7 @@ def delete_other_weights(sweep: Sweep, due: Sequence[Winner], jobs: Path | None 
         jobs: The sweep's folder of jobs: weights in it that no trial names are deleted, too.
     """
     trials = sweep.study.get_trials(deepcopy=False)
-    if _is_training(trials):
+    if is_training(sweep):
         return
     waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
     done = [outcome for number in waiting for outcome in completed_repeats(sweep.study, number).values()]
@@ -60,8 +60,9 @@ def delete_other_weights(sweep: Sweep, due: Sequence[Winner], jobs: Path | None 
             file.unlink(missing_ok=True)
 
 
-def _is_training(trials: Sequence[FrozenTrial]) -> bool:
-    return any(trial.state is TrialState.RUNNING for trial in trials)
+def is_training(sweep: Sweep) -> bool:
+    """Whether a driver still trains a trial."""
+    return bool(sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def _winners(sweep: Sweep) -> list[Winner]:

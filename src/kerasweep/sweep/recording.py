@@ -47,6 +47,8 @@ class SweepRecord:
         study: str,
         short_names: Mapping[str, str],
         choices: Mapping[str, str],
+        axes: Sequence[str],
+        more: Mapping[str, str],
     ) -> Self:
         """Reopens the parent run of an earlier start, found by its tags, or starts one.
 
@@ -57,6 +59,8 @@ class SweepRecord:
             study: The study's name.
             short_names: An axis's key -> its tag.
             choices: A config group -> the chosen option.
+            axes: The tags of the axes that are compared.
+            more: Further tags of a new parent run.
         """
         identity = {"sweep": sweep.name, "kind": "study"}
         changeable = _changeable_tags(cfg, sweep)
@@ -72,7 +76,8 @@ class SweepRecord:
                 **identity,
                 "study": study,
                 "dataset": choices.get("data", cfg.data.source),
-                "axes": ",".join(short_names.values()),
+                "axes": ",".join(axes),
+                **more,
                 "objective": objective_text(cfg),
                 **changeable,
             }
@@ -93,7 +98,8 @@ class SweepRecord:
         overrides: Sequence[str],
     ) -> TrialRef:
         """Opens a trial's run, below the parent run."""
-        tags = {**self._tags(number, params, cfg, choices), "kind": "trial"}
+        kind = "trial" if self.sweep.arms is None else "tuning"
+        tags = {**self._tags(number, params, cfg, choices), "kind": kind}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
         self.recorder.log_params(run_id, run_params(cfg))
         return TrialRef(
@@ -102,6 +108,7 @@ class SweepRecord:
             incumbents=self._incumbents(),
             overrides=tuple(overrides),
             is_cross_fitted=self.sweep.is_cross_fitted,
+            is_tuning=self.sweep.arms is not None,
         )
 
     def start_repeat(

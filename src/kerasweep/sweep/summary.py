@@ -114,6 +114,47 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     _print_commands(record, best[0])
 
 
+def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
+    """Prints the best nuisance values of each arm, and notes on those at a border.
+
+    Args:
+        sweep: The sweep that tuned them.
+        best: The best configuration of each arm that has one.
+        reason: Why the sweep ended.
+    """
+    say(f"tuned: {reason}")
+    assert sweep.arms is not None
+    table = Table()
+    for column in ("combination", "tuned to", "trials"):
+        table.add_column(column, overflow="fold")
+    ended = Counter(sweep.arms.of_trial(trial) for trial in finished_trials(sweep.study))
+    found = {sweep.arms.of(params): params for params in best}
+    for arm in sweep.arms.listed:
+        name = sweep.arms.of(arm)
+        tuned = {key: value for key, value in found.get(name, {}).items() if key not in sweep.arms.keys}
+        text = params_text(tuned) if name in found else "no trial is complete: not compared"
+        table.add_row(params_text(arm), text, str(ended[name]))
+    show(table)
+    for note in border_notes(sweep, best):
+        say(f"note: {note}")
+
+
+def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
+    """Returns a sentence on each arm's nuisance value that lies at the border of its range."""
+    assert sweep.arms is not None
+    notes = []
+    for params in best:
+        arm = {key: value for key, value in params.items() if key in sweep.arms.keys}
+        for axis in sweep.space.axes:
+            own = axis.key in params and axis.key not in sweep.arms.keys
+            if own and axis.is_at_border(params[axis.key]):
+                notes.append(
+                    f"with {params_text(arm)}, the best {axis.key}={params[axis.key]} is at the border of "
+                    "its range; a wider range may contain a better value"
+                )
+    return notes
+
+
 def _tally(sweep: Sweep) -> str:
     ends = Counter(State.of_optuna(trial.state.name) for trial in finished_trials(sweep.study))
     return ", ".join(f"{ends[end]} {end}" for end in RETURNED if ends[end])

@@ -7,6 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 
+# The tags of a sweep with tuned nuisance axes: these axes, the sweep that tuned them, and its notes.
+NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
@@ -24,6 +26,9 @@ RESERVED = {
     "sampler",
     "normalization",
     "verdict",
+    NUISANCE,
+    TUNING,
+    TUNING_NOTES,
     "threads",
     "onednn",
     "restored_epochs",

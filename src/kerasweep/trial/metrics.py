@@ -67,7 +67,9 @@ def choose_epochs(history: History, metric: str, direction: str) -> Choice:
 
 
 def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
-    """Returns val_loss, val_accuracy and generalization_gap without the luck of the best epoch.
+    """Returns val_loss, val_accuracy and what follows from it without the luck of the best epoch.
+
+    What follows: generalization_gap, and best_epoch_gain over the last epoch.
 
     The largest of many validation accuracies is partly luck, and more so for a network whose accuracy jumps
     from epoch to epoch. Here each image is scored at the epoch that the other half of the images chose: the
@@ -95,7 +97,11 @@ def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
     }
     # Keras's training accuracy is the mean over the epoch, while the network still learns.
     trained = fmean([by_a["accuracy"], by_b["accuracy"]])
-    return {**scores, "generalization_gap": trained - scores["val_accuracy"]}
+    return {
+        **scores,
+        "generalization_gap": trained - scores["val_accuracy"],
+        "best_epoch_gain": scores["val_accuracy"] - history[-1]["val_accuracy"],
+    }
 
 
 def _best(values: Sequence[float]) -> int:

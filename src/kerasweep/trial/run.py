@@ -111,6 +111,8 @@ def _is_candidate(cfg: DictConfig, ref: TrialRef, outcome: Outcome) -> bool:
 
     With several objectives and seeds it always may: the mean can lie on the Pareto front if no seed does.
     """
+    if ref.is_tuning:
+        return False
     if len(cfg.objective) > 1 and cfg.study.repeats > 1:
         return True
     directions = tuple(objective.direction for objective in cfg.objective)

@@ -1,0 +1,96 @@
+"""Reads how nuisance values were tuned, and tells whether a training had flattened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.report.groups import Group, label, number_of, values_of
+from kerasweep.report.selection import swept
+from kerasweep.report.statistics import ROUNDING, difference
+from kerasweep.results import State
+from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, read_objectives
+
+PARTS, MIN_RUNS = 5, 3
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """The best objective at each value of one nuisance axis, by combination of the compared axes."""
+
+    axis: str
+    arms: Mapping[str, tuple[tuple[str, float], ...]]  # a combination -> its values with the best objective
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the nuisance axes of a sweep were tuned."""
+
+    isolations: tuple[Isolation, ...]
+    notes: tuple[str, ...]  # such as best values at a border
+    seconds: float  # of training
+
+
+def nuisance_of(parents: Sequence[RunRecord]) -> set[str]:
+    """Returns the tags of all nuisance axes of these sweeps."""
+    return {name for parent in parents for name in parent.tags.get(NUISANCE, "").split(",") if name}
+
+
+def read_tunings(cfg: TrackingConf, parents: Sequence[RunRecord]) -> list[Tuning]:
+    """Returns the tuning of each sweep that has nuisance axes."""
+    return [_read(cfg, parent) for parent in parents if TUNING in parent.tags]
+
+
+def _read(cfg: TrackingConf, parent: RunRecord) -> Tuning:
+    runs = find_runs(cfg, {"sweep": parent.tags[TUNING], "kind": "tuning"})
+    complete = [run for run in runs if run.tags.get("state") == State.COMPLETE and "objective" in run.metrics]
+    maximize = read_objectives(parent.tags.get("objective", "objective"))[0][1] == "maximize"
+    axes = swept(parent)
+    isolations = [_isolation(complete, axes, name, maximize) for name in sorted(nuisance_of([parent]))]
+    notes = parent.tags.get(TUNING_NOTES, "").splitlines()
+    seconds = sum(run.metrics.get("seconds", 0.0) for run in runs)
+    return Tuning(tuple(isolations), tuple(notes), seconds)
+
+
+def _isolation(runs: Sequence[RunRecord], axes: Sequence[str], axis: str, maximize: bool) -> Isolation:
+    best: dict[str, dict[str, float]] = {}
+    choose = max if maximize else min
+    for run in runs:
+        if axis in run.tags:
+            arm = zip(axes, map(label, values_of(run, axes)), strict=True)
+            values = best.setdefault(" ".join(f"{name}={text}" for name, text in arm), {})
+            value, found = run.tags[axis], run.metrics["objective"]
+            values[value] = choose(values.get(value, found), found)
+    arms = {arm: tuple(sorted(values.items(), key=_order)) for arm, values in sorted(best.items())}
+    return Isolation(axis, arms)
+
+
+def _order(pair: tuple[str, float]) -> tuple[bool, float, str]:
+    number = number_of(pair[0])
+    return number is None, number or 0.0, pair[0]
+
+
+def still_rising(group: Group, histories: Mapping[str, Sequence[float]]) -> float | None:
+    """Returns how far a group's accuracy rose in the last fifth of the epochs, None if it had flattened.
+
+    It rose if the mean of the last fifth is above that of the fifth before it, beyond the noise of the runs
+    (Student's interval).
+
+    Args:
+        group: Runs of one configuration.
+        histories: By run, its validation accuracy after each epoch. Three runs or more of five epochs or more
+            can tell.
+    """
+    rises = []
+    for run in group.runs:
+        values = histories.get(run.run_id, ())
+        size = len(values) // PARTS
+        if size:
+            rises.append(fmean(values[-size:]) - fmean(values[-2 * size : -size]))
+    if len(rises) < MIN_RUNS:
+        return None
+    rise = difference(rises)
+    low, _ = rise.interval(0.95)
+    return rise.estimate.mean if low > ROUNDING else None

@@ -1,0 +1,115 @@
+"""Searches nuisance axes for each arm: each combination of the axes that a study compares.
+
+The arms share one Optuna study, so that workers stay busy across arms. A sampler and a pruner see only the
+trials of one arm: values of another arm say nothing about the best nuisance values of this one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from kerasweep.results import sign_of
+from kerasweep.search.ledger import clean_params, counts
+from kerasweep.search.study_view import StudyView
+from kerasweep.space.axis import Params, Space, signature
+
+DECIMALS = 12
+Arm = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The arms of a tuning."""
+
+    keys: frozenset[str]  # of the axes that are compared
+    listed: tuple[Params, ...]  # the values of these axes, by arm
+    trials: int  # how many each arm gets
+
+    def of(self, params: Mapping[str, Any]) -> Arm:
+        """Returns a hashable name of the arm that a configuration belongs to."""
+        return signature({key: value for key, value in params.items() if key in self.keys})
+
+    def of_trial(self, trial: FrozenTrial) -> Arm:
+        """Returns the arm of an Optuna trial, which may still be enqueued."""
+        return self.of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+
+    def due(self, trials: Iterable[FrozenTrial]) -> list[Params]:
+        """Returns the arm of each trial that is lacking, in rounds: an arm with fewer trials comes first."""
+        done = Counter(self.of_trial(trial) for trial in trials if counts(trial))
+        rounds = [(number, arm) for arm in self.listed for number in range(done[self.of(arm)], self.trials)]
+        return [arm for _, arm in sorted(rounds, key=lambda pair: pair[0])]
+
+
+def best_of_arms(study: Study, space: Space, arms: Arms) -> list[Params]:
+    """Returns the best complete configuration of each arm, in the order of the arms; an arm may have none."""
+    sign = sign_of(study.direction.name.lower())
+    best: dict[Arm, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        arm = arms.of_trial(trial)
+        held = best.get(arm)
+        if held is None or round(sign * (trial.values[0] - held.values[0]), DECIMALS) > 0:
+            best[arm] = trial
+    names = [arms.of(arm) for arm in arms.listed]
+    return [clean_params(space, best[name]) for name in names if name in best]
+
+
+class ArmSampler(BaseSampler):
+    """Wraps a sampler and shows it only the trials of the arm that it suggests for."""
+
+    def __init__(self, sampler: BaseSampler, arms: Arms) -> None:
+        self._sampler = sampler
+        self._arms = arms
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        space = self._sampler.infer_relative_search_space(self._view(study, trial), trial)
+        return {key: distribution for key, distribution in space.items() if key not in self._arms.keys}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(self._view(study, trial), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        view = self._view(study, trial)
+        return self._sampler.sample_independent(view, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler.before_trial(self._view(study, trial), trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self._sampler.after_trial(self._view(study, trial), trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self._sampler.reseed_rng()
+
+    def _view(self, study: Study, trial: FrozenTrial) -> Study:
+        return _view_of_arm(study, trial, self._arms)
+
+
+class ArmPruner(BasePruner):
+    """Wraps a pruner that compares a trial with the other trials of its arm alone."""
+
+    def __init__(self, pruner: BasePruner, arms: Arms) -> None:
+        self._pruner = pruner
+        self._arms = arms
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        return self._pruner.prune(_view_of_arm(study, trial, self._arms), trial)
+
+
+def _view_of_arm(study: Study, trial: FrozenTrial, arms: Arms) -> Study:
+    arm = arms.of_trial(trial)
+    return StudyView(
+        study, [each for each in study._get_trials(deepcopy=False) if arms.of_trial(each) == arm]
+    )
