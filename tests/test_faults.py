@@ -240,6 +240,75 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
     assert {trial.state for trial in journal_trials(folder)} == {TrialState.COMPLETE}
 
 
+# The same for a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
+KILLS_OF_A_TUNED_STUDY = {
+    "the tuning has no run": ("kerasweep.multirun.conduct._open_record", 1),
+    "an arm is enqueued and has no nuisance value": ("optuna.study.Study.ask", 1),
+    "Optuna does not know a result of the tuning": ("kerasweep.search.ledger.tell_result", 1),
+    "the tuning has ended, and its run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
+    "the comparison has no journal": ("kerasweep.sweep.summary.print_tuned", 2),
+    "a repeat of the comparison has ended": (
+        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_repeat",
+        2,
+    ),
+}
+
+
+def test_killed_study_with_nuisance_axes_goes_on_in_each_phase(folder: Path) -> None:
+    arguments = (
+        *("trial.target=work:slow", "model.dropout=0.01", "training.batch_size=1,2", "study.repeats=2"),
+        "study.nuisance={optimizer.learning_rate:'tag(log,interval(0.001,0.1))'}",
+        *("sampler=random", "study.nuisance_trials=3"),
+    )
+    for moment, (function, workers) in KILLS_OF_A_TUNED_STUDY.items():
+        process = start_signalled(folder, signal.SIGKILL, function, *arguments, f"workers={workers}")
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, moment
+        assert_ended(process)
+    done = run(folder, "train", "-m", *arguments)
+    assert done.code == 0, done
+    tuned, compared = (
+        [run for run in runs(folder, kind) if run.status == "FINISHED"] for kind in ("tuning", "repeat")
+    )
+    assert Counter(run.tags["batch_size"] for run in tuned) == {"1": 3, "2": 3}
+    repeats = Counter((run.tags["batch_size"], run.tags["repeat"]) for run in compared)
+    assert repeats == {(size, repeat): 1 for size in "12" for repeat in "01"}
+    assert not [
+        run
+        for kind in ("study", "tuning", "trial", "repeat")
+        for run in runs(folder, kind)
+        if run.status == "RUNNING"
+    ]
+    assert {run.params["training.seed"] for run in tuned} == {str(1_000_000)}
+    assert {(run.params["training.seed"], run.params["data.split_seed"]) for run in compared} == {
+        ("0", "0"),
+        ("1", "1"),
+    }
+    # Each arm is compared at the best of its own values; of equal ones, at the first.
+    first = {
+        run.tags["batch_size"]: run.tags["learning_rate"]
+        for run in sorted(tuned, key=lambda run: -int(run.tags["trial"]))
+    }
+    assert {run.tags["batch_size"]: run.tags["learning_rate"] for run in compared} == first
+    before = {run.run_id for kind in ("tuning", "trial", "repeat") for run in runs(folder, kind)}
+    assert run(folder, "train", "-m", *arguments).code == 0
+    assert {run.run_id for kind in ("tuning", "trial", "repeat") for run in runs(folder, kind)} == before
+
+
+def test_two_drivers_share_a_study_with_nuisance_axes(folder: Path) -> None:
+    """The first to end the tuning waits for the other's last trial before it compares."""
+    arguments = (
+        *("trial.target=work:slow", "model.dropout=0.05", "workers=1", "training.batch_size=1,2,3"),
+        *("study.nuisance={optimizer.learning_rate:'choice(0.1,0.2,0.3)'}", "study.repeats=2"),
+    )
+    processes = [start(folder, *arguments) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert Counter(run.status for run in runs(folder, "tuning")) == {"FINISHED": 9}
+    assert Counter(run.status for run in runs(folder, "repeat")) == {"FINISHED": 6}
+    assert Counter(run.status for run in runs(folder, "study")) == {"FINISHED": 2}
+
+
 FAULTS = {
     "segfault": "its process was killed by SIGSEGV",
     "killed": "its process was killed by SIGKILL",

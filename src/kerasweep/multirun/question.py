@@ -56,7 +56,7 @@ def read_question(
     added = list(translation.overrides)
     chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
     has_study = choices_of(config).get("study") is not None or bool(config.study.space)
-    if not (swept or translation.axes or has_study):
+    if not (swept or translation.axes or has_study or config.study.nuisance):
         added.append(f"study={DEFAULT_STUDY}")
     elif not has_study and not translation.axes and not _chose_sampler(config, chosen):
         added.append("sampler=grid")
@@ -70,6 +70,11 @@ def read_question(
         axis = axis_of_override(override, options)
         old = axes.get(axis.name) or nuisance.pop(axis.name, None)
         axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
+    if nuisance and not axes:
+        raise ConfigError(
+            "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
+            'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
+        )
     _check_conditions({**axes, **nuisance}, master)
     values = _fixed_values(master)
     space = make_space(list(axes.values()), values)
@@ -78,17 +83,12 @@ def read_question(
 
 
 def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
-    """Raises ConfigError for a key that is compared and tuned, or if nothing is compared."""
+    """Raises ConfigError for a key that is both compared and tuned."""
     both = sorted(axes.keys() & nuisance.keys())
     if both:
         raise ConfigError(
             f"{both[0]} is an axis of study.space and of study.nuisance. It is either compared or tuned: "
             "remove one."
-        )
-    if nuisance and not axes:
-        raise ConfigError(
-            "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
-            'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
         )
 
 

@@ -98,6 +98,12 @@ def _check(plan: Plan) -> None:
             f"study.nuisance is tuned for each combination of study.space, but {endless} is an interval. "
             "List its values with choice(...) or range(...), or move it to study.nuisance."
         )
+    arms = sum(1 for _ in space.configurations())
+    if base.study.trials is not None and base.study.trials < arms:
+        raise ConfigError(
+            f"study.trials={base.study.trials} limits a search, but with study.nuisance all {arms} "
+            "combinations of study.space are compared. Remove study.trials, or name fewer values there."
+        )
 
 
 def _grid(base: DictConfig) -> DictConfig:

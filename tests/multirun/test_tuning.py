@@ -1,0 +1,164 @@
+"""A study with nuisance axes becomes two sweeps: each arm's tuning, and a comparison on seeds of its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.dry_run import dry_run
+from kerasweep.multirun.plan import Plan as PlanOf
+from kerasweep.multirun.plan import TunedBy
+from kerasweep.multirun.tuning import comparison_plan, examples, tuning_plan
+
+pytestmark = pytest.mark.usefixtures("folder")
+Plan = Callable[..., PlanOf]
+RATES = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01,0.1)'}"
+INTERVAL = "study.nuisance={optimizer.learning_rate:'tag(log,interval(1e-4,1e-1))'}"
+SIZES = ("model.kernel_size=3,5", "study.repeats=3")
+
+
+def rates(plan: PlanOf) -> list[Any]:
+    return [params.get("optimizer.learning_rate") for params in plan.space.configurations()]
+
+
+def test_a_grid_is_tuned_whole(plan: Plan) -> None:
+    tuning = tuning_plan(plan(*SIZES, RATES))
+    assert (tuning.total(), tuning.base.sampler.name, tuning.base.study.repeats) == (6, "grid", 1)
+    assert tuning.arms is not None and tuning.arms.trials == 3
+    sweep = tuning.open_sweep(fresh=False)
+    assert sweep.name.startswith("kernel_size-tuning-")
+    assert sweep.resamples  # though a single repeat is trained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trials", "sampler"),
+    [
+        ((INTERVAL, "sampler=tpe"), 10, "tpe"),
+        ((INTERVAL, "sampler=tpe", "study.nuisance_trials=4"), 4, "tpe"),
+        ((RATES, "sampler=tpe"), 3, "grid"),  # all there are
+        ((RATES, "sampler=random", "study.nuisance_trials=2"), 2, "random"),
+    ],
+)
+def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: str, plan: Plan) -> None:
+    tuning = tuning_plan(plan(*SIZES, *arguments))
+    assert tuning.arms is not None
+    assert (tuning.arms.trials, tuning.total(), tuning.base.sampler.name) == (trials, 2 * trials, sampler)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("study.nuisance={optimizer.learning_rate:'0.1,0.2'}",), "study.space is empty"),
+        (
+            (*SIZES, "study.nuisance={optimizer.learning_rate:'3'}"),
+            "study.nuisance.optimizer.learning_rate must",
+        ),
+        ((*SIZES, "study.nuisance=3"), "study.nuisance must name keys and their values, but got 3"),
+        (
+            (*SIZES, INTERVAL),
+            "sampler=grid tries every combination of study.nuisance, but it has an interval",
+        ),
+        ((*SIZES, RATES, "study.nuisance_trials=2"), "but there are 3 and study.nuisance_trials=2"),
+        (
+            (*SIZES, RATES, "study.trials=1"),
+            "study.trials=1 limits a search, but with study.nuisance all 2 com",
+        ),
+        ((*SIZES, RATES, "study.nuisance_trials=0"), "study.nuisance_trials must be at least 1"),
+        ((*SIZES, INTERVAL, "sampler=cmaes"), "sampler=cmaes needs two numeric axes or more"),
+        (
+            (*SIZES, RATES, "budget.target=0.9"),
+            "budget.target ends a search, but with study.nuisance each arm",
+        ),
+        ((*SIZES, RATES, "experiment=accuracy_and_size"), "study.nuisance tunes for one objective"),
+        (
+            ("sampler=tpe", "model.dropout=interval(0.0,0.5)", RATES),
+            "study.nuisance is tuned for each combination of study.space, but model.dropout is an interval",
+        ),
+        ((*SIZES, "study.nuisance={optimizer.momentun:'0.1,0.2'}"), "momentun"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(arguments: tuple[str, ...], said: str, plan: Plan) -> None:
+    with pytest.raises(ConfigError) as refused:
+        tuning_plan(plan(*arguments))
+    assert said in str(refused.value)
+
+
+def test_a_key_is_either_compared_or_tuned(plan: Plan, tmp_path: Path) -> None:
+    both = "study.space={optimizer.learning_rate:'0.1,0.2',model.kernel_size:'3,5'}"
+    with pytest.raises(
+        ConfigError, match="optimizer.learning_rate is an axis of study.space and of study.nui"
+    ):
+        plan(both, RATES)
+
+
+def test_the_command_line_compares_or_fixes_a_nuisance_key(plan: Plan) -> None:
+    swept = plan(*SIZES, RATES, "optimizer.learning_rate=0.5,0.6")
+    assert not swept.question.nuisance.axes
+    assert [axis.key for axis in swept.space.axes] == ["model.kernel_size", "optimizer.learning_rate"]
+    fixed = plan(*SIZES, RATES, "optimizer.learning_rate=0.5")
+    assert [axis.key for axis in fixed.question.searched.axes] == ["model.kernel_size"]
+
+
+def test_the_comparison_has_one_configuration_of_each_arm(plan: Plan) -> None:
+    whole = plan(*SIZES, RATES)
+    assert rates(comparison_plan(whole, examples(whole))) == [0.001, 0.001]
+    tuned = [
+        {"model.kernel_size": 3, "optimizer.learning_rate": 0.1},
+        {"model.kernel_size": 5, "optimizer.learning_rate": 0.01},
+    ]
+    compared = comparison_plan(whole, tuned, TunedBy("t-1", ("a note",)))
+    assert list(compared.space.configurations()) == tuned
+    assert (compared.total(), compared.base.study.repeats, compared.base.sampler.name) == (2, 3, "grid")
+    assert list(compared.compared_names().values()) == ["kernel_size"]
+    assert compared.study == "kernel_size"
+
+
+def test_another_tuning_begins_another_comparison(plan: Plan) -> None:
+    whole = plan(*SIZES, RATES)
+    first = comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
+    first.study.ask()
+    again = comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
+    other = comparison_plan(whole, examples(whole), TunedBy("t-2", ())).open_sweep(fresh=False)
+    assert first.name == again.name and other.name == f"{first.name}-2"
+    assert not first.notes and not again.notes
+
+
+def test_more_repeats_keep_the_tuning(plan: Plan) -> None:
+    names = [
+        tuning_plan(plan("model.kernel_size=3,5", RATES, f"study.repeats={repeats}")).open_sweep(False).name
+        for repeats in (3, 5)
+    ]
+    assert names[0] == names[1]
+    other = tuning_plan(plan(*SIZES, INTERVAL, "sampler=tpe")).open_sweep(False).name
+    assert other != names[0]
+
+
+@pytest.mark.parametrize(
+    ("pruner", "tuning_has", "comparison_has"),
+    [("median", "median", "none"), ("wilcoxon", "none", "wilcoxon")],
+)
+def test_epochs_are_pruned_while_tuning_and_repeats_while_comparing(
+    pruner: str, tuning_has: str, comparison_has: str, plan: Plan
+) -> None:
+    whole = plan("model.kernel_size=3,5", "study.repeats=5", RATES, f"pruner={pruner}")
+    assert tuning_plan(whole).base.pruner.name == tuning_has
+    assert comparison_plan(whole, examples(whole)).base.pruner.name == comparison_has
+
+
+def test_an_impossible_arm_is_left_out(plan: Plan) -> None:
+    whole = plan("model.filters=[4],[4,4,4,4,4,4]", RATES)
+    tuning = tuning_plan(whole)
+    ((arm, reason),) = tuning.left_out()
+    assert arm == {"model.filters": "[4,4,4,4,4,4]"} and "pixel" in reason
+    assert tuning.total() == 3 and len(examples(whole)) == 1
+
+
+def test_dry_run_counts_both_phases(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = plan(*SIZES, RATES, "model.filters=[4]", "data.limit=100", "training.epochs=1")
+    dry_run(comparison_plan(whole, examples(whole)), 1, tuning_plan(whole))
+    said = capsys.readouterr().out
+    assert "first, the tuning: 6 trials, 3 of each combination, with sampler grid" in said
+    assert "the sweep: 2 trials of 3 seeds" in said
+    assert "12 trainings / 1" in said  # six that tune, and six that are compared

@@ -1,0 +1,114 @@
+"""A report shows how nuisance values were tuned, and warns of borders and of trainings that still climb."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.report.figures import isolation_figure
+from kerasweep.report.groups import group_runs
+from kerasweep.report.page import render_page
+from kerasweep.report.reading import read_report
+from kerasweep.report.summary import lines_of
+from kerasweep.report.tuning import Isolation, still_rising
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.writer import open_tracker
+
+OWN = {"study": "sizes", "dataset": "digits", "objective": "val_accuracy maximize"}
+TUNED = {("3", "0.001"): 0.7, ("3", "0.01"): 0.9, ("5", "0.001"): 0.8, ("5", "0.01"): 0.6}
+
+
+@pytest.fixture
+def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingConf:
+    """Records a tuning, and a comparison in which one size climbs to the end."""
+    cfg = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
+    tracker = open_tracker(cfg)
+    for (size, rate), accuracy in TUNED.items():
+        tags = {**OWN, "sweep": "t-1", "kind": "tuning", "kernel_size": size, "learning_rate": rate}
+        run_id = tracker.start("trial", tags, {})
+        tracker.log_metrics(run_id, {"objective": accuracy, "seconds": 100.0})
+        tracker.finish(run_id, "complete")
+    parent = {
+        **{"sweep": "sizes-1", "kind": "study", "axes": "kernel_size", "tuning": "t-1"},
+        **{"nuisance": "learning_rate", "tuning_notes": "with kernel_size=3, it is at the border"},
+    }
+    tracker.start("sizes-1", {**OWN, **parent}, {})
+    for size, rate in (("3", "0.01"), ("5", "0.001")):
+        for seed in range(3):
+            tags = {**OWN, "sweep": "sizes-1", "kind": "repeat", "kernel_size": size, "learning_rate": rate}
+            params = {"training.seed": str(seed), "optimizer.learning_rate": rate}
+            run_id = tracker.start("repeat", tags, params)
+            for epoch in range(1, 11):
+                climb = epoch if size == "3" else min(epoch, 6)
+                tracker.log_epoch(run_id, epoch, {"val_accuracy": 0.05 * climb + 0.001 * seed})
+            tracker.log_metrics(run_id, {"objective": 0.5 + 0.01 * seed, "seconds": 1.0})
+            tracker.finish(run_id, "complete")
+    return cfg
+
+
+def test_report_reads_the_tuning(tracking: TrackingConf) -> None:
+    report = read_report(tracking, {"study": "sizes"})
+    (tuning,) = report.tunings
+    assert tuning.isolations == (
+        Isolation(
+            "learning_rate",
+            {
+                "kernel_size=3": (("0.001", 0.7), ("0.01", 0.9)),
+                "kernel_size=5": (("0.001", 0.8), ("0.01", 0.6)),
+            },
+        ),
+    )
+    assert report.seconds == pytest.approx(406.0)  # both phases
+    assert len(report.runs) == 6 and report.axes == ("kernel_size",)
+
+
+def test_report_warns_of_borders_and_of_trainings_that_climb(tracking: TrackingConf) -> None:
+    lines = lines_of(read_report(tracking, {"study": "sizes"}))
+    assert "note: with kernel_size=3, it is at the border" in lines
+    rising = [line for line in lines if "still rose" in line]
+    assert rising == [
+        "note: 3: val_accuracy still rose by 0.1 in the last fifth of the epochs; more epochs may change the "
+        "order"
+    ]
+    assert not any("runs also differ" in line for line in lines)
+
+
+def test_page_has_an_isolation_plot(tracking: TrackingConf) -> None:
+    page = render_page(read_report(tracking, {"study": "sizes"}), "sizes", "command", {}, "val_accuracy")
+    assert "Tuned for each combination" in page and 'alt="learning_rate"' in page
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [(("0.001", "0.01", "0.1"), "log"), (("1", "2", "3"), "linear"), (("sgd", "adam", "null"), "linear")],
+)
+def test_isolation_plot_of_numbers_and_of_names(values: tuple[str, ...], scale: str) -> None:
+    arms = {"a": tuple((value, 0.5) for value in values), "b": ((values[1], 0.7),)}
+    figure = isolation_figure(Isolation("key", arms), "val_accuracy")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == scale and len(axes.lines) == 2
+    assert axes.get_xlabel() == "key" and axes.get_ylabel() == "val_accuracy"
+
+
+def runs(count: int) -> list[RunRecord]:
+    tags = {"state": "complete", "objective": "val_accuracy maximize"}
+    return [
+        RunRecord(str(each), "", "FINISHED", tags, {}, {"objective": 0.5}, 0.0, None) for each in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "last", "expected"),
+    [
+        (3, [0.6, 0.61, 0.59], pytest.approx(0.1)),
+        (3, [0.6, 0.5, 0.4], None),  # by chance
+        (3, [0.4, 0.41, 0.39], None),  # it falls
+        (2, [0.6, 0.61], None),  # too few runs to tell
+    ],
+)
+def test_a_rise_must_exceed_the_noise_of_the_runs(count: int, last: list[float], expected: object) -> None:
+    (group,) = group_runs(runs(count), [])
+    histories = {str(number): [0.1, 0.2, 0.3, 0.5, value] for number, value in enumerate(last)}
+    assert still_rising(group, histories) == expected
+    assert still_rising(group, {run: values[:4] for run, values in histories.items()}) is None

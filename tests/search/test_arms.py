@@ -1,0 +1,154 @@
+"""Each combination gets its own search: its trials alone guide its sampler and its pruner."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from optuna.pruners import HyperbandPruner, MedianPruner
+from optuna.trial import TrialState
+
+from kerasweep.results import Outcome
+from kerasweep.search.arms import ArmPruner, Arms, ArmSampler, best_of_arms
+from kerasweep.search.ledger import LOST, RETRY_OF, counts, fail_and_retry, recover
+from kerasweep.search.propose import Proposal, ask
+from kerasweep.search.samplers import build_sampler
+from kerasweep.search.stops import Ending
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+
+LISTED: tuple[Params, ...] = ({"size": 3}, {"size": 5})
+GRID = {"size": "3,5", "rate": "1,2,3"}
+INTERVAL = {"size": "3,5", "rate": "interval(0.0,1.0)"}
+Tuned = Callable[..., Sweep]
+Search = Callable[..., tuple[str, list[Params]]]
+
+
+@pytest.fixture
+def tuned(sweep_of: Callable[..., Sweep]) -> Tuned:
+    """Returns a function that opens a sweep of two arms."""
+
+    def build(entries: Mapping[str, Any], trials: int, **more: Any) -> Sweep:
+        sweep = sweep_of(entries, total=2 * trials, **more)
+        return replace(sweep, arms=Arms(frozenset({"size"}), LISTED, trials))
+
+    return build
+
+
+def opposite(params: Mapping[str, Any]) -> Outcome:
+    """The best rate of one size is the worst of the other."""
+    sign = 1 if params["size"] == 3 else -1
+    return Outcome("complete", "run", values=(sign * float(params["rate"]),))
+
+
+def test_grid_is_tried_for_every_arm_in_rounds(tuned: Tuned, search: Search) -> None:
+    sweep = tuned(GRID, 3, sampler="grid")
+    reason, trained = search(sweep, opposite)
+    assert reason == "all 6 trials are done"
+    assert trained == [{"size": size, "rate": rate} for rate in (1, 2, 3) for size in (3, 5)]
+    assert sweep.arms is not None
+    assert best_of_arms(sweep.study, sweep.space, sweep.arms) == [
+        {"size": 3, "rate": 3},
+        {"size": 5, "rate": 1},
+    ]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2"])
+@pytest.mark.parametrize(("entries", "trials"), [(INTERVAL, 6), (GRID, 2), (GRID, 3)])
+def test_samplers_give_each_arm_its_trials(
+    sampler: str, entries: dict[str, str], trials: int, tuned: Tuned, search: Search
+) -> None:
+    _, trained = search(tuned(entries, trials, sampler=sampler), opposite)
+    assert Counter(params["size"] for params in trained) == {3: trials, 5: trials}
+    assert len({tuple(sorted(params.items())) for params in trained}) == 2 * trials
+
+
+def test_tpe_searches_each_arm_where_that_arm_is_good(tuned: Tuned, search: Search) -> None:
+    """With all trials together, the arms' opposite values would cancel."""
+    _, trained = search(tuned(INTERVAL, 25, sampler="tpe"), opposite)
+    late: dict[int, list[float]] = {3: [], 5: []}
+    for params in trained[30:]:
+        late[params["size"]].append(params["rate"])
+    assert sum(late[3]) / len(late[3]) > 0.65
+    assert sum(late[5]) / len(late[5]) < 0.35
+
+
+def test_refused_values_are_replaced_and_an_exhausted_arm_leaves_the_other(
+    tuned: Tuned, search: Search
+) -> None:
+    def refusal(params: Mapping[str, Any]) -> str | None:
+        return "too fast" if params["size"] == 3 and params["rate"] > 1 else None
+
+    sweep = tuned(GRID, 3, sampler="tpe", refusal=refusal)
+    reason, trained = search(sweep, opposite)
+    assert Counter(params["size"] for params in trained) == {3: 1, 5: 3}
+    assert reason == "4 of 6 trials are done: each combination has tried all its nuisance values"
+
+
+def test_an_arm_without_a_complete_trial_has_no_best(tuned: Tuned, search: Search) -> None:
+    def half(params: Mapping[str, Any]) -> Outcome:
+        return opposite(params) if params["size"] == 3 else Outcome("failed", "run", reason="too large")
+
+    sweep = tuned(GRID, 2, sampler="grid")
+    search(sweep, half)
+    assert sweep.arms is not None
+    assert best_of_arms(sweep.study, sweep.space, sweep.arms) == [{"size": 3, "rate": 2}]
+
+
+def test_of_equal_trials_the_first_is_the_best(tuned: Tuned, search: Search) -> None:
+    sweep = tuned(GRID, 3, sampler="grid", directions=("minimize",))
+    search(sweep, lambda params: Outcome("complete", "run", values=(0.5,)))
+    assert sweep.arms is not None
+    assert [each["rate"] for each in best_of_arms(sweep.study, sweep.space, sweep.arms)] == [1, 1]
+
+
+def test_retried_and_half_enqueued_trials_count_once(tuned: Tuned, search: Search) -> None:
+    """A driver may die after it enqueued an arm, before the sampler suggested anything."""
+    sweep = tuned(INTERVAL, 2, sampler="random")
+    first = ask(sweep, 0, 0.0)
+    assert isinstance(first, Proposal)
+    fail_and_retry(sweep.study, first.trial.number, blamed=True)
+    sweep.study.enqueue_trial({"size": 5})
+    _, trained = search(sweep, opposite)
+    assert trained[0] == first.params and trained[1]["size"] == 5
+    assert Counter(params["size"] for params in trained) == {3: 2, 5: 2}
+    counted = [trial for trial in sweep.study.trials if counts(trial)]
+    assert len(counted) == 4 and sweep.study.trials[0].user_attrs[LOST]
+    assert sweep.study.trials[1].user_attrs[RETRY_OF] == 0
+    assert recover(sweep.study) == []
+
+
+def test_another_driver_sees_what_this_one_has_begun(tuned: Tuned) -> None:
+    sweep = tuned(GRID, 3, sampler="grid")
+    begun = [ask(sweep, number, 0.0) for number in range(7)]
+    params = [each.params for each in begun if isinstance(each, Proposal)]
+    assert len(params) == 6 and isinstance(begun[6], Ending)
+
+
+@pytest.mark.parametrize("pruner", [MedianPruner(n_startup_trials=2), HyperbandPruner(1, 9, 3)])
+def test_pruner_compares_within_an_arm(pruner: Any, tuned: Tuned) -> None:
+    """An arm whose values are all lower loses no trial to the other arm's."""
+    sweep = tuned(INTERVAL, 8, sampler="random")
+    assert sweep.arms is not None
+    study = sweep.study
+    study.pruner = ArmPruner(pruner, sweep.arms)
+    for step in range(8):
+        for size in (3, 5):
+            study.enqueue_trial({"size": size})
+            trial = study.ask()
+            sweep.space.suggest(trial)
+            for epoch in range(1, 10):
+                trial.report((0.9 if size == 3 else 0.1) + step * 0.001, epoch)
+                assert size == 3 or not trial.should_prune()
+            study.tell(trial, 0.9 if size == 3 else 0.1)
+
+
+def test_suggestions_leave_the_compared_axes_alone(tuned: Tuned, search: Search) -> None:
+    sweep = tuned({"size": "3,5", "rate": "interval(0.0,1.0)", "momentum": "interval(0.0,1.0)"}, 4)
+    search(sweep, opposite)
+    assert sweep.arms is not None
+    cmaes = ArmSampler(build_sampler(sweep.sampler, 8), sweep.arms)
+    trial = sweep.study.get_trials(deepcopy=False)[0]
+    assert "size" not in cmaes.infer_relative_search_space(sweep.study, trial)
+    assert trial.state is TrialState.COMPLETE
