@@ -48,7 +48,7 @@ def train(name: str, *overrides: str) -> FinishedStudy:
         seconds = sweep(Path(folder), f"study={name}", *overrides).seconds
         client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
         experiment = client.get_experiment_by_name("kerasweep").experiment_id
-        (parent,) = client.search_runs([experiment], "tags.kind = 'study'")
+        parent, *_ = client.search_runs([experiment], "tags.kind = 'study'")  # a tuning began before it
         return FinishedStudy(parent.data.tags, parent.data.params, seconds)
 
 

@@ -213,6 +213,6 @@ def arguments_of(line: str) -> list[str]:
 
 
 def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "batch_norm, batch_size, downsampling, feature_scaling, filter_size" in refusal(
+    assert "augmentation, batch_norm, batch_size, best_checkpoint, downsampling" in refusal(
         ["study=null"], capsys
     )

@@ -206,6 +206,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:
     done = run_new(tmp_path, "train", "--help")
     assert done.code == 0
-    for words in ("python -m src.train -m", "study: batch_norm, batch_size, downsampling", "sampler: cmaes"):
+    for words in ("python -m src.train -m", "study: augmentation, batch_norm, batch_size", "sampler: cmaes"):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []

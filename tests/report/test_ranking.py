@@ -92,6 +92,62 @@ def test_accuracies_equal_by_chance_are_seldom_significant(images: int) -> None:
     assert all(each.p is None and not each.is_best for found in two for each in found)
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.25])
+def test_overlap_enters_every_test(overlap: float) -> None:
+    """With two configurations the test is Student's with another standard error."""
+    from scipy import stats
+
+    scores = np.array([[0.91, 0.95, 0.90, 0.97], [0.90, 0.92, 0.91, 0.94]])
+    gaps = scores[0] - scores[1]
+    t = gaps.mean() / (gaps.std(ddof=1) * (1 / 4 + overlap) ** 0.5)
+    assert against_best(scores, True, overlap)[1].p == pytest.approx(2 * stats.t.sf(t, 3))
+    apart = np.full((2, 8), np.nan)
+    apart[0, :4], apart[1, 4:] = scores
+    shares = scores.var(axis=1, ddof=1) * (1 / 4 + overlap)
+    freedom = shares.sum() ** 2 / (shares**2 / 3).sum()
+    welch = 2 * stats.t.sf(gaps.mean() / shares.sum() ** 0.5, freedom)
+    assert against_best(apart, True, overlap)[1].p == pytest.approx(welch)
+
+
+def test_three_values_have_their_own_variance_alone() -> None:
+    """They are too few to recognize an erratic configuration; Holm's correction is over ten pairs."""
+    from scipy import stats
+
+    scores = np.random.default_rng(0).normal(size=(5, 3)) + np.array([9, 0, 0, 0, 0])[:, None]
+    found = against_best(scores, maximize=True)
+    ps = [stats.ttest_rel(scores[one], scores[two]).pvalue for one in range(5) for two in range(one + 1, 5)]
+    smallest = int(np.argmin(ps))
+    assert smallest < 4  # the pairs with the first
+    assert found[smallest + 1].p == pytest.approx(min(1.0, 10 * ps[smallest]))
+
+
+@pytest.mark.parametrize("deviations", [[1.0] * 24, [10.0] + [1.0] * 7])
+@pytest.mark.parametrize("blocks", [3, 5])
+def test_the_interval_of_the_best_knows_that_it_was_selected(deviations: list[float], blocks: int) -> None:
+    """Student's interval covers it in 64 to 82 % of studies of 24."""
+    random = np.random.default_rng(blocks)
+    held = []
+    for _ in range(DRAWS):
+        scores = random.normal(size=(len(deviations), blocks)) * np.array(deviations)[:, None]
+        scores += random.normal(size=(1, blocks))
+        (best,) = (number for number, each in enumerate(against_best(scores, True)) if each.is_best)
+        held.append(scores[best].mean() - against_best(scores, True)[best].reach <= 0)
+    assert np.mean(held) >= 0.975 - 3.5 * (0.975 * 0.025 / DRAWS) ** 0.5
+
+
+def test_reach_of_the_best_of_two() -> None:
+    """With two configurations each residual is half of the gap's."""
+    from scipy import stats
+
+    scores = np.array([[0.91, 0.95, 0.90, 0.97], [0.90, 0.92, 0.91, 0.94]])
+    gaps, blocks = scores[0] - scores[1], scores.mean(axis=0)
+    alone = stats.t.ppf(1 - 0.025 / 2, 1.5) * (gaps.var(ddof=1) / 2) ** 0.5
+    together = stats.t.ppf(0.975, 3) * blocks.std(ddof=1)
+    best, other = against_best(scores, maximize=True)
+    assert best.reach == pytest.approx(np.hypot(alone, together) / 2)
+    assert other.reach == 0.0
+
+
 def test_the_best_depends_on_the_direction() -> None:
     scores = np.array([[0.1, 0.2, 0.3], [0.3, 0.4, 0.5]])
     assert [each.behind for each in against_best(scores, True)] == pytest.approx([0.2, 0.0])

@@ -102,6 +102,35 @@ def test_detectable_difference_is_found_four_times_in_five() -> None:
     assert np.mean(found) == pytest.approx(0.8, abs=0.03)
 
 
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_the_true_error_lies_between_its_bounds(count: int) -> None:
+    random = np.random.default_rng(count)
+    found = [difference(pairs) for pairs in random.normal(0, 1, (DRAWS, count))]
+    true = count**-0.5
+    held = [
+        each.error_factors[0] * each.error <= true <= each.error_factors[1] * each.error for each in found
+    ]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.03)
+
+
+def test_bounds_of_the_error_of_five_pairs() -> None:
+    """The chi-square quantiles of 4 degrees of freedom are 0.4844 and 11.1433."""
+    found = difference([0.1, 0.2, 0.3, 0.4, 0.6]).error_factors
+    assert found == pytest.approx((0.59913, 2.87356), abs=1e-4)
+
+
+def test_overlapping_splits_widen_by_nadeau_and_bengios_factor() -> None:
+    """Five splits of a fifth: the variance of the mean is s² (1/5 + 1/4) instead of s²/5."""
+    gaps = [0.01, 0.03, 0.02, 0.05, 0.04]
+    plain, corrected = difference(gaps), difference(gaps, overlap=0.25)
+    assert corrected.error / plain.error == pytest.approx(1.5)
+    assert corrected.estimate.width / plain.estimate.width == pytest.approx(1.5)
+    assert corrected.estimate.mean == plain.estimate.mean
+    values = np.array([[1.0, 2.0, 4.0], [3.0, 6.0, 5.0]])
+    noise = (variance_between(values) - variance_between(values, overlap=0.25)) / 0.25
+    assert noise == pytest.approx(3 * (values.mean(axis=1).var(ddof=1) - variance_between(values)))
+
+
 def test_a_margin_is_provable_four_times_in_five_where_nothing_differs() -> None:
     """The simulation uses two one-sided tests at 5 % with a known true error."""
     random = np.random.default_rng(1)

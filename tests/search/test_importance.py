@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,27 @@ def test_axis_that_decides_comes_first(
     assert found is not None and list(found.shares) == ["b", "a"]
     assert found.shares["b"] > 0.8 and sum(found.shares.values()) == pytest.approx(1)
     assert (found.top, found.trials) == (5, 16)
+
+
+def test_an_effect_is_told_from_noise_and_noise_seldom() -> None:
+    random = np.random.default_rng(0)
+    alarms, found = 0, 0
+    for _ in range(40):
+        rows = [
+            (
+                {axis: str(random.integers(levels)) for axis, levels in (("a", 3), ("b", 4), ("c", 5))},
+                random.normal(),
+            )
+            for _ in range(30)
+        ]
+        null = importance_of(rows, True)
+        assert null is not None
+        alarms += bool(null.beyond_noise)
+        moved = importance_of([(values, value + 3 * (values["a"] == "1")) for values, value in rows], True)
+        assert moved is not None
+        found += "a" in moved.beyond_noise
+    assert alarms <= 7  # 5 % of 40 and 3.5 standard errors
+    assert found >= 25
 
 
 def test_conditional_axis_counts_where_it_applies(sweep_of: Callable[..., Sweep], search: Search) -> None:

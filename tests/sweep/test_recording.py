@@ -28,7 +28,7 @@ class Recorded:
     def __init__(self, sweep: Sweep, cfg: DictConfig) -> None:
         self.sweep = sweep
         self.cfg = cfg
-        self.record = SweepRecord.open(open_tracker(cfg.tracking), cfg, sweep, "s", {"a": "a"}, {})
+        self.record = SweepRecord.open(open_tracker(cfg.tracking), cfg, sweep, "s", {"a": "a"}, {}, ["a"], {})
 
     def start(self) -> tuple[Any, str]:
         trial = self.sweep.study.ask()

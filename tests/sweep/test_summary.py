@@ -226,7 +226,35 @@ def test_end_shows_the_importance_of_axes(
     place = lines.index(
         "parameter importance (PED-ANOVA: how the best 6 differ from all 24 complete trials):"
     )
-    assert lines[place + 1 : place + 3] == ["longer 100%", "a 0%"]
+    assert lines[place + 1 : place + 3] == ["longer 100%", "a 0% not told from noise"]
+
+
+def test_a_seed_is_never_important_nor_at_a_border_nor_a_winner(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The luckiest seed belongs to the configuration with the worse mean."""
+    sweep = sweep_of({"a": "3,5", "training.seed": "0,1,2", "data.seed": "0,1"}, total=12, sampler="grid")
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        luck = 0.9 if params == {"a": 3, "training.seed": 2, "data.seed": 1} else 0.0
+        return Outcome(
+            "complete", "run", (0.5 + 0.2 * (params["a"] == 5) + luck + 0.01 * params["training.seed"],)
+        )
+
+    search(sweep, train)
+    best = best_trials(sweep)
+    assert [trial.params["a"] for trial in best] == [5] * 6 + [3] * 6
+    assert best[0].params["training.seed"] == 2 and best[6].values == [1.42]
+    lines = " ".join(end(sweep, capsys))
+    assert "seed" not in lines.partition("importance")[2] and "the best training.seed" not in lines
+
+
+def test_end_of_repeats_leaves_the_importance_to_the_report(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "x,y", "b": "range(12)"}, total=24, sampler="grid")
+    search(sweep, lambda params: Outcome("complete", "run", (float(params["b"]),)))
+    assert "importance" not in " ".join(end(replace(sweep, repeats=3), capsys))
 
 
 def test_end_of_two_objectives_has_no_importance(

@@ -22,6 +22,8 @@ from kerasweep.config.search import (
 from kerasweep.config.training import OptimizerConf, ScheduleConf, TrainingConf
 
 # The groups that define a run.
+# The keys that repeat a training; as axes they are never compared.
+REPEATED = ("training.seed", "data.seed", "data.split_seed")
 RUN_GROUPS = (
     "data",
     "augment",

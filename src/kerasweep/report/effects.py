@@ -62,34 +62,76 @@ def interactions(
 ) -> list[Interaction]:
     """Returns the interaction of every two axes, the strongest first; none unless the runs are a full grid.
 
-    F is the mean square of the interaction divided by that of interaction × seed, with seeds as blocks:
-    Fisher (1935), The design of experiments. Only seeds that all combinations have are used.
+    Effects add up on the scale of the objective: none for an accuracy may be one for its logit. F is the mean
+    square of the interaction divided by that of interaction × seed, with seeds as blocks: Fisher (1935), The
+    design of experiments. Only seeds that all combinations have are used.
 
     Args:
         runs: The runs of the grid.
         axes: The axes of the grid.
         varied: All axes that vary. Every combination needs the same values of the other axes.
     """
-    levels = [
-        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural_sort_key([value]))
-        for axis in axes
-    ]
-    groups = group_runs(runs, axes)
-    repetition = repetition_of(run for group in groups for run in group.runs)
-    seeds = {group.values: by_seed(group, "objective", varied or axes, repetition) for group in groups}
-    grid = None if is_unbalanced(groups, axes, varied) else _full_grid(seeds, levels)
-    if grid is None:
+    whole = _grid_of(runs, axes, varied)
+    if whole is None:
         return []
+    grid, levels, overlap = whole
     pairs = [
         pair
         for pair in itertools.combinations(range(len(axes)), 2)
         if min(grid.shape[each] for each in pair) > 1
     ]
-    found = [_interaction(grid, pair, axes, levels, repetition.overlap) for pair in pairs]
+    found = [_interaction(grid, pair, axes, levels, overlap) for pair in pairs]
     tested = [place for place, each in enumerate(found) if each.p is not None]
     for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
         found[place] = replace(found[place], p=float(p))
     return sorted(found, key=lambda interaction: -(interaction.share or 0.0))
+
+
+@dataclass(frozen=True)
+class VarianceShare:
+    """The share of an axis in the differences between the configurations of a full grid."""
+
+    axis: str
+    share: float  # of the variance of the configurations' means, without the noise of the seeds
+    p: float  # of no effect, corrected for the number of axes (Holm)
+
+
+def variance_shares(
+    runs: Sequence[RunRecord], axes: Sequence[str], varied: Sequence[str] = ()
+) -> list[VarianceShare]:
+    """Returns the share of each axis by analysis of variance, the largest first.
+
+    What is missing to 100 % is interactions. As in `interactions`, seeds are blocks, the degrees of freedom
+    are lowered for unequal variances, and there is none unless the runs are a full grid with several seeds.
+    """
+    found = _grid_of(runs, axes, varied)
+    if found is None or found[0].shape[-1] < 2:
+        return []
+    grid, _, overlap = found
+    seeds, cells = grid.shape[-1], grid.mean(axis=-1)
+    rest = grid - cells[..., None] - grid.mean(axis=tuple(range(grid.ndim - 1))) + grid.mean()
+    noise = float((rest**2).sum()) / max((cells.size - 1) * (seeds - 1), 1) * (1 / seeds + overlap)
+    whole = float(((cells - cells.mean()) ** 2).sum()) - (cells.size - 1) * noise
+    places = [place for place in range(len(axes)) if grid.shape[place] > 1]
+    shares, ps = [], []
+    for place in places:
+        levels = grid.mean(axis=tuple(each for each in range(grid.ndim - 1) if each != place))
+        left = levels - levels.mean(axis=0)
+        means, freedom = left.mean(axis=1), len(levels) - 1
+        error = float(((left - means[:, None]) ** 2).sum()) / (freedom * (seeds - 1)) * (1 / seeds + overlap)
+        explained = float((means**2).sum())
+        own = max(0.0, explained - freedom * error) * (cells.size / len(levels))
+        shares.append(min(1.0, own / whole) if own and whole > 0 else 0.0)
+        if explained <= ROUNDING**2:
+            ps.append(1.0)
+        elif error <= ROUNDING**2:
+            ps.append(0.0)
+        else:
+            lowered = _freedoms(left[:, None, :], freedom)
+            ps.append(float(special.fdtrc(*lowered, explained / freedom / error)))
+    rows = zip(places, shares, holm(ps), strict=True)
+    found_shares = [VarianceShare(axes[place], share, float(p)) for place, share, p in rows]
+    return sorted(found_shares, key=lambda each: -each.share)
 
 
 def _interaction(
@@ -118,7 +160,7 @@ def _interaction(
         p = (
             0.0
             if error <= ROUNDING**2
-            else float(special.fdtrc(freedom, freedom * (seeds - 1), explained / freedom / noise))
+            else float(special.fdtrc(*_freedoms(left, freedom), explained / freedom / noise))
         )
     own = max(0.0, explained - freedom * noise)
     whole = total - (rows * columns - 1) * noise
@@ -131,6 +173,40 @@ def _interaction(
         share,
         p,
     )
+
+
+def _grid_of(
+    runs: Sequence[RunRecord], axes: Sequence[str], varied: Sequence[str]
+) -> tuple[np.ndarray, list[list[str]], float] | None:
+    """Returns (values of axis 0, of axis 1, …, seeds), the values, the overlap; None if no full grid."""
+    levels = [
+        sorted({values_of(run, [axis])[0] for run in runs}, key=lambda value: natural_sort_key([value]))
+        for axis in axes
+    ]
+    groups = group_runs(runs, axes)
+    repetition = repetition_of(run for group in groups for run in group.runs)
+    seeds = {group.values: by_seed(group, "objective", varied or axes, repetition) for group in groups}
+    grid = None if is_unbalanced(groups, axes, varied) else _full_grid(seeds, levels)
+    return None if grid is None else (grid, levels, repetition.overlap)
+
+
+def _freedoms(left: np.ndarray, freedom: int) -> tuple[float, float]:
+    """Returns the degrees of freedom of the F test, lowered where cells vary unequally or together.
+
+    With one erratic cell the unadjusted test errs in 9 to 15 % of studies. Greenhouse and Geisser (1959), On
+    methods in the analysis of profile data, https://doi.org/10.1007/BF02289823
+
+    Args:
+        left: Per seed what the sum of both effects leaves, (values of the first axis, of the second, seeds).
+        freedom: The degrees of freedom of the interaction.
+    """
+    seeds = left.shape[2]
+    flat = left.reshape(-1, seeds)
+    covariance = np.cov(flat)
+    whole = float((covariance**2).sum())
+    share = float(np.trace(covariance)) ** 2 / (freedom * whole) if whole > 0 else 1.0
+    share = min(1.0, max(share, 1 / freedom))
+    return share * freedom, share * freedom * (seeds - 1)
 
 
 def _full_grid(

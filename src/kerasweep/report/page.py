@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from kerasweep.report import figures
-from kerasweep.report.effects import Effect, axis_effect, interactions
+from kerasweep.report.effects import Effect, axis_effect, interactions, variance_shares
 from kerasweep.report.fairness import caveats, epochs_line, images_line
 from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural_sort_key, values_of
 from kerasweep.report.reading import Judged, Report
@@ -45,6 +45,9 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         files("kerasweep.report").joinpath("page.html").read_text(encoding="utf-8")
     )
     measure = measure_of(report.groups)
+    complete = [run for group in report.groups for run in group.runs]
+    several = len(report.axes) > 1 and _has_one_dataset(report)
+    shares = variance_shares(complete, report.axes, report.varied) if several else []
     return template.render(
         title=title,
         subtitle=_subtitle(report),
@@ -58,7 +61,8 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         curves_shown=len(curves),
         groups=len(report.groups),
         parallel=_parallel(report, measure),
-        importance=_importance(report),
+        importance=None if shares else _importance(report),
+        shares=[(each.axis, f"{each.share:.0%}", p_text(each.p)) for each in shares],
         **_others(report),
         fairness=_fairness(report),
         origins=[_origin(parent) for parent in report.parents],

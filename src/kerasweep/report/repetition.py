@@ -3,14 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kerasweep.config.schemas import REPEATED as REPEATED_KEYS
 from kerasweep.tracking.run_record import RunRecord
 
-SEED, DATA_SEED, SPLIT_SEED, VALIDATION = (
-    "training.seed",
-    "data.seed",
-    "data.split_seed",
-    "data.validation_split",
-)
+SEED, DATA_SEED, SPLIT_SEED = REPEATED_KEYS
+VALIDATION = "data.validation_split"
 # The keys that repeat a training, and their tags where they are axes. They are never compared.
 REPEATED = {SEED: "training.seed", DATA_SEED: "data.seed", SPLIT_SEED: "split_seed"}
 

@@ -142,7 +142,7 @@ def standings(
         )
     bounds = bounds_of(measure_of(groups))
     all_standings = [
-        _standing(seeds, compared.get(place), bounds, not alike[place], repetition.overlap)
+        _standing(seeds, compared.get(place), bounds, not alike[place], repetition.overlap, maximizes(groups))
         for place, seeds in enumerate(values)
     ]
     every = [{repetition.block(run) for run in group.runs} for group in groups]
@@ -158,10 +158,12 @@ def _standing(
     bounds: tuple[float, float],
     is_confounded: bool,
     overlap: float,
+    maximize: bool,
 ) -> Standing:
     if comparison is None:
         return Standing(None, NOT_TESTED)
-    mean = estimate(list(seeds.values()), overlap=overlap).within(*bounds)
+    mean = estimate(list(seeds.values()), overlap=overlap)
+    mean = _selected(mean, comparison.reach, maximize).within(*bounds)
     if mean.width <= ROUNDING and bounds != UNBOUNDED:  # equal accuracies of a few images are no certainty
         mean = replace(mean, low=None, high=None)
     if is_confounded:
@@ -169,6 +171,15 @@ def _standing(
     if comparison.p is None and not comparison.is_best:
         return Standing(mean, comparison, f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}")
     return Standing(mean, comparison)
+
+
+def _selected(mean: Estimate, reach: float, maximize: bool) -> Estimate:
+    """Returns the mean of the best with an interval that knows of its selection: longer on the worse side."""
+    if mean.low is None or mean.high is None:
+        return mean
+    if maximize:
+        return replace(mean, low=min(mean.low, mean.mean - reach))
+    return replace(mean, high=max(mean.high, mean.mean + reach))
 
 
 def ranked(groups: Sequence[Group], standings: Sequence[Standing]) -> list[tuple[Group, Standing]]:

@@ -57,7 +57,7 @@ class Difference:
         """Returns the smallest true difference that the test at 5 % detects with a power of 80 %.
 
         It is (t_0.975 + t_0.8) standard errors: Bloom (1995), Minimum detectable effects,
-        https://doi.org/10.1177/0193841X9501900504
+        https://doi.org/10.1177/0193841X9501900504. It is as uncertain as the error, see `error_factors`.
 
         Args:
             tests: The number of tests among which the 5 % are divided (Bonferroni).
@@ -65,6 +65,17 @@ class Difference:
         freedom = self.estimate.count - 1
         quantile = 1 - (1 - LEVEL) / 2 / tests
         return (_quantile(quantile, freedom) + _quantile(POWER, freedom)) * self.error
+
+    @property
+    def error_factors(self) -> tuple[float, float]:
+        """The ends of the 95 % interval of the true standard error, divided by the estimated one.
+
+        By the chi-square distribution of the variance of normal values: five values leave 0.6 to 2.9.
+        """
+        freedom = self.estimate.count - 1
+        ends = special.chdtri(freedom, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])  # the upper quantile first
+        low, high = (math.sqrt(freedom / end) for end in ends)
+        return low, high
 
     @property
     def provable_margin(self) -> float:

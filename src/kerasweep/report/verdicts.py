@@ -133,6 +133,8 @@ def _number(difference: Difference, finding: Finding, repeats: str) -> str:
     interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
     shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} {repeats}"
     if is_similar:
-        return f"{shown}; such runs can prove a margin of {difference.provable_margin:.2g} or more"
-    least = margin + difference.detectable(len(finding.differences))
-    return f"{shown}; such runs can detect a difference of {least:.2g} or more"
+        least, offset, what = difference.provable_margin, 0.0, "prove a margin"
+    else:
+        least, offset, what = difference.detectable(len(finding.differences)), margin, "detect a difference"
+    ends = " to ".join(f"{offset + factor * least:.2g}" for factor in difference.error_factors)
+    return f"{shown}; such runs can {what} of {offset + least:.2g} or more (uncertain: {ends})"

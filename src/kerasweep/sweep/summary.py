@@ -3,16 +3,18 @@
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
+from kerasweep.config.schemas import REPEATED
 from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.axis import Params, signature
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
@@ -83,13 +85,40 @@ def print_stopped(sweep: Sweep) -> None:
 
 
 def best_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """Returns the complete trials, the best first; with several objectives, the Pareto front."""
+    """Returns the complete trials, the best first; with several objectives, the Pareto front.
+
+    Where a seed or a split is an axis, trials that differ in it alone are repeats: they stand together, by
+    their mean.
+    """
     if len(sweep.directions) > 1:
         return sweep.study.best_trials
     complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    means = _means_over_repeats(sweep, complete)
     sign = -sign_of(sweep.directions[0])
-    # Rounded: a mean's last digit depends on the order of its values.
-    return sorted(complete, key=lambda trial: (round(sign * trial.values[0], DECIMALS), trial.number))
+
+    def rank(trial: FrozenTrial) -> tuple[float, float, int]:
+        # Rounded: a mean's last digit depends on the order of its values.
+        mean, own = (round(sign * value, DECIMALS) for value in (means[trial.number], trial.values[0]))
+        return mean, own, trial.number
+
+    return sorted(complete, key=rank)
+
+
+def _means_over_repeats(sweep: Sweep, complete: Sequence[FrozenTrial]) -> dict[int, float]:
+    """Returns for each trial the mean value of all trials that differ in seeds and splits alone."""
+    if not any(axis.name in REPEATED for axis in sweep.space.axes):
+        return {trial.number: trial.values[0] for trial in complete}
+    values: dict[Any, list[float]] = {}
+    names = {trial.number: _compared(sweep, trial) for trial in complete}
+    for trial in complete:
+        values.setdefault(names[trial.number], []).append(trial.values[0])
+    return {number: statistics.fmean(values[name]) for number, name in names.items()}
+
+
+def _compared(sweep: Sweep, trial: FrozenTrial) -> Any:
+    """Returns a hashable name of a trial's configuration without seeds and splits."""
+    params = clean_params(sweep.space, trial)
+    return signature({key: value for key, value in params.items() if key.lstrip("+") not in REPEATED})
 
 
 def best_value(sweep: Sweep) -> float | None:
@@ -199,7 +228,9 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
 
 
 def _print_importance(sweep: Sweep) -> None:
-    result = importance(sweep.study) if len(sweep.directions) == 1 else None
+    # Repeats know their noise: the report has an analysis of variance.
+    has_one_value = len(sweep.directions) == 1 and sweep.repeats == 1
+    result = importance(sweep.study) if has_one_value else None
     if result is None:
         return
     say(
@@ -208,13 +239,15 @@ def _print_importance(sweep: Sweep) -> None:
     )
     widest = max(map(len, result.shares))
     for key, share in result.shares.items():
-        say(f"  {key:{widest}}  {share:4.0%}")
+        noise = "" if key in result.beyond_noise else "  not told from noise"
+        say(f"  {key:{widest}}  {share:4.0%}{noise}")
 
 
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
-        if axis.key in params and axis.is_at_border(params[axis.key]):
+        is_compared = axis.key in params and axis.name not in REPEATED
+        if is_compared and axis.is_at_border(params[axis.key]):
             say(
                 f"note: the best {axis.key}={params[axis.key]} is at the border of its range; "
                 "a wider range may contain a better value.",
