@@ -94,7 +94,7 @@ INTRODUCTION = (
     "and epochs; *not decided by these runs* is a result too. An effect is the difference of the claim's "
     "first comparison, with its 95 % interval.\n"
 )
-COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "seconds", "parameters")
+COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "CPU-seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", "state", "dataset", *CSV_PARAMS, *CSV_METRICS}
 
 
@@ -311,8 +311,9 @@ def _table(groups: Sequence[Group], known: Sequence[Standing], axes: Sequence[st
 
 
 def _cells(group: Group, standing: Standing) -> list[str]:
-    mean, interval, _, beside, _, parameters, seconds, _ = cells(group, standing)
-    return [mean, interval, beside, seconds, parameters]
+    mean, interval, _, beside, _, parameters, *_ = cells(group, standing)
+    seconds = group.mean("cpu_seconds")
+    return [mean, interval, beside, "-" if seconds is None else f"{seconds:.1f}", parameters]
 
 
 if __name__ == "__main__":

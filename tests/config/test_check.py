@@ -333,3 +333,44 @@ def test_check_leaves_the_configuration_as_it_was() -> None:
     check(cfg)
     check(cfg)
     assert cfg == other
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "+model.foo=3",
+            "Nothing reads model.foo: the chosen model has no foo. It has architecture, filters, ",
+        ),
+        (
+            "+optimizer.momentum=0.9",
+            "the chosen optimizer has no momentum. It has name, learning_rate, clipnorm",
+        ),
+        (
+            "+optimizer.learning_rat=1",
+            "the chosen optimizer has no learning_rat. Did you mean learning_rate?",
+        ),
+        ("+optimizer._target_=keras.optimizers.Lion", "Nothing reads optimizer._target_"),
+        ("+training.callbacks=[]", "Nothing reads training.callbacks"),
+        ("+training.early_stopping.wait=2", "Nothing reads training.early_stopping.wait"),
+        ("+study.foo=2", "Nothing reads study.foo"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check(compose_train(override))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.kwargs.width=3",),
+        ("+model.kwargs.deep.er=3", "data.kwargs.path=a"),
+        ("tracking.tags.owner=me",),
+        ("optimizer=sgd", "optimizer.momentum=0.5"),
+        ("study.space={model.kernel_size:'3,5'}", "study.nuisance={optimizer.learning_rate:'1,2'}"),
+    ],
+)
+def test_open_mappings_take_any_key_without_a_plus(overrides: tuple[str, ...]) -> None:
+    check(compose_train(*overrides))

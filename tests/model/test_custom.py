@@ -38,6 +38,11 @@ def other_output(input_shape, num_classes):
 def feature_map(input_shape, num_classes):
     return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(num_classes, activation="softmax")])
 
+def compiled(input_shape, num_classes):
+    network = dense(input_shape, num_classes)
+    network.compile(loss="mse")
+    return network
+
 def logits(input_shape, num_classes):
     return dense(input_shape, num_classes, activation="linear")
 
@@ -132,3 +137,15 @@ def test_half_precision_softmax_counts_as_probabilities(
     network = build(custom("dense"))
     total = np.asarray(network(np.ones((1, 8, 8, 1))), dtype="float32").sum()
     assert total == pytest.approx(1, abs=0.02)
+
+
+def test_a_compiled_network_warns_once_that_its_loss_is_not_used(
+    build: Build, custom: Callable[..., ModelConf], caplog: pytest.LogCaptureFixture
+) -> None:
+    build(custom("dense"))
+    for _ in range(2):
+        build(custom("compiled"))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(
+        "model.target=own_networks:compiled returns a compiled model. Its loss, optimizer and"
+    )

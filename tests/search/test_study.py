@@ -8,6 +8,7 @@ import pytest
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.search.study import (
     check_and_save_digest,
+    check_and_save_sources,
     open_study,
     save_first_choices,
     sweep_hash,
@@ -157,4 +158,19 @@ def test_a_study_of_an_older_version_has_no_first_settings(tmp_path: Path) -> No
         save_first_choices(study, {"sampler": "tpe"})
         == save_first_choices(study, {"sampler": "random"})
         == {}
+    )
+
+
+def test_changed_code_of_a_target_is_refused_once_there_are_trials(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check_and_save_sources(study, {"model.target=nets:small": "1"})
+    check_and_save_sources(study, {"model.target=nets:small": "2"})  # no trial belongs to the old code
+    study.ask()
+    check_and_save_sources(study, {"model.target=nets:small": "2", "model.target=nets:large": "7"})
+    check_and_save_sources(study, {})
+    with pytest.raises(ConfigError) as refused:
+        check_and_save_sources(study, {"model.target=nets:large": "8"})
+    assert str(refused.value) == (
+        "The code of model.target=nets:large has changed since s began, and its trials are of the old code. "
+        "Restore the file to go on with these, or begin anew with study.fresh=true."
     )

@@ -307,3 +307,18 @@ def test_bad_configuration_is_refused_when_the_data_is_read(
     with pytest.raises(kind) as raised:
         read_data(configured(*overrides))
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_other_data_than_the_sweeps_is_refused(train: bool, trials: Trials, configured: Configured) -> None:
+    """In the process that trains, and in the one that records the winner."""
+    ref = TrialRef("run", 0, data_digest="0123456789abcdef", weights=trials.folder / "best.npz")
+    with pytest.raises(DataError) as refused:
+        if train:
+            run_trial(configured(), ref, trials.tracker, keep_on, trials.folder)
+        else:
+            trials.folder.mkdir(exist_ok=True)
+            np.savez(trials.folder / "best.npz", notes=np.array("{}"))
+            record_best_test(configured(), ref, trials.tracker, keep_on, trials.folder)
+    assert "other data than its sweep: the digest is " in str(refused.value)
+    assert "0123456789abcdef there" in str(refused.value)

@@ -3,12 +3,14 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
+from dataclasses import fields, is_dataclass
+
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import data, model, search, training
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, suggestion
 
 PATHS = {
     "image_folder": "a folder with one subfolder per class, as in data.path=photos",
@@ -19,6 +21,7 @@ PATHS = {
 def check(cfg: DictConfig) -> None:
     """Raises ConfigError for the first rule that the configuration breaks."""
     _check_missing(cfg)
+    _check_unread(cfg)
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
@@ -47,6 +50,24 @@ def _check_missing(cfg: DictConfig) -> None:
         raise _no_value("data.target")
     if cfg.model.architecture == "custom" and cfg.model.target is None:
         raise _no_value("model.target")
+
+
+def _check_unread(cfg: DictConfig, prefix: str = "") -> None:
+    """Raises ConfigError for a key that its group's schema lacks: a + adds it, and nothing would read it."""
+    schema = OmegaConf.get_type(cfg)
+    if prefix and is_dataclass(schema):
+        known = [field.name for field in fields(schema)]
+        for name in map(str, cfg):
+            if name not in known:
+                group = prefix.rstrip(".")
+                said = suggestion(name, known, f"It has {', '.join(known)}.")
+                raise ConfigError(f"Nothing reads {prefix}{name}: the chosen {group} has no {name}. {said}")
+    for name in map(str, cfg):
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not (
+            node._is_none() or node._is_missing() or node._is_interpolation()
+        ):
+            _check_unread(node, f"{prefix}{name}.")
 
 
 def _no_value(key: str) -> ConfigError:

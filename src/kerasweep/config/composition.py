@@ -7,6 +7,7 @@ merges all files each time. Most of these compositions choose the same files and
 import copy
 import pickle
 from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,10 +18,14 @@ from hydra._internal.config_repository import CachingConfigRepository, IConfigRe
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.object_type import ObjectType
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
 
+from kerasweep.errors import suggestion
+
 T = TypeVar("T")
+ADVICE = "To append to your config"
 Answers = dict[Hashable, Any]
 
 
@@ -97,6 +102,12 @@ class OnceLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self.repository: Any = OnceRepository(self.repository, new_answers())
 
+    def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
+        try:
+            return super().load_configuration(*arguments, **options)
+        except ConfigCompositionException as error:
+            raise _with_our_advice(error) from error.__cause__
+
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
@@ -104,6 +115,17 @@ class OnceLoader(ConfigLoaderImpl):
         merge = partial(super()._compose_config_from_defaults_list, defaults, repo)
         files = tuple(tuple(vars(default).values()) for default in defaults)
         return repo.delegate.answer(("merge", files), lambda: _copies_of(merge()))()
+
+
+def _with_our_advice(error: ConfigCompositionException) -> ConfigCompositionException:
+    """Replaces Hydra's advice to append a key: nothing would read a key that its schema does not have."""
+    schema, key = getattr(error.__cause__, "object_type", None), getattr(error.__cause__, "full_key", None)
+    if ADVICE not in str(error) or not key or not is_dataclass(schema):
+        return error
+    group, _, name = str(key).rpartition(".")
+    known = [field.name for field in fields(schema)]
+    said = suggestion(name, known, f"It has {', '.join(known)}.")
+    return ConfigCompositionException(f"error: the chosen {group} has no {name}. {said}")
 
 
 def new_answers() -> Answers:

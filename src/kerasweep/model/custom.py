@@ -1,5 +1,7 @@
 """Builds a user's own network with the function that `model.target` names."""
 
+import logging
+from functools import cache
 from typing import Any, cast
 
 import keras
@@ -9,6 +11,8 @@ from omegaconf import OmegaConf
 from kerasweep.config.model import ModelConf
 from kerasweep.config.target import import_target
 from kerasweep.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -30,7 +34,19 @@ def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classe
     network = import_target(target)(shape, num_classes, **_keywords(model.kwargs))
     _check_input(target, network, shape)
     _check_output(target, network, num_classes)
+    if network.compiled:
+        _warn_of_compiled(target)
     return network
+
+
+@cache
+def _warn_of_compiled(target: str) -> None:
+    """Warns once in a process."""
+    log.warning(
+        "model.target=%s returns a compiled model. Its loss, optimizer and metrics are not used: kerasweep "
+        "trains with the cross-entropy and the optimizer of the config, and measures the accuracy.",
+        target,
+    )
 
 
 def _keywords(kwargs: Any) -> dict[str, Any]:

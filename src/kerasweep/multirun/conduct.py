@@ -205,6 +205,9 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         nuisance = [name for name in names.values() if name not in compared]
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
         more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
+    sources = plan.sources()
+    if sources:
+        more["sources"] = " ".join(f"{name}:{digest}" for name, digest in sources.items())
     axes = list(names.values()) if plan.arms is not None else compared
     with sweep_lock(sweep.journal):
         record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import run_keys
+from kerasweep.config.search import TrialConf
+from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
@@ -22,6 +24,7 @@ from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import (
     check_and_save_digest,
+    check_and_save_sources,
     open_study,
     save_first_choices,
     sweep_hash,
@@ -33,6 +36,8 @@ from kerasweep.space.axis import Params, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
+# The keys that name a user's function.
+TARGETS = ("trial.target", "model.target", "data.target")
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
@@ -186,6 +191,7 @@ class Plan:
                 study = open_study(journal, name, self.directions)
                 if self.data is not None:
                     check_and_save_digest(study, self.data.digest)
+                check_and_save_sources(study, self.sources())
                 begun = save_first_choices(study, self._choices())
         except OSError as error:
             raise StorageError(
@@ -210,12 +216,25 @@ class Plan:
             repeats=cfg.study.repeats,
             resamples=self._wants_resampling() and not self._has_own_validation() and not is_older,
             is_cross_fitted=not is_older,
+            data_digest=self.data.digest if self.data is not None else None,
             arms=self.arms,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,
             notes=(*self.notes(), *_changed(begun, self._choices()), *([OLDER] if is_older else [])),
         )
+
+    def sources(self) -> dict[str, str]:
+        """Returns the digest of the code of each target of the user's, swept ones included."""
+        targets = {key: [OmegaConf.select(self.base, key)] for key in TARGETS}
+        targets |= {axis.name: list(axis.values() or []) for axis in self.space.axes if axis.name in TARGETS}
+        digests = {
+            f"{key}={target}": source_digest(str(target))
+            for key, values in targets.items()
+            for target in values
+            if target not in (None, TrialConf.target)
+        }
+        return {name: digest for name, digest in digests.items() if digest is not None}
 
     def _journal(self, fresh: bool) -> tuple[str, Path]:
         """Returns the sweep's name and its file; fresh: those of the next generation."""

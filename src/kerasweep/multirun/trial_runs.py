@@ -101,7 +101,13 @@ class WorkerTrialRuns:
             parts |= {"figures": RECORD_FIGURES_AND_TEST} if both else {"test score": RECORD_TEST}
         self._configs[winner.number] = self.composer.job_config(winner.params)
         config = self._job_config(winner.number, winner.number, winner.repeat)
-        ref = TrialRef(run_id, winner.number, repeat=winner.repeat, weights=Path(winner.outcome.weights))
+        ref = TrialRef(
+            run_id,
+            winner.number,
+            repeat=winner.repeat,
+            weights=Path(winner.outcome.weights),
+            data_digest=self._record.sweep.data_digest,
+        )
         return {
             part: (TRAIN, TrialJob(config, ref, function, waits=False)) for part, function in parts.items()
         }

@@ -19,7 +19,7 @@ from optuna.study import Study, StudyDirection
 from kerasweep.errors import ConfigError, DataError
 
 GRACE_PERIOD_SECONDS = 5
-DATA_DIGEST, BEGUN_WITH = "data_digest", "begun_with"
+DATA_DIGEST, BEGUN_WITH, SOURCES = "data_digest", "begun_with", "sources"
 
 
 def sweep_hash(definition: Mapping[str, Any]) -> str:
@@ -157,6 +157,24 @@ def check_and_save_digest(study: Study, digest: str) -> None:
             f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
         )
     study.set_user_attr(DATA_DIGEST, digest)
+
+
+def check_and_save_sources(study: Study, sources: Mapping[str, str]) -> None:
+    """Saves the digests of the user's code. Raises ConfigError if it has changed since the first trial.
+
+    Args:
+        study: The study.
+        sources: By key and target, such as `model.target=nets:small`, the digest of its module.
+    """
+    earlier = study.user_attrs.get(SOURCES, {})
+    changed = [name for name, digest in sources.items() if earlier.get(name, digest) != digest]
+    if changed and study.get_trials(deepcopy=False):
+        raise ConfigError(
+            f"The code of {changed[0]} has changed since {study.study_name} began, and its trials are of the "
+            "old code. Restore the file to go on with these, or begin anew with study.fresh=true."
+        )
+    if {**earlier, **sources} != earlier:
+        study.set_user_attr(SOURCES, {**earlier, **sources})
 
 
 def save_first_choices(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ RESERVED = {
     "sampler",
     "normalization",
     "verdict",
+    "sources",
     NUISANCE,
     TUNING,
     TUNING_NOTES,

@@ -18,6 +18,7 @@ from kerasweep.data.prepare import Prepared, load_prepared
 from kerasweep.results import WEIGHTS, Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.artifacts import record_curves, record_errors, record_model, record_test
+from kerasweep.trial.digest import check_digest
 from kerasweep.trial.network import Network, build_network
 
 
@@ -97,6 +98,7 @@ def _candidate(cfg: DictConfig, ref: TrialRef) -> _Candidate:
         notes = json.loads(str(file["notes"]))
         weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
     prepared = load_prepared(cfg.data)
+    check_digest(prepared, ref)
     network = build_network(cfg, prepared)
     network.model.set_weights(weights)
     return _Candidate(network, prepared, notes)

@@ -14,6 +14,7 @@ from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
+from kerasweep.trial.digest import check_digest
 from kerasweep.trial.metrics import Choice, choose_epochs, cross_fitted, of_history
 from kerasweep.trial.network import build_network
 from kerasweep.trial.record_best import save_weights
@@ -72,6 +73,7 @@ def run_trial(
         DivergedError: A loss is not finite.
     """
     prepared = read_data(cfg)
+    check_digest(prepared, ref)
     record_data(cfg, ref.run_id, tracker, prepared)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")

@@ -1,0 +1,44 @@
+"""The digest of a target's code changes with what it computes, and with nothing else."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kerasweep.config.target_source import source_digest
+
+CODE = "def small(shape, classes, width=4):\n    return width\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def digest_of(code: str, name: str = "nets_of_digest") -> str | None:
+    Path(f"{name}.py").write_text(code)
+    return source_digest(f"{name}:small")
+
+
+def test_comments_and_blank_lines_do_not_count() -> None:
+    assert digest_of(CODE) == digest_of(f"# a network\n\n{CODE}") == digest_of(CODE.replace("4", "4  # wide"))
+
+
+@pytest.mark.parametrize("changed", [CODE.replace("4", "5"), f"{CODE}import math\n"])
+def test_other_code_has_another_digest(changed: str) -> None:
+    assert digest_of(CODE) != digest_of(changed)
+
+
+def test_the_module_is_not_imported() -> None:
+    assert digest_of("raise SystemExit") is not None
+    assert "nets_of_digest" not in sys.modules
+
+
+@pytest.mark.parametrize("target", ["math:sqrt", "no_such_module_at_all:f", "no.such:f", "", ":", "..a:b"])
+def test_what_has_no_source_has_no_digest(target: str) -> None:
+    assert source_digest(target) is None
+
+
+def test_a_broken_file_has_no_digest() -> None:
+    assert digest_of("def small(:") is None
