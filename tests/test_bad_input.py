@@ -90,7 +90,7 @@ def save_png(path: Path, size: tuple[int, int]) -> None:
     [
         (
             ["optimizer.momentum=0.9"],
-            ["error: the chosen optimizer has no momentum. It has name, learning_rate, clipnorm, beta_1"],
+            ["The chosen optimizer has no momentum. It has name, learning_rate, clipnorm, beta_1"],
         ),
         (["model.kernel_size=three"], ["model.kernel_size=three", "could not be converted to Integer"]),
         (["study=nope"], ["Could not find 'study/nope'", "filter_size", "full_search", "quickstart"]),

@@ -134,7 +134,6 @@ OWN_CASES: list[tuple[RunMode, list[str]]] = [
     (RUN, ["experiment=cifar10_vgg", "training.epochs=1"]),
     (MULTIRUN, ["data=image_folder"]),
     (RUN, ["optimizer=sgd", "optimizer.momentum=0.5", "tags.team=vision"]),
-    (RUN, ["optimizer=adam", "optimizer.momentum=0.5"]),
 ]
 
 
@@ -142,6 +141,25 @@ def test_composes_the_commands_like_hydra(own_path: ConfigSearchPath) -> None:
     loader = OnceLoader(own_path)
     for mode, overrides in OWN_CASES:
         assert composed(loader, mode, overrides, "train") == by_hydra(own_path, mode, overrides, "train")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["optimizer=adam", "optimizer.momentum=0.5"],
+            "The chosen optimizer has no momentum. It has name, lea",
+        ),
+        (["model.kernel_sze=5"], "The chosen model has no kernel_sze. Did you mean kernel_size?"),
+        (["model.normalization.foo=5"], "The chosen model.normalization has no foo. It has kind, position"),
+    ],
+)
+def test_no_message_advises_to_append_a_key_that_nothing_reads(
+    overrides: list[str], said: str, own_path: ConfigSearchPath
+) -> None:
+    message = composed(OnceLoader(own_path), RUN, overrides, "train")
+    assert message.startswith(f"ConfigCompositionException: {said}") and "append" not in message
+    assert "To append to your config" in by_hydra(own_path, RUN, overrides, "train")
 
 
 def test_primary_config_with_a_search_path(path: ConfigSearchPath, folder: Path) -> None:

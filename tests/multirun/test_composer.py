@@ -117,7 +117,7 @@ def test_overrides_give_groups_before_their_keys(composer_of: Callable[..., Comp
         (
             ["optimizer=adam,sgd", "optimizer.beta_1=0.8", "model.kernel_size=3,5"],
             {"optimizer": "sgd", "model.kernel_size": 3},
-            "optimizer=sgd cannot be composed: Could not override 'optimizer.beta_1'",
+            "optimizer=sgd cannot be composed: The chosen optimizer has no beta_1",
         ),
         (
             ["model.kernel_size=3,wide"],

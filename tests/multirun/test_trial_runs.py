@@ -46,6 +46,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Pl
             directions=("maximize",),
             resamples=resamples,
             arms=None,
+            data_digest=None,
         )
         trial_runs = kind(composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
         trial_runs._configs[trial.number] = composer.job_config(proposal.params)
@@ -122,7 +123,7 @@ def recorded(tracker: Tracker, plan: Callable[..., Plan]) -> Recorded:
 
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
         composer = plan("model.kernel_size=3,5", f"tracking.uri={tracker.uri}", *overrides).composer
-        record: Any = SimpleNamespace(sweep=SimpleNamespace(arms=None))
+        record: Any = SimpleNamespace(sweep=SimpleNamespace(arms=None, data_digest=None))
         return WorkerTrialRuns(composer, record, 1, "work:train"), tracker, tracker.start("trial", {}, {})
 
     return build

@@ -120,12 +120,12 @@ class OnceLoader(ConfigLoaderImpl):
 def _with_our_advice(error: ConfigCompositionException) -> ConfigCompositionException:
     """Replaces Hydra's advice to append a key: nothing would read a key that its schema does not have."""
     schema, key = getattr(error.__cause__, "object_type", None), getattr(error.__cause__, "full_key", None)
-    if ADVICE not in str(error) or not key or not is_dataclass(schema):
-        return error
     group, _, name = str(key).rpartition(".")
+    if ADVICE not in str(error) or not group or not is_dataclass(schema):
+        return error
     known = [field.name for field in fields(schema)]
     said = suggestion(name, known, f"It has {', '.join(known)}.")
-    return ConfigCompositionException(f"error: the chosen {group} has no {name}. {said}")
+    return ConfigCompositionException(f"The chosen {group} has no {name}. {said}")
 
 
 def new_answers() -> Answers:
