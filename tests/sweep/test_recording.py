@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import create_trial
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import note_repeat, settle
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Space
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
 from kerasweep.tracking.reader import get_run
@@ -100,3 +102,21 @@ def test_parent_run_of_a_complete_sweep_has_its_number_of_trials(recorded: Recor
         "it ended",
         "1" if is_whole else str(recorded.sweep.total),
     )
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"), [({"a": "1,2,3"}, ((0.9,),)), ({"a": "1,2", "training.seed": "0,1"}, ())]
+)
+def test_every_trial_may_win_where_a_seed_is_an_axis(
+    entries: dict[str, str],
+    expected: tuple[tuple[float, ...], ...],
+    recorded: Recorded,
+    space_of: Callable[..., Space],
+) -> None:
+    """The winner has the best mean over the seeds; its own value may be below that of a luckier loser."""
+    sweep = replace(recorded.sweep, space=space_of(entries))
+    sweep.study.add_trials([create_trial(value=value) for value in (0.5, 0.9)])
+    names = {axis.key: axis.key for axis in sweep.space.axes}
+    record = replace(recorded.record, sweep=sweep, short_names=names)
+    ref = record.start_trial(7, {"a": 1}, recorded.cfg, {}, [])
+    assert ref.incumbents == expected

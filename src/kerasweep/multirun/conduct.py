@@ -173,8 +173,11 @@ class _Conductor:
         sweep = opened.sweep
         best = best_of_arms(sweep.study, sweep.space, tuning.arms)
         summary.print_tuned(sweep, best, ending.reason)
-        if not ending.is_whole or not best:
+        if not ending.is_whole:
             say("the combinations are not compared: the same command goes on with a larger budget.hours")
+            return None
+        if not best:
+            say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
         tuned_by = TunedBy(sweep.name, tuple(summary.border_notes(sweep, best)))
         compared = comparison_plan(plan, best, tuned_by)

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.study import Study
 
+from kerasweep.config.schemas import REPEATED
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.space.axis import Params, Space
@@ -38,6 +39,11 @@ class Sweep:
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
     notes: tuple[str, ...] = ()  # for the user, before the sweep starts
+
+    @property
+    def has_repeated_axis(self) -> bool:
+        """Whether a seed or a split is an axis: trials that differ in it alone are repeats."""
+        return any(axis.name in REPEATED for axis in self.space.axes)
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -141,7 +141,12 @@ class SweepRecord:
         }
 
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
-        """Returns the objective values that a new trial must beat; with one objective, only the best."""
+        """Returns the objective values that a new trial must beat; with one objective, only the best.
+
+        None where a seed or a split is an axis: the winner has the best mean, not the best value.
+        """
+        if self.sweep.has_repeated_axis:
+            return ()
         complete = self.sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         values = [tuple(trial.values) for trial in complete]
         if len(self.sweep.directions) > 1 or not values:

@@ -106,7 +106,7 @@ def best_trials(sweep: Sweep) -> list[FrozenTrial]:
 
 def _means_over_repeats(sweep: Sweep, complete: Sequence[FrozenTrial]) -> dict[int, float]:
     """Returns for each trial the mean value of all trials that differ in seeds and splits alone."""
-    if not any(axis.name in REPEATED for axis in sweep.space.axes):
+    if not sweep.has_repeated_axis:
         return {trial.number: trial.values[0] for trial in complete}
     values: dict[Any, list[float]] = {}
     names = {trial.number: _compared(sweep, trial) for trial in complete}
