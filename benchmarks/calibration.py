@@ -45,6 +45,10 @@ Two arms are equally good, and a claim says that one is better. A *false verdict
 *not decided*: at most 5 % are allowed. Rows that say so count found gains instead. Jumps are the deviations
 of the validation accuracy from epoch to epoch, in 12 epochs at a plateau. Images: two arms disagree on a
 tenth of 3,000 images, of which 600 validate.
+
+What is not simulated: networks that depend on which images they were trained on, for which the correction for
+shared images is too small, and arms with tuned nuisance values, whose verdicts leave out the luck of the
+tuning (see [comparing.md](comparing.md)); claims of several comparisons, `similar`, `mixed`, and spreads.
 """
 RANKINGS = """
 ## Rankings

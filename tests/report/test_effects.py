@@ -100,7 +100,8 @@ def test_axes_without_an_effect_seldom_have_a_share_beyond_chance() -> None:
 def test_variance_shares_need_a_full_grid_with_seeds() -> None:
     observed = runs(lambda k, b: 0.5, AXES)
     assert variance_shares(observed[5:], ["k", "b"]) == []
-    assert variance_shares(runs(lambda k, b: 0.5, AXES, seeds=1), ["k", "b"]) == []
+    two = runs(lambda k, b: 0.5, AXES, seeds=2)
+    assert variance_shares(two, ["k", "b"]) == [] and interactions(two, ["k", "b"])[0].p is None
     constant = variance_shares(runs(lambda k, b: float(k), AXES, noise=0.0), ["k", "b"])
     assert [(each.axis, round(each.share, 6)) for each in constant] == [("k", 1.0), ("b", 0.0)]
     assert [each.p for each in constant] == [0.0, 1.0]

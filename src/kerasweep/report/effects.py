@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced, natural_sort_key, values_of
+from kerasweep.report.ranking import MIN_VALUES
 from kerasweep.report.repetition import repetition_of
 from kerasweep.report.standings import Standing, by_seed, standings
 from kerasweep.report.statistics import ROUNDING, holm
@@ -101,11 +102,12 @@ def variance_shares(
 ) -> list[VarianceShare]:
     """Returns the share of each axis by analysis of variance, the largest first.
 
-    What is missing to 100 % is interactions. As in `interactions`, seeds are blocks, the degrees of freedom
-    are lowered for unequal variances, and there is none unless the runs are a full grid with several seeds.
+    Shares are estimates, cut at 0 and 1, and need not add up to 100 %. As in `interactions`, seeds are blocks
+    and the degrees of freedom are lowered for unequal variances. There is none unless the runs are a full
+    grid with three seeds or more: two give false alarms in 18 % of studies.
     """
     found = _grid_of(runs, axes, varied)
-    if found is None or found[0].shape[-1] < 2:
+    if found is None or found[0].shape[-1] < MIN_VALUES:
         return []
     grid, _, overlap = found
     seeds, cells = grid.shape[-1], grid.mean(axis=-1)
@@ -156,7 +158,7 @@ def _interaction(
     p = None
     if explained <= ROUNDING**2:
         explained = 0.0
-    if seeds > 1 and (error > ROUNDING**2 or explained):
+    if seeds >= MIN_VALUES and (error > ROUNDING**2 or explained):
         p = (
             0.0
             if error <= ROUNDING**2

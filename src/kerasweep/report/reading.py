@@ -8,6 +8,7 @@ from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
+from kerasweep.report.repetition import repetition_of
 from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.report.tuning import Tuning, nuisance_of, read_tunings, still_rising
@@ -113,7 +114,8 @@ def read_report(
 def _rising(cfg: TrackingConf, groups: Sequence[Group]) -> dict[str, float]:
     runs = [run.run_id for group in groups for run in group.runs]
     accuracies = histories(cfg, runs, EPOCH_METRIC)
-    found = {" ".join(group.labels): still_rising(group, accuracies) for group in groups}
+    overlap = repetition_of(run for group in groups for run in group.runs).overlap
+    found = {" ".join(group.labels): still_rising(group, accuracies, overlap) for group in groups}
     return {labels: rise for labels, rise in found.items() if rise is not None}
 
 

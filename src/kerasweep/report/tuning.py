@@ -72,7 +72,9 @@ def _order(pair: tuple[str, float]) -> tuple[bool, float, str]:
     return number is None, number or 0.0, pair[0]
 
 
-def still_rising(group: Group, histories: Mapping[str, Sequence[float]]) -> float | None:
+def still_rising(
+    group: Group, histories: Mapping[str, Sequence[float]], overlap: float = 0.0
+) -> float | None:
     """Returns how far a group's accuracy rose in the last fifth of the epochs, None if it had flattened.
 
     It rose if the mean of the last fifth is above that of the fifth before it, beyond the noise of the runs
@@ -82,6 +84,7 @@ def still_rising(group: Group, histories: Mapping[str, Sequence[float]]) -> floa
         group: Runs of one configuration.
         histories: By run, its validation accuracy after each epoch. Three runs or more of five epochs or more
             can tell.
+        overlap: See `Repetition.overlap`.
     """
     rises = []
     for run in group.runs:
@@ -91,6 +94,6 @@ def still_rising(group: Group, histories: Mapping[str, Sequence[float]]) -> floa
             rises.append(fmean(values[-size:]) - fmean(values[-2 * size : -size]))
     if len(rises) < MIN_RUNS:
         return None
-    rise = difference(rises)
+    rise = difference(rises, overlap)
     low, _ = rise.interval(0.95)
     return rise.estimate.mean if low > ROUNDING else None
