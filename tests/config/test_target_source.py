@@ -42,3 +42,10 @@ def test_what_has_no_source_has_no_digest(target: str) -> None:
 
 def test_a_broken_file_has_no_digest() -> None:
     assert digest_of("def small(:") is None
+
+
+def test_a_package_that_raises_has_no_digest() -> None:
+    Path("raising_package").mkdir()
+    Path("raising_package/__init__.py").write_text("raise RuntimeError('no')")
+    Path("raising_package/nets.py").write_text(CODE)
+    assert source_digest("raising_package.nets:small") is None

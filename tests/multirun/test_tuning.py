@@ -26,7 +26,7 @@ def rates(plan: PlanOf) -> list[Any]:
 def test_a_grid_is_tuned_whole(plan: Plan) -> None:
     tuning = tuning_plan(plan(*SIZES, RATES))
     assert (tuning.total(), tuning.base.sampler.name, tuning.base.study.repeats) == (6, "grid", 1)
-    assert tuning.arms is not None and tuning.arms.trials == 3
+    assert tuning.arms is not None and tuning.arms.trials == (3, 3)
     sweep = tuning.open_sweep(fresh=False)
     assert sweep.name.startswith("kernel_size-tuning-")
     assert sweep.resamples  # though a single repeat is trained
@@ -44,7 +44,8 @@ def test_a_grid_is_tuned_whole(plan: Plan) -> None:
 def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: str, plan: Plan) -> None:
     tuning = tuning_plan(plan(*SIZES, *arguments))
     assert tuning.arms is not None
-    assert (tuning.arms.trials, tuning.total(), tuning.base.sampler.name) == (trials, 2 * trials, sampler)
+    found = (tuning.arms.trials, tuning.total(), tuning.base.sampler.name)
+    assert found == ((trials, trials), 2 * trials, sampler)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,19 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
             "study.trials=1 limits a search, but with study.nuisance all 2 com",
         ),
         ((*SIZES, RATES, "study.nuisance_trials=0"), "study.nuisance_trials must be at least 1"),
+        (
+            (*SIZES, INTERVAL, "sampler=qmc"),
+            "sampler=qmc would mix the combinations of study.space in a tuning",
+        ),
+        ((*SIZES, RATES, "sampler=nsga2"), "Use sampler=tpe."),
+        ((*SIZES, RATES, "pruner=hyperband"), "pruner=hyperband would mix the combinations"),
+        (
+            (
+                "study.space={regularizer.strength:{range:'1e-3,1e-2',when:{regularizer:l2}}}",
+                "study.nuisance={regularizer:'none,l2'}",
+            ),
+            "study.space.regularizer.strength has a condition on regularizer, which study.nuisance tunes",
+        ),
         ((*SIZES, INTERVAL, "sampler=cmaes"), "sampler=cmaes needs two numeric axes or more"),
         (
             (*SIZES, RATES, "budget.target=0.9"),
@@ -162,3 +176,27 @@ def test_dry_run_counts_both_phases(plan: Plan, capsys: pytest.CaptureFixture[st
     assert "first, the tuning: 6 trials, 3 of each combination, with sampler grid" in said
     assert "the sweep: 2 trials of 3 seeds" in said
     assert "12 trainings / 1" in said  # six that tune, and six that are compared
+
+
+def test_an_arm_gets_as_many_trials_as_it_has_nuisance_values(plan: Plan) -> None:
+    """A condition on a compared axis holds for some arms alone, whatever the default of that axis is."""
+    strengths = "study.nuisance={regularizer.strength:{range:'1e-5,1e-4,1e-3',when:{regularizer:[l1,l2]}}}"
+    tuning = tuning_plan(plan("regularizer=none,l2", strengths))
+    assert tuning.arms is not None
+    assert (tuning.arms.trials, tuning.total()) == ((1, 3), 4)
+    momentum = (
+        "study.nuisance={optimizer.learning_rate:'0.1,0.2,0.3',"
+        "optimizer.momentum:{range:'0.5,0.9',when:{optimizer:sgd}}}"
+    )
+    tuning = tuning_plan(plan("optimizer=sgd,adam", momentum))
+    assert tuning.arms is not None and tuning.arms.trials == (6, 3)
+    few = tuning_plan(plan("optimizer=sgd,adam", momentum, "sampler=tpe", "study.nuisance_trials=4"))
+    assert few.arms is not None and (few.arms.trials, few.base.sampler.name) == ((4, 3), "tpe")
+
+
+def test_fixed_splits_have_a_tuning_of_their_own(plan: Plan) -> None:
+    names = [
+        tuning_plan(plan(*SIZES, RATES, f"study.splits={splits}")).open_sweep(False).name
+        for splits in ("resampled", "fixed")
+    ]
+    assert names[0] != names[1]

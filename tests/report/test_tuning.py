@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kerasweep.config.search import TrackingConf
+from kerasweep.config.search import ClaimConf, ComparisonConf, TrackingConf
+from kerasweep.report import reading
+from kerasweep.report.claims import UNDECIDED
 from kerasweep.report.figures import isolation_figure
 from kerasweep.report.groups import group_runs
 from kerasweep.report.page import render_page
@@ -114,3 +116,20 @@ def test_a_rise_must_exceed_the_noise_of_the_runs(count: int, last: list[float],
     if count == 3 and expected is not None:  # the interval is many times as wide then
         assert still_rising(group, histories, overlap=100.0) is None
     assert still_rising(group, {run: values[:4] for run, values in histories.items()}) is None
+
+
+def test_a_run_without_a_finite_accuracy_does_not_rise() -> None:
+    (group,) = group_runs(runs(4), [])
+    histories = {str(number): [0.1, 0.2, 0.3, 0.5, 0.6 + number / 100] for number in range(3)}
+    assert still_rising(group, {**histories, "3": [float("nan")] * 5}) == pytest.approx(0.11)
+
+
+def test_a_claim_is_not_decided_without_an_untuned_combination(tracking: TrackingConf) -> None:
+    """Its tuning failed or diverged: what remains is selected by results."""
+    claim = ClaimConf(text="so")
+    parent = RunRecord("p", "", "FINISHED", {"sweep": "s", "axes": "k", "untuned": "1"}, {}, {}, 0.0, None)
+    verdict = reading._verdict(claim, parent, [])
+    assert verdict.decision == UNDECIDED
+    with_comparison = ClaimConf(text="so", comparisons=[ComparisonConf(relation="higher")])
+    (finding,) = reading._verdict(with_comparison, parent, []).findings
+    assert finding.untested == "combinations without a complete tuning trial, which are not compared: 1"

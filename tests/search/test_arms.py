@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from optuna.pruners import HyperbandPruner, MedianPruner
+from optuna.pruners import MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
@@ -31,7 +31,7 @@ def tuned(sweep_of: Callable[..., Sweep]) -> Tuned:
 
     def build(entries: Mapping[str, Any], trials: int, **more: Any) -> Sweep:
         sweep = sweep_of(entries, total=2 * trials, **more)
-        return replace(sweep, arms=Arms(frozenset({"size"}), LISTED, trials))
+        return replace(sweep, arms=Arms(frozenset({"size"}), LISTED, (trials, trials)))
 
     return build
 
@@ -54,7 +54,7 @@ def test_grid_is_tried_for_every_arm_in_rounds(tuned: Tuned, search: Search) -> 
     ]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
 @pytest.mark.parametrize(("entries", "trials"), [(INTERVAL, 6), (GRID, 2), (GRID, 3)])
 def test_samplers_give_each_arm_its_trials(
     sampler: str, entries: dict[str, str], trials: int, tuned: Tuned, search: Search
@@ -126,7 +126,7 @@ def test_another_driver_sees_what_this_one_has_begun(tuned: Tuned) -> None:
     assert len(params) == 6 and isinstance(begun[6], Ending)
 
 
-@pytest.mark.parametrize("pruner", [MedianPruner(n_startup_trials=2), HyperbandPruner(1, 9, 3)])
+@pytest.mark.parametrize("pruner", [MedianPruner(n_startup_trials=2), SuccessiveHalvingPruner(1, 3)])
 def test_pruner_compares_within_an_arm(pruner: Any, tuned: Tuned) -> None:
     """An arm whose values are all lower loses no trial to the other arm's."""
     sweep = tuned(INTERVAL, 8, sampler="random")
@@ -140,7 +140,7 @@ def test_pruner_compares_within_an_arm(pruner: Any, tuned: Tuned) -> None:
             sweep.space.suggest(trial)
             for epoch in range(1, 10):
                 trial.report((0.9 if size == 3 else 0.1) + step * 0.001, epoch)
-                assert size == 3 or not trial.should_prune()
+                assert not trial.should_prune()  # each trial is the best of its arm so far
             study.tell(trial, 0.9 if size == 3 else 0.1)
 
 
@@ -152,3 +152,11 @@ def test_suggestions_leave_the_compared_axes_alone(tuned: Tuned, search: Search)
     trial = sweep.study.get_trials(deepcopy=False)[0]
     assert "size" not in cmaes.infer_relative_search_space(sweep.study, trial)
     assert trial.state is TrialState.COMPLETE
+
+
+def test_an_arm_with_fewer_values_gets_fewer_trials(tuned: Tuned, search: Search) -> None:
+    sweep = tuned(GRID, 3, sampler="grid")
+    assert sweep.arms is not None
+    uneven = replace(sweep, total=4, arms=replace(sweep.arms, trials=(1, 3)))
+    reason, trained = search(uneven, opposite)
+    assert (reason, Counter(params["size"] for params in trained)) == ("all 4 trials are done", {3: 1, 5: 3})

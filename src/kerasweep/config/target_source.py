@@ -21,7 +21,7 @@ def source_digest(target: str) -> str | None:
         sys.path.append(here)
     try:
         spec = importlib.util.find_spec(target.partition(":")[0])
-    except (ImportError, ValueError):  # the import itself will tell why
+    except Exception:  # a package of the user's may raise anything; its import in a worker tells why
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None

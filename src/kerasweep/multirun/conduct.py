@@ -33,7 +33,7 @@ from kerasweep.terminal import say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.reader import find_runs
-from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES
+from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -42,6 +42,7 @@ from kerasweep.workers.template import has_template
 
 DEFAULT_JOBS = "mlruns/jobs"
 WAIT_SECONDS = 1.0
+TOO_FEW_HOURS = "the combinations are not compared: the same command goes on with a larger budget.hours"
 
 
 def conduct(
@@ -174,16 +175,21 @@ class _Conductor:
         best = best_of_arms(sweep.study, sweep.space, tuning.arms)
         summary.print_tuned(sweep, best, ending.reason)
         if not ending.is_whole:
-            say("the combinations are not compared: the same command goes on with a larger budget.hours")
+            say(TOO_FEW_HOURS)
             return None
         if not best:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
-        tuned_by = TunedBy(sweep.name, tuple(summary.border_notes(sweep, best)))
+        untuned = len(tuning.arms.listed) - len(best)
+        tuned_by = TunedBy(sweep.name, tuple(summary.border_notes(sweep, best)), untuned)
         compared = comparison_plan(plan, best, tuned_by)
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
-            compared.base.budget.hours = max(0.0, compared.base.budget.hours - used)
+            left = compared.base.budget.hours - used
+            if left <= 0:
+                say(TOO_FEW_HOURS)
+                return None
+            compared.base.budget.hours = left
         return compared
 
     def _start_workers(self, plan: Plan, trials: int) -> None:
@@ -208,6 +214,7 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         nuisance = [name for name in names.values() if name not in compared]
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
         more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
+        more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
     sources = plan.sources()
     if sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in sources.items())

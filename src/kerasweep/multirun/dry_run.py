@@ -81,6 +81,11 @@ def _print_table(costs: Sequence[Cost], repeats: int) -> None:
     )
 
 
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
 def short_seconds(seconds: float) -> str:
     """Returns the seconds with one decimal, or two below one second."""
     return f"{seconds:,.1f}" if seconds >= 1 else f"{seconds:.2f}"
@@ -116,8 +121,8 @@ def _print_sweep(
     seconds = start_seconds + trace_seconds + -(-trainings // workers) * mean
     if tuning is not None and tuning.arms is not None:
         say(
-            f"first, the tuning: {tuning.total()} trials, {tuning.arms.trials} of each combination, with "
-            f"sampler {tuning.base.sampler.name}"
+            f"first, the tuning: {tuning.total()} trials, {_range(tuning.arms.trials)} of each combination, "
+            f"with sampler {tuning.base.sampler.name}"
         )
     say(
         f"the sweep: {trials} trial{'s' if trials > 1 else ''}{f' of {repeats} seeds' if repeats > 1 else ''}"

@@ -60,6 +60,7 @@ class TunedBy:
 
     sweep: str
     notes: tuple[str, ...]  # on values at a border
+    untuned: int = 0  # combinations without a complete tuning trial, which are not compared
 
 
 def make_plan(question: Question, composer: Composer) -> "Plan":
@@ -158,7 +159,7 @@ class Plan:
     def total(self) -> int:
         """Returns how many trials the finished sweep has."""
         if self.arms is not None:
-            return len(self.arms.listed) * self.arms.trials
+            return sum(self.arms.trials)
         trials = self.base.study.trials
         if self.base.sampler.name != "grid":
             return int(trials or DEFAULT_TRIALS)

@@ -19,6 +19,9 @@ from kerasweep.search.samplers import check_sampler
 from kerasweep.space.axis import ListedSpace, Params, Space, Value
 
 DEFAULT_TRIALS = 10
+# Optuna keeps what these have learned, or how far they are, in the study or its storage, not by combination.
+SHARED_STATE = {"sampler": ("qmc", "nsga2"), "pruner": ("hyperband",)}
+INSTEAD = {"sampler": "tpe", "pruner": "asha"}
 
 
 def tuning_plan(plan: Plan) -> Plan:
@@ -29,26 +32,16 @@ def tuning_plan(plan: Plan) -> Plan:
     """
     question, base = plan.question, copy_of(plan.base)
     _check(plan)
-    nuisance = question.nuisance
-    size = sum(1 for _ in nuisance.configurations()) if nuisance.is_finite else None
-    asked = base.study.nuisance_trials
-    trials = int(asked or (size if base.sampler.name == "grid" and size else DEFAULT_TRIALS))
-    trials = trials if size is None else min(trials, size)
-    if base.sampler.name == "grid" and trials != size:
-        raise ConfigError(
-            "sampler=grid tries every combination of study.nuisance, but "
-            + (f"there are {size} and study.nuisance_trials={asked}." if size else "it has an interval.")
-            + " Choose another sampler, as in sampler=tpe."
-        )
-    check_sampler(base.sampler, nuisance, 1)
-    if trials == size:
+    arms, refused = _arms(plan)
+    if not arms:
+        raise ConfigError(f"No combination of study.space can be trained. The first one: {refused[0][1]}")
+    trials, is_grid = _trials_of_arms(plan, arms)
+    check_sampler(base.sampler, question.nuisance, 1)
+    if is_grid:
         base.sampler = _grid(base)
     base.study.repeats, base.study.claim = 1, None
     if pruner_input(base.pruner.name) is PrunerInput.REPEATS:
         base.pruner = OmegaConf.structured(PrunerConf("none"))
-    arms, refused = _arms(plan)
-    if not arms:
-        raise ConfigError(f"No combination of study.space can be trained. The first one: {refused[0][1]}")
     keys = frozenset(axis.key for axis in question.space.axes)
     of_arms = Arms(keys, tuple(arms), trials)
     refusals = plan.refusals
@@ -79,6 +72,29 @@ def examples(plan: Plan) -> list[Params]:
     return [found for arm in _every_arm(plan) if isinstance(found := _example(plan, arm), dict)]
 
 
+def _trials_of_arms(plan: Plan, arms: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
+    """Returns how many trials each arm gets, and whether these are all of its configurations."""
+    base, searched = plan.base, plan.question.searched
+    asked, is_grid = base.study.nuisance_trials, base.sampler.name == "grid"
+    if not searched.is_finite:
+        if is_grid:
+            raise ConfigError(
+                "sampler=grid tries every combination of study.nuisance, but it has an interval. "
+                "Choose another sampler, as in sampler=tpe."
+            )
+        return (int(asked or DEFAULT_TRIALS),) * len(arms), False
+    configurations = list(searched.configurations())
+    sizes = [sum(arm.items() <= params.items() for params in configurations) for arm in arms]
+    if is_grid and asked is not None and asked < max(sizes):
+        raise ConfigError(
+            f"sampler=grid tries every combination of study.nuisance, but there are {max(sizes)} and "
+            f"study.nuisance_trials={asked}. Choose another sampler, as in sampler=tpe."
+        )
+    most = max(sizes) if is_grid else int(asked or DEFAULT_TRIALS)
+    trials = tuple(min(size, most) for size in sizes)
+    return trials, list(trials) == sizes
+
+
 def _check(plan: Plan) -> None:
     base, space = plan.base, plan.question.space
     if len(plan.directions) > 1:
@@ -86,6 +102,19 @@ def _check(plan: Plan) -> None:
             f"study.nuisance tunes for one objective, but there are {len(plan.directions)}. "
             "Sweep these axes in study.space instead."
         )
+    for group, names in SHARED_STATE.items():
+        if base[group].name in names:
+            raise ConfigError(
+                f"{group}={base[group].name} would mix the combinations of study.space in a tuning: "
+                f"it keeps its state for the whole study. Use {group}={INSTEAD[group]}."
+            )
+    tuned = {axis.name for axis in plan.question.nuisance.axes}
+    for axis in space.axes:
+        if tuned & set(axis.conditions):
+            raise ConfigError(
+                f"study.space.{axis.key} has a condition on {min(tuned & set(axis.conditions))}, which "
+                "study.nuisance tunes. What is compared must not depend on what is tuned: move one of them."
+            )
     for key in ("target", "patience"):
         if base.budget[key] is not None:
             raise ConfigError(

@@ -16,7 +16,7 @@ from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import RETURNED
 from kerasweep.tracking.reader import claim_of, histories, parents_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import short_names
+from kerasweep.tracking.tags import UNTUNED, short_names
 
 EPOCH_METRIC = "val_accuracy"
 
@@ -124,6 +124,11 @@ def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> 
     left = _untrained(parent, runs)
     if left:
         return undecided(claim, f"unfinished or missing trials: {left} of {parent.tags['trials']}")
+    untuned = parent.tags.get(UNTUNED)
+    if untuned is not None:
+        return undecided(
+            claim, f"combinations without a complete tuning trial, which are not compared: {untuned}"
+        )
     return verdict_of(claim, runs, swept(parent))
 
 

@@ -1,5 +1,6 @@
 """Reads how nuisance values were tuned, and tells whether a training had flattened."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -90,10 +91,11 @@ def still_rising(
     for run in group.runs:
         values = histories.get(run.run_id, ())
         size = len(values) // PARTS
-        if size:
-            rises.append(fmean(values[-size:]) - fmean(values[-2 * size : -size]))
+        rise = fmean(values[-size:]) - fmean(values[-2 * size : -size]) if size else math.nan
+        if math.isfinite(rise):
+            rises.append(rise)
     if len(rises) < MIN_RUNS:
         return None
-    rise = difference(rises, overlap)
-    low, _ = rise.interval(0.95)
-    return rise.estimate.mean if low > ROUNDING else None
+    mean_rise = difference(rises, overlap)
+    low, _ = mean_rise.interval(0.95)
+    return mean_rise.estimate.mean if low > ROUNDING else None

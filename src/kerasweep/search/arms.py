@@ -30,7 +30,7 @@ class Arms:
 
     keys: frozenset[str]  # of the axes that are compared
     listed: tuple[Params, ...]  # the values of these axes, by arm
-    trials: int  # how many each arm gets
+    trials: tuple[int, ...]  # how many each arm gets: conditions may leave some with fewer values
 
     def of(self, params: Mapping[str, Any]) -> Arm:
         """Returns a hashable name of the arm that a configuration belongs to."""
@@ -43,7 +43,8 @@ class Arms:
     def due(self, trials: Iterable[FrozenTrial]) -> list[Params]:
         """Returns the arm of each trial that is lacking, in rounds: an arm with fewer trials comes first."""
         done = Counter(self.of_trial(trial) for trial in trials if counts(trial))
-        rounds = [(number, arm) for arm in self.listed for number in range(done[self.of(arm)], self.trials)]
+        pairs = zip(self.listed, self.trials, strict=True)
+        rounds = [(number, arm) for arm, most in pairs for number in range(done[self.of(arm)], most)]
         return [arm for _, arm in sorted(rounds, key=lambda pair: pair[0])]
 
 

@@ -9,6 +9,8 @@ from kerasweep.config.schemas import RUN_GROUPS
 
 # The tags of a sweep with tuned nuisance axes: these axes, the sweep that tuned them, and its notes.
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
+# The number of combinations that are not compared, since none of their tuning trials is complete.
+UNTUNED = "untuned"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
@@ -30,6 +32,7 @@ RESERVED = {
     NUISANCE,
     TUNING,
     TUNING_NOTES,
+    UNTUNED,
     "threads",
     "onednn",
     "restored_epochs",
