@@ -237,7 +237,8 @@ class Driver:
             proposal, outcome = self._settled.popleft()
             with suppress(RefusedError):  # the user deleted the run
                 self.runs.close_trial(proposal, outcome)
-            self.view.settled(proposal.trial.number, proposal.params, outcome)
+            params = self.sweep.shown_params(proposal.params)
+            self.view.settled(proposal.trial.number, params, outcome)
 
     def _abandon(self) -> None:
         """Enqueues the trials under way again, and closes their runs.
