@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import run_keys
+from kerasweep.config.search import ClaimConf
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
@@ -75,6 +76,8 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     if question.searched.is_finite:
         refusals.check_some_possible()
     base = without_hydra(question.master)
+    if base.study.claim == OmegaConf.structured(ClaimConf):
+        base.study.claim = None
     data = None if refusals.sweeps_data else refusals.data_of(base)
     plan = Plan(question, composer, refusals, base, data, question.space)
     if not question.nuisance.axes:
