@@ -28,6 +28,7 @@ SEEDS, ARMS = (3, 5, 10), (2, 4, 8, 24)
 EPOCHS = 12
 ACCURACY, SPREAD = 0.8, 0.01  # of the equal arms; the deviation of a repeat
 VALIDATION_SHARE = 0.2
+RATES = 8  # random rates of a tuning
 POOL, DISAGREEMENT = 3_000, 0.1  # images to split; the share on which two arms disagree
 
 STUDIES, MANY = 400, 200
@@ -46,9 +47,10 @@ Two arms are equally good, and a claim says that one is better. A *false verdict
 of the validation accuracy from epoch to epoch, in 12 epochs at a plateau. Images: two arms disagree on a
 tenth of 3,000 images, of which 600 validate.
 
+Tuned arms: each of two equal arms has eight random rates, of which one training each chooses the best.
+
 What is not simulated: networks that depend on which images they were trained on, for which the correction for
-shared images is too small, and arms with tuned nuisance values, whose verdicts leave out the luck of the
-tuning (see [comparing.md](comparing.md)); claims of several comparisons, `similar`, `mixed`, and spreads.
+shared images is too small; claims of several comparisons, `similar`, `mixed`, and spreads.
 """
 RANKINGS = """
 ## Rankings
@@ -179,6 +181,33 @@ def splits_of(is_resampled: bool, gain: float = 0.0) -> Draw:
         parts = [random.permutation(POOL)[:count] for _ in range(repeats if is_resampled else 1)]
         found = [right[:, parts[repeat % len(parts)]].mean(axis=1) for repeat in range(repeats)]
         return np.stack(found, axis=1) + 0.3 * SPREAD * random.normal(size=(arms, repeats))
+
+    return draw
+
+
+def tuned(tunings: int | None = None, gain: float = 0.0, values: Sequence[int] = (RATES,)) -> Draw:
+    """Returns the values of arms whose rate is tuned by single trainings, for each repeat or `tunings` times.
+
+    The expectation falls with the square of the distance to the best rate, by .03 at the ends of the range.
+
+    Args:
+        tunings: The number of tunings that the repeats share; None for one for each repeat.
+        gain: Of the last arm.
+        values: The number of random rates of each arm, repeated for more arms.
+    """
+
+    def expected(rate: np.ndarray) -> np.ndarray:
+        return ACCURACY - 3 * SPREAD * rate**2
+
+    def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
+        found = np.empty((arms, repeats))
+        for arm in range(arms):
+            rates = random.uniform(-1, 1, size=(tunings or repeats, values[arm % len(values)]))
+            measured = expected(rates) + SPREAD * random.normal(size=rates.shape)
+            best = np.take_along_axis(rates, measured.argmax(axis=1)[:, None], axis=1)[:, 0]
+            found[arm] = expected(best[np.arange(repeats) % len(best)])
+        found[-1] += gain
+        return found + SPREAD * random.normal(size=found.shape)
 
     return draw
 
@@ -339,6 +368,11 @@ def verdict_table(count: int) -> list[str]:
         "images, resampled splits": lambda n: false_verdicts(splits_of(True), n, count, True),
         "a gain of .02 on all images, resampled splits: it is found": lambda n: found_gains(
             splits_of(True, 0.02), n, count, True
+        ),
+        "tuned arms, eight random rates, one tuning": lambda n: false_verdicts(tuned(1), n, count),
+        "the same with a tuning for each repeat": lambda n: false_verdicts(tuned(), n, count),
+        "a gain of .02, a tuning for each repeat: it is found": lambda n: found_gains(
+            tuned(gain=0.02), n, count
         ),
         **{case.title: partial(false_verdicts, case.draw, count=count) for case in CASES[:6]},
     }

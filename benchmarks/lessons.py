@@ -54,7 +54,7 @@ COURSES = {
     "cifar10": Course(
         (
             *("data=cifar10", "data.path={path}", "data.limit=12500"),
-            *("model.filters=[16,32,64]", "training.batch_size=64", "training.epochs=12", "schedule=cosine"),
+            *("model.filters=[16,32,64]", "training.batch_size=64", "training.epochs=8", "schedule=cosine"),
         ),
         {
             "quickstart": FIVE,
@@ -64,11 +64,17 @@ COURSES = {
             "augmentation": ("training.epochs=20",),
             "early_stopping": ("schedule=constant", "training.epochs=25"),
             "best_checkpoint": ("training.epochs=20",),
-            "shuffle": ("schedule=constant",),
+            "shuffle": ("schedule=constant", "training.epochs=12"),
+            "learning_rate_schedule": ("training.epochs=12",),
+            # Large differences, many configurations, or no claim: a tuning for each repeat would take hours.
+            "feature_scaling": ("study.tuning=once", "training.epochs=12"),
+            "downsampling": ("study.tuning=once", "training.epochs=12"),
+            "initializer": ("study.tuning=once",),
+            "filters_and_depth": ("study.tuning=once",),
         },
         {
             "shuffle_by_class": (
-                *("study=shuffle", "schedule=constant"),
+                *("study=shuffle", "schedule=constant", "training.epochs=12"),
                 *(
                     "data=custom",
                     "data.target=benchmarks.by_class:cifar10",
@@ -87,7 +93,8 @@ MAX_SHOWN = 8
 INTRODUCTION = (
     "Each lesson is a study of [sweeps/study](../sweeps/README.md). On CIFAR-10 it has 12,500 training "
     "images, of which 2,500 validate, five repeats with a seed and a split of their own, and a learning rate "
-    "that falls to zero; where the study names the rate as nuisance, it is tuned for each configuration. On "
+    "that falls to zero; where the study names the rate as nuisance, it is tuned for each configuration and, "
+    "unless the command says `study.tuning=once`, for each repeat. On "
     "Fashion-MNIST it has 3,000 images, of which 600 validate, five seeds on one split, and a constant rate; "
     "these runs are older, and their value is that of the best epoch. `python -m benchmarks.lessons` writes "
     "this page from the runs in `docs/lessons`, a CSV per lesson. A verdict holds for these networks, images "

@@ -270,7 +270,9 @@ def test_killed_study_with_nuisance_axes_goes_on_in_each_phase(folder: Path) -> 
     tuned, compared = (
         [run for run in runs(folder, kind) if run.status == "FINISHED"] for kind in ("tuning", "repeat")
     )
-    assert Counter(run.tags["batch_size"] for run in tuned) == {"1": 3, "2": 3}
+    assert Counter((run.tags["batch_size"], run.params["training.seed"]) for run in tuned) == {
+        (size, seed): 3 for size in "12" for seed in ("1000000", "1000001")
+    }
     repeats = Counter((run.tags["batch_size"], run.tags["repeat"]) for run in compared)
     assert repeats == {(size, repeat): 1 for size in "12" for repeat in "01"}
     assert not [
@@ -279,17 +281,22 @@ def test_killed_study_with_nuisance_axes_goes_on_in_each_phase(folder: Path) -> 
         for run in runs(folder, kind)
         if run.status == "RUNNING"
     ]
-    assert {run.params["training.seed"] for run in tuned} == {str(1_000_000)}
+    assert {(run.params["training.seed"], run.params["data.split_seed"]) for run in tuned} == {
+        ("1000000", "1000000"),
+        ("1000001", "1000001"),
+    }
     assert {(run.params["training.seed"], run.params["data.split_seed"]) for run in compared} == {
         ("0", "0"),
         ("1", "1"),
     }
-    # Each arm is compared at the best of its own values; of equal ones, at the first.
+    # Each repeat is compared at the best of its own tuning; of equal values, at the first.
     first = {
-        run.tags["batch_size"]: run.tags["learning_rate"]
+        (run.tags["batch_size"], run.params["training.seed"][-1]): run.tags["learning_rate"]
         for run in sorted(tuned, key=lambda run: -int(run.tags["trial"]))
     }
-    assert {run.tags["batch_size"]: run.tags["learning_rate"] for run in compared} == first
+    assert {
+        (run.tags["batch_size"], run.tags["repeat"]): run.tags["learning_rate"] for run in compared
+    } == first
     before = {run.run_id for kind in ("tuning", "trial", "repeat") for run in runs(folder, kind)}
     assert run(folder, "train", "-m", *arguments).code == 0
     assert {run.run_id for kind in ("tuning", "trial", "repeat") for run in runs(folder, kind)} == before
@@ -304,7 +311,7 @@ def test_two_drivers_share_a_study_with_nuisance_axes(folder: Path) -> None:
     processes = [start(folder, *arguments) for _ in range(2)]
     said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    assert Counter(run.status for run in runs(folder, "tuning")) == {"FINISHED": 9}
+    assert Counter(run.status for run in runs(folder, "tuning")) == {"FINISHED": 18}
     assert Counter(run.status for run in runs(folder, "repeat")) == {"FINISHED": 6}
     assert Counter(run.status for run in runs(folder, "study")) == {"FINISHED": 2}
 

@@ -53,7 +53,11 @@ def trained(plan: Plan) -> list[Observation]:
     for params in plan.question.space.configurations():
         cfg = plan.composer.compose(params)
         measures = dict.fromkeys(
-            ("objective", "cpu_seconds", "epoch_cpu_seconds", "generalization_gap", "best_epoch_gain"), 0.5
+            (
+                *("objective", "val_accuracy", "cpu_seconds", "epoch_cpu_seconds"),
+                *("generalization_gap", "best_epoch_gain"),
+            ),
+            0.5,
         )
         measures |= {"epoch_variability": 0.1} if cfg.training.epochs >= MIN_EPOCHS else {}
         for seed in range(cfg.study.repeats):

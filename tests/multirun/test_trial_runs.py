@@ -14,11 +14,11 @@ from kerasweep.config.search import MedianPrunerConf, PrunerConf, TrackingConf, 
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTrialRuns
+from kerasweep.multirun.tuning import comparison_plan, tuning_plan
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.propose import Proposal
-from kerasweep.search.study import open_study
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -31,25 +31,17 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Callable[..., Pl
     """Returns a function that makes the trial runs and configuration of a retried trial."""
     monkeypatch.chdir(tmp_path)
 
-    def build(kind: Any, repeats: int, *more: Any, resamples: bool = True) -> tuple[Any, Proposal]:
-        made = plan("model.kernel_size=3,5", "training.checkpoint.enabled=true")
-        composer = made.composer
-        study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    def build(
+        kind: Any, repeats: int, *more: Any, resamples: bool = True, overrides: tuple[str, ...] = ()
+    ) -> tuple[Any, Proposal]:
+        made = plan("model.kernel_size=3,5", "training.checkpoint.enabled=true", *overrides)
+        sweep = replace(made.open_sweep(fresh=True), resamples=resamples)
+        study = sweep.study
         study.tell(study.ask(), 0.5)
         trial = study.ask()
         trial.set_user_attr(RETRY_OF, 0)
         proposal = Proposal(trial, made.question.space.suggest(trial))
-        sweep = SimpleNamespace(
-            study=study,
-            journal=tmp_path / "s.journal",
-            name="s",
-            directions=("maximize",),
-            resamples=resamples,
-            arms=None,
-            data_digest=None,
-        )
-        trial_runs = kind(composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
-        trial_runs._configs[trial.number] = composer.job_config(proposal.params)
+        trial_runs = kind(made.composer, SimpleNamespace(sweep=sweep), repeats, "work:train", *more)
         return trial_runs, proposal
 
     return build
@@ -94,14 +86,13 @@ SEEDS = [(0, 3), (1, 4), (2, 5)]
 def test_each_repeat_has_its_seed_and_its_split(
     resamples: bool, expected: list[tuple[int, int | None]], made: Made
 ) -> None:
-    trial_runs, proposal = made(WorkerTrialRuns, 3, resamples=resamples)
-    trial_runs._configs[proposal.trial.number].data.seed = 3
+    trial_runs, proposal = made(WorkerTrialRuns, 3, resamples=resamples, overrides=("data.seed=3",))
     refs = [TrialRef("run", 1, repeat=repeat) for repeat in range(3)]
     jobs = [trial_runs.job(proposal, ref, waits=False)[1] for ref in refs]
     assert [(job.config.training.seed, job.config.data.split_seed) for job in jobs] == expected
     assert {job.config.data.seed for job in jobs} == {3}  # the test set stays
-    batch, proposal = made(BatchTrialRuns, 3, PrunerConf("none"), resamples=resamples)
-    batch._configs[proposal.trial.number].data.split_seed = 3 if resamples else None
+    more = ("data.split_seed=3",) if resamples else ()
+    batch, proposal = made(BatchTrialRuns, 3, PrunerConf("none"), resamples=resamples, overrides=more)
     assert [batch.job(proposal, ref, waits=False)[1].overrides[-2:] for ref in refs] == [
         [f"training.seed={seed}", f"data.split_seed={'null' if split is None else split}"]
         for seed, split in expected
@@ -122,9 +113,10 @@ def recorded(tracker: Tracker, plan: Callable[..., Plan]) -> Recorded:
     """Returns the trial runs of a sweep and a run to record."""
 
     def build(*overrides: str) -> tuple[Any, Tracker, str]:
-        composer = plan("model.kernel_size=3,5", f"tracking.uri={tracker.uri}", *overrides).composer
-        record: Any = SimpleNamespace(sweep=SimpleNamespace(arms=None, data_digest=None))
-        return WorkerTrialRuns(composer, record, 1, "work:train"), tracker, tracker.start("trial", {}, {})
+        made = plan("model.kernel_size=3,5", f"tracking.uri={tracker.uri}", *overrides)
+        record: Any = SimpleNamespace(sweep=made.open_sweep(fresh=True))
+        trial_runs = WorkerTrialRuns(made.composer, record, 1, "work:train")
+        return trial_runs, tracker, tracker.start("trial", {}, {})
 
     return build
 
@@ -185,3 +177,54 @@ def test_winner_with_a_deleted_run_is_refused(recorded: Recorded) -> None:
         trial_runs.winner_jobs(
             Winner(0, {}, 0, Outcome("complete", run_id, (0.5,), weights="best.npz")), True
         )
+
+
+RATES = (0.1, 0.01, 0.1)
+
+
+@pytest.mark.parametrize(("kind", "more"), [(WorkerTrialRuns, ()), (BatchTrialRuns, (PrunerConf("none"),))])
+def test_each_repeat_has_the_values_of_its_own_tuning(
+    kind: Any, more: tuple[Any, ...], plan: Callable[..., Plan], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = plan(
+        *("model.kernel_size=3,5", "study.repeats=3"),
+        "study.nuisance={optimizer.learning_rate:'choice(0.01,0.1)'}",
+    )
+    tuned = [[{"model.kernel_size": 3, "optimizer.learning_rate": rate} for rate in RATES]]
+    compared = comparison_plan(whole, tuned)
+    sweep = compared.open_sweep(fresh=False)
+    trial_runs = kind(compared.composer, SimpleNamespace(sweep=sweep), 3, "work:train", *more)
+    proposal = Proposal(sweep.study.ask(), tuned[0][0])
+    jobs = [trial_runs.job(proposal, TrialRef("run", 0, repeat=repeat), False)[1] for repeat in range(3)]
+    if kind is BatchTrialRuns:
+        assert [
+            f"optimizer.learning_rate={rate}" in job.overrides for job, rate in zip(jobs, RATES, strict=True)
+        ] == [True] * 3
+        assert [job.overrides[-2] for job in jobs] == [f"training.seed={repeat}" for repeat in range(3)]
+    else:
+        found = [(job.config.optimizer.learning_rate, job.config.training.seed) for job in jobs]
+        assert found == [(rate, repeat) for repeat, rate in enumerate(RATES)]
+        assert "optimizer.learning_rate=0.01" in jobs[1].config.hydra.overrides.task
+
+
+@pytest.mark.parametrize("seed", [7, 2**32 - 3])
+def test_a_tuning_has_the_seed_and_the_split_of_its_arm(
+    seed: int, plan: Callable[..., Plan], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = "study.nuisance={optimizer.learning_rate:'choice(0.01,0.1)'}"
+    tuning = tuning_plan(plan("model.kernel_size=3,5", "study.repeats=2", rates, f"training.seed={seed}"))
+    assert tuning.arms is not None
+    sweep = tuning.open_sweep(fresh=False)
+    trial_runs: Any = WorkerTrialRuns(tuning.composer, SimpleNamespace(sweep=sweep), 1, "work:train")
+    configs = [
+        trial_runs.job(
+            Proposal(sweep.study.ask(), {**arm, "optimizer.learning_rate": 0.1}), TrialRef("run", 0), False
+        )[1].config
+        for arm in tuning.arms.listed[:2]
+    ]
+    seeds = [config.training.seed for config in configs]
+    assert seeds == [arm["training.seed"] for arm in tuning.arms.listed[:2]]
+    assert seeds[1] == seeds[0] + 1 < 2**32 and seed not in range(seeds[0], seeds[1] + 1)
+    assert configs[1].data.split_seed == configs[0].data.split_seed + 1 > 0

@@ -10,7 +10,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.dry_run import dry_run
 from kerasweep.multirun.plan import Plan as PlanOf
 from kerasweep.multirun.plan import TunedBy
-from kerasweep.multirun.tuning import comparison_plan, examples, tuning_plan
+from kerasweep.multirun.tuning import comparison_plan, examples, tuned_arms, tuning_notes, tuning_plan
 
 pytestmark = pytest.mark.usefixtures("folder")
 Plan = Callable[..., PlanOf]
@@ -25,8 +25,11 @@ def rates(plan: PlanOf) -> list[Any]:
 
 def test_a_grid_is_tuned_whole(plan: Plan) -> None:
     tuning = tuning_plan(plan(*SIZES, RATES))
-    assert (tuning.total(), tuning.base.sampler.name, tuning.base.study.repeats) == (6, "grid", 1)
-    assert tuning.arms is not None and tuning.arms.trials == (3, 3)
+    assert (tuning.total(), tuning.base.sampler.name, tuning.base.study.repeats) == (18, "grid", 1)
+    assert tuning.arms is not None and tuning.arms.trials == (3,) * 6
+    assert [(params["model.kernel_size"], params["training.seed"]) for params in tuning.arms.listed] == [
+        (size, 1_000_000 + repeat) for size in (3, 5) for repeat in range(3)
+    ]
     sweep = tuning.open_sweep(fresh=False)
     assert sweep.name.startswith("kernel_size-tuning-")
     assert sweep.resamples  # though a single repeat is trained
@@ -42,7 +45,7 @@ def test_a_grid_is_tuned_whole(plan: Plan) -> None:
     ],
 )
 def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: str, plan: Plan) -> None:
-    tuning = tuning_plan(plan(*SIZES, *arguments))
+    tuning = tuning_plan(plan(*SIZES, "study.tuning=once", *arguments))
     assert tuning.arms is not None
     found = (tuning.arms.trials, tuning.total(), tuning.base.sampler.name)
     assert found == ((trials, trials), 2 * trials, sampler)
@@ -80,6 +83,15 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
             ),
             "study.space.regularizer.strength has a condition on regularizer, which study.nuisance tunes",
         ),
+        (
+            ("training.seed=0,1", "model.kernel_size=3,5", RATES),
+            "training.seed repeats a training, so with study.nuisance it cannot be an axis",
+        ),
+        (
+            (*SIZES, "study.nuisance={data.split_seed:'1,2'}"),
+            "data.split_seed repeats a training, so with study.nuisance it cannot be an axis",
+        ),
+        ((*SIZES, RATES, "study.tuning=twice"), "study.tuning must be one of repeated, once"),
         ((*SIZES, INTERVAL, "sampler=cmaes"), "sampler=cmaes needs two numeric axes or more"),
         (
             (*SIZES, RATES, "budget.target=0.9"),
@@ -119,11 +131,19 @@ def test_the_comparison_has_one_configuration_of_each_arm(plan: Plan) -> None:
     whole = plan(*SIZES, RATES)
     assert rates(comparison_plan(whole, examples(whole))) == [0.001, 0.001]
     tuned = [
-        {"model.kernel_size": 3, "optimizer.learning_rate": 0.1},
-        {"model.kernel_size": 5, "optimizer.learning_rate": 0.01},
+        [{"model.kernel_size": 3, "optimizer.learning_rate": rate} for rate in (0.1, 0.01, 0.1)],
+        [{"model.kernel_size": 5, "optimizer.learning_rate": 0.01}],
     ]
     compared = comparison_plan(whole, tuned, TunedBy("t-1", ("a note",)))
-    assert list(compared.space.configurations()) == tuned
+    assert list(compared.space.configurations()) == [tuned[0][0], tuned[1][0]]
+    sweep = compared.open_sweep(fresh=False)
+    assert [sweep.params_of(tuned[0][0], repeat) for repeat in range(3)] == tuned[0]
+    assert [sweep.params_of(tuned[1][0], repeat) for repeat in range(3)] == tuned[1] * 3
+    assert sweep.shown_params(tuned[0][0]) == {
+        "model.kernel_size": 3,
+        "optimizer.learning_rate": "0.1,0.01,0.1",
+    }
+    assert sweep.shown_params(tuned[1][0]) == tuned[1][0]
     assert (compared.total(), compared.base.study.repeats, compared.base.sampler.name) == (2, 3, "grid")
     assert list(compared.compared_names().values()) == ["kernel_size"]
     assert compared.study == "kernel_size"
@@ -147,6 +167,13 @@ def test_more_repeats_keep_the_tuning(plan: Plan) -> None:
     assert names[0] == names[1]
     other = tuning_plan(plan(*SIZES, INTERVAL, "sampler=tpe")).open_sweep(False).name
     assert other != names[0]
+    once = plan(*SIZES, RATES, "study.tuning=once")
+    assert tuning_plan(once).open_sweep(False).name == names[0]  # one of the same trainings
+    compared = [
+        comparison_plan(whole, examples(whole)).open_sweep(False).name
+        for whole in (once, plan(*SIZES, RATES))
+    ]
+    assert compared[0] != compared[1]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +200,11 @@ def test_dry_run_counts_both_phases(plan: Plan, capsys: pytest.CaptureFixture[st
     whole = plan(*SIZES, RATES, "model.filters=[4]", "data.limit=100", "training.epochs=1")
     dry_run(comparison_plan(whole, examples(whole)), 1, tuning_plan(whole))
     said = capsys.readouterr().out
-    assert "first, the tuning: 6 trials, 3 of each combination, with sampler grid" in said
+    assert (
+        "first, the tuning: 18 trials, 3 of each combination for each of 3 repeats, with sampler grid" in said
+    )
     assert "the sweep: 2 trials of 3 seeds" in said
-    assert "12 trainings / 1" in said  # six that tune, and six that are compared
+    assert "24 trainings / 1" in said  # eighteen that tune, and six that are compared
 
 
 def test_an_arm_gets_as_many_trials_as_it_has_nuisance_values(plan: Plan) -> None:
@@ -194,9 +223,33 @@ def test_an_arm_gets_as_many_trials_as_it_has_nuisance_values(plan: Plan) -> Non
     assert few.arms is not None and (few.arms.trials, few.base.sampler.name) == ((4, 3), "tpe")
 
 
-def test_fixed_splits_have_a_tuning_of_their_own(plan: Plan) -> None:
-    names = [
-        tuning_plan(plan(*SIZES, RATES, f"study.splits={splits}")).open_sweep(False).name
-        for splits in ("resampled", "fixed")
+def test_the_tuning_has_other_splits_than_a_comparison_on_fixed_ones(plan: Plan) -> None:
+    whole = plan(*SIZES, RATES, "study.splits=fixed")
+    assert tuning_plan(whole).open_sweep(False).resamples
+    assert not comparison_plan(whole, examples(whole)).open_sweep(False).resamples
+
+
+def test_a_sampler_learns_from_a_third_of_the_trials_on(plan: Plan) -> None:
+    starts = [
+        tuning_plan(plan(*SIZES, INTERVAL, "sampler=tpe", *more)).base.sampler.n_startup_trials
+        for more in ((), ("study.nuisance_trials=60",), ("sampler.n_startup_trials=0",))
     ]
-    assert names[0] != names[1]
+    assert starts == [3, 10, 0]
+
+
+def test_a_combination_without_a_best_in_each_tuning_is_not_compared(plan: Plan) -> None:
+    tuning = tuning_plan(plan(*SIZES, RATES, "study.repeats=2"))
+    first, second = 1_000_000, 1_000_001
+
+    def best(size: int, seed: int, rate: float) -> dict[str, Any]:
+        return {"model.kernel_size": size, "training.seed": seed, "optimizer.learning_rate": rate}
+
+    found = tuned_arms(tuning, [best(3, first, 0.1), best(5, first, 0.01), best(5, second, 0.001)])
+    assert found == [[{"model.kernel_size": 5, "optimizer.learning_rate": rate} for rate in (0.01, 0.001)]]
+
+
+def test_notes_say_what_the_intervals_leave_out(plan: Plan) -> None:
+    assert tuning_notes(plan(*SIZES, RATES)) == []
+    assert tuning_notes(plan(*SIZES, RATES, "study.tuning=once", "study.repeats=1")) == []
+    (note,) = tuning_notes(plan(*SIZES, RATES, "study.tuning=once"))
+    assert note.startswith("each combination was tuned once")

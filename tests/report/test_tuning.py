@@ -18,7 +18,10 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 
 OWN = {"study": "sizes", "dataset": "digits", "objective": "val_accuracy maximize"}
-TUNED = {("3", "0.001"): 0.7, ("3", "0.01"): 0.9, ("5", "0.001"): 0.8, ("5", "0.01"): 0.6}
+TUNED = {  # by size, rate and seed
+    **{("3", "0.001", "7"): 0.7, ("3", "0.01", "7"): 0.9, ("3", "0.001", "8"): 0.8, ("3", "0.01", "8"): 0.6},
+    **{("5", "0.001", "7"): 0.8, ("5", "0.01", "7"): 0.6, ("5", "0.01", "8"): 0.5},
+}
 
 
 @pytest.fixture
@@ -26,9 +29,9 @@ def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> TrackingC
     """Records a tuning, and a comparison in which one size climbs to the end."""
     cfg = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
     tracker = open_tracker(cfg)
-    for (size, rate), accuracy in TUNED.items():
+    for (size, rate, seed), accuracy in TUNED.items():
         tags = {**OWN, "sweep": "t-1", "kind": "tuning", "kernel_size": size, "learning_rate": rate}
-        run_id = tracker.start("trial", tags, {})
+        run_id = tracker.start("trial", tags, {"training.seed": seed})
         tracker.log_metrics(run_id, {"objective": accuracy, "seconds": 100.0})
         tracker.finish(run_id, "complete")
     parent = {
@@ -56,12 +59,12 @@ def test_report_reads_the_tuning(tracking: TrackingConf) -> None:
         Isolation(
             "learning_rate",
             {
-                "kernel_size=3": (("0.001", 0.7), ("0.01", 0.9)),
-                "kernel_size=5": (("0.001", 0.8), ("0.01", 0.6)),
+                "kernel_size=3": (("0.001", pytest.approx(0.75)), ("0.01", pytest.approx(0.75))),
+                "kernel_size=5": (("0.001", 0.8), ("0.01", pytest.approx(0.55))),
             },
         ),
     )
-    assert report.seconds == pytest.approx(406.0)  # both phases
+    assert report.seconds == pytest.approx(706.0)  # both phases
     assert len(report.runs) == 6 and report.axes == ("kernel_size",)
 
 

@@ -17,6 +17,7 @@ from kerasweep.search.samplers import build_sampler
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
+from tests.searches import number
 
 LISTED: tuple[Params, ...] = ({"size": 3}, {"size": 5})
 GRID = {"size": "3,5", "rate": "1,2,3"}
@@ -160,3 +161,39 @@ def test_an_arm_with_fewer_values_gets_fewer_trials(tuned: Tuned, search: Search
     uneven = replace(sweep, total=4, arms=replace(sweep.arms, trials=(1, 3)))
     reason, trained = search(uneven, opposite)
     assert (reason, Counter(params["size"] for params in trained)) == ("all 4 trials are done", {3: 1, 5: 3})
+
+
+def test_an_arm_whose_interval_does_not_apply_is_tried_once(tuned: Tuned, search: Search) -> None:
+    """It is whole after one trial, without a rejected suggestion, though the space is infinite."""
+    entries = {"size": "3,5", "rate": {"range": "interval(0.0,1.0)", "when": {"size": 5}}}
+    sweep = tuned(entries, 4, sampler="random")
+    _, trained = search(sweep, number)
+    assert Counter(params["size"] for params in trained) == {3: 1, 5: 4}
+    assert len(sweep.study.trials) == 5
+
+
+def test_a_narrow_part_of_an_interval_is_found_by_random_draws(tuned: Tuned, search: Search) -> None:
+    """Constraints refuse nearly all suggestions of the sampler."""
+
+    def refusal(params: Mapping[str, Any]) -> str | None:
+        return "too slow" if params["rate"] < 0.97 else None
+
+    sweep = tuned(INTERVAL, 2, sampler="tpe", refusal=refusal)
+    reason, trained = search(sweep, opposite)
+    assert (reason, Counter(params["size"] for params in trained)) == ("all 4 trials are done", {3: 2, 5: 2})
+
+
+def test_tunings_of_a_combination_search_the_same_values(tuned: Tuned, search: Search) -> None:
+    """A seed tells them apart: one tuning's trials are no repetition of another's."""
+    listed = tuple({"size": size, "training.seed": seed} for size in (3, 5) for seed in (7, 8))
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3,) * 4)
+    sweep = replace(tuned({**GRID, "training.seed": "range(7,9)"}, 6, sampler="grid"), arms=arms)
+    _, trained = search(sweep, lambda params: Outcome("complete", "run", values=(params["rate"] % 3.0,)))
+    assert Counter((params["size"], params["training.seed"]) for params in trained) == {
+        (size, seed): 3 for size in (3, 5) for seed in (7, 8)
+    }
+    best = best_of_arms(sweep.study, sweep.space, arms)
+    assert arms.by_combination(best) == [
+        ({"size": size}, [{"size": size, "training.seed": seed, "rate": 2} for seed in (7, 8)])
+        for size in (3, 5)
+    ]

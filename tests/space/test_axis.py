@@ -49,6 +49,30 @@ def test_condition_may_name_a_fixed_key(fixed: str, count: int) -> None:
     assert len(list(space(entries, {"optimizer": fixed}).configurations())) == count
 
 
+def test_a_part_of_a_space_has_the_same_configurations() -> None:
+    whole = space(
+        {
+            "optimizer": "adam,sgd",
+            "momentum": {"range": "0.5,0.9", "when": {"optimizer": "sgd"}},
+            "nesterov": {"range": "false,true", "when": {"momentum": 0.9}},
+            "regularizer": "l1,none",
+            "regularizer.strength": STRENGTH,
+            "rate": {"range": "1,2", "when": {"fixed": 1}},
+        },
+        {"fixed": 1},
+    )
+    keys = {"optimizer", "regularizer"}
+    for optimizer, regularizer in itertools.product(["adam", "sgd"], ["l1", "none"]):
+        values: Params = {"optimizer": optimizer, "regularizer": regularizer}
+        part = whole.within(keys, values)
+        expected = [params for params in whole.configurations() if values.items() <= params.items()]
+        assert [signature({**values, **params}) for params in part.configurations()] == [
+            signature(params) for params in expected
+        ]
+    adam = whole.within(keys, {"optimizer": "adam", "regularizer": "none"})
+    assert [axis.key for axis in adam.axes] == ["rate"]  # the others never apply
+
+
 def test_every_condition_must_hold() -> None:
     entries = {"a": "1,2", "b": "1,2", "c": {"range": "5,6", "when": {"a": 1, "b": [1]}}}
     assert len(list(space(entries).configurations())) == 2 + 3

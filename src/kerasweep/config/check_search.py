@@ -39,6 +39,7 @@ def check_search(cfg: DictConfig) -> None:
     one_of("sampler.name", cfg.sampler.name, search.SAMPLERS)
     one_of("pruner.name", cfg.pruner.name, search.PRUNERS)
     one_of("study.splits", cfg.study.splits, search.SPLITS)
+    one_of("study.tuning", cfg.study.tuning, search.TUNINGS)
     one_of("storage.name", cfg.storage.name, search.STORAGES)
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
     if "qmc_type" in cfg.sampler:

@@ -38,6 +38,7 @@ RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
 STORAGES = ("journal",)
 SPLITS = ("resampled", "fixed")
+TUNINGS = ("repeated", "once")
 
 
 @dataclass
@@ -80,6 +81,7 @@ class StudyConf:
     # Axes that are not compared but tuned for each combination of `space`, such as the learning rate.
     nuisance: Any = field(default_factory=open_mapping)
     nuisance_trials: int | None = None  # of each combination; None: the whole grid, or 10
+    tuning: str = "repeated"  # one of TUNINGS: whether each repeat has a tuning of its own
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
 
 

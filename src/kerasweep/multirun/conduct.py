@@ -19,13 +19,13 @@ from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, TunedBy, make_plan
 from kerasweep.multirun.question import Question, read_question
-from kerasweep.multirun.tuning import comparison_plan, examples, tuning_plan
+from kerasweep.multirun.tuning import comparison_plan, examples, tuned_arms, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
+from kerasweep.search.ledger import has_waiting
 from kerasweep.search.stops import HOURS_USED, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
-from kerasweep.sweep.best_repeats import is_training
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
@@ -71,7 +71,8 @@ def conduct(
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
     tuning = tuning_plan(plan) if question.nuisance.axes else None
-    shown = plan if tuning is None else comparison_plan(plan, examples(plan))
+    arms = examples(plan) if tuning is not None else []
+    shown = plan if tuning is None else comparison_plan(plan, arms)
     shown.check_claim()
     if plan.base.study.dry_run:
         from kerasweep.multirun.dry_run import dry_run
@@ -90,7 +91,7 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            tuned = conductor.tune(plan, tuning)
+            tuned = conductor.tune(plan, tuning, len(arms))
             if tuned is None:
                 return None
             plan, fresh = tuned, False
@@ -135,14 +136,20 @@ class _Conductor:
         self._workers: WorkerPool | None = None
         self._has_own_folder = master.hydra.sweep.dir == DEFAULT_JOBS
 
-    def open(self, plan: Plan, fresh: bool) -> OpenSweep:
-        """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers."""
-        is_new = plan.is_new(fresh)
+    def open(self, plan: Plan, fresh: bool, later: int = 0) -> OpenSweep:
+        """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers.
+
+        Args:
+            plan: The sweep.
+            fresh: Whether to begin its next generation.
+            later: The number of trainings of a second sweep, for the same workers.
+        """
+        is_new, repeats = plan.is_new(fresh), plan.base.study.repeats
         if is_new:
-            self._start_workers(plan, plan.total())
+            self._start_workers(plan.base, plan.total() * repeats + later)
         sweep = plan.open_sweep(fresh)
         if not is_new:
-            self._start_workers(plan, trials_left(sweep))
+            self._start_workers(plan.base, trials_left(sweep) * repeats + later)
         self._tracker = self._tracker or open_tracker(plan.base.tracking)
         sweep = with_its_runs(plan, sweep)
         if self._has_own_folder:
@@ -154,35 +161,39 @@ class _Conductor:
         record.reconcile()
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
-    def tune(self, plan: Plan, tuning: Plan) -> Plan | None:
+    def tune(self, plan: Plan, tuning: Plan, arms: int) -> Plan | None:
         """Tunes the nuisance axes of each arm.
 
         Args:
             plan: The plan of the whole study.
             tuning: The plan of its tuning.
+            arms: The number of arms.
 
         Returns:
             The plan of the comparison; None if the tuning was ended by its budget, or found nothing.
         """
         assert tuning.arms is not None
-        opened = self.open(tuning, plan.base.study.fresh)
-        ending = drive(opened)
-        while ending.is_whole and is_training(opened.sweep):  # another driver has its last trials
-            time.sleep(WAIT_SECONDS)
-            recover_trials(opened.sweep)
-            ending = drive(opened)
-        sweep = opened.sweep
+        opened = self.open(tuning, plan.base.study.fresh, later=arms * plan.base.study.repeats)
+        sweep, ending = opened.sweep, drive(opened)
+        while ending.is_whole and trials_left(sweep):  # another driver has its last trials
+            if has_waiting(sweep.study):  # and lost one
+                ending = drive(opened)
+            elif self._stop.is_set:
+                raise KeyboardInterrupt
+            else:
+                time.sleep(WAIT_SECONDS)
+                recover_trials(sweep)
         best = best_of_arms(sweep.study, sweep.space, tuning.arms)
         summary.print_tuned(sweep, best, ending.reason)
         if not ending.is_whole:
             say(TOO_FEW_HOURS)
             return None
-        if not best:
+        tuned = tuned_arms(tuning, best)
+        if not tuned:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
-        untuned = len(tuning.arms.listed) - len(best)
-        tuned_by = TunedBy(sweep.name, tuple(summary.border_notes(sweep, best)), untuned)
-        compared = comparison_plan(plan, best, tuned_by)
+        notes = (*summary.border_notes(sweep, best), *tuning_notes(plan))
+        compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=arms - len(tuned)))
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
             left = compared.base.budget.hours - used
@@ -192,11 +203,10 @@ class _Conductor:
             compared.base.budget.hours = left
         return compared
 
-    def _start_workers(self, plan: Plan, trials: int) -> None:
+    def _start_workers(self, cfg: DictConfig, trainings: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
-        if self._workers is None and trials > 0 and uses_workers(self._master):
-            trainings = trials * plan.base.study.repeats
-            self._workers = start_workers(self._context, self._master, plan.base, trainings)
+        if self._workers is None and trainings > 0 and uses_workers(self._master):
+            self._workers = start_workers(self._context, self._master, cfg, trainings)
             self._stack.callback(self._workers.stop)
 
 

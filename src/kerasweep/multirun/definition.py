@@ -31,7 +31,6 @@ def sweep_definition(
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
     axes = (*space.axes, *nuisance.axes)
-    resamples = repeats != 1 or bool(nuisance.axes)
     left_out = {axis.key for axis in axes} | {key for key in NEW_KEYS if OmegaConf.select(base, key) is None}
     return {
         "groups": _without(groups, left_out),
@@ -41,10 +40,15 @@ def sweep_definition(
         # Left out at their defaults: sweeps from before these keys existed keep their names.
         **({"constraints": list(constraints)} if constraints else {}),
         **({"repeats": repeats} if repeats != 1 else {}),
-        **({"splits": base.study.splits} if resamples and base.study.splits != StudyConf.splits else {}),
+        **({"splits": base.study.splits} if repeats != 1 and base.study.splits != StudyConf.splits else {}),
         **(
             {"nuisance": nuisance.canonical(), "nuisance_trials": base.study.nuisance_trials}
             if nuisance.axes
+            else {}
+        ),
+        **(
+            {"tuning": base.study.tuning}
+            if nuisance.axes and repeats != 1 and base.study.tuning != StudyConf.tuning
             else {}
         ),
         **({"target": target} if target != TrialConf.target else {}),

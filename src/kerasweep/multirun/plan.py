@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,7 +33,7 @@ from kerasweep.search.study import (
     sweep_name,
 )
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.axis import Params, Signature, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
@@ -98,6 +99,7 @@ class Plan:
         arms: The arms whose nuisance axes this sweep tunes, None for a comparison.
         refused_arms: The arms that cannot be trained, with their reasons.
         tuned_by: The sweep that tuned the nuisance axes, None without any.
+        by_repeat: See `Sweep.by_repeat`.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Plan:
         arms: Arms | None = None,
         refused_arms: Sequence[tuple[Params, str]] = (),
         tuned_by: TunedBy | None = None,
+        by_repeat: Mapping[Signature, tuple[Params, ...]] = MappingProxyType({}),
     ) -> None:
         self.question = question
         self.composer = composer
@@ -121,6 +124,7 @@ class Plan:
         self.arms = arms
         self.refused_arms = refused_arms
         self.tuned_by = tuned_by
+        self.by_repeat = by_repeat
         self.directions = [objective.direction for objective in base.objective]
         self.refusal = refusals.reason
         self.graph_of = refusals.graph
@@ -141,14 +145,17 @@ class Plan:
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
-        own = [OWN_VALIDATION] if self._wants_resampling() and self._has_own_validation() else []
+        own = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
         return (*claim_notes(self.base, self.space), *own)
 
     def _wants_resampling(self) -> bool:
+        """Whether repeats have splits of their own. A tuning always has: its images are not compared."""
         study = self.base.study
-        return bool((study.repeats > 1 or self.arms is not None) and study.splits == "resampled")
+        return self.arms is not None or bool(study.repeats > 1 and study.splits == "resampled")
 
-    def _has_own_validation(self) -> bool:
+    @property
+    def has_own_validation(self) -> bool:
+        """Whether the data that all trials share comes with its own validation images."""
         return self.data is not None and self.data.has_own_validation
 
     def check_claim(self) -> None:
@@ -201,7 +208,8 @@ class Plan:
                 "or free some space."
             ) from error
         if self.tuned_by is not None and begun[TUNED_BY] != self.tuned_by.sweep:  # of an earlier generation
-            return self.open_sweep(fresh=True)
+            with sweep_lock(journal):  # another driver may begin the next generation meanwhile
+                return self.open_sweep(fresh=self._journal(False)[0] == name)
         is_older = SCORE not in begun
         pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         study.pruner = ArmPruner(pruner, self.arms) if self.arms is not None else pruner
@@ -215,10 +223,11 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
-            resamples=self._wants_resampling() and not self._has_own_validation() and not is_older,
+            resamples=self._wants_resampling() and not self.has_own_validation and not is_older,
             is_cross_fitted=not is_older,
             data_digest=self.data.digest if self.data is not None else None,
             arms=self.arms,
+            by_repeat=self.by_repeat,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,

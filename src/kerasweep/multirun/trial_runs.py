@@ -9,11 +9,13 @@ from omegaconf import DictConfig, open_dict
 from kerasweep.multirun.batches import BatchJob
 from kerasweep.multirun.composer import Composer, copy_of, without_hydra
 from kerasweep.multirun.jobs import TrialJob
+from kerasweep.multirun.tuning import SEED, SEEDS
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
+from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.entries import Entry
@@ -29,9 +31,6 @@ RECORD_FIGURES = "kerasweep.trial.record_best:record_best_figures"
 RECORD_FIGURES_AND_TEST = "kerasweep.trial.record_best:record_best_figures_and_test"
 RECORD_TEST = "kerasweep.trial.record_best:record_best_test"
 LAST_FIGURE = "figures/learning_curves.png"
-SEEDS = 2**32
-# Added to the seeds of tuning, so that the comparison has seeds and splits of its own.
-TUNING_SEED = 1_000_000
 
 
 class WorkerTrialRuns:
@@ -49,14 +48,11 @@ class WorkerTrialRuns:
         self._record = record
         self.repeats = repeats
         self.target = target
-        self._configs: dict[int, DictConfig] = {}
+        self._configs: dict[tuple[int, int], DictConfig] = {}  # of a trial's repeats
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
         params = proposal.params
-        config = self.composer.job_config(params)
-        if self._record.sweep.arms is not None:
-            self._set_repeat(config, TUNING_SEED)
-        self._configs[proposal.trial.number] = config
+        config = self._config(proposal.trial.number, params)
         return self._record.start_trial(
             proposal.trial.number,
             params,
@@ -66,15 +62,15 @@ class WorkerTrialRuns:
         )
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        cfg = without_hydra(self._configs[proposal.trial.number])
+        params = self._record.sweep.params_of(proposal.params, repeat)
+        cfg = without_hydra(self._config(proposal.trial.number, proposal.params, repeat))
         self._set_repeat(cfg, repeat)
-        choices = self.composer.choices(proposal.params)
-        return self._record.start_repeat(ref, repeat, proposal.params, cfg, choices)
+        return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params))
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         """Returns the function and the payload that train a repeat in a worker."""
         number = proposal.trial.number
-        config = self._job_config(number, number, ref.repeat)
+        config = self._job_config(number, proposal.params, number, ref.repeat)
         ref = replace(ref, resume_from=self._checkpoints(proposal, ref.repeat), defers_model=True)
         return TRAIN, TrialJob(config, ref, self.target, waits)
 
@@ -99,8 +95,7 @@ class WorkerTrialRuns:
         if is_end and "test_accuracy" not in run.metrics:
             both = parts.pop("figures", None) is not None
             parts |= {"figures": RECORD_FIGURES_AND_TEST} if both else {"test score": RECORD_TEST}
-        self._configs[winner.number] = self.composer.job_config(winner.params)
-        config = self._job_config(winner.number, winner.number, winner.repeat)
+        config = self._job_config(winner.number, winner.params, winner.number, winner.repeat)
         ref = TrialRef(
             run_id,
             winner.number,
@@ -113,11 +108,21 @@ class WorkerTrialRuns:
         }
 
     def warmup_epochs(self, proposal: Proposal) -> int:
-        return warmup_epochs(self._configs[proposal.trial.number])
+        return warmup_epochs(self._config(proposal.trial.number, proposal.params))
 
-    def _job_config(self, trial: int, number: int, repeat: int) -> DictConfig:
-        """Returns the configuration of a trial for the job with this number."""
-        config = copy_of(self._configs[trial])
+    def _config(self, trial: int, params: Params, repeat: int = 0) -> DictConfig:
+        """Returns the configuration of a trial's repeat, without its seed; that of a tuning has its seed."""
+        repeat = repeat if self._record.sweep.by_repeat else 0  # else they differ in the seed alone
+        if (trial, repeat) not in self._configs:
+            config = self.composer.job_config(self._record.sweep.params_of(params, repeat))
+            if self._record.sweep.arms is not None:
+                self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % SEEDS)
+            self._configs[trial, repeat] = config
+        return self._configs[trial, repeat]
+
+    def _job_config(self, trial: int, params: Params, number: int, repeat: int) -> DictConfig:
+        """Returns the configuration of a trial's repeat for the job with this number."""
+        config = copy_of(self._config(trial, params, repeat))
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
             config.hydra.job.id = f"job_id_for_{number}"
@@ -140,11 +145,11 @@ class WorkerTrialRuns:
 
     def _checkpoints(self, proposal: Proposal, repeat: int) -> Path | None:
         """Returns the job folder of the newest earlier attempt with a checkpoint."""
-        if not self._configs[proposal.trial.number].training.checkpoint.enabled:
+        trial, params = proposal.trial.number, proposal.params
+        if not self._config(trial, params).training.checkpoint.enabled:
             return None
-        study = self._record.sweep.study
-        for attempt in attempts(study, proposal.trial.number)[1:]:
-            config = self._job_config(proposal.trial.number, attempt.number, repeat)
+        for attempt in attempts(self._record.sweep.study, trial)[1:]:
+            config = self._job_config(trial, params, attempt.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
             if state_path(folder).exists():
                 return folder
@@ -170,7 +175,8 @@ class WorkerTrialRuns:
 
     def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
         self._record.close_trial(outcome)
-        del self._configs[proposal.trial.number]
+        number = proposal.trial.number
+        self._configs = {key: config for key, config in self._configs.items() if key[0] != number}
 
     def cancel(self, run_id: str) -> None:
         self._record.cancel(run_id, "the sweep was stopped")
@@ -198,10 +204,11 @@ class BatchTrialRuns(WorkerTrialRuns):
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         number = proposal.trial.number
-        overrides = self.composer.overrides(proposal.params)
+        overrides = self.composer.overrides(self._record.sweep.params_of(proposal.params, ref.repeat))
         if self.repeats > 1 or self._record.sweep.arms is not None:
-            cfg = copy_of(self._configs[number])
-            self._set_repeat(cfg, ref.repeat if self.repeats > 1 else 0)
+            cfg = copy_of(self._config(number, proposal.params, ref.repeat))
+            if self.repeats > 1:
+                self._set_repeat(cfg, ref.repeat)
             seeds = {"training.seed": cfg.training.seed, "data.split_seed": cfg.data.split_seed}
             overrides += [f"{key}={tag_text(seed)}" for key, seed in seeds.items()]
         has_pruner = pruner_input(self.pruner.name) in (PrunerInput.BEST, PrunerInput.EPOCHS)
@@ -215,7 +222,7 @@ class BatchTrialRuns(WorkerTrialRuns):
             sweep.name,
             sweep.directions,
             self.pruner,
-            int(self._configs[proposal.trial.number].training.epochs),
+            int(self._config(proposal.trial.number, proposal.params).training.epochs),
             proposal.trial._trial_id,
             self.warmup_epochs(proposal),
             sweep.arms,

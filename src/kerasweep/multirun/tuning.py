@@ -1,24 +1,43 @@
 """Plans the two sweeps of a study with nuisance axes: each arm's tuning, then the comparison of the arms.
 
-An arm is a combination of the axes that the study compares. At one learning rate, "batch 16 beats 256" is a
-statement about that rate; with each arm at its own best rate it is one about batch sizes.
+At one learning rate, "batch 16 beats 256" is a statement about that rate; with each combination at its own
+best rate it is one about batch sizes. Each repeat of the comparison has a tuning of its own, so that
+intervals include the luck of the tuning: Bouthillier et al. (2021), Accounting for variance in machine
+learning benchmarks, https://arxiv.org/abs/2103.03098
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.schemas import REPEATED
 from kerasweep.config.search import PrunerConf, SamplerConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import copy_of
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.search.arms import Arms
+from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.pruners import PrunerInput, pruner_input
-from kerasweep.search.samplers import check_sampler
-from kerasweep.space.axis import ListedSpace, Params, Space, Value
+from kerasweep.search.samplers import check_sampler, drawn
+from kerasweep.space.axis import Axis, ListedSpace, Params, Space, signature
+from kerasweep.space.parse import axis_of_entry
 
 DEFAULT_TRIALS = 10
+# Added to the seeds of tunings, so that the comparison has seeds and splits of its own.
+TUNING_SEED = 1_000_000
+SEEDS = 2**32
+SEED = REPEATED[0]
+ONCE = (
+    "each combination was tuned once: intervals and verdicts are about the tuned values, and leave out the "
+    "luck of the tuning. study.tuning=repeated includes it"
+)
+SAME_IMAGES = (
+    "the nuisance values were tuned on the validation images of the comparison, since the data comes with "
+    "these: a combination with more nuisance values gains from it"
+)
 # Optuna keeps what these have learned, or how far they are, in the study or its storage, not by combination.
 SHARED_STATE = {"sampler": ("qmc", "nsga2"), "pruner": ("hyperband",)}
 INSTEAD = {"sampler": "tpe", "pruner": "asha"}
@@ -39,60 +58,111 @@ def tuning_plan(plan: Plan) -> Plan:
     check_sampler(base.sampler, question.nuisance, 1)
     if is_grid:
         base.sampler = _grid(base)
+    elif "n_startup_trials" in base.sampler:  # with the usual ten, ten trials would all be random
+        base.sampler.n_startup_trials = min(base.sampler.n_startup_trials, max(trials) // 3)
+    seeds = _seed_axis(base)
     base.study.repeats, base.study.claim = 1, None
     if pruner_input(base.pruner.name) is PrunerInput.REPEATS:
         base.pruner = OmegaConf.structured(PrunerConf("none"))
-    keys = frozenset(axis.key for axis in question.space.axes)
-    of_arms = Arms(keys, tuple(arms), trials)
-    refusals = plan.refusals
-    return Plan(
-        question, plan.composer, refusals, base, plan.data, question.searched, of_arms, tuple(refused)
+    numbers = seeds.values() or []
+    of_arms = Arms(
+        _compared(plan) | {SEED},
+        tuple({**arm, SEED: seed} for arm in arms for seed in numbers),
+        tuple(count for count in trials for _ in numbers),
     )
+    space = Space((*question.searched.axes, seeds), question.searched.fixed)
+    return Plan(question, plan.composer, plan.refusals, base, plan.data, space, of_arms, tuple(refused))
 
 
-def comparison_plan(plan: Plan, configurations: Sequence[Params], tuned_by: TunedBy | None = None) -> Plan:
-    """Returns the plan of the sweep that compares the arms, each in one configuration.
+def _seed_axis(base: DictConfig) -> Axis:
+    """Returns the axis that tells the tunings of an arm apart, with a seed for each."""
+    tunings = base.study.repeats if base.study.tuning == "repeated" else 1
+    first = (base.training.seed + TUNING_SEED) % (SEEDS - TUNING_SEED)
+    return axis_of_entry(SEED, f"range({first},{first + tunings})", lambda key: [])
+
+
+def tuned_arms(tuning: Plan, best: Sequence[Params]) -> list[list[Params]]:
+    """Returns the configurations of each combination that is compared, one for each of its tunings.
+
+    Args:
+        tuning: The plan of the tuning.
+        best: The best configuration of each arm that has one. Without one in each tuning, a combination is
+            not compared.
+    """
+    assert tuning.arms is not None
+    tuned = zip(tuning.arms.by_combination(best), tuning.arms.by_combination(tuning.arms.listed), strict=True)
+    return [
+        [{key: value for key, value in params.items() if key != SEED} for params in found]
+        for (_, found), (_, tunings) in tuned
+        if len(found) == len(tunings)
+    ]
+
+
+def tuning_notes(plan: Plan) -> list[str]:
+    """Returns sentences on what the intervals of a comparison with tuned nuisance values leave out."""
+    notes = []
+    if plan.base.study.tuning == "once" and plan.base.study.repeats > 1:
+        notes.append(ONCE)
+    if plan.has_own_validation:
+        notes.append(SAME_IMAGES)
+    return notes
+
+
+def comparison_plan(plan: Plan, arms: Sequence[Sequence[Params]], tuned_by: TunedBy | None = None) -> Plan:
+    """Returns the plan of the sweep that compares the arms.
 
     Args:
         plan: The plan of the whole study.
-        configurations: The configuration of each arm.
+        arms: The configurations of each arm, by repeat; they start again after the last.
         tuned_by: The sweep that tuned them, None before it has ended.
     """
     searched, base = plan.question.searched, copy_of(plan.base)
-    space = ListedSpace(searched.axes, searched.fixed, tuple(configurations))
+    space = ListedSpace(searched.axes, searched.fixed, tuple(arm[0] for arm in arms))
+    by_repeat = {signature(arm[0]): tuple(arm) for arm in arms}
     base.sampler = _grid(base)
     if pruner_input(base.pruner.name) is not PrunerInput.REPEATS:  # epochs were compared while tuning
         base.pruner = OmegaConf.structured(PrunerConf("none"))
     refusals = Refusals(space, plan.composer, plan.refusals.constraints)
-    return Plan(plan.question, plan.composer, refusals, base, plan.data, space, tuned_by=tuned_by)
+    return Plan(
+        plan.question,
+        plan.composer,
+        refusals,
+        base,
+        plan.data,
+        space,
+        tuned_by=tuned_by,
+        by_repeat=by_repeat,
+    )
 
 
-def examples(plan: Plan) -> list[Params]:
+def examples(plan: Plan) -> list[tuple[Params]]:
     """Returns one possible configuration of each arm, for what does not depend on the nuisance values."""
-    return [found for arm in _every_arm(plan) if isinstance(found := _example(plan, arm), dict)]
+    answers = [_example(plan, arm) for arm in _every_arm(plan)]
+    return [(answer,) for answer in answers if isinstance(answer, dict)]
 
 
 def _trials_of_arms(plan: Plan, arms: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
     """Returns how many trials each arm gets, and whether these are all of its configurations."""
-    base, searched = plan.base, plan.question.searched
-    asked, is_grid = base.study.nuisance_trials, base.sampler.name == "grid"
-    if not searched.is_finite:
-        if is_grid:
-            raise ConfigError(
-                "sampler=grid tries every combination of study.nuisance, but it has an interval. "
-                "Choose another sampler, as in sampler=tpe."
-            )
-        return (int(asked or DEFAULT_TRIALS),) * len(arms), False
-    configurations = list(searched.configurations())
-    sizes = [sum(arm.items() <= params.items() for params in configurations) for arm in arms]
-    if is_grid and asked is not None and asked < max(sizes):
+    asked, is_grid = plan.base.study.nuisance_trials, plan.base.sampler.name == "grid"
+    parts = [plan.question.searched.within(_compared(plan), arm) for arm in arms]
+    sizes = [sum(1 for _ in part.configurations()) if part.is_finite else math.inf for part in parts]
+    most = max(sizes) if is_grid else asked or DEFAULT_TRIALS
+    if math.isinf(most):
         raise ConfigError(
-            f"sampler=grid tries every combination of study.nuisance, but there are {max(sizes)} and "
+            "sampler=grid tries every combination of study.nuisance, but it has an interval. "
+            "Choose another sampler, as in sampler=tpe."
+        )
+    if is_grid and asked is not None and asked < most:
+        raise ConfigError(
+            f"sampler=grid tries every combination of study.nuisance, but there are {most} and "
             f"study.nuisance_trials={asked}. Choose another sampler, as in sampler=tpe."
         )
-    most = max(sizes) if is_grid else int(asked or DEFAULT_TRIALS)
-    trials = tuple(min(size, most) for size in sizes)
+    trials = tuple(int(min(size, most)) for size in sizes)
     return trials, list(trials) == sizes
+
+
+def _compared(plan: Plan) -> frozenset[str]:
+    return frozenset(axis.key for axis in plan.question.space.axes)
 
 
 def _check(plan: Plan) -> None:
@@ -109,6 +179,12 @@ def _check(plan: Plan) -> None:
                 f"it keeps its state for the whole study. Use {group}={INSTEAD[group]}."
             )
     tuned = {axis.name for axis in plan.question.nuisance.axes}
+    repeated = [axis.key for axis in plan.question.searched.axes if axis.name in REPEATED]
+    if repeated:
+        raise ConfigError(
+            f"{repeated[0]} repeats a training, so with study.nuisance it cannot be an axis. "
+            "Use study.repeats, as in study.repeats=5: each repeat has a seed, a split and a tuning."
+        )
     for axis in space.axes:
         if tuned & set(axis.conditions):
             raise ConfigError(
@@ -159,23 +235,14 @@ def _every_arm(plan: Plan) -> Iterator[Params]:
 def _example(plan: Plan, arm: Params) -> Params | str:
     """Returns a configuration of the arm that can be trained, or why it has none."""
     reason = ""
-    for params in _completions(plan.question.searched, arm):
-        refused = plan.refusal(params)
+    for params in _completions(plan.question.searched.within(_compared(plan), arm), plan.base.sampler.seed):
+        refused = plan.refusal({**arm, **params})
         if refused is None:
-            return params
+            return {**arm, **params}
         reason = reason or refused
     return reason
 
 
-def _completions(searched: Space, arm: Params) -> Iterator[Params]:
-    """Yields configurations of an arm: all of a finite space, else those of the ends of each interval."""
-    if searched.is_finite:
-        yield from (params for params in searched.configurations() if arm.items() <= params.items())
-        return
-    for place in (0, -1):
-        params: Params = {}
-        for axis in searched.axes:
-            if searched.applies(axis, params):
-                own: Value = arm[axis.key] if axis.key in arm else axis.ends()[place]
-                params[axis.key] = own
-        yield params
+def _completions(part: Space, seed: int) -> Iterator[Params]:
+    """Yields the nuisance values of an arm: all, or random ones of an infinite space."""
+    return part.configurations() if part.is_finite else islice(drawn(part, seed), MAX_DRAWS)

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.report.groups import Group, label, number_of, values_of
+from kerasweep.report.repetition import SEED
 from kerasweep.report.selection import swept
 from kerasweep.report.statistics import ROUNDING, difference
 from kerasweep.results import State
@@ -19,7 +20,10 @@ PARTS, MIN_RUNS = 5, 3
 
 @dataclass(frozen=True)
 class Isolation:
-    """The best objective at each value of one nuisance axis, by combination of the compared axes."""
+    """The best objective at each value of one nuisance axis, by combination of the compared axes.
+
+    Of a combination with several tunings, the mean of their bests.
+    """
 
     axis: str
     arms: Mapping[str, tuple[tuple[str, float], ...]]  # a combination -> its values with the best objective
@@ -56,15 +60,23 @@ def _read(cfg: TrackingConf, parent: RunRecord) -> Tuning:
 
 
 def _isolation(runs: Sequence[RunRecord], axes: Sequence[str], axis: str, maximize: bool) -> Isolation:
-    best: dict[str, dict[str, float]] = {}
-    choose = max if maximize else min
+    objectives: dict[str, dict[str, dict[str, list[float]]]] = {}  # by combination, value and tuning
     for run in runs:
         if axis in run.tags:
-            arm = zip(axes, map(label, values_of(run, axes)), strict=True)
-            values = best.setdefault(" ".join(f"{name}={text}" for name, text in arm), {})
-            value, found = run.tags[axis], run.metrics["objective"]
-            values[value] = choose(values.get(value, found), found)
-    arms = {arm: tuple(sorted(values.items(), key=_order)) for arm, values in sorted(best.items())}
+            pairs = zip(axes, map(label, values_of(run, axes)), strict=True)
+            values = objectives.setdefault(" ".join(f"{name}={text}" for name, text in pairs), {})
+            tunings = values.setdefault(run.tags[axis], {})
+            tunings.setdefault(run.params.get(SEED, ""), []).append(run.metrics["objective"])
+    choose = max if maximize else min
+    arms = {
+        arm: tuple(
+            sorted(
+                ((value, fmean(map(choose, tunings.values()))) for value, tunings in values.items()),
+                key=_order,
+            )
+        )
+        for arm, values in sorted(objectives.items())
+    }
     return Isolation(axis, arms)
 
 

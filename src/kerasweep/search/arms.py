@@ -1,4 +1,4 @@
-"""Searches nuisance axes for each arm: each combination of the axes that a study compares.
+"""Searches nuisance axes for each arm: a combination of the compared axes, in one of its tunings.
 
 The arms share one Optuna study, so that workers stay busy across arms. A sampler and a pruner see only the
 trials of one arm: values of another arm say nothing about the best nuisance values of this one.
@@ -15,30 +15,42 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from kerasweep.config.schemas import REPEATED
 from kerasweep.results import sign_of
 from kerasweep.search.ledger import clean_params, counts
 from kerasweep.search.study_view import StudyView
-from kerasweep.space.axis import Params, Space, signature
+from kerasweep.space.axis import Params, Signature, Space, signature
 
 DECIMALS = 12
-Arm = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Arms:
     """The arms of a tuning."""
 
-    keys: frozenset[str]  # of the axes that are compared
+    keys: frozenset[str]  # of the axes that are compared, and of the seed, which tells tunings apart
     listed: tuple[Params, ...]  # the values of these axes, by arm
     trials: tuple[int, ...]  # how many each arm gets: conditions may leave some with fewer values
 
-    def of(self, params: Mapping[str, Any]) -> Arm:
+    def of(self, params: Mapping[str, Any]) -> Signature:
         """Returns a hashable name of the arm that a configuration belongs to."""
         return signature({key: value for key, value in params.items() if key in self.keys})
 
-    def of_trial(self, trial: FrozenTrial) -> Arm:
+    def of_trial(self, trial: FrozenTrial) -> Signature:
         """Returns the arm of an Optuna trial, which may still be enqueued."""
         return self.of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+
+    def combination(self, params: Mapping[str, Any]) -> Params:
+        """Returns the values of the axes that are compared."""
+        return {key: value for key, value in params.items() if key in self.keys and key not in REPEATED}
+
+    def by_combination(self, configurations: Iterable[Params]) -> list[tuple[Params, list[Params]]]:
+        """Returns each combination with those of the configurations that belong to it."""
+        members: dict[Signature, list[Params]] = {}
+        for params in configurations:
+            members.setdefault(signature(self.combination(params)), []).append(params)
+        combinations = {signature(found): found for found in map(self.combination, self.listed)}
+        return [(combinations[name], members.get(name, [])) for name in combinations]
 
     def due(self, trials: Iterable[FrozenTrial]) -> list[Params]:
         """Returns the arm of each trial that is lacking, in rounds: an arm with fewer trials comes first."""
@@ -51,7 +63,7 @@ class Arms:
 def best_of_arms(study: Study, space: Space, arms: Arms) -> list[Params]:
     """Returns the best complete configuration of each arm, in the order of the arms; an arm may have none."""
     sign = sign_of(study.direction.name.lower())
-    best: dict[Arm, FrozenTrial] = {}
+    best: dict[Signature, FrozenTrial] = {}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         arm = arms.of_trial(trial)
         held = best.get(arm)

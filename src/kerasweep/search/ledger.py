@@ -9,13 +9,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.results import Outcome, State
 from kerasweep.search.owner import OWNER, is_alive
-from kerasweep.space.axis import Params, Space, signature
+from kerasweep.space.axis import Params, Signature, Space, signature
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"
 SEED, EPOCH = "seed", "epoch"
 MAX_RETRIES = 2
-Signature = tuple[tuple[str, str], ...]
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 
 
@@ -31,6 +30,11 @@ def clean_params(space: Space, trial: FrozenTrial) -> Params:
     params = trial.params or trial.system_attrs.get("fixed_params", {})
     axes = {axis.key: axis for axis in space.axes}
     return {key: axes[key].snap(value) for key, value in params.items() if key in axes}
+
+
+def has_waiting(study: Study) -> bool:
+    """Returns whether an enqueued trial waits for a driver."""
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def tried(study: Study, space: Space) -> set[Signature]:

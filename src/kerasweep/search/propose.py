@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from kerasweep.search.arms import Arms, ArmSampler
-from kerasweep.search.ledger import REJECTED, recover, tried
+from kerasweep.search.ledger import REJECTED, has_waiting, recover, tried
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
 from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
@@ -119,24 +119,19 @@ def propose(
         `only_waiting` if no trial waits.
     """
     done = tried(study, space)
-    reason = None
-    for _ in range(MAX_ASKS):
-        if (in_order or only_waiting) and not _has_waiting(study):
-            break
-        trial = study.ask()
-        suggested = _suggest(space, trial)
-        if isinstance(suggested, str):
-            reason = suggested
-        elif (reason := _objection(suggested, done, refusal)) is None:
-            return _claim(trial, suggested)
-        trial.set_user_attr(REJECTED, reason)
-        study.tell(trial, state=TrialState.FAIL)
+
+    def objection(params: Params) -> str | None:
+        return _objection(params, done, refusal)
+
+    answer = _suggested(study, space, objection, only_waiting=in_order or only_waiting)
+    if isinstance(answer, Proposal):
+        return answer
     if only_waiting:
         return None
     new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
 
     def is_possible(params: Params) -> bool:
-        return _objection(params, done, refusal) is None
+        return objection(params) is None
 
     if in_order:
         left = islice(filter(is_possible, space.configurations()), most)
@@ -151,11 +146,9 @@ def propose(
     if params is None:
         return NothingLeft(
             f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
-            f"the last reason: {str(reason).rstrip('.')}"
+            f"the last reason: {str(answer).rstrip('.')}"
         )
-    study.enqueue_trial(params)
-    trial = study.ask()
-    return _claim(trial, space.suggest(trial))
+    return _enqueued(study, space, params)
 
 
 def _propose_in_arms(
@@ -170,64 +163,81 @@ def _propose_in_arms(
     arms: Arms,
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial of an arm that lacks trials; otherwise as `propose`."""
-    if only_waiting or _has_waiting(study):
-        waiting = propose(study, space, refusal, seed, in_order, only_waiting=True)
-        if only_waiting or waiting is not None:
-            return waiting
     done = tried(study, space)
-    due = arms.due(study.get_trials(deepcopy=False))
+
+    def objection(params: Params) -> str | None:
+        return _objection(params, done, refusal)
 
     def is_possible(params: Params) -> bool:
-        return _objection(params, done, refusal) is None
+        return objection(params) is None
 
+    waiting = _suggested(study, space, objection, only_waiting=True)
+    if isinstance(waiting, Proposal):
+        return waiting
+    if only_waiting:
+        return None
+    due = arms.due(study.get_trials(deepcopy=False))
     while due:
         arm = pick(due)
         if arm is None:
             return None
-        left = None
-        if space.is_finite:
-            own = (params for params in space.configurations() if arms.of(params) == arms.of(arm))
-            left = list(filter(is_possible, own))
-        if left is None or left:
-            found = _propose_in_arm(study, space, is_possible, arm, left, seed, in_order)
-            if found is not None:
-                return found
+        new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
+        spare = _completed(space.within(arms.keys, arm), arm, new_seed, is_possible, in_order)
+        if spare is not None:  # else no suggestion could be possible
+            answer = None if in_order else _suggested(study, space, objection, arm)
+            return answer if isinstance(answer, Proposal) else _enqueued(study, space, spare)
         due = [other for other in due if other != arm]
     return NothingLeft("each combination has tried all its nuisance values")
 
 
-def _propose_in_arm(
+def _completed(
+    rest: Space, arm: Params, seed: int, is_possible: Callable[[Params], bool], in_order: bool
+) -> Params | None:
+    """Returns a possible configuration of the arm: the first one in order, or a random one."""
+
+    def fits(params: Params) -> bool:
+        return is_possible({**arm, **params})
+
+    params = next(filter(fits, rest.configurations()), None) if in_order else _draw(rest, seed, fits)
+    return None if params is None else {**arm, **params}
+
+
+def _suggested(
     study: Study,
     space: Space,
-    is_possible: Callable[[Params], bool],
-    arm: Params,
-    left: list[Params] | None,
-    seed: int,
-    in_order: bool,
-) -> Proposal | None:
-    """Returns a trial of this arm, None if MAX_ASKS suggestions are impossible and none is left.
+    objection: Callable[[Params], str | None],
+    arm: Params | None = None,
+    only_waiting: bool = False,
+) -> Proposal | str | None:
+    """Asks the study at most MAX_ASKS times. A suggestion with an objection is recorded as rejected.
 
     Args:
-        study: Its sampler suggests the nuisance values.
-        space: All axes.
-        is_possible: Whether a configuration is untried and can be trained.
-        arm: The values of the compared axes.
-        left: The arm's possible configurations, None for an infinite space.
-        seed: Seeds the draw after MAX_ASKS suggestions.
-        in_order: Whether to take the first possible one (a grid).
+        study: Gives waiting trials first, then what its sampler suggests.
+        space: The axes that are suggested.
+        objection: Returns why a configuration should not be trained, None if it should.
+        arm: Values that the sampler must keep.
+        only_waiting: Whether to take waiting trials only.
+
+    Returns:
+        The first trial without an objection; else the last objection, None if there was no suggestion.
     """
-    for _ in range(0 if in_order else MAX_ASKS):
-        study.enqueue_trial(arm)
+    reason = None
+    for _ in range(MAX_ASKS):
+        if only_waiting and not has_waiting(study):
+            break
+        if arm is not None:
+            study.enqueue_trial(arm)
         trial = study.ask()
         suggested = _suggest(space, trial)
-        if not isinstance(suggested, str) and is_possible(suggested):
+        reason = suggested if isinstance(suggested, str) else objection(suggested)
+        if reason is None and not isinstance(suggested, str):
             return _claim(trial, suggested)
-        trial.set_user_attr(REJECTED, suggested if isinstance(suggested, str) else "it was tried or refused")
+        trial.set_user_attr(REJECTED, reason)
         study.tell(trial, state=TrialState.FAIL)
-    if not left:
-        return None
-    new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
-    params = left[0] if in_order else left[int(np.random.default_rng(new_seed).integers(len(left)))]
+    return reason
+
+
+def _enqueued(study: Study, space: Space, params: Params) -> Proposal:
     study.enqueue_trial(params)
     trial = study.ask()
     return _claim(trial, space.suggest(trial))
@@ -249,10 +259,6 @@ def _draw(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Par
         return next(filter(is_possible, islice(drawn(space, seed), MAX_DRAWS)), None)
     listed = list(filter(is_possible, space.configurations()))
     return listed[int(np.random.default_rng(seed).integers(len(listed)))] if listed else None
-
-
-def _has_waiting(study: Study) -> bool:
-    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def _objection(

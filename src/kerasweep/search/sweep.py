@@ -1,7 +1,7 @@
 """Holds what defines a running sweep: its study, its space, and when it ends."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,7 +10,7 @@ from optuna.study import Study
 from kerasweep.config.schemas import REPEATED
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.axis import Params, Signature, Space, Value, signature
 
 
 def unknown_graph(params: Params) -> None:
@@ -34,11 +34,25 @@ class Sweep:
     is_cross_fitted: bool = True  # whether values are cross-fitted, see TrialRef
     data_digest: str | None = None  # of the data that all trials share, see TrialRef
     arms: Arms | None = None  # those whose nuisance axes this sweep tunes; None for a comparison
+    # The configurations of a tuned combination's repeats, by that of the first: each repeat has a tuning of
+    # its own. They start again after the last.
+    by_repeat: Mapping[Signature, tuple[Params, ...]] = field(default_factory=dict)
     pruner_input: PrunerInput = PrunerInput.NOTHING  # only the epochs of the first repeat count
     # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
     notes: tuple[str, ...] = ()  # for the user, before the sweep starts
+
+    def params_of(self, params: Params, repeat: int) -> Params:
+        """Returns the configuration of one repeat of a trial."""
+        configurations = self.by_repeat.get(signature(params), (params,))
+        return configurations[repeat % len(configurations)]
+
+    def shown_params(self, params: Params) -> Params:
+        """Returns a trial's configuration for people: values that differ between its repeats are listed."""
+        repeats = [self.params_of(params, repeat) for repeat in range(self.repeats)]
+        keys = dict.fromkeys(key for configuration in repeats for key in configuration)
+        return {key: _listed([configuration.get(key) for configuration in repeats]) for key in keys}
 
     @property
     def has_repeated_axis(self) -> bool:
@@ -49,3 +63,8 @@ class Sweep:
     def directions(self) -> tuple[str, ...]:
         """Optuna's direction of each objective, in lower case."""
         return tuple(direction.name.lower() for direction in self.study.directions)
+
+
+def _listed(values: Sequence[Value]) -> Value:
+    """Returns the value that all repeats share, else all values as a text."""
+    return values[0] if len(set(values)) == 1 else ",".join(map(str, values))

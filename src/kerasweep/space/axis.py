@@ -1,8 +1,8 @@
 """Defines axes (a config key or group, its values and conditions) and the space that they span."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ MAX_LISTABLE = 100_000
 MIN_ORDERED = 3
 Value = None | bool | int | float | str
 Params = dict[str, Value]
+Signature = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,27 @@ class Space:
         groups = tuple(axis for axis in self.axes if axis.is_group)
         return Space(groups, self.fixed).configurations()
 
+    def within(self, keys: Container[str], params: Params) -> "Space":
+        """Returns the other axes, as far as they apply, once the axes of these keys have these values.
+
+        Args:
+            keys: The keys of the axes with a value, and of those that do not apply.
+            params: The values.
+        """
+        rest: list[Axis] = []
+        left_out: set[str] = set()
+        for axis in self.axes:
+            if axis.key in keys:
+                continue
+            chosen = {key: allowed for key, allowed in axis.conditions.items() if self._keys.get(key) in keys}
+            holds = all(self._holds(key, allowed, params) for key, allowed in chosen.items())
+            if not holds or left_out & set(axis.conditions):
+                left_out.add(axis.name)
+                continue
+            others = {key: allowed for key, allowed in axis.conditions.items() if key not in chosen}
+            rest.append(replace(axis, conditions=others))
+        return Space(tuple(rest), self.fixed)
+
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """Returns the command-line overrides of a configuration, groups first."""
         chosen = [axis for axis in self.axes if axis.key in params]
@@ -243,7 +265,7 @@ class ListedSpace(Space):
         return True
 
 
-def signature(params: Mapping[str, Value]) -> tuple[tuple[str, str], ...]:
+def signature(params: Mapping[str, Value]) -> Signature:
     """Returns a hashable form of a configuration, equal only for equal ones (1 and True differ)."""
     return tuple(sorted((key, repr(value)) for key, value in params.items()))
 

@@ -143,7 +143,8 @@ class Driver:
             trial.proposal, ref, self.sweep.pruner_input is not PrunerInput.NOTHING
         )
         self.pool.submit(worker, Job(self._jobs, function, payload))
-        self.view.started(worker, trial.number, repeat, trial.proposal.params)
+        params = self.sweep.params_of(trial.proposal.params, repeat)
+        self.view.started(worker, trial.number, repeat, params)
 
     def _pruned(self, trial: RepeatedTrial, repeat: int) -> PrunedTrial:
         """Returns the link to the pruner, which compares the epochs of the first repeat only."""
@@ -236,7 +237,8 @@ class Driver:
             proposal, outcome = self._settled.popleft()
             with suppress(RefusedError):  # the user deleted the run
                 self.runs.close_trial(proposal, outcome)
-            self.view.settled(proposal.trial.number, proposal.params, outcome)
+            params = self.sweep.shown_params(proposal.params)
+            self.view.settled(proposal.trial.number, params, outcome)
 
     def _abandon(self) -> None:
         """Enqueues the trials under way again, and closes their runs.

@@ -99,7 +99,7 @@ class SweepRecord:
     ) -> TrialRef:
         """Opens a trial's run, below the parent run."""
         kind = "trial" if self.sweep.arms is None else "tuning"
-        tags = {**self._tags(number, params, cfg, choices), "kind": kind}
+        tags = {**self._tags(number, self.sweep.shown_params(params), cfg, choices), "kind": kind}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
         self.recorder.log_params(run_id, run_params(cfg))
         return TrialRef(

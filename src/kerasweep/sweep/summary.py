@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -160,11 +161,11 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
 
 
 def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
-    """Prints the best nuisance values of each arm, and notes on those at a border.
+    """Prints the best nuisance values of each combination, and notes on those at a border.
 
     Args:
         sweep: The sweep that tuned them.
-        best: The best configuration of each arm that has one.
+        best: The best configuration of each tuning of each combination that has one.
         reason: Why the sweep ended.
     """
     say(f"tuned: {reason}")
@@ -172,32 +173,55 @@ def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
     table = Table()
     for column in ("combination", "tuned to", "trials"):
         table.add_column(column, overflow="fold")
-    ended = Counter(sweep.arms.of_trial(trial) for trial in finished_trials(sweep.study))
-    found = {sweep.arms.of(params): params for params in best}
-    for arm in sweep.arms.listed:
-        name = sweep.arms.of(arm)
-        tuned = {key: value for key, value in found.get(name, {}).items() if key not in sweep.arms.keys}
-        text = params_text(tuned) if name in found else "no trial is complete: not compared"
-        table.add_row(params_text(arm), text, str(ended[name]))
+    trials = [clean_params(sweep.space, trial) for trial in finished_trials(sweep.study)]
+    rows = zip(
+        sweep.arms.by_combination(best),
+        sweep.arms.by_combination(sweep.arms.listed),
+        sweep.arms.by_combination(trials),
+        strict=True,
+    )
+    for (combination, tuned), (_, tunings), (_, trained) in rows:
+        values = Counter(params_text(_nuisance_of(sweep, params)) for params in tuned)
+        text = ", ".join(
+            f"{value} ({count} of {len(tunings)})" if len(tunings) > 1 else value
+            for value, count in values.most_common()
+        )
+        lacking = f"no trial is complete in {len(tunings) - len(tuned)} of {len(tunings)}: not compared"
+        table.add_row(
+            params_text(combination), text if len(tuned) == len(tunings) else lacking, str(len(trained))
+        )
     show(table)
     for note in border_notes(sweep, best):
         say(f"note: {note}")
 
 
 def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
-    """Returns a sentence on each arm's nuisance value that lies at the border of its range."""
+    """Returns a sentence on each nuisance value at the border of its range, by combination.
+
+    Args:
+        sweep: The sweep that tuned them.
+        best: The best configuration of each tuning of each combination. Most of them must lie at the border.
+    """
     assert sweep.arms is not None
     notes = []
-    for params in best:
-        arm = {key: value for key, value in params.items() if key in sweep.arms.keys}
+    for combination, tuned in sweep.arms.by_combination(best):
         for axis in sweep.space.axes:
-            own = axis.key in params and axis.key not in sweep.arms.keys
-            if own and axis.is_at_border(params[axis.key]):
+            values = [
+                params[axis.key] for params in map(partial(_nuisance_of, sweep), tuned) if axis.key in params
+            ]
+            at_border = [value for value in values if axis.is_at_border(value)]
+            if 2 * len(at_border) > len(tuned):
+                value, _ = Counter(at_border).most_common(1)[0]
                 notes.append(
-                    f"with {params_text(arm)}, the best {axis.key}={params[axis.key]} is at the border of "
-                    "its range; a wider range may contain a better value"
+                    f"with {params_text(combination)}, the best {axis.key}={value_text(value)} is at the "
+                    "border of its range; a wider range may contain a better value"
                 )
     return notes
+
+
+def _nuisance_of(sweep: Sweep, params: Params) -> Params:
+    assert sweep.arms is not None
+    return {key: value for key, value in params.items() if key not in sweep.arms.keys}
 
 
 def _tally(sweep: Sweep) -> str:
@@ -255,7 +279,7 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
     is_dropped = trial.state is TrialState.PRUNED
     count = f"{len(seeds)} of {sweep.repeats}, dropped" if is_dropped else str(len(seeds))
     seconds = f"{result['seconds']:.1f}" if result else "-"
-    params = params_text(clean_params(sweep.space, trial))
+    params = params_text(sweep.shown_params(clean_params(sweep.space, trial)))
     return [str(trial.number), *values, *([count] if sweep.repeats > 1 else []), seconds, params]
 
 

@@ -1,0 +1,66 @@
+"""The summary of a tuning shows what each combination was tuned to, and names values at a border."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kerasweep.results import Outcome
+from kerasweep.search.arms import Arms, best_of_arms
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.summary import border_notes, print_tuned
+
+BEST = {(3, 7): 2, (3, 8): 3, (3, 9): 3, (5, 7): 2, (5, 8): 2, (5, 9): 1}  # rate by size and seed
+
+
+def train(params: Any) -> Outcome:
+    if params["size"] == 9:
+        return Outcome("failed", "run", reason="too large")
+    best = BEST[params["size"], params["training.seed"]]
+    return Outcome("complete", "run", values=(float(params["rate"] == best),))
+
+
+def test_most_tunings_decide(
+    sweep_of: Callable[..., Sweep],
+    search: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries = {"size": "3,5,9", "rate": "choice(1,2,3)", "training.seed": "range(7,10)"}
+    listed = tuple({"size": size, "training.seed": seed} for size in (3, 5, 9) for seed in (7, 8, 9))
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3,) * 9)
+    sweep = replace(sweep_of(entries, total=27, sampler="grid"), arms=arms)
+    search(sweep, train)
+    best = best_of_arms(sweep.study, sweep.space, arms)
+    note = (
+        "with size=3, the best rate=3 is at the border of its range; a wider range may contain a better value"
+    )
+    assert border_notes(sweep, best) == [note]
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "120")
+    print_tuned(sweep, best, "all 27 trials are done")
+    said = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line]
+    assert rows == [
+        ["size=3", "rate=3 (2 of 3), rate=2 (1 of 3)", "9"],
+        ["size=5", "rate=2 (2 of 3), rate=1 (1 of 3)", "9"],
+        ["size=9", "no trial is complete in 3 of 3: not compared", "9"],
+    ]
+    assert (
+        said.splitlines()[0] == "tuned: all 27 trials are done" and said.splitlines()[-1] == f"note: {note}"
+    )
+
+
+def test_one_tuning_is_shown_without_counts(
+    sweep_of: Callable[..., Sweep], search: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = ({"size": 5, "training.seed": 7},)
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3,))
+    sweep = sweep_of(
+        {"size": "3,5", "rate": "choice(1,2,3)", "training.seed": "range(7,10)"}, total=3, sampler="grid"
+    )
+    sweep = replace(sweep, arms=arms)
+    search(sweep, train)
+    print_tuned(sweep, best_of_arms(sweep.study, sweep.space, arms), "all 3 trials are done")
+    assert "│ size=5      │ rate=2   │ 3      │" in capsys.readouterr().out
