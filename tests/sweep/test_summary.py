@@ -41,6 +41,22 @@ def test_header_names_the_search_and_its_axes(
     assert lines[3:] == ["  a: 1, 2, 3", "  b: 4, 5", "note: hydra.sweeper.x is not used."]
 
 
+def test_tuned_axes_have_no_range_no_border_and_no_importance(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "range(4)", "b": "range(4)"}, total=16, sampler="grid")
+    search(sweep)
+    tuned = replace(sweep, tuned=frozenset({"b"}))
+    capsys.readouterr()
+    print_header(tuned, "s", config(), [], [])
+    assert capsys.readouterr().out.splitlines()[2:4] == ["  a: 0, 1, 2, 3", "  b: tuned"]
+    lines = end(tuned, capsys)
+    assert [line for line in lines if line.startswith("note: the best")] == [
+        "note: the best a=3 is at the border of its range; a wider range may contain a better value."
+    ]
+    assert "importance" not in " ".join(lines) and "importance" in " ".join(end(sweep, capsys))
+
+
 def test_header_names_five_impossible_configurations(
     sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:

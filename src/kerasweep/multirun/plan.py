@@ -227,6 +227,7 @@ class Plan:
             is_cross_fitted=not is_older,
             data_digest=self.data.digest if self.data is not None else None,
             arms=self.arms,
+            tuned=frozenset(axis.key for axis in self.question.nuisance.axes if self.tuned_by is not None),
             by_repeat=self.by_repeat,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),

@@ -15,7 +15,7 @@ from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, signature
+from kerasweep.space.axis import Axis, Params, Value, signature
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
@@ -52,7 +52,7 @@ def print_header(
         say(f"data: {data_text}")
     say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
-        say(f"  {axis.key}: {axis.describe()}")
+        say(f"  {axis.key}: {'tuned' if axis.key in sweep.tuned else axis.describe()}")
     for note in (*notes, *sweep.notes):
         say(f"note: {note}")
     if left_out:
@@ -212,11 +212,15 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
             at_border = [value for value in values if axis.is_at_border(value)]
             if 2 * len(at_border) > len(tuned):
                 value, _ = Counter(at_border).most_common(1)[0]
-                notes.append(
-                    f"with {params_text(combination)}, the best {axis.key}={value_text(value)} is at the "
-                    "border of its range; a wider range may contain a better value"
-                )
+                notes.append(f"with {params_text(combination)}, {_border_text(axis, value)}")
     return notes
+
+
+def _border_text(axis: Axis, value: Value) -> str:
+    return (
+        f"the best {axis.key}={value_text(value)} is at the border of its range; "
+        "a wider range may contain a better value"
+    )
 
 
 def _nuisance_of(sweep: Sweep, params: Params) -> Params:
@@ -284,9 +288,9 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
 
 
 def _print_importance(sweep: Sweep) -> None:
-    # Repeats know their noise: the report has an analysis of variance.
-    has_one_value = len(sweep.directions) == 1 and sweep.repeats == 1
-    result = importance(sweep.study) if has_one_value else None
+    # Repeats know their noise: the report has an analysis of variance. Tuned values follow from the others.
+    is_search = len(sweep.directions) == 1 and sweep.repeats == 1 and not sweep.tuned
+    result = importance(sweep.study) if is_search else None
     if result is None:
         return
     say(
@@ -302,12 +306,9 @@ def _print_importance(sweep: Sweep) -> None:
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
-        is_compared = axis.key in params and axis.name not in REPEATED
-        if is_compared and axis.is_at_border(params[axis.key]):
-            say(
-                f"note: the best {axis.key}={params[axis.key]} is at the border of its range; "
-                "a wider range may contain a better value.",
-            )
+        is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED
+        if is_chosen and axis.is_at_border(params[axis.key]):
+            say(f"note: {_border_text(axis, params[axis.key])}.")
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
