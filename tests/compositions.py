@@ -25,7 +25,7 @@ from kerasweep.multirun.question import read_question
 def write_files(folder: Path, files: Mapping[str, str]) -> Path:
     """Writes config files, by their path below the folder, and returns the folder."""
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
 

@@ -374,3 +374,14 @@ def test_a_key_that_nothing_reads_is_refused(override: str, said: str) -> None:
 )
 def test_open_mappings_take_any_key_without_a_plus(overrides: tuple[str, ...]) -> None:
     check(compose_train(*overrides))
+
+
+@pytest.mark.parametrize("key", ["model.foo", "training.early_stopping.wait", "optimizer._target_", "data.x"])
+def test_a_users_training_function_reads_added_keys_of_a_run(key: str) -> None:
+    check(compose_train(f"+{key}=3", "trial.target=mine:train"))
+
+
+@pytest.mark.parametrize("key", ["study.repeat", "trial.timeout", "sampler.foo", "tracking.tag"])
+def test_a_users_training_function_leaves_the_sweeps_keys_to_the_sweep(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"Nothing reads {key}: "):
+        check(compose_train(f"+{key}=3", "trial.target=mine:train"))

@@ -152,6 +152,7 @@ def test_composes_the_commands_like_hydra(own_path: ConfigSearchPath) -> None:
         ),
         (["model.kernel_sze=5"], "The chosen model has no kernel_sze. Did you mean kernel_size?"),
         (["model.normalization.foo=5"], "The chosen model.normalization has no foo. It has kind, position"),
+        (["study.claim={comparisons:[{xy:{a:1}}]}"], "A part of study.claim has no xy. It has of, relation"),
     ],
 )
 def test_no_message_advises_to_append_a_key_that_nothing_reads(

@@ -1,5 +1,6 @@
 """Limit, split and scaling apply in this order; prepared data is kept for the next trial."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,13 +119,59 @@ def test_an_own_validation_part_is_not_resampled(tmp_path: Path) -> None:
     assert not np.array_equal(one.train.images, other.train.images)
 
 
-def test_few_large_data_sets_are_kept(archive: DataConf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_by_whole_data_sets(archive: DataConf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 images of 16 bytes and labels of 8 take 1,440 bytes; a feed copies the 12 images of each split."""
+    limited = replace(archive, limit=12)
+    one, other = replace(limited, split_seed=1), replace(limited, split_seed=2)
+    reseeded = replace(limited, seed=1)  # draws another test set, so that the archive is read again
+    monkeypatch.setattr("kerasweep.data.prepare.MAX_KEPT_BYTES", 1440 + 2 * 192)
+    first, second = load_prepared(one), load_prepared(other)
+    assert first.train.source is second.train.source
+    assert load_prepared(one) is first and load_prepared(other) is second
+    third = load_prepared(reseeded)
+    assert load_prepared(reseeded) is third
+    assert load_prepared(other) is not second
     monkeypatch.setattr("kerasweep.data.prepare.MAX_KEPT_BYTES", 1)
-    first, second = load_prepared(archive), load_prepared(replace(archive, seed=1))
-    assert load_prepared(archive) is first
-    load_prepared(replace(archive, seed=2))
-    assert load_prepared(archive) is first
-    assert load_prepared(replace(archive, seed=1)) is not second
+    alone = load_prepared(one)
+    assert load_prepared(one) is alone
+    assert load_prepared(other).train.source is alone.train.source
+    assert load_prepared(one) is not alone
+
+
+COUNTING = """
+import numpy as np
+
+calls = []
+
+def pairs(count=30):
+    calls.append(count)
+    images = np.random.default_rng(len(calls)).integers(0, 256, (count, 2, 2), dtype=np.uint8)
+    labels = np.arange(count) % 3
+    return (images, labels), (images, labels)
+"""
+
+
+def test_a_function_makes_the_data_once_for_all_its_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counted_data_of_test.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = DataConf(source="custom", target="counted_data_of_test:pairs")
+    more = ({"split_seed": 1}, {"seed": 1}, {"limit": 20}, {"scaling": "z_score"}, {"validation_split": 0.5})
+    prepared = [load_prepared(cfg), *(load_prepared(replace(cfg, **changes)) for changes in more)]
+    assert len({each.digest for each in prepared}) == 1
+    load_prepared(replace(cfg, kwargs={"count": 40}))
+    assert importlib.import_module("counted_data_of_test").calls == [30, 40]
+
+
+def test_files_are_decoded_once_for_all_splits_without_a_cache(
+    archive: DataConf, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    for seed in (None, 1, 2):
+        load_prepared(replace(archive, cache_dir=str(tmp_path / "file" / "below"), split_seed=seed))
+    assert caplog.text.count("cannot be written") == 1
+    assert "damaged" not in caplog.text
 
 
 def test_unreadable_data_is_not_kept(archive: DataConf, tmp_path: Path) -> None:

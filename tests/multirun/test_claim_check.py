@@ -180,6 +180,34 @@ def test_claim_that_the_grid_can_decide_is_accepted(comparison: dict[str, Any]) 
     claimed(planned(*KERNELS), **comparison).check_claim()
 
 
+SIDES = "{of:{model.kernel_size:5},relation:higher,than:{model.kernel_size:3}}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (f"study.claim={{text:so,comparisons:[{SIDES}]}}",),
+        ("study.claim.text=so", f"study.claim.comparisons=[{SIDES}]"),
+        (f"++study.claim={{text:so,comparisons:[{SIDES}]}}",),
+    ],
+)
+def test_a_claim_may_be_given_on_the_command_line(overrides: tuple[str, ...]) -> None:
+    plan = planned(*KERNELS, *overrides)
+    plan.check_claim()
+    assert plan.base.study.claim == claimed(plan, **LARGER).base.study.claim
+    assert planned("study=filter_size", *overrides).base.study.claim == plan.base.study.claim
+
+
+@pytest.mark.parametrize("arguments", [KERNELS, ("study=filter_size", "study.claim=null")])
+def test_a_sweep_has_no_claim_unless_one_is_given(arguments: tuple[str, ...]) -> None:
+    assert planned(*arguments).base.study.claim is None
+
+
+def test_a_text_alone_is_no_claim() -> None:
+    with pytest.raises(ConfigError, match="study.claim needs a text and a comparison"):
+        planned(*KERNELS, "study.claim.text=so").check_claim()
+
+
 @pytest.mark.parametrize(
     "comparison",
     [

@@ -9,6 +9,7 @@ import pytest
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.plan import OLDER, OWN_VALIDATION, Plan
 from kerasweep.search.study import BEGUN_WITH
+from tests.compositions import write_files
 
 pytestmark = pytest.mark.usefixtures("folder")
 INFINITE = "model.dropout=interval(0.0,0.5)"
@@ -92,6 +93,31 @@ def test_a_changed_sampler_or_pruner_is_noted(
             f"this sweep was begun with {was}; its trials stay. study.fresh=true begins one with {is_now}",
         )
     assert plan(*axes, *arguments).open_sweep(fresh=True).notes == ()
+
+
+@pytest.mark.parametrize("arguments", [(), ("sampler=random", "optimizer.learning_rate=interval(0.1,0.2)")])
+def test_targets_of_swept_group_files_belong_to_the_code_of_a_sweep(
+    plan: Callable[..., Plan], folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.syspath_prepend(folder)
+    option = "defaults: [custom, _self_]\ntarget: {}:net\n"
+    write_files(folder, {"conf/model/mine.yaml": option.format("nets_of_plan")})
+    code = "import keras\n\n\ndef net(shape, classes):\n    return keras.Sequential([{}])\n"
+    (folder / "nets_of_plan.py").write_text(code.format(""))
+    command = ("model=cnn,mine", f"hydra.searchpath=[{folder}/conf]", *arguments)
+    made = plan(*command)
+    assert list(made.sources()) == ["model=mine"]
+    made.open_sweep(fresh=False).study.ask()
+    assert plan(*command).open_sweep(fresh=False).study.trials
+    (folder / "nets_of_plan.py").write_text(code.format("keras.layers.Flatten()"))
+    with pytest.raises(ConfigError, match="^The code of model=mine has changed since "):
+        plan(*command).open_sweep(fresh=False)
+    (folder / "nets_of_plan.py").write_text(code.format(""))
+    plan(*command).open_sweep(fresh=False)
+    (folder / "others_of_plan.py").write_text(code.format(""))
+    write_files(folder, {"other/model/mine.yaml": option.format("others_of_plan")})
+    with pytest.raises(ConfigError, match="^The code of model=mine has changed since "):
+        plan(command[0], f"hydra.searchpath=[{folder}/other]", *arguments).open_sweep(fresh=False)
 
 
 def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> None:

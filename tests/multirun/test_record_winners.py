@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError
-from kerasweep.multirun.record_winners import record_winners
+from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.results import Outcome
 from kerasweep.sweep.best_repeats import Winner
+from kerasweep.tracking.writer import Tracker
 from kerasweep.workers.pool import Event, JobFailed
 from kerasweep.workers.worker import Finished, Job
 
@@ -127,3 +129,14 @@ def test_other_work_is_done_if_the_only_run_was_deleted(due: list[Winner]) -> No
     pool: Any = Places()
     record_winners(due[:1], trial_runs, pool, lambda: called.append(None))
     assert len(called) == 1
+
+
+def test_a_winner_without_weights_is_named_unless_it_was_tested(
+    tracker: Tracker, tracking: TrackingConf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [tracker.start(name, {}, {}) for name in ("tested", "lost")]
+    tracker.log_metrics(runs[0], {"test_accuracy": 0.5})
+    winners = [Winner(number, {}, 0, Outcome("complete", run)) for number, run in enumerate((*runs, "gone"))]
+    note_lost_weights(winners, tracking)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("note: trial 1 has no model and no test score: its weights were deleted")

@@ -152,6 +152,8 @@ def test_the_comparison_has_one_configuration_of_each_arm(plan: Plan) -> None:
 def test_another_tuning_begins_another_comparison(plan: Plan) -> None:
     whole = plan(*SIZES, RATES)
     first = comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
+    assert first.tuned == {"optimizer.learning_rate"}
+    assert tuning_plan(whole).open_sweep(fresh=False).tuned == set()
     first.study.ask()
     again = comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
     other = comparison_plan(whole, examples(whole), TunedBy("t-2", ())).open_sweep(fresh=False)

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, fail_and_retry, note_repeat, settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.best_repeats import delete_other_weights, due_winners
+from kerasweep.space.axis import Params
+from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
 
 SPACE = {"a": "range(9)"}
 
@@ -132,6 +133,42 @@ def test_winner_of_a_driver_that_ended_meanwhile_keeps_its_weights(
     train(sweep, left("2", 0.9))
     delete_other_weights(sweep, due)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == "") == ["1", "2"]
+
+
+def test_weights_are_kept_where_a_later_seed_may_change_the_winner(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """The sweep is stopped after four of six trials; the winner's mean falls below the other's later."""
+    sweep = sweep_of({"training.seed": "range(3)", "a": "1,2"}, total=6, sampler="grid")
+
+    def train_next(params: Params, value: float) -> None:
+        sweep.study.enqueue_trial(params)
+        train(sweep, left(f"{params['a']}-{params['training.seed']}", value))
+
+    for a, value in ((1, 0.9), (2, 0.8)):
+        for seed in (0, 1):
+            train_next({"training.seed": seed, "a": a}, value)
+    (winner,) = due_winners(sweep)
+    assert winner.params["a"] == 1
+    delete_other_weights(sweep, [winner], is_end=False)
+    train_next({"training.seed": 2, "a": 1}, 0.3)
+    train_next({"training.seed": 2, "a": 2}, 0.75)
+    (winner,) = due_winners(sweep)
+    assert winner.params == {"training.seed": 0, "a": 2}
+    assert lost_winners(sweep) == []
+    delete_other_weights(sweep, [winner])
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ""] == ["2-0"]
+    Path(str(winner.outcome.weights)).unlink()
+    assert lost_winners(sweep) == [winner]
+
+
+def test_weights_of_earlier_losers_are_deleted_at_a_stop_where_no_seed_is_an_axis(
+    sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    sweep = sweep_of(SPACE)
+    train(sweep, left("0", 0.5), left("1", 0.7))
+    delete_other_weights(sweep, due_winners(sweep), is_end=False)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ""] == ["1"]
 
 
 def test_sweep_without_a_complete_trial_has_nothing_to_record(sweep_of: Callable[..., Sweep]) -> None:

@@ -1,5 +1,7 @@
 """The summary prints the search, its progress and its best trials."""
 
+import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -37,6 +39,22 @@ def test_header_names_the_search_and_its_axes(
     assert lines[:2] == ["sweep s-0: 6 trials, sampler grid", "question: Which a?"]
     assert lines[2].startswith("objective: ") and "val_accuracy" in lines[2]
     assert lines[3:] == ["  a: 1, 2, 3", "  b: 4, 5", "note: hydra.sweeper.x is not used."]
+
+
+def test_tuned_axes_have_no_range_no_border_and_no_importance(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "range(4)", "b": "range(4)"}, total=16, sampler="grid")
+    search(sweep)
+    tuned = replace(sweep, tuned=frozenset({"b"}))
+    capsys.readouterr()
+    print_header(tuned, "s", config(), [], [])
+    assert capsys.readouterr().out.splitlines()[2:4] == ["  a: 0, 1, 2, 3", "  b: tuned"]
+    lines = end(tuned, capsys)
+    assert [line for line in lines if line.startswith("note: the best")] == [
+        "note: the best a=3 is at the border of its range; a wider range may contain a better value."
+    ]
+    assert "importance" not in " ".join(lines) and "importance" in " ".join(end(sweep, capsys))
 
 
 def test_header_names_five_impossible_configurations(
@@ -247,6 +265,41 @@ def test_a_seed_is_never_important_nor_at_a_border_nor_a_winner(
     assert best[0].params["training.seed"] == 2 and best[6].values == [1.42]
     lines = " ".join(end(sweep, capsys))
     assert "seed" not in lines.partition("importance")[2] and "the best training.seed" not in lines
+
+
+def test_a_configuration_that_lacks_seeds_ranks_after_the_others(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = sweep_of({"a": "3,4,5", "training.seed": "0,1,2"}, total=9, sampler="grid")
+    values = {3: (0.99, 0.98, None), 4: (0.6, 0.9, 0.9), 5: (0.7, 0.7, 0.7)}
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        value = values[params["a"]][params["training.seed"]]
+        if value is None:
+            return Outcome("failed", "run", reason="the loss is nan")
+        return Outcome("complete", "run", (value,))
+
+    search(sweep, train)
+    assert [trial.params["a"] for trial in best_trials(sweep)] == [4, 4, 4, 5, 5, 5, 3, 3]
+    assert best_value(sweep) == pytest.approx(0.8)
+    lines = end(sweep, capsys)
+    assert "best trials, by the mean over their seeds:" in lines
+    assert (
+        "note: a=3 has the better mean 0.985, but 2 values where others have 3, so it ranks after them."
+        in lines
+    )
+
+
+def test_seeds_that_a_sampler_draws_do_not_rank_configurations(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    """A random search visits some configurations twice by chance."""
+    sweep = sweep_of({"a": "range(5)", "training.seed": "range(9)"}, total=7, seed=1)
+    search(sweep)
+    counts = Counter(trial.params["a"] for trial in best_trials(sweep))
+    assert len(set(counts.values())) > 1
+    means = [statistics.fmean(t.value for t in best_trials(sweep) if t.params["a"] == a) for a in counts]
+    assert means == sorted(means, reverse=True)
 
 
 def test_end_of_repeats_leaves_the_importance_to_the_report(

@@ -3,6 +3,7 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config import data, model, search, training
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError, suggestion
 
 PATHS = {
@@ -21,7 +23,9 @@ PATHS = {
 def check(cfg: DictConfig) -> None:
     """Raises ConfigError for the first rule that the configuration breaks."""
     _check_missing(cfg)
-    _check_unread(cfg)
+    # A user's training function gets the configuration, and may read what ours does not.
+    has_own_function = cfg.trial.target != search.TrialConf.target
+    _check_unread(cfg, trusted=RUN_GROUPS if has_own_function else ())
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
@@ -52,8 +56,11 @@ def _check_missing(cfg: DictConfig) -> None:
         raise _no_value("model.target")
 
 
-def _check_unread(cfg: DictConfig, prefix: str = "") -> None:
-    """Raises ConfigError for a key that its group's schema lacks: a + adds it, and nothing would read it."""
+def _check_unread(cfg: DictConfig, prefix: str = "", trusted: Sequence[str] = ()) -> None:
+    """Raises ConfigError for a key that its group's schema lacks: a + adds it, and nothing would read it.
+
+    The trusted groups may have any key.
+    """
     schema = OmegaConf.get_type(cfg)
     if prefix and is_dataclass(schema):
         known = [field.name for field in fields(schema)]
@@ -63,6 +70,8 @@ def _check_unread(cfg: DictConfig, prefix: str = "") -> None:
                 said = suggestion(name, known, f"It has {', '.join(known)}.")
                 raise ConfigError(f"Nothing reads {prefix}{name}: the chosen {group} has no {name}. {said}")
     for name in map(str, cfg):
+        if name in trusted:
+            continue
         node = cfg._get_node(name)
         if isinstance(node, DictConfig) and not (
             node._is_none() or node._is_missing() or node._is_interpolation()

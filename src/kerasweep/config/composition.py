@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from kerasweep.errors import suggestion
 
 T = TypeVar("T")
-ADVICE = "To append to your config"
+ADVICE, QUOTE = "To append to your config", "'"
 Answers = dict[Hashable, Any]
 
 
@@ -121,11 +121,16 @@ def _with_our_advice(error: ConfigCompositionException) -> ConfigCompositionExce
     """Replaces Hydra's advice to append a key: nothing would read a key that its schema does not have."""
     schema, key = getattr(error.__cause__, "object_type", None), getattr(error.__cause__, "full_key", None)
     group, _, name = str(key).rpartition(".")
-    if ADVICE not in str(error) or not group or not is_dataclass(schema):
+    if ADVICE not in str(error) or not is_dataclass(schema):
+        return error
+    overridden = str(error).split(QUOTE)[1]
+    if overridden.partition(".")[0] == key:  # at the top, where a user's file may have more keys
         return error
     known = [field.name for field in fields(schema)]
     said = suggestion(name, known, f"It has {', '.join(known)}.")
-    return ConfigCompositionException(f"The chosen {group} has no {name}. {said}")
+    # OmegaConf does not say in which list an element is.
+    place = f"The chosen {group}" if group else f"A part of {overridden}"
+    return ConfigCompositionException(f"{place} has no {name}. {said}")
 
 
 def new_answers() -> Answers:

@@ -62,7 +62,7 @@ class ComparisonConf:
 
 @dataclass
 class ClaimConf:
-    text: str = MISSING
+    text: str = ""
     comparisons: list[ComparisonConf] = field(default_factory=list)
 
 
@@ -70,7 +70,8 @@ class ClaimConf:
 class StudyConf:
     name: str | None = None  # None: made of the axes
     question: str | None = None
-    claim: ClaimConf | None = None
+    # None or empty: no claim. OmegaConf cannot merge an override into a null node of this type.
+    claim: ClaimConf | None = field(default_factory=ClaimConf)
     trials: int | None = None  # None: the whole grid, or 20
     repeats: int = 1  # seeds of each trial
     splits: str = "resampled"  # one of SPLITS: whether each repeat validates on other images

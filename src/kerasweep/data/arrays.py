@@ -42,6 +42,11 @@ class Arrays:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def nbytes(self) -> int:
+        parts = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        return sum(part.nbytes for part in (*parts, *(self.validation or ())))
+
 
 def make_arrays(
     train: tuple[np.ndarray, np.ndarray],

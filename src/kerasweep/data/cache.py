@@ -67,7 +67,7 @@ def _read(entry: Path) -> Arrays | None:
         parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in arrays}
         _check(parts)
         return Arrays(**parts, class_names=names, digest=digest)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         log.warning("The cache entry %s is damaged and is written again.", entry)

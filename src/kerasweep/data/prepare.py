@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -10,14 +11,16 @@ from omegaconf import OmegaConf
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.scaling import Scaling, fit_scaling
-from kerasweep.data.sources import load
+from kerasweep.data.sources import load, source_key
 from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import ConfigError
 
-# Several, since each repeat of a trial has its own split.
-MIN_KEPT, MAX_KEPT, MAX_KEPT_BYTES = 2, 8, 2**30
+# Several, since each repeat of a trial has its own split; the newest one whatever its size.
+MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
 PIECE = 1024  # images
-_kept: "OrderedDict[str, Prepared]" = OrderedDict()
+_kept: "OrderedDict[str, tuple[Prepared, Arrays]]" = OrderedDict()
+# The data sets in `_kept`, by their source.
+_sources: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,21 +125,34 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
 def load_prepared(cfg: DataConf) -> Prepared:
     """Loads and prepares the data of a configuration, and keeps the last ones in memory.
 
+    Splits of one data set share its images: files are decoded, and data.target is called, once for all.
+
     Raises:
         DataError: See `load` and `prepare`.
         ConfigError: See `load`.
     """
     key = OmegaConf.to_yaml(cfg, resolve=True)
     if key not in _kept:
-        _kept[key] = prepare(cfg, load(cfg))
+        arrays = _load_once(cfg)
+        _kept[key] = prepare(cfg, arrays), arrays
     _kept.move_to_end(key)
-    while len(_kept) > MIN_KEPT and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
+    while len(_kept) > 1 and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
         _kept.popitem(last=False)
-    return _kept[key]
+    return _kept[key][0]
+
+
+def _load_once(cfg: DataConf) -> Arrays:
+    key = source_key(cfg)
+    arrays = _sources.get(key) or load(cfg)
+    _sources[key] = arrays
+    return arrays
 
 
 def _kept_bytes() -> int:
-    return sum(each.train.nbytes + each.validation.nbytes for each in _kept.values())
+    """Returns the memory of all images: each data set's, and the copies that a feed makes of each split."""
+    sources = {id(arrays): arrays.nbytes for _, arrays in _kept.values()}
+    copies = [split.train.nbytes + split.validation.nbytes for split, _ in _kept.values()]
+    return sum(sources.values()) + sum(copies)
 
 
 def check_augment(augment: AugmentConf, input_shape: tuple[int, int, int]) -> None:

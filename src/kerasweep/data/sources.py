@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from kerasweep.config.data import DataConf
 from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays
@@ -16,6 +18,8 @@ from kerasweep.data.npz import load_npz
 from kerasweep.errors import DataError
 
 _LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+# They have a test set of their own, so data.seed and data.test_split draw none.
+_WITH_TEST_SET = (*_LAYOUTS, *CLASS_NAMES, "custom")
 
 
 def load(cfg: DataConf) -> Arrays:
@@ -50,6 +54,20 @@ def load(cfg: DataConf) -> Arrays:
         idx_files = find_idx_files(path)
         return cached(folder, idx_files, cfg.source, lambda: load_idx(idx_files, names))
     raise AssertionError(f"data.source {cfg.source} is not loaded")
+
+
+def source_key(cfg: DataConf) -> str:
+    """Returns a text that is equal for configurations which `load` the same data set.
+
+    Splits, limits, scalings and labels are made of the same data set.
+    """
+    values = OmegaConf.to_container(
+        cfg if OmegaConf.is_config(cfg) else OmegaConf.structured(cfg), resolve=True
+    )
+    assert isinstance(values, dict)
+    drawn = () if cfg.source in _WITH_TEST_SET else ("test_split", "seed")
+    names = ("source", "path", "image_size", "cache_dir", "target", "kwargs", *drawn)
+    return repr([values[name] for name in names])
 
 
 def _existing(cfg: DataConf) -> Path:

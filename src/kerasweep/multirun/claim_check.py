@@ -90,7 +90,7 @@ def check_claim(
 
 def check_form(claim: DictConfig) -> None:
     """Raises ConfigError for a claim with a comparison that could not be tested."""
-    if OmegaConf.is_missing(claim, "text") or not claim.comparisons:
+    if not (claim.text and claim.comparisons):
         raise ConfigError(
             "study.claim needs a text and a comparison, as in claim: {text: 3x3 is better, comparisons: "
             "[{of: {model.kernel_size: 3}, relation: higher, than: {model.kernel_size: 5}}]}."

@@ -6,17 +6,18 @@ from pathlib import Path
 
 from hydra.types import HydraContext
 
+from kerasweep.config.search import TrialConf
 from kerasweep.errors import StorageError, SweepStopped, TrackingError
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
 from kerasweep.multirun.plan import Plan
-from kerasweep.multirun.record_winners import record_winners
+from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
 from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
-from kerasweep.sweep.best_repeats import delete_other_weights, due_winners
+from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.recording import SweepRecord
@@ -126,7 +127,7 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     with ExitStack() as stack:
         stack.enter_context(winner_lock(sweep.journal))
         due = due_winners(sweep)
-        delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None)
+        delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None, is_end)
         if plan.base.tracking.models == "none" and not is_end:
             due = []
         if due:
@@ -137,6 +138,8 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
             pool = start_workers(opened.context, master, plan.base, 1)
             stack.callback(pool.stop)
         record_winners(due, trial_runs, pool, lambda: _show_data(opened), is_end)
+    if is_end and plan.base.trial.target == TrialConf.target:
+        note_lost_weights(lost_winners(sweep), plan.base.tracking)
 
 
 def _show_data(opened: OpenSweep) -> None:

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import run_keys
-from kerasweep.config.search import TrialConf
-from kerasweep.config.target_source import source_digest
+from kerasweep.config.search import ClaimConf
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
+from kerasweep.multirun.code_digests import code_digests
 from kerasweep.multirun.composer import Composer, without_hydra
 from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
@@ -37,8 +37,6 @@ from kerasweep.space.axis import Params, Signature, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
-# The keys that name a user's function.
-TARGETS = ("trial.target", "model.target", "data.target")
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
@@ -79,6 +77,8 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     if question.searched.is_finite:
         refusals.check_some_possible()
     base = without_hydra(question.master)
+    if base.study.claim == OmegaConf.structured(ClaimConf):
+        base.study.claim = None
     data = None if refusals.sweeps_data else refusals.data_of(base)
     plan = Plan(question, composer, refusals, base, data, question.space)
     if not question.nuisance.axes:
@@ -227,6 +227,7 @@ class Plan:
             is_cross_fitted=not is_older,
             data_digest=self.data.digest if self.data is not None else None,
             arms=self.arms,
+            tuned=frozenset(axis.key for axis in self.question.nuisance.axes if self.tuned_by is not None),
             by_repeat=self.by_repeat,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
@@ -235,16 +236,8 @@ class Plan:
         )
 
     def sources(self) -> dict[str, str]:
-        """Returns the digest of the code of each target of the user's, swept ones included."""
-        targets = {key: [OmegaConf.select(self.base, key)] for key in TARGETS}
-        targets |= {axis.name: list(axis.values() or []) for axis in self.space.axes if axis.name in TARGETS}
-        digests = {
-            f"{key}={target}": source_digest(str(target))
-            for key, values in targets.items()
-            for target in values
-            if target not in (None, TrialConf.target)
-        }
-        return {name: digest for name, digest in digests.items() if digest is not None}
+        """Returns the digests of the user's code, see `code_digests`."""
+        return code_digests(self.base, self.space, self.composer)
 
     def _journal(self, fresh: bool) -> tuple[str, Path]:
         """Returns the sweep's name and its file; fresh: those of the next generation."""

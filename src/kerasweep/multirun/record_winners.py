@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.results import Outcome, State
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.terminal import say
+from kerasweep.tracking.reader import get_run
 from kerasweep.workers.pool import JobFailed, WorkerPool
 from kerasweep.workers.worker import Finished, Job, Recorded
 
@@ -77,6 +79,22 @@ def record_winners(
             with suppress(RefusedError):  # the user deleted the run
                 trial_runs.write(recording.winner.outcome.run_id)
             recording.end(part, ended[1])
+
+
+def note_lost_weights(winners: Sequence[Winner], tracking: TrackingConf) -> None:
+    """Names the winners without weights that were not tested, hence have no model either.
+
+    Args:
+        winners: The best trials whose weights are gone.
+        tracking: Where their runs are.
+    """
+    for winner in winners:
+        with suppress(RefusedError):  # the user deleted the run
+            if "test_accuracy" not in get_run(tracking, winner.outcome.run_id).metrics:
+                say(
+                    f"note: trial {winner.number} has no model and no test score: its weights were deleted "
+                    "at an earlier end of the sweep, when another trial was the best"
+                )
 
 
 def _missing_parts(

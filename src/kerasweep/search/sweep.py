@@ -34,6 +34,7 @@ class Sweep:
     is_cross_fitted: bool = True  # whether values are cross-fitted, see TrialRef
     data_digest: str | None = None  # of the data that all trials share, see TrialRef
     arms: Arms | None = None  # those whose nuisance axes this sweep tunes; None for a comparison
+    tuned: frozenset[str] = frozenset()  # the keys of nuisance axes that an earlier sweep tuned
     # The configurations of a tuned combination's repeats, by that of the first: each repeat has a tuning of
     # its own. They start again after the last.
     by_repeat: Mapping[Signature, tuple[Params, ...]] = field(default_factory=dict)

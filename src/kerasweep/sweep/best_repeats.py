@@ -33,7 +33,19 @@ def due_winners(sweep: Sweep) -> list[Winner]:
     return [winner for winner in _winners(sweep) if _has_weights(winner.outcome)]
 
 
-def delete_other_weights(sweep: Sweep, due: Sequence[Winner], jobs: Path | None = None) -> None:
+def lost_winners(sweep: Sweep) -> list[Winner]:
+    """Returns the winner without saved weights where a seed is an axis, so that a loser may become the best.
+
+    If its run lacks a part, that cannot be recorded any more.
+    """
+    if is_training(sweep) or not sweep.has_repeated_axis:
+        return []
+    return [winner for winner in _winners(sweep) if not _has_weights(winner.outcome)]
+
+
+def delete_other_weights(
+    sweep: Sweep, due: Sequence[Winner], jobs: Path | None = None, is_end: bool = True
+) -> None:
     """Deletes the weights of all trials except the best ones; while a driver trains, none.
 
     Weights of a trial that waits for its other repeats are kept: it may become the best.
@@ -42,9 +54,11 @@ def delete_other_weights(sweep: Sweep, due: Sequence[Winner], jobs: Path | None 
         sweep: The sweep.
         due: The result of `due_winners`: their weights are kept.
         jobs: The sweep's folder of jobs: weights in it that no trial names are deleted, too.
+        is_end: Whether the sweep is finished. If not, and a seed is an axis, all weights are kept: seeds to
+            come may change which trial wins.
     """
     trials = sweep.study.get_trials(deepcopy=False)
-    if is_training(sweep):
+    if is_training(sweep) or (sweep.has_repeated_axis and not is_end):
         return
     waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
     done = [outcome for number in waiting for outcome in completed_repeats(sweep.study, number).values()]

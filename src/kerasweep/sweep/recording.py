@@ -141,9 +141,10 @@ class SweepRecord:
         }
 
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
-        """Returns the objective values that a new trial must beat; with one objective, only the best.
+        """Returns the objective values of the trials that a new one must beat to keep its weights.
 
-        None where a seed or a split is an axis: the winner has the best mean, not the best value.
+        With one objective only those of the best trial. Empty where a seed or a split is an axis: the winner
+        has the best mean, and any trial may belong to it.
         """
         if self.sweep.has_repeated_axis:
             return ()

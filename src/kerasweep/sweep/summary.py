@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, signature
+from kerasweep.space.axis import Axis, Params, Value, signature
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
@@ -52,7 +52,7 @@ def print_header(
         say(f"data: {data_text}")
     say(f"objective: {objective_text(cfg)}")
     for axis in sweep.space.axes:
-        say(f"  {axis.key}: {axis.describe()}")
+        say(f"  {axis.key}: {'tuned' if axis.key in sweep.tuned else axis.describe()}")
     for note in (*notes, *sweep.notes):
         say(f"note: {note}")
     if left_out:
@@ -89,43 +89,58 @@ def best_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Returns the complete trials, the best first; with several objectives, the Pareto front.
 
     Where a seed or a split is an axis, trials that differ in it alone are repeats: they stand together, by
-    their mean.
+    their mean. In a grid, those that lack a repeat which others have come last: the worst one may be missing.
     """
     if len(sweep.directions) > 1:
         return sweep.study.best_trials
-    complete = sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    means = _means_over_repeats(sweep, complete)
-    sign = -sign_of(sweep.directions[0])
-
-    def rank(trial: FrozenTrial) -> tuple[float, float, int]:
-        # Rounded: a mean's last digit depends on the order of its values.
-        mean, own = (round(sign * value, DECIMALS) for value in (means[trial.number], trial.values[0]))
-        return mean, own, trial.number
-
-    return sorted(complete, key=rank)
-
-
-def _means_over_repeats(sweep: Sweep, complete: Sequence[FrozenTrial]) -> dict[int, float]:
-    """Returns for each trial the mean value of all trials that differ in seeds and splits alone."""
-    if not sweep.has_repeated_axis:
-        return {trial.number: trial.values[0] for trial in complete}
-    values: dict[Any, list[float]] = {}
-    names = {trial.number: _compared(sweep, trial) for trial in complete}
-    for trial in complete:
-        values.setdefault(names[trial.number], []).append(trial.values[0])
-    return {number: statistics.fmean(values[name]) for number, name in names.items()}
-
-
-def _compared(sweep: Sweep, trial: FrozenTrial) -> Any:
-    """Returns a hashable name of a trial's configuration without seeds and splits."""
-    params = clean_params(sweep.space, trial)
-    return signature({key: value for key, value in params.items() if key.lstrip("+") not in REPEATED})
+    return [trial for repeats in _ranked(sweep) for trial in repeats]
 
 
 def best_value(sweep: Sweep) -> float | None:
-    """Returns the best trial's first objective, None if no trial is complete."""
-    best = best_trials(sweep)
-    return best[0].values[0] if best else None
+    """Returns the first objective of the best configuration, None if no trial is complete.
+
+    Its mean where a seed or a split is an axis; with several objectives, the best one of the Pareto front.
+    """
+    if len(sweep.directions) > 1:
+        sign = sign_of(sweep.directions[0])
+        values = [trial.values[0] for trial in sweep.study.best_trials]
+        return max(values, key=lambda value: sign * value, default=None)
+    ranked = _ranked(sweep)
+    return _mean(ranked[0]) if ranked else None
+
+
+def _ranked(sweep: Sweep) -> list[list[FrozenTrial]]:
+    """Returns the complete trials of each configuration, the best configuration and its best trial first."""
+    sign = -sign_of(sweep.directions[0])
+    configurations: dict[Any, list[FrozenTrial]] = {}
+    for trial in sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        name = signature(_compared(sweep, trial)) if sweep.has_repeated_axis else trial.number
+        configurations.setdefault(name, []).append(trial)
+    most = _most_repeats(sweep, configurations.values())
+
+    # Rounded: a mean's last digit depends on the order of its values.
+    def rank(trial: FrozenTrial) -> tuple[float, int]:
+        return round(sign * trial.values[0], DECIMALS), trial.number
+
+    def rank_of_mean(repeats: list[FrozenTrial]) -> tuple[bool, float, tuple[float, int]]:
+        return len(repeats) < most, round(sign * _mean(repeats), DECIMALS), rank(repeats[0])
+
+    return sorted((sorted(repeats, key=rank) for repeats in configurations.values()), key=rank_of_mean)
+
+
+def _most_repeats(sweep: Sweep, configurations: Iterable[Sequence[FrozenTrial]]) -> int:
+    """Returns how many repeats a configuration needs to win; 0 where a sampler draws them by chance."""
+    return max(map(len, configurations), default=0) if sweep.sampler.name == "grid" else 0
+
+
+def _mean(repeats: Sequence[FrozenTrial]) -> float:
+    return statistics.fmean(trial.values[0] for trial in repeats)
+
+
+def _compared(sweep: Sweep, trial: FrozenTrial) -> Params:
+    """Returns a trial's configuration without seeds and splits."""
+    params = clean_params(sweep.space, trial)
+    return {key: value for key, value in params.items() if key.lstrip("+") not in REPEATED}
 
 
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
@@ -139,6 +154,7 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
     _show_best(sweep, best, objective_text(record.cfg))
+    _note_lacking_repeats(sweep)
     _print_importance(sweep)
     _warn_of_borders(sweep, best[0])
     _print_commands(record, best[0])
@@ -196,11 +212,15 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
             at_border = [value for value in values if axis.is_at_border(value)]
             if 2 * len(at_border) > len(tuned):
                 value, _ = Counter(at_border).most_common(1)[0]
-                notes.append(
-                    f"with {params_text(combination)}, the best {axis.key}={value_text(value)} is at the "
-                    "border of its range; a wider range may contain a better value"
-                )
+                notes.append(f"with {params_text(combination)}, {_border_text(axis, value)}")
     return notes
+
+
+def _border_text(axis: Axis, value: Value) -> str:
+    return (
+        f"the best {axis.key}={value_text(value)} is at the border of its range; "
+        "a wider range may contain a better value"
+    )
 
 
 def _nuisance_of(sweep: Sweep, params: Params) -> Params:
@@ -217,6 +237,7 @@ def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> Non
     """Prints a table of the best trials and, below a line, the best that were dropped after fewer seeds."""
     is_front, has_seeds = len(sweep.directions) > 1, sweep.repeats > 1
     heading = "best trade-offs (Pareto front)" if is_front else "best trials"
+    heading += ", by the mean over their seeds" if sweep.has_repeated_axis and not is_front else ""
     say(f"{heading}, mean ± standard deviation of the seeds:" if has_seeds else f"{heading}:")
     table = Table()
     seeds = ("seeds",) if has_seeds else ()
@@ -228,6 +249,21 @@ def _show_best(sweep: Sweep, best: Sequence[FrozenTrial], objective: str) -> Non
     for trial in _dropped_trials(sweep)[:MAX_BEST]:
         table.add_row(*_row(sweep, trial))
     show(table)
+
+
+def _note_lacking_repeats(sweep: Sweep) -> None:
+    """Names the configuration that would win if it had the repeats that others have."""
+    if len(sweep.directions) > 1 or not sweep.has_repeated_axis:
+        return
+    ranked, sign = _ranked(sweep), sign_of(sweep.directions[0])
+    most = _most_repeats(sweep, ranked)
+    lacking = [repeats for repeats in ranked if len(repeats) < most]
+    if lacking and sign * _mean(lacking[0]) > sign * _mean(ranked[0]):
+        say(
+            f"note: {params_text(_compared(sweep, lacking[0][0]))} has the better mean "
+            f"{value_text(_mean(lacking[0]))}, but {len(lacking[0])} values where others have {most}, "
+            "so it ranks after them."
+        )
 
 
 def _dropped_trials(sweep: Sweep) -> list[FrozenTrial]:
@@ -252,9 +288,9 @@ def _row(sweep: Sweep, trial: FrozenTrial) -> list[str]:
 
 
 def _print_importance(sweep: Sweep) -> None:
-    # Repeats know their noise: the report has an analysis of variance.
-    has_one_value = len(sweep.directions) == 1 and sweep.repeats == 1
-    result = importance(sweep.study) if has_one_value else None
+    # Repeats know their noise: the report has an analysis of variance. Tuned values follow from the others.
+    is_search = len(sweep.directions) == 1 and sweep.repeats == 1 and not sweep.tuned
+    result = importance(sweep.study) if is_search else None
     if result is None:
         return
     say(
@@ -270,12 +306,9 @@ def _print_importance(sweep: Sweep) -> None:
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
-        is_compared = axis.key in params and axis.name not in REPEATED
-        if is_compared and axis.is_at_border(params[axis.key]):
-            say(
-                f"note: the best {axis.key}={params[axis.key]} is at the border of its range; "
-                "a wider range may contain a better value.",
-            )
+        is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED
+        if is_chosen and axis.is_at_border(params[axis.key]):
+            say(f"note: {_border_text(axis, params[axis.key])}.")
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:

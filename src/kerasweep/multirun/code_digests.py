@@ -1,0 +1,61 @@
+"""Digests the code behind the targets of a sweep, which trained its trials."""
+
+import hashlib
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.search import TrialConf
+from kerasweep.config.target_source import source_digest
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.composer import Composer
+from kerasweep.space.axis import Params, Space
+
+# The keys that name a user's function.
+TARGETS = ("trial.target", "model.target", "data.target")
+# Their files hold no target; composing each of their options would take a while.
+WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in TARGETS}
+
+
+def code_digests(base: DictConfig, space: Space, composer: Composer) -> dict[str, str]:
+    """Returns the digest of the code of each function that a user names.
+
+    Args:
+        base: The configuration that the trials share.
+        space: The axes: keys such as model.target, and groups whose files name a target.
+        composer: Composes the options of groups.
+
+    Returns:
+        By key and target, as in `model.target=nets:small`; of a group's file by its option, as in
+        `model=mine`, where the digest changes with the target's name, too.
+    """
+    targets = {key: [OmegaConf.select(base, key)] for key in TARGETS}
+    targets |= {axis.name: list(axis.values() or []) for axis in space.axes if axis.name in TARGETS}
+    named = [(key, str(target)) for key, values in targets.items() for target in values if _is_users(target)]
+    digests = {f"{key}={target}": source_digest(target) for key, target in named}
+    for axis in space.axes:
+        if axis.is_group and axis.name not in WITHOUT_TARGET:
+            for option in axis.values() or []:
+                in_file = [pair for pair in _named_by(composer, {axis.key: option}) if pair not in named]
+                if in_file:
+                    digests[f"{axis.name}={option}"] = _digest_of(in_file)
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def _is_users(target: object) -> bool:
+    return target not in (None, TrialConf.target)
+
+
+def _named_by(composer: Composer, params: Params) -> list[tuple[str, str]]:
+    """Returns the keys and targets of a configuration; none if it cannot be composed, which others report."""
+    try:
+        cfg = composer.compose(params)
+    except ConfigError:
+        return []
+    targets = [(key, OmegaConf.select(cfg, key)) for key in TARGETS]
+    return [(key, str(target)) for key, target in targets if _is_users(target)]
+
+
+def _digest_of(targets: list[tuple[str, str]]) -> str:
+    text = " ".join(f"{key}={target} {source_digest(target)}" for key, target in targets)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
