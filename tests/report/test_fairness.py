@@ -64,6 +64,17 @@ def test_page_says_whether_repeats_share_their_validation_images(key: str) -> No
     assert images_line(report(one, limited)) is None
 
 
+@pytest.mark.parametrize(("splits", "line"), [("aaa", SAME_IMAGES), ("abc", OTHER_IMAGES)])
+def test_page_knows_the_validation_images_that_runs_recorded(splits: str, line: str) -> None:
+    """An own validation part is the same for all seeds of the split."""
+    runs = [
+        replace(made, params={**made.params, "data.split_seed": str(seed)})
+        for seed, split in enumerate(splits)
+        for made in (run("3", seed=seed, split=split),)
+    ]
+    assert images_line(report(*runs)) == line
+
+
 def test_early_stopping_leaves_no_equal_epochs() -> None:
     runs = [run("3"), run("5")]
     params = {**runs[1].params, "training.early_stopping.enabled": "true"}

@@ -1,5 +1,6 @@
 """Prepares a data set for training: limit, split, scaling."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from kerasweep.errors import ConfigError
 # Several, since each repeat of a trial has its own split.
 MIN_KEPT, MAX_KEPT, MAX_KEPT_BYTES = 2, 8, 2**30
 PIECE = 1024  # images
+SPLIT_DIGITS = 12
 _kept: "OrderedDict[str, Prepared]" = OrderedDict()
 
 
@@ -78,6 +80,13 @@ class Prepared:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def split(self) -> str:
+        """12 hex digits, equal for the same validation images of the same data set."""
+        indices = self.validation.indices
+        chosen = b"" if indices is None else indices.tobytes()
+        return hashlib.sha256(self.digest.encode() + chosen).hexdigest()[:SPLIT_DIGITS]
 
     def describe(self) -> str:
         """Summarizes, as in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""

@@ -11,10 +11,11 @@ from kerasweep.report.selection import keys_by_name
 from kerasweep.report.tuning import nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import SPLIT
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
-# The keys that choose the validation images of a data set.
-SPLIT = (DATA_SEED, SPLIT_SEED, "data.limit", VALIDATION)
+# The keys that choose the validation images of a data set, for runs of older versions.
+SPLIT_KEYS = (DATA_SEED, SPLIT_SEED, "data.limit", VALIDATION)
 MAX_NAMED = 8
 SAME_IMAGES = (
     "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "
@@ -72,7 +73,8 @@ def epochs_line(report: Report) -> str | None:
 def images_line(report: Report) -> str | None:
     """Returns a sentence on whether the complete runs share their validation images, None if some do."""
     complete = [run for group in report.groups for run in group.runs]
-    if len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1:
+    chosen = {run.tags.get(SPLIT) or tuple(run.params.get(key) for key in SPLIT_KEYS) for run in complete}
+    if len(chosen) == 1:
         return SAME_IMAGES
     return OTHER_IMAGES if repetition_of(complete).has_splits else None
 

@@ -11,6 +11,8 @@ from kerasweep.config.schemas import RUN_GROUPS
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 # The number of combinations that are not compared, since none of their tuning trials is complete.
 UNTUNED = "untuned"
+# The digest of a run's validation images.
+SPLIT = "split"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
@@ -33,6 +35,7 @@ RESERVED = {
     TUNING,
     TUNING_NOTES,
     UNTUNED,
+    SPLIT,
     "threads",
     "onednn",
     "restored_epochs",
