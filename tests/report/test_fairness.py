@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from kerasweep.report.fairness import OTHER_IMAGES, PICKED, SAME_IMAGES, caveats, epochs_line, images_line
+from kerasweep.report.fairness import (
+    BEST_EPOCH_TEXT,
+    CROSS_FITTED_TEXT,
+    MIXED,
+    OTHER_IMAGES,
+    PICKED,
+    SAME_IMAGES,
+    caveats,
+    epochs_line,
+    images_line,
+    score_line,
+)
 from kerasweep.report.groups import group_runs
 from kerasweep.report.reading import Report
 from kerasweep.report.standings import standings
@@ -73,6 +84,31 @@ def test_page_knows_the_validation_images_that_runs_recorded(splits: str, line: 
         for made in (run("3", seed=seed, split=split),)
     ]
     assert images_line(report(*runs)) == line
+
+
+def scored(k: str, kind: str, objective: str = "val_accuracy maximize") -> RunRecord:
+    """Returns a run of today's version, of one without this tag, or of a user's own function."""
+    tags = {"score": {"score": "cross-fitted"}, "maximum": {"score": "best epoch"}}.get(kind, {})
+    metrics = {"older": {"best_epoch": 3.0}, "newer": {"best_epoch": 3.0, "best_epoch_gain": 0.0}}
+    made = run(k, objective=objective, **tags)
+    return replace(made, metrics={**made.metrics, **metrics.get(kind, {})})
+
+
+@pytest.mark.parametrize(
+    ("kinds", "line", "notes"),
+    [
+        (("score", "newer"), CROSS_FITTED_TEXT, []),
+        (("maximum", "older"), BEST_EPOCH_TEXT, []),
+        (("score", "older"), None, [MIXED.format(older=1, count=2)]),
+        (("user's", "user's"), None, []),
+    ],
+)
+def test_page_says_how_values_are_scored(kinds: tuple[str, str], line: str | None, notes: list[str]) -> None:
+    runs = [scored(k, kind) for k, kind in zip("35", kinds, strict=True)]
+    assert score_line(report(*runs)) == line
+    assert said(*runs) == notes
+    others = [scored(k, kind, "parameters minimize") for k, kind in zip("35", kinds, strict=True)]
+    assert score_line(report(*others)) is None and said(*others) == []
 
 
 def test_early_stopping_leaves_no_equal_epochs() -> None:

@@ -93,7 +93,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
     with open(tmp_path / "new" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        *("run_id", "name", "state", "dataset", "split", "k", "note"),
+        *("run_id", "name", "state", "dataset", "split", "score", "k", "note"),
         *("seed", "data_seed", "split_seed", "validation_split"),
         *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
         *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),

@@ -130,6 +130,7 @@ def test_trial_that_no_other_dominates_keeps_its_model(
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
     assert run.data.tags["split"] == read_data(cfg).split
+    assert run.data.tags["score"] == "cross-fitted"
     gap = outcome.metrics["accuracy"] - outcome.metrics["val_accuracy"]
     assert run.data.metrics["generalization_gap"] == pytest.approx(gap)
     assert not [name for name in run.data.metrics if name.startswith("test_")]

@@ -13,6 +13,8 @@ NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 UNTUNED = "untuned"
 # The digest of a run's validation images.
 SPLIT = "split"
+# How a run's values from validation are scored, see trial/metrics.py.
+SCORE, CROSS_FITTED, BEST_EPOCH = "score", "cross-fitted", "best epoch"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
@@ -36,6 +38,7 @@ RESERVED = {
     TUNING_NOTES,
     UNTUNED,
     SPLIT,
+    SCORE,
     "threads",
     "onednn",
     "restored_epochs",

@@ -12,7 +12,7 @@ from kerasweep.data.prepare import Prepared, check_augment, load_prepared
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
-from kerasweep.tracking.tags import SPLIT
+from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.digest import check_digest
@@ -81,7 +81,8 @@ def run_trial(
     network = build_network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
-    tracker.set_tags(ref.run_id, {**arithmetic(), SPLIT: prepared.split, **restored})
+    score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
+    tracker.set_tags(ref.run_id, {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored})
     metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
