@@ -58,7 +58,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         groups=len(report.groups),
         parallel=_parallel(report, measure),
         importance=None if shares else _importance(report),
-        shares=[(each.axis, f"{each.share:.0%}", p_text(each.p)) for each in shares],
+        shares=[(each.axis, _share_text(each.share), p_text(each.p)) for each in shares],
         **_others(report),
         fairness=_fairness(report),
         origins=[_origin(parent) for parent in report.parents],
@@ -141,7 +141,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
     return [
         {
             "axes": " × ".join(each.axes),
-            "share": "-" if each.share is None else f"{each.share:.0%}",
+            "share": _share_text(each.share),
             "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
             "image": figures.data_uri(figures.interaction_figure(each, measure))
             if place < MAX_PLOTTED
@@ -149,6 +149,10 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
         }
         for place, each in enumerate(interactions(complete, report.axes, report.varied))
     ]
+
+
+def _share_text(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _tuned(isolation: Isolation, measure: str) -> dict[str, str]:
