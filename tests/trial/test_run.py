@@ -14,6 +14,8 @@ from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import MEASURES, TrackingConf
+from kerasweep.data.prepare import Prepared
+from kerasweep.data.split import stratified_half
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
@@ -117,6 +119,29 @@ def train_two(
 @pytest.fixture(params=["best", "all", "none"])
 def two_trials(request: pytest.FixtureRequest, train_two: Callable[[str], TwoTrials]) -> TwoTrials:
     return train_two(request.param)
+
+
+def test_a_trial_of_an_older_sweep_keeps_its_halves(
+    trials: Trials, configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(cfg: DictConfig, prepared: Prepared) -> None:
+        halves.append(prepared.half)
+        raise Stop
+
+    monkeypatch.setattr("kerasweep.trial.run.build_network", stop)
+    cfg = configured("data.limit=150")
+    labels = read_data(cfg).validation.labels
+    for draws_odd in (True, False):
+        ref = TrialRef(trials.tracker.start("trial", {}, {}), 0, draws_odd=draws_odd)
+        with pytest.raises(Stop):
+            run_trial(cfg, ref, trials.tracker, keep_on, trials.folder)
+        assert np.array_equal(halves[-1], stratified_half(labels, cfg.data.seed, draws_odd))
+    assert not np.array_equal(*halves)
 
 
 def test_trial_that_no_other_dominates_keeps_its_model(

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -105,7 +105,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     Raises:
         DataError: A class has too few images to be split, or the limit is below the number of classes.
     """
-    seed = cfg.seed if cfg.split_seed is None else cfg.split_seed
+    seed = _split_seed(cfg)
     indices = _limited(arrays.train_labels, cfg.limit, seed)
     if arrays.validation is not None:
         train = _part(arrays.train_images, arrays.train_labels, indices)
@@ -128,6 +128,12 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     )
 
 
+def with_older_halves(cfg: DataConf, prepared: Prepared) -> Prepared:
+    """Returns the data with the halves of sweeps that older versions began."""
+    labels = prepared.validation.labels
+    return replace(prepared, half=stratified_half(labels, _split_seed(cfg), draws_odd=False))
+
+
 def load_prepared(cfg: DataConf) -> Prepared:
     """Loads and prepares the data of a configuration, and keeps the last ones in memory.
 
@@ -142,6 +148,10 @@ def load_prepared(cfg: DataConf) -> Prepared:
     while len(_kept) > MIN_KEPT and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
         _kept.popitem(last=False)
     return _kept[key]
+
+
+def _split_seed(cfg: DataConf) -> int:
+    return cfg.seed if cfg.split_seed is None else cfg.split_seed
 
 
 def _kept_bytes() -> int:

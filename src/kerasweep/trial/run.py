@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
 from kerasweep.config.search import EPOCH_METRICS, OF_HALF
-from kerasweep.data.prepare import Prepared, check_augment, load_prepared
+from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
@@ -78,6 +78,8 @@ def run_trial(
     record_data(cfg, ref.run_id, tracker, prepared)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
+    if not ref.draws_odd:
+        prepared = with_older_halves(cfg.data, prepared)
     network = build_network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
