@@ -25,7 +25,7 @@ from benchmarks.studies import content, names
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
-from kerasweep.report.files import CSV_METRICS, CSV_PARAMS
+from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
 from kerasweep.report.standings import Standing, ranked, standings
@@ -102,7 +102,7 @@ INTRODUCTION = (
     "first comparison, with its 95 % interval.\n"
 )
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "CPU-seconds", "parameters")
-OWN_COLUMNS = {"run_id", "name", "state", "dataset", *CSV_PARAMS, *CSV_METRICS}
+OWN_COLUMNS = {"run_id", "name", *CSV_TAGS, *CSV_PARAMS, *CSV_METRICS}
 
 
 def main() -> None:
@@ -298,7 +298,7 @@ def standing_of(runs: Sequence[RunRecord], axes: Sequence[str]) -> tuple[list[Gr
 
 
 def _record(row: dict[str, str], axes: Sequence[str]) -> RunRecord:
-    tags = {key: row[key] for key in ("state", "dataset", *axes) if row[key]}
+    tags = {key: row[key] for key in (*CSV_TAGS, *axes) if row.get(key)}
     metrics = {key: float(row[key]) for key in CSV_METRICS if row.get(key)}
     objective = {"objective": "val_accuracy maximize"}
     params = {key: row[column] for column, key in CSV_PARAMS.items() if row.get(column)}

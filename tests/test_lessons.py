@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import lessons
+from kerasweep.report.files import write_csv
+from kerasweep.tracking.run_record import RunRecord
 
 FOUND = [(dataset, name) for dataset in lessons.COURSES for name in lessons.measured(dataset)]
 
@@ -34,6 +36,17 @@ def test_a_course_leaves_the_axes_of_a_study_alone() -> None:
     sorted_by_class = lessons.overrides("cifar10", "shuffle_by_class")
     assert {"study=shuffle", "data=custom", "data.kwargs.path={path}"} <= set(sorted_by_class)
     assert not any(text.startswith("data.path") for text in sorted_by_class)
+
+
+def test_a_csv_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "LESSONS", tmp_path)
+    tags = {"state": "complete", "dataset": "cifar10", "split": "ab12", "kernel_size": "3"}
+    run = RunRecord("id", "trial", "FINISHED", tags, {"training.seed": "1"}, {"objective": 0.5}, 0.0, 0.0)
+    write_csv(tmp_path / "cifar10" / "filter_size.csv", [run], ["kernel_size"])
+    (again,), axes = lessons.read("cifar10", "filter_size")
+    assert axes == ["kernel_size"]
+    assert again.tags == {**tags, "objective": "val_accuracy maximize"}
+    assert (again.params, again.metrics) == (run.params, run.metrics)
 
 
 def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

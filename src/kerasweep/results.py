@@ -79,6 +79,9 @@ class TrialRef:
     weights: Path | None = None  # the file of the weights to record a model of, instead of training
     # Whether the values are cross-fitted; else they are the best epoch's, as in sweeps of older versions.
     is_cross_fitted: bool = True
+    # Whether chance decides which classes give the first half their odd image; else the first classes do, as
+    # in sweeps of older versions.
+    draws_odd: bool = True
     # The digest of the sweep's data, which the process that trains compares; None if the trials have several.
     data_digest: str | None = None
     is_tuning: bool = False  # whether it tunes nuisance values: then it is no candidate for the best

@@ -98,6 +98,9 @@ def test_another_split_has_the_same_test_set(archive: DataConf) -> None:
         assert np.array_equal(getattr(one, part).images, getattr(same, part).images)
     assert not np.array_equal(one.test.images, seeded.test.images)
     assert np.array_equal(one.half, same.half) and len(one.half) == len(one.validation)
+    assert one.split == same.split != other.split and len(one.split) == 12
+    unlimited = [load_prepared(replace(archive, limit=None, seed=seed, split_seed=3)) for seed in (0, 1)]
+    assert unlimited[0].split != unlimited[1].split  # this archive has no test set of its own
     # The subset is drawn anew, too: together the splits use more than 30 of the images.
     parts = [part for each in (one, other) for part in (each.train, each.validation)]
     assert len({image.tobytes() for part in parts for image in part.images}) > 30
@@ -117,6 +120,7 @@ def test_an_own_validation_part_is_not_resampled(tmp_path: Path) -> None:
         assert np.array_equal(each.validation.images, parts["val"])
         assert len(each.train) == 20
     assert not np.array_equal(one.train.images, other.train.images)
+    assert one.split == other.split != load_prepared(replace(cfg, source="digits", path=None)).split
 
 
 def test_memory_is_bounded_by_whole_data_sets(archive: DataConf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,23 @@ def test_half_holds_half_of_each_class_and_of_all(counts: list[int], seed: int) 
         assert abs(2 * int(half[labels == label].sum()) - count) <= 1
 
 
+def test_chance_decides_which_classes_give_a_half_their_odd_image() -> None:
+    labels = shuffled([3] * 6)
+    given = np.array(
+        [np.bincount(labels[stratified_half(labels, seed)], minlength=6) - 1 for seed in range(400)]
+    )
+    assert (given.sum(axis=1) == 3).all()
+    assert np.abs(given.mean(axis=0) - 0.5).max() < 0.1  # four standard errors
+    older = [np.bincount(labels[stratified_half(labels, seed, draws_odd=False)]) for seed in range(5)]
+    assert [counts.tolist() for counts in older] == [[2, 2, 2, 1, 1, 1]] * 5
+
+
+def test_older_halves_are_those_of_older_versions() -> None:
+    """Their sweeps go on with them: the values of their trials must not depend on the version."""
+    half = stratified_half(np.arange(9) % 3, seed=7, draws_odd=False)
+    assert np.flatnonzero(half).tolist() == [0, 5, 6, 7]
+
+
 def test_half_is_independent_of_the_split_of_the_same_seed() -> None:
     labels = np.zeros(1000, np.int64)
     split = stratified_split(labels, 0.5, seed=3)

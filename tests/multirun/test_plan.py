@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.multirun.plan import OLDER, OWN_VALIDATION, Plan
+from kerasweep.multirun.plan import HALVES, OLDER, OWN_VALIDATION, Plan
 from kerasweep.search.study import BEGUN_WITH
 from tests.compositions import write_files
 
@@ -53,6 +53,18 @@ def test_a_sweep_of_an_older_version_goes_on_as_it_began(plan: Callable[..., Pla
     assert (sweep.resamples, sweep.is_cross_fitted, sweep.notes) == (False, False, (OLDER,))
     fresh = plan(*arguments).open_sweep(fresh=True)
     assert (fresh.resamples, fresh.is_cross_fitted, fresh.notes) == (True, True, ())
+
+
+def test_a_sweep_that_began_with_other_halves_keeps_them(plan: Callable[..., Plan]) -> None:
+    arguments = ("model.kernel_size=3,5", "study.repeats=3")
+    sweep = plan(*arguments).open_sweep(fresh=False)
+    assert sweep.draws_odd
+    sweep.study.ask()
+    assert plan(*arguments).open_sweep(fresh=False).draws_odd
+    begun = {key: value for key, value in sweep.study.user_attrs[BEGUN_WITH].items() if key != HALVES}
+    sweep.study.set_user_attr(BEGUN_WITH, begun)
+    older = plan(*arguments).open_sweep(fresh=False)
+    assert (older.draws_odd, older.is_cross_fitted, older.notes) == (False, True, ())
 
 
 def test_own_validation_images_are_noted_and_shared_by_the_repeats(

@@ -97,11 +97,28 @@ def test_axes_without_an_effect_seldom_have_a_share_beyond_chance() -> None:
     assert np.mean([min(each) < 0.05 for each in ps]) <= LEVEL_AND_LUCK
 
 
+def test_shares_of_noise_are_not_shown() -> None:
+    """The variance of the means is then noise, and so is each part of it."""
+    shown = []
+    for seed in range(DRAWS):
+        observed = runs(lambda k, b: 0.5, AXES, seed=seed)
+        shares = [each.share for each in variance_shares(observed, ["k", "b"])]
+        shown.append([*shares, interactions(observed, ["k", "b"])[0].share] != [None] * 3)
+    assert np.mean(shown) <= 2 * LEVEL_AND_LUCK
+
+
+def test_the_share_of_an_idle_axis_is_shown_beside_an_effect() -> None:
+    found = {each.axis: each.share for each in variance_shares(runs(lambda k, b: int(k), AXES), ["k", "b"])}
+    assert found["k"] is not None and found["b"] is not None and found["k"] > 0.99 > 0.01 > found["b"]
+
+
 def test_variance_shares_need_a_full_grid_with_seeds() -> None:
     observed = runs(lambda k, b: 0.5, AXES)
     assert variance_shares(observed[5:], ["k", "b"]) == []
     two = runs(lambda k, b: 0.5, AXES, seeds=2)
-    assert variance_shares(two, ["k", "b"]) == [] and interactions(two, ["k", "b"])[0].p is None
+    assert variance_shares(two, ["k", "b"]) == []
+    (found,) = interactions(two, ["k", "b"])
+    assert (found.share, found.p) == (None, None)
     constant = variance_shares(runs(lambda k, b: float(k), AXES, noise=0.0), ["k", "b"])
     assert [(each.axis, round(each.share, 6)) for each in constant] == [("k", 1.0), ("b", 0.0)]
     assert [each.p for each in constant] == [0.0, 1.0]
@@ -171,7 +188,7 @@ def test_rounding_is_no_interaction_and_an_interaction_without_noise_is_signific
         replace(run, metrics={"objective": 0.9666666666666667}) for run in runs(lambda k, b: 0.5, AXES)
     ]
     (found,) = interactions(constant, ["k", "b"])
-    assert (found.share, found.p) == (0.0, None)
+    assert (found.share, found.p) == (None, 1.0)
     axes = {"k": ["3", "5"], "b": ["8", "32"]}
     (found,) = interactions(runs(lambda k, b: float((k == "3") == (b == "8")), axes, noise=0.0), ["k", "b"])
     assert found.p is not None and found.p < 1e-9

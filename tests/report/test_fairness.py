@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from kerasweep.report.fairness import OTHER_IMAGES, PICKED, SAME_IMAGES, caveats, epochs_line, images_line
+from kerasweep.report.fairness import (
+    BEST_EPOCH_TEXT,
+    CROSS_FITTED_TEXT,
+    MIXED,
+    OTHER_IMAGES,
+    PICKED,
+    SAME_IMAGES,
+    caveats,
+    epochs_line,
+    images_line,
+    score_line,
+)
 from kerasweep.report.groups import group_runs
 from kerasweep.report.reading import Report
 from kerasweep.report.standings import standings
@@ -62,6 +73,42 @@ def test_page_says_whether_repeats_share_their_validation_images(key: str) -> No
     assert images_line(report(one, other)) == OTHER_IMAGES
     limited = replace(one, params={**one.params, "data.limit": "200"})
     assert images_line(report(one, limited)) is None
+
+
+@pytest.mark.parametrize(("splits", "line"), [("aaa", SAME_IMAGES), ("abc", OTHER_IMAGES)])
+def test_page_knows_the_validation_images_that_runs_recorded(splits: str, line: str) -> None:
+    """An own validation part is the same for all seeds of the split."""
+    runs = [
+        replace(made, params={**made.params, "data.split_seed": str(seed)})
+        for seed, split in enumerate(splits)
+        for made in (run("3", seed=seed, split=split),)
+    ]
+    assert images_line(report(*runs)) == line
+
+
+def scored(k: str, kind: str, objective: str = "val_accuracy maximize") -> RunRecord:
+    """Returns a run of today's version, of one without this tag, or of a user's own function."""
+    tags = {"score": {"score": "cross-fitted"}, "maximum": {"score": "best epoch"}}.get(kind, {})
+    metrics = {"older": {"best_epoch": 3.0}, "newer": {"best_epoch": 3.0, "best_epoch_gain": 0.0}}
+    made = run(k, objective=objective, **tags)
+    return replace(made, metrics={**made.metrics, **metrics.get(kind, {})})
+
+
+@pytest.mark.parametrize(
+    ("kinds", "line", "notes"),
+    [
+        (("score", "newer"), CROSS_FITTED_TEXT, []),
+        (("maximum", "older"), BEST_EPOCH_TEXT, []),
+        (("score", "older"), None, [MIXED.format(older=1, count=2)]),
+        (("user's", "user's"), None, []),
+    ],
+)
+def test_page_says_how_values_are_scored(kinds: tuple[str, str], line: str | None, notes: list[str]) -> None:
+    runs = [scored(k, kind) for k, kind in zip("35", kinds, strict=True)]
+    assert score_line(report(*runs)) == line
+    assert said(*runs) == notes
+    others = [scored(k, kind, "parameters minimize") for k, kind in zip("35", kinds, strict=True)]
+    assert score_line(report(*others)) is None and said(*others) == []
 
 
 def test_early_stopping_leaves_no_equal_epochs() -> None:

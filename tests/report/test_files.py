@@ -84,12 +84,16 @@ def run(run_id: str, objective: float, **tags: str) -> RunRecord:
 
 
 def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
-    runs = [run("c", 0.5, k="32"), run("b", 0.75, k="8", state="pruned"), run("a", 0.5, note='a,"b"')]
+    runs = [
+        run("c", 0.5, k="32", split="ab12"),
+        run("b", 0.75, k="8", state="pruned"),
+        run("a", 0.5, note='a,"b"'),
+    ]
     write_csv(tmp_path / "new" / "runs.csv", runs, ["k", "note", "dataset"])
     with open(tmp_path / "new" / "runs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        *("run_id", "name", "state", "dataset", "k", "note"),
+        *("run_id", "name", "state", "dataset", "split", "score", "k", "note"),
         *("seed", "data_seed", "split_seed", "validation_split"),
         *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
         *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
@@ -101,6 +105,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
         ("a", "complete", "", 'a,"b"'),
     ]
     assert rows[0]["objective"] == "0.75" and rows[0]["test_accuracy"] == ""
+    assert [row["split"] for row in rows] == ["", "ab12", ""]
 
 
 def test_csv_replaces_an_older_one_completely(tmp_path: Path) -> None:

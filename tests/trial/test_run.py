@@ -14,6 +14,8 @@ from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import MEASURES, TrackingConf
+from kerasweep.data.prepare import Prepared
+from kerasweep.data.split import stratified_half
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
@@ -119,6 +121,29 @@ def two_trials(request: pytest.FixtureRequest, train_two: Callable[[str], TwoTri
     return train_two(request.param)
 
 
+def test_a_trial_of_an_older_sweep_keeps_its_halves(
+    trials: Trials, configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(cfg: DictConfig, prepared: Prepared) -> None:
+        halves.append(prepared.half)
+        raise Stop
+
+    monkeypatch.setattr("kerasweep.trial.run.build_network", stop)
+    cfg = configured("data.limit=150")
+    labels = read_data(cfg).validation.labels
+    for draws_odd in (True, False):
+        ref = TrialRef(trials.tracker.start("trial", {}, {}), 0, draws_odd=draws_odd)
+        with pytest.raises(Stop):
+            run_trial(cfg, ref, trials.tracker, keep_on, trials.folder)
+        assert np.array_equal(halves[-1], stratified_half(labels, cfg.data.seed, draws_odd))
+    assert not np.array_equal(*halves)
+
+
 def test_trial_that_no_other_dominates_keeps_its_model(
     train_two: Callable[[str], TwoTrials], tmp_path: Path
 ) -> None:
@@ -129,6 +154,8 @@ def test_trial_that_no_other_dominates_keeps_its_model(
     assert run.info.status == "RUNNING"  # the caller closes the run
     assert run.data.metrics["objective"] == outcome.values[0]
     assert run.data.metrics["best_epoch"] == outcome.best_epoch
+    assert run.data.tags["split"] == read_data(cfg).split
+    assert run.data.tags["score"] == "cross-fitted"
     gap = outcome.metrics["accuracy"] - outcome.metrics["val_accuracy"]
     assert run.data.metrics["generalization_gap"] == pytest.approx(gap)
     assert not [name for name in run.data.metrics if name.startswith("test_")]

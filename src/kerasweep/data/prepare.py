@@ -1,8 +1,9 @@
 """Prepares a data set for training: limit, split, scaling."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -18,6 +19,7 @@ from kerasweep.errors import ConfigError
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
 MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
 PIECE = 1024  # images
+SPLIT_DIGITS = 12
 _kept: "OrderedDict[str, tuple[Prepared, Arrays]]" = OrderedDict()
 # The data sets in `_kept`, by their source.
 _sources: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
@@ -82,6 +84,13 @@ class Prepared:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def split(self) -> str:
+        """12 hex digits, equal for the same validation images of the same data set."""
+        indices = self.validation.indices
+        chosen = b"" if indices is None else indices.tobytes()
+        return hashlib.sha256(self.digest.encode() + chosen).hexdigest()[:SPLIT_DIGITS]
+
     def describe(self) -> str:
         """Summarizes, as in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""
         train, validation, test = (len(part.labels) for part in (self.train, self.validation, self.test))
@@ -99,7 +108,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     Raises:
         DataError: A class has too few images to be split, or the limit is below the number of classes.
     """
-    seed = cfg.seed if cfg.split_seed is None else cfg.split_seed
+    seed = _split_seed(cfg)
     indices = _limited(arrays.train_labels, cfg.limit, seed)
     if arrays.validation is not None:
         train = _part(arrays.train_images, arrays.train_labels, indices)
@@ -120,6 +129,12 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         half=stratified_half(validation.labels, seed),
         has_own_validation=arrays.validation is not None,
     )
+
+
+def with_older_halves(cfg: DataConf, prepared: Prepared) -> Prepared:
+    """Returns the data with the halves of sweeps that older versions began."""
+    labels = prepared.validation.labels
+    return replace(prepared, half=stratified_half(labels, _split_seed(cfg), draws_odd=False))
 
 
 def load_prepared(cfg: DataConf) -> Prepared:
@@ -146,6 +161,10 @@ def _load_once(cfg: DataConf) -> Arrays:
     arrays = _sources.get(key) or load(cfg)
     _sources[key] = arrays
     return arrays
+
+
+def _split_seed(cfg: DataConf) -> int:
+    return cfg.seed if cfg.split_seed is None else cfg.split_seed
 
 
 def _kept_bytes() -> int:

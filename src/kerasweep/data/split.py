@@ -7,8 +7,8 @@ import numpy as np
 
 from kerasweep.errors import DataError
 
-# Makes the draw of halves independent of the split's, which has the same seed.
-HALF_STREAM = 1
+# Make the draws of halves independent of the split's, which has the same seed.
+HALF_STREAM, ODD_STREAM = 1, 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
     return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
 
 
-def stratified_half(labels: np.ndarray, seed: int) -> np.ndarray:
+def stratified_half(labels: np.ndarray, seed: int, draws_odd: bool = True) -> np.ndarray:
     """Draws half of the images so that each class is halved.
 
     Of the classes with an odd number of images, half give one image more.
@@ -49,13 +49,19 @@ def stratified_half(labels: np.ndarray, seed: int) -> np.ndarray:
     Args:
         labels: int64 (n,).
         seed: The same seed gives the same half on any machine. It is independent of the same seed's split.
+        draws_odd: Whether chance decides which classes give one image more; else the first do.
 
     Returns:
         bool (n,): which images belong to the half.
     """
     classes, counts = np.unique(labels, return_counts=True)
+    given = _apportion(counts / 2)
+    if draws_odd:
+        odd = np.flatnonzero(counts % 2)
+        order = np.random.Generator(np.random.PCG64([seed, ODD_STREAM])).permutation(odd)
+        given[odd] = counts[odd] // 2 + (given[order] > counts[order] // 2)
     is_drawn = np.zeros(len(labels), bool)
-    is_drawn[_draw(labels, classes, _apportion(counts / 2), [seed, HALF_STREAM])] = True
+    is_drawn[_draw(labels, classes, given, [seed, HALF_STREAM])] = True
     return is_drawn
 
 

@@ -44,7 +44,7 @@ OWN_VALIDATION = (
 # The end of the name of a sweep that tunes nuisance axes.
 TUNING = "-tuning"
 # Among the first choices of a sweep unless an older version began it.
-SCORE = "score"
+SCORE, HALVES = "score", "halves"
 # Among the first choices of a comparison with nuisance axes.
 TUNED_BY = "tuning"
 OLDER = (
@@ -225,6 +225,7 @@ class Plan:
             repeats=cfg.study.repeats,
             resamples=self._wants_resampling() and not self.has_own_validation and not is_older,
             is_cross_fitted=not is_older,
+            draws_odd=HALVES in begun,
             data_digest=self.data.digest if self.data is not None else None,
             arms=self.arms,
             tuned=frozenset(axis.key for axis in self.question.nuisance.axes if self.tuned_by is not None),
@@ -257,7 +258,7 @@ class Plan:
         """Returns the options that may change while the sweep runs, and that decide which trials it has."""
         names = {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
         tuning = {TUNED_BY: self.tuned_by.sweep} if self.tuned_by is not None else {}
-        return {**names, SCORE: "cross-fitted", **tuning}
+        return {**names, SCORE: "cross-fitted", HALVES: "odd images drawn", **tuning}
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

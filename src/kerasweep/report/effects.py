@@ -11,7 +11,7 @@ from kerasweep.report.groups import Group, comparable, group_runs, is_unbalanced
 from kerasweep.report.ranking import MIN_VALUES
 from kerasweep.report.repetition import repetition_of
 from kerasweep.report.standings import Standing, by_seed, standings
-from kerasweep.report.statistics import ROUNDING, holm
+from kerasweep.report.statistics import LEVEL, ROUNDING, holm
 from kerasweep.tracking.run_record import RunRecord
 
 
@@ -33,9 +33,9 @@ class Interaction:
     values: tuple[tuple[str, ...], tuple[str, ...]]
     means: np.ndarray  # (values of the first axis, values of the second)
     # The share of the means' variance, without the noise of seeds, that the sum of the two effects does not
-    # explain; None with a single seed.
+    # explain; None with fewer than three seeds, and if neither it nor the whole variance is beyond noise.
     share: float | None
-    # The p-value of effects that only add up, corrected for the number of pairs (Holm); None with one seed.
+    # The p-value of effects that only add up, corrected for the number of pairs (Holm); None likewise.
     p: float | None
 
 
@@ -85,7 +85,7 @@ def interactions(
     tested = [place for place, each in enumerate(found) if each.p is not None]
     for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
         found[place] = replace(found[place], p=float(p))
-    return sorted(found, key=lambda interaction: -(interaction.share or 0.0))
+    return sorted(found, key=_strength)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class VarianceShare:
     """The share of an axis in the differences between the configurations of a full grid."""
 
     axis: str
-    share: float  # of the variance of the configurations' means, without the noise of the seeds
+    # Of the variance of the configurations' means, without the noise of the seeds; None if neither the axis
+    # nor all configurations together vary beyond noise.
+    share: float | None
     p: float  # of no effect, corrected for the number of axes (Holm)
 
 
@@ -110,30 +112,69 @@ def variance_shares(
     if found is None or found[0].shape[-1] < MIN_VALUES:
         return []
     grid, _, overlap = found
-    seeds, cells = grid.shape[-1], grid.mean(axis=-1)
-    rest = grid - cells[..., None] - grid.mean(axis=tuple(range(grid.ndim - 1))) + grid.mean()
-    noise = float((rest**2).sum()) / max((cells.size - 1) * (seeds - 1), 1) * (1 / seeds + overlap)
-    whole = float(((cells - cells.mean()) ** 2).sum()) - (cells.size - 1) * noise
+    cells = grid.reshape(-1, grid.shape[-1])
+    whole = _tested(_centred(cells), len(cells) - 1, overlap)
     places = [place for place in range(len(axes)) if grid.shape[place] > 1]
-    shares, ps = [], []
+    parts = []
     for place in places:
         levels = grid.mean(axis=tuple(each for each in range(grid.ndim - 1) if each != place))
-        left = levels - levels.mean(axis=0)
-        means, freedom = left.mean(axis=1), len(levels) - 1
-        error = float(((left - means[:, None]) ** 2).sum()) / (freedom * (seeds - 1)) * (1 / seeds + overlap)
-        explained = float((means**2).sum())
-        own = max(0.0, explained - freedom * error) * (cells.size / len(levels))
-        shares.append(min(1.0, own / whole) if own and whole > 0 else 0.0)
-        if explained <= ROUNDING**2:
-            ps.append(1.0)
-        elif error <= ROUNDING**2:
-            ps.append(0.0)
-        else:
-            lowered = _freedoms(left[:, None, :], freedom)
-            ps.append(float(special.fdtrc(*lowered, explained / freedom / error)))
-    rows = zip(places, shares, holm(ps), strict=True)
-    found_shares = [VarianceShare(axes[place], share, float(p)) for place, share, p in rows]
-    return sorted(found_shares, key=lambda each: -each.share)
+        parts.append(_tested(_centred(levels), len(levels) - 1, overlap))
+    rows = zip(places, parts, holm([part.p for part in parts]), strict=True)
+    shares = [
+        VarianceShare(
+            axes[place],
+            _share(part.own * len(cells) / grid.shape[place], whole, min(float(p), whole.p)),
+            float(p),
+        )
+        for place, part, p in rows
+    ]
+    return sorted(shares, key=_strength)
+
+
+def _strength(effect: VarianceShare | Interaction) -> tuple[bool, float]:
+    """Returns a sort key: the largest share first, then those that noise hides, by their p-value."""
+    if effect.share is None:
+        return True, 1.0 if effect.p is None else effect.p
+    return False, -effect.share
+
+
+@dataclass(frozen=True)
+class _Variation:
+    """The variation of means over the seeds, and its test against the variation between seeds."""
+
+    own: float  # the sum of squares of the means without the noise of the seeds
+    p: float  # of no variation
+
+
+def _tested(left: np.ndarray, freedom: int, overlap: float) -> _Variation:
+    """Tests the variation of the means of `left` by the F test of an analysis of variance in blocks.
+
+    Args:
+        left: What remains of each seed's values without other effects, (…, seeds), two seeds or more.
+        freedom: The degrees of freedom of the variation.
+        overlap: See `Repetition.overlap`.
+    """
+    seeds, means = left.shape[-1], left.mean(axis=-1)
+    explained = float((means**2).sum())
+    error = float(((left - means[..., None]) ** 2).sum()) / (freedom * (seeds - 1)) * (1 / seeds + overlap)
+    own = max(0.0, explained - freedom * error)
+    if explained <= ROUNDING**2:
+        return _Variation(0.0, 1.0)
+    if error <= ROUNDING**2:
+        return _Variation(own, 0.0)
+    return _Variation(own, float(special.fdtrc(*_freedoms(left, freedom), explained / freedom / error)))
+
+
+def _share(own: float, whole: _Variation, p: float) -> float | None:
+    """Returns the share of a variation in a whole one, None if neither is beyond noise."""
+    if p >= 1 - LEVEL:
+        return None
+    return min(1.0, own / whole.own) if own and whole.own else 0.0
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Returns values (n, seeds) without the mean of each seed."""
+    return np.asarray(values - values.mean(axis=0))
 
 
 def _interaction(
@@ -147,31 +188,18 @@ def _interaction(
     others = tuple(place for place in range(grid.ndim - 1) if place not in pair)
     cells = grid.mean(axis=others)
     rows, columns, seeds = cells.shape
-    left = cells - cells.mean(axis=0, keepdims=True) - cells.mean(axis=1, keepdims=True)
-    left = left + cells.mean(axis=(0, 1), keepdims=True)
-    mean, between = left.mean(axis=2), cells.mean(axis=2)
-    total = float(((between - between.mean()) ** 2).sum())
-    explained = float((mean**2).sum())
-    freedom = (rows - 1) * (columns - 1)
-    error = float(((left - mean[:, :, None]) ** 2).sum()) / max(freedom * (seeds - 1), 1)
-    noise = error * (1 / seeds + overlap)  # the variance of a cell's mean; not used with a single seed
-    p = None
-    if explained <= ROUNDING**2:
-        explained = 0.0
-    if seeds >= MIN_VALUES and (error > ROUNDING**2 or explained):
-        p = (
-            0.0
-            if error <= ROUNDING**2
-            else float(special.fdtrc(*_freedoms(left, freedom), explained / freedom / noise))
-        )
-    own = max(0.0, explained - freedom * noise)
-    whole = total - (rows * columns - 1) * noise
-    share = None if seeds == 1 else (min(1.0, own / whole) if own and whole > 0 else 0.0)
+    share = p = None
+    if seeds >= MIN_VALUES:
+        left = cells - cells.mean(axis=0, keepdims=True) - cells.mean(axis=1, keepdims=True)
+        left = left + cells.mean(axis=(0, 1), keepdims=True)
+        part = _tested(left, (rows - 1) * (columns - 1), overlap)
+        whole = _tested(_centred(cells.reshape(-1, seeds)), rows * columns - 1, overlap)
+        share, p = _share(part.own, whole, min(part.p, whole.p)), part.p
     first, second = pair
     return Interaction(
         (axes[first], axes[second]),
         (tuple(levels[first]), tuple(levels[second])),
-        between,
+        cells.mean(axis=2),
         share,
         p,
     )
@@ -199,14 +227,15 @@ def _freedoms(left: np.ndarray, freedom: int) -> tuple[float, float]:
     methods in the analysis of profile data, https://doi.org/10.1007/BF02289823
 
     Args:
-        left: Per seed what the sum of both effects leaves, (values of the first axis, of the second, seeds).
-        freedom: The degrees of freedom of the interaction.
+        left: As for `_tested`.
+        freedom: The degrees of freedom of the variation.
     """
-    seeds = left.shape[2]
+    seeds = left.shape[-1]
     flat = left.reshape(-1, seeds)
-    covariance = np.cov(flat)
-    whole = float((covariance**2).sum())
-    share = float(np.trace(covariance)) ** 2 / (freedom * whole) if whole > 0 else 1.0
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    products = flat.T @ flat  # has the trace and the squares of the cells' covariance, which may be large
+    whole = float((products**2).sum())
+    share = float(np.trace(products)) ** 2 / (freedom * whole) if whole > 0 else 1.0
     share = min(1.0, max(share, 1 / freedom))
     return share * freedom, share * freedom * (seeds - 1)
 

@@ -4,17 +4,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from kerasweep.config.schemas import RUN_GROUPS
-from kerasweep.report.groups import comparable, mixed_sweeps
+from kerasweep.report.groups import comparable, measure_of, mixed_sweeps
 from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, repetition_of
 from kerasweep.report.selection import keys_by_name
 from kerasweep.report.tuning import nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
-# The keys that choose the validation images of a data set.
-SPLIT = (DATA_SEED, SPLIT_SEED, "data.limit", VALIDATION)
+# The keys that choose the validation images of a data set, for runs of older versions.
+SPLIT_KEYS = (DATA_SEED, SPLIT_SEED, "data.limit", VALIDATION)
 MAX_NAMED = 8
 SAME_IMAGES = (
     "All seeds validate on the same images: intervals cover the chance in weights and order, not the chance "
@@ -25,6 +26,20 @@ OTHER_IMAGES = (
     "configurations: intervals cover the choice of images, too. They are widened for the images that the "
     "splits share (Nadeau and Bengio, 2003)."
 )
+# The measures that are scored without the luck of the best epoch.
+SCORED = ("val_accuracy", "val_loss", "generalization_gap", "best_epoch_gain")
+CROSS_FITTED_TEXT = (
+    "A run's value is cross-fitted: each half of its validation images is scored at the epoch that the other "
+    "half chose, so jumps from epoch to epoch gain nothing."
+)
+BEST_EPOCH_TEXT = (
+    "A run's value is that of its best epoch, which is partly luck, and more so for a network whose accuracy "
+    "jumps from epoch to epoch; an older version began these runs."
+)
+MIXED = (
+    "{older} of {count} values are those of a best epoch, which is partly luck, the others are cross-fitted; "
+    "study.fresh=true trains all anew"
+)
 KINDS = {"repeat": "seed", "trial": "trial"}
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
 
@@ -34,6 +49,7 @@ def caveats(report: Report) -> list[str]:
     complete = [run for group in report.groups for run in group.runs]
     found = [
         _mixed(report),
+        _mixed_scores(report),
         _unequal_epochs(complete, report.varied),
         _unbalanced(report),
         _other_params(complete, {*report.varied, *nuisance_of(report.parents)}),
@@ -58,6 +74,36 @@ def _mixed(report: Report) -> str | None:
     return f"means mix the runs of {', '.join(mixed)}; study=NAME selects one" if mixed else None
 
 
+def _mixed_scores(report: Report) -> str | None:
+    scores = _scores(report)
+    older, newer = scores[BEST_EPOCH], scores[CROSS_FITTED]
+    return MIXED.format(older=older, count=older + newer) if older and newer else None
+
+
+def score_line(report: Report) -> str | None:
+    """Returns a sentence on how the runs' values are scored, None if unknown or in several ways."""
+    scores = _scores(report)
+    if len(scores) != 1:
+        return None
+    return {CROSS_FITTED: CROSS_FITTED_TEXT, BEST_EPOCH: BEST_EPOCH_TEXT, None: None}[next(iter(scores))]
+
+
+def _scores(report: Report) -> Counter[str | None]:
+    """Counts how the complete runs are scored, None for unknown; none if the objective has one way."""
+    if measure_of(report.groups) not in SCORED:
+        return Counter()
+    return Counter(_score(run) for group in report.groups for run in group.runs)
+
+
+def _score(run: RunRecord) -> str | None:
+    """Returns how a run is scored. Older versions recorded no tag, and a user's own function records none."""
+    if SCORE in run.tags:
+        return run.tags[SCORE]
+    if "best_epoch_gain" in run.metrics:
+        return CROSS_FITTED
+    return BEST_EPOCH if "best_epoch" in run.metrics else None
+
+
 def epochs_line(report: Report) -> str | None:
     """Returns a line on the number of epochs if all complete runs have the same, else None."""
     complete = [run for group in report.groups for run in group.runs]
@@ -72,7 +118,8 @@ def epochs_line(report: Report) -> str | None:
 def images_line(report: Report) -> str | None:
     """Returns a sentence on whether the complete runs share their validation images, None if some do."""
     complete = [run for group in report.groups for run in group.runs]
-    if len({tuple(run.params.get(key) for key in SPLIT) for run in complete}) == 1:
+    chosen = {run.tags.get(SPLIT) or tuple(run.params.get(key) for key in SPLIT_KEYS) for run in complete}
+    if len(chosen) == 1:
         return SAME_IMAGES
     return OTHER_IMAGES if repetition_of(complete).has_splits else None
 

@@ -14,6 +14,7 @@ from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
 from kerasweep.tracking.reader import histories
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import SCORE, SPLIT
 from kerasweep.tracking.writer import open_tracker
 
 ARTIFACT = "report.html"
@@ -24,6 +25,7 @@ CSV_METRICS = (
     *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
     *("generalization_gap", "best_epoch_gain", "epoch_variability", "test_accuracy", "test_images"),
 )
+CSV_TAGS = ("state", "dataset", SPLIT, SCORE)
 # The params in the CSV that tell repeats apart, by their columns.
 CSV_PARAMS = {"seed": SEED, "data_seed": DATA_SEED, "split_seed": SPLIT_SEED, "validation_split": VALIDATION}
 
@@ -70,7 +72,7 @@ def _label(group: Group, axes: Sequence[str]) -> str:
 
 
 def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
-    """Writes a row per run: id, name, state, data set, axes, seeds and final metrics.
+    """Writes a row per run: id, name, state, data set, split, axes, seeds and final metrics.
 
     Args:
         path: The file. An older one is replaced.
@@ -80,7 +82,7 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
     Raises:
         ConfigError: The file cannot be written.
     """
-    tags = list(dict.fromkeys(("state", "dataset", *axes)))
+    tags = list(dict.fromkeys((*CSV_TAGS, *axes)))
     rows = [
         [
             run.run_id,

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from kerasweep.report import figures
 from kerasweep.report.effects import Effect, axis_effect, interactions, variance_shares
-from kerasweep.report.fairness import caveats, epochs_line, images_line
+from kerasweep.report.fairness import caveats, epochs_line, images_line, score_line
 from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural_sort_key, values_of
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
@@ -21,11 +21,7 @@ from kerasweep.search.importance import Importance, importance_of
 from kerasweep.terminal import duration_text
 from kerasweep.tracking.run_record import RunRecord
 
-CHOSEN = (
-    "A run's value is cross-fitted: each half of its validation images is scored at the epoch that the other "
-    "half chose, so jumps from epoch to epoch gain nothing. Validation also chooses the best configuration, "
-    "so its score is optimistic."
-)
+CHOSEN = "Validation chooses the best configuration, so its score is optimistic."
 MAX_OTHERS, MAX_LINES, MAX_PLOTTED = 100, 1_000, 2
 ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
@@ -62,7 +58,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         groups=len(report.groups),
         parallel=_parallel(report, measure),
         importance=None if shares else _importance(report),
-        shares=[(each.axis, f"{each.share:.0%}", p_text(each.p)) for each in shares],
+        shares=[(each.axis, _share_text(each.share), p_text(each.p)) for each in shares],
         **_others(report),
         fairness=_fairness(report),
         origins=[_origin(parent) for parent in report.parents],
@@ -145,7 +141,7 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
     return [
         {
             "axes": " × ".join(each.axes),
-            "share": "-" if each.share is None else f"{each.share:.0%}",
+            "share": _share_text(each.share),
             "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
             "image": figures.data_uri(figures.interaction_figure(each, measure))
             if place < MAX_PLOTTED
@@ -153,6 +149,10 @@ def _interactions(report: Report, measure: str) -> list[dict[str, Any]]:
         }
         for place, each in enumerate(interactions(complete, report.axes, report.varied))
     ]
+
+
+def _share_text(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _tuned(isolation: Isolation, measure: str) -> dict[str, str]:
@@ -204,9 +204,10 @@ def _others(report: Report) -> dict[str, Any]:
 
 
 def _fairness(report: Report) -> list[str]:
-    epochs, images = epochs_line(report), images_line(report)
+    epochs, score, images = epochs_line(report), score_line(report), images_line(report)
     return [
         *([epochs] if epochs else []),
+        *([score] if score else []),
         CHOSEN,
         *test_lines(report.candidates, report.runs),
         *([images] if images else []),

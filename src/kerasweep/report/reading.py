@@ -115,8 +115,7 @@ def _rising(cfg: TrackingConf, groups: Sequence[Group]) -> dict[str, float]:
     runs = [run.run_id for group in groups for run in group.runs]
     accuracies = histories(cfg, runs, EPOCH_METRIC)
     overlap = repetition_of(run for group in groups for run in group.runs).overlap
-    found = {" ".join(group.labels): still_rising(group, accuracies, overlap) for group in groups}
-    return {labels: rise for labels, rise in found.items() if rise is not None}
+    return still_rising(groups, accuracies, overlap)
 
 
 def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> Verdict:

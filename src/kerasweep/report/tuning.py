@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from kerasweep.config.search import TrackingConf
 from kerasweep.report.groups import Group, label, number_of, values_of
 from kerasweep.report.repetition import SEED
 from kerasweep.report.selection import swept
-from kerasweep.report.statistics import ROUNDING, difference
+from kerasweep.report.statistics import LEVEL, difference, holm, p_values
 from kerasweep.results import State
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
@@ -86,19 +88,33 @@ def _order(pair: tuple[str, float]) -> tuple[bool, float, str]:
 
 
 def still_rising(
-    group: Group, histories: Mapping[str, Sequence[float]], overlap: float = 0.0
-) -> float | None:
-    """Returns how far a group's accuracy rose in the last fifth of the epochs, None if it had flattened.
+    groups: Sequence[Group], histories: Mapping[str, Sequence[float]], overlap: float = 0.0
+) -> dict[str, float]:
+    """Returns how far accuracies rose in the last fifth of the epochs, by the labels of groups that rose.
 
-    It rose if the mean of the last fifth is above that of the fifth before it, beyond the noise of the runs
-    (Student's interval).
+    A group rose if the mean of the last fifth is above that of the fifth before it, beyond the noise of the
+    runs (Student's t, corrected for the number of groups by Holm's method).
 
     Args:
-        group: Runs of one configuration.
+        groups: Each with the runs of one configuration.
         histories: By run, its validation accuracy after each epoch. Three runs or more of five epochs or more
             can tell.
         overlap: See `Repetition.overlap`.
     """
+    rises = {" ".join(group.labels): _rises(group, histories) for group in groups}
+    tested = {label: difference(each, overlap) for label, each in rises.items() if len(each) >= MIN_RUNS}
+    means = np.array([each.estimate.mean for each in tested.values()])
+    errors = np.array([each.error for each in tested.values()])
+    freedoms = np.array([each.estimate.count - 1 for each in tested.values()])
+    ps = holm(p_values(means, errors, freedoms))
+    return {
+        label: float(mean)
+        for label, mean, p in zip(tested, means, ps, strict=True)
+        if p < 1 - LEVEL and mean > 0
+    }
+
+
+def _rises(group: Group, histories: Mapping[str, Sequence[float]]) -> list[float]:
     rises = []
     for run in group.runs:
         values = histories.get(run.run_id, ())
@@ -106,8 +122,4 @@ def still_rising(
         rise = fmean(values[-size:]) - fmean(values[-2 * size : -size]) if size else math.nan
         if math.isfinite(rise):
             rises.append(rise)
-    if len(rises) < MIN_RUNS:
-        return None
-    mean_rise = difference(rises, overlap)
-    low, _ = mean_rise.interval(0.95)
-    return mean_rise.estimate.mean if low > ROUNDING else None
+    return rises

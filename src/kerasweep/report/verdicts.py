@@ -24,7 +24,7 @@ def verdict_of(claim: ClaimConf, runs: Sequence[RunRecord], axes: Sequence[str])
         runs: All runs of the sweep, in any state.
         axes: The tags that the sweep varies.
     """
-    repetition = repetition_of(runs)
+    repetition = repetition_of(run for run in runs if run.tags.get("state") == State.COMPLETE)
     complete = observations(claim, runs, axes, repetition)
     lacking = observations(claim, runs, axes, repetition, are_complete=False)
     return judge(claim, complete, lacking, repetition)

@@ -32,6 +32,7 @@ class Sweep:
     repeats: int = 1  # seeds per trial
     resamples: bool = False  # whether each repeat has its own split of training and validation images
     is_cross_fitted: bool = True  # whether values are cross-fitted, see TrialRef
+    draws_odd: bool = True  # how the validation images are halved, see TrialRef
     data_digest: str | None = None  # of the data that all trials share, see TrialRef
     arms: Arms | None = None  # those whose nuisance axes this sweep tunes; None for a comparison
     tuned: frozenset[str] = frozenset()  # the keys of nuisance axes that an earlier sweep tuned

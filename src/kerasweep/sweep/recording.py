@@ -108,6 +108,7 @@ class SweepRecord:
             incumbents=self._incumbents(),
             overrides=tuple(overrides),
             is_cross_fitted=self.sweep.is_cross_fitted,
+            draws_odd=self.sweep.draws_odd,
             data_digest=self.sweep.data_digest,
             is_tuning=self.sweep.arms is not None,
         )

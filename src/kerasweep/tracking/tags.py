@@ -11,6 +11,10 @@ from kerasweep.config.schemas import RUN_GROUPS
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 # The number of combinations that are not compared, since none of their tuning trials is complete.
 UNTUNED = "untuned"
+# The digest of a run's validation images.
+SPLIT = "split"
+# How a run's values from validation are scored, see trial/metrics.py.
+SCORE, CROSS_FITTED, BEST_EPOCH = "score", "cross-fitted", "best epoch"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {
     "study",
@@ -33,6 +37,8 @@ RESERVED = {
     TUNING,
     TUNING_NOTES,
     UNTUNED,
+    SPLIT,
+    SCORE,
     "threads",
     "onednn",
     "restored_epochs",

@@ -8,10 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
 from kerasweep.config.search import EPOCH_METRICS, OF_HALF
-from kerasweep.data.prepare import Prepared, check_augment, load_prepared
+from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
+from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.digest import check_digest
@@ -77,10 +78,13 @@ def run_trial(
     record_data(cfg, ref.run_id, tracker, prepared)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
+    if not ref.draws_odd:
+        prepared = with_older_halves(cfg.data, prepared)
     network = build_network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
-    tracker.set_tags(ref.run_id, {**arithmetic(), **restored})
+    score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
+    tracker.set_tags(ref.run_id, {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored})
     metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
