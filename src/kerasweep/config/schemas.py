@@ -21,9 +21,9 @@ from kerasweep.config.search import (
 )
 from kerasweep.config.training import OptimizerConf, ScheduleConf, TrainingConf
 
-# The groups that define a run.
 # The keys that repeat a training; as axes they are never compared.
-REPEATED = ("training.seed", "data.seed", "data.split_seed")
+REPEATED_KEYS = ("training.seed", "data.seed", "data.split_seed")
+# The groups that define a run.
 RUN_GROUPS = (
     "data",
     "augment",

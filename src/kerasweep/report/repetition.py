@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kerasweep.config.schemas import REPEATED as REPEATED_KEYS
+from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.tracking.run_record import RunRecord
 
 SEED, DATA_SEED, SPLIT_SEED = REPEATED_KEYS
