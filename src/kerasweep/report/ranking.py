@@ -111,7 +111,7 @@ def _reach(scores: np.ndarray, best: int, overlap: float) -> float:
     prior, weight = _common_variance(variances, freedom) if own >= MIN_ROBUST_VALUES else (0.0, 0.0)
     alone = _moderated(variances[best : best + 1], freedom[best], prior, weight)[0]
     tail = (1 - LEVEL) / 2
-    each = special.stdtrit(freedom[best] + weight, 1 - tail / count) * np.sqrt(alone)
+    each = special.stdtrit(own - 1 + weight, 1 - tail / count) * np.sqrt(alone)
     whole = special.stdtrit(own - 1, 1 - tail) * np.sqrt(together)
     return float(np.hypot(each, whole) * np.sqrt(1 / own + overlap))
 
