@@ -145,8 +145,8 @@ class Plan:
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
-        own = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
-        return (*claim_notes(self.base, self.space), *own)
+        on_images = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
+        return (*claim_notes(self.base, self.space), *on_images)
 
     def _wants_resampling(self) -> bool:
         """Whether repeats have splits of their own. A tuning always has: its images are not compared."""
