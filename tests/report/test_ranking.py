@@ -141,7 +141,7 @@ def test_reach_of_the_best_of_two() -> None:
 
     scores = np.array([[0.91, 0.95, 0.90, 0.97], [0.90, 0.92, 0.91, 0.94]])
     gaps, blocks = scores[0] - scores[1], scores.mean(axis=0)
-    alone = stats.t.ppf(1 - 0.025 / 2, 1.5) * (gaps.var(ddof=1) / 2) ** 0.5
+    alone = stats.t.ppf(1 - 0.025 / 2, 3) * (gaps.var(ddof=1) / 2) ** 0.5
     together = stats.t.ppf(0.975, 3) * blocks.std(ddof=1)
     best, other = against_best(scores, maximize=True)
     assert best.reach == pytest.approx(np.hypot(alone, together) / 2)
