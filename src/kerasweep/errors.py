@@ -58,8 +58,8 @@ def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
         known: All valid names. Their last parts are compared.
         otherwise: The sentence if no valid name is similar.
     """
-    alike = sorted((-_likeness(name, each), each) for each in set(known))
-    near = [each for score, each in alike[:MAX_SUGGESTED] if -score >= LIKE]
+    alike = sorted((-_likeness(name, valid), valid) for valid in set(known))
+    near = [valid for score, valid in alike[:MAX_SUGGESTED] if -score >= LIKE]
     return f"Did you mean {' or '.join(near)}?" if near else otherwise
 
 

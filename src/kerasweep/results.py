@@ -7,6 +7,8 @@ from pathlib import Path
 
 # The file with a trial's weights in its job's folder, see Outcome.weights.
 WEIGHTS = "best.npz"
+# Values are compared after rounding: the last digits of a mean depend on the order of its values.
+DECIMALS = 12
 # Takes the epoch, from 1, and the first objective, None if it was not measured. Returns whether to stop.
 ReportEpoch = Callable[[int, float | None], bool]
 

@@ -99,7 +99,7 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
     root = key.partition(".")[0]
     if root == "hydra" or not key.replace(".", "").isidentifier() or (has_user_files and root not in known):
         return
-    if any(key == each or key.startswith(f"{each}.") and _is_leaf(each, known) for each in known):
+    if any(key == name or key.startswith(f"{name}.") and _is_leaf(name, known) for name in known):
         return
     meant = suggestion(key, known)
     if meant:
@@ -108,7 +108,7 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
 
 def _is_leaf(key: str, known: Collection[str]) -> bool:
     """Whether a key holds a value or an open mapping, without known keys below it."""
-    return not any(each.startswith(f"{key}.") for each in known)
+    return not any(name.startswith(f"{key}.") for name in known)
 
 
 def _check_name(group: str, name: str) -> None:
@@ -128,7 +128,7 @@ def _check_option(group: str, override: str) -> None:
 def _groups() -> set[str]:
     """Returns the names of the config groups: the folders of config files."""
     return {
-        each.name for folder in FOLDERS for each in Path(config_folder(folder)).iterdir() if each.is_dir()
+        group.name for folder in FOLDERS for group in Path(config_folder(folder)).iterdir() if group.is_dir()
     }
 
 
@@ -137,8 +137,8 @@ def _options(group: str) -> list[str]:
     if not group.isidentifier():
         return []
     folders = [Path(config_folder(folder)) / group for folder in FOLDERS]
-    found = [file.name for folder in folders if folder.is_dir() for file in folder.iterdir()]
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    names = [file.name for folder in folders if folder.is_dir() for file in folder.iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def _refuse(message: str) -> NoReturn:

@@ -81,7 +81,7 @@ def _texts(value: Any) -> list[str] | None:
     if value is None:
         return None
     texts = value if isinstance(value, ListConfig) else [value]
-    return [str(each) for each in texts if each != ""]
+    return [str(text) for text in texts if text != ""]
 
 
 def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:

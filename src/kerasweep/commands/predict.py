@@ -68,8 +68,8 @@ def _check(cfg: DictConfig) -> None:
 
 def _paths(images: Any) -> list[Path]:
     """Returns the paths of a list, or a single path as a list."""
-    each = images if isinstance(images, ListConfig) else [images]
-    return [Path(str(path)).expanduser() for path in each]
+    paths = images if isinstance(images, ListConfig) else [images]
+    return [Path(str(path)).expanduser() for path in paths]
 
 
 def _input_shape(model: Any, run_id: str) -> tuple[int, int, int]:

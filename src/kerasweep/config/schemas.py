@@ -21,9 +21,9 @@ from kerasweep.config.search import (
 )
 from kerasweep.config.training import OptimizerConf, ScheduleConf, TrainingConf
 
-# The groups that define a run.
 # The keys that repeat a training; as axes they are never compared.
-REPEATED = ("training.seed", "data.seed", "data.split_seed")
+REPEATED_KEYS = ("training.seed", "data.seed", "data.split_seed")
+# The groups that define a run.
 RUN_GROUPS = (
     "data",
     "augment",
@@ -155,7 +155,7 @@ def command_keys(command: str) -> set[str]:
 def _leaves(prefix: str, schema: Any) -> list[str]:
     hints = get_type_hints(schema)
     leaves = []
-    for each in fields(schema):
-        key, kind = f"{prefix}.{each.name}".lstrip("."), hints[each.name]
+    for name in hints:
+        key, kind = f"{prefix}.{name}".lstrip("."), hints[name]
         leaves += _leaves(key, kind) if is_dataclass(kind) else [key]
     return leaves

@@ -89,10 +89,10 @@ def make_arrays(
                 f"but its {len(names)} classes are numbered 0 to {len(names) - 1}."
             )
     _, test_images, test_labels = parts[0]
-    own = parts[1][1:] if validation is not None else (None, None)
+    validation_part = parts[1][1:] if validation is not None else (None, None)
     others = [array for _, *part in parts for array in part]
     digest = content_digest([train_images, train_labels, *others], names)
-    return Arrays(train_images, train_labels, test_images, test_labels, names, digest, *own)
+    return Arrays(train_images, train_labels, test_images, test_labels, names, digest, *validation_part)
 
 
 def checked_part(

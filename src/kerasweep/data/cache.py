@@ -36,16 +36,16 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
         decode: Reads the files.
     """
     entry = folder / _key(files, variant)
-    found = _read(entry)
-    if found is not None:
-        return found
+    entry_arrays = _read(entry)
+    if entry_arrays is not None:
+        return entry_arrays
     arrays = decode()
     try:
         _write(entry, arrays)
     except OSError as error:
-        found = _read(entry)  # another process may have written it meanwhile
-        if found is not None:
-            return found
+        entry_arrays = _read(entry)  # another process may have written it meanwhile
+        if entry_arrays is not None:
+            return entry_arrays
         log.warning("The data cache %s cannot be written (%s): every process decodes again.", folder, error)
         return arrays
     return _read(entry) or arrays

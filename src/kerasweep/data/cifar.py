@@ -104,21 +104,21 @@ def _file_content(path: Path) -> bytes:
 
 def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes, Any]]:
     """Reads members in memory; nothing is unpacked to disk."""
-    found: dict[str, Mapping[bytes, Any]] = {}
+    batches: dict[str, Mapping[bytes, Any]] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = Path(member.name).name
                 stream = archive.extractfile(member) if name in files and member.isfile() else None
                 if stream is not None:
-                    found[name] = read_batch(stream.read(), f"{path}:{name}")
+                    batches[name] = read_batch(stream.read(), f"{path}:{name}")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = str(error).partition(":")[0]
         raise DataError(f"{path} is damaged or incomplete ({reason}). Copy or download it again.") from error
-    missing = [name for name in files if name not in found]
+    missing = [name for name in files if name not in batches]
     if missing:
         raise DataError(f"{path} must hold {missing[0]}, but it does not. Copy or download it again.")
-    return found
+    return batches
 
 
 def _entry(batch: Mapping[bytes, Any], key: bytes, origin: str) -> Any:

@@ -46,8 +46,8 @@ def load_custom(cfg: DataConf) -> Arrays:
             "(x_val, y_val) in the middle, "
             f"but it returned {type(made).__name__}."
         )
-    train, *own, test = [(part[0], part[1]) for part in made]
-    return make_arrays(train, test, None, origin, own[0] if own else None)
+    train, *validation, test = [(part[0], part[1]) for part in made]
+    return make_arrays(train, test, None, origin, validation[0] if validation else None)
 
 
 def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:

@@ -98,12 +98,12 @@ def download(source: str) -> Path:
             _keras_loader(source)()
     except Exception as error:  # Keras raises a bare Exception if a download breaks off.
         raise _offline(source, f"its download from {KERAS_FILES[source].origin} failed ({error})") from error
-    found = keras_copy(source)
-    if found is None:
+    path = keras_copy(source)
+    if path is None:
         raise DataError(
             f"Keras downloaded {source}, but not to {keras_folders()[-1]}. Name its place with data.path."
         )
-    return found
+    return path
 
 
 def _check_reachable(source: str) -> None:

@@ -59,15 +59,15 @@ def load_image_folder(cfg: DataConf) -> Arrays:
     """
     root = Path(str(cfg.path)).expanduser()
     size = None if cfg.image_size is None else (int(cfg.image_size[0]), int(cfg.image_size[1]))
-    found = find_images(root)
-    images = _read(found.files, size)
-    labels = np.array([label for _, label in (*found.train, *(found.test or ()))], dtype=np.int64)
-    first, rest = np.arange(len(found.train)), np.arange(len(found.train), len(labels))
-    if found.test is None:
+    folder = find_images(root)
+    images = _read(folder.files, size)
+    labels = np.array([label for _, label in (*folder.train, *(folder.test or ()))], dtype=np.int64)
+    first, rest = np.arange(len(folder.train)), np.arange(len(folder.train), len(labels))
+    if folder.test is None:
         split = stratified_split(labels, cfg.test_split, cfg.seed)
         first, rest = split.train, split.validation
     return make_arrays(
-        (images[first], labels[first]), (images[rest], labels[rest]), found.class_names, str(root)
+        (images[first], labels[first]), (images[rest], labels[rest]), folder.class_names, str(root)
     )
 
 

@@ -35,8 +35,8 @@ def load_npz(cfg: DataConf) -> Arrays:
         lacking = [name for name in VALIDATION_NAMES if name not in content]
         if len(lacking) == 1:
             raise DataError(f"{path} must hold both x_val and y_val or neither, but {lacking[0]} is missing.")
-        own = None if lacking else (content["x_val"], content["y_val"])
-        return make_arrays((x_train, y_train), (x_test, y_test), names, str(path), own)
+        validation = None if lacking else (content["x_val"], content["y_val"])
+        return make_arrays((x_train, y_train), (x_test, y_test), names, str(path), validation)
     if "x" in content and "y" in content:
         images, labels = checked_part((content["x"], content["y"]), str(path), "images")
         split = stratified_split(labels, cfg.test_split, cfg.seed)

@@ -39,10 +39,10 @@ def load(cfg: DataConf) -> Arrays:
         variant = f"npz with validation {cfg.test_split} {cfg.seed}"
         return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
     if cfg.source == "image_folder":
-        found = find_images(_existing(cfg))
+        images = find_images(_existing(cfg))
         size = None if cfg.image_size is None else list(cfg.image_size)
-        variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if found.test is None else None}"
-        return cached(folder, found.files, variant, lambda: load_image_folder(cfg))
+        variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if images.test is None else None}"
+        return cached(folder, images.files, variant, lambda: load_image_folder(cfg))
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
         source = find_cifar(_locate(cfg), layout)

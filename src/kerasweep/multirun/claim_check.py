@@ -10,13 +10,13 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.config.bounds import between, one_of
-from kerasweep.config.schemas import run_keys
+from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import MEASURES, RELATIONS, ClaimConf, ComparisonConf, TrialConf
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
-from kerasweep.report.repetition import REPEATED, SEED, Repetition
+from kerasweep.report.repetition import SEED, Repetition
 from kerasweep.report.verdicts import named_keys, observations
 from kerasweep.results import State
 from kerasweep.space.axis import Space
@@ -41,7 +41,7 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
     notes = []
     axes = {axis.name for axis in space.axes}
     repeats = cfg.study.repeats
-    if repeats < MIN_SEEDS and not axes & set(REPEATED):
+    if repeats < MIN_SEEDS and not axes & set(REPEATED_KEYS):
         notes.append(
             f"the claim needs {MIN_SEEDS} seeds, and study.repeats={repeats} cannot decide it; "
             f"study.repeats={ENOUGH_SEEDS} gives enough"
@@ -173,7 +173,7 @@ def _lists_values(comparison: DictConfig) -> bool:
 
 def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observation]) -> None:
     """Raises ConfigError for a key, other than a seed, that no run has a value of."""
-    seen = {key for observation in foreseen for key in observation.choices} | set(REPEATED)
+    seen = {key for observation in foreseen for key in observation.choices} | set(REPEATED_KEYS)
     for key in named_keys(comparison):
         if key not in seen:
             raise ConfigError(

@@ -42,7 +42,7 @@ OWN_VALIDATION = (
     "verdicts are about these images"
 )
 # The end of the name of a sweep that tunes nuisance axes.
-TUNING = "-tuning"
+TUNING_SUFFIX = "-tuning"
 # Among the first choices of a sweep unless an older version began it.
 SCORE, HALVES = "score", "halves"
 # Among the first choices of a comparison with nuisance axes.
@@ -145,8 +145,8 @@ class Plan:
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
-        own = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
-        return (*claim_notes(self.base, self.space), *own)
+        on_images = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
+        return (*claim_notes(self.base, self.space), *on_images)
 
     def _wants_resampling(self) -> bool:
         """Whether repeats have splits of their own. A tuning always has: its images are not compared."""
@@ -243,7 +243,7 @@ class Plan:
     def _journal(self, fresh: bool) -> tuple[str, Path]:
         """Returns the sweep's name and its file; fresh: those of the next generation."""
         folder = Path(self.base.storage.path or "mlruns/studies").absolute()
-        study = self.study if self.arms is None else f"{self.study}{TUNING}"
+        study = self.study if self.arms is None else f"{self.study}{TUNING_SUFFIX}"
         name = sweep_name(folder, study, sweep_hash(self._definition()), fresh)
         return name, folder / f"{name}.journal"
 

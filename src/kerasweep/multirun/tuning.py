@@ -12,7 +12,7 @@ from itertools import islice
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.schemas import REPEATED
+from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.config.search import PrunerConf, SamplerConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import copy_of
@@ -29,7 +29,7 @@ DEFAULT_TRIALS = 10
 # Added to the seeds of tunings, so that the comparison has seeds and splits of its own.
 TUNING_SEED = 1_000_000
 SEEDS = 2**32
-SEED = REPEATED[0]
+SEED = REPEATED_KEYS[0]
 ONCE = (
     "each combination was tuned once: intervals and verdicts are about the tuned values, and leave out the "
     "luck of the tuning. study.tuning=repeated includes it"
@@ -179,7 +179,7 @@ def _check(plan: Plan) -> None:
                 f"it keeps its state for the whole study. Use {group}={INSTEAD[group]}."
             )
     tuned = {axis.name for axis in plan.question.nuisance.axes}
-    repeated = [axis.key for axis in plan.question.searched.axes if axis.name in REPEATED]
+    repeated = [axis.key for axis in plan.question.searched.axes if axis.name in REPEATED_KEYS]
     if repeated:
         raise ConfigError(
             f"{repeated[0]} repeats a training, so with study.nuisance it cannot be an axis. "

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from kerasweep.report.statistics import DECIMALS, LEVEL, ROUNDING, holm, p_values
+from kerasweep.report.statistics import LEVEL, ROUNDING, holm, p_values
+from kerasweep.results import DECIMALS
 
 # Values per configuration for a test. With two, accuracies that are equal by chance give a false alarm in
 # one study of ten.

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kerasweep.config.schemas import REPEATED as REPEATED_KEYS
+from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import SPLIT
 

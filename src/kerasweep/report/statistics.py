@@ -8,9 +8,10 @@ from functools import cache
 import numpy as np
 from scipy import special  # scipy.stats takes a second to import
 
+from kerasweep.results import DECIMALS
+
 LEVEL = 0.95
 POWER = 0.8
-DECIMALS = 12
 ROUNDING = 10.0**-DECIMALS
 SMALLEST_P = 1e-4
 

@@ -15,13 +15,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kerasweep.config.schemas import REPEATED
-from kerasweep.results import sign_of
+from kerasweep.config.schemas import REPEATED_KEYS
+from kerasweep.results import DECIMALS, sign_of
 from kerasweep.search.ledger import clean_params, counts
 from kerasweep.search.study_view import StudyView
 from kerasweep.space.axis import Params, Signature, Space, signature
-
-DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Arms:
 
     def combination(self, params: Mapping[str, Any]) -> Params:
         """Returns the values of the axes that are compared."""
-        return {key: value for key, value in params.items() if key in self.keys and key not in REPEATED}
+        return {key: value for key, value in params.items() if key in self.keys and key not in REPEATED_KEYS}
 
     def by_combination(self, configurations: Iterable[Params]) -> list[tuple[Params, list[Params]]]:
         """Returns each combination with those of the configurations that belong to it."""

@@ -17,7 +17,7 @@ from optuna.distributions import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from kerasweep.config.schemas import REPEATED
+from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.fast_start import packages_hidden
 from kerasweep.search.study_view import StudyView
 
@@ -186,7 +186,7 @@ def _varied(trials: list[FrozenTrial]) -> list[str]:
     for trial in trials:
         for key, value in trial.params.items():
             values.setdefault(key, set()).add(value)
-    return [key for key, tried in values.items() if len(tried) > 1 and key.lstrip("+") not in REPEATED]
+    return [key for key, tried in values.items() if len(tried) > 1 and key.lstrip("+") not in REPEATED_KEYS]
 
 
 def _evaluate(study: Study, keys: list[str], quantile: float) -> dict[str, float]:

@@ -40,8 +40,8 @@ def sweep_name(folder: Path, study: str, digest: str, fresh: bool) -> str:
     base = f"{study}-{digest}"
     pattern = re.compile(re.escape(base) + r"(?:-(\d+))?\.journal")
     paths = folder.glob(f"{glob.escape(base)}*.journal")
-    found = [match for path in paths if (match := pattern.fullmatch(path.name))]
-    newest = max((int(match[1] or 1) for match in found), default=0)
+    matches = [match for path in paths if (match := pattern.fullmatch(path.name))]
+    newest = max((int(match[1] or 1) for match in matches), default=0)
     generation = max(newest + 1 if fresh else newest, 1)
     return base if generation == 1 else f"{base}-{generation}"
 

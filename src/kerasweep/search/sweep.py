@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from optuna.study import Study
 
-from kerasweep.config.schemas import REPEATED
+from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.space.axis import Params, Signature, Space, Value, signature
@@ -59,7 +59,7 @@ class Sweep:
     @property
     def has_repeated_axis(self) -> bool:
         """Whether a seed or a split is an axis: trials that differ in it alone are repeats."""
-        return any(axis.name in REPEATED for axis in self.space.axes)
+        return any(axis.name in REPEATED_KEYS for axis in self.space.axes)
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -125,8 +125,8 @@ class Axis:
         """
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
-            numbers = [each for each in distribution.choices if isinstance(each, (int, float))]
-            numbers = [each for each in numbers if not isinstance(each, bool)]
+            numbers = [choice for choice in distribution.choices if isinstance(choice, (int, float))]
+            numbers = [number for number in numbers if not isinstance(number, bool)]
             is_ordered = len(numbers) == len(distribution.choices) >= MIN_ORDERED
             return is_ordered and value in (min(numbers), max(numbers))
         assert isinstance(distribution, (IntDistribution, FloatDistribution))

@@ -116,9 +116,9 @@ def _collect(node: ast.expr, keys: set[str]) -> None:
     operators, operands = _parts(node)
     if not operands and not isinstance(node, (ast.List, ast.Tuple)):
         raise SyntaxError(f"{ast.unparse(node)} is not allowed")
-    for each in operators:
-        if type(each) not in OPERATORS:
-            raise SyntaxError(f"{type(each).__name__} is not allowed")
+    for symbol in operators:
+        if type(symbol) not in OPERATORS:
+            raise SyntaxError(f"{type(symbol).__name__} is not allowed")
     for operand in operands:
         _collect(operand, keys)
 
@@ -162,9 +162,9 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
     if isinstance(node, ast.BinOp):
         return _apply(node.op, _value(node.left, lookup), _value(node.right, lookup))
     if isinstance(node, ast.Compare):
-        values = [_value(each, lookup) for each in [node.left, *node.comparators]]
+        values = [_value(operand, lookup) for operand in [node.left, *node.comparators]]
         pairs = zip(node.ops, values[:-1], values[1:], strict=True)
-        return all(_apply(each, left, right) for each, left, right in pairs)
+        return all(_apply(symbol, left, right) for symbol, left, right in pairs)
     assert isinstance(node, (ast.List, ast.Tuple))
     return [_value(element, lookup) for element in node.elts]
 
@@ -173,9 +173,9 @@ def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
     """Evaluates `and` and `or` from left to right until a part decides; ignores undecided parts."""
     ends = isinstance(node.op, ast.Or)
     is_undecided = False
-    for each in node.values:
+    for part in node.values:
         try:
-            if bool(_value(each, lookup)) is ends:
+            if bool(_value(part, lookup)) is ends:
                 return ends
         except _Null:
             is_undecided = True

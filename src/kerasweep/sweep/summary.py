@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from kerasweep.config.schemas import REPEATED
-from kerasweep.results import RETURNED, Outcome, State, sign_of
+from kerasweep.config.schemas import REPEATED_KEYS
+from kerasweep.results import DECIMALS, RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
@@ -24,7 +24,6 @@ from kerasweep.tracking.tags import objective_text
 MAX_NAMED = 5
 MAX_BEST = 5
 MAX_FRONT = 20
-DECIMALS = 12
 
 
 def print_header(
@@ -140,7 +139,7 @@ def _mean(repeats: Sequence[FrozenTrial]) -> float:
 def _compared(sweep: Sweep, trial: FrozenTrial) -> Params:
     """Returns a trial's configuration without seeds and splits."""
     params = clean_params(sweep.space, trial)
-    return {key: value for key, value in params.items() if key.lstrip("+") not in REPEATED}
+    return {key: value for key, value in params.items() if key.lstrip("+") not in REPEATED_KEYS}
 
 
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
@@ -306,7 +305,7 @@ def _print_importance(sweep: Sweep) -> None:
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
-        is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED
+        is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED_KEYS
         if is_chosen and axis.is_at_border(params[axis.key]):
             say(f"note: {_border_text(axis, params[axis.key])}.")
 

@@ -129,19 +129,19 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     """
     database = database_path(uri)
     with creation_lock(database) if database else nullcontext():
-        found = with_retries(uri, client.get_experiment_by_name, name)
-        if found is None and create:
+        experiment = with_retries(uri, client.get_experiment_by_name, name)
+        if experiment is None and create:
             with_retries(uri, _create_experiment, client, uri, name)
-            found = with_retries(uri, client.get_experiment_by_name, name)
-    if found is None:
+            experiment = with_retries(uri, client.get_experiment_by_name, name)
+    if experiment is None:
         return None
-    if found.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+    if experiment.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
         raise TrackingError(
             f"The experiment {name} was deleted. Choose another one with tracking.experiment=NAME, "
             f"or restore it with: MLFLOW_TRACKING_URI='{without_password(uri)}' {restore}"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _create_experiment(client: Any, uri: str, name: str) -> None:

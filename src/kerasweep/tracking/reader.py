@@ -54,8 +54,8 @@ def find_runs(
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
     clauses += [f"attributes.status = '{status}'"] if status is not None else []
     clauses += [f"attributes.run_id LIKE '{id_prefix}%'"] if id_prefix else []
-    found = search_by_client(uri, client, experiment, " and ".join(clauses), max_runs)
-    return [run for run in found if all(run.tags.get(key) == value for key, value in tags.items())]
+    runs = search_by_client(uri, client, experiment, " and ".join(clauses), max_runs)
+    return [run for run in runs if all(run.tags.get(key) == value for key, value in tags.items())]
 
 
 def search_by_client(
@@ -105,12 +105,12 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
         raise _no_run(cfg, run_id)
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
-    found = find_runs(cfg, {}, id_prefix=run_id) if len(run_id) >= MIN_DIGITS else []
-    if not found:
+    runs = find_runs(cfg, {}, id_prefix=run_id) if len(run_id) >= MIN_DIGITS else []
+    if not runs:
         raise _no_run(cfg, run_id)
-    if len(found) > 1:
-        raise TrackingError(f"{run_id} begins the ids of {len(found)} runs. Give more digits of the one.")
-    return found[0]
+    if len(runs) > 1:
+        raise TrackingError(f"{run_id} begins the ids of {len(runs)} runs. Give more digits of the one.")
+    return runs[0]
 
 
 def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
@@ -200,8 +200,8 @@ CONFIG = "config.yaml"
 def parents_of(cfg: TrackingConf, runs: Iterable[RunRecord]) -> list[RunRecord]:
     """Returns the parent runs of these runs' sweeps, newest first."""
     sweeps = {run.tags["sweep"] for run in runs if "sweep" in run.tags}
-    found = find_runs(cfg, {"kind": "study"}) if sweeps else []
-    return [parent for parent in found if parent.tags.get("sweep") in sweeps]
+    parents = find_runs(cfg, {"kind": "study"}) if sweeps else []
+    return [parent for parent in parents if parent.tags.get("sweep") in sweeps]
 
 
 def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:

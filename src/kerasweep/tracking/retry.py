@@ -115,7 +115,7 @@ def _innermost(error: BaseException) -> str:
 def _lost_the_answer(error: TrackingError) -> bool:
     """Whether the server closed the connection after the request: it may have done the work."""
     request = _failed_request(error.__cause__) if error.__cause__ else None
-    return request is not None and any(isinstance(each, ConnectionResetError) for each in _chain(request))
+    return request is not None and any(isinstance(cause, ConnectionResetError) for cause in _chain(request))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -144,9 +144,9 @@ def _one_request(uri: str) -> Iterator[bool]:
         return
     with _environment:
         wanted = {RETRIES: "0", TIMEOUT: str(ANSWER_SECONDS)}
-        own = {name: value for name, value in wanted.items() if name not in os.environ}
-        with _variables(own):
-            yield RETRIES in own
+        unset = {name: value for name, value in wanted.items() if name not in os.environ}
+        with _variables(unset):
+            yield RETRIES in unset
 
 
 @contextmanager

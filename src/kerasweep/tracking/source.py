@@ -38,8 +38,8 @@ def command_text(module: str) -> str:
 
 def versions_text() -> str:
     """Returns the versions of Python and of the packages that train and record, and the number of cores."""
-    found = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    return ", ".join([f"Python {platform.python_version()}", *found, f"{os.cpu_count()} cores"])
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    return ", ".join([f"Python {platform.python_version()}", *versions, f"{os.cpu_count()} cores"])
 
 
 def git_diff() -> str | None:

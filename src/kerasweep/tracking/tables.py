@@ -72,9 +72,9 @@ def read_runs(
             )
 
         infos = rows(SqlRun, SqlRun.name, SqlRun.status, SqlRun.start_time, SqlRun.end_time).all()
-        for table, found in texts.items():
+        for table, by_run in texts.items():
             for run_id, key, value in rows(table, table.key, table.value):
-                found[run_id][sys.intern(key)] = sys.intern(value)
+                by_run[run_id][sys.intern(key)] = sys.intern(value)
         last = rows(SqlLatestMetric, SqlLatestMetric.key, SqlLatestMetric.value, SqlLatestMetric.is_nan)
         for run_id, key, value, is_nan in last:
             metrics[run_id][sys.intern(key)] = math.nan if is_nan else value

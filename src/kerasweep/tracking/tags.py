@@ -120,8 +120,11 @@ def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
     }
     if cfg.model.architecture == "custom":
         return tags
-    own = {"kernel_size": tag_text(cfg.model.kernel_size), "normalization": cfg.model.normalization.kind}
-    return tags | own
+    of_our_network = {
+        "kernel_size": tag_text(cfg.model.kernel_size),
+        "normalization": cfg.model.normalization.kind,
+    }
+    return tags | of_our_network
 
 
 def trial_tags(

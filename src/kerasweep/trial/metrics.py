@@ -7,10 +7,9 @@ from statistics import fmean
 
 import numpy as np
 
-from kerasweep.results import sign_of
+from kerasweep.results import DECIMALS, sign_of
 
 MIN_EPOCHS = 4
-DECIMALS = 12
 History = Sequence[Mapping[str, float]]
 
 
@@ -113,10 +112,10 @@ def _best(values: Sequence[float]) -> int:
 def of_history(history: History) -> dict[str, float]:
     """Returns max_val_accuracy and, from four epochs on, epoch_variability."""
     accuracies = [epoch["val_accuracy"] for epoch in history]
-    found = {"max_val_accuracy": max(accuracies)}
+    metrics = {"max_val_accuracy": max(accuracies)}
     if len(history) >= MIN_EPOCHS:
-        found["epoch_variability"] = epoch_variability(accuracies)
-    return found
+        metrics["epoch_variability"] = epoch_variability(accuracies)
+    return metrics
 
 
 def epoch_variability(accuracies: Sequence[float]) -> float:
