@@ -1,228 +1,128 @@
 """Simulates studies whose truth is known, and counts how often the reports are wrong.
 
-python -m benchmarks.calibration [STUDIES]        writes docs/calibration.md (15 minutes for 400 each)
+python -m benchmarks.calibration [PART …] [--studies N]     writes these parts of docs/calibration.md, or all
 
-Every simulated study goes the way of a real one: histories of epochs are scored by `cross_fitted`, runs with
-their params and tags are grouped, ranked and judged by the functions that `python -m src.compare` calls.
+The parts are verdicts, effects, samplers and rankings. Every simulated study goes the way of a real one:
+histories of epochs are scored by `cross_fitted`, runs with their params and tags are grouped, ranked and
+judged by the functions that `python -m src.compare` calls.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import argparse
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import cast
+from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
+import optuna
 from omegaconf import OmegaConf
+from optuna.trial import TrialState
 
 from benchmarks import ROOT
-from kerasweep.config.search import ClaimConf
-from kerasweep.report.claims import UNDECIDED
+from benchmarks.simulations import (
+    SPREAD,
+    VALIDATION_SHARE,
+    Draw,
+    erratic,
+    heavy_tailed,
+    jumps_of,
+    normal,
+    odd_halves,
+    shared,
+    shifted,
+    skewed,
+    splits_of,
+    tuned,
+    two_families,
+)
+from kerasweep.config.search import ClaimConf, CmaEsConf, SamplerConf, TPEConf
+from kerasweep.report.claims import CONTRADICTED, SUPPORTED
+from kerasweep.report.effects import interactions, variance_shares
 from kerasweep.report.groups import group_runs
 from kerasweep.report.standings import Standing, standings
+from kerasweep.report.statistics import LEVEL
 from kerasweep.report.verdicts import verdict_of
+from kerasweep.search.ledger import RESULT
+from kerasweep.search.samplers import build_sampler
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.trial.metrics import History, choose_epochs, cross_fitted
 
 SEEDS, ARMS = (3, 5, 10), (2, 4, 8, 24)
-EPOCHS = 12
-ACCURACY, SPREAD = 0.8, 0.01  # of the equal arms; the deviation of a repeat
-VALIDATION_SHARE = 0.2
-RATES = 8  # random rates of a tuning
-POOL, DISAGREEMENT = 3_000, 0.1  # images to split; the share on which two arms disagree
-
-STUDIES, MANY = 400, 200
+STUDIES, MANY = 300, 200
 BEHIND = 2.5
+PAGE = ROOT / "docs" / "calibration.md"
 INTRODUCTION = """# Calibration
 
 `python -m benchmarks.calibration` simulates studies whose truth is known and counts how often the reports
 are wrong. Each simulated study goes the way of a real one: histories are scored, and runs are grouped, ranked
-and judged by the functions of `python -m src.compare`. Rates are in percent with their standard error,
-{count} studies each.
-
+and judged by the functions of `python -m src.compare`. Rates are in percent with their standard error.
+"""
+VERDICTS = """
 ## Verdicts
 
-Two arms are equally good, and a claim says that one is better. A *false verdict* is any that is not
-*not decided*: at most 5 % are allowed. Rows that say so count found gains instead. Jumps are the deviations
-of the validation accuracy from epoch to epoch, in 12 epochs at a plateau. Images: two arms disagree on a
-tenth of 3,000 images, of which 600 validate.
+{count} studies each. Two arms are equally good, and a claim says that one is better, unless the row says
+otherwise. A *false verdict* is any that is not *not decided*: at most 5 % are allowed. Rows of gains count
+how often they are found instead. Jumps are the deviations of the validation accuracy from epoch to epoch, in
+12 epochs at a plateau. Images: two arms disagree on a tenth of 3,000 images, of which 600 validate.
 
-Tuned arms: each of two equal arms has eight random rates, of which one training each chooses the best.
+Where a rate is off its level: on one split, and where the training images move the arms more than a third as
+far as the validation images. The correction for shared images (Nadeau and Bengio, 2003) takes two splits for
+as alike as their validation images; what an arm owes to its training images is more alike, since two splits
+share four fifths of them. `mixed` takes evidence in both directions, and hardly errs. Among so many rows some
+lie two errors off by chance: 70 images with five repeats give 4.6 ± 0.5 in 1,500 studies.
+Tuned arms: one training each tells which of eight random rates is the best, see
+[comparing.md](comparing.md#nuisance-parameters); one tuning for all repeats leaves out its luck.
+"""
+EFFECTS = """
+## Axes and interactions
 
-What is not simulated: networks that depend on which images they were trained on, for which the correction for
-shared images is too small; claims of several comparisons, `similar`, `mixed`, and spreads.
+{count} studies each, of a grid of 3 × 4 configurations. *Interaction*: effects that add up are said to
+interact (at most 5). *Share*: an axis without an effect is said to have one, among two axes (at most 5). For
+configurations that vary unequally the tests hold approximately (Greenhouse and Geisser, 1959).
+"""
+SAMPLERS = """
+## Diverging trials
+
+The best rate is 0.60, and training diverges above 0.62; {searches} searches of {trials} trials with two axes.
+*Failed* counts the trials that diverge, *distance* is that of the best value to the optimum. A sampler that
+does not hear of them, as Optuna's samplers, is *deaf*.
 """
 RANKINGS = """
 ## Rankings
 
-All arms are equal. *False alarms*: any arm is called worse than the best (nominal: at most 5). *Interval of
-an arm*: the 95 % interval of the first arm holds its expectation. *Interval of the best*: the interval of
-the arm with the best mean, which the data selected, holds its expectation (nominal: at least 95). *Power*:
-the last arm is two and a half deviations behind, and is called worse.
+{count} studies each. All arms are equal. *False alarms*: any arm is called worse than the best (nominal: at
+most 5). *Interval of an arm*: the 95 % interval of the first arm holds its expectation. *Interval of the
+best*: the interval of the arm with the best mean, which the data selected, holds its expectation (nominal: at
+least 95). *Power*: the last arm is two and a half deviations behind, and is called worse.
 
 Where a rate is off its nominal level: Student's interval assumes normal values, so with few repeats it
 covers less than 95 % of skewed arms. With three repeats hardly any difference of many arms is found: use
 four or more.
 """
-
-Random = np.random.Generator
-# (arms, repeats): the value of each run.
-Draw = Callable[[Random, int, int], np.ndarray]
-
-
-def normal(random: Random, arms: int, repeats: int) -> np.ndarray:
-    return ACCURACY + SPREAD * random.normal(size=(arms, repeats))
+AXES = {"kernel_size": "model.kernel_size", "batch_size": "training.batch_size"}
+HIGHER = ({"of": {"model.kernel_size": 0}, "relation": "higher", "than": {"model.kernel_size": 1}},)
+LOWER = ({**HIGHER[0], "relation": "lower"},)
+Comparisons = Sequence[Mapping[str, Any]]
 
 
-def skewed(random: Random, arms: int, repeats: int) -> np.ndarray:
-    """Most runs are alike and a few are much worse: an exponential distribution."""
-    return ACCURACY + SPREAD * (1 - random.exponential(size=(arms, repeats)))
-
-
-def heavy_tailed(random: Random, arms: int, repeats: int) -> np.ndarray:
-    """Student's t with three degrees of freedom, of the same variance."""
-    return ACCURACY + SPREAD * random.standard_t(3, size=(arms, repeats)) / np.sqrt(3)
-
-
-def erratic(random: Random, arms: int, repeats: int) -> np.ndarray:
-    """The first arm varies ten times as much."""
-    spread = np.where(np.arange(arms) == 0, 10 * SPREAD, SPREAD)[:, None]
-    return ACCURACY + spread * random.normal(size=(arms, repeats))
-
-
-def shared(random: Random, arms: int, repeats: int) -> np.ndarray:
-    """A seed moves all arms three times as far as its own arm."""
-    return normal(random, arms, repeats) + 3 * SPREAD * random.normal(size=(1, repeats))
-
-
-def two_families(random: Random, arms: int, repeats: int) -> np.ndarray:
-    """A seed moves each half of the arms, such as two networks, in its own way."""
-    family = np.arange(arms) % 2
-    return normal(random, arms, repeats) + 2 * SPREAD * random.normal(size=(2, repeats))[family]
-
-
-def jumps_of(luck: Sequence[float], own: Sequence[float] = (), patience: int | None = None) -> Draw:
-    """Returns the cross-fitted values of arms whose accuracy jumps from epoch to epoch.
+def runs_of(values: np.ndarray, is_resampled: bool = False, columns: int = 1) -> list[RunRecord]:
+    """Returns the runs of a study with two axes, as MLflow would hold them.
 
     Args:
-        luck: The deviation of each arm's jumps by the luck of few validation images, repeated for more arms.
-        own: The deviation of jumps that are the network's own, on all images; none by default.
-        patience: Epochs without improvement after which early stopping ends a training.
+        values: (arms, repeats).
+        is_resampled: Whether each repeat has a split of its own.
+        columns: The number of values of the second axis, along which the arms are counted first.
     """
-
-    def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
-        return np.array(
-            [
-                [
-                    _cross_fitted(
-                        _history(
-                            random,
-                            luck[arm % len(luck)],
-                            own[arm % len(own)] if own else 0.0,
-                            ACCURACY + 0.2 * SPREAD * random.normal(),
-                        ),
-                        patience,
-                    )
-                    for _ in range(repeats)
-                ]
-                for arm in range(arms)
-            ]
-        )
-
-    return draw
-
-
-def _history(random: Random, luck: float, own: float, accuracy: float) -> History:
-    """Returns a training at its plateau, with the accuracies of both halves of the validation images."""
-    level = accuracy + own * random.normal(size=EPOCHS)
-    halves = level + luck * np.sqrt(2) * random.normal(size=(2, EPOCHS))
-    return [
-        {
-            "accuracy": ACCURACY,
-            "val_loss": 0.0,
-            "val_loss_a": 0.0,
-            "val_accuracy": float(halves[:, epoch].mean()),
-            "val_accuracy_a": float(halves[0, epoch] / 2),
-        }
-        for epoch in range(EPOCHS)
-    ]
-
-
-def _cross_fitted(history: History, patience: int | None) -> float:
-    trained = history if patience is None else history[: _stopped(history, patience)]
-    return cross_fitted(trained, choose_epochs(trained, "val_accuracy", "maximize"))["val_accuracy"]
-
-
-def _stopped(history: History, patience: int) -> int:
-    """Returns the number of epochs before keras.callbacks.EarlyStopping ends the training."""
-    best, wait = -np.inf, 0
-    for number, epoch in enumerate(history, 1):
-        wait = 0 if epoch["val_accuracy"] > best else wait + 1
-        best = max(best, epoch["val_accuracy"])
-        if wait >= patience:
-            return number
-    return len(history)
-
-
-def splits_of(is_resampled: bool, gain: float = 0.0) -> Draw:
-    """Returns the accuracies of arms on the validation images of each repeat's split.
-
-    Each arm is right or wrong about an image, the same in each repeat but for the luck of its weights. The
-    images are drawn from a population in which all arms are equally good, but for `gain` of the last one.
-    """
-
-    def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
-        # Two arms disagree where one of them, but not the other, deviates from the usual answer.
-        deviates = random.random((arms, POOL)) < DISAGREEMENT / 2
-        usual = random.random(POOL) < ACCURACY
-        right = np.where(deviates, random.random((arms, POOL)) < 0.5 + 0.0 * usual, usual).astype(float)
-        right[-1] += gain
-        count = round(POOL * VALIDATION_SHARE)
-        parts = [random.permutation(POOL)[:count] for _ in range(repeats if is_resampled else 1)]
-        found = [right[:, parts[repeat % len(parts)]].mean(axis=1) for repeat in range(repeats)]
-        return np.stack(found, axis=1) + 0.3 * SPREAD * random.normal(size=(arms, repeats))
-
-    return draw
-
-
-def tuned(tunings: int | None = None, gain: float = 0.0, values: Sequence[int] = (RATES,)) -> Draw:
-    """Returns the values of arms whose rate is tuned by single trainings, for each repeat or `tunings` times.
-
-    The expectation falls with the square of the distance to the best rate, by .03 at the ends of the range.
-
-    Args:
-        tunings: The number of tunings that the repeats share; None for one for each repeat.
-        gain: Of the last arm.
-        values: The number of random rates of each arm, repeated for more arms.
-    """
-
-    def expected(rate: np.ndarray) -> np.ndarray:
-        return ACCURACY - 3 * SPREAD * rate**2
-
-    def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
-        found = np.empty((arms, repeats))
-        for arm in range(arms):
-            rates = random.uniform(-1, 1, size=(tunings or repeats, values[arm % len(values)]))
-            measured = expected(rates) + SPREAD * random.normal(size=rates.shape)
-            best = np.take_along_axis(rates, measured.argmax(axis=1)[:, None], axis=1)[:, 0]
-            found[arm] = expected(best[np.arange(repeats) % len(best)])
-        found[-1] += gain
-        return found + SPREAD * random.normal(size=found.shape)
-
-    return draw
-
-
-def runs_of(values: np.ndarray, is_resampled: bool) -> list[RunRecord]:
-    """Returns the runs of a study with one axis, as MLflow would hold them. values: (arms, repeats)."""
     runs = []
     for arm, row in enumerate(values):
+        chosen = dict(zip(AXES, map(str, divmod(arm, columns)), strict=True))
         for repeat, value in enumerate(row):
             tags = {
-                **{"state": "complete", "kind": "repeat", "dataset": "simulated", "kernel_size": str(arm)},
+                **{"state": "complete", "kind": "repeat", "dataset": "simulated", **chosen},
                 "objective": "val_accuracy maximize",
             }
             params = {
-                "model.kernel_size": str(arm),
+                **{AXES[axis]: text for axis, text in chosen.items()},
                 "training.seed": str(repeat),
                 "data.seed": "0",
                 "data.split_seed": str(repeat) if is_resampled else "null",
@@ -231,28 +131,6 @@ def runs_of(values: np.ndarray, is_resampled: bool) -> list[RunRecord]:
             metrics = {"objective": float(value)}
             runs.append(RunRecord(f"{arm}-{repeat}", "", "FINISHED", tags, params, metrics, 0.0, None))
     return runs
-
-
-def ranking(runs: Sequence[RunRecord]) -> list[Standing]:
-    """Returns the standings in the order of the arms."""
-    groups = group_runs(runs, ["kernel_size"])
-    found = dict(
-        zip([int(group.values[0]) for group in groups], standings(groups, ["kernel_size"]), strict=True)
-    )
-    return [found[arm] for arm in sorted(found)]
-
-
-def decides(runs: Sequence[RunRecord], one: int, other: int) -> str:
-    """Returns the verdict on the claim that one arm's accuracy is higher than another's."""
-    return verdict_of(_claim(one, other), runs, ["kernel_size"]).decision
-
-
-@cache
-def _claim(one: int, other: int) -> ClaimConf:
-    sides = [{"model.kernel_size": str(arm)} for arm in (one, other)]
-    content = {"of": sides[0], "relation": "higher", "than": sides[1]}
-    schema = OmegaConf.structured(ClaimConf)
-    return cast(ClaimConf, OmegaConf.merge(schema, {"text": "one is better", "comparisons": [content]}))
 
 
 @dataclass(frozen=True)
@@ -275,29 +153,125 @@ class Rate:
         return f"{100 * self.share:.1f} ± {100 * self.error:.1f}"
 
 
+@dataclass(frozen=True)
+class Question:
+    """A kind of studies with a claim, and the decisions that its row counts."""
+
+    title: str
+    draw: Draw
+    comparisons: Comparisons = HIGHER
+    counted: Sequence[str] = (SUPPORTED, CONTRADICTED)
+    arms: int = 2
+    columns: int = 1  # values of the second axis, see `runs_of`
+    is_resampled: bool = False
+
+
+LUCK = (0.010, 0.005)
+GAIN = 0.02
+SIMILAR = ({**HIGHER[0], "relation": "similar", "margin": 2 * SPREAD},)
+TWO = tuple(
+    {
+        "of": {"model.kernel_size": 0},
+        "relation": "higher",
+        "than": {"model.kernel_size": 1},
+        "where": {"training.batch_size": column},
+    }
+    for column in (0, 1)
+)
+MIXED = ({**HIGHER[0], "relation": "mixed"},)
+SPREADS = ({**HIGHER[0], "spread_over": "training.batch_size"},)
+QUESTIONS = (
+    Question("jumps by luck, .010 and .005", jumps_of(LUCK)),
+    Question("the same, each run with its largest accuracy", jumps_of(LUCK, is_cross_fitted=False)),
+    Question("the same, early stopping with patience 3", jumps_of(LUCK, patience=3)),
+    Question("the same, the objective is val_loss", jumps_of(LUCK, metric="val_loss")),
+    Question("70 images, seven of each class, one arm jumps", odd_halves),
+    Question(
+        "jumps of the network's own, 0 and .010: the gain is found",
+        jumps_of((0.003,), own=(0.0, 0.010)),
+        LOWER,
+        (SUPPORTED,),
+    ),
+    Question("images, one split", splits_of(False)),
+    Question("images, resampled splits", splits_of(True), is_resampled=True),
+    *(
+        Question(
+            f"the same, training images move an arm {text} as far as validation images",
+            splits_of(True, influence=influence),
+            is_resampled=True,
+        )
+        for text, influence in (("a third", 1 / 3), ("half", 0.5), ("just", 1.0))
+    ),
+    *(
+        Question(
+            f"a gain of .02 on all images{text}: it is found",
+            splits_of(True, GAIN, influence),
+            LOWER,
+            (SUPPORTED,),
+            is_resampled=True,
+        )
+        for text, influence in (("", 0.0), (", training images move an arm half as far", 0.5))
+    ),
+    Question("tuned arms, eight random rates, one tuning", tuned(1)),
+    Question("the same with a tuning for each repeat", tuned()),
+    Question(
+        "a gain of .02, with a tuning for each repeat: it is found", tuned(gain=GAIN), LOWER, (SUPPORTED,)
+    ),
+    Question("normal", normal),
+    Question("skewed", skewed),
+    Question("heavy-tailed", heavy_tailed),
+    Question("one erratic arm", erratic),
+    Question("seeds move all arms", shared),
+    Question("two families with seed effects of their own", two_families),
+    Question("a claim of two comparisons", normal, TWO, arms=4, columns=2),
+    Question("`mixed`, in four settings", normal, MIXED, arms=8, columns=4),
+    Question(
+        "`mixed`, but one arm is two deviations better in each of four settings",
+        shifted(normal, [2] * 4 + [0] * 4),
+        MIXED,
+        (SUPPORTED,),
+        arms=8,
+        columns=4,
+    ),
+    Question("a spread over six values", normal, SPREADS, arms=12, columns=6),
+    Question(
+        "`similar`, two deviations apart, which is the margin: supported (at most 5)",
+        shifted(normal, [2, 0]),
+        SIMILAR,
+        (SUPPORTED,),
+    ),
+    Question("`similar`, equal arms: supported", normal, SIMILAR, (SUPPORTED,)),
+)
+
+
+def rate_of(question: Question, repeats: int, count: int) -> Rate:
+    """Returns how often a question's studies end with the decisions that it counts."""
+    random = np.random.default_rng([crc32(question.title.encode()), repeats])
+    content = {"text": "one is better", "comparisons": [dict(each) for each in question.comparisons]}
+    claim = cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), content))
+    axes = list(AXES) if question.columns > 1 else ["kernel_size"]
+    decided = 0
+    for _ in range(count):
+        values = question.draw(random, question.arms, repeats)
+        runs = runs_of(values, question.is_resampled, question.columns)
+        decided += verdict_of(claim, runs, axes).decision in question.counted
+    return Rate(decided, count)
+
+
+def ranking(runs: Sequence[RunRecord]) -> list[Standing]:
+    """Returns the standings in the order of the arms."""
+    groups = group_runs(runs, ["kernel_size"])
+    found = dict(
+        zip([int(group.values[0]) for group in groups], standings(groups, ["kernel_size"]), strict=True)
+    )
+    return [found[arm] for arm in sorted(found)]
+
+
 def studies(draw: Draw, arms: int, repeats: int, count: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Yields the values of simulated studies, each (arms, repeats)."""
     random = np.random.default_rng([seed, arms, repeats])
     for _ in range(count):
         yield draw(random, arms, repeats)
-
-
-def false_verdicts(draw: Draw, repeats: int, count: int, is_resampled: bool = False) -> Rate:
-    """Returns how often a claim about two equal arms is decided."""
-    decided = [
-        decides(runs_of(values, is_resampled), 0, 1) != UNDECIDED
-        for values in studies(draw, 2, repeats, count)
-    ]
-    return Rate(sum(decided), count)
-
-
-def found_gains(draw: Draw, repeats: int, count: int, is_resampled: bool = False) -> Rate:
-    """Returns how often the claim that the last arm is the better of two is supported."""
-    found = [
-        decides(runs_of(values, is_resampled), 1, 0) == "supported"
-        for values in studies(draw, 2, repeats, count)
-    ]
-    return Rate(sum(found), count)
 
 
 @dataclass(frozen=True)
@@ -316,8 +290,8 @@ CASES = (
     Case("one erratic arm", erratic),
     Case("seeds move all arms", shared),
     Case("two families with seed effects of their own", two_families),
-    Case("unequal jumps by luck", jumps_of((0.010, 0.005))),
-    Case("the same, early stopping", jumps_of((0.010, 0.005), patience=3)),
+    Case("unequal jumps by luck", jumps_of(LUCK)),
+    Case("the same, early stopping", jumps_of(LUCK, patience=3)),
     Case("resampled images", splits_of(is_resampled=True), is_resampled=True),
 )
 
@@ -355,60 +329,158 @@ def _holds(standing: Standing, value: float) -> bool:
     return bool(estimate.low <= value <= estimate.high)
 
 
-def verdict_table(count: int) -> list[str]:
-    """Returns the lines of the table of false verdicts and found gains."""
-    luck, own = jumps_of((0.010, 0.005)), jumps_of((0.003,), own=(0.0, 0.010))
-    rows = {
-        "jumps by luck, .010 and .005": lambda n: false_verdicts(luck, n, count),
-        "the same with early stopping, patience 3": lambda n: false_verdicts(
-            jumps_of((0.010, 0.005), patience=3), n, count
-        ),
-        "jumps of the network's own, .010 and 0: the gain is found": lambda n: found_gains(own, n, count),
-        "images, one split": lambda n: false_verdicts(splits_of(False), n, count),
-        "images, resampled splits": lambda n: false_verdicts(splits_of(True), n, count, True),
-        "a gain of .02 on all images, resampled splits: it is found": lambda n: found_gains(
-            splits_of(True, 0.02), n, count, True
-        ),
-        "tuned arms, eight random rates, one tuning": lambda n: false_verdicts(tuned(1), n, count),
-        "the same with a tuning for each repeat": lambda n: false_verdicts(tuned(), n, count),
-        "a gain of .02, a tuning for each repeat: it is found": lambda n: found_gains(
-            tuned(gain=0.02), n, count
-        ),
-        **{case.title: partial(false_verdicts, case.draw, count=count) for case in CASES[:6]},
-    }
-    head = [f"| two arms | {' | '.join(f'{n} repeats' for n in SEEDS)} |", "| --- " * (len(SEEDS) + 1) + "|"]
+def false_effects(draw: Draw, repeats: int, count: int) -> tuple[Rate, Rate]:
+    """Returns how often a grid of 3 × 4 configurations has a false interaction, and a false share."""
+    random = np.random.default_rng([crc32(b"effects"), repeats])
+    axes, found = list(AXES), np.zeros(2, int)
+    for _ in range(count):
+        runs = runs_of(draw(random, 12, repeats), columns=4)
+        ps = [interactions(runs, axes)[0].p or 0.0, min(each.p for each in variance_shares(runs, axes))]
+        found += np.array(ps) < 1 - LEVEL
+    return Rate(int(found[0]), count), Rate(int(found[1]), count)
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The searches of a sampler beside a region in which training diverges."""
+
+    failed: np.ndarray  # trials of each search
+    distances: np.ndarray  # of each search's best value to the optimum
+
+
+CLIFF_TRIALS, CLIFF_SEARCHES, BEST_RATE, CLIFF = 40, 20, 0.6, 0.62
+CONFIGS: Mapping[str, SamplerConf] = {
+    "TPE": TPEConf("tpe"),
+    "CMA-ES": CmaEsConf("cmaes"),
+}
+
+
+def beside_a_cliff(cfg: SamplerConf, is_told: bool) -> Searches:
+    """Runs searches with our samplers. is_told: whether diverging trials count as poor."""
+    failed, distances = [], []
+    for seed in range(CLIFF_SEARCHES):
+        study = optuna.create_study(direction="maximize")
+        content = OmegaConf.merge(OmegaConf.structured(cfg), {"seed": seed})
+        best = -math.inf
+        for number in range(CLIFF_TRIALS):
+            study.sampler = build_sampler(content, number)
+            trial = study.ask()
+            rate, decay = (trial.suggest_float(name, 0, 1) for name in ("rate", "decay"))
+            if rate > CLIFF:
+                trial.set_user_attr(RESULT, {"is_poor": is_told})
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                value = 1 - (rate - BEST_RATE) ** 2 - decay**2
+                study.tell(trial, value)
+                best = max(best, value)
+        failed.append(sum(each.state is TrialState.FAIL for each in study.trials))
+        distances.append(1 - best)
+    return Searches(np.array(failed), np.array(distances))
+
+
+def _heading(*cells: str) -> list[str]:
+    return [_row(cells), "| --- " * len(cells) + "|"]
+
+
+def _row(cells: Sequence[object]) -> str:
+    line = f"| {' | '.join(map(str, cells))} |"
+    print(line, flush=True)
+    return line
+
+
+def verdict_part(count: int) -> list[str]:
     return [
-        *head,
-        *(f"| {title} | {' | '.join(str(rate(n)) for n in SEEDS)} |" for title, rate in rows.items()),
+        VERDICTS.format(count=count),
+        *_heading("two arms", *(f"{repeats} repeats" for repeats in SEEDS)),
+        *(
+            _row([question.title, *(rate_of(question, repeats, count) for repeats in SEEDS)])
+            for question in QUESTIONS
+        ),
     ]
 
 
-def ranking_table(count: int) -> list[str]:
-    """Returns the lines of the table of rankings."""
+def effect_part(count: int) -> list[str]:
+    return [
+        EFFECTS.format(count=count),
+        *_heading("configurations are", "repeats", "interaction", "share"),
+        *(
+            _row([title, repeats, *false_effects(draw, repeats, count)])
+            for title, draw in (
+                ("normal", normal),
+                ("one erratic configuration", erratic),
+                ("skewed", skewed),
+            )
+            for repeats in SEEDS
+        ),
+    ]
+
+
+def sampler_part(count: int) -> list[str]:
     lines = [
-        "| arms are | arms | repeats | false alarms | interval of an arm | interval of the best | power |",
-        "| --- " * 7 + "|",
+        SAMPLERS.format(searches=CLIFF_SEARCHES, trials=CLIFF_TRIALS),
+        *_heading("sampler", "failed, deaf", "failed, told", "distance, deaf", "distance, told"),
+    ]
+    for name, cfg in CONFIGS.items():
+        searches = [beside_a_cliff(cfg, is_told) for is_told in (False, True)]
+        failed = [_mean(each.failed, ".1f") for each in searches]
+        lines.append(_row([name, *failed, *(_mean(each.distances, ".3f") for each in searches)]))
+    return lines
+
+
+def _mean(values: np.ndarray, form: str) -> str:
+    """Returns the mean with its standard error."""
+    return f"{values.mean():{form}} ± {values.std(ddof=1) / math.sqrt(len(values)):{form}}"
+
+
+def ranking_part(count: int) -> list[str]:
+    lines = [
+        RANKINGS.format(count=count),
+        *_heading(
+            *("arms are", "arms", "repeats", "false alarms", "interval of an arm"),
+            *("interval of the best", "power"),
+        ),
     ]
     for case in CASES:
         for arms in ARMS:
             for repeats in SEEDS:
                 found = rates(case, arms, repeats, count)
                 shown = (found.alarms, found.coverage, found.best, found.power)
-                lines.append(f"| {case.title} | {arms} | {repeats} | {' | '.join(map(str, shown))} |")
-                print(lines[-1], flush=True)
+                lines.append(_row([case.title, arms, repeats, *shown]))
     return lines
 
 
-def page(count: int) -> str:
-    """Returns the text of docs/calibration.md."""
-    return "\n".join(
-        [INTRODUCTION.format(count=count), *verdict_table(count), "", RANKINGS, *ranking_table(count), ""]
-    )
+PARTS: Mapping[str, Callable[[int], list[str]]] = {
+    "verdicts": verdict_part,
+    "effects": effect_part,
+    "samplers": sampler_part,
+    "rankings": ranking_part,
+}
+
+
+def page(texts: Mapping[str, str]) -> str:
+    """Returns the text of docs/calibration.md, with the text of each part in their order."""
+    return INTRODUCTION + "".join(f"{texts[name].rstrip()}\n" for name in PARTS if name in texts)
+
+
+def written() -> dict[str, str]:
+    """Returns the text of each part in docs/calibration.md."""
+    titles = {
+        template.split("\n")[1]: name
+        for name, template in zip(PARTS, (VERDICTS, EFFECTS, SAMPLERS, RANKINGS), strict=True)
+    }
+    _, *sections = PAGE.read_text(encoding="utf-8").split("\n## ")
+    return {titles[f"## {text.split(chr(10))[0]}"]: f"\n## {text}" for text in sections}
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
-    (ROOT / "docs" / "calibration.md").write_text(page(count), encoding="utf-8")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="of each row")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for name in arguments.parts or PARTS:
+        text = "\n".join(PARTS[name](arguments.studies))
+        PAGE.write_text(page(written() | {name: text}), encoding="utf-8")
 
 
 if __name__ == "__main__":
