@@ -5,7 +5,7 @@ python -m benchmarks trials        24 small trainings, against the peers (12 min
 python -m benchmarks trials96      the same with four seeds (35 minutes)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
 python -m benchmarks fashion       best accuracy against the clock, and KerasTuner's (75 minutes)
-python -m benchmarks throughput    images a second, against model.fit (2 minutes)
+python -m benchmarks throughput    images a second, against model.fit (6 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)

@@ -91,9 +91,31 @@ def test_throughput_and_single_publish_their_results(
     throughput.run(repeats=1, images=64, filters=(4,))
     single.run(repeats=1, grid=SMALL)
     text = published.read_text()
-    assert re.search(r"\| ratio, one process each \| [\d.]+ \| [\d.]+ \|", text)
-    assert re.search(r"\| ratio, a sweep of `workers=auto` and one process.* \| [\d.]+ \| [\d.]+ \|", text)
+    rows = re.findall(
+        r"^\| (.*), one process \| [\d,]+ \| [\d.]+ \| [\d,]+ \| ([\d.]+) \|", text, re.MULTILINE
+    )
+    assert [name for name, _ in rows] == list(throughput.NAMES.values()) and rows[-1][1] == "1.00"
     assert re.search(r"\| difference \| [+-][\d.]+ \|", text)
+
+
+def test_throughput_compares_equal_numbers_of_processes() -> None:
+    """A sweep has two processes here, and the best model.fit of one process trains 400 images a second."""
+    single = {("numpy", 1): (100, 50), ("dataset", 1): (400, 100), ("onednn", 1): (200, 200)}
+    pair = {("numpy", 2): (300, 150), ("dataset", 2): (600, 300), ("onednn", 2): (900, 450)}
+    own = {("program", 1): (800, 400), ("program", 2): (1200, 900)}
+    assert [
+        line.split(" | ")[1:] for line in throughput.table_of(single | pair | own, 2).splitlines()[2:]
+    ] == [
+        ["100", "8.00", "50", "8.00 |"],
+        ["400", "2.00", "100", "4.00 |"],
+        ["200", "4.00", "200", "2.00 |"],
+        ["800", "1.00", "400", "1.00 |"],
+        ["300", "4.00", "150", "6.00 |"],
+        ["600", "2.00", "300", "3.00 |"],
+        ["900", "1.33", "450", "2.00 |"],
+        ["1,200", "1.00", "900", "1.00 |"],
+        ["–", "3.00", "–", "4.50 |"],
+    ]
 
 
 def test_memory_is_that_of_a_worker(published: Path) -> None:
