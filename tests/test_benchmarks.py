@@ -1,10 +1,12 @@
 """Small versions of the benchmarks measure the right quantities; their durations are not tested."""
 
+import itertools
 import json
 import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +14,22 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
 from benchmarks.contenders.task import network
 from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
+from benchmarks.results import Results
 from benchmarks.search import Search, searched
-from benchmarks.trials import Grid, export, ours, script, table_of
+from benchmarks.trials import TWELVE_GRAPHS, Grid, export, ours, script, table_of
 from kerasweep.config.data import DataConf
+from kerasweep.data.prepare import prepare
+from kerasweep.data.sources import load
 from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
+from kerasweep.trial.network import graph_of
 from tests.processes import fork_server, forked_python
 
 SMALL = Grid((3,), (32,), ("none",), ("he_normal",), filters=(16,))
@@ -63,6 +69,41 @@ def test_our_contenders_differ_in_workers_and_reuse(configured: Callable[..., Di
     assert {cfg.model.normalization.moving_statistics for cfg in cfgs} == {"keras"}
     settings = [(cfg.workers, cfg.training.reuse_programs) for cfg in cfgs]
     assert settings == [("auto", True), (1, True), ("auto", False)]
+
+
+def test_the_second_grid_has_twelve_graphs(configured: Callable[..., DictConfig]) -> None:
+    """Each serves two of its 24 trials."""
+    axes = [text.partition("=") for text in TWELVE_GRAPHS.overrides() if not text.startswith("data")]
+    values = [[f"{key}={value}" for value in ends.split(",")] for key, _, ends in axes[:-1]]
+    prepared = prepare(OmegaConf.structured(DataConf(source="digits")), load(DataConf(source="digits")))
+    graphs = [graph_of(configured(*chosen), prepared) for chosen in itertools.product(*values)]
+    assert TWELVE_GRAPHS.size == len(graphs) == 24
+    assert sorted(Counter(graphs).values()) == [2] * 12
+
+
+def test_an_interrupted_race_continues(tmp_path: Path) -> None:
+    """The second start measures what the first has not: the second contender fails in the first."""
+    lines = tmp_path / "lines"
+    write = f"open({str(lines)!r}, 'a').write('x')"
+    first = Contender("first", [sys.executable, "-c", write], lambda folder: [0.5])
+    failing = Contender("second", [sys.executable, "-c", "raise SystemExit(1)"], lambda folder: [])
+    with pytest.raises(subprocess.CalledProcessError):
+        race([first, failing], 1, Results("a", tmp_path))
+    working = replace(failing, command=[sys.executable, "-c", ""])
+    times = race([first, working], 1, Results("a", tmp_path))
+    assert lines.read_text() == "x"
+    assert times["first"].accuracies == [0.5] and len(times["second"].seconds) == 1
+
+
+def test_results_of_another_machine_do_not_count(tmp_path: Path) -> None:
+    Results("a", tmp_path).add("key", [1.5])
+    assert Results("a", tmp_path).get("key") == [1.5]
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "machine": "another"}) + "\n")
+    results = Results("a", tmp_path)
+    assert results.get("key") is None
+    results.clear()
+    assert not file.exists()
 
 
 def test_table_compares_medians_to_kerasweep() -> None:
@@ -133,23 +174,35 @@ def test_processor_time_includes_processes_that_a_command_leaves_behind(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("regularizer", "strength"), [("none", None), ("l1", 0.5), ("l2", 0.25), ("l1_l2", 0.125)]
+    ("regularizer", "strength", "downsampling", "dropout"),
+    [
+        ("none", None, "max", 0.0),
+        ("l1", 0.5, "max", 0.3),
+        ("l2", 0.25, "stride", 0.0),
+        ("l1_l2", 0.125, "stride", 0.3),
+    ],
 )
 def test_peers_train_the_default_network(
-    regularizer: str, strength: float | None, configured: Callable[..., DictConfig]
+    regularizer: str,
+    strength: float | None,
+    downsampling: str,
+    dropout: float,
+    configured: Callable[..., DictConfig],
 ) -> None:
     penalty = f"regularizer.strength={strength or 'null'}"
     chosen = (f"regularizer={regularizer}", penalty, "initializer=he_normal", "model.kernel_size=5")
-    cfg = configured("model.filters=[16,32]", *chosen)
+    parts = (f"model.downsampling={downsampling}", f"model.dropout={dropout}")
+    cfg = configured("model.filters=[16,32]", *chosen, *parts)
     own = build_model(cfg.model, StockParts(cfg.initializer, cfg.regularizer, 0), (28, 28, 1), 10)
-    peers = network(5, regularizer, "he_normal", strength, (28, 28, 1))
+    shape = (28, 28, 1)
+    peers = network(5, regularizer, "he_normal", strength, shape, downsampling=downsampling, dropout=dropout)
     seen = [[_described(layer) for layer in model.layers] for model in (own, peers)]
     assert seen[0] == seen[1] and own.count_params() == peers.count_params()
 
 
 def _described(layer: keras.Layer) -> dict[str, object]:
-    """Returns a layer's config without its name and its weights' seed, in which contenders differ."""
-    config = layer.get_config() | {"name": "", "class": type(layer).__name__}
+    """Returns a layer's config without its name and its seed, in which contenders differ."""
+    config = layer.get_config() | {"name": "", "seed": "", "class": type(layer).__name__}
     if config.get("kernel_initializer"):
         config["kernel_initializer"] = type(layer.kernel_initializer).__name__
     return config
@@ -205,7 +258,13 @@ def test_honest_arranges_trials_by_seed_and_configuration(tmp_path: Path) -> Non
     grid = Grid(
         kernel_size=(3, 5), batch_size=(32,), regularizer=("l1",), initializer=("he_normal",), seed=(0, 1)
     )
-    common = {"batch_size": 32, "regularizer": "l1", "initializer": "he_normal"}
+    common = {
+        "batch_size": 32,
+        "regularizer": "l1",
+        "initializer": "he_normal",
+        "downsampling": "max",
+        "dropout": 0.0,
+    }
     trials = [
         {"kernel_size": kernel_size, "seed": seed, "val_accuracy": [kernel_size / 10, seed / 10], **common}
         for kernel_size, seed in ((5, 1), (3, 0), (5, 0), (3, 1))
