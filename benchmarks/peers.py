@@ -8,7 +8,7 @@ from benchmarks import ROOT
 PEERS = ROOT / ".peers"
 COMMON = ("tensorflow==2.21.0", "keras==3.15.1")
 REQUIREMENTS = {
-    "keras_tuner": (*COMMON, "keras-tuner==1.4.8", "tensorboard>=2.20,<3"),
+    "keras_tuner": (*COMMON, "keras-tuner[bayesian]==1.4.8", "tensorboard>=2.20,<3"),
     "hydra_optuna_sweeper": (
         *COMMON,
         "hydra-core==1.3.2",

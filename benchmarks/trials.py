@@ -146,16 +146,18 @@ def export(path: Path, grid: Grid) -> None:
 
 def data_overrides(data: DataConf) -> list[str]:
     """Returns the data as overrides of kerasweep."""
-    fields = {"path": data.path, "limit": data.limit}
-    return [f"data={data.source}", *(f"data.{key}={value}" for key, value in fields.items() if value)]
+    fields = {"path": data.path, "limit": data.limit, "split_seed": data.split_seed}
+    given = [f"data.{key}={value}" for key, value in fields.items() if value is not None]
+    return [f"data={data.source}", *given]
 
 
-def images(data: DataConf) -> dict[str, np.ndarray]:
-    """Returns the training and the validation part, split and scaled by kerasweep, for the scripts."""
+def images(data: DataConf, with_test: bool = False) -> dict[str, np.ndarray]:
+    """Returns the parts of the data, split and scaled by kerasweep, for the scripts."""
     cfg = OmegaConf.structured(data)
     prepared = prepare(cfg, load(cfg))
     arrays: dict[str, np.ndarray] = {}
-    for name, part in (("train", prepared.train), ("validation", prepared.validation)):
+    parts = {"train": prepared.train, "validation": prepared.validation}
+    for name, part in (parts | ({"test": prepared.test} if with_test else {})).items():
         arrays |= {f"x_{name}": prepared.scaling.apply(part.images), f"y_{name}": part.labels}
     return arrays
 

@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
 from benchmarks.contenders.task import network
-from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
 from benchmarks.results import Results
+from benchmarks.scores import Score, score_table
 from benchmarks.search import Search, searched
 from benchmarks.trials import TWELVE_GRAPHS, Grid, export, ours, script, table_of
 from kerasweep.config.data import DataConf
@@ -279,47 +279,17 @@ def test_honest_arranges_trials_by_seed_and_configuration(tmp_path: Path) -> Non
         honest.arranged(grid, records[1:])
 
 
-ONE = [Epoch(10, 0.5, "a"), Epoch(20, 0.7, "a"), Epoch(30, 0.6, "b"), Epoch(100, 0.8, "b")]
-OTHER = [Epoch(30, 0.6, "a"), Epoch(50, 0.9, "b")]
-OWN = [[Epoch(5, 0.4, "a"), Epoch(25, 0.85, "b")], [Epoch(10, 0.9, "a")]]
-
-
-def test_a_curve_is_the_best_so_far() -> None:
-    assert [best_within(ONE, seconds) for seconds in (10, 29, 99, 100)] == [0.5, 0.7, 0.7, 0.8]
-    assert math.isnan(best_within(ONE, 9.9))
-    assert [seconds_until(ONE, accuracy) for accuracy in (0.5, 0.6, 0.8, 0.81)] == [10, 20, 100, math.inf]
-
-
-def test_progress_table_averages_the_seeds() -> None:
-    table = progress_table({"peer": [ONE, OTHER], "kerasweep": OWN}, minutes=2)
-    assert table.splitlines() == [
-        "| best so far | 0.25 min | 0.5 min | 1 min | 2 min | configurations | epochs |",
+def test_score_table_pairs_the_seeds() -> None:
+    """The peer is worse by 0.02 and 0.04: by 0.03 ± 12.7062 × 0.01, Student's t of one degree of freedom."""
+    own = [Score(0.90, 10, 40, 61.2), Score(0.94, 11, 44, 60.0)]
+    peer = [Score(0.88, 4, 20, 60.0), Score(0.90, 5, 30, 60.0)]
+    assert score_table({"peer": peer, "own": own}, "own").splitlines() == [
+        "| search | test accuracy, 95 % | own is better by, 95 % | better in | configurations | epochs "
+        "| seconds, most |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        "| peer | – | 0.6500 (0.6000–0.7000) | 0.8000 (0.7000–0.9000) | 0.8500 (0.8000–0.9000) | 2 | 3 |",
-        "| kerasweep | 0.6500 (0.4000–0.9000) | 0.8750 (0.8500–0.9000) | 0.8750 (0.8500–0.9000) "
-        "| 0.8750 (0.8500–0.9000) | 2 | 2 |",
+        "| peer | 0.8900 (0.7629 to 1.0171) | +0.0300 (-0.0971 to +0.1571) | 2 of 2 | 4 | 25 | 60 |",
+        "| own | 0.9200 (0.6659 to 1.1741) | – | – | 10 | 42 | 61 |",
     ]
-
-
-def test_reach_table_pairs_the_seeds() -> None:
-    """The peer's best of each seed is 0.8 (after 100 s), 0.9 (50 s) and 0.95 (60 s).
-
-    kerasweep reaches 0.8 after 25 s and 0.9 after 10 s, but never 0.95.
-    """
-    third = [Epoch(60, 0.95, "a")], [Epoch(40, 0.7, "a")]
-    table = reach_table({"peer": [ONE, OTHER], "kerasweep": OWN}, "kerasweep", minutes=2)
-    assert table.splitlines() == [
-        "| | its best | it took, s | kerasweep took, s | of its time | of 2 min |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| peer | 0.8500 (0.8000–0.9000) | 75 (50–100) | 18 (10–25) | 0.23 (0.20–0.25) | 0.15 (0.08–0.21) |",
-    ]
-    table = reach_table({"peer": [ONE, OTHER, third[0]], "own": [*OWN, third[1]]}, "own", minutes=2)
-    assert table.splitlines()[2] == (
-        "| peer | 0.8833 (0.8000–0.9500) | 60 (50–100) "
-        "| 25 (10–not reached) | 0.25 (0.20–not reached) | 0.21 (0.08–not reached) |"
-    )
-    table = reach_table({"peer": [third[0]], "own": [third[1]]}, "own", minutes=2)
-    assert table.splitlines()[2].endswith("| 60 (60–60) | not reached | not reached | not reached |")
 
 
 def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
@@ -335,50 +305,61 @@ def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
         "initializer": ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"],
         "epochs": 4,
     }
-    assert images == {"x_train": (80, 8, 8, 1), "x_validation": (20, 8, 8, 1)}
+    assert images == {"x_train": (80, 8, 8, 1), "x_validation": (20, 8, 8, 1), "x_test": (100, 8, 8, 1)}
+
+
+def test_fashion_switches_off_one_advantage_at_a_time(configured: Callable[..., DictConfig]) -> None:
+    searches = fashion.ours(DataConf(source="digits"), minutes=10, epochs=3)
+    cfgs = {search.name: configured(*search.command(1)[4:]) for search in searches}
+    settings = {
+        name: (cfg.workers, cfg.model.normalization.moving_statistics, cfg.sampler.name, cfg.pruner.name)
+        for name, cfg in cfgs.items()
+    }
+    assert settings == {
+        "kerasweep": ("auto", "warmup", "tpe", "asha"),
+        "kerasweep, one worker": (1, "warmup", "tpe", "asha"),
+        "kerasweep, Keras's averaging": ("auto", "keras", "tpe", "asha"),
+        "kerasweep, random sampler": ("auto", "warmup", "random", "asha"),
+        "kerasweep, no pruning": ("auto", "warmup", "tpe", "none"),
+    }
 
 
 @pytest.mark.usefixtures("forked")
-def test_fashion_reads_every_epoch_of_kerasweep() -> None:
+def test_fashion_reads_the_test_of_the_winner() -> None:
     """Ten minutes are more than three trials need, so the number of trials ends the search."""
     one_graph = ("model.kernel_size=3", "training.batch_size=64", "model.filters=[4]")
-    search = fashion.ours(DataConf(source="digits", limit=500), minutes=10, epochs=3)
+    search, *_ = fashion.ours(DataConf(source="digits", limit=500, split_seed=1), minutes=10, epochs=3)
     few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3", *one_graph])
-    epochs = searched(few, 1, minutes=10)
-    assert sorted(epochs, key=lambda epoch: epoch.seconds) == epochs
-    assert {epoch.configuration for epoch in epochs} == {"0", "1", "2"}
-    assert 3 * 2 <= len(epochs) <= 3 * 3  # asha asks at epoch 2
-    assert all(0 < epoch.seconds <= 600 and 0 < epoch.accuracy <= 1 for epoch in epochs)
+    score = searched(few, 1, minutes=10)
+    assert score.configurations == 3 and 3 * 2 <= score.epochs <= 3 * 3  # asha asks at epoch 2
+    images = 359
+    assert 0 < score.test_accuracy <= 1
+    assert score.test_accuracy * images == pytest.approx(round(score.test_accuracy * images))
 
 
-def _writing(lines: str) -> Callable[[int], list[str]]:
-    """Returns the command of a search that writes these lines at once and then sleeps for an hour.
-
-    Each line is (seconds from now, accuracy).
-    """
+def test_an_endless_search_is_stopped_and_then_tested() -> None:
+    """It writes two epochs of one configuration and sleeps for an hour."""
     program = (
         "import json, sys, time\n"
         "with open('epochs.jsonl', 'w') as file:\n"
-        f"    for later, accuracy in {lines}:\n"
-        "        line = {'moment': time.time() + later, 'accuracy': accuracy}\n"
-        "        file.write(json.dumps(line | {'configuration': {'seed': int(sys.argv[1])}}) + '\\n')\n"
+        "    for accuracy in (0.2, 0.3):\n"
+        "        line = {'accuracy': accuracy, 'configuration': {'seed': int(sys.argv[1])}}\n"
+        "        file.write(json.dumps(line) + '\\n')\n"
         "time.sleep(3600)\n"
     )
-    return lambda seed: [sys.executable, "-c", program, str(seed)]
 
+    def result(folder: Path, seed: int) -> tuple[float, int, int]:
+        (folder / "test.json").write_text(f"0.{seed}")
+        return fashion.written(folder)
 
-def test_an_endless_search_is_stopped_and_keeps_epochs_within_the_limit() -> None:
-    lines = "[(0.2, 0.30000001), (0.1, 0.2), (60, 0.9)]"
-    found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.05)
-    assert [(epoch.accuracy, epoch.configuration) for epoch in found] == [
-        (0.2, "{'seed': 7}"),
-        (0.3, "{'seed': 7}"),
-    ]
+    search = Search("peer", lambda seed: [sys.executable, "-c", program, str(seed)], False, result)
+    score = searched(search, 7, minutes=0.05)
+    assert replace(score, seconds=0) == Score(0.7, 1, 2, 0) and 3 <= score.seconds < 60
 
 
 def test_a_failed_search_raises_an_error() -> None:
     failing = Search(
-        "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.written
+        "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.recorded
     )
     with pytest.raises(subprocess.CalledProcessError):
         searched(failing, 1, minutes=1)
