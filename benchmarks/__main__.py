@@ -1,43 +1,55 @@
 """Runs a benchmark, prints its table, and writes its section of docs/benchmarks.md.
 
 python -m benchmarks engine        what a sweep costs besides its training (8 minutes)
-python -m benchmarks trials        24 small trainings, against the peers (12 minutes)
-python -m benchmarks trials96      the same with four seeds (35 minutes)
+python -m benchmarks trials        24 small trainings of two graphs, against the peers (30 minutes)
+python -m benchmarks graphs        24 small trainings of twelve graphs, against the peers (25 minutes)
+python -m benchmarks trials96      the first with four seeds (50 minutes)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
-python -m benchmarks fashion       best accuracy against the clock, and KerasTuner's (75 minutes)
-python -m benchmarks throughput    images a second, against model.fit (2 minutes)
+python -m benchmarks fashion       the models after equal time, and KerasTuner's (5½ hours)
+python -m benchmarks throughput    images a second, against model.fit (6 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
+
+fashion and the benchmarks of trials save each measurement in benchmarks/results: the same command continues
+an interrupted one, and --fresh measures all again.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 
 from benchmarks import compare, engine, fashion, honest, memory, single, studies, throughput, trials
 
-BENCHMARKS: dict[str, Callable[[int], None]] = {
-    "engine": lambda repeats: engine.run(),
-    "trials": lambda repeats: trials.run(1, repeats),
-    "trials96": lambda repeats: trials.run(4, repeats),
-    "honest": honest.run,
-    "fashion": fashion.run,
-    "throughput": throughput.run,
-    "single": single.run,
-    "memory": lambda repeats: memory.run(),
-    "compare": compare.run,
-    "studies": lambda repeats: studies.run(),
+FOUR_SEEDS = replace(trials.TWO_GRAPHS, seed=(0, 1, 2, 3))
+BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
+    "engine": lambda repeats, fresh: engine.run(),
+    "trials": lambda repeats, fresh: trials.run("trials", trials.TWO_GRAPHS, repeats, fresh),
+    "graphs": lambda repeats, fresh: trials.run("graphs", trials.TWELVE_GRAPHS, repeats, fresh),
+    "trials96": lambda repeats, fresh: trials.run("trials96", FOUR_SEEDS, repeats, fresh),
+    "honest": lambda repeats, fresh: honest.run(repeats),
+    "fashion": lambda repeats, fresh: fashion.run(repeats, MINUTES, fresh),
+    "throughput": lambda repeats, fresh: throughput.run(repeats),
+    "single": lambda repeats, fresh: single.run(repeats),
+    "memory": lambda repeats, fresh: memory.run(),
+    "compare": lambda repeats, fresh: compare.run(repeats),
+    "studies": lambda repeats, fresh: studies.run(),
 }
-REPEATS = {"honest": 5}
+REPEATS = {"honest": 5, "fashion": 10}
+MINUTES = 4.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
     parser.add_argument("name", choices=BENCHMARKS, help="which benchmark")
-    parser.add_argument("--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5)")
+    parser.add_argument(
+        "--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5; fashion: 10)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure all again")
     arguments = parser.parse_args()
-    BENCHMARKS[arguments.name](arguments.repeats or REPEATS.get(arguments.name, 3))
+    repeats = arguments.repeats or REPEATS.get(arguments.name, 3)
+    BENCHMARKS[arguments.name](repeats, arguments.fresh)
 
 
 if __name__ == "__main__":

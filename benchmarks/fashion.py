@@ -1,70 +1,114 @@
-"""Measures the best validation accuracy over time, in the space of study=full_search on Fashion-MNIST."""
+"""Compares the models that searches hand over, in the space of study=full_search on Fashion-MNIST."""
 
 import json
-import math
 import sys
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from omegaconf import OmegaConf
 
 from benchmarks import ROOT
-from benchmarks.curve import Epoch, best_within, progress_table, reach_table
 from benchmarks.page import machine, publish
 from benchmarks.peers import python_of, versions
-from benchmarks.search import Search, searched
-from benchmarks.sweeps import histories
-from benchmarks.trials import SCRIPTS, images
+from benchmarks.results import Results
+from benchmarks.scores import Score, score_table
+from benchmarks.search import Search, run_in, searched
+from benchmarks.sweeps import histories, winner_accuracies
+from benchmarks.trials import SCRIPTS, data_overrides, images
 from kerasweep.config.data import DataConf
 from kerasweep.space.parse import axis_of_entry
 
 STUDY = "full_search"
 FASHION = DataConf(source="fashion_mnist", path="/usr/share/datasets/fashion-mnist", limit=10_000)
-TUNERS = {"hyperband": "KerasTuner, Hyperband", "random": "KerasTuner, RandomSearch"}
+TUNERS = {
+    "hyperband": "KerasTuner, Hyperband",
+    "random": "KerasTuner, RandomSearch",
+    "bayesian": "KerasTuner, BayesianOptimization",
+}
+# Each switches one advantage off.
+VARIANTS = {
+    "kerasweep": (),
+    "kerasweep, one worker": ("workers=1",),
+    "kerasweep, Keras's averaging": ("model.normalization.moving_statistics=keras",),
+    "kerasweep, random sampler": ("sampler=random",),
+    "kerasweep, no pruning": ("pruner=none",),
+}
 WITHOUT_END = 1_000_000
+# For what budget.hours does not count: kerasweep's command shall end in time, its model and test included.
+START_AND_END = 20.0
 
 
-def run(seeds: int, minutes: float = 8, epochs: int = 10) -> None:
-    """Runs each search for the same time, in turns, and publishes their best accuracies over time."""
-    with tempfile.TemporaryDirectory() as folder:
-        task = Path(folder, "task.npz")
-        export(task, FASHION, epochs)
-        searches = [*peers(task), ours(FASHION, minutes, epochs)]
-        curves: dict[str, list[list[Epoch]]] = {search.name: [] for search in searches}
-        for seed in range(1, seeds + 1):
+def run(seeds: int, minutes: float, is_fresh: bool, epochs: int = 10) -> None:
+    """Runs each search for the same time, in turns, and publishes the accuracies of their models.
+
+    Args:
+        seeds: How many searches each contender makes.
+        minutes: The time of a search.
+        is_fresh: Whether to measure everything again, instead of what an interrupted start has not.
+        epochs: Of a configuration at most.
+    """
+    results = Results("fashion")
+    if is_fresh:
+        results.clear()
+    scores: dict[str, list[Score]] = {}
+    for seed in range(1, seeds + 1):
+        data = replace(FASHION, split_seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            task = Path(folder, "task.npz")
+            export(task, data, epochs)
+            searches = [*peers(task), *ours(data, minutes, epochs)]
             shift = (seed - 1) % len(searches)
             for search in [*searches[shift:], *searches[:shift]]:
-                found = searched(search, seed, minutes)
-                curves[search.name].append(found)
-                best = best_within(found, math.inf)
-                print(f"  {seed}/{seeds} {search.name}: {best:.4f} in {len(found)} epochs", flush=True)
-    tables = f"{progress_table(curves, minutes)}\n\n{reach_table(curves, 'kerasweep', minutes)}"
-    publish("fashion", _section(seeds, minutes, epochs, tables))
-    print(tables)
+                score = _score(search, seed, minutes, results)
+                scores.setdefault(search.name, []).append(score)
+                print(f"  {seed}/{seeds} {search.name}: {score.test_accuracy:.4f}", flush=True)
+    table = score_table({name: scores[name] for name in (*TUNERS.values(), *VARIANTS)}, "kerasweep")
+    publish("fashion", _section(seeds, minutes, epochs, table))
+    print(table)
 
 
-def ours(data: DataConf, minutes: float, epochs: int) -> Search:
-    """Returns kerasweep's search: the unchanged study with the pruner that README recommends."""
+def _score(search: Search, seed: int, minutes: float, results: Results) -> Score:
+    key = f"{search.name}, seed {seed}, {minutes:g} minutes"
+    if results.get(key) is None:
+        results.add(key, asdict(searched(search, seed, minutes)))
+    return Score(**results.get(key))
+
+
+def ours(data: DataConf, minutes: float, epochs: int) -> list[Search]:
+    """Returns kerasweep's search, the unchanged study, and the same with one advantage switched off each."""
+    hours = (60 * minutes - START_AND_END) / 3600
     common = [
-        *(f"study={STUDY}", "pruner=asha", f"study.trials={WITHOUT_END}", f"budget.hours={minutes / 60:.6f}"),
-        *(f"data={data.source}", f"data.path={data.path or 'null'}", f"data.limit={data.limit or 'null'}"),
+        *(f"study={STUDY}", f"study.trials={WITHOUT_END}", f"budget.hours={hours:.6f}"),
+        *data_overrides(data),
         f"training.epochs={epochs}",
     ]
 
-    def command(seed: int) -> list[str]:
-        seeds = [f"sampler.seed={seed}", f"training.seed={seed}"]
-        return [sys.executable, "-m", "src.train", "-m", *common, *seeds]
+    def variant(name: str, overrides: tuple[str, ...]) -> Search:
+        def command(seed: int) -> list[str]:
+            seeds = [f"sampler.seed={seed}", f"training.seed={seed}"]
+            return [sys.executable, "-m", "src.train", "-m", *common, *seeds, *overrides]
 
-    return Search("kerasweep", command, True, recorded)
+        return Search(name, command, True, recorded)
+
+    return [variant(name, overrides) for name, overrides in VARIANTS.items()]
 
 
 def peers(task: Path) -> list[Search]:
+    """Returns KerasTuner's searches."""
     interpreter = python_of("keras_tuner")
 
     def peer(tuner: str, name: str) -> Search:
-        script = [interpreter, str(SCRIPTS / "tuner_search.py"), str(task), "epochs.jsonl", tuner]
-        return Search(name, lambda seed: [*script, str(seed)], False, written)
+        def command(seed: int, *more: str) -> list[str]:
+            script = str(SCRIPTS / "tuner_search.py")
+            return [interpreter, script, str(task), "epochs.jsonl", tuner, str(seed), *more]
+
+        def result(folder: Path, seed: int) -> tuple[float, int, int]:
+            run_in(folder, command(seed, "test"), None)
+            return written(folder)
+
+        return Search(name, command, False, result)
 
     return [peer(tuner, name) for tuner, name in TUNERS.items()]
 
@@ -72,7 +116,7 @@ def peers(task: Path) -> list[Search]:
 def export(path: Path, data: DataConf, epochs: int) -> None:
     """Writes images, space and epochs for KerasTuner's script."""
     arrays = {axis: np.array(ends) for axis, ends in space().items()}
-    np.savez(path, **images(data), **arrays, epochs=np.array(epochs))  # type: ignore[arg-type]
+    np.savez(path, **images(data, with_test=True), **arrays, epochs=np.array(epochs))  # type: ignore[arg-type]
 
 
 def space() -> dict[str, list]:
@@ -82,40 +126,38 @@ def space() -> dict[str, list]:
     return {key.rpartition(".")[2]: axis.ends() for key, axis in axes.items()}
 
 
-def recorded(folder: Path, began: float) -> list[Epoch]:
-    """Reads the epochs that kerasweep recorded in MLflow; it trains no configuration twice."""
-    return [
-        Epoch(moment - began, round(accuracy, 6), str(number))
-        for number, run in enumerate(histories(folder))
-        for moment, accuracy in zip(run.moments, run.accuracies, strict=True)
-    ]
+def recorded(folder: Path, seed: int) -> tuple[float, int, int]:
+    """Reads the test accuracy of kerasweep's winner, and the number of its trials and epochs."""
+    trials = histories(folder)
+    (accuracy,) = winner_accuracies(folder)
+    return accuracy, len(trials), sum(len(trial.accuracies) for trial in trials)
 
 
-def written(folder: Path, began: float) -> list[Epoch]:
-    """Reads the epochs that KerasTuner's script wrote, rounded so that equal counts are equal accuracies."""
+def written(folder: Path) -> tuple[float, int, int]:
+    """Reads the test accuracy of KerasTuner's best model, and the number of configurations and epochs."""
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
-    return [
-        Epoch(line["moment"] - began, round(line["accuracy"], 6), str(line["configuration"]))
-        for line in lines
-    ]
+    configurations = {str(line["configuration"]) for line in lines}
+    return float((folder / "test.json").read_text()), len(configurations), len(lines)
 
 
-def _section(seeds: int, minutes: float, epochs: int, tables: str) -> str:
+def _section(seeds: int, minutes: float, epochs: int, table: str) -> str:
     held = ", ".join(f"{name} {version}" for name, version in versions("keras_tuner").items())
     return (
-        "## Best accuracy against the clock\n\n"
+        "## The model after a search\n\n"
         f"The space of `study={STUDY}` (filter size, batch size, regularizer with its strength, initializer) "
         f"on {FASHION.limit:,} images of Fashion-MNIST, of which {FASHION.validation_split:.0%} validate. "
         f"Each search has {minutes:g} minutes per seed from the start of its process, in turns, and at most "
-        f"{epochs} epochs per configuration. KerasTuner's Hyperband (factor 3, iterated) and RandomSearch "
-        f"train in one process with all cores; kerasweep is `python -m src.train -m study={STUDY} "
-        f"pruner=asha budget.hours=… training.epochs={epochs}`, whose sampler is TPE, and records every "
-        "trial in MLflow. All train the same images and the same network with their defaults: KerasTuner's "
-        "is made of Keras's own layers, kerasweep's has the warm-up of its batch normalization's moving "
-        "statistics. A seed is that of sampler and weights. Accuracies are validation accuracies, the best "
-        f"of all epochs so far; epochs that end after the {minutes:g} minutes do not count.\n\n"
-        f"{tables}\n\n"
-        f"{seeds} seeds; the upper table has means with ranges, the lower one medians of the seeds' pairs "
-        "with ranges. "
-        f"{machine()}. KerasTuner: {held}.\n"
+        f"{epochs} epochs per configuration. Then the model that it hands over is tested on the 10,000 test "
+        "images, which no search has seen: KerasTuner's is `get_best_models()[0]`, loaded and tested after "
+        "its time; kerasweep's is the winner that its command saves and tests within the time. So it does "
+        "not matter how often a search looks at its validation images.\n\n"
+        "KerasTuner's Hyperband (factor 3, iterated), RandomSearch and BayesianOptimization have their "
+        "defaults and train in one process with all cores, the network with Keras's own layers. kerasweep is "
+        f"`python -m src.train -m study={STUDY} budget.hours=… training.epochs={epochs}`, with one worker "
+        "for each core, the warm-up of its batch normalization's moving statistics, TPE, and ASHA; it "
+        "records every trial in MLflow. The last four rows each switch one of these off. A seed is that of sampler, "
+        "weights, and split: the searches of a seed have the same training and validation images.\n\n"
+        f"{table}\n\n"
+        f"{seeds} seeds; intervals are Student's over the seeds, paired for differences, and each holds for "
+        f"itself alone. {machine()}. KerasTuner: {held}.\n"
     )

@@ -8,8 +8,14 @@ from benchmarks import ROOT
 PEERS = ROOT / ".peers"
 COMMON = ("tensorflow==2.21.0", "keras==3.15.1")
 REQUIREMENTS = {
-    "keras_tuner": (*COMMON, "keras-tuner==1.4.8", "tensorboard>=2.20,<3"),
-    "hydra_optuna_sweeper": (*COMMON, "hydra-core==1.3.2", "hydra-optuna-sweeper==1.3.0", "mlflow==3.17.2"),
+    "keras_tuner": (*COMMON, "keras-tuner[bayesian]==1.4.8", "tensorboard>=2.20,<3"),
+    "hydra_optuna_sweeper": (
+        *COMMON,
+        "hydra-core==1.3.2",
+        "hydra-optuna-sweeper==1.3.0",
+        "hydra-joblib-launcher==1.2.0",
+        "mlflow==3.17.2",
+    ),
 }
 
 
@@ -17,12 +23,13 @@ def python_of(peer: str) -> str:
     """Returns the interpreter of a peer's environment, and makes the environment if it is missing."""
     folder = PEERS / peer
     interpreter, stamp = folder / "bin" / "python", folder / ".installed"
-    if not stamp.exists():
+    wanted = "\n".join(REQUIREMENTS[peer])
+    if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {peer} into {folder.relative_to(ROOT)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, *REQUIREMENTS[peer]], check=True, stdout=subprocess.DEVNULL)
-        stamp.touch()  # last, so that an interrupted installation is repeated
+        stamp.write_text(wanted)  # last, so that an interrupted installation is repeated
     return str(interpreter)
 
 
@@ -31,7 +38,7 @@ def versions(peer: str) -> dict[str, str]:
     program = (
         "import importlib.metadata as m\n"
         "names = ['tensorflow', 'keras', 'keras-tuner', 'hydra-core', 'hydra-optuna-sweeper', "
-        "'optuna', 'mlflow', 'numpy']\n"
+        "'hydra-joblib-launcher', 'optuna', 'mlflow', 'numpy']\n"
         "print([n + ' ' + m.version(n) for n in names if any(d.name == n for d in m.distributions())])"
     )
     told = subprocess.run([python_of(peer), "-c", program], check=True, capture_output=True, text=True)

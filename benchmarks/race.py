@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import PYTHONPATH
+from benchmarks.results import Results
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,13 @@ class Times:
     accuracies: list[float] = field(default_factory=list)  # of the last repeat
 
 
-def race(contenders: Sequence[Contender], repeats: int) -> dict[str, Times]:
+def race(contenders: Sequence[Contender], repeats: int, results: Results | None = None) -> dict[str, Times]:
     """Runs every contender once per repeat; each is the first in turn.
+
+    Args:
+        contenders: The commands.
+        repeats: How often each is run.
+        results: Keeps the times, and has those that an earlier start measured.
 
     Raises:
         CalledProcessError: A contender failed.
@@ -40,14 +46,23 @@ def race(contenders: Sequence[Contender], repeats: int) -> dict[str, Times]:
     for repeat in range(repeats):
         shift = repeat % len(contenders)
         for contender in [*contenders[shift:], *contenders[:shift]]:
-            with tempfile.TemporaryDirectory() as folder:
-                times = found[contender.name]
-                seconds, cpu_seconds = _run(contender.command, Path(folder))
-                times.seconds.append(seconds)
-                times.cpu_seconds.append(cpu_seconds)
-                times.accuracies = contender.accuracies(Path(folder))
-                print(f"  {repeat + 1}/{repeats} {contender.name}: {seconds:.1f} s", flush=True)
+            key = f"{contender.name}, repeat {repeat + 1}"
+            measured = (results.get(key) if results else None) or _measure(contender)
+            if results and results.get(key) is None:
+                results.add(key, measured)
+            seconds, cpu_seconds, accuracies = measured
+            times = found[contender.name]
+            times.seconds.append(seconds)
+            times.cpu_seconds.append(cpu_seconds)
+            times.accuracies = accuracies
+            print(f"  {repeat + 1}/{repeats} {contender.name}: {seconds:.1f} s", flush=True)
     return found
+
+
+def _measure(contender: Contender) -> tuple[float, float, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, cpu_seconds = _run(contender.command, Path(folder))
+        return seconds, cpu_seconds, contender.accuracies(Path(folder))
 
 
 def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Runs a search for a given time, as a whole process in a new folder, and reads its epochs."""
+"""Runs a search for a given time, as a whole process in a new folder, and tests the model it hands over."""
 
 import subprocess
 import tempfile
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.curve import Epoch
 from benchmarks.race import environment
+from benchmarks.scores import Score
 
 
 @dataclass(frozen=True)
@@ -18,26 +18,30 @@ class Search:
     name: str
     command: Callable[[int], list[str]]  # for a seed
     ends: bool  # whether it ends by itself; else it is killed
-    # Reads the epochs from its folder, given the start of its process in seconds since 1970.
-    epochs: Callable[[Path, float], list[Epoch]]
+    # Returns test accuracy, configurations and epochs of the seed's search in this folder.
+    result: Callable[[Path, int], tuple[float, int, int]]
 
 
-def searched(search: Search, seed: int, minutes: float) -> list[Epoch]:
-    """Runs a search and returns the epochs that ended in time, in their order.
+def searched(search: Search, seed: int, minutes: float) -> Score:
+    """Runs a search and returns its score.
 
     Raises:
         CalledProcessError: The search failed.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        began = time.time()
-        _run(search.command(seed), folder, None if search.ends else 60 * minutes)
-        in_time = [epoch for epoch in search.epochs(folder, began) if epoch.seconds <= 60 * minutes]
-    return sorted(in_time, key=lambda epoch: epoch.seconds)
+        began = time.perf_counter()
+        run_in(folder, search.command(seed), None if search.ends else 60 * minutes)
+        seconds = time.perf_counter() - began
+        return Score(*search.result(folder, seed), seconds)
 
 
-def _run(command: list[str], folder: Path, seconds: float | None) -> None:
-    """Runs a command until it ends, or kills it after these seconds."""
+def run_in(folder: Path, command: list[str], seconds: float | None) -> None:
+    """Runs a command in a folder until it ends, or kills it after these seconds.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
     with open(folder / "output.txt", "w") as output:
         try:
             done = subprocess.run(

@@ -112,6 +112,12 @@ def histories(folder: Path) -> list[History]:
     return found
 
 
+def winner_accuracies(folder: Path) -> list[float]:
+    """Returns the accuracy on the test set of each tested trial: the winners."""
+    metrics = [run.data.metrics for run in _trial_runs(_client(folder))]
+    return [float(each["test_accuracy"]) for each in metrics if "test_accuracy" in each]
+
+
 def _client(folder: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
 

@@ -1,11 +1,11 @@
-"""Times a grid of small trainings on digits as whole processes, against the peers, with the accuracies."""
+"""Times grids of small trainings as whole processes, against the peers, with the accuracies."""
 
 import json
 import math
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from benchmarks.page import machine, publish
 from benchmarks.peers import python_of, versions
 from benchmarks.race import Contender, Times, race
+from benchmarks.results import Results
 from kerasweep.config.data import DataConf
 from kerasweep.data.prepare import prepare
 from kerasweep.data.sources import load
@@ -22,12 +23,16 @@ from kerasweep.data.sources import load
 SCRIPTS = Path(__file__).with_name("contenders")
 AXES = {
     "kernel_size": "model.kernel_size",
+    "downsampling": "model.downsampling",
     "batch_size": "training.batch_size",
+    "dropout": "model.dropout",
     "regularizer": "regularizer",
     "initializer": "initializer",
     "seed": "training.seed",
 }
+FASHION = DataConf(source="fashion_mnist", path="/usr/share/datasets/fashion-mnist", limit=5000)
 PEERS = {"keras_tuner": "KerasTuner", "hydra_optuna_sweeper": "hydra-optuna-sweeper, MLflow"}
+SHORT = ("kerasweep", "KerasTuner, 2 processes", "hydra-optuna-sweeper, MLflow, 2 processes", *PEERS.values())
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class Grid:
     seed: tuple[int, ...] = (0,)
     epochs: int = 3
     filters: tuple[int, ...] = (16, 32)
+    downsampling: tuple[str, ...] = ("max",)
+    dropout: tuple[float, ...] = (0.0,)
+    data: DataConf = field(default_factory=lambda: DataConf(source="digits"))
 
     @property
     def size(self) -> int:
@@ -50,39 +58,70 @@ class Grid:
         """Returns the grid as overrides of kerasweep."""
         axes = [f"{AXES[axis]}={','.join(map(str, getattr(self, axis)))}" for axis in AXES]
         filters = ",".join(map(str, self.filters))
-        return [*axes, f"training.epochs={self.epochs}", f"model.filters=[{filters}]"]
+        return [
+            *data_overrides(self.data),
+            *axes,
+            f"training.epochs={self.epochs}",
+            f"model.filters=[{filters}]",
+        ]
 
 
-def run(seeds: int, repeats: int) -> None:
-    """Times the grid with this number of seeds, and publishes the table; prints the ratios last."""
-    grid = Grid(seed=tuple(range(seeds)))
+TWO_GRAPHS = Grid()
+# Each graph serves two trials, so that tracing takes a large part of the time.
+TWELVE_GRAPHS = Grid(
+    kernel_size=(3, 5, 7),
+    downsampling=("max", "stride"),
+    batch_size=(16, 128),
+    dropout=(0.0, 0.3),
+    regularizer=("none",),
+    initializer=("glorot_uniform",),
+    epochs=1,
+    data=FASHION,
+)
+
+
+def run(name: str, grid: Grid, repeats: int, is_fresh: bool) -> None:
+    """Times the grid, and publishes the table; prints the ratios last.
+
+    Args:
+        name: The benchmark, of which an interrupted start is continued.
+        grid: The trials.
+        repeats: How often each contender trains them.
+        is_fresh: Whether to measure everything again.
+    """
+    results = Results(name)
+    if is_fresh:
+        results.clear()
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "task.npz")
         export(task, grid)
         contenders = [*peers(task), *ours(grid)]
-        if seeds > 1:  # one seed suffices for the others, in a third of the time
-            contenders = [one for one in contenders if one.name in ("kerasweep", *PEERS.values())]
-        found = race(contenders, repeats)
+        if len(grid.seed) > 1:  # one seed suffices for the others, in a third of the time
+            contenders = [contender for contender in contenders if contender.name in SHORT]
+        found = race(contenders, repeats, results)
     table = table_of(found)
-    publish("trials" if seeds == 1 else f"trials{grid.size}", _section(grid, repeats, table))
+    publish(name, _section(grid, repeats, table))
     print(table)
     own = statistics.median(found["kerasweep"].seconds)
-    ratios = {peer: statistics.median(found[name].seconds) / own for peer, name in PEERS.items()}
-    print("ratio", *(f"{peer}={ratio:.1f}" for peer, ratio in ratios.items()))
+    ratios = {name: statistics.median(found[name].seconds) / own for name in SHORT[1:]}
+    print("ratio", *(f"{name}: {ratio:.1f}" for name, ratio in ratios.items()), sep="\n")
 
 
 def peers(task: Path) -> list[Contender]:
-    """Returns Keras in a loop, KerasTuner and hydra-optuna-sweeper."""
+    """Returns Keras in a loop, KerasTuner and hydra-optuna-sweeper, these two with two processes as well."""
     tuner, sweeper = (python_of(peer) for peer in PEERS)
+    names = PEERS["keras_tuner"], PEERS["hydra_optuna_sweeper"]
     return [
         script("Keras in a loop", "bare_keras.py", tuner, task),
-        script(PEERS["keras_tuner"], "tuner.py", tuner, task),
-        script(PEERS["hydra_optuna_sweeper"], "optuna_sweeper.py", sweeper, task),
+        script(names[0], "tuner.py", tuner, task),
+        script(f"{names[0]}, 2 processes", "tuner_pair.py", tuner, task),
+        script(names[1], "optuna_sweeper.py", sweeper, task, "1"),
+        script(f"{names[1]}, 2 processes", "optuna_sweeper.py", sweeper, task, "2"),
     ]
 
 
-def script(name: str, file: str, interpreter: str, task: Path) -> Contender:
-    return Contender(name, [interpreter, str(SCRIPTS / file), str(task), "found.json"], _written)
+def script(name: str, file: str, interpreter: str, task: Path, *more: str) -> Contender:
+    return Contender(name, [interpreter, str(SCRIPTS / file), str(task), "found.json", *more], _written)
 
 
 def ours(grid: Grid) -> list[Contender]:
@@ -100,17 +139,25 @@ def ours(grid: Grid) -> list[Contender]:
 
 
 def export(path: Path, grid: Grid) -> None:
-    """Writes the images of data=digits and the grid for the scripts."""
+    """Writes the images and the grid for the scripts."""
     arrays = {axis: np.array(getattr(grid, axis)) for axis in (*AXES, "epochs", "filters")}
-    np.savez(path, **images(DataConf(source="digits")), **arrays)  # type: ignore[arg-type]
+    np.savez(path, **images(grid.data), **arrays)  # type: ignore[arg-type]
 
 
-def images(data: DataConf) -> dict[str, np.ndarray]:
-    """Returns the training and the validation part, split and scaled by kerasweep, for the scripts."""
+def data_overrides(data: DataConf) -> list[str]:
+    """Returns the data as overrides of kerasweep."""
+    fields = {"path": data.path, "limit": data.limit, "split_seed": data.split_seed}
+    given = [f"data.{key}={value}" for key, value in fields.items() if value is not None]
+    return [f"data={data.source}", *given]
+
+
+def images(data: DataConf, with_test: bool = False) -> dict[str, np.ndarray]:
+    """Returns the parts of the data, split and scaled by kerasweep, for the scripts."""
     cfg = OmegaConf.structured(data)
     prepared = prepare(cfg, load(cfg))
     arrays: dict[str, np.ndarray] = {}
-    for name, part in (("train", prepared.train), ("validation", prepared.validation)):
+    parts = {"train": prepared.train, "validation": prepared.validation}
+    for name, part in (parts | ({"test": prepared.test} if with_test else {})).items():
         arrays |= {f"x_{name}": prepared.scaling.apply(part.images), f"y_{name}": part.labels}
     return arrays
 
@@ -144,15 +191,29 @@ def table_of(found: dict[str, Times]) -> str:
 
 
 def _section(grid: Grid, repeats: int, table: str) -> str:
-    what = f" with {len(grid.seed)} seeds each" if len(grid.seed) > 1 else ""
     held = {name: version for peer in PEERS for name, version in versions(peer).items()}
     return (
-        f"## {grid.size} trials on digits\n\n"
-        f"Kernel 3/5 × batch 32/64 × none/l1/l2 × Glorot/He{what}, {grid.epochs} epochs each, whole process "
-        "from start to exit, in turns. kerasweep and hydra-optuna-sweeper record every trial in MLflow, each "
-        "in a new database; KerasTuner records nothing there. All contenders train the same images, with "
-        "Keras's own averaging of batch normalization. The same seed gives each contender other weights: "
-        "with one seed the accuracies differ by this chance, with four seeds less.\n\n"
+        f"## {_title(grid)}\n\n"
+        f"{_axes(grid)}, {grid.epochs} {'epoch' if grid.epochs == 1 else 'epochs'} each, whole process from "
+        "start to exit, in turns. kerasweep and hydra-optuna-sweeper record every trial in MLflow, each in a "
+        "new database; KerasTuner records nothing there. With 2 processes, KerasTuner searches as its guide "
+        "on distributed tuning says, with a chief beside the two, whose end is not waited for; "
+        "hydra-optuna-sweeper has `n_jobs=2` and hydra-joblib-launcher. Each of them has one thread then, as "
+        "kerasweep's workers. All contenders train the same images, with Keras's own averaging of batch "
+        "normalization. The same seed gives each contender other weights: with one seed the accuracies "
+        "differ by this chance, with four seeds less.\n\n"
         f"{table}\n\n"
         f"{repeats} repeats, {machine()}. Peers: {', '.join(f'{k} {v}' for k, v in held.items())}.\n"
     )
+
+
+def _title(grid: Grid) -> str:
+    return f"{grid.size} trials on {grid.data.source}" + (", twelve graphs" if grid == TWELVE_GRAPHS else "")
+
+
+def _axes(grid: Grid) -> str:
+    """Returns the axes with several values: `kernel_size 3/5 × batch_size 32/64`."""
+    axes = {axis: getattr(grid, axis) for axis in AXES}
+    swept = [f"{axis} {'/'.join(map(str, values))}" for axis, values in axes.items() if len(values) > 1]
+    limit = f"{grid.data.limit:,} images, " if grid.data.limit else ""
+    return f"{limit}{' × '.join(swept)}"

@@ -1,10 +1,12 @@
 """Small versions of the benchmarks measure the right quantities; their durations are not tested."""
 
+import itertools
 import json
 import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +14,22 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
 from benchmarks.contenders.task import network
-from benchmarks.curve import Epoch, best_within, progress_table, reach_table, seconds_until
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
+from benchmarks.results import Results
+from benchmarks.scores import Score, score_table
 from benchmarks.search import Search, searched
-from benchmarks.trials import Grid, export, ours, script, table_of
+from benchmarks.trials import TWELVE_GRAPHS, Grid, export, ours, script, table_of
 from kerasweep.config.data import DataConf
+from kerasweep.data.prepare import prepare
+from kerasweep.data.sources import load
 from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
+from kerasweep.trial.network import graph_of
 from tests.processes import fork_server, forked_python
 
 SMALL = Grid((3,), (32,), ("none",), ("he_normal",), filters=(16,))
@@ -65,6 +71,41 @@ def test_our_contenders_differ_in_workers_and_reuse(configured: Callable[..., Di
     assert settings == [("auto", True), (1, True), ("auto", False)]
 
 
+def test_the_second_grid_has_twelve_graphs(configured: Callable[..., DictConfig]) -> None:
+    """Each serves two of its 24 trials."""
+    axes = [text.partition("=") for text in TWELVE_GRAPHS.overrides() if not text.startswith("data")]
+    values = [[f"{key}={value}" for value in ends.split(",")] for key, _, ends in axes[:-1]]
+    prepared = prepare(OmegaConf.structured(DataConf(source="digits")), load(DataConf(source="digits")))
+    graphs = [graph_of(configured(*chosen), prepared) for chosen in itertools.product(*values)]
+    assert TWELVE_GRAPHS.size == len(graphs) == 24
+    assert sorted(Counter(graphs).values()) == [2] * 12
+
+
+def test_an_interrupted_race_continues(tmp_path: Path) -> None:
+    """The second start measures what the first has not: the second contender fails in the first."""
+    lines = tmp_path / "lines"
+    write = f"open({str(lines)!r}, 'a').write('x')"
+    first = Contender("first", [sys.executable, "-c", write], lambda folder: [0.5])
+    failing = Contender("second", [sys.executable, "-c", "raise SystemExit(1)"], lambda folder: [])
+    with pytest.raises(subprocess.CalledProcessError):
+        race([first, failing], 1, Results("a", tmp_path))
+    working = replace(failing, command=[sys.executable, "-c", ""])
+    times = race([first, working], 1, Results("a", tmp_path))
+    assert lines.read_text() == "x"
+    assert times["first"].accuracies == [0.5] and len(times["second"].seconds) == 1
+
+
+def test_results_of_another_machine_do_not_count(tmp_path: Path) -> None:
+    Results("a", tmp_path).add("key", [1.5])
+    assert Results("a", tmp_path).get("key") == [1.5]
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "machine": "another"}) + "\n")
+    results = Results("a", tmp_path)
+    assert results.get("key") is None
+    results.clear()
+    assert not file.exists()
+
+
 def test_table_compares_medians_to_kerasweep() -> None:
     found = {"peer": Times([9.0, 12.0, 30.0], [20.0], [0.5, 0.7]), "kerasweep": Times([2.0], [3.0], [0.6])}
     assert table_of(found).splitlines()[2:] == [
@@ -91,9 +132,31 @@ def test_throughput_and_single_publish_their_results(
     throughput.run(repeats=1, images=64, filters=(4,))
     single.run(repeats=1, grid=SMALL)
     text = published.read_text()
-    assert re.search(r"\| ratio, one process each \| [\d.]+ \| [\d.]+ \|", text)
-    assert re.search(r"\| ratio, a sweep of `workers=auto` and one process.* \| [\d.]+ \| [\d.]+ \|", text)
+    rows = re.findall(
+        r"^\| (.*), one process \| [\d,]+ \| [\d.]+ \| [\d,]+ \| ([\d.]+) \|", text, re.MULTILINE
+    )
+    assert [name for name, _ in rows] == list(throughput.NAMES.values()) and rows[-1][1] == "1.00"
     assert re.search(r"\| difference \| [+-][\d.]+ \|", text)
+
+
+def test_throughput_compares_equal_numbers_of_processes() -> None:
+    """A sweep has two processes here, and the best model.fit of one process trains 400 images a second."""
+    single = {("numpy", 1): (100, 50), ("dataset", 1): (400, 100), ("onednn", 1): (200, 200)}
+    pair = {("numpy", 2): (300, 150), ("dataset", 2): (600, 300), ("onednn", 2): (900, 450)}
+    own = {("program", 1): (800, 400), ("program", 2): (1200, 900)}
+    assert [
+        line.split(" | ")[1:] for line in throughput.table_of(single | pair | own, 2).splitlines()[2:]
+    ] == [
+        ["100", "8.00", "50", "8.00 |"],
+        ["400", "2.00", "100", "4.00 |"],
+        ["200", "4.00", "200", "2.00 |"],
+        ["800", "1.00", "400", "1.00 |"],
+        ["300", "4.00", "150", "6.00 |"],
+        ["600", "2.00", "300", "3.00 |"],
+        ["900", "1.33", "450", "2.00 |"],
+        ["1,200", "1.00", "900", "1.00 |"],
+        ["–", "3.00", "–", "4.50 |"],
+    ]
 
 
 def test_memory_is_that_of_a_worker(published: Path) -> None:
@@ -111,23 +174,35 @@ def test_processor_time_includes_processes_that_a_command_leaves_behind(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("regularizer", "strength"), [("none", None), ("l1", 0.5), ("l2", 0.25), ("l1_l2", 0.125)]
+    ("regularizer", "strength", "downsampling", "dropout"),
+    [
+        ("none", None, "max", 0.0),
+        ("l1", 0.5, "max", 0.3),
+        ("l2", 0.25, "stride", 0.0),
+        ("l1_l2", 0.125, "stride", 0.3),
+    ],
 )
 def test_peers_train_the_default_network(
-    regularizer: str, strength: float | None, configured: Callable[..., DictConfig]
+    regularizer: str,
+    strength: float | None,
+    downsampling: str,
+    dropout: float,
+    configured: Callable[..., DictConfig],
 ) -> None:
     penalty = f"regularizer.strength={strength or 'null'}"
     chosen = (f"regularizer={regularizer}", penalty, "initializer=he_normal", "model.kernel_size=5")
-    cfg = configured("model.filters=[16,32]", *chosen)
+    parts = (f"model.downsampling={downsampling}", f"model.dropout={dropout}")
+    cfg = configured("model.filters=[16,32]", *chosen, *parts)
     own = build_model(cfg.model, StockParts(cfg.initializer, cfg.regularizer, 0), (28, 28, 1), 10)
-    peers = network(5, regularizer, "he_normal", strength, (28, 28, 1))
+    shape = (28, 28, 1)
+    peers = network(5, regularizer, "he_normal", strength, shape, downsampling=downsampling, dropout=dropout)
     seen = [[_described(layer) for layer in model.layers] for model in (own, peers)]
     assert seen[0] == seen[1] and own.count_params() == peers.count_params()
 
 
 def _described(layer: keras.Layer) -> dict[str, object]:
-    """Returns a layer's config without its name and its weights' seed, in which contenders differ."""
-    config = layer.get_config() | {"name": "", "class": type(layer).__name__}
+    """Returns a layer's config without its name and its seed, in which contenders differ."""
+    config = layer.get_config() | {"name": "", "seed": "", "class": type(layer).__name__}
     if config.get("kernel_initializer"):
         config["kernel_initializer"] = type(layer.kernel_initializer).__name__
     return config
@@ -183,7 +258,13 @@ def test_honest_arranges_trials_by_seed_and_configuration(tmp_path: Path) -> Non
     grid = Grid(
         kernel_size=(3, 5), batch_size=(32,), regularizer=("l1",), initializer=("he_normal",), seed=(0, 1)
     )
-    common = {"batch_size": 32, "regularizer": "l1", "initializer": "he_normal"}
+    common = {
+        "batch_size": 32,
+        "regularizer": "l1",
+        "initializer": "he_normal",
+        "downsampling": "max",
+        "dropout": 0.0,
+    }
     trials = [
         {"kernel_size": kernel_size, "seed": seed, "val_accuracy": [kernel_size / 10, seed / 10], **common}
         for kernel_size, seed in ((5, 1), (3, 0), (5, 0), (3, 1))
@@ -198,47 +279,17 @@ def test_honest_arranges_trials_by_seed_and_configuration(tmp_path: Path) -> Non
         honest.arranged(grid, records[1:])
 
 
-ONE = [Epoch(10, 0.5, "a"), Epoch(20, 0.7, "a"), Epoch(30, 0.6, "b"), Epoch(100, 0.8, "b")]
-OTHER = [Epoch(30, 0.6, "a"), Epoch(50, 0.9, "b")]
-OWN = [[Epoch(5, 0.4, "a"), Epoch(25, 0.85, "b")], [Epoch(10, 0.9, "a")]]
-
-
-def test_a_curve_is_the_best_so_far() -> None:
-    assert [best_within(ONE, seconds) for seconds in (10, 29, 99, 100)] == [0.5, 0.7, 0.7, 0.8]
-    assert math.isnan(best_within(ONE, 9.9))
-    assert [seconds_until(ONE, accuracy) for accuracy in (0.5, 0.6, 0.8, 0.81)] == [10, 20, 100, math.inf]
-
-
-def test_progress_table_averages_the_seeds() -> None:
-    table = progress_table({"peer": [ONE, OTHER], "kerasweep": OWN}, minutes=2)
-    assert table.splitlines() == [
-        "| best so far | 0.25 min | 0.5 min | 1 min | 2 min | configurations | epochs |",
+def test_score_table_pairs_the_seeds() -> None:
+    """The peer is worse by 0.02 and 0.04: by 0.03 ± 12.7062 × 0.01, Student's t of one degree of freedom."""
+    own = [Score(0.90, 10, 40, 61.2), Score(0.94, 11, 44, 60.0)]
+    peer = [Score(0.88, 4, 20, 60.0), Score(0.90, 5, 30, 60.0)]
+    assert score_table({"peer": peer, "own": own}, "own").splitlines() == [
+        "| search | test accuracy, 95 % | own is better by, 95 % | better in | configurations | epochs "
+        "| seconds, most |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        "| peer | – | 0.6500 (0.6000–0.7000) | 0.8000 (0.7000–0.9000) | 0.8500 (0.8000–0.9000) | 2 | 3 |",
-        "| kerasweep | 0.6500 (0.4000–0.9000) | 0.8750 (0.8500–0.9000) | 0.8750 (0.8500–0.9000) "
-        "| 0.8750 (0.8500–0.9000) | 2 | 2 |",
+        "| peer | 0.8900 (0.7629 to 1.0171) | +0.0300 (-0.0971 to +0.1571) | 2 of 2 | 4 | 25 | 60 |",
+        "| own | 0.9200 (0.6659 to 1.1741) | – | – | 10 | 42 | 61 |",
     ]
-
-
-def test_reach_table_pairs_the_seeds() -> None:
-    """The peer's best of each seed is 0.8 (after 100 s), 0.9 (50 s) and 0.95 (60 s).
-
-    kerasweep reaches 0.8 after 25 s and 0.9 after 10 s, but never 0.95.
-    """
-    third = [Epoch(60, 0.95, "a")], [Epoch(40, 0.7, "a")]
-    table = reach_table({"peer": [ONE, OTHER], "kerasweep": OWN}, "kerasweep", minutes=2)
-    assert table.splitlines() == [
-        "| | its best | it took, s | kerasweep took, s | of its time | of 2 min |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| peer | 0.8500 (0.8000–0.9000) | 75 (50–100) | 18 (10–25) | 0.23 (0.20–0.25) | 0.15 (0.08–0.21) |",
-    ]
-    table = reach_table({"peer": [ONE, OTHER, third[0]], "own": [*OWN, third[1]]}, "own", minutes=2)
-    assert table.splitlines()[2] == (
-        "| peer | 0.8833 (0.8000–0.9500) | 60 (50–100) "
-        "| 25 (10–not reached) | 0.25 (0.20–not reached) | 0.21 (0.08–not reached) |"
-    )
-    table = reach_table({"peer": [third[0]], "own": [third[1]]}, "own", minutes=2)
-    assert table.splitlines()[2].endswith("| 60 (60–60) | not reached | not reached | not reached |")
 
 
 def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
@@ -254,50 +305,61 @@ def test_fashion_searches_the_space_of_the_study(tmp_path: Path) -> None:
         "initializer": ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal"],
         "epochs": 4,
     }
-    assert images == {"x_train": (80, 8, 8, 1), "x_validation": (20, 8, 8, 1)}
+    assert images == {"x_train": (80, 8, 8, 1), "x_validation": (20, 8, 8, 1), "x_test": (100, 8, 8, 1)}
+
+
+def test_fashion_switches_off_one_advantage_at_a_time(configured: Callable[..., DictConfig]) -> None:
+    searches = fashion.ours(DataConf(source="digits"), minutes=10, epochs=3)
+    cfgs = {search.name: configured(*search.command(1)[4:]) for search in searches}
+    settings = {
+        name: (cfg.workers, cfg.model.normalization.moving_statistics, cfg.sampler.name, cfg.pruner.name)
+        for name, cfg in cfgs.items()
+    }
+    assert settings == {
+        "kerasweep": ("auto", "warmup", "tpe", "asha"),
+        "kerasweep, one worker": (1, "warmup", "tpe", "asha"),
+        "kerasweep, Keras's averaging": ("auto", "keras", "tpe", "asha"),
+        "kerasweep, random sampler": ("auto", "warmup", "random", "asha"),
+        "kerasweep, no pruning": ("auto", "warmup", "tpe", "none"),
+    }
 
 
 @pytest.mark.usefixtures("forked")
-def test_fashion_reads_every_epoch_of_kerasweep() -> None:
+def test_fashion_reads_the_test_of_the_winner() -> None:
     """Ten minutes are more than three trials need, so the number of trials ends the search."""
     one_graph = ("model.kernel_size=3", "training.batch_size=64", "model.filters=[4]")
-    search = fashion.ours(DataConf(source="digits", limit=500), minutes=10, epochs=3)
+    search, *_ = fashion.ours(DataConf(source="digits", limit=500, split_seed=1), minutes=10, epochs=3)
     few = replace(search, command=lambda seed: [*search.command(seed), "study.trials=3", *one_graph])
-    epochs = searched(few, 1, minutes=10)
-    assert sorted(epochs, key=lambda epoch: epoch.seconds) == epochs
-    assert {epoch.configuration for epoch in epochs} == {"0", "1", "2"}
-    assert 3 * 2 <= len(epochs) <= 3 * 3  # asha asks at epoch 2
-    assert all(0 < epoch.seconds <= 600 and 0 < epoch.accuracy <= 1 for epoch in epochs)
+    score = searched(few, 1, minutes=10)
+    assert score.configurations == 3 and 3 * 2 <= score.epochs <= 3 * 3  # asha asks at epoch 2
+    images = 359
+    assert 0 < score.test_accuracy <= 1
+    assert score.test_accuracy * images == pytest.approx(round(score.test_accuracy * images))
 
 
-def _writing(lines: str) -> Callable[[int], list[str]]:
-    """Returns the command of a search that writes these lines at once and then sleeps for an hour.
-
-    Each line is (seconds from now, accuracy).
-    """
+def test_an_endless_search_is_stopped_and_then_tested() -> None:
+    """It writes two epochs of one configuration and sleeps for an hour."""
     program = (
         "import json, sys, time\n"
         "with open('epochs.jsonl', 'w') as file:\n"
-        f"    for later, accuracy in {lines}:\n"
-        "        line = {'moment': time.time() + later, 'accuracy': accuracy}\n"
-        "        file.write(json.dumps(line | {'configuration': {'seed': int(sys.argv[1])}}) + '\\n')\n"
+        "    for accuracy in (0.2, 0.3):\n"
+        "        line = {'accuracy': accuracy, 'configuration': {'seed': int(sys.argv[1])}}\n"
+        "        file.write(json.dumps(line) + '\\n')\n"
         "time.sleep(3600)\n"
     )
-    return lambda seed: [sys.executable, "-c", program, str(seed)]
 
+    def result(folder: Path, seed: int) -> tuple[float, int, int]:
+        (folder / "test.json").write_text(f"0.{seed}")
+        return fashion.written(folder)
 
-def test_an_endless_search_is_stopped_and_keeps_epochs_within_the_limit() -> None:
-    lines = "[(0.2, 0.30000001), (0.1, 0.2), (60, 0.9)]"
-    found = searched(Search("peer", _writing(lines), False, fashion.written), 7, minutes=0.05)
-    assert [(epoch.accuracy, epoch.configuration) for epoch in found] == [
-        (0.2, "{'seed': 7}"),
-        (0.3, "{'seed': 7}"),
-    ]
+    search = Search("peer", lambda seed: [sys.executable, "-c", program, str(seed)], False, result)
+    score = searched(search, 7, minutes=0.05)
+    assert replace(score, seconds=0) == Score(0.7, 1, 2, 0) and 3 <= score.seconds < 60
 
 
 def test_a_failed_search_raises_an_error() -> None:
     failing = Search(
-        "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.written
+        "peer", lambda seed: [sys.executable, "-c", "raise SystemExit(3)"], False, fashion.recorded
     )
     with pytest.raises(subprocess.CalledProcessError):
         searched(failing, 1, minutes=1)

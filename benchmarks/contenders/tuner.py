@@ -1,11 +1,15 @@
-"""Runs KerasTuner's GridSearch over the same grid; histories.json beside OUTPUT has every epoch."""
+"""Runs KerasTuner's GridSearch over the same grid; histories.json beside OUTPUT has every epoch.
+
+With KERASTUNER_TUNER_ID and the oracle's address in the environment, it is one process of a distributed
+search, as KerasTuner's guide describes it.
+"""
 
 import json
 from pathlib import Path
 
 import keras
 import keras_tuner
-from task import arguments, network, write
+from task import AXES, arguments, build, write
 
 DATA, OUTPUT = arguments()
 HISTORIES = []
@@ -13,14 +17,12 @@ HISTORIES = []
 
 class Grid(keras_tuner.HyperModel):
     def build(self, hp):
-        seed, *numbers = (
-            hp.Choice(axis, DATA[axis]) for axis in ("seed", "kernel_size", "regularizer", "initializer")
-        )
-        keras.utils.set_random_seed(seed)
-        return network(*numbers, filters=DATA["filters"])
+        trial = {axis: hp.Choice(axis, DATA[axis]) for axis in AXES}
+        keras.utils.set_random_seed(trial["seed"])
+        return build(DATA, trial)
 
     def fit(self, hp, model, *args, **kwargs):
-        history = model.fit(*args, batch_size=hp.Choice("batch_size", DATA["batch_size"]), **kwargs)
+        history = model.fit(*args, batch_size=hp.get("batch_size"), **kwargs)
         HISTORIES.append({**hp.values, "val_accuracy": history.history["val_accuracy"]})
         return history
 
@@ -36,7 +38,7 @@ def main():
         validation_data=(DATA["x_validation"], DATA["y_validation"]),
         verbose=0,
     )
-    write(OUTPUT, [trial.score for trial in tuner.oracle.trials.values()])
+    write(OUTPUT, [max(history["val_accuracy"]) for history in HISTORIES])
     OUTPUT.with_name("histories.json").write_text(json.dumps(HISTORIES))
 
 

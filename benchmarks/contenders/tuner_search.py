@@ -1,12 +1,12 @@
-"""Runs KerasTuner over the space of TASK until it is killed: THIS.py TASK OUTPUT hyperband|random SEED.
+"""Runs KerasTuner over the space of TASK until it is killed: THIS.py TASK OUTPUT TUNER SEED [test].
 
-Each epoch is a line of OUTPUT as it ends: when, in seconds since 1970, its validation accuracy, and of
-which configuration.
+The tuner is hyperband, random or bayesian. Each epoch is a line of OUTPUT as it ends: its validation
+accuracy, and of which configuration. With `test`, the killed search is loaded, and the accuracy of its best
+model on the test images is written to test.json beside OUTPUT.
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -39,7 +39,7 @@ class Recording(keras.callbacks.Callback):
         self.configuration = {axis: values[axis] for axis in AXES if axis in values}
 
     def on_epoch_end(self, epoch, logs=None):
-        line = {"moment": time.time(), "accuracy": logs["val_accuracy"], "configuration": self.configuration}
+        line = {"accuracy": logs["val_accuracy"], "configuration": self.configuration}
         with OUTPUT.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -47,6 +47,8 @@ class Recording(keras.callbacks.Callback):
 def tuner():
     """Returns a tuner. KerasTuner seeds its n-th draw with SEED + n: neighbouring seeds would share draws."""
     common = {"objective": "val_accuracy", "seed": 1000 * SEED, "directory": Path.cwd()}
+    if SEARCH == "bayesian":
+        return keras_tuner.BayesianOptimization(Network(), max_trials=WITHOUT_END, **common)
     if SEARCH == "random":
         return keras_tuner.RandomSearch(Network(), max_trials=WITHOUT_END, **common)
     return keras_tuner.Hyperband(
@@ -56,6 +58,11 @@ def tuner():
 
 def main():
     keras.utils.set_random_seed(SEED)
+    if sys.argv[5:] == ["test"]:
+        (model,) = tuner().get_best_models()
+        _, accuracy = model.evaluate(DATA["x_test"], DATA["y_test"], verbose=0)
+        OUTPUT.with_name("test.json").write_text(json.dumps(accuracy))
+        return
     tuner().search(
         DATA["x_train"],
         DATA["y_train"],
