@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks import compare, engine, fashion, honest, memory, single, studies, throughput, trials
+from benchmarks.peers import compile_packages
 
 FOUR_SEEDS = replace(trials.TWO_GRAPHS, seed=(0, 1, 2, 3))
 BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
@@ -48,6 +49,7 @@ def main() -> None:
     )
     parser.add_argument("--fresh", action="store_true", help="measure all again")
     arguments = parser.parse_args()
+    compile_packages()
     repeats = arguments.repeats or REPEATS.get(arguments.name, 3)
     BENCHMARKS[arguments.name](repeats, arguments.fresh)
 

@@ -156,7 +156,7 @@ def _section(seeds: int, minutes: float, epochs: int, table: str) -> str:
         f"`python -m src.train -m study={STUDY} budget.hours=… training.epochs={epochs}`, with one worker "
         "for each core, the warm-up of its batch normalization's moving statistics, TPE, and ASHA; it "
         "records every trial in MLflow. The last four rows each switch one of these off. A seed is that of "
-        "sampler, weights, and split: searches of a seed have the same training and validation images.\n\n"
+        "sampler, weights, and split: the searches of a seed have the same images.\n\n"
         f"{table}\n\n"
         f"{seeds} seeds; intervals are Student's over the seeds, paired for differences, and each holds for "
         f"itself alone. {machine()}. KerasTuner: {held}.\n"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import sysconfig
 
 from benchmarks import ROOT
 
@@ -31,6 +32,16 @@ def python_of(peer: str) -> str:
         subprocess.run([*install, *REQUIREMENTS[peer]], check=True, stdout=subprocess.DEVNULL)
         stamp.write_text(wanted)  # last, so that an interrupted installation is repeated
     return str(interpreter)
+
+
+def compile_packages() -> None:
+    """Compiles the packages of this environment, as pip did those of the peers.
+
+    `make venv` leaves that to the first import. Importing TensorFlow from its sources takes three times as
+    long, and each start would, where Python may not write bytecode.
+    """
+    command = [sys.executable, "-m", "compileall", "-qq", "-j", "0", "-x", "/tests?/"]
+    subprocess.run([*command, sysconfig.get_path("purelib")], check=False)  # some files are for other Pythons
 
 
 def versions(peer: str) -> dict[str, str]:

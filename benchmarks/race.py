@@ -79,6 +79,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
 
 
 def environment() -> Mapping[str, str]:
-    """Returns the environment with this repository, and without variables that name another database."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    """Returns the environment with this repository, without other databases, and with saved bytecode."""
+    unwanted = ("MLFLOW_", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
     return {**kept, "PYTHONPATH": PYTHONPATH, "TF_CPP_MIN_LOG_LEVEL": "3"}

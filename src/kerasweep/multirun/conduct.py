@@ -57,7 +57,9 @@ def conduct(
         sweeper_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
 
     Returns:
-        The best value of the first objective, None if no trial is complete.
+        The first objective of the best configuration, its mean where a seed or a split is an axis; with
+        several objectives, the best one of the Pareto front. None if no trial is complete, or if a tuning
+        ended before the comparison.
 
     Raises:
         KerasweepError: A mistake that the user can correct.
