@@ -50,6 +50,14 @@ def test_a_fair_comparison_needs_no_note() -> None:
 
 def test_params_that_differ_without_being_an_axis_are_noted() -> None:
     assert said(run("3"), run("5", epochs="20")) == ["runs also differ in training.epochs"]
+
+
+def test_a_key_that_the_user_added_is_an_axis() -> None:
+    runs = [run("3", clip=clip) for clip in ("0.5", "1.0")]
+    for each in runs:
+        each.params["training.clip"] = each.tags["clip"]
+    assert said(*runs, axes=("clip",)) == []
+    assert said(*runs) == ["runs also differ in training.clip"]
     swept = [run("3", epochs=epochs) for epochs in ("5", "20")]
     swept = [replace(each, tags={**each.tags, "epochs": each.params["training.epochs"]}) for each in swept]
     assert said(*swept, axes=("k", "epochs")) == [

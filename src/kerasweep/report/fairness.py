@@ -157,10 +157,15 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
     keys = keys_by_name()
     axes = {keys.get(axis, axis) for axis in varied}
     groups = tuple(f"{axis}." for axis in axes if axis in RUN_GROUPS)
+    added = tuple(f".{axis}" for axis in axes if axis not in keys.values())  # for a user's own function
     names = sorted(
         key
         for key, found in values.items()
-        if len(found) > 1 and key not in REPEATED and key not in axes and not key.startswith(groups)
+        if len(found) > 1
+        and key not in REPEATED
+        and key not in axes
+        and not key.startswith(groups)
+        and not key.endswith(added)
     )
     return f"runs also differ in {', '.join(names[:MAX_NAMED])}" if names else None
 
