@@ -57,6 +57,42 @@ def test_sweep_is_recorded_and_continued(
     assert len(list((folder / "mlruns/studies").glob("*.journal"))) == 1
 
 
+def test_a_tuning_ends_where_a_constraint_refuses_some_of_its_values(
+    folder: Path,
+    context: HydraContext,
+    compose: Compose,
+    copy_database: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy_database(folder)
+    given = [
+        *("model.kernel_size=3,5", "study.repeats=2", *INSTANT),
+        "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01,0.1)'}",
+        "study.constraints=['model.kernel_size * optimizer.learning_rate < 0.4']",
+    ]
+    assert conduct(context, compose(given), given, {}) is not None
+    printed = capsys.readouterr().out
+    assert "tuned: 10 of 12 trials are done: each combination has tried all its nuisance values" in printed
+    assert "finished: all 2 trials are done" in printed
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("kerasweep")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    repeats = [run for run in runs if run.data.tags["kind"] == "repeat"]
+    assert len(repeats) == 4
+    for trial in (run for run in runs if run.data.tags["kind"] == "trial"):
+        rates = [
+            run.data.tags["learning_rate"]
+            for repeat in "01"
+            for run in repeats
+            if (run.data.tags["trial"], run.data.tags["repeat"]) == (trial.data.tags["trial"], repeat)
+        ]
+        is_same = len(set(rates)) == 1
+        assert trial.data.tags["learning_rate"] == (rates[0] if is_same else ",".join(rates))
+        assert ("optimizer.learning_rate" in trial.data.params) == is_same
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

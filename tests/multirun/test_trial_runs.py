@@ -194,8 +194,13 @@ def test_each_repeat_has_the_values_of_its_own_tuning(
     tuned = [[{"model.kernel_size": 3, "optimizer.learning_rate": rate} for rate in RATES]]
     compared = comparison_plan(whole, tuned)
     sweep = compared.open_sweep(fresh=False)
-    trial_runs = kind(compared.composer, SimpleNamespace(sweep=sweep), 3, "work:train", *more)
+    record: Any = SimpleNamespace(sweep=sweep, start_repeat=lambda ref, repeat, params, cfg, choices: ref)
+    trial_runs = kind(compared.composer, record, 3, "work:train", *more)
     proposal = Proposal(sweep.study.ask(), tuned[0][0])
+    refs = [
+        WorkerTrialRuns.open_repeat(trial_runs, proposal, TrialRef("run", 0), repeat) for repeat in range(3)
+    ]
+    assert [ref.overrides[1] for ref in refs] == [f"optimizer.learning_rate={rate}" for rate in RATES]
     jobs = [trial_runs.job(proposal, TrialRef("run", 0, repeat=repeat), False)[1] for repeat in range(3)]
     if kind is BatchTrialRuns:
         assert [

@@ -161,16 +161,30 @@ def test_another_tuning_begins_another_comparison(plan: Plan) -> None:
     assert not first.notes and not again.notes
 
 
-def test_more_repeats_keep_the_tuning(plan: Plan) -> None:
-    names = [
-        tuning_plan(plan("model.kernel_size=3,5", RATES, f"study.repeats={repeats}")).open_sweep(False).name
-        for repeats in (3, 5)
+def test_other_values_begin_another_comparison(plan: Plan) -> None:
+    """The same tuning may find better values: with another sampler, for example."""
+    whole = plan(*SIZES, RATES)
+    tuned = [
+        [{"model.kernel_size": size, "optimizer.learning_rate": 0.1} for _ in range(3)] for size in (3, 5)
     ]
-    assert names[0] == names[1]
+    first = comparison_plan(whole, tuned, TunedBy("t-1", ())).open_sweep(fresh=False)
+    first.study.ask()
+    again = comparison_plan(whole, tuned, TunedBy("t-1", ())).open_sweep(fresh=False)
+    tuned[1][2]["optimizer.learning_rate"] = 0.01
+    other = comparison_plan(whole, tuned, TunedBy("t-1", ())).open_sweep(fresh=False)
+    assert (again.name, other.name) == (first.name, f"{first.name}-2")
+
+
+def test_another_number_of_tunings_is_another_sweep(plan: Plan) -> None:
+    """Its total counts every trial of the sweep, so no trial may belong to a tuning that is not needed."""
+    names = [
+        tuning_plan(plan("model.kernel_size=3,5", RATES, *more)).open_sweep(False).name
+        for more in (("study.repeats=3",), ("study.repeats=5",), ("study.repeats=5", "study.tuning=once"), ())
+    ]
+    assert len({*names}) == 3 and names[2] == names[3]
     other = tuning_plan(plan(*SIZES, INTERVAL, "sampler=tpe")).open_sweep(False).name
     assert other != names[0]
     once = plan(*SIZES, RATES, "study.tuning=once")
-    assert tuning_plan(once).open_sweep(False).name == names[0]  # one of the same trainings
     compared = [
         comparison_plan(whole, examples(whole)).open_sweep(False).name
         for whole in (once, plan(*SIZES, RATES))

@@ -115,6 +115,7 @@ def test_the_share_of_an_idle_axis_is_shown_beside_an_effect() -> None:
 def test_variance_shares_need_a_full_grid_with_seeds() -> None:
     observed = runs(lambda k, b: 0.5, AXES)
     assert variance_shares(observed[5:], ["k", "b"]) == []
+    assert variance_shares(observed[:5], ["k", "b"]) == []  # one configuration
     two = runs(lambda k, b: 0.5, AXES, seeds=2)
     assert variance_shares(two, ["k", "b"]) == []
     (found,) = interactions(two, ["k", "b"])

@@ -188,12 +188,17 @@ def test_tunings_of_a_combination_search_the_same_values(tuned: Tuned, search: S
     listed = tuple({"size": size, "training.seed": seed} for size in (3, 5) for seed in (7, 8))
     arms = Arms(frozenset({"size", "training.seed"}), listed, (3,) * 4)
     sweep = replace(tuned({**GRID, "training.seed": "range(7,9)"}, 6, sampler="grid"), arms=arms)
-    _, trained = search(sweep, lambda params: Outcome("complete", "run", values=(params["rate"] % 3.0,)))
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        best = 2 if params["training.seed"] == 7 else 3
+        return Outcome("complete", "run", values=(-abs(params["rate"] - best),))
+
+    _, trained = search(sweep, train)
     assert Counter((params["size"], params["training.seed"]) for params in trained) == {
         (size, seed): 3 for size in (3, 5) for seed in (7, 8)
     }
     best = best_of_arms(sweep.study, sweep.space, arms)
     assert arms.by_combination(best) == [
-        ({"size": size}, [{"size": size, "training.seed": seed, "rate": 2} for seed in (7, 8)])
+        ({"size": size}, [{"size": size, "training.seed": seed, "rate": seed - 5} for seed in (7, 8)])
         for size in (3, 5)
     ]

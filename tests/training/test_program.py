@@ -295,3 +295,22 @@ def test_cleared_cache_frees_its_programs(configured: Configured) -> None:
     del network
     PROGRAMS.clear()
     assert [reference() for reference in gone] == [None, None]
+
+
+@pytest.mark.parametrize("batch_size", [7, 200])
+def test_predictions_take_the_batches_of_evaluations(batch_size: int, configured: Configured) -> None:
+    """After a training with small batches they take no more calls."""
+    network = network_of(configured(f"training.batch_size={batch_size}"))
+    program, images = network.program, network.prepared.validation
+    predict, sizes = program._predict, []
+
+    def counted(batch: Any, *numbers: Any) -> Any:
+        sizes.append(len(batch))
+        return predict(batch, *numbers)
+
+    program._predict = counted
+    try:
+        probabilities = network.probabilities(images)
+    finally:
+        program._predict = predict
+    assert sizes == [len(images)] == [len(probabilities)]

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 
 from kerasweep.space.axis import Params
-from kerasweep.workers.affinity import GraphAffinity
+from kerasweep.workers.affinity import MAX_AHEAD, GraphAffinity
 
 
 class Clock:
@@ -45,8 +45,30 @@ def affinity(clock: Clock) -> GraphAffinity:
     return made
 
 
-def test_one_worker_keeps_the_order(affinity: GraphAffinity) -> None:
-    assert affinity.pick(0, grid(5, 3, 3)) == {"k": 5, "n": 0}
+def test_a_worker_finishes_its_graphs_before_it_begins_another(affinity: GraphAffinity) -> None:
+    """Else another worker would find only jobs of graphs that are held, and trace one of them again."""
+    assert affinity.pick(0, grid(5, 3, 3)) == {"k": 3, "n": 1}
+    assert affinity.pick(0, grid(7, 5)) == {"k": 7, "n": 0}
+
+
+def test_a_worker_looks_for_its_graphs_a_short_way(affinity: GraphAffinity) -> None:
+    """Each configuration that it looks at is composed and checked."""
+    assert affinity.pick(0, grid(*[5] * MAX_AHEAD, 3)) == {"k": 3, "n": MAX_AHEAD}
+    assert affinity.pick(0, grid(*[5] * MAX_AHEAD, 5, 3)) == {"k": 5, "n": 0}
+
+
+def test_jobs_of_a_graph_follow_each_other(clock: Clock) -> None:
+    """With the graph's axis varying fastest, a worker would else need all its graphs at once."""
+    affinity = GraphAffinity(of_kernel, clock=clock)
+    waiting, order = grid(*range(24), *range(24)), []
+    while waiting:
+        params = affinity.pick(0, waiting)
+        assert params is not None
+        waiting.remove(params)
+        affinity.begin(0, params)
+        affinity.end(0, params, is_complete=True)
+        order.append(params["k"])
+    assert order == [kernel for kernel in range(24) for _ in range(2)]
 
 
 def test_another_worker_passes_over_graphs_that_are_held(affinity: GraphAffinity) -> None:

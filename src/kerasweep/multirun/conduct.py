@@ -26,6 +26,7 @@ from kerasweep.search.stops import HOURS_USED, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
+from kerasweep.sweep.best_repeats import is_training
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
@@ -148,10 +149,10 @@ class _Conductor:
         """
         is_new, repeats = plan.is_new(fresh), plan.base.study.repeats
         if is_new:
-            self._start_workers(plan.base, plan.total() * repeats + later)
+            self._start_workers(plan.base, plan.total() * repeats, later)
         sweep = plan.open_sweep(fresh)
         if not is_new:
-            self._start_workers(plan.base, trials_left(sweep) * repeats + later)
+            self._start_workers(plan.base, trials_left(sweep) * repeats, later)
         self._tracker = self._tracker or open_tracker(plan.base.tracking)
         sweep = with_its_runs(plan, sweep)
         if self._has_own_folder:
@@ -177,14 +178,13 @@ class _Conductor:
         assert tuning.arms is not None
         opened = self.open(tuning, plan.base.study.fresh, later=arms * plan.base.study.repeats)
         sweep, ending = opened.sweep, drive(opened)
-        while ending.is_whole and trials_left(sweep):  # another driver has its last trials
-            if has_waiting(sweep.study):  # and lost one
-                ending = drive(opened)
-            elif self._stop.is_set:
-                raise KeyboardInterrupt
-            else:
+        while ending.is_whole and is_training(sweep):  # another driver has its last trials
+            while is_training(sweep) and not has_waiting(sweep.study):
+                if self._stop.is_set:
+                    raise KeyboardInterrupt
                 time.sleep(WAIT_SECONDS)
                 recover_trials(sweep)
+            ending = drive(opened)
         best = best_of_arms(sweep.study, sweep.space, tuning.arms)
         summary.print_tuned(sweep, best, ending.reason)
         if not ending.is_whole:
@@ -194,7 +194,10 @@ class _Conductor:
         if not tuned:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
-        notes = (*summary.border_notes(sweep, best), *tuning_notes(plan))
+        more = tuning_notes(plan)
+        for note in more:
+            say(f"note: {note}")
+        notes = (*summary.border_notes(sweep, best), *more)
         compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=arms - len(tuned)))
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
@@ -205,10 +208,10 @@ class _Conductor:
             compared.base.budget.hours = left
         return compared
 
-    def _start_workers(self, cfg: DictConfig, trainings: int) -> None:
+    def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
         if self._workers is None and trainings > 0 and uses_workers(self._master):
-            self._workers = start_workers(self._context, self._master, cfg, trainings)
+            self._workers = start_workers(self._context, self._master, cfg, trainings + later)
             self._stack.callback(self._workers.stop)
 
 

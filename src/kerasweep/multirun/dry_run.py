@@ -120,7 +120,7 @@ def _print_sweep(
     trainings = trials * repeats + (tuning.total() if tuning is not None else 0)
     seconds = start_seconds + trace_seconds + -(-trainings // workers) * mean
     if tuning is not None and tuning.arms is not None:
-        tunings = len(tuning.arms.listed) // len(possible)
+        tunings = len(tuning.arms.listed) // len(tuning.arms.by_combination([]))
         say(
             f"first, the tuning: {tuning.total()} trials, {_range(tuning.arms.trials)} of each combination"
             f"{f' for each of {tunings} repeats' if tunings > 1 else ''}, with sampler "

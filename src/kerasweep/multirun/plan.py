@@ -207,7 +207,7 @@ class Plan:
                 f"{error.filename or journal}. Name a folder that can be written with storage.path, "
                 "or free some space."
             ) from error
-        if self.tuned_by is not None and begun[TUNED_BY] != self.tuned_by.sweep:  # of an earlier generation
+        if begun.get(TUNED_BY) != self._choices().get(TUNED_BY):  # other values were compared
             with sweep_lock(journal):  # another driver may begin the next generation meanwhile
                 return self.open_sweep(fresh=self._journal(False)[0] == name)
         is_older = SCORE not in begun
@@ -249,15 +249,21 @@ class Plan:
 
     def _definition(self) -> dict[str, Any]:
         question, master = self.question, without_hydra(self.question.master)
-        if self.arms is not None:  # more repeats need no other tuning
+        tunings = {}
+        if self.arms is not None:  # that of one repeat has one seed and a split of its own, whatever follows
+            tunings = {"tunings": len(self.arms.listed) // len(self.arms.by_combination([]))}
             master.study.repeats = 1
         constraints = self.refusals.constraints.texts
-        return sweep_definition(master, question.space, question.fixed, constraints, question.nuisance)
+        definition = sweep_definition(master, question.space, question.fixed, constraints, question.nuisance)
+        return definition | tunings
 
     def _choices(self) -> dict[str, str]:
         """Returns the options that may change while the sweep runs, and that decide which trials it has."""
         names = {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
-        tuning = {TUNED_BY: self.tuned_by.sweep} if self.tuned_by is not None else {}
+        tuning = {}
+        if self.tuned_by is not None:
+            values = sweep_hash({str(arm): configurations for arm, configurations in self.by_repeat.items()})
+            tuning[TUNED_BY] = f"{self.tuned_by.sweep} {values}"
         return {**names, SCORE: "cross-fitted", HALVES: "odd images drawn", **tuning}
 
 

@@ -99,7 +99,11 @@ class Refusals:
         return error
 
     def _check_once(self, params: Mapping[str, Any]) -> CheckedConfig:
-        """Checks a configuration; keeps the result in a finite space, which is listed several times."""
+        """Checks a configuration; keeps the result in a finite space, which is listed several times.
+
+        Other keys than those of the space, such as the seed of a tuning, play no part.
+        """
+        params = {axis.key: params[axis.key] for axis in self.space.axes if axis.key in params}
         if not self.space.is_finite:
             return self._check(dict(params))
         key = str(sorted(params.items(), key=str))

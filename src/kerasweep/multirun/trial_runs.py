@@ -63,6 +63,7 @@ class WorkerTrialRuns:
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
         params = self._record.sweep.params_of(proposal.params, repeat)
+        ref = replace(ref, overrides=tuple(self.composer.space.overrides(params)))
         cfg = without_hydra(self._config(proposal.trial.number, proposal.params, repeat))
         self._set_repeat(cfg, repeat)
         return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params))

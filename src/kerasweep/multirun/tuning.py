@@ -19,13 +19,12 @@ from kerasweep.multirun.composer import copy_of
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.search.arms import Arms
-from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.pruners import PrunerInput, pruner_input
 from kerasweep.search.samplers import check_sampler, drawn
 from kerasweep.space.axis import Axis, ListedSpace, Params, Space, signature
 from kerasweep.space.parse import axis_of_entry
 
-DEFAULT_TRIALS = 10
+DEFAULT_TRIALS, MAX_EXAMPLES = 10, 100
 # Added to the seeds of tunings, so that the comparison has seeds and splits of its own.
 TUNING_SEED = 1_000_000
 SEEDS = 2**32
@@ -244,5 +243,5 @@ def _example(plan: Plan, arm: Params) -> Params | str:
 
 
 def _completions(part: Space, seed: int) -> Iterator[Params]:
-    """Yields the nuisance values of an arm: all, or random ones of an infinite space."""
-    return part.configurations() if part.is_finite else islice(drawn(part, seed), MAX_DRAWS)
+    """Yields the nuisance values of an arm: all, or some random ones of an infinite space."""
+    return part.configurations() if part.is_finite else islice(drawn(part, seed), MAX_EXAMPLES)

@@ -112,9 +112,11 @@ def variance_shares(
     if found is None or found[0].shape[-1] < MIN_VALUES:
         return []
     grid, _, overlap = found
+    places = [place for place in range(len(axes)) if grid.shape[place] > 1]
+    if not places:
+        return []
     cells = grid.reshape(-1, grid.shape[-1])
     whole = _tested(_centred(cells), len(cells) - 1, overlap)
-    places = [place for place in range(len(axes)) if grid.shape[place] > 1]
     parts = []
     for place in places:
         levels = grid.mean(axis=tuple(each for each in range(grid.ndim - 1) if each != place))

@@ -257,8 +257,9 @@ def _draw(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Par
     """Draws a possible configuration at random; None if there is none, or none within MAX_DRAWS."""
     if not space.is_finite:
         return next(filter(is_possible, islice(drawn(space, seed), MAX_DRAWS)), None)
-    listed = list(filter(is_possible, space.configurations()))
-    return listed[int(np.random.default_rng(seed).integers(len(listed)))] if listed else None
+    listed = list(space.configurations())
+    shuffled = (listed[place] for place in np.random.default_rng(seed).permutation(len(listed)))
+    return next(filter(is_possible, shuffled), None)  # to check all of them may take seconds
 
 
 def _objection(

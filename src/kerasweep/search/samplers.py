@@ -74,6 +74,7 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
 
 def drawn(space: Space, seed: int) -> Iterator[Params]:
     """Yields random configurations without end."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=RandomSampler(seed))
     while True:
         yield space.suggest(study.ask())

@@ -11,6 +11,7 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.space.axis import Params, Signature, Space, Value, signature
+from kerasweep.tracking.tags import tag_text
 
 
 def unknown_graph(params: Params) -> None:
@@ -51,10 +52,13 @@ class Sweep:
         return configurations[repeat % len(configurations)]
 
     def shown_params(self, params: Params) -> Params:
-        """Returns a trial's configuration for people: values that differ between its repeats are listed."""
+        """Returns a trial's configuration for people: values that differ between its repeats are listed.
+
+        `-` stands for an axis that does not apply.
+        """
         repeats = [self.params_of(params, repeat) for repeat in range(self.repeats)]
         keys = dict.fromkeys(key for configuration in repeats for key in configuration)
-        return {key: _listed([configuration.get(key) for configuration in repeats]) for key in keys}
+        return {key: _listed([configuration.get(key, "-") for configuration in repeats]) for key in keys}
 
     @property
     def has_repeated_axis(self) -> bool:
@@ -68,5 +72,5 @@ class Sweep:
 
 
 def _listed(values: Sequence[Value]) -> Value:
-    """Returns the value that all repeats share, else all values as a text."""
-    return values[0] if len(set(values)) == 1 else ",".join(map(str, values))
+    """Returns the value that all repeats share, else all values as on the command line."""
+    return values[0] if len(set(values)) == 1 else ",".join(map(tag_text, values))

@@ -105,7 +105,7 @@ class Progress:
         self._elsewhere = len(running - self._spent.keys())
         for trial in trials:
             if trial.number not in self._counted and trial.state.is_finished() and counts(trial):
-                params = clean_params(self.sweep.space, trial)
+                params = self.sweep.shown_params(clean_params(self.sweep.space, trial))
                 self._count(
                     trial.number, State.of_optuna(trial.state.name), tuple(trial.values or ()), params
                 )

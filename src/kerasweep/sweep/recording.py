@@ -99,9 +99,16 @@ class SweepRecord:
     ) -> TrialRef:
         """Opens a trial's run, below the parent run."""
         kind = "trial" if self.sweep.arms is None else "tuning"
-        tags = {**self._tags(number, self.sweep.shown_params(params), cfg, choices), "kind": kind}
+        shown = self.sweep.shown_params(params)
+        tags = {**self._tags(number, shown, cfg, choices), "kind": kind}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
-        self.recorder.log_params(run_id, run_params(cfg))
+        differing = tuple(key for key, value in shown.items() if value != params.get(key))
+        logged = {
+            key: value
+            for key, value in run_params(cfg).items()
+            if key not in differing and not key.startswith(tuple(f"{axis}." for axis in differing))
+        }
+        self.recorder.log_params(run_id, logged)
         return TrialRef(
             run_id=run_id,
             number=number,

@@ -153,8 +153,7 @@ class Program:
             The means of loss and accuracy over the images; with `half`, also `loss_a` and `accuracy_a`: the
             sums over the first half, divided by the number of all images.
         """
-        height, width = self.model.input_shape[1:3]
-        size = max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
+        size = self._inference_size(batch_size)
         is_first = np.zeros(len(feed)) if half is None else half.astype(np.float64)
         sums, numbers, first = tf.zeros([2, 2], tf.float64), _numbers(scaling), 0
         for piece in feed.pieces(np.arange(len(feed)), size, self._evaluation_pace.steps):
@@ -170,13 +169,18 @@ class Program:
         return whole | {f"{name}_a": value for name, value in _means(sums[1], len(feed)).items()}
 
     def probabilities(self, feed: Feed, scaling: Scaling, batch_size: int) -> np.ndarray:
-        """Returns float32 probabilities (n, classes), in the order of the feed."""
-        batches = []
-        for piece in feed.pieces(np.arange(len(feed)), batch_size, lambda: 1):
-            for start in range(0, len(piece.order), batch_size):
-                images = tf.gather(piece.images, piece.order[start : start + batch_size])
+        """Returns float32 probabilities (n, classes) in the feed's order, by the batches of `evaluate`."""
+        batches, size = [], self._inference_size(batch_size)
+        for piece in feed.pieces(np.arange(len(feed)), size, lambda: 1):
+            for start in range(0, len(piece.order), size):
+                images = tf.gather(piece.images, piece.order[start : start + size])
                 batches.append(self._predict(images, *_numbers(scaling)).numpy())
         return np.concatenate(batches)
+
+    def _inference_size(self, batch_size: int) -> int:
+        """Returns the images per batch where nothing is trained."""
+        height, width = self.model.input_shape[1:3]
+        return max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
 
     def _train_piece(
         self,

@@ -9,6 +9,7 @@ from itertools import islice
 from kerasweep.space.axis import Params
 
 MAX_LOOKED_AT = 500
+MAX_AHEAD = 32  # configurations after the first of a new graph
 
 
 @dataclass
@@ -71,16 +72,26 @@ class GraphAffinity:
     def pick(self, worker: int, waiting: Iterable[Params]) -> Params | None:
         """Returns the configuration that a free worker should train next.
 
-        This is the first configuration whose graph no other worker has traced. If there is none, it is the
-        first for which a second trace saves time. None if the other workers should train all of them, or if
-        none waits.
+        This is one whose graph this worker has traced, so that it finishes its graphs before it begins
+        another and leaves no job of them behind for which the next free worker would trace them again. It is
+        searched at most MAX_AHEAD configurations beyond the first whose graph nobody has traced, which comes
+        next. If there is neither, it is the first for which a second trace saves time. None if the other
+        workers should train all of them, or if none waits.
         """
-        elsewhere = []
+        elsewhere, fresh, ahead = [], None, 0
         for params in islice(waiting, MAX_LOOKED_AT):
             jobs = self._jobs.get(self._graph_of(params) or "")
-            if jobs is None or jobs.worker == worker:
+            if jobs is not None and jobs.worker == worker:
                 return params
-            elsewhere.append(params)
+            if jobs is not None:
+                elsewhere.append(params)
+            elif fresh is None:
+                fresh = params
+            ahead += fresh is not None
+            if ahead > MAX_AHEAD:
+                break
+        if fresh is not None:
+            return fresh
         left = Counter(self._graph_of(params) for params in elsewhere)
         return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), None)
 
