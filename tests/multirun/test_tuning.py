@@ -10,7 +10,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.dry_run import dry_run
 from kerasweep.multirun.plan import Plan as PlanOf
 from kerasweep.multirun.plan import TunedBy
-from kerasweep.multirun.tuning import comparison_plan, examples, tuned_arms, tuning_notes, tuning_plan
+from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 
 pytestmark = pytest.mark.usefixtures("folder")
 Plan = Callable[..., PlanOf]
@@ -95,7 +95,7 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
         ((*SIZES, INTERVAL, "sampler=cmaes"), "sampler=cmaes needs two numeric axes or more"),
         (
             (*SIZES, RATES, "budget.target=0.9"),
-            "budget.target ends a search, but with study.nuisance each arm",
+            "budget.target ends a search, but with study.nuisance there is one for",
         ),
         ((*SIZES, RATES, "experiment=accuracy_and_size"), "study.nuisance tunes for one objective"),
         (
@@ -260,7 +260,7 @@ def test_a_combination_without_a_best_in_each_tuning_is_not_compared(plan: Plan)
     def best(size: int, seed: int, rate: float) -> dict[str, Any]:
         return {"model.kernel_size": size, "training.seed": seed, "optimizer.learning_rate": rate}
 
-    found = tuned_arms(tuning, [best(3, first, 0.1), best(5, first, 0.01), best(5, second, 0.001)])
+    found = tuned_combinations(tuning, [best(3, first, 0.1), best(5, first, 0.01), best(5, second, 0.001)])
     assert found == [[{"model.kernel_size": 5, "optimizer.learning_rate": rate} for rate in (0.01, 0.001)]]
 
 

@@ -19,7 +19,7 @@ def test_graphs_of_a_dead_worker_are_free_for_others(
     queue = TrialQueue(replace(sweep, graph_of=lambda params: str(params["a"])), Notes())
     first = queue.next_for(0, 0.0, False)
     assert first is not None and first.proposal.params == {"a": 1, "b": 0}
-    queue.begin_job(0, first)
+    queue.begin_job(0, first, 0)
     if has_died:
         queue.forget_worker(0)
     trial = queue.next_for(1, 0.0, False)

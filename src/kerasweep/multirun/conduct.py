@@ -19,7 +19,7 @@ from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, TunedBy, make_plan
 from kerasweep.multirun.question import Question, read_question
-from kerasweep.multirun.tuning import comparison_plan, examples, tuned_arms, tuning_notes, tuning_plan
+from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
 from kerasweep.search.ledger import has_waiting
 from kerasweep.search.stops import HOURS_USED, StopRequest
@@ -74,8 +74,8 @@ def conduct(
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
     tuning = tuning_plan(plan) if question.nuisance.axes else None
-    arms = examples(plan) if tuning is not None else []
-    shown = plan if tuning is None else comparison_plan(plan, arms)
+    combinations = examples(plan) if tuning is not None else []
+    shown = plan if tuning is None else comparison_plan(plan, combinations)
     shown.check_claim()
     if plan.base.study.dry_run:
         from kerasweep.multirun.dry_run import dry_run
@@ -94,7 +94,7 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            tuned = conductor.tune(plan, tuning, len(arms))
+            tuned = conductor.tune(plan, tuning, len(combinations))
             if tuned is None:
                 return None
             plan, fresh = tuned, False
@@ -164,19 +164,19 @@ class _Conductor:
         record.reconcile()
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
-    def tune(self, plan: Plan, tuning: Plan, arms: int) -> Plan | None:
-        """Tunes the nuisance axes of each arm.
+    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> Plan | None:
+        """Tunes the nuisance axes of each combination.
 
         Args:
             plan: The plan of the whole study.
             tuning: The plan of its tuning.
-            arms: The number of arms.
+            combinations: Their number.
 
         Returns:
             The plan of the comparison; None if the tuning was ended by its budget, or found nothing.
         """
         assert tuning.arms is not None
-        opened = self.open(tuning, plan.base.study.fresh, later=arms * plan.base.study.repeats)
+        opened = self.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
         sweep, ending = opened.sweep, drive(opened)
         while ending.is_whole and is_training(sweep):  # another driver has its last trials
             while is_training(sweep) and not has_waiting(sweep.study):
@@ -190,7 +190,7 @@ class _Conductor:
         if not ending.is_whole:
             say(TOO_FEW_HOURS)
             return None
-        tuned = tuned_arms(tuning, best)
+        tuned = tuned_combinations(tuning, best)
         if not tuned:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
@@ -198,7 +198,7 @@ class _Conductor:
         for note in more:
             say(f"note: {note}")
         notes = (*summary.border_notes(sweep, best), *more)
-        compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=arms - len(tuned)))
+        compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=combinations - len(tuned)))
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
             left = compared.base.budget.hours - used

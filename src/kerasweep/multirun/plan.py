@@ -97,7 +97,7 @@ class Plan:
         data: The data that they share, None where it is swept.
         space: The axes of this sweep, nuisance axes among them once they are tuned.
         arms: The arms whose nuisance axes this sweep tunes, None for a comparison.
-        refused_arms: The arms that cannot be trained, with their reasons.
+        refused: The combinations that cannot be tuned, with their reasons.
         tuned_by: The sweep that tuned the nuisance axes, None without any.
         by_repeat: See `Sweep.by_repeat`.
     """
@@ -111,7 +111,7 @@ class Plan:
         data: Prepared | None,
         space: Space,
         arms: Arms | None = None,
-        refused_arms: Sequence[tuple[Params, str]] = (),
+        refused: Sequence[tuple[Params, str]] = (),
         tuned_by: TunedBy | None = None,
         by_repeat: Mapping[Signature, tuple[Params, ...]] = MappingProxyType({}),
     ) -> None:
@@ -122,7 +122,7 @@ class Plan:
         self.data = data
         self.space = space
         self.arms = arms
-        self.refused_arms = refused_arms
+        self.refused = refused
         self.tuned_by = tuned_by
         self.by_repeat = by_repeat
         self.directions = [objective.direction for objective in base.objective]
@@ -176,7 +176,7 @@ class Plan:
     def left_out(self) -> list[tuple[Params, str]]:
         """Returns the impossible configurations of a grid, each with its reason."""
         if self.arms is not None:
-            return list(self.refused_arms)
+            return list(self.refused)
         if self.base.sampler.name != "grid":
             return []
         reasons = ((params, self.refusal(params)) for params in self.space.configurations())

@@ -1,4 +1,4 @@
-"""Plans the two sweeps of a study with nuisance axes: each arm's tuning, then the comparison of the arms.
+"""Plans the two sweeps of a study with nuisance axes: each combination's tunings, then their comparison.
 
 At one learning rate, "batch 16 beats 256" is a statement about that rate; with each combination at its own
 best rate it is one about batch sizes. Each repeat of the comparison has a tuning of its own, so that
@@ -43,17 +43,18 @@ INSTEAD = {"sampler": "tpe", "pruner": "asha"}
 
 
 def tuning_plan(plan: Plan) -> Plan:
-    """Returns the plan of the sweep that tunes the nuisance axes of every arm.
+    """Returns the plan of the sweep that tunes the nuisance axes of every combination.
 
     Raises:
-        ConfigError: The arms cannot be listed, the sampler does not suit, or an option has no meaning here.
+        ConfigError: Combinations cannot be listed, the sampler does not suit, or an option has no meaning.
     """
     question, base = plan.question, copy_of(plan.base)
     _check(plan)
-    arms, refused = _arms(plan)
-    if not arms:
+    possible, refused = _combinations(plan)
+    if not possible:
         raise ConfigError(f"No combination of study.space can be trained. The first one: {refused[0][1]}")
-    trials, is_grid = _trials_of_arms(plan, arms)
+    combinations = [combination for combination, _ in possible]
+    trials, is_grid = _trials_of(plan, combinations)
     check_sampler(base.sampler, question.nuisance, 1)
     if is_grid:
         base.sampler = _grid(base)
@@ -64,23 +65,23 @@ def tuning_plan(plan: Plan) -> Plan:
     if pruner_input(base.pruner.name) is PrunerInput.REPEATS:
         base.pruner = OmegaConf.structured(PrunerConf("none"))
     numbers = seeds.values() or []
-    of_arms = Arms(
+    arms = Arms(
         _compared(plan) | {SEED},
-        tuple({**arm, SEED: seed} for arm in arms for seed in numbers),
+        tuple({**combination, SEED: seed} for combination in combinations for seed in numbers),
         tuple(count for count in trials for _ in numbers),
     )
     space = Space((*question.searched.axes, seeds), question.searched.fixed)
-    return Plan(question, plan.composer, plan.refusals, base, plan.data, space, of_arms, tuple(refused))
+    return Plan(question, plan.composer, plan.refusals, base, plan.data, space, arms, tuple(refused))
 
 
 def _seed_axis(base: DictConfig) -> Axis:
-    """Returns the axis that tells the tunings of an arm apart, with a seed for each."""
+    """Returns the axis that tells the tunings of a combination apart, with a seed for each."""
     tunings = base.study.repeats if base.study.tuning == "repeated" else 1
     first = (base.training.seed + TUNING_SEED) % (SEEDS - TUNING_SEED)
     return axis_of_entry(SEED, f"range({first},{first + tunings})", lambda key: [])
 
 
-def tuned_arms(tuning: Plan, best: Sequence[Params]) -> list[list[Params]]:
+def tuned_combinations(tuning: Plan, best: Sequence[Params]) -> list[list[Params]]:
     """Returns the configurations of each combination that is compared, one for each of its tunings.
 
     Args:
@@ -91,9 +92,9 @@ def tuned_arms(tuning: Plan, best: Sequence[Params]) -> list[list[Params]]:
     assert tuning.arms is not None
     tuned = zip(tuning.arms.by_combination(best), tuning.arms.by_combination(tuning.arms.listed), strict=True)
     return [
-        [{key: value for key, value in params.items() if key != SEED} for params in found]
-        for (_, found), (_, tunings) in tuned
-        if len(found) == len(tunings)
+        [{key: value for key, value in params.items() if key != SEED} for params in configurations]
+        for (_, configurations), (_, tunings) in tuned
+        if len(configurations) == len(tunings)
     ]
 
 
@@ -107,17 +108,20 @@ def tuning_notes(plan: Plan) -> list[str]:
     return notes
 
 
-def comparison_plan(plan: Plan, arms: Sequence[Sequence[Params]], tuned_by: TunedBy | None = None) -> Plan:
-    """Returns the plan of the sweep that compares the arms.
+def comparison_plan(
+    plan: Plan, combinations: Sequence[Sequence[Params]], tuned_by: TunedBy | None = None
+) -> Plan:
+    """Returns the plan of the sweep that compares the combinations.
 
     Args:
         plan: The plan of the whole study.
-        arms: The configurations of each arm, by repeat; they start again after the last.
+        combinations: The configurations of each, by repeat; they start again after the last.
         tuned_by: The sweep that tuned them, None before it has ended.
     """
     searched, base = plan.question.searched, copy_of(plan.base)
-    space = ListedSpace(searched.axes, searched.fixed, tuple(arm[0] for arm in arms))
-    by_repeat = {signature(arm[0]): tuple(arm) for arm in arms}
+    first = tuple(configurations[0] for configurations in combinations)
+    space = ListedSpace(searched.axes, searched.fixed, first)
+    by_repeat = {signature(configurations[0]): tuple(configurations) for configurations in combinations}
     base.sampler = _grid(base)
     if pruner_input(base.pruner.name) is not PrunerInput.REPEATS:  # epochs were compared while tuning
         base.pruner = OmegaConf.structured(PrunerConf("none"))
@@ -135,15 +139,15 @@ def comparison_plan(plan: Plan, arms: Sequence[Sequence[Params]], tuned_by: Tune
 
 
 def examples(plan: Plan) -> list[tuple[Params]]:
-    """Returns one possible configuration of each arm, for what does not depend on the nuisance values."""
-    answers = [_example(plan, arm) for arm in _every_arm(plan)]
-    return [(answer,) for answer in answers if isinstance(answer, dict)]
+    """Returns a possible configuration of each combination, for what does not depend on nuisance values."""
+    possible, _ = _combinations(plan)
+    return [(example,) for _, example in possible]
 
 
-def _trials_of_arms(plan: Plan, arms: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
-    """Returns how many trials each arm gets, and whether these are all of its configurations."""
+def _trials_of(plan: Plan, combinations: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
+    """Returns how many trials a tuning of each combination gets, and whether these are all that there are."""
     asked, is_grid = plan.base.study.nuisance_trials, plan.base.sampler.name == "grid"
-    parts = [plan.question.searched.within(_compared(plan), arm) for arm in arms]
+    parts = [_nuisance_of(plan, combination) for combination in combinations]
     sizes = [sum(1 for _ in part.configurations()) if part.is_finite else math.inf for part in parts]
     most = max(sizes) if is_grid else asked or DEFAULT_TRIALS
     if math.isinf(most):
@@ -162,6 +166,10 @@ def _trials_of_arms(plan: Plan, arms: Sequence[Params]) -> tuple[tuple[int, ...]
 
 def _compared(plan: Plan) -> frozenset[str]:
     return frozenset(axis.key for axis in plan.question.space.axes)
+
+
+def _nuisance_of(plan: Plan, combination: Params) -> Space:
+    return plan.question.searched.within(_compared(plan), combination)
 
 
 def _check(plan: Plan) -> None:
@@ -193,7 +201,7 @@ def _check(plan: Plan) -> None:
     for key in ("target", "patience"):
         if base.budget[key] is not None:
             raise ConfigError(
-                f"budget.{key} ends a search, but with study.nuisance each arm has its own. "
+                f"budget.{key} ends a search, but with study.nuisance there is one for each combination. "
                 "Use study.nuisance_trials or budget.hours."
             )
     if not space.is_finite:
@@ -202,10 +210,10 @@ def _check(plan: Plan) -> None:
             f"study.nuisance is tuned for each combination of study.space, but {endless} is an interval. "
             "List its values with choice(...) or range(...), or move it to study.nuisance."
         )
-    arms = sum(1 for _ in space.configurations())
-    if base.study.trials is not None and base.study.trials < arms:
+    count = sum(1 for _ in space.configurations())
+    if base.study.trials is not None and base.study.trials < count:
         raise ConfigError(
-            f"study.trials={base.study.trials} limits a search, but with study.nuisance all {arms} "
+            f"study.trials={base.study.trials} limits a search, but with study.nuisance all {count} "
             "combinations of study.space are compared. Remove study.trials, or name fewer values there."
         )
 
@@ -215,33 +223,29 @@ def _grid(base: DictConfig) -> DictConfig:
     return cfg
 
 
-def _arms(plan: Plan) -> tuple[list[Params], list[tuple[Params, str]]]:
-    """Returns the arms that can be trained, and the others with their reasons."""
+def _combinations(plan: Plan) -> tuple[list[tuple[Params, Params]], list[tuple[Params, str]]]:
+    """Returns the combinations that can be trained, with an example, and the others with their reasons."""
     possible, refused = [], []
-    for arm in _every_arm(plan):
-        example = _example(plan, arm)
+    for combination in plan.question.space.configurations():
+        example = _example(plan, combination)
         if isinstance(example, str):
-            refused.append((arm, example))
+            refused.append((combination, example))
         else:
-            possible.append(arm)
+            possible.append((combination, example))
     return possible, refused
 
 
-def _every_arm(plan: Plan) -> Iterator[Params]:
-    return plan.question.space.configurations()
-
-
-def _example(plan: Plan, arm: Params) -> Params | str:
-    """Returns a configuration of the arm that can be trained, or why it has none."""
+def _example(plan: Plan, combination: Params) -> Params | str:
+    """Returns a configuration of the combination that can be trained, or why there is none."""
     reason = ""
-    for params in _completions(plan.question.searched.within(_compared(plan), arm), plan.base.sampler.seed):
-        refused = plan.refusal({**arm, **params})
+    for params in _completions(_nuisance_of(plan, combination), plan.base.sampler.seed):
+        refused = plan.refusal({**combination, **params})
         if refused is None:
-            return {**arm, **params}
+            return {**combination, **params}
         reason = reason or refused
     return reason
 
 
-def _completions(part: Space, seed: int) -> Iterator[Params]:
-    """Yields the nuisance values of an arm: all, or some random ones of an infinite space."""
-    return part.configurations() if part.is_finite else islice(drawn(part, seed), MAX_EXAMPLES)
+def _completions(nuisance: Space, seed: int) -> Iterator[Params]:
+    """Yields all nuisance values of a combination, or some random ones of an infinite space."""
+    return nuisance.configurations() if nuisance.is_finite else islice(drawn(nuisance, seed), MAX_EXAMPLES)

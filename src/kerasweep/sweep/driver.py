@@ -133,7 +133,7 @@ class Driver:
 
     def _start(self, worker: int, trial: RepeatedTrial) -> None:
         repeat = trial.start(worker)
-        self._queue.begin_job(worker, trial)
+        self._queue.begin_job(worker, trial, repeat)
         ref = trial.ref
         if self.sweep.repeats > 1:
             ref = self.runs.open_repeat(trial.proposal, trial.ref, repeat)
@@ -186,7 +186,7 @@ class Driver:
         task = self._tasks.pop(job)
         trial = task.trial
         error = self._write(task)
-        self._queue.end_job(task.worker, trial, outcome.state == State.COMPLETE)
+        self._queue.end_job(task.worker, trial, task.repeat, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])

@@ -63,13 +63,13 @@ class TrialQueue:
         """Lets waiting workers ask again, because a job has ended or a tick has passed."""
         self._waiting.clear()
 
-    def begin_job(self, worker: int, trial: RepeatedTrial) -> None:
+    def begin_job(self, worker: int, trial: RepeatedTrial, repeat: int) -> None:
         """Notes that a worker trains a repeat of the trial."""
-        self._affinity.begin(worker, trial.proposal.params)
+        self._affinity.begin(worker, self._sweep.params_of(trial.proposal.params, repeat))
 
-    def end_job(self, worker: int, trial: RepeatedTrial, is_complete: bool) -> None:
+    def end_job(self, worker: int, trial: RepeatedTrial, repeat: int, is_complete: bool) -> None:
         """Notes that the worker's repeat has ended."""
-        self._affinity.end(worker, trial.proposal.params, is_complete)
+        self._affinity.end(worker, self._sweep.params_of(trial.proposal.params, repeat), is_complete)
         self.ask_again()
 
     def forget_worker(self, worker: int) -> None:
