@@ -245,12 +245,17 @@ def test_the_tuning_has_other_splits_than_a_comparison_on_fixed_ones(plan: Plan)
     assert not comparison_plan(whole, examples(whole)).open_sweep(False).resamples
 
 
-def test_a_sampler_learns_from_a_third_of_the_trials_on(plan: Plan) -> None:
+def test_a_sampler_learns_from_half_of_the_trials_on(plan: Plan) -> None:
     starts = [
         tuning_plan(plan(*SIZES, INTERVAL, "sampler=tpe", *more)).base.sampler.n_startup_trials
-        for more in ((), ("study.nuisance_trials=60",), ("sampler.n_startup_trials=0",))
+        for more in (
+            (),
+            ("study.nuisance_trials=60",),
+            ("study.nuisance_trials=5",),
+            ("sampler.n_startup_trials=0",),
+        )
     ]
-    assert starts == [3, 10, 0]
+    assert starts == [5, 10, 4, 0]
 
 
 def test_a_combination_without_a_best_in_each_tuning_is_not_compared(plan: Plan) -> None:
@@ -269,3 +274,23 @@ def test_notes_say_what_the_intervals_leave_out(plan: Plan) -> None:
     assert tuning_notes(plan(*SIZES, RATES, "study.tuning=once", "study.repeats=1")) == []
     (note,) = tuning_notes(plan(*SIZES, RATES, "study.tuning=once"))
     assert note.startswith("each combination was tuned once")
+
+
+def test_refused_values_are_neither_tried_nor_counted(plan: Plan) -> None:
+    forbids = "study.constraints=['model.kernel_size * optimizer.learning_rate < 0.04']"
+    tuning = tuning_plan(plan("model.kernel_size=3,5", RATES, forbids))
+    assert tuning.arms is not None and tuning.arms.trials == (2, 1)
+    few = tuning_plan(plan("model.kernel_size=3,5", RATES, forbids, "sampler=tpe", "study.nuisance_trials=1"))
+    assert few.arms is not None and (few.arms.trials, few.base.sampler.name) == ((1, 1), "tpe")
+
+
+def test_a_combination_with_a_narrow_possible_range_is_tuned(plan: Plan) -> None:
+    forbids = "study.constraints=['model.kernel_size != 5 or optimizer.learning_rate > 0.098']"
+    tuning = tuning_plan(plan("model.kernel_size=3,5", INTERVAL, "sampler=random", forbids))
+    assert len(tuning.arms.listed if tuning.arms else ()) == 2
+
+
+def test_dry_run_names_what_cannot_be_tuned(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = plan("model.filters=[4],[4,4,4,4,4,4]", RATES, "data.limit=100", "training.epochs=1")
+    dry_run(comparison_plan(whole, examples(whole)), 1, tuning_plan(whole))
+    assert "left out: model.filters=[4,4,4,4,4,4]: " in capsys.readouterr().out

@@ -70,6 +70,15 @@ def test_report_reads_the_tuning(tracking: TrackingConf) -> None:
     assert len(report.runs) == 6 and report.axes == ("kernel_size",)
 
 
+def test_report_counts_combinations_that_were_not_tuned(tracking: TrackingConf) -> None:
+    report = read_report(tracking, {"study": "sizes"})
+    assert not any("which are not compared" in line for line in lines_of(report))
+    for parent in report.parents:
+        parent.tags["untuned"] = "2"
+    note = "note: combinations of sizes-1 without a complete tuning trial, which are not compared: 2"
+    assert note in lines_of(report)
+
+
 def test_report_warns_of_borders_and_of_trainings_that_climb(tracking: TrackingConf) -> None:
     lines = lines_of(read_report(tracking, {"study": "sizes"}))
     assert "note: with kernel_size=3, it is at the border" in lines

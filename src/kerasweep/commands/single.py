@@ -89,7 +89,9 @@ def _print_epoch(cfg: DictConfig) -> Callable[[int, float | None], bool]:
 
 def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     metric = cfg.objective[0].metric
-    print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}")
+    is_cross_fitted = metric.startswith("val_")  # less than the best epoch's own value, printed above
+    remark = " without the luck of this choice" if is_cross_fitted else ""
+    print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}{remark}")
     print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
     kept = None if cfg.tracking.models == "none" else outcome.run_id
     for line in next_commands(tracker.uri, tracker.is_default, None, kept):

@@ -120,6 +120,8 @@ def _print_sweep(
     trainings = trials * repeats + (tuning.total() if tuning is not None else 0)
     seconds = start_seconds + trace_seconds + -(-trainings // workers) * mean
     if tuning is not None and tuning.arms is not None:
+        for params, reason in tuning.left_out():
+            say(f"left out: {params_text(params)}: {reason}")
         tunings = len(tuning.arms.listed) // len(tuning.arms.by_combination([]))
         say(
             f"first, the tuning: {tuning.total()} trials, {_range(tuning.arms.trials)} of each combination"

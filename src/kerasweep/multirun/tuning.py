@@ -19,12 +19,14 @@ from kerasweep.multirun.composer import copy_of
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.search.arms import Arms
+from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.pruners import PrunerInput, pruner_input
 from kerasweep.search.samplers import check_sampler, drawn
 from kerasweep.space.axis import Axis, ListedSpace, Params, Space, signature
 from kerasweep.space.parse import axis_of_entry
 
-DEFAULT_TRIALS, MAX_EXAMPLES = 10, 100
+DEFAULT_TRIALS, MAX_EQUAL = 10, 20
+MIN_RANDOM = 4  # after one or two trials TPE stays beside them
 # Added to the seeds of tunings, so that the comparison has seeds and splits of its own.
 TUNING_SEED = 1_000_000
 SEEDS = 2**32
@@ -59,7 +61,8 @@ def tuning_plan(plan: Plan) -> Plan:
     if is_grid:
         base.sampler = _grid(base)
     elif "n_startup_trials" in base.sampler:  # with the usual ten, ten trials would all be random
-        base.sampler.n_startup_trials = min(base.sampler.n_startup_trials, max(trials) // 3)
+        most = max(MIN_RANDOM, max(trials) // 2)
+        base.sampler.n_startup_trials = min(base.sampler.n_startup_trials, most)
     seeds = _seed_axis(base)
     base.study.repeats, base.study.claim = 1, None
     if pruner_input(base.pruner.name) is PrunerInput.REPEATS:
@@ -147,9 +150,9 @@ def examples(plan: Plan) -> list[tuple[Params]]:
 def _trials_of(plan: Plan, combinations: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
     """Returns how many trials a tuning of each combination gets, and whether these are all that there are."""
     asked, is_grid = plan.base.study.nuisance_trials, plan.base.sampler.name == "grid"
-    parts = [_nuisance_of(plan, combination) for combination in combinations]
-    sizes = [sum(1 for _ in part.configurations()) if part.is_finite else math.inf for part in parts]
-    most = max(sizes) if is_grid else asked or DEFAULT_TRIALS
+    limit = None if is_grid else int(asked or DEFAULT_TRIALS)
+    sizes = [_size(plan, combination, limit) for combination in combinations]
+    most = limit or max(sizes)
     if math.isinf(most):
         raise ConfigError(
             "sampler=grid tries every combination of study.nuisance, but it has an interval. "
@@ -162,6 +165,18 @@ def _trials_of(plan: Plan, combinations: Sequence[Params]) -> tuple[tuple[int, .
         )
     trials = tuple(int(min(size, most)) for size in sizes)
     return trials, list(trials) == sizes
+
+
+def _size(plan: Plan, combination: Params, limit: int | None) -> float:
+    """Returns how many nuisance values of a combination can be trained, infinite in an infinite space.
+
+    Beyond the limit they are not counted: to check each takes time.
+    """
+    nuisance = _nuisance_of(plan, combination)
+    if not nuisance.is_finite:
+        return math.inf
+    possible = (plan.refusal({**combination, **params}) is None for params in nuisance.configurations())
+    return sum(1 for _ in islice(filter(None, possible), None if limit is None else limit + 1))
 
 
 def _compared(plan: Plan) -> frozenset[str]:
@@ -237,15 +252,19 @@ def _combinations(plan: Plan) -> tuple[list[tuple[Params, Params]], list[tuple[P
 
 def _example(plan: Plan, combination: Params) -> Params | str:
     """Returns a configuration of the combination that can be trained, or why there is none."""
-    reason = ""
-    for params in _completions(_nuisance_of(plan, combination), plan.base.sampler.seed):
+    reasons: dict[str, None] = {}
+    nuisance = _nuisance_of(plan, combination)
+    for count, params in enumerate(_completions(nuisance, plan.base.sampler.seed)):
         refused = plan.refusal({**combination, **params})
         if refused is None:
             return {**combination, **params}
-        reason = reason or refused
-    return reason
+        reasons[refused] = None
+        # Without constraints one reason seems to hold for all values, and each draw takes time.
+        if count > MAX_EQUAL and len(reasons) == 1 and not plan.refusals.constraints.texts:
+            break
+    return next(iter(reasons))
 
 
 def _completions(nuisance: Space, seed: int) -> Iterator[Params]:
     """Yields all nuisance values of a combination, or some random ones of an infinite space."""
-    return nuisance.configurations() if nuisance.is_finite else islice(drawn(nuisance, seed), MAX_EXAMPLES)
+    return nuisance.configurations() if nuisance.is_finite else islice(drawn(nuisance, seed), MAX_DRAWS)

@@ -11,7 +11,7 @@ from kerasweep.report.selection import keys_by_name
 from kerasweep.report.tuning import nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT
+from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT, UNTUNED
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
 # The keys that choose the validation images of a data set, for runs of older versions.
@@ -61,6 +61,7 @@ def caveats(report: Report) -> list[str]:
         ),
         _fewer_seeds(report),
         *_untrained(report),
+        *_untuned(report),
         _pruned(report.runs),
         _failed(report.runs),
         PICKED if report.is_picked else None,
@@ -180,6 +181,15 @@ def _untrained(report: Report) -> list[str]:
         f"unfinished or missing trials of {sweep}: {count}"
         for sweep, count in report.untrained.items()
         if count
+    ]
+
+
+def _untuned(report: Report) -> list[str]:
+    return [
+        f"combinations of {parent.tags['sweep']} without a complete tuning trial, which are not compared: "
+        f"{parent.tags[UNTUNED]}"
+        for parent in report.parents
+        if UNTUNED in parent.tags
     ]
 
 

@@ -187,7 +187,9 @@ def _propose_in_arms(
             answer = None if in_order else _suggested(study, space, objection, arm)
             return answer if isinstance(answer, Proposal) else _enqueued(study, space, spare)
         due = [other for other in due if other != arm]
-    return NothingLeft("each combination has tried all its nuisance values")
+    if space.is_finite:
+        return NothingLeft("each combination has tried all its nuisance values")
+    return NothingLeft(f"{MAX_DRAWS:,} random draws found no further nuisance values that can be trained")
 
 
 def _completed(

@@ -11,6 +11,7 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.space.axis import Params, Signature, Space, Value, signature
+from kerasweep.terminal import value_text
 from kerasweep.tracking.tags import tag_text
 
 
@@ -72,5 +73,7 @@ class Sweep:
 
 
 def _listed(values: Sequence[Value]) -> Value:
-    """Returns the value that all repeats share, else all values as on the command line."""
-    return values[0] if len(set(values)) == 1 else ",".join(map(tag_text, values))
+    """Returns the value that all repeats share, else all values, fractions with four digits."""
+    if len(set(values)) == 1:
+        return values[0]
+    return ",".join(value_text(value) if isinstance(value, float) else tag_text(value) for value in values)
