@@ -37,7 +37,7 @@ def race(contenders: Sequence[Contender], repeats: int, results: Results | None 
     Args:
         contenders: The commands.
         repeats: How often each is run.
-        results: Keeps the times, and has those that an earlier start measured.
+        results: Saves the times; holds the times of an earlier start.
 
     Raises:
         CalledProcessError: A contender failed.

@@ -246,7 +246,7 @@ KILLS_OF_A_TUNED_STUDY = {
     "an arm is enqueued and has no nuisance value": ("optuna.study.Study.ask", 1),
     "Optuna does not know a result of the tuning": ("kerasweep.search.ledger.tell_result", 1),
     "the tuning has ended, and its run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
-    "the comparison has no journal": ("kerasweep.sweep.summary.print_tuned", 2),
+    "the comparison has no journal": ("kerasweep.multirun.conduct.print_tuned", 2),
     "a repeat of the comparison has ended": (
         "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_repeat",
         2,

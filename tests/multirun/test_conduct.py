@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.types import HydraContext
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from omegaconf import DictConfig
 
 from kerasweep.errors import ConfigError
@@ -19,6 +20,14 @@ INSTANT = ["trial.target=benchmarks.targets:instant", "hydra/launcher=basic"]
 
 
 pytestmark = pytest.mark.usefixtures("folder")
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """Returns all runs that MLflow has."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("kerasweep")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
 
 
 def test_sweep_is_recorded_and_continued(
@@ -43,10 +52,7 @@ def test_sweep_is_recorded_and_continued(
     assert printed.count("finished: all 2 trials are done") == 2
     assert "continuing: 1 of 2 trials are there already" in printed
 
-    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("kerasweep")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
+    runs = runs_in(folder)
     (parent,) = [run for run in runs if run.data.tags["kind"] == "study"]
     trials = [run for run in runs if run.data.tags["kind"] == "trial"]
     assert {run.data.tags["trial"] for run in trials} == {"0", "1"}
@@ -74,10 +80,7 @@ def test_a_tuning_ends_where_a_constraint_refuses_some_of_its_values(
     printed = capsys.readouterr().out
     assert "tuned: all 10 trials are done" in printed
     assert "finished: all 2 trials are done" in printed
-    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("kerasweep")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
+    runs = runs_in(folder)
     assert {run.info.status for run in runs} == {"FINISHED"}
     repeats = [run for run in runs if run.data.tags["kind"] == "repeat"]
     assert len(repeats) == 4

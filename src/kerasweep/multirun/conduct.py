@@ -30,6 +30,7 @@ from kerasweep.sweep.best_repeats import is_training
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.summary_of_tuning import border_notes, print_tuned
 from kerasweep.terminal import say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
@@ -186,7 +187,10 @@ class _Conductor:
                 recover_trials(sweep)
             ending = drive(opened)
         best = best_of_arms(sweep.study, sweep.space, tuning.arms)
-        summary.print_tuned(sweep, best, ending.reason)
+        print_tuned(sweep, best, ending.reason)
+        notes = (*border_notes(sweep, best), *tuning_notes(plan))
+        for note in notes:
+            say(f"note: {note}")
         if not ending.is_whole:
             say(TOO_FEW_HOURS)
             return None
@@ -194,10 +198,6 @@ class _Conductor:
         if not tuned:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
             return None
-        more = tuning_notes(plan)
-        for note in more:
-            say(f"note: {note}")
-        notes = (*summary.border_notes(sweep, best), *more)
         compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=combinations - len(tuned)))
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))

@@ -134,7 +134,7 @@ def variance_shares(
 
 
 def _strength(effect: VarianceShare | Interaction) -> tuple[bool, float]:
-    """Returns a sort key: the largest share first, then those that noise hides, by their p-value."""
+    """Returns a sort key: the largest share first, then effects within noise by their p-value."""
     if effect.share is None:
         return True, 1.0 if effect.p is None else effect.p
     return False, -effect.share

@@ -223,7 +223,7 @@ class Space:
         """Returns the other axes, as far as they apply, once the axes of these keys have these values.
 
         Args:
-            keys: The keys of the axes with a value, and of those that do not apply.
+            keys: The keys of the axes that have a value or do not apply.
             params: The values.
         """
         rest: list[Axis] = []

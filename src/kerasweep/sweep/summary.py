@@ -3,7 +3,6 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -88,7 +87,7 @@ def best_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Returns the complete trials, the best first; with several objectives, the Pareto front.
 
     Where a seed or a split is an axis, trials that differ in it alone are repeats: they stand together, by
-    their mean. In a grid, those that lack a repeat which others have come last: the worst one may be missing.
+    their mean. In a grid, a configuration with fewer repeats than others comes last.
     """
     if len(sweep.directions) > 1:
         return sweep.study.best_trials
@@ -159,72 +158,12 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     _print_commands(record, best[0])
 
 
-def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
-    """Prints the best nuisance values of each combination, and notes on those at a border.
-
-    Args:
-        sweep: The sweep that tuned them.
-        best: The best configuration of each tuning of each combination that has one.
-        reason: Why the sweep ended.
-    """
-    say(f"tuned: {reason}")
-    assert sweep.arms is not None
-    table = Table()
-    for column in ("combination", "tuned to", "trials"):
-        table.add_column(column, overflow="fold")
-    trials = [clean_params(sweep.space, trial) for trial in finished_trials(sweep.study)]
-    rows = zip(
-        sweep.arms.by_combination(best),
-        sweep.arms.by_combination(sweep.arms.listed),
-        sweep.arms.by_combination(trials),
-        strict=True,
-    )
-    for (combination, tuned), (_, tunings), (_, trained) in rows:
-        values = Counter(params_text(_nuisance_of(sweep, params)) for params in tuned)
-        text = ", ".join(
-            f"{value} ({count} of {len(tunings)})" if len(tunings) > 1 else value
-            for value, count in values.most_common()
-        )
-        lacking = f"no trial is complete in {len(tunings) - len(tuned)} of {len(tunings)}: not compared"
-        table.add_row(
-            params_text(combination), text if len(tuned) == len(tunings) else lacking, str(len(trained))
-        )
-    show(table)
-    for note in border_notes(sweep, best):
-        say(f"note: {note}")
-
-
-def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
-    """Returns a sentence on each nuisance value at the border of its range, by combination.
-
-    Args:
-        sweep: The sweep that tuned them.
-        best: The best configuration of each tuning of each combination. Most of them must lie at the border.
-    """
-    assert sweep.arms is not None
-    notes = []
-    for combination, tuned in sweep.arms.by_combination(best):
-        for axis in sweep.space.axes:
-            values = [
-                params[axis.key] for params in map(partial(_nuisance_of, sweep), tuned) if axis.key in params
-            ]
-            at_border = [value for value in values if axis.is_at_border(value)]
-            if 2 * len(at_border) > len(tuned):
-                value, _ = Counter(at_border).most_common(1)[0]
-                notes.append(f"with {params_text(combination)}, {_border_text(axis, value)}")
-    return notes
-
-
-def _border_text(axis: Axis, value: Value) -> str:
+def border_text(axis: Axis, value: Value) -> str:
+    """Returns the words on a best value at the border of its range."""
     return (
         f"the best {axis.key}={value_text(value)} is at the border of its range; "
         "a wider range may contain a better value"
     )
-
-
-def _nuisance_of(sweep: Sweep, params: Params) -> Params:
-    assert sweep.arms is not None
-    return {key: value for key, value in params.items() if key not in sweep.arms.keys}
 
 
 def _tally(sweep: Sweep) -> str:
@@ -307,7 +246,7 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     for axis in sweep.space.axes:
         is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED_KEYS
         if is_chosen and axis.is_at_border(params[axis.key]):
-            say(f"note: {_border_text(axis, params[axis.key])}.")
+            say(f"note: {border_text(axis, params[axis.key])}.")
 
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
