@@ -96,6 +96,35 @@ def test_a_tuning_ends_where_a_constraint_refuses_some_of_its_values(
         assert ("optimizer.learning_rate" in trial.data.params) == is_same
 
 
+def test_a_budget_that_a_tuning_used_up_is_no_failure(
+    folder: Path,
+    context: HydraContext,
+    compose: Compose,
+    copy_database: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy_database(folder)
+
+    def run(*arguments: str) -> float | None:
+        nuisance = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01,0.1)'}"
+        given = ["model.kernel_size=3,5", nuisance, *INSTANT, *arguments]
+        return conduct(context, compose(given), given, {})
+
+    assert run("study.repeats=2", "budget.hours=1e-9") is None  # no trial began
+    capsys.readouterr()
+    best = run("study.repeats=2")
+    assert best is not None
+    assert "finished: all 2 trials are done" in capsys.readouterr().out
+    assert run("study.repeats=2", "budget.hours=1e-9") == best
+    assert "finished: all 2 trials are done" in capsys.readouterr().out
+    # Three repeats are another comparison, and of once tuned values this is the same tuning.
+    assert run("study.repeats=2", "study.tuning=once") is not None
+    capsys.readouterr()
+    tuned = run("study.repeats=3", "study.tuning=once", "budget.hours=1e-9")
+    assert tuned is not None
+    assert "the combinations are not compared" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -60,8 +60,8 @@ def conduct(
 
     Returns:
         The first objective of the best configuration, its mean where a seed or a split is an axis; with
-        several objectives, the best one of the Pareto front. None if no trial is complete, or if a tuning
-        ended before the comparison.
+        several objectives, the best one of the Pareto front. If the budget ends a tuning, that of the tuning.
+        None if no trial is complete.
 
     Raises:
         KerasweepError: A mistake that the user can correct.
@@ -95,10 +95,10 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            tuned = conductor.tune(plan, tuning, len(combinations))
-            if tuned is None:
-                return None
-            plan, fresh = tuned, False
+            tuned, compared = conductor.tune(plan, tuning, len(combinations))
+            if compared is None:
+                return summary.best_value(tuned)
+            plan, fresh = compared, False
         opened = conductor.open(plan, fresh)
         ending = drive(opened)
     sweep = opened.sweep
@@ -165,7 +165,7 @@ class _Conductor:
         record.reconcile()
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
-    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> Plan | None:
+    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> tuple[Sweep, Plan | None]:
         """Tunes the nuisance axes of each combination.
 
         Args:
@@ -174,7 +174,8 @@ class _Conductor:
             combinations: Their number.
 
         Returns:
-            The plan of the comparison; None if the tuning was ended by its budget, or found nothing.
+            The sweep of the tuning, and the plan of the comparison; None if the budget ended the tuning, or
+            no trial is complete.
         """
         assert tuning.arms is not None
         opened = self.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
@@ -193,20 +194,20 @@ class _Conductor:
             say(f"note: {note}")
         if not ending.is_whole:
             say(TOO_FEW_HOURS)
-            return None
+            return sweep, None
         tuned = tuned_combinations(tuning, best)
         if not tuned:
             say("No trial is complete: the reasons are in the tag `reason` of each run.")
-            return None
+            return sweep, None
         compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=combinations - len(tuned)))
         if compared.base.budget.hours is not None:
             used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
             left = compared.base.budget.hours - used
-            if left <= 0:
+            if left <= 0 and compared.is_new(fresh=False):
                 say(TOO_FEW_HOURS)
-                return None
-            compared.base.budget.hours = left
-        return compared
+                return sweep, None
+            compared.base.budget.hours = max(left, 0.0)
+        return sweep, compared
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
