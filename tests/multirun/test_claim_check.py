@@ -257,6 +257,20 @@ def test_measures_of_a_users_function_are_not_checked() -> None:
     claimed(own, **LARGER | {"measure": "val_acuracy"}).check_claim()
 
 
+OWN = ("trial.target=benchmarks.targets:instant", "+training.temperature=1,2", "+training.rate=0.1")
+
+
+def test_a_claim_may_name_keys_added_for_a_users_function() -> None:
+    hotter = {"of": {"training.temperature": 2}, "relation": "higher", "than": {"training.temperature": 1}}
+    claimed(planned(*OWN), **hotter, where={"training.rate": 0.1}).check_claim()
+    with pytest.raises(ConfigError, match="names training.rates, but there is no such key. Did you mean"):
+        claimed(planned(*OWN), **hotter, where={"training.rates": 0.1}).check_claim()
+    with pytest.raises(
+        ConfigError, match="could not be tested: this grid trains nothing on one of its sides"
+    ):
+        claimed(planned(*OWN), **hotter | {"of": {"training.temperature": 3}}).check_claim()
+
+
 def test_trials_of_a_search_are_not_checked() -> None:
     claimed(planned(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}).check_claim()
 

@@ -54,6 +54,12 @@ def test_missing_value_of_an_axis_makes_a_separate_group() -> None:
     ]
 
 
+def test_of_equal_means_the_earliest_trial_is_first() -> None:
+    """The summary of the sweep calls it the best, and its model is tested."""
+    runs = [run(0.5, batch_size=size, trial=trial) for size, trial in ((8, 10), (16, 9), (32, 0))]
+    assert [values for values, _, _ in ranking(runs, "batch_size")] == [("32",), ("16",), ("8",)]
+
+
 def test_equal_means_stand_in_the_order_of_numbers() -> None:
     runs = [run(0.5, batch_size=size) for size in (128, 8, 32)]
     assert [values for values, _, _ in ranking(runs, "batch_size")] == [("8",), ("32",), ("128",)]

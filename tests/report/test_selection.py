@@ -107,6 +107,16 @@ def test_error_names_the_known_values(tracking: TrackingConf, tags: Mapping[str,
     assert str(explain_nothing(tracking, tags)) == said
 
 
+def test_says_that_a_study_is_being_tuned(tracking: TrackingConf, tracker: Tracker) -> None:
+    tracker.start("t", {"study": "sizes", "sweep": "sizes-tuning-1", "kind": "tuning"}, {})
+    for name in ("sizes", "sizes-tuning-1"):
+        assert str(explain_nothing(tracking, {"study": name})) == (
+            f"The nuisance values of {name} are being tuned, and nothing is compared yet. "
+            "The command that began the study goes on with it."
+        )
+    assert "There is study=filter_size" in str(explain_nothing(tracking, {"study": "depth"}))
+
+
 def test_says_that_nothing_is_recorded(tracking: TrackingConf) -> None:
     other = TrackingConf(uri=tracking.uri, experiment="other")
     said = "The experiment other has no runs yet. Make some with python -m src.train -m."

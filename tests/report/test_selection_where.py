@@ -62,6 +62,15 @@ def test_runs_that_satisfy_all_expressions_are_selected(texts: list[str], names:
     assert "".join(each.run_id for each in filter_runs(RUNS, texts)) == names
 
 
+def test_a_trial_tuned_to_several_values_has_no_single_one() -> None:
+    runs = [
+        run("a", {}, {}, learning_rate="0.001,0.01"),
+        run("b", {}, {}, learning_rate="0.001"),
+        run("c", {}, {}, learning_rate="0.01"),
+    ]
+    assert [each.run_id for each in filter_runs(runs, ["learning_rate > 0.005"])] == ["c"]
+
+
 def test_a_metric_is_no_tag_of_the_same_name() -> None:
     """Each run has the tag `objective`, such as `val_accuracy maximize`; a failed run lacks the metric."""
     runs = [

@@ -15,7 +15,7 @@ from kerasweep.report.groups import group_runs
 from kerasweep.report.page import render_page
 from kerasweep.report.reading import read_report
 from kerasweep.report.summary import lines_of
-from kerasweep.report.tuning import Isolation, still_rising
+from kerasweep.report.tuning import Isolation, still_rising, tuned_values
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 
@@ -93,6 +93,45 @@ def test_report_warns_of_borders_and_of_trainings_that_climb(tracking: TrackingC
 def test_page_has_an_isolation_plot(tracking: TrackingConf) -> None:
     page = render_page(read_report(tracking, {"study": "sizes"}), "sizes", "command", {}, "val_accuracy")
     assert "Tuned for each combination" in page and 'alt="learning_rate"' in page
+    assert "<tr><td>5</td><td>0.001</td></tr>" in page
+
+
+def test_values_of_different_repeats_are_listed_in_their_order() -> None:
+    def repeat(number: int, **tags: str) -> RunRecord:
+        own = {"state": "complete", "kernel_size": "3", "repeat": str(number), **tags}
+        return RunRecord("", "", "FINISHED", own, {}, {"objective": 0.5}, 0.0, None)
+
+    parents = [RunRecord("", "", "FINISHED", {"nuisance": "rate,momentum,decay"}, {}, {}, 0.0, None)]
+    runs = [
+        repeat(2, rate="0.01", momentum="0.9"),
+        repeat(10, rate="0.1", momentum="0.9"),
+        repeat(0, rate="0.0123456789", momentum="0.9"),
+    ]
+    (tuned,) = tuned_values(group_runs(runs, ["kernel_size"]), parents)
+    assert tuned.labels == ("3",)
+    assert tuned.values == {"rate": "0.01235, 0.01, 0.1", "momentum": "0.9", "decay": "-"}
+
+
+def test_points_of_tunings_with_different_values_are_not_joined(
+    tracking: TrackingConf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def isolation() -> Isolation:
+        (tuning,) = read_report(tracking, {"study": "sizes"}).tunings
+        return tuning.isolations[0]
+
+    assert isolation().is_shared
+    joined, *_ = isolation_figure(isolation(), "val_accuracy").axes[0].lines
+    assert joined.get_linestyle() == "-"
+    # An interval: each tuning draws its own values.
+    tracker = open_tracker(tracking)
+    for seed in ("7", "8"):
+        tags = {**OWN, "sweep": "t-1", "kind": "tuning", "kernel_size": "7", "learning_rate": f"0.0{seed}"}
+        run_id = tracker.start("trial", tags, {"training.seed": seed})
+        tracker.log_metrics(run_id, {"objective": 0.5, "seconds": 100.0})
+        tracker.finish(run_id, "complete")
+    assert not isolation().is_shared
+    for line in isolation_figure(isolation(), "val_accuracy").axes[0].lines:
+        assert line.get_linestyle() == "None" and line.get_marker() == "o"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import judge
 from kerasweep.report.pairs import Observation
-from kerasweep.report.verdicts import finding_lines
+from kerasweep.report.verdicts import finding_lines, verdict_of
+from kerasweep.tracking.run_record import RunRecord
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,24 @@ def test_interval_is_that_of_the_test(relation: str, margin: float, numbers: str
     )
     _, line = finding_lines(judge(cast(ClaimConf, found), runs), "val_accuracy")
     assert line.strip().startswith(numbers)
+
+
+def test_an_added_axis_is_known_by_the_key_of_the_claim() -> None:
+    sides = {"of": {"training.temperature": 2}, "relation": "higher", "than": {"training.temperature": 1}}
+    claim: Any = OmegaConf.merge(OmegaConf.structured(ClaimConf), {"text": "so", "comparisons": [sides]})
+    runs = [
+        RunRecord(
+            *("", "", "FINISHED"),
+            {"state": "complete", "temperature": temperature},
+            {"training.temperature": temperature, "training.seed": str(seed)},
+            {"objective": float(temperature) + 0.01 * seed},
+            0.0,
+            None,
+        )
+        for seed in range(3)
+        for temperature in ("1", "2")
+    ]
+    assert verdict_of(cast(ClaimConf, claim), runs, ["temperature"]).decision == "supported"
 
 
 @pytest.mark.parametrize(("settings", "least"), [(("8",), "0.014"), (("8", "32"), "0.017")])

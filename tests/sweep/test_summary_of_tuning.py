@@ -62,3 +62,15 @@ def test_one_tuning_is_shown_without_counts(
     search(sweep, train)
     print_tuned(sweep, best_of_arms(sweep.study, sweep.space, arms), "all 3 trials are done")
     assert "│ size=5      │ rate=2   │ 3      │" in capsys.readouterr().out
+
+
+def test_a_combination_without_a_nuisance_axis_has_nothing_to_tune(
+    sweep_of: Callable[..., Sweep], search: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = Arms(frozenset({"size", "training.seed"}), ({"size": 5, "training.seed": 7},), (1,))
+    sweep = replace(
+        sweep_of({"size": "3,5", "training.seed": "range(7,10)"}, total=1, sampler="grid"), arms=arms
+    )
+    search(sweep, lambda params: Outcome("complete", "run", values=(0.5,)))
+    print_tuned(sweep, best_of_arms(sweep.study, sweep.space, arms), "all 1 trials are done")
+    assert "nothing: no axis applies" in capsys.readouterr().out

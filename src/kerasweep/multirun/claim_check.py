@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -73,7 +73,8 @@ def check_claim(
     claim = base.study.claim
     if claim is None:
         return
-    check_form(claim)
+    added = {axis.key.lstrip("+") for axis in space.axes} | set(run_params(base))
+    check_form(claim, added)
     if base.trial.target == TrialConf.target:
         check_measures(claim)
     if base.sampler.name != "grid":
@@ -88,15 +89,20 @@ def check_claim(
             )
 
 
-def check_form(claim: DictConfig) -> None:
-    """Raises ConfigError for a claim with a comparison that could not be tested."""
+def check_form(claim: DictConfig, added: Collection[str] = ()) -> None:
+    """Raises ConfigError for a claim with a comparison that could not be tested.
+
+    Args:
+        claim: The claim.
+        added: Keys that a user added for a training function of one's own.
+    """
     if not (claim.text and claim.comparisons):
         raise ConfigError(
             "study.claim needs a text and a comparison, as in claim: {text: 3x3 is better, comparisons: "
             "[{of: {model.kernel_size: 3}, relation: higher, than: {model.kernel_size: 5}}]}."
         )
     for number, comparison in enumerate(claim.comparisons):
-        _check_comparison(f"study.claim.comparisons[{number}]", comparison)
+        _check_comparison(f"study.claim.comparisons[{number}]", comparison, {*run_keys(), *added})
 
 
 def check_measures(claim: DictConfig) -> None:
@@ -115,7 +121,7 @@ def check_measures(claim: DictConfig) -> None:
         raise ConfigError(f"{start}no run has that metric. {suggestion(measure, MEASURES, known)}")
 
 
-def _check_comparison(name: str, comparison: DictConfig) -> None:
+def _check_comparison(name: str, comparison: DictConfig, known: Collection[str]) -> None:
     if OmegaConf.is_missing(comparison, "relation"):
         raise ConfigError(f"{name}.relation is missing. Give one of {', '.join(RELATIONS)}.")
     one_of(f"{name}.relation", comparison.relation, RELATIONS)
@@ -132,10 +138,10 @@ def _check_comparison(name: str, comparison: DictConfig) -> None:
         raise ConfigError(f"{name} compares {sides['of']} with itself. Let of and than differ.")
     keys = [str(key) for side in ("of", "than", "where") for key in comparison[side]]
     for key in (*keys, *filter(None, [comparison.spread_over])):
-        if key not in run_keys() and not key.startswith(OPEN):
+        if key not in known and not key.startswith(OPEN):
             raise ConfigError(
                 f"{name} names {key}, but there is no such key. "
-                + suggestion(key, run_keys(), "Name one as in study.space.")
+                + suggestion(key, known, "Name one as in study.space.")
             )
     for side in ("of", "than"):
         if comparison.spread_over in comparison[side]:

@@ -139,7 +139,10 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
 
 @plain_text
 def isolation_figure(isolation: Isolation, measure: str) -> Figure:
-    """Draws the best objective over the values of a nuisance axis, a line per combination."""
+    """Draws the best objective over the values of a nuisance axis, a colour per combination.
+
+    A line joins the points, unless they are of tunings that tried different values.
+    """
     figure = new_figure(WIDTH / 2, 2.8)
     axes = figure.subplots()
     values = list(dict.fromkeys(value for points in isolation.arms.values() for value, _ in points))
@@ -149,8 +152,9 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
     for number, (arm, points) in enumerate(list(isolation.arms.items())[:MAX_LISTED]):
         places = [known[values.index(value)] if is_numeric else values.index(value) for value, _ in points]
         scores = [score for _, score in points]
-        colour, style = COLOURS[number % len(COLOURS)], "-" if number < len(COLOURS) else "--"
-        axes.plot(places, scores, style, marker="o", markersize=4, color=colour, label=arm)
+        colour, line = COLOURS[number % len(COLOURS)], "-" if number < len(COLOURS) else "--"
+        style = line if isolation.is_shared else "none"
+        axes.plot(places, scores, linestyle=style, marker="o", markersize=4, color=colour, label=arm)
     if is_numeric and min(known, default=0) > 0 and max(known) >= LOGARITHMIC / 10 * min(known):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(LogFormatter())

@@ -99,19 +99,28 @@ def _check_objective(groups: Sequence[Group]) -> None:
 
 
 def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
-    """Returns a sort key: the best mean first, a missing mean or NaN last, ties by the axes' values."""
+    """Returns a sort key: the best mean first, a missing mean or NaN last.
+
+    Among equals the earliest trial is first, as in a sweep's own summary, then the smallest values.
+    """
     sign = -1 if maximizes(groups) else 1
 
-    def rank(group: Group) -> tuple[bool, float, Any]:
+    def rank(group: Group) -> tuple[bool, float, float, Any]:
         mean = group.mean("objective")
         missing = mean is None or math.isnan(mean)
         return (
             missing,
             0.0 if missing or mean is None else rounded(sign * mean),
+            min(map(_trial_number, group.runs)),
             natural_sort_key(group.values),
         )
 
     return rank
+
+
+def _trial_number(run: RunRecord) -> float:
+    """Returns the number of a run's trial, infinite for a single run."""
+    return float(run.tags.get("trial", math.inf))
 
 
 def best_run(runs: Sequence[RunRecord]) -> RunRecord:

@@ -14,7 +14,7 @@ from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.summary import test_lines
 from kerasweep.report.tables import MAX_ROWS, has_seeds, headings, notes, shown_cells, tally
-from kerasweep.report.tuning import Isolation
+from kerasweep.report.tuning import Isolation, tuned_values
 from kerasweep.report.verdicts import finding_lines
 from kerasweep.results import State
 from kerasweep.search.importance import Importance, importance_of
@@ -53,6 +53,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         effects=[_effect(each, measure) for each in _effects(report)],
         interactions=_interactions(report, measure),
         tunings=[_tuned(each, measure) for tuning in report.tunings for each in tuning.isolations],
+        **_tuned_to(report),
         curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
         curves_shown=len(curves),
         groups=len(report.groups),
@@ -159,6 +160,16 @@ def _tuned(isolation: Isolation, measure: str) -> dict[str, str]:
     return {
         "axis": isolation.axis,
         "image": figures.data_uri(figures.isolation_figure(isolation, measure)),
+    }
+
+
+def _tuned_to(report: Report) -> dict[str, Any]:
+    """Returns a row for each combination with its tuned values."""
+    tuned = tuned_values(report.groups, report.parents)[:MAX_ROWS] if report.tunings else []
+    nuisance = list(tuned[0].values) if tuned else []
+    return {
+        "tuned_columns": [*report.axes, *nuisance],
+        "tuned": [[*each.labels, *each.values.values()] for each in tuned],
     }
 
 

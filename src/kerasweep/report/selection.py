@@ -8,6 +8,7 @@ from typing import Any
 from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
+from kerasweep.report.groups import number_of
 from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
 from kerasweep.tracking.reader import find_runs, get_run
@@ -109,7 +110,14 @@ def check_axes(runs: Sequence[RunRecord], axes: Sequence[str]) -> None:
 
 def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError:
     """Returns an error that names the tag without a matching run, and the values that exist."""
-    runs = _of_kinds(find_runs(cfg, {}))
+    every = find_runs(cfg, {})
+    runs, study = _of_kinds(every), tags.get("study")
+    tuned = [run for run in every if run.tags.get("kind") == "tuning"]
+    if study is not None and any(study in (run.tags.get("study"), run.tags.get("sweep")) for run in tuned):
+        return TrackingError(
+            f"The nuisance values of {study} are being tuned, and nothing is compared yet. "
+            "The command that began the study goes on with it."
+        )
     if not runs:
         return TrackingError(
             f"The experiment {cfg.experiment} has no runs yet. Make some with python -m src.train -m."
@@ -161,12 +169,18 @@ def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
     readers: tuple[Reader, ...] = (
         lambda run: run.params.get(key),
         lambda run: run.metrics.get(key),
-        lambda run: run.tags.get(key),
+        lambda run: _single(run.tags.get(key)),
     )
     for reader in readers:
         if any(reader(run) is not None for run in runs):
             return reader
     raise TrackingError(f"where names {key}, which no run has as param, metric or tag. {_hint(runs, key)}")
+
+
+def _single(tag: str | None) -> str | None:
+    """Returns the tag, None where a trial lists the numbers that its repeats were tuned to."""
+    parts = tag.split(",") if tag is not None else []
+    return None if len(parts) > 1 and None not in map(number_of, parts) else tag
 
 
 def _hint(runs: Sequence[RunRecord], key: str) -> str:

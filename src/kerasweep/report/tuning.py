@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.report.groups import Group, label, number_of, values_of
+from kerasweep.report.groups import NOT_APPLICABLE, Group, label, number_of, values_of
 from kerasweep.report.repetition import SEED
 from kerasweep.report.selection import swept
 from kerasweep.report.statistics import LEVEL, difference, holm, p_values
@@ -29,6 +29,15 @@ class Isolation:
 
     axis: str
     arms: Mapping[str, tuple[tuple[str, float], ...]]  # a combination -> its values with the best objective
+    is_shared: bool = True  # whether the tunings of a combination tried the same values, as on a grid
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The nuisance values that a combination was compared with."""
+
+    labels: tuple[str, ...]  # of the combination
+    values: Mapping[str, str]  # by nuisance axis; if the repeats differ, a list by repeat
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,25 @@ def _isolation(runs: Sequence[RunRecord], axes: Sequence[str], axis: str, maximi
         )
         for arm, values in sorted(objectives.items())
     }
-    return Isolation(axis, arms)
+    return Isolation(axis, arms, all(map(_share_values, objectives.values())))
+
+
+def _share_values(values: Mapping[str, Mapping[str, object]]) -> bool:
+    """Whether the tunings of a combination, given by value, have a value in common; true of a single one."""
+    tunings = set[str]().union(*values.values())
+    return len(tunings) == 1 or max(map(len, values.values())) > 1
+
+
+def tuned_values(groups: Sequence[Group], parents: Sequence[RunRecord]) -> list[Tuned]:
+    """Returns the tuned values of each group."""
+    axes = sorted(nuisance_of(parents))
+    return [Tuned(group.labels, {axis: _values_by_repeat(group, axis) for axis in axes}) for group in groups]
+
+
+def _values_by_repeat(group: Group, axis: str) -> str:
+    runs = sorted(group.runs, key=lambda run: int(run.tags.get("repeat", 0)))
+    values = [label(run.tags[axis]) for run in runs if axis in run.tags]
+    return values[0] if len(set(values)) == 1 else ", ".join(values) or NOT_APPLICABLE
 
 
 def _order(pair: tuple[str, float]) -> tuple[bool, float, str]:

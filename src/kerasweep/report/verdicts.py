@@ -1,6 +1,6 @@
 """Judges a sweep's claim by its recorded runs, and prints the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kerasweep.config.search import ClaimConf, ComparisonConf
@@ -47,13 +47,9 @@ def observations(
         are_complete: Whether to return the complete runs, or the pruned, failed and unfinished ones, which
             have no metrics.
     """
-    keys = keys_by_name()
-    varied = {keys.get(axis, axis): axis for axis in axes}
-    named = (
-        {key for comparison in claim.comparisons for key in named_keys(comparison)}
-        - set(varied)
-        - set(REPEATED)
-    )
+    claimed = {key for comparison in claim.comparisons for key in named_keys(comparison)}
+    varied = {_key_of(axis, claimed): axis for axis in axes}
+    named = claimed - set(varied) - set(REPEATED)
     found = []
     for run in runs:
         if (run.tags.get("state") == State.COMPLETE) != are_complete:
@@ -64,6 +60,12 @@ def observations(
         choices |= {key: text for key in named if (text := _text(run, key)) is not None}
         found.append(Observation(choices, repetition.block(run), run.metrics if are_complete else {}))
     return found
+
+
+def _key_of(axis: str, claimed: Iterable[str]) -> str:
+    """Returns the config key of an axis's tag. That of an added key, which no schema has, is in the claim."""
+    added = next((key for key in claimed if key.endswith(f".{axis}")), axis)
+    return keys_by_name().get(axis, added)
 
 
 def named_keys(comparison: ComparisonConf) -> list[str]:

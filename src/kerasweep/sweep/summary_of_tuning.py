@@ -13,6 +13,8 @@ from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.summary import border_text
 from kerasweep.terminal import params_text, say, show
 
+NOTHING = "nothing: no axis applies"
+
 
 def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
     """Prints the best nuisance values of each combination.
@@ -35,7 +37,7 @@ def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
         strict=True,
     )
     for (combination, tuned), (_, tunings), (_, trained) in rows:
-        values = Counter(params_text(_nuisance_of(sweep, params)) for params in tuned)
+        values = Counter(params_text(_nuisance_of(sweep, params)) or NOTHING for params in tuned)
         text = ", ".join(
             f"{value} ({count} of {len(tunings)})" if len(tunings) > 1 else value
             for value, count in values.most_common()
