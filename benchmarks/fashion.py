@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from benchmarks import ROOT
-from benchmarks.page import machine, publish
+from benchmarks.page import publish
 from benchmarks.peers import python_of, versions
 from benchmarks.results import Results
 from benchmarks.scores import Score, score_table
@@ -65,7 +65,7 @@ def run(seeds: int, minutes: float, is_fresh: bool, epochs: int = 10) -> None:
                 scores.setdefault(search.name, []).append(score)
                 print(f"  {seed}/{seeds} {search.name}: {score.test_accuracy:.4f}", flush=True)
     table = score_table({name: scores[name] for name in (*TUNERS.values(), *VARIANTS)}, "kerasweep")
-    publish("fashion", _section(seeds, minutes, epochs, table))
+    publish("fashion", _section(seeds, minutes, epochs, table, results.machine()))
     print(table)
 
 
@@ -140,7 +140,7 @@ def written(folder: Path) -> tuple[float, int, int]:
     return float((folder / "test.json").read_text()), len(configurations), len(lines)
 
 
-def _section(seeds: int, minutes: float, epochs: int, table: str) -> str:
+def _section(seeds: int, minutes: float, epochs: int, table: str, machine: str) -> str:
     held = ", ".join(f"{name} {version}" for name, version in versions("keras_tuner").items())
     return (
         "## The model after a search\n\n"
@@ -159,5 +159,5 @@ def _section(seeds: int, minutes: float, epochs: int, table: str) -> str:
         "sampler, weights, and split: the searches of a seed have the same images.\n\n"
         f"{table}\n\n"
         f"{seeds} seeds; intervals are Student's over the seeds, paired for differences, and each holds for "
-        f"itself alone. {machine()}. KerasTuner: {held}.\n"
+        f"itself alone. {machine}. KerasTuner: {held}.\n"
     )

@@ -12,7 +12,7 @@ import numpy as np
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
-from benchmarks.page import machine, publish
+from benchmarks.page import publish
 from benchmarks.peers import python_of, versions
 from benchmarks.race import Contender, Times, race
 from benchmarks.results import Results
@@ -100,7 +100,7 @@ def run(name: str, grid: Grid, repeats: int, is_fresh: bool) -> None:
             contenders = [contender for contender in contenders if contender.name in SHORT]
         found = race(contenders, repeats, results)
     table = table_of(found)
-    publish(name, _section(grid, repeats, table))
+    publish(name, _section(grid, repeats, table, results.machine()))
     print(table)
     own = statistics.median(found["kerasweep"].seconds)
     ratios = {name: statistics.median(found[name].seconds) / own for name in SHORT[1:]}
@@ -190,7 +190,7 @@ def table_of(found: dict[str, Times]) -> str:
     return "\n".join(lines)
 
 
-def _section(grid: Grid, repeats: int, table: str) -> str:
+def _section(grid: Grid, repeats: int, table: str, machine: str) -> str:
     held = {name: version for peer in PEERS for name, version in versions(peer).items()}
     return (
         f"## {_title(grid)}\n\n"
@@ -203,7 +203,7 @@ def _section(grid: Grid, repeats: int, table: str) -> str:
         "normalization. The same seed gives each contender other weights: with one seed the accuracies "
         "differ by this chance, with four seeds less.\n\n"
         f"{table}\n\n"
-        f"{repeats} repeats, {machine()}. Peers: {', '.join(f'{k} {v}' for k, v in held.items())}.\n"
+        f"{repeats} repeats, {machine}. Peers: {', '.join(f'{k} {v}' for k, v in held.items())}.\n"
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import keras
@@ -104,6 +105,28 @@ def test_results_of_another_machine_do_not_count(tmp_path: Path) -> None:
     assert results.get("key") is None
     results.clear()
     assert not file.exists()
+
+
+def test_results_know_the_days_of_their_measurements(tmp_path: Path) -> None:
+    results = Results("a", tmp_path)
+    results.add("key", 1)
+    days = results.machine().rpartition("; ")[2]
+    assert days == date.today().isoformat()
+    old = {**json.loads(results.file.read_text()), "key": "other", "date": "2020-01-31"}
+    with results.file.open("a") as file:
+        file.write(json.dumps(old) + "\n")
+    assert Results("a", tmp_path).machine().endswith(f"; 2020-01-31 to {days}")
+
+
+def test_a_torn_last_line_is_removed(tmp_path: Path) -> None:
+    results = Results("a", tmp_path)
+    results.add("key", 1)
+    results.add("torn", 2)
+    results.file.write_text(results.file.read_text()[:-3])
+    again = Results("a", tmp_path)
+    assert (again.get("key"), again.get("torn")) == (1, None)
+    again.add("torn", 3)
+    assert Results("a", tmp_path).get("torn") == 3
 
 
 def test_table_compares_medians_to_kerasweep() -> None:
