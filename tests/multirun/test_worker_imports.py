@@ -21,7 +21,7 @@ from tensorflow.python.eager import context
 tasks = [open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")]
 print(sorted(tasks))
 print(context.context()._physical_devices)  # None: nobody has asked for them, which opens the GPUs
-needed = ("keras", "mlflow.keras", "kerasweep.trial.run", "kerasweep.training.fit", "kerasweep.multirun.jobs")
+needed = ("keras", "kerasweep.trial.run", "kerasweep.training.fit", "kerasweep.multirun.jobs")
 print([name for name in needed if name not in sys.modules])
 """
 

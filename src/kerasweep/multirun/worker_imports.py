@@ -20,8 +20,5 @@ with preloading():
         import kerasweep.training.fit
         import kerasweep.training.program
         import kerasweep.trial.run  # noqa: F401
-        from kerasweep.tracking.keras_model import import_flavor
-        from kerasweep.tracking.location import default_uri
 
-        import_flavor(default_uri())
         os.register_at_fork(after_in_child=np.random.seed)  # or all workers would draw the same numbers
