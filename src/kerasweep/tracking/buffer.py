@@ -8,13 +8,13 @@ from kerasweep.tracking.entries import Entry, Metrics, Params, Tags, Values, sin
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.writer import Tracker
 
-MAX_SECONDS = 1.0
+MAX_SECONDS = 5.0  # the driver needs the processor that the trials of small networks need
 
 
 class BufferedRecorder(Recorder):
-    """Records many runs; metrics, tags and params of a run wait for at most a second to be written together.
+    """Records many runs; metrics, tags and params of a run wait up to MAX_SECONDS to be written together.
 
-    An entry that comes more than a second after the last write is written at once. Artifacts never wait.
+    An entry that comes later than that after the last write is written at once. Artifacts never wait.
     """
 
     def __init__(self, tracker: Tracker, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +42,7 @@ class BufferedRecorder(Recorder):
         self._written.pop(run_id, None)
 
     def flush_due(self) -> dict[str, str]:
-        """Writes entries that have waited for a second; returns the reason of a refusal by run."""
+        """Writes entries that have waited long enough; returns the reason of a refusal by run."""
         refused = {}
         for run_id in list(self._waiting):
             try:
