@@ -34,6 +34,18 @@ def test_error_in_a_shared_key_is_refused_with_its_message(
 
 
 @pytest.mark.parametrize(
+    ("key", "axis"), [("target=0.9", "training.seed"), ("patience=3", "data.split_seed")]
+)
+def test_a_single_lucky_seed_cannot_end_a_sweep(plan: Callable[..., Plan], key: str, axis: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("model.kernel_size=3,5", f"{axis}=range(3)", f"budget.{key}")
+    name = key.partition("=")[0]
+    assert str(refused.value).startswith(f"budget.{name} looks at single trials, but {axis} repeats them")
+    plan("model.kernel_size=3,5", "study.repeats=3", f"budget.{key}")
+    plan("model.kernel_size=3,5", f"{axis}=range(3)", "budget.hours=1")
+
+
+@pytest.mark.parametrize(
     ("arguments", "resamples"),
     [(["study.repeats=3"], True), (["study.repeats=3", "study.splits=fixed"], False), ([], False)],
 )

@@ -9,10 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.check import check_shared
-from kerasweep.config.schemas import run_keys
+from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import ClaimConf
 from kerasweep.data.prepare import Prepared
-from kerasweep.errors import StorageError
+from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
 from kerasweep.multirun.code_digests import code_digests
 from kerasweep.multirun.composer import Composer, without_hydra
@@ -77,6 +77,7 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     if question.searched.is_finite:
         refusals.check_some_possible()
     base = without_hydra(question.master)
+    _check_budget(base.budget, question.searched)
     if base.study.claim == OmegaConf.structured(ClaimConf):
         base.study.claim = None
     data = None if refusals.sweeps_data else refusals.data_of(base)
@@ -84,6 +85,18 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     if not question.nuisance.axes:
         check_sampler(base.sampler, plan.space, len(plan.directions))
     return plan
+
+
+def _check_budget(budget: DictConfig, space: Space) -> None:
+    """Raises ConfigError for a search that a single lucky seed would end."""
+    repeated = next((axis.key for axis in space.axes if axis.name in REPEATED_KEYS), None)
+    for key in ("target", "patience"):
+        if repeated is not None and budget[key] is not None:
+            raise ConfigError(
+                f"budget.{key} looks at single trials, but {repeated} repeats them: one lucky seed could end "
+                "the sweep. Use study.repeats in place of this axis, as in study.repeats=5: then a trial is "
+                "the mean of its seeds."
+            )
 
 
 class Plan:
