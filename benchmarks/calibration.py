@@ -214,6 +214,12 @@ QUESTIONS = (
     ),
     Question("tuned arms, eight random rates, one tuning", tuned(1)),
     Question("the same with a tuning for each repeat", tuned()),
+    Question("the same three rates for both arms, one tuning", tuned(1, is_listed=True)),
+    Question(
+        "the same three rates for both arms, one tuning, resampled splits, on which nothing depends",
+        tuned(1, is_listed=True),
+        is_resampled=True,
+    ),
     Question(
         "a gain of .02, with a tuning for each repeat: it is found", tuned(gain=GAIN), LOWER, (SUPPORTED,)
     ),

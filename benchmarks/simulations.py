@@ -190,21 +190,24 @@ def splits_of(is_resampled: bool, gain: float = 0.0, influence: float = 0.0) -> 
     return draw
 
 
-def tuned(tunings: int | None = None, gain: float = 0.0) -> Draw:
+def tuned(tunings: int | None = None, gain: float = 0.0, is_listed: bool = False) -> Draw:
     """Returns the values of arms whose rate is tuned by single trainings, for each repeat or `tunings` times.
 
-    The expectation falls with the square of the distance to the best rate, by .03 at the ends of the range.
+    The expectation falls with the square of the distance to the best rate, by .03 at a distance of 1.
 
     Args:
         tunings: The number of tunings that the repeats share; None for one for each repeat.
         gain: Of the last arm.
+        is_listed: Whether all tunings try the same three rates, 1 apart; else each draws eight from -1 to 1.
     """
 
     def expected(rates: np.ndarray) -> np.ndarray:
         return ACCURACY - 3 * SPREAD * rates**2
 
     def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
-        rates = random.uniform(-1, 1, size=(arms, tunings or repeats, RATES))
+        size = (arms, tunings or repeats)
+        listed = np.arange(-1, 2) + random.uniform(-0.5, 0.5) if is_listed else None
+        rates = random.uniform(-1, 1, size=(*size, RATES)) if listed is None else np.tile(listed, (*size, 1))
         measured = expected(rates) + SPREAD * random.normal(size=rates.shape)
         best = np.take_along_axis(rates, measured.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
         values = expected(best[:, np.arange(repeats) % best.shape[1]])
