@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import calibration
-from benchmarks.calibration import QUESTIONS, Question, Rate, rate_of
+from benchmarks.calibration import __main__ as calibration
+from benchmarks.calibration import rankings, samplers
+from benchmarks.calibration.rates import Rate
+from benchmarks.calibration.verdicts import QUESTIONS, Question, rate_of
 
 STUDIES = 150
 # 5 % and 3.5 standard errors of 150 studies.
@@ -86,7 +88,7 @@ def test_rows_have_streams_of_their_own() -> None:
 
     for title in ("one", "another"):
         rate_of(Question(title, draw), 3, 1)
-    next(calibration.studies(draw, 2, 3, 1))  # those of a ranking
+    next(rankings.studies(draw, 2, 3, 1))  # those of a ranking
     assert len(set(draws)) == len(draws) == 3
 
 
@@ -104,8 +106,8 @@ def test_a_part_replaces_its_own_section_alone(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_sampler_that_is_told_fails_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "CLIFF_SEARCHES", 2)
-    cfg = calibration.CONFIGS["TPE"]
-    deaf, told = (calibration.beside_a_cliff(cfg, is_told) for is_told in (False, True))
+    monkeypatch.setattr(samplers, "CLIFF_SEARCHES", 2)
+    cfg = samplers.CONFIGS["TPE"]
+    deaf, told = (samplers.beside_a_cliff(cfg, is_told) for is_told in (False, True))
     assert deaf.failed.min() >= 26 and told.failed.max() <= 17
     assert told.distances.max() < 0.02
