@@ -16,6 +16,7 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.config.search import PrunerConf, SamplerConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import copy_of
+from kerasweep.multirun.nuisance_check import check_nuisance
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.search.arms import Arms
@@ -39,9 +40,6 @@ SAME_IMAGES = (
     "the nuisance values were tuned on the validation images of the comparison, since the data comes with "
     "these: a combination with more nuisance values gains from it"
 )
-# Optuna keeps what these have learned, or how far they are, in the study or its storage, not by combination.
-SHARED_STATE = {"sampler": ("qmc", "nsga2"), "pruner": ("hyperband",)}
-INSTEAD = {"sampler": "tpe", "pruner": "asha"}
 
 
 def tuning_plan(plan: Plan) -> Plan:
@@ -51,7 +49,7 @@ def tuning_plan(plan: Plan) -> Plan:
         ConfigError: Combinations cannot be listed, the sampler does not suit, or an option has no meaning.
     """
     question, base = plan.question, copy_of(plan.base)
-    _check(plan)
+    check_nuisance(plan)
     possible, refused = _combinations(plan)
     if not possible:
         raise ConfigError(f"No combination of study.space can be trained. The first one: {refused[0][1]}")
@@ -185,52 +183,6 @@ def _compared(plan: Plan) -> frozenset[str]:
 
 def _nuisance_of(plan: Plan, combination: Params) -> Space:
     return plan.question.searched.within(_compared(plan), combination)
-
-
-def _check(plan: Plan) -> None:
-    base, space = plan.base, plan.question.space
-    if len(plan.directions) > 1:
-        raise ConfigError(
-            f"study.nuisance tunes for one objective, but there are {len(plan.directions)}. "
-            "Sweep these axes in study.space instead."
-        )
-    for group, names in SHARED_STATE.items():
-        if base[group].name in names:
-            raise ConfigError(
-                f"{group}={base[group].name} would mix the combinations of study.space in a tuning: "
-                f"it keeps its state for the whole study. Use {group}={INSTEAD[group]}."
-            )
-    tuned = {axis.name for axis in plan.question.nuisance.axes}
-    repeated = [axis.key for axis in plan.question.searched.axes if axis.name in REPEATED_KEYS]
-    if repeated:
-        raise ConfigError(
-            f"{repeated[0]} repeats a training, so with study.nuisance it cannot be an axis. "
-            "Use study.repeats, as in study.repeats=5: each repeat has a seed, a split and a tuning."
-        )
-    for axis in space.axes:
-        if tuned & set(axis.conditions):
-            raise ConfigError(
-                f"study.space.{axis.key} has a condition on {min(tuned & set(axis.conditions))}, which "
-                "study.nuisance tunes. What is compared must not depend on what is tuned: move one of them."
-            )
-    for key in ("target", "patience"):
-        if base.budget[key] is not None:
-            raise ConfigError(
-                f"budget.{key} ends a search, but with study.nuisance there is one for each combination. "
-                "Use study.nuisance_trials or budget.hours."
-            )
-    if not space.is_finite:
-        endless = next((axis.key for axis in space.axes if axis.values() is None), "it has too many")
-        raise ConfigError(
-            f"study.nuisance is tuned for each combination of study.space, but {endless} is an interval. "
-            "List its values with choice(...) or range(...), or move it to study.nuisance."
-        )
-    count = sum(1 for _ in space.configurations())
-    if base.study.trials is not None and base.study.trials < count:
-        raise ConfigError(
-            f"study.trials={base.study.trials} limits a search, but with study.nuisance all {count} "
-            "combinations of study.space are compared. Remove study.trials, or name fewer values there."
-        )
 
 
 def _grid(base: DictConfig) -> DictConfig:
