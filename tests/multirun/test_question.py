@@ -41,6 +41,13 @@ def test_axes_alone_are_a_grid(ask: Ask) -> None:
     assert question.master.data.limit == 100
 
 
+def test_nuisance_axes_are_searched_unless_the_command_line_chooses(ask: Ask) -> None:
+    """What is compared is a grid anyway, and an interval has none."""
+    line = ("model.kernel_size=3,5", "study.nuisance={model.dropout:'interval(0.0,0.5)'}")
+    assert ask(*line).master.sampler.name == "tpe"
+    assert ask(*line, "sampler=random").master.sampler.name == "random"
+
+
 def test_command_line_chooses_the_sampler_of_its_axes(ask: Ask) -> None:
     assert ask("model.kernel_size=3,5", "sampler=random").master.sampler.name == "random"
     assert ask("model.kernel_size=3,5", "sampler=tpe").master.sampler.name == "tpe"

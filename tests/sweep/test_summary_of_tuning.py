@@ -64,6 +64,18 @@ def test_one_tuning_is_shown_without_counts(
     assert "│ size=5      │ rate=2   │ 3      │" in capsys.readouterr().out
 
 
+def test_values_that_all_differ_are_listed_without_counts(
+    sweep_of: Callable[..., Sweep], search: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tuple({"size": 5, "training.seed": seed} for seed in (7, 9))
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3, 3))
+    entries = {"size": "3,5", "rate": "choice(1,2,3)", "training.seed": "range(7,10)"}
+    sweep = replace(sweep_of(entries, total=6, sampler="grid"), arms=arms)
+    search(sweep, train)
+    print_tuned(sweep, best_of_arms(sweep.study, sweep.space, arms), "all 6 trials are done")
+    assert "│ rate=2, rate=1 │" in capsys.readouterr().out
+
+
 def test_a_combination_without_a_nuisance_axis_has_nothing_to_tune(
     sweep_of: Callable[..., Sweep], search: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

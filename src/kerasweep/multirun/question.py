@@ -45,7 +45,8 @@ def read_question(
     """Decides which keys are swept.
 
     Without axes and study: the study `quickstart`. Axes without a study: a full grid, unless the user chose a
-    sampler. With both: the command line's range replaces the study's, and a fixed value removes its axis.
+    sampler, or nuisance axes to search. With both: the command line's range replaces the study's, and a fixed
+    value removes its axis.
 
     Raises:
         ConfigError: An axis cannot be read.
@@ -58,7 +59,7 @@ def read_question(
     has_study = choices_of(config).get("study") is not None or bool(config.study.space)
     if not (swept or translation.axes or has_study or config.study.nuisance):
         added.append(f"study={DEFAULT_STUDY}")
-    elif not has_study and not translation.axes and not _chose_sampler(config, chosen):
+    elif not (has_study or translation.axes or config.study.nuisance or _chose_sampler(config, chosen)):
         added.append("sampler=grid")
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config

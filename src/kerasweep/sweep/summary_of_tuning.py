@@ -39,7 +39,7 @@ def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
     for (combination, tuned), (_, tunings), (_, trained) in rows:
         values = Counter(params_text(_nuisance_of(sweep, params)) or NOTHING for params in tuned)
         text = ", ".join(
-            f"{value} ({count} of {len(tunings)})" if len(tunings) > 1 else value
+            f"{value} ({count} of {len(tunings)})" if max(values.values()) > 1 and len(tunings) > 1 else value
             for value, count in values.most_common()
         )
         lacking = f"no trial is complete in {len(tunings) - len(tuned)} of {len(tunings)}: not compared"
