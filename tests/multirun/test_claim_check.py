@@ -271,6 +271,17 @@ def test_a_claim_may_name_keys_added_for_a_users_function() -> None:
         claimed(planned(*OWN), **hotter | {"of": {"training.temperature": 3}}).check_claim()
 
 
+def test_a_claim_on_a_tuned_key_is_refused() -> None:
+    nuisance = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01)'}"
+    with pytest.raises(ConfigError) as refused:
+        claimed(
+            planned(*KERNELS, nuisance), **LARGER | {"where": {"optimizer.learning_rate": 0.001}}
+        ).check_claim()
+    assert str(refused.value).startswith(
+        "study.claim.comparisons[0] names optimizer.learning_rate, which study.nuisance tunes for each"
+    )
+
+
 def test_trials_of_a_search_are_not_checked() -> None:
     claimed(planned(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}).check_claim()
 

@@ -106,7 +106,7 @@ def test_a_budget_that_a_tuning_used_up_is_no_failure(
     copy_database(folder)
 
     def run(*arguments: str) -> float | None:
-        nuisance = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01,0.1)'}"
+        nuisance = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01)'}"
         given = ["model.kernel_size=3,5", nuisance, *INSTANT, *arguments]
         return conduct(context, compose(given), given, {})
 
@@ -119,10 +119,16 @@ def test_a_budget_that_a_tuning_used_up_is_no_failure(
     assert "finished: all 2 trials are done" in capsys.readouterr().out
     # Three repeats are another comparison, and of once tuned values this is the same tuning.
     assert run("study.repeats=2", "study.tuning=once") is not None
-    capsys.readouterr()
+    assert "note: each combination was tuned once" in capsys.readouterr().out
     tuned = run("study.repeats=3", "study.tuning=once", "budget.hours=1e-9")
-    assert tuned is not None
+    tunings = [run for run in runs_in(folder) if run.data.tags["kind"] == "tuning"]
+    once = [run for run in tunings if run.data.tags["sweep"] == tunings[0].data.tags["sweep"]]
+    assert tuned in {max(run.data.metrics["objective"] for run in runs) for runs in (tunings, once)}
     assert "the combinations are not compared" in capsys.readouterr().out
+    # The next comparison has its own budget's rest, and says the whole.
+    assert run("study.repeats=3", "study.tuning=once", "budget.hours=2") is not None
+    parents = {run.data.tags["sweep"]: run for run in runs_in(folder) if run.data.tags["kind"] == "study"}
+    assert any("hours=2" in value for run in parents.values() for value in run.data.tags.values())
 
 
 @pytest.mark.parametrize(

@@ -204,5 +204,10 @@ def test_condition_on_a_key_that_does_not_exist_is_refused(ask: Ask) -> None:
     space = (
         "study.space={model.kernel_size:{range:'choice(3,5)',when:{optimiser:sgd}},training.batch_size:[8,9]}"
     )
+    tuned = "study.nuisance={optimizer.momentum:{range:'0.5,0.9',when:{optimiser:sgd}}}"
+    with pytest.raises(
+        ConfigError, match="study.nuisance.optimizer.momentum has a condition on optimiser, but"
+    ):
+        ask("model.kernel_size=3,5", tuned)
     with pytest.raises(ConfigError, match="has a condition on optimiser, but there is no such key"):
         ask(space)

@@ -61,10 +61,13 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
         ),
         ((*SIZES, "study.nuisance=3"), "study.nuisance must name keys and their values, but got 3"),
         (
-            (*SIZES, INTERVAL),
+            (*SIZES, INTERVAL, "sampler=grid"),
             "sampler=grid tries every combination of study.nuisance, but it has an interval",
         ),
-        ((*SIZES, RATES, "study.nuisance_trials=2"), "but there are 3 and study.nuisance_trials=2"),
+        (
+            (*SIZES, RATES, "sampler=grid", "study.nuisance_trials=2"),
+            "but there are 3 and study.nuisance_trials=2",
+        ),
         (
             (*SIZES, RATES, "study.trials=1"),
             "study.trials=1 limits a search, but with study.nuisance all 2 com",
@@ -288,6 +291,39 @@ def test_a_combination_with_a_narrow_possible_range_is_tuned(plan: Plan) -> None
     forbids = "study.constraints=['model.kernel_size != 5 or optimizer.learning_rate > 0.098']"
     tuning = tuning_plan(plan("model.kernel_size=3,5", INTERVAL, "sampler=random", forbids))
     assert len(tuning.arms.listed if tuning.arms else ()) == 2
+
+
+def test_a_combination_is_possible_if_one_of_many_listed_values_is(plan: Plan) -> None:
+    """The first 25 configurations are refused for one reason."""
+    values = "{model.filters:'choice([1024,1024],[8,8])',optimizer.learning_rate:'range(0.001,0.026,0.001)'}"
+    tuning = tuning_plan(
+        plan("model.kernel_size=3,5", f"study.nuisance={values}", "budget.max_parameters=9000")
+    )
+    assert tuning.arms is not None and tuning.arms.trials == (10, 10)
+
+
+def test_tags_of_compared_and_tuned_axes_are_named_together(plan: Plan) -> None:
+    own = ("trial.target=benchmarks.targets:instant", "+training.one.width=1,2")
+    whole = plan(*own, "study.nuisance={+training.two.width:'1,2'}", "study.repeats=3")
+    names = comparison_plan(whole, examples(whole)).short_names()
+    assert whole.compared_names() == {"+training.one.width": names["+training.one.width"]}
+    assert len(set(names.values())) == 2
+
+
+def test_a_comparison_has_begun_once_its_own_values_are_compared(plan: Plan) -> None:
+    whole = plan(*SIZES, RATES)
+    combinations = examples(whole)
+    first = comparison_plan(whole, combinations, TunedBy("t-1", ()))
+    assert not first.is_begun()
+    first.open_sweep(fresh=False).study.ask()
+    assert first.is_begun()
+    assert not comparison_plan(whole, combinations, TunedBy("t-2", ())).is_begun()
+
+
+def test_the_hours_of_a_tuning_count_for_its_comparison(plan: Plan) -> None:
+    whole = plan(*SIZES, RATES, "budget.hours=3")
+    sweep = comparison_plan(whole, examples(whole), TunedBy("t-1", (), hours=2.0)).open_sweep(fresh=False)
+    assert (sweep.budget.hours, sweep.hours_before) == (3, 2.0)
 
 
 def test_dry_run_names_what_cannot_be_tuned(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:

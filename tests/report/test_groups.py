@@ -60,6 +60,11 @@ def test_of_equal_means_the_earliest_trial_is_first() -> None:
     assert [values for values, _, _ in ranking(runs, "batch_size")] == [("32",), ("16",), ("8",)]
 
 
+def test_a_users_tag_trial_need_not_be_a_number() -> None:
+    runs = [run(0.5, batch_size=size, trial="first try") for size in (32, 8)]
+    assert [values for values, _, _ in ranking(runs, "batch_size")] == [("8",), ("32",)]
+
+
 def test_equal_means_stand_in_the_order_of_numbers() -> None:
     runs = [run(0.5, batch_size=size) for size in (128, 8, 32)]
     assert [values for values, _, _ in ranking(runs, "batch_size")] == [("8",), ("32",), ("128",)]

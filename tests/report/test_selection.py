@@ -115,6 +115,15 @@ def test_says_that_a_study_is_being_tuned(tracking: TrackingConf, tracker: Track
             "The command that began the study goes on with it."
         )
     assert "There is study=filter_size" in str(explain_nothing(tracking, {"study": "depth"}))
+    tracker.start("run", {"study": "sizes", "sweep": "sizes-1", "kind": "trial", "dataset": "digits"}, {})
+    assert str(explain_nothing(tracking, {"study": "sizes-tuning-1"})) == (
+        "sizes-tuning-1 tuned the nuisance values of sizes. Compare study=sizes."
+    )
+    mistyped = {"study": "sizes", "dataset": "digts"}
+    assert (
+        str(explain_nothing(tracking, mistyped))
+        == "No run has dataset=digts. There is dataset=digits, mnist."
+    )
 
 
 def test_says_that_nothing_is_recorded(tracking: TrackingConf) -> None:

@@ -64,11 +64,18 @@ def test_runs_that_satisfy_all_expressions_are_selected(texts: list[str], names:
 
 def test_a_trial_tuned_to_several_values_has_no_single_one() -> None:
     runs = [
-        run("a", {}, {}, learning_rate="0.001,0.01"),
-        run("b", {}, {}, learning_rate="0.001"),
-        run("c", {}, {}, learning_rate="0.01"),
+        run("a", {}, {}, learning_rate="0.001,0.01", filters="[8,8]", momentum="0.9,-"),
+        run("b", {}, {}, learning_rate="0.001", filters="[8],[8,8]", momentum="0.9"),
+        run("c", {}, {}, learning_rate="0.01", filters="[8,8]", momentum="0.5"),
     ]
-    assert [each.run_id for each in filter_runs(runs, ["learning_rate > 0.005"])] == ["c"]
+
+    def chosen(text: str, *tuned: str) -> str:
+        return "".join(each.run_id for each in filter_runs(runs, [text], tuned))
+
+    assert chosen("learning_rate > 0.005", "learning_rate") == "c"
+    assert chosen("momentum > 0.6", "momentum") == "b"
+    assert chosen("filters == [8,8]", "filters") == "ac"
+    assert chosen("learning_rate == '0.001,0.01'") == "a"  # a tag that merely looks like it
 
 
 def test_a_metric_is_no_tag_of_the_same_name() -> None:

@@ -72,10 +72,10 @@ def test_report_reads_the_tuning(tracking: TrackingConf) -> None:
 
 def test_report_counts_combinations_that_were_not_tuned(tracking: TrackingConf) -> None:
     report = read_report(tracking, {"study": "sizes"})
-    assert not any("which are not compared" in line for line in lines_of(report))
+    assert not any("not compared" in line for line in lines_of(report))
     for parent in report.parents:
         parent.tags["untuned"] = "2"
-    note = "note: combinations of sizes-1 without a complete tuning trial, which are not compared: 2"
+    note = "note: combinations of sizes-1 with a tuning without a complete trial, not compared: 2"
     assert note in lines_of(report)
 
 
@@ -103,18 +103,31 @@ def test_values_of_different_repeats_are_listed_in_their_order() -> None:
 
     parents = [RunRecord("", "", "FINISHED", {"nuisance": "rate,momentum,decay"}, {}, {}, 0.0, None)]
     runs = [
-        repeat(2, rate="0.01", momentum="0.9"),
+        repeat(2, rate="0.01"),
         repeat(10, rate="0.1", momentum="0.9"),
         repeat(0, rate="0.0123456789", momentum="0.9"),
     ]
     (tuned,) = tuned_values(group_runs(runs, ["kernel_size"]), parents)
     assert tuned.labels == ("3",)
-    assert tuned.values == {"rate": "0.01235, 0.01, 0.1", "momentum": "0.9", "decay": "-"}
+    assert tuned.values == {"rate": "0.01235, 0.01, 0.1", "momentum": "0.9, -, 0.9", "decay": "-"}
 
 
-def test_points_of_tunings_with_different_values_are_not_joined(
-    tracking: TrackingConf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tuning_that_two_comparisons_share_is_read_once(tracking: TrackingConf) -> None:
+    parent = {"sweep": "sizes-2", "kind": "study", "axes": "kernel_size", "tuning": "t-1"}
+    tracker = open_tracker(tracking)
+    tracker.start("sizes-2", {**OWN, **parent, "nuisance": "learning_rate"}, {})
+    tags = {**OWN, "sweep": "sizes-2", "kind": "trial", "kernel_size": "3", "learning_rate": "0.01"}
+    run_id = tracker.start("trial", tags, {})
+    tracker.log_metrics(run_id, {"objective": 0.5, "seconds": 1.0})
+    tracker.finish(run_id, "complete")
+    report = read_report(tracking, {"study": "sizes"})
+    assert len(report.parents) == 2 and len(report.tunings) == 1
+    assert report.seconds == pytest.approx(707.0)
+    page = render_page(report, "sizes", "command", {}, "val_accuracy")
+    assert 'alt="learning_rate"' in page and "The values that were compared" not in page
+
+
+def test_points_of_tunings_with_different_values_are_not_joined(tracking: TrackingConf) -> None:
     def isolation() -> Isolation:
         (tuning,) = read_report(tracking, {"study": "sizes"}).tunings
         return tuning.isolations[0]
@@ -132,6 +145,33 @@ def test_points_of_tunings_with_different_values_are_not_joined(
     assert not isolation().is_shared
     for line in isolation_figure(isolation(), "val_accuracy").axes[0].lines:
         assert line.get_linestyle() == "None" and line.get_marker() == "o"
+
+
+@pytest.mark.parametrize(
+    ("tunings", "is_shared"),
+    [("7 8, 7 8", True), ("7 8, 7 8, 7", True), ("7 8, 7, 8", False), ("7, 8", False), ("7, 7", True)],
+)
+def test_half_of_the_values_must_be_of_all_tunings_to_be_joined(
+    tunings: str, is_shared: bool, tracking: TrackingConf
+) -> None:
+    """Each word is a value with the seeds of the tunings that tried it."""
+    tracker = open_tracker(tracking)
+    for value, seeds in enumerate(tunings.split(", ")):
+        for seed in seeds.split():
+            tags = {**OWN, "sweep": "t-1", "kind": "tuning", "kernel_size": "7", "learning_rate": str(value)}
+            run_id = tracker.start("trial", tags, {"training.seed": seed})
+            tracker.log_metrics(run_id, {"objective": 0.5, "seconds": 1.0})
+            tracker.finish(run_id, "complete")
+    (tuning,) = read_report(tracking, {"study": "sizes"}).tunings
+    assert tuning.isolations[0].is_shared is is_shared
+
+
+def test_many_combinations_differ_in_their_markers() -> None:
+    arms = {f"size={size}": (("0.1", 0.5), ("0.2", 0.6)) for size in range(15)}
+    (axes,) = isolation_figure(Isolation("rate", arms, is_shared=False), "val_accuracy").axes
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+    assert len(looks) == len(axes.lines) == 12
+    assert axes.get_legend().get_title().get_text() == "3 more combinations are not shown"
 
 
 @pytest.mark.parametrize(
@@ -209,4 +249,4 @@ def test_a_claim_is_not_decided_without_an_untuned_combination(tracking: Trackin
     assert verdict.decision == UNDECIDED
     with_comparison = ClaimConf(text="so", comparisons=[ComparisonConf(relation="higher")])
     (finding,) = reading._verdict(with_comparison, parent, []).findings
-    assert finding.untested == "combinations without a complete tuning trial, which are not compared: 1"
+    assert finding.untested == "combinations with a tuning without a complete trial, not compared: 1"

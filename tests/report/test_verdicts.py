@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from kerasweep.config.search import ClaimConf
-from kerasweep.report.claims import judge
+from kerasweep.report.claims import UNDECIDED, judge
 from kerasweep.report.pairs import Observation
 from kerasweep.report.verdicts import finding_lines, verdict_of
 from kerasweep.tracking.run_record import RunRecord
@@ -71,6 +71,33 @@ def test_an_added_axis_is_known_by_the_key_of_the_claim() -> None:
         for temperature in ("1", "2")
     ]
     assert verdict_of(cast(ClaimConf, claim), runs, ["temperature"]).decision == "supported"
+
+
+def test_a_key_that_ends_like_an_axis_need_not_be_it() -> None:
+    """`where` names a constant whose name ends like the tag of the axis."""
+    sides = {"of": {"training.rate": 2}, "relation": "higher", "than": {"training.rate": 1}}
+    where = {"where": {"model.kwargs.temperature": 1}}
+    claim: Any = OmegaConf.merge(
+        OmegaConf.structured(ClaimConf), {"text": "so", "comparisons": [{**sides, **where}]}
+    )
+    runs = [
+        RunRecord(
+            *("", "", "FINISHED"),
+            {"state": "complete", "temperature": temperature, "rate": rate},
+            {
+                **{"training.temperature": temperature, "training.rate": rate},
+                **{"model.kwargs.temperature": "1", "training.seed": str(seed)},
+            },
+            # Higher at the first temperature, lower at the second.
+            {"objective": (1 if temperature == "1" else -1) * float(rate) + 0.01 * seed},
+            0.0,
+            None,
+        )
+        for seed in range(3)
+        for temperature in ("1", "2")
+        for rate in ("1", "2")
+    ]
+    assert verdict_of(cast(ClaimConf, claim), runs, ["temperature", "rate"]).decision == UNDECIDED
 
 
 @pytest.mark.parametrize(("settings", "least"), [(("8",), "0.014"), (("8", "32"), "0.017")])

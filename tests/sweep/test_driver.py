@@ -269,6 +269,13 @@ def test_hours_add_up_over_restarts(sweep_of: Callable[..., Sweep], search: Sear
     assert len(search(sweep_of(GRID, total=6, hours=2))[1]) == 3
 
 
+def test_hours_of_a_tuning_belong_to_the_same_budget(sweep_of: Callable[..., Sweep], search: Search) -> None:
+    sweep = replace(sweep_of(GRID, total=3, hours=1.5), hours_before=1.5)
+    assert search(sweep) == ("the budget of 1.5 hours is spent", [])
+    assert sweep.study.user_attrs[HOURS_USED] < 0.01
+    assert len(search(replace(sweep, hours_before=1.4))[1]) == 3
+
+
 def test_hours_of_a_killed_driver_count_and_those_of_two_drivers_count_once(
     sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:

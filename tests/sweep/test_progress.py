@@ -1,6 +1,7 @@
 """Progress counts every trial once, and estimates the remaining time."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,19 +185,24 @@ def test_other_drivers_train_their_share_of_the_rest(
 
 
 @pytest.mark.parametrize(
-    ("before", "left"),
-    [(0.0, (3600 - 20, True)), (0.99, (36 - 20, True)), (2.0, (0, True))],
+    ("before", "tuning", "left"),
+    [
+        (0.0, 0.0, (3600 - 20, True)),
+        (0.99, 0.0, (36 - 20, True)),
+        (0.0, 0.99, (36 - 20, True)),
+        (2.0, 0.0, (0, True)),
+    ],
 )
 def test_budget_ends_a_sweep_sooner(
-    before: float, left: tuple[float, bool], sweep_of: Callable[..., Sweep], clock: Clock
+    before: float, tuning: float, left: tuple[float, bool], sweep_of: Callable[..., Sweep], clock: Clock
 ) -> None:
-    sweep = sweep_of(GRID, total=1000, hours=1.0)
+    sweep = replace(sweep_of(GRID, total=1000, hours=1.0), hours_before=tuning)
     sweep.study.set_user_attr(HOURS_USED, before)
     progress = Progress.read(sweep, clock)
     train(progress, clock, 0, complete(1.0), 20)
     seconds, is_budget = progress.seconds_left(1)
     assert (seconds, is_budget) == (pytest.approx(left[0]), left[1])
-    assert progress.seconds_left(1_000_000)[1] is (before > 0)
+    assert progress.seconds_left(1_000_000)[1] is (before + tuning > 0)
 
 
 def test_refused_and_running_trials_are_not_finished(sweep_of: Callable[..., Sweep], search: Search) -> None:

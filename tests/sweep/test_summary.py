@@ -267,6 +267,16 @@ def test_a_seed_is_never_important_nor_at_a_border_nor_a_winner(
     assert "seed" not in lines.partition("importance")[2] and "the best training.seed" not in lines
 
 
+def test_of_equal_means_the_earliest_configuration_is_first(
+    sweep_of: Callable[..., Sweep], search: Search
+) -> None:
+    """As in the report, whatever the best of their seeds."""
+    sweep = sweep_of({"a": "3,4", "training.seed": "0,1"}, total=4, sampler="grid")
+    values = {3: (0.5, 0.5), 4: (0.4, 0.6)}
+    search(sweep, lambda params: Outcome("complete", "run", (values[params["a"]][params["training.seed"]],)))
+    assert [trial.params["a"] for trial in best_trials(sweep)] == [3, 3, 4, 4]
+
+
 def test_a_configuration_that_lacks_seeds_ranks_after_the_others(
     sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:

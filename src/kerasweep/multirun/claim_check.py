@@ -21,7 +21,7 @@ from kerasweep.report.verdicts import named_keys, observations
 from kerasweep.results import State
 from kerasweep.space.axis import Space
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import axis_tags, run_params, trial_tags
+from kerasweep.tracking.tags import axis_tags, run_params, tag_text, trial_tags
 from kerasweep.trial.metrics import MIN_EPOCHS
 
 ENOUGH_SEEDS = 5
@@ -57,7 +57,12 @@ def claim_notes(cfg: DictConfig, space: Space) -> list[str]:
 
 
 def check_claim(
-    base: DictConfig, refusals: Refusals, space: Space, names: Mapping[str, str], axes: Sequence[str]
+    base: DictConfig,
+    refusals: Refusals,
+    space: Space,
+    names: Mapping[str, str],
+    axes: Sequence[str],
+    tuned: Collection[str] = (),
 ) -> None:
     """Raises ConfigError for a broken claim, or if a full grid lacks a side of a comparison.
 
@@ -69,12 +74,14 @@ def check_claim(
         space: The grid.
         names: The MLflow tag of each axis by its key.
         axes: The tags of the axes that are compared.
+        tuned: The keys of the nuisance axes.
     """
     claim = base.study.claim
     if claim is None:
         return
     added = {axis.key.lstrip("+") for axis in space.axes} | set(run_params(base))
     check_form(claim, added)
+    _check_apart(claim, tuned)
     if base.trial.target == TrialConf.target:
         check_measures(claim)
     if base.sampler.name != "grid":
@@ -87,6 +94,17 @@ def check_claim(
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
                 "its sides, or nothing with all else equal. Name values that study.space has."
             )
+
+
+def _check_apart(claim: DictConfig, tuned: Collection[str]) -> None:
+    """Raises ConfigError for a claim on a key that is tuned: its value is unknown before."""
+    for number, comparison in enumerate(claim.comparisons):
+        for key in named_keys(comparison):
+            if key in tuned:
+                raise ConfigError(
+                    f"study.claim.comparisons[{number}] names {key}, which study.nuisance tunes for each "
+                    "combination. Move it to study.space to compare its values, or leave it out of the claim."
+                )
 
 
 def check_form(claim: DictConfig, added: Collection[str] = ()) -> None:
@@ -209,6 +227,7 @@ def _foreseen(
             composed[str(chosen)] = run_params(cfg), trial_tags(cfg, choices, chosen, names)
         recorded, tags = composed[str(chosen)]
         tags = {**tags, **axis_tags(params, names), "state": State.COMPLETE}
+        recorded = {**recorded, **{key.lstrip("+"): tag_text(value) for key, value in params.items()}}
         runs += [
             RunRecord("", "", "FINISHED", tags, {**recorded, SEED: str(seed)}, measures, 0.0, None)
             for seed in range(MIN_SEEDS)

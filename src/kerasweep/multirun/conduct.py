@@ -46,6 +46,11 @@ DEFAULT_JOBS = "mlruns/jobs"
 WAIT_SECONDS = 1.0
 TOO_FEW_HOURS = "the combinations are not compared: the same command goes on with a larger budget.hours"
 
+NOT_TUNED = (
+    "nothing can be compared: no combination has a complete trial in each of its tunings; the reasons are in "
+    "the tag `reason` of each run"
+)
+
 
 def conduct(
     context: HydraContext, config: DictConfig, arguments: list[str], sweeper_keys: Mapping[str, Any]
@@ -197,16 +202,14 @@ class _Conductor:
             return sweep, None
         tuned = tuned_combinations(tuning, best)
         if not tuned:
-            say("No trial is complete: the reasons are in the tag `reason` of each run.")
+            say(NOT_TUNED)
             return sweep, None
-        compared = comparison_plan(plan, tuned, TunedBy(sweep.name, notes, untuned=combinations - len(tuned)))
-        if compared.base.budget.hours is not None:
-            used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
-            left = compared.base.budget.hours - used
-            if left <= 0 and compared.is_new(fresh=False):
-                say(TOO_FEW_HOURS)
-                return sweep, None
-            compared.base.budget.hours = max(left, 0.0)
+        used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+        tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
+        compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
+        if hours is not None and used >= hours and not compared.is_begun():
+            say(TOO_FEW_HOURS)
+            return sweep, None
         return sweep, compared
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:

@@ -24,6 +24,7 @@ from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import (
+    BEGUN_WITH,
     check_and_save_digest,
     check_and_save_sources,
     open_study,
@@ -58,8 +59,9 @@ class TunedBy:
     """The sweep that tuned the nuisance axes of a comparison."""
 
     sweep: str
-    notes: tuple[str, ...]  # on values at a border
-    untuned: int = 0  # combinations without a complete tuning trial, which are not compared
+    notes: tuple[str, ...]  # for the user, such as on values at a border
+    untuned: int = 0  # combinations without a complete trial in each tuning, which are not compared
+    hours: float = 0.0  # of the budget, which the tuning has used
 
 
 def make_plan(question: Question, composer: Composer) -> "Plan":
@@ -154,7 +156,8 @@ class Plan:
 
     def compared_names(self) -> dict[str, str]:
         """Returns the MLflow tag of each axis that is compared, by its key."""
-        return short_names([axis.key for axis in self.question.space.axes], run_keys())
+        names = short_names([axis.key for axis in self.question.searched.axes], run_keys())
+        return {axis.key: names[axis.key] for axis in self.question.space.axes}
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
@@ -174,7 +177,8 @@ class Plan:
     def check_claim(self) -> None:
         """Raises ConfigError for a claim that this sweep's runs could never decide."""
         names = self.compared_names()
-        check_claim(self.base, self.refusals, self.space, self.short_names(), list(names.values()))
+        tuned = {axis.name for axis in self.question.nuisance.axes}
+        check_claim(self.base, self.refusals, self.space, self.short_names(), list(names.values()), tuned)
 
     def total(self) -> int:
         """Returns how many trials the finished sweep has."""
@@ -198,6 +202,14 @@ class Plan:
     def is_new(self, fresh: bool) -> bool:
         """Returns whether the sweep has no journal yet; with `fresh`, its next generation."""
         return not self._journal(fresh)[1].exists()
+
+    def is_begun(self) -> bool:
+        """Returns whether the newest journal has trials of this comparison, with these tuned values."""
+        name, journal = self._journal(fresh=False)
+        if not journal.exists():
+            return False
+        begun = open_study(journal, name, self.directions).user_attrs.get(BEGUN_WITH, {})
+        return bool(begun.get(TUNED_BY) == self._choices().get(TUNED_BY))
 
     def open_sweep(self, fresh: bool) -> Sweep:
         """Opens or creates the journal of the newest generation; fresh: begins the next one.
@@ -243,6 +255,7 @@ class Plan:
             arms=self.arms,
             tuned=frozenset(axis.key for axis in self.question.nuisance.axes if self.tuned_by is not None),
             by_repeat=self.by_repeat,
+            hours_before=self.tuned_by.hours if self.tuned_by is not None else 0.0,
             pruner_input=pruner_input(cfg.pruner.name),
             keeps_checkpoints=bool(cfg.training.checkpoint.enabled),
             graph_of=self.graph_of,

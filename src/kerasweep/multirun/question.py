@@ -76,7 +76,9 @@ def read_question(
             "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
             'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
         )
-    _check_conditions({**axes, **nuisance}, master)
+    known = {*axes, *nuisance, *choices_of(master), *run_keys()}
+    _check_conditions("study.space", axes, known, master)
+    _check_conditions("study.nuisance", nuisance, known, master)
     values = _fixed_values(master)
     space = make_space(list(axes.values()), values)
     searched = make_space([*axes.values(), *nuisance.values()], values)
@@ -93,14 +95,13 @@ def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None
         )
 
 
-def _check_conditions(axes: Mapping[str, Axis], master: DictConfig) -> None:
+def _check_conditions(where: str, axes: Mapping[str, Axis], known: set[str], master: DictConfig) -> None:
     """Raises ConfigError for a condition on an unknown key: it would never hold."""
-    known = {*axes, *choices_of(master), *run_keys()}
     for axis in axes.values():
         for key in axis.conditions:
             if key not in known and OmegaConf.select(master, key) is None:
                 raise ConfigError(
-                    f"study.space.{axis.key} has a condition on {key}, but there is no such key. "
+                    f"{where}.{axis.key} has a condition on {key}, but there is no such key. "
                     + suggestion(key, known, "Name an axis, a group or a key, as in when: {optimizer: sgd}.")
                 )
 

@@ -211,8 +211,9 @@ def _example(plan: Plan, combination: Params) -> Params | str:
         if refused is None:
             return {**combination, **params}
         reasons[refused] = None
-        # Without constraints one reason seems to hold for all values, and each draw takes time.
-        if count > MAX_EQUAL and len(reasons) == 1 and not plan.refusals.constraints.texts:
+        # Without constraints one reason seems to hold for a whole interval, and each draw takes time.
+        is_hopeless = count > MAX_EQUAL and len(reasons) == 1 and not plan.refusals.constraints.texts
+        if is_hopeless and not nuisance.is_finite:
             break
     return next(iter(reasons))
 

@@ -7,8 +7,7 @@ from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.report.groups import comparable, measure_of, mixed_sweeps
 from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, repetition_of
-from kerasweep.report.selection import keys_by_name
-from kerasweep.report.tuning import nuisance_of
+from kerasweep.report.selection import keys_by_name, nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT, UNTUNED
@@ -186,7 +185,7 @@ def _untrained(report: Report) -> list[str]:
 
 def _untuned(report: Report) -> list[str]:
     return [
-        f"combinations of {parent.tags['sweep']} without a complete tuning trial, which are not compared: "
+        f"combinations of {parent.tags['sweep']} with a tuning without a complete trial, not compared: "
         f"{parent.tags[UNTUNED]}"
         for parent in report.parents
         if UNTUNED in parent.tags

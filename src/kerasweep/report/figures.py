@@ -152,9 +152,10 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
     for number, (arm, points) in enumerate(list(isolation.arms.items())[:MAX_LISTED]):
         places = [known[values.index(value)] if is_numeric else values.index(value) for value, _ in points]
         scores = [score for _, score in points]
-        colour, line = COLOURS[number % len(COLOURS)], "-" if number < len(COLOURS) else "--"
-        style = line if isolation.is_shared else "none"
-        axes.plot(places, scores, linestyle=style, marker="o", markersize=4, color=colour, label=arm)
+        colour, is_again = COLOURS[number % len(COLOURS)], number >= len(COLOURS)
+        style = ("--" if is_again else "-") if isolation.is_shared else "none"
+        marker = "s" if is_again else "o"
+        axes.plot(places, scores, linestyle=style, marker=marker, markersize=4, color=colour, label=arm)
     if is_numeric and min(known, default=0) > 0 and max(known) >= LOGARITHMIC / 10 * min(known):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(LogFormatter())
@@ -163,8 +164,10 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
     axes.set_xlabel(isolation.axis)
     axes.set_ylabel(measure)
     axes.tick_params(axis="x", labelsize=8)
+    hidden = len(isolation.arms) - MAX_LISTED
     if isolation.arms:
-        axes.legend(fontsize=7)
+        title = f"{hidden} more combinations are not shown" if hidden > 0 else None
+        axes.legend(title=title, fontsize=7, title_fontsize=7)
     axes.grid(alpha=0.3)
     return figure
 

@@ -120,7 +120,8 @@ def best_first(groups: Sequence[Group]) -> Callable[[Group], tuple[Any, ...]]:
 
 def _trial_number(run: RunRecord) -> float:
     """Returns the number of a run's trial, infinite for a single run."""
-    return float(run.tags.get("trial", math.inf))
+    number = number_of(run.tags.get("trial", ""))
+    return math.inf if number is None else number
 
 
 def best_run(runs: Sequence[RunRecord]) -> RunRecord:

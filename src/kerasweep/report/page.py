@@ -164,8 +164,9 @@ def _tuned(isolation: Isolation, measure: str) -> dict[str, str]:
 
 
 def _tuned_to(report: Report) -> dict[str, Any]:
-    """Returns a row for each combination with its tuned values."""
-    tuned = tuned_values(report.groups, report.parents)[:MAX_ROWS] if report.tunings else []
+    """Returns a row for each combination of a sweep with its tuned values."""
+    is_listed = report.tunings and report.is_whole_sweep
+    tuned = tuned_values(report.groups, report.parents)[:MAX_ROWS] if is_listed else []
     nuisance = list(tuned[0].values) if tuned else []
     return {
         "tuned_columns": [*report.axes, *nuisance],

@@ -9,9 +9,9 @@ from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
 from kerasweep.report.repetition import repetition_of
-from kerasweep.report.selection import axes_of, check_axes, select_runs, swept
+from kerasweep.report.selection import axes_of, check_axes, nuisance_of, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
-from kerasweep.report.tuning import Tuning, nuisance_of, read_tunings, still_rising
+from kerasweep.report.tuning import Tuning, read_tunings, still_rising
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import RETURNED
 from kerasweep.tracking.reader import claim_of, histories, parents_of
@@ -126,7 +126,7 @@ def _verdict(claim: ClaimConf, parent: RunRecord, runs: Sequence[RunRecord]) -> 
     untuned = parent.tags.get(UNTUNED)
     if untuned is not None:
         return undecided(
-            claim, f"combinations without a complete tuning trial, which are not compared: {untuned}"
+            claim, f"combinations with a tuning without a complete trial, not compared: {untuned}"
         )
     return verdict_of(claim, runs, swept(parent))
 

@@ -1,19 +1,19 @@
 """Chooses the runs to compare by study, tags and expressions, and explains an empty choice."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
-from kerasweep.report.groups import number_of
 from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
-from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.reader import find_runs, get_run, parents_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import short_names
+from kerasweep.tracking.tags import NUISANCE, short_names
 
 KINDS = ("trial", "run", "repeat")
 # Tags of every run, which are the axes of single runs if they differ.
@@ -29,6 +29,7 @@ CHOICES = (
     "normalization",
 )
 MAX_VALUES = 20
+COMMA_OUTSIDE_LIST = re.compile(r",(?![^\[]*\])")
 
 
 def select_runs(
@@ -56,7 +57,7 @@ def select_runs(
         chosen = [run for run in named if all(run.tags.get(key) == value for key, value in tags.items())]
     if not chosen:
         raise explain_nothing(cfg, tags)
-    filtered = filter_runs(chosen, where)
+    filtered = filter_runs(chosen, where, nuisance_of(parents_of(cfg, chosen)) if where else ())
     if not filtered:
         raise TrackingError(f"None of these runs satisfies where={list(where)}. Loosen it.")
     return filtered
@@ -90,6 +91,11 @@ def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str
     return list(axes) or ["model"]
 
 
+def nuisance_of(parents: Sequence[RunRecord]) -> set[str]:
+    """Returns the tags of all nuisance axes of these sweeps."""
+    return {name for parent in parents for name in parent.tags.get(NUISANCE, "").split(",") if name}
+
+
 def swept(parent: RunRecord) -> list[str]:
     """Returns the tags that a sweep varies."""
     return list(filter(None, parent.tags.get("axes", "").split(",")))
@@ -113,11 +119,8 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
     every = find_runs(cfg, {})
     runs, study = _of_kinds(every), tags.get("study")
     tuned = [run for run in every if run.tags.get("kind") == "tuning"]
-    if study is not None and any(study in (run.tags.get("study"), run.tags.get("sweep")) for run in tuned):
-        return TrackingError(
-            f"The nuisance values of {study} are being tuned, and nothing is compared yet. "
-            "The command that began the study goes on with it."
-        )
+    if study is not None and _has_study(tuned, study) and not _has_study(runs, study):
+        return _not_compared(study, next(run for run in tuned if _has_study([run], study)), runs)
     if not runs:
         return TrackingError(
             f"The experiment {cfg.experiment} has no runs yet. Make some with python -m src.train -m."
@@ -134,6 +137,22 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
     return TrackingError(f"No run has {text} together, though each value occurs. Leave one out.")
 
 
+def _not_compared(name: str, tuned: RunRecord, runs: Sequence[RunRecord]) -> TrackingError:
+    """Returns an error for a study that is being tuned, or for the sweep that tuned it."""
+    study = tuned.tags["study"]
+    if _has_study(runs, study):
+        return TrackingError(f"{name} tuned the nuisance values of {study}. Compare study={study}.")
+    return TrackingError(
+        f"The nuisance values of {name} are being tuned, and nothing is compared yet. "
+        "The command that began the study goes on with it."
+    )
+
+
+def _has_study(runs: Sequence[RunRecord], name: str) -> bool:
+    """Whether any run belongs to the study or sweep of this name."""
+    return any(name in (run.tags.get("study"), run.tags.get("sweep")) for run in runs)
+
+
 def _known_tags(runs: Sequence[RunRecord], key: str) -> str:
     tags = {tag for run in runs for tag in run.tags if not tag.startswith("mlflow.")}
     return f"The tags are {', '.join(sorted(tags))}. {suggestion(key, tags)}".rstrip()
@@ -143,20 +162,25 @@ Reader = Callable[[RunRecord], str | float | None]
 PLAIN = {"null": None, "true": True, "false": False}
 
 
-def filter_runs(runs: Sequence[RunRecord], texts: Sequence[str]) -> list[RunRecord]:
+def filter_runs(
+    runs: Sequence[RunRecord], texts: Sequence[str], tuned: Collection[str] = ()
+) -> list[RunRecord]:
     """Returns the runs that have all keys of the expressions and satisfy them.
 
     Args:
         runs: The runs to filter.
         texts: Expressions such as `optimizer.learning_rate > 0.001 and val_accuracy >= 0.9`. A key is a
             param if any run has one of that name, else a metric, else a tag. Numbers compare as numbers.
+        tuned: The tags of nuisance axes. A trial lists the values of its repeats there.
 
     Raises:
         ConfigError: A text is not an expression, or compares a number with a name.
         TrackingError: No run has a key.
     """
     conditions = read_constraints(texts, "where")
-    readers = {key: _reader(runs, key) for condition in conditions for key in sorted(condition.keys)}
+    readers = {
+        key: _reader(runs, key, key in tuned) for condition in conditions for key in sorted(condition.keys)
+    }
     return [run for run in runs if all(_holds(run, condition, readers) for condition in conditions)]
 
 
@@ -165,11 +189,11 @@ def _holds(run: RunRecord, condition: Constraint, readers: Mapping[str, Reader])
     return None not in values.values() and condition.holds(lambda key: _plain(values[key]), False)
 
 
-def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
+def _reader(runs: Sequence[RunRecord], key: str, is_tuned: bool) -> Reader:
     readers: tuple[Reader, ...] = (
         lambda run: run.params.get(key),
         lambda run: run.metrics.get(key),
-        lambda run: _single(run.tags.get(key)),
+        lambda run: _single(run.tags.get(key)) if is_tuned else run.tags.get(key),
     )
     for reader in readers:
         if any(reader(run) is not None for run in runs):
@@ -178,9 +202,8 @@ def _reader(runs: Sequence[RunRecord], key: str) -> Reader:
 
 
 def _single(tag: str | None) -> str | None:
-    """Returns the tag, None where a trial lists the numbers that its repeats were tuned to."""
-    parts = tag.split(",") if tag is not None else []
-    return None if len(parts) > 1 and None not in map(number_of, parts) else tag
+    """Returns the tag, None where a trial lists the values that its repeats were tuned to."""
+    return None if tag is not None and COMMA_OUTSIDE_LIST.search(tag) else tag
 
 
 def _hint(runs: Sequence[RunRecord], key: str) -> str:

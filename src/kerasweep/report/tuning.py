@@ -10,12 +10,12 @@ import numpy as np
 from kerasweep.config.search import TrackingConf
 from kerasweep.report.groups import NOT_APPLICABLE, Group, label, number_of, values_of
 from kerasweep.report.repetition import SEED
-from kerasweep.report.selection import swept
+from kerasweep.report.selection import nuisance_of, swept
 from kerasweep.report.statistics import LEVEL, difference, holm, p_values
 from kerasweep.results import State
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, read_objectives
+from kerasweep.tracking.tags import TUNING, TUNING_NOTES, read_objectives
 
 PARTS, MIN_RUNS = 5, 3
 
@@ -29,7 +29,7 @@ class Isolation:
 
     axis: str
     arms: Mapping[str, tuple[tuple[str, float], ...]]  # a combination -> its values with the best objective
-    is_shared: bool = True  # whether the tunings of a combination tried the same values, as on a grid
+    is_shared: bool = True  # whether half of the values or more were tried by all tunings, as on a grid
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,10 @@ class Tuning:
     seconds: float  # of training
 
 
-def nuisance_of(parents: Sequence[RunRecord]) -> set[str]:
-    """Returns the tags of all nuisance axes of these sweeps."""
-    return {name for parent in parents for name in parent.tags.get(NUISANCE, "").split(",") if name}
-
-
 def read_tunings(cfg: TrackingConf, parents: Sequence[RunRecord]) -> list[Tuning]:
-    """Returns the tuning of each sweep that has nuisance axes."""
-    return [_read(cfg, parent) for parent in parents if TUNING in parent.tags]
+    """Returns the tunings of the sweeps that have nuisance axes. Several sweeps may share one."""
+    shared = {parent.tags[TUNING]: parent for parent in parents if TUNING in parent.tags}
+    return [_read(cfg, parent) for parent in shared.values()]
 
 
 def _read(cfg: TrackingConf, parent: RunRecord) -> Tuning:
@@ -92,9 +88,9 @@ def _isolation(runs: Sequence[RunRecord], axes: Sequence[str], axis: str, maximi
 
 
 def _share_values(values: Mapping[str, Mapping[str, object]]) -> bool:
-    """Whether the tunings of a combination, given by value, have a value in common; true of a single one."""
-    tunings = set[str]().union(*values.values())
-    return len(tunings) == 1 or max(map(len, values.values())) > 1
+    """Whether all tunings of a combination, given by value, tried half of the values or more."""
+    count = len(set[str]().union(*values.values()))
+    return 2 * sum(len(tunings) == count for tunings in values.values()) >= len(values)
 
 
 def tuned_values(groups: Sequence[Group], parents: Sequence[RunRecord]) -> list[Tuned]:
@@ -105,8 +101,8 @@ def tuned_values(groups: Sequence[Group], parents: Sequence[RunRecord]) -> list[
 
 def _values_by_repeat(group: Group, axis: str) -> str:
     runs = sorted(group.runs, key=lambda run: int(run.tags.get("repeat", 0)))
-    values = [label(run.tags[axis]) for run in runs if axis in run.tags]
-    return values[0] if len(set(values)) == 1 else ", ".join(values) or NOT_APPLICABLE
+    values = [label(run.tags.get(axis, NOT_APPLICABLE)) for run in runs]
+    return values[0] if len(set(values)) == 1 else ", ".join(values)
 
 
 def _order(pair: tuple[str, float]) -> tuple[bool, float, str]:

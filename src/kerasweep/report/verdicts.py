@@ -48,7 +48,7 @@ def observations(
             have no metrics.
     """
     claimed = {key for comparison in claim.comparisons for key in named_keys(comparison)}
-    varied = {_key_of(axis, claimed): axis for axis in axes}
+    varied = {_key_of(axis, claimed, runs): axis for axis in axes}
     named = claimed - set(varied) - set(REPEATED)
     found = []
     for run in runs:
@@ -62,10 +62,16 @@ def observations(
     return found
 
 
-def _key_of(axis: str, claimed: Iterable[str]) -> str:
-    """Returns the config key of an axis's tag. That of an added key, which no schema has, is in the claim."""
-    added = next((key for key in claimed if key.endswith(f".{axis}")), axis)
-    return keys_by_name().get(axis, added)
+def _key_of(axis: str, claimed: Iterable[str], runs: Sequence[RunRecord]) -> str:
+    """Returns the config key of an axis's tag.
+
+    No schema has an added key: it is the claim's key that ends like the tag and has its value in each run.
+    """
+    if axis in keys_by_name():
+        return keys_by_name()[axis]
+    tagged = [run for run in runs if axis in run.tags]
+    added = (key for key in sorted(claimed) if key == axis or key.endswith(f".{axis}"))
+    return next((key for key in added if all(run.params.get(key) == run.tags[axis] for run in tagged)), axis)
 
 
 def named_keys(comparison: ComparisonConf) -> list[str]:

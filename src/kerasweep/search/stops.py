@@ -34,14 +34,16 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Handles the signals meanwhile, and restores their handlers afterwards."""
-        before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         if self.is_set:
             raise KeyboardInterrupt
         self.is_set = True  # print nothing here: the interrupted code may be printing
@@ -54,10 +56,17 @@ class StopRequest:
 
 
 class Hours:
-    """The hours that a sweep has run, restarts included; saved in its study each minute."""
+    """The hours that a sweep has run, restarts included; saved in its study each minute.
 
-    def __init__(self, study: Study, journal: Path) -> None:
+    Args:
+        study: The sweep's study.
+        journal: Its file.
+        before: The hours that its tuning has used of the same budget.
+    """
+
+    def __init__(self, study: Study, journal: Path, before: float = 0.0) -> None:
         self._study = study
+        self._tuning = before
         self._journal = journal
         self._begun = time.monotonic()
         self._noted_at = self._begun
@@ -68,14 +77,17 @@ class Hours:
         return self._noted()
 
     def used(self) -> float:
-        """Returns the hours of this start and of earlier ones."""
+        """Returns the hours of this start and of earlier ones, and those of the tuning."""
+        return self._tuning + self._own()
+
+    def _own(self) -> float:
         return self._before + (time.monotonic() - self._begun) / 3600
 
     def note(self) -> None:
         """Saves the hours. Time that several drivers work at once counts once."""
         self._noted_at = time.monotonic()
         with suppress(OSError), sweep_lock(self._journal):
-            self._study.set_user_attr(HOURS_USED, max(self._noted(), self.used()))
+            self._study.set_user_attr(HOURS_USED, max(self._noted(), self._own()))
 
     def note_sometimes(self) -> None:
         """Saves the hours if the last save was a minute ago."""

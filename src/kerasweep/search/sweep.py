@@ -41,6 +41,7 @@ class Sweep:
     # The configurations of a tuned combination's repeats, by that of the first: each repeat has a tuning of
     # its own. They start again after the last.
     by_repeat: Mapping[Signature, tuple[Params, ...]] = field(default_factory=dict)
+    hours_before: float = 0.0  # of the budget, which the sweep that tuned the nuisance axes has used
     pruner_input: PrunerInput = PrunerInput.NOTHING  # only the epochs of the first repeat count
     # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph

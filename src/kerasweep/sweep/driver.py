@@ -66,7 +66,7 @@ class Driver:
         self._tasks: dict[int, _Task] = {}
         self._settled: deque[tuple[Proposal, Outcome]] = deque()
         self._jobs = 0
-        self._hours = Hours(sweep.study, sweep.journal)
+        self._hours = Hours(sweep.study, sweep.journal, sweep.hours_before)
         self._queue = TrialQueue(sweep, runs)
 
     def run(self) -> Ending:

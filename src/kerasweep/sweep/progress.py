@@ -60,7 +60,7 @@ class Progress:
         """Counts the trials of earlier starts; the time counts from now on."""
         progress = cls(sweep, clock)
         progress.recount()
-        progress._hours_before = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+        progress._hours_before = sweep.hours_before + float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
         progress._done_before = progress.done
         progress._seconds_before = _mean_training(finished_trials(sweep.study))
         return progress

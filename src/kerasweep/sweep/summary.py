@@ -120,8 +120,9 @@ def _ranked(sweep: Sweep) -> list[list[FrozenTrial]]:
     def rank(trial: FrozenTrial) -> tuple[float, int]:
         return round(sign * trial.values[0], DECIMALS), trial.number
 
-    def rank_of_mean(repeats: list[FrozenTrial]) -> tuple[bool, float, tuple[float, int]]:
-        return len(repeats) < most, round(sign * _mean(repeats), DECIMALS), rank(repeats[0])
+    def rank_of_mean(repeats: list[FrozenTrial]) -> tuple[bool, float, int]:
+        first = min(trial.number for trial in repeats)
+        return len(repeats) < most, round(sign * _mean(repeats), DECIMALS), first
 
     return sorted((sorted(repeats, key=rank) for repeats in configurations.values()), key=rank_of_mean)
 

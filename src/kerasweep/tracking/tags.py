@@ -9,7 +9,7 @@ from kerasweep.config.schemas import RUN_GROUPS
 
 # The tags of a sweep with tuned nuisance axes: these axes, the sweep that tuned them, and its notes.
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
-# The number of combinations that are not compared, since none of their tuning trials is complete.
+# The number of combinations that are not compared, since one of their tunings has no complete trial.
 UNTUNED = "untuned"
 # The digest of a run's validation images.
 SPLIT = "split"
