@@ -49,7 +49,7 @@ def run(seeds: int, minutes: float, is_fresh: bool, epochs: int = 10) -> None:
         is_fresh: Whether to measure everything again, instead of what an interrupted start has not.
         epochs: Of a configuration at most.
     """
-    results = Results("fashion")
+    results = Results("fashion", f"{FASHION}, {epochs} epochs")
     if is_fresh:
         results.clear()
     scores: dict[str, list[Score]] = {}

@@ -97,10 +97,11 @@ TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 MAX_SHOWN = 8
 INTRODUCTION = (
     "Each lesson is a study of [sweeps/study](../sweeps/README.md). On CIFAR-10 it has 12,500 training "
-    "images, of which 2,500 validate, five repeats with a seed and a split of their own, and a learning rate "
-    "that falls to zero; where the study names the rate as nuisance, it is tuned for each configuration, "
-    "once: the intervals leave out the luck of that tuning, so that of verdicts on equal configurations 5 to "
-    "12 in 100 would be wrong instead of 5 ([calibration.md](calibration.md)). On "
+    "images, of which 2,500 validate, five repeats with a seed and a split of their own, and, unless the "
+    "study or its command names another schedule, a learning rate that falls to zero; where the study names "
+    "the rate as nuisance, it is tuned for each configuration, once: the intervals leave out the luck of that "
+    "tuning, so that of verdicts on equal configurations 5 to 12 in 100 would be wrong instead of 5 "
+    "([calibration.md](calibration.md)). The times leave the tuning out. On "
     "Fashion-MNIST it has 3,000 images, of which 600 validate, five seeds on one split, and a constant rate; "
     "these runs are older, and their value is that of the best epoch. `python -m benchmarks.lessons` writes "
     "this page from the runs in `docs/lessons`, a CSV per lesson. A verdict holds for these networks, images "

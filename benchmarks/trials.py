@@ -89,7 +89,7 @@ def run(name: str, grid: Grid, repeats: int, is_fresh: bool) -> None:
         repeats: How often each contender trains them.
         is_fresh: Whether to measure everything again.
     """
-    results = Results(name)
+    results = Results(name, str(grid))
     if is_fresh:
         results.clear()
     with tempfile.TemporaryDirectory() as folder:

@@ -89,44 +89,52 @@ def test_an_interrupted_race_continues(tmp_path: Path) -> None:
     first = Contender("first", [sys.executable, "-c", write], lambda folder: [0.5])
     failing = Contender("second", [sys.executable, "-c", "raise SystemExit(1)"], lambda folder: [])
     with pytest.raises(subprocess.CalledProcessError):
-        race([first, failing], 1, Results("a", tmp_path))
+        race([first, failing], 1, Results("a", "task", tmp_path))
     working = replace(failing, command=[sys.executable, "-c", ""])
-    times = race([first, working], 1, Results("a", tmp_path))
+    times = race([first, working], 1, Results("a", "task", tmp_path))
     assert lines.read_text() == "x"
     assert times["first"].accuracies == [0.5] and len(times["second"].seconds) == 1
 
 
 def test_results_of_another_machine_do_not_count(tmp_path: Path) -> None:
-    Results("a", tmp_path).add("key", [1.5])
-    assert Results("a", tmp_path).get("key") == [1.5]
+    Results("a", "task", tmp_path).add("key", [1.5])
+    assert Results("a", "task", tmp_path).get("key") == [1.5]
     file = tmp_path / "a.jsonl"
     file.write_text(json.dumps({**json.loads(file.read_text()), "machine": "another"}) + "\n")
-    results = Results("a", tmp_path)
+    results = Results("a", "task", tmp_path)
     assert results.get("key") is None
     results.clear()
     assert not file.exists()
 
 
 def test_results_know_the_days_of_their_measurements(tmp_path: Path) -> None:
-    results = Results("a", tmp_path)
+    results = Results("a", "task", tmp_path)
     results.add("key", 1)
     days = results.machine().rpartition("; ")[2]
     assert days == date.today().isoformat()
     old = {**json.loads(results.file.read_text()), "key": "other", "date": "2020-01-31"}
     with results.file.open("a") as file:
         file.write(json.dumps(old) + "\n")
-    assert Results("a", tmp_path).machine().endswith(f"; 2020-01-31 to {days}")
+    again = Results("a", "task", tmp_path)
+    assert (again.get("key"), again.machine().rpartition("; ")[2]) == (1, days)
+    again.get("other")
+    assert again.machine().endswith(f"; 2020-01-31 to {days}")
+
+
+def test_results_of_another_task_do_not_count(tmp_path: Path) -> None:
+    Results("a", "task", tmp_path).add("key", 1)
+    assert Results("a", "another", tmp_path).get("key") is None
 
 
 def test_a_torn_last_line_is_removed(tmp_path: Path) -> None:
-    results = Results("a", tmp_path)
+    results = Results("a", "task", tmp_path)
     results.add("key", 1)
     results.add("torn", 2)
     results.file.write_text(results.file.read_text()[:-3])
-    again = Results("a", tmp_path)
+    again = Results("a", "task", tmp_path)
     assert (again.get("key"), again.get("torn")) == (1, None)
     again.add("torn", 3)
-    assert Results("a", tmp_path).get("torn") == 3
+    assert Results("a", "task", tmp_path).get("torn") == 3
 
 
 def test_table_compares_medians_to_kerasweep() -> None:

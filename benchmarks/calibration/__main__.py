@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--studies", type=int, default=STUDIES, help="of each row")
     arguments = parser.parse_args()
+    unknown = [name for name in arguments.parts if name not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in arguments.parts or PARTS:
         text = "\n".join(PARTS[name].part(arguments.studies))

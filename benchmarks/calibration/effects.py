@@ -18,9 +18,9 @@ configurations that vary unequally the tests hold approximately (Greenhouse and 
 """
 
 
-def false_effects(draw: Draw, repeats: int, count: int) -> tuple[Rate, Rate]:
+def false_effects(title: str, draw: Draw, repeats: int, count: int) -> tuple[Rate, Rate]:
     """Returns how often a grid of 3 × 4 configurations has a false interaction, and a false share."""
-    random = np.random.default_rng([crc32(b"effects"), repeats])
+    random = np.random.default_rng([crc32(f"effects, {title}".encode()), repeats])
     axes, found = list(AXES), np.zeros(2, int)
     for _ in range(count):
         runs = runs_of(draw(random, 12, repeats), columns=4)
@@ -35,7 +35,7 @@ def part(count: int) -> list[str]:
         TEXT.format(count=count),
         *heading("configurations are", "repeats", "interaction", "share"),
         *(
-            row([title, repeats, *false_effects(draw, repeats, count)])
+            row([title, repeats, *false_effects(title, draw, repeats, count)])
             for title, draw in (
                 ("normal", normal),
                 ("one erratic configuration", erratic),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
@@ -48,11 +49,11 @@ def ranking(runs: Sequence[RunRecord]) -> list[Standing]:
     return [found[arm] for arm in sorted(found)]
 
 
-def studies(draw: Draw, arms: int, repeats: int, count: int, seed: int = 0) -> Iterator[np.ndarray]:
+def studies(case: "Case", arms: int, repeats: int, count: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Yields the values of simulated studies, each (arms, repeats)."""
-    random = np.random.default_rng([seed, arms, repeats])
+    random = np.random.default_rng([crc32(case.title.encode()), seed, arms, repeats])
     for _ in range(count):
-        yield draw(random, arms, repeats)
+        yield case.draw(random, arms, repeats)
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Rates:
 def rates(case: Case, arms: int, repeats: int, count: int) -> Rates:
     """Returns the rates of a case. The expectation is the mean of the case's draws, by arm."""
     alarms = covered = best = found = 0
-    draws = list(studies(case.draw, arms, repeats, count))
-    expected = np.array(list(studies(case.draw, arms, repeats, MANY, seed=1))).mean(axis=(0, 2))
+    draws = list(studies(case, arms, repeats, count))
+    expected = np.array(list(studies(case, arms, repeats, MANY, seed=1))).mean(axis=(0, 2))
     for values in draws:
         ranked = ranking(runs_of(values, case.is_resampled))
         alarms += any(each.against_best.is_worse for each in ranked)

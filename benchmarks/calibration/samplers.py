@@ -18,8 +18,8 @@ TEXT = """
 ## Diverging trials
 
 The best rate is 0.60, and training diverges above 0.62; {searches} searches of {trials} trials with two axes.
-*Failed* counts the trials that diverge, *distance* is that of the best value to the optimum. A sampler that
-does not hear of them, as Optuna's samplers, is *deaf*.
+*Failed* counts the trials that diverge, *distance* is that of the best value to the optimum. *Unseen*: the
+sampler is not shown the trials that diverge, as Optuna's samplers; *seen*: it is.
 """
 
 
@@ -38,8 +38,8 @@ CONFIGS: Mapping[str, SamplerConf] = {
 }
 
 
-def beside_a_cliff(cfg: SamplerConf, is_told: bool) -> Searches:
-    """Runs searches with our samplers. is_told: whether diverging trials count as poor."""
+def beside_a_cliff(cfg: SamplerConf, shows_failed: bool) -> Searches:
+    """Runs searches with our samplers. shows_failed: whether the sampler is shown the trials that diverge."""
     failed, distances = [], []
     for seed in range(CLIFF_SEARCHES):
         study = optuna.create_study(direction="maximize")
@@ -50,7 +50,7 @@ def beside_a_cliff(cfg: SamplerConf, is_told: bool) -> Searches:
             trial = study.ask()
             rate, decay = (trial.suggest_float(name, 0, 1) for name in ("rate", "decay"))
             if rate > CLIFF:
-                trial.set_user_attr(RESULT, {"is_poor": is_told})
+                trial.set_user_attr(RESULT, {"is_poor": shows_failed})
                 study.tell(trial, state=TrialState.FAIL)
             else:
                 value = 1 - (rate - BEST_RATE) ** 2 - decay**2
@@ -65,10 +65,10 @@ def part(count: int) -> list[str]:
     """Returns the lines of this part of docs/calibration.md."""
     lines = [
         TEXT.format(searches=CLIFF_SEARCHES, trials=CLIFF_TRIALS),
-        *heading("sampler", "failed, deaf", "failed, told", "distance, deaf", "distance, told"),
+        *heading("sampler", "failed, unseen", "failed, seen", "distance, unseen", "distance, seen"),
     ]
     for name, cfg in CONFIGS.items():
-        searches = [beside_a_cliff(cfg, is_told) for is_told in (False, True)]
+        searches = [beside_a_cliff(cfg, shows_failed) for shows_failed in (False, True)]
         failed = [_mean(each.failed, ".1f") for each in searches]
         lines.append(row([name, *failed, *(_mean(each.distances, ".3f") for each in searches)]))
     return lines

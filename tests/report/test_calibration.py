@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibration import __main__ as calibration
-from benchmarks.calibration import rankings, samplers
+from benchmarks.calibration import effects, rankings, samplers
 from benchmarks.calibration.rates import Rate
 from benchmarks.calibration.verdicts import QUESTIONS, Question, rate_of
 
@@ -88,8 +88,9 @@ def test_rows_have_streams_of_their_own() -> None:
 
     for title in ("one", "another"):
         rate_of(Question(title, draw), 3, 1)
-    next(rankings.studies(draw, 2, 3, 1))  # those of a ranking
-    assert len(set(draws)) == len(draws) == 3
+        next(rankings.studies(rankings.Case(title, draw), 2, 3, 1))
+        effects.false_effects(title, draw, 3, 1)
+    assert len(set(draws)) == len(draws) == 6
 
 
 def test_a_part_replaces_its_own_section_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +106,9 @@ def test_a_part_replaces_its_own_section_alone(tmp_path: Path, monkeypatch: pyte
     assert "\n2 studies each, of a grid" in after
 
 
-def test_a_sampler_that_is_told_fails_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sampler_that_is_shown_failed_trials_fails_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samplers, "CLIFF_SEARCHES", 2)
     cfg = samplers.CONFIGS["TPE"]
-    deaf, told = (samplers.beside_a_cliff(cfg, is_told) for is_told in (False, True))
-    assert deaf.failed.min() >= 26 and told.failed.max() <= 17
-    assert told.distances.max() < 0.02
+    unseen, seen = (samplers.beside_a_cliff(cfg, shows_failed) for shows_failed in (False, True))
+    assert unseen.failed.min() >= 26 and seen.failed.max() <= 17
+    assert seen.distances.max() < 0.02

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 from kerasweep.multirun.batches import BatchJob
 from kerasweep.multirun.composer import Composer, copy_of, without_hydra
 from kerasweep.multirun.jobs import TrialJob
-from kerasweep.multirun.tuning import SEED, SEEDS
+from kerasweep.multirun.tuning import MAX_SEED, SEED
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
@@ -117,7 +117,7 @@ class WorkerTrialRuns:
         if (trial, repeat) not in self._configs:
             config = self.composer.job_config(self._record.sweep.params_of(params, repeat))
             if self._record.sweep.arms is not None:
-                self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % SEEDS)
+                self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % MAX_SEED)
             self._configs[trial, repeat] = config
         return self._configs[trial, repeat]
 
@@ -139,7 +139,7 @@ class WorkerTrialRuns:
 
     def _set_repeat(self, cfg: DictConfig, repeat: int) -> None:
         """Gives a repeat its seed and, unless all share one split, its split."""
-        cfg.training.seed = (cfg.training.seed + repeat) % SEEDS
+        cfg.training.seed = (cfg.training.seed + repeat) % MAX_SEED
         if self._record.sweep.resamples:
             data = cfg.data
             data.split_seed = repeat + (data.seed if data.split_seed is None else data.split_seed)

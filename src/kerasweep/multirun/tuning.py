@@ -26,17 +26,17 @@ from kerasweep.search.samplers import check_sampler, drawn
 from kerasweep.space.axis import Axis, ListedSpace, Params, Space, signature
 from kerasweep.space.parse import axis_of_entry
 
-DEFAULT_TRIALS, MAX_EQUAL = 10, 20
+DEFAULT_TUNING_TRIALS, MAX_EQUAL = 10, 20
 MIN_RANDOM = 4  # after one or two trials TPE stays beside them
 # Added to the seeds of tunings, so that the comparison has seeds and splits of its own.
 TUNING_SEED = 1_000_000
-SEEDS = 2**32
+MAX_SEED = 2**32
 SEED = REPEATED_KEYS[0]
 ONCE = (
     "each combination was tuned once: intervals and verdicts are about the tuned values, and leave out the "
     "luck of the tuning. study.tuning=repeated includes it"
 )
-SAME_IMAGES = (
+TUNED_ON_SAME_IMAGES = (
     "the nuisance values were tuned on the validation images of the comparison, since the data comes with "
     "these: a combination with more nuisance values gains from it"
 )
@@ -78,7 +78,7 @@ def tuning_plan(plan: Plan) -> Plan:
 def _seed_axis(base: DictConfig) -> Axis:
     """Returns the axis that tells the tunings of a combination apart, with a seed for each."""
     tunings = base.study.repeats if base.study.tuning == "repeated" else 1
-    first = (base.training.seed + TUNING_SEED) % (SEEDS - TUNING_SEED)
+    first = (base.training.seed + TUNING_SEED) % (MAX_SEED - TUNING_SEED)
     return axis_of_entry(SEED, f"range({first},{first + tunings})", lambda key: [])
 
 
@@ -105,7 +105,7 @@ def tuning_notes(plan: Plan) -> list[str]:
     if plan.base.study.tuning == "once" and plan.base.study.repeats > 1:
         notes.append(ONCE)
     if plan.has_own_validation:
-        notes.append(SAME_IMAGES)
+        notes.append(TUNED_ON_SAME_IMAGES)
     return notes
 
 
@@ -148,7 +148,7 @@ def examples(plan: Plan) -> list[tuple[Params]]:
 def _trials_of(plan: Plan, combinations: Sequence[Params]) -> tuple[tuple[int, ...], bool]:
     """Returns how many trials a tuning of each combination gets, and whether these are all that there are."""
     asked, is_grid = plan.base.study.nuisance_trials, plan.base.sampler.name == "grid"
-    limit = None if is_grid else int(asked or DEFAULT_TRIALS)
+    limit = None if is_grid else int(asked or DEFAULT_TUNING_TRIALS)
     sizes = [_size(plan, combination, limit) for combination in combinations]
     most = limit or max(sizes)
     if math.isinf(most):
