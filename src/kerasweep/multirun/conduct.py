@@ -45,7 +45,6 @@ from kerasweep.workers.template import has_template
 DEFAULT_JOBS = "mlruns/jobs"
 WAIT_SECONDS = 1.0
 TOO_FEW_HOURS = "the combinations are not compared: the same command goes on with a larger budget.hours"
-
 NOT_TUNED = (
     "nothing can be compared: no combination has a complete trial in each of its tunings; the reasons are in "
     "the tag `reason` of each run"
