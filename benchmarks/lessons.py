@@ -29,7 +29,7 @@ from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
 from kerasweep.report.groups import Group, group_runs, measure_of
 from kerasweep.report.page import SEPARATOR
 from kerasweep.report.standings import Standing, ranked, standings
-from kerasweep.report.statistics import LEVEL
+from kerasweep.report.statistics import LEVEL, Difference
 from kerasweep.report.summary import winner_lines
 from kerasweep.report.tables import cells, notes
 from kerasweep.report.verdicts import finding_lines, verdict_of
@@ -50,7 +50,8 @@ INTRODUCTION = (
     "these runs are older, and their value is that of the best epoch. `python -m benchmarks.lessons` writes "
     "this page from the runs in `docs/lessons`, a CSV per lesson. A verdict holds for these networks, images "
     "and epochs; *not decided by these runs* is a result too. An effect is the difference of the claim's "
-    "first comparison, with its 95 % interval.\n"
+    "first comparison, in validation accuracy unless another measure is named, with its 95 % interval; the "
+    "smallest and the largest, where the claim is about each setting of the other axes.\n"
 )
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "CPU-seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", *CSV_TAGS, *CSV_PARAMS, *CSV_METRICS}
@@ -171,12 +172,21 @@ def _title(name: str) -> str:
 
 
 def _effect(verdict: Verdict) -> str:
-    """Returns the first difference of the first comparison with its interval."""
-    found = next(iter(verdict.findings[0].differences.values()), None)
-    if found is None:
+    """Returns the smallest and the largest difference of the first comparison, with what it measures."""
+    finding = verdict.findings[0]
+    found = sorted(finding.differences.values(), key=lambda difference: difference.estimate.mean)
+    if not found:
         return "–"
-    low, high = found.interval(LEVEL)
-    return f"{found.estimate.mean:+.2g} ({low:+.2g} to {high:+.2g})"
+    comparison = finding.comparison
+    measure = "" if comparison.measure == "objective" else f"{comparison.measure} "
+    if comparison.spread_over:
+        measure = f"variance over {comparison.spread_over} "
+    return measure + " to ".join(map(_with_interval, dict.fromkeys((found[0], found[-1]))))
+
+
+def _with_interval(difference: Difference) -> str:
+    low, high = difference.interval(LEVEL)
+    return f"{difference.estimate.mean:+.2g} ({low:+.2g} to {high:+.2g})"
 
 
 def _claim(name: str) -> ClaimConf | None:
