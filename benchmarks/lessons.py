@@ -209,7 +209,6 @@ def _results(dataset: str, name: str, claim: ClaimConf | None) -> str:
     runs, axes = read(dataset, name)
     groups, known = standing_of(runs, axes)
     networks = [run for group in groups for run in group.runs]
-    seconds = sum(run.metrics["seconds"] for run in networks)
     command = " ".join(text.format(path="FOLDER") for text in overrides(dataset, name))
     lines = [f"### On {TITLES[dataset]}: {name}", "", f"`python -m src.train -m {command}`", ""]
     if claim:
@@ -222,10 +221,17 @@ def _results(dataset: str, name: str, claim: ClaimConf | None) -> str:
         lines.append("")
     figure = f"![{name} on {TITLES[dataset]}](lessons/{dataset}/{name}.png)"
     lines += [*notes(known), "", _table(groups, known, axes), "", figure, ""]
-    lines.append(f"{len(networks)} networks, {duration_text(seconds)} of training.")
+    lines.append(f"{len(networks)} networks, {_time_of(networks)}.")
     lines += _winner(groups)
     surprise = _surprises().get(dataset, {}).get(name)
     return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
+
+
+def _time_of(networks: Sequence[RunRecord]) -> str:
+    """Returns the CPU time of the trainings, or the elapsed time of runs that did not record it."""
+    if all("cpu_seconds" in run.metrics for run in networks):
+        return f"{duration_text(sum(run.metrics['cpu_seconds'] for run in networks))} of CPU time"
+    return f"{duration_text(sum(run.metrics['seconds'] for run in networks))} of training"
 
 
 def _winner(groups: Sequence[Group]) -> list[str]:
