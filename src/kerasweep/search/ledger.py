@@ -13,7 +13,7 @@ from kerasweep.space.axis import Params, Signature, Space, signature
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"
-SEED, EPOCH = "seed", "epoch"
+REPEAT, EPOCH = "seed", "epoch"
 MAX_RETRIES = 2
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 
@@ -61,7 +61,7 @@ def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
 
 def note_repeat(trial: Trial, repeat: int, outcome: Outcome) -> None:
     """Saves the result of one repeat in the trial, so that no restart trains it again."""
-    trial.set_user_attr(f"{SEED}:{repeat}", _as_attribute(outcome))
+    trial.set_user_attr(f"{REPEAT}:{repeat}", _as_attribute(outcome))
 
 
 def note_progress(trial: Trial, repeat: int, epoch: int) -> None:
@@ -75,7 +75,7 @@ def _progressed(study: Study, number: int) -> bool:
     An attempt that resumes from a checkpoint reports the epochs before it again.
     """
     trial, *earlier = attempts(study, number)
-    if any(result["state"] == State.COMPLETE for result in _by_repeat(trial, SEED).values()):
+    if any(result["state"] == State.COMPLETE for result in _by_repeat(trial, REPEAT).values()):
         return True
     before = [_by_repeat(attempt, EPOCH) for attempt in earlier]
     return any(
@@ -122,7 +122,7 @@ def completed_repeats(study: Study, number: int) -> dict[int, Outcome]:
     """Returns the complete results of a trial's repeats, in this attempt and in earlier ones."""
     outcomes: dict[int, Outcome] = {}
     for trial in reversed(attempts(study, number)):
-        for repeat, result in _by_repeat(trial, SEED).items():
+        for repeat, result in _by_repeat(trial, REPEAT).items():
             if result["state"] == State.COMPLETE:
                 outcomes[repeat] = as_outcome(result)
     return outcomes

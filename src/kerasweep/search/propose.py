@@ -1,7 +1,7 @@
 """Finds the next configuration to train: one that is possible and untried."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -20,6 +20,7 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space, signature
 
 MAX_ASKS, MAX_DRAWS = 20, 1000
+Objection = Callable[[Params], str | None]  # why a configuration should not be trained, None if it should
 
 
 @dataclass(frozen=True)
@@ -118,31 +119,23 @@ def propose(
         The proposal; `NothingLeft` if no configuration is left; None if `pick` takes none, or with
         `only_waiting` if no trial waits.
     """
-    done = tried(study, space)
-
-    def objection(params: Params) -> str | None:
-        return _objection(params, done, refusal)
-
+    objection = _objection(study, space, refusal)
     answer = _suggested(study, space, objection, only_waiting=in_order or only_waiting)
     if isinstance(answer, Proposal):
         return answer
     if only_waiting:
         return None
     new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
-
-    def is_possible(params: Params) -> bool:
-        return objection(params) is None
-
     if in_order:
-        left = islice(filter(is_possible, space.configurations()), most)
+        left = islice(_without_objection(space.configurations(), objection), most)
         first = next(left, None)
         params = None if first is None else pick(chain([first], left))
         if first is not None and params is None:
             return None
     else:
-        params = _draw(space, new_seed, is_possible)
+        params = _draw(space, new_seed, objection)
     if params is None and space.is_finite:
-        return NothingLeft(f"all {len(done)} configurations have been tried")
+        return NothingLeft(f"all {len(tried(study, space))} configurations have been tried")
     if params is None:
         return NothingLeft(
             f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
@@ -163,14 +156,7 @@ def _propose_in_arms(
     arms: Arms,
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial of an arm that lacks trials; otherwise as `propose`."""
-    done = tried(study, space)
-
-    def objection(params: Params) -> str | None:
-        return _objection(params, done, refusal)
-
-    def is_possible(params: Params) -> bool:
-        return objection(params) is None
-
+    objection = _objection(study, space, refusal)
     waiting = _suggested(study, space, objection, only_waiting=True)
     if isinstance(waiting, Proposal):
         return waiting
@@ -182,7 +168,7 @@ def _propose_in_arms(
         if arm is None:
             return None
         new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
-        spare = _completed(space.within(arms.keys, arm), arm, new_seed, is_possible, in_order)
+        spare = _completed(space.within(arms.keys, arm), arm, new_seed, objection, in_order)
         if spare is not None:  # else no suggestion could be possible
             answer = None if in_order else _suggested(study, space, objection, arm)
             return answer if isinstance(answer, Proposal) else _enqueued(study, space, spare)
@@ -192,22 +178,23 @@ def _propose_in_arms(
     return NothingLeft(f"{MAX_DRAWS:,} random draws found no further nuisance values that can be trained")
 
 
-def _completed(
-    rest: Space, arm: Params, seed: int, is_possible: Callable[[Params], bool], in_order: bool
-) -> Params | None:
+def _completed(rest: Space, arm: Params, seed: int, objection: Objection, in_order: bool) -> Params | None:
     """Returns a possible configuration of the arm: the first one in order, or a random one."""
 
-    def fits(params: Params) -> bool:
-        return is_possible({**arm, **params})
+    def of_whole(params: Params) -> str | None:
+        return objection({**arm, **params})
 
-    params = next(filter(fits, rest.configurations()), None) if in_order else _draw(rest, seed, fits)
+    if in_order:
+        params = take_first(_without_objection(rest.configurations(), of_whole))
+    else:
+        params = _draw(rest, seed, of_whole)
     return None if params is None else {**arm, **params}
 
 
 def _suggested(
     study: Study,
     space: Space,
-    objection: Callable[[Params], str | None],
+    objection: Objection,
     arm: Params | None = None,
     only_waiting: bool = False,
 ) -> Proposal | str | None:
@@ -216,7 +203,7 @@ def _suggested(
     Args:
         study: Gives waiting trials first, then what its sampler suggests.
         space: The axes that are suggested.
-        objection: Returns why a configuration should not be trained, None if it should.
+        objection: See `_objection`.
         arm: Values that the sampler must keep.
         only_waiting: Whether to take waiting trials only.
 
@@ -255,19 +242,30 @@ def _suggest(space: Space, trial: Trial) -> Params | str:
             return f"it is outside the space: {error}"
 
 
-def _draw(space: Space, seed: int, is_possible: Callable[[Params], bool]) -> Params | None:
+def _draw(space: Space, seed: int, objection: Objection) -> Params | None:
     """Draws a possible configuration at random; None if there is none, or none within MAX_DRAWS."""
     if not space.is_finite:
-        return next(filter(is_possible, islice(drawn(space, seed), MAX_DRAWS)), None)
+        return take_first(_without_objection(islice(drawn(space, seed), MAX_DRAWS), objection))
     listed = list(space.configurations())
     shuffled = (listed[place] for place in np.random.default_rng(seed).permutation(len(listed)))
-    return next(filter(is_possible, shuffled), None)  # to check all of them may take seconds
+    return take_first(_without_objection(shuffled, objection))
+
+
+def _without_objection(configurations: Iterable[Params], objection: Objection) -> Iterator[Params]:
+    """Yields the configurations that can be trained, each checked when it is due: a check takes time."""
+    return (params for params in configurations if objection(params) is None)
 
 
 def _objection(
-    params: Params, done: set[tuple[tuple[str, str], ...]], refusal: Callable[[Params], str | None]
-) -> str | None:
-    return "it was tried already" if signature(params) in done else refusal(params)
+    study: Study, space: Space, refusal: Callable[[Mapping[str, object]], str | None]
+) -> Objection:
+    """Returns a function that says why a configuration should not be trained, by the trials so far."""
+    done = tried(study, space)
+
+    def objection(params: Params) -> str | None:
+        return "it was tried already" if signature(params) in done else refusal(params)
+
+    return objection
 
 
 def _claim(trial: Trial, params: Params) -> Proposal:
