@@ -22,7 +22,7 @@ from kerasweep.multirun.question import Question, read_question
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
 from kerasweep.search.ledger import has_waiting
-from kerasweep.search.stops import HOURS_USED, StopRequest
+from kerasweep.search.stops import HOURS_USED, Ending, StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
@@ -105,13 +105,8 @@ def conduct(
             plan, fresh = compared, False
         opened = conductor.open(plan, fresh)
         ending = drive(opened)
-    sweep = opened.sweep
-    summary.print_end(sweep, opened.record, ending.reason)
-    if ends_with_page(plan.base) and finished_trials(sweep.study):
-        conclude(plan.base, sweep.name)
-    elif summary.best_trials(sweep):
-        announce_winner(plan.base, sweep.name)
-    return summary.best_value(sweep)
+    _summarize(opened, ending)
+    return summary.best_value(opened.sweep)
 
 
 class _Conductor:
@@ -216,6 +211,16 @@ class _Conductor:
         if self._workers is None and trainings > 0 and uses_workers(self._master):
             self._workers = start_workers(self._context, self._master, cfg, trainings + later)
             self._stack.callback(self._workers.stop)
+
+
+def _summarize(opened: OpenSweep, ending: Ending) -> None:
+    """Prints the end of a sweep and its winner; makes the page of a claim or of repeats."""
+    cfg, sweep = opened.plan.base, opened.sweep
+    summary.print_end(sweep, opened.record, ending.reason)
+    if ends_with_page(cfg) and finished_trials(sweep.study):
+        conclude(cfg, sweep.name)
+    elif summary.best_trials(sweep):
+        announce_winner(cfg, sweep.name)
 
 
 def _width(plan: Plan) -> int:
