@@ -1,7 +1,11 @@
-"""Says how the lessons are trained on each data set."""
+"""Lists the lessons of each data set, and the overrides that they are trained with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from benchmarks.studies import content, names
+from kerasweep.config.schemas import run_keys
+from kerasweep.tracking.tags import short_names
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,36 @@ COURSES = {
         {"quickstart": FIVE, "full_search": FIVE},
     ),
 }
+
+
+def lessons_of(dataset: str) -> list[str]:
+    """Returns all studies of sweeps/study, and the data set's variants."""
+    return sorted([*names(), *COURSES[dataset].variants])
+
+
+def study_of(dataset: str, name: str) -> str:
+    """Returns the study that a lesson runs."""
+    own = [text for text in COURSES[dataset].variants.get(name, ()) if text.startswith("study=")]
+    return own[0].partition("=")[2] if own else name
+
+
+def overrides(dataset: str, name: str) -> list[str]:
+    """Returns the overrides of a lesson. A course's override of an axis would remove the axis."""
+    course, study = COURSES[dataset], study_of(dataset, name)
+    axes = {*content(study)["space"], *content(study).get("nuisance", {})}
+    chosen = {"study": study}
+    for text in (*course.overrides, *course.more.get(name, ()), *course.variants.get(name, ())):
+        key, _, value = text.partition("=")
+        if key not in axes and (key != "study.tuning" or "nuisance" in content(study)):
+            chosen[key] = value
+    return [
+        f"{key}={value}" for key, value in chosen.items() if (chosen["data"], key) != ("custom", "data.path")
+    ]
+
+
+def tuned_tags(name: str) -> list[str]:
+    """Returns the tags of the axes that a lesson's study tunes."""
+    study = content(study_of("cifar10", name))
+    nuisance = study.get("nuisance", {})
+    tags = short_names([*study["space"], *nuisance], run_keys())
+    return [tags[key] for key in nuisance]

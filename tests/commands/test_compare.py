@@ -121,6 +121,30 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
     ]
 
 
+def test_csv_has_the_tuned_values(
+    run: Callable[..., list[str]], copy_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{copy_database(tmp_path)}"
+    tracker = open_tracker(TrackingConf(uri=uri))
+    own = {"study": "tuned", "sweep": "tuned-1", "dataset": "digits"}
+    tracker.start(
+        "tuned-1",
+        {**own, "kind": "study", "axes": "kernel_size", "nuisance": "learning_rate,regularizer"},
+        {},
+    )
+    for kernel_size, rate in (("3", "0.01"), ("5", "0.002")):
+        tags = {**own, "kernel_size": kernel_size, "learning_rate": rate, "regularizer": "l2"}
+        record(tracker, 0.5, {**tags, "kind": "trial"}, "complete")
+    run(f"tracking.uri={uri}", "study=tuned")
+    with open(tmp_path / "mlruns" / "compare-tuned.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = ("kernel_size", "learning_rate", "regularizer")
+    assert [tuple(row[column] for column in columns) for row in rows] == [
+        ("3", "0.01", "l2"),
+        ("5", "0.002", "l2"),
+    ]
+
+
 def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]]) -> None:
     """The differences of 0.250 to 0.254 have mean 0.252, standard error 0.000707 and t(0.975, 4) = 2.7764."""
     lines = run("study=claimed")

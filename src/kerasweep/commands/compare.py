@@ -50,7 +50,7 @@ def compare(cfg: DictConfig) -> None:
         show(render(report.groups, report.axes, report.standings))
     for line in lines_of(report):
         say(line)
-    write_csv(path, report.runs, report.axes)
+    write_csv(path, report.runs, report.columns)
     say(f"written: {path}")
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")

@@ -52,6 +52,11 @@ class Report:
     tunings: tuple[Tuning, ...] = ()  # of the sweeps with nuisance axes
     rising: Mapping[str, float] = field(default_factory=dict)  # by group of such sweeps, see `still_rising`
 
+    @property
+    def columns(self) -> list[str]:
+        """The tags by which the runs may differ: the axes of the groups, then the tuned ones."""
+        return [*self.axes, *sorted(nuisance_of(self.parents) - set(self.axes))]
+
 
 def read_report(
     cfg: TrackingConf,
