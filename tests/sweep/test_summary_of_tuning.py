@@ -50,6 +50,25 @@ def test_most_tunings_decide(
     assert said.splitlines()[0] == "tuned: all 27 trials are done"
 
 
+def test_combinations_at_the_same_border_share_a_note(
+    sweep_of: Callable[..., Sweep], search: Callable[..., Any]
+) -> None:
+    listed = tuple({"size": size, "training.seed": 7} for size in (3, 5, 7, 9))
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3,) * 4)
+    entries = {"size": "3,5,7,9", "rate": "choice(1,2,3)", "training.seed": "range(7,10)"}
+    sweep = replace(sweep_of(entries, total=12, sampler="grid"), arms=arms)
+    best = {3: 3, 5: 2, 7: 1, 9: 3}
+    search(
+        sweep,
+        lambda params: Outcome("complete", "run", values=(float(params["rate"] == best[params["size"]]),)),
+    )
+    ends = "is at the border of its range; a wider range may contain a better value"
+    assert border_notes(sweep, best_of_arms(sweep.study, sweep.space, arms)) == [
+        f"with size=3 or size=9, the best rate=3 {ends}",
+        f"with size=7, the best rate=1 {ends}",
+    ]
+
+
 def test_one_tuning_is_shown_without_counts(
     sweep_of: Callable[..., Sweep], search: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

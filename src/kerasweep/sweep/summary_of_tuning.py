@@ -50,14 +50,14 @@ def print_tuned(sweep: Sweep, best: Sequence[Params], reason: str) -> None:
 
 
 def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
-    """Returns a sentence on each nuisance value at the border of its range, by combination.
+    """Returns a sentence on each nuisance value at the border of its range, with its combinations.
 
     Args:
         sweep: The sweep that tuned them.
         best: The best configuration of each tuning of each combination. Most of them must lie at the border.
     """
     assert sweep.arms is not None
-    notes = []
+    combinations: dict[str, list[str]] = {}
     for combination, tuned in sweep.arms.by_combination(best):
         for axis in sweep.space.axes:
             values = [
@@ -66,8 +66,8 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
             at_border = [value for value in values if axis.is_at_border(value)]
             if 2 * len(at_border) > len(tuned):
                 value, _ = Counter(at_border).most_common(1)[0]
-                notes.append(f"with {params_text(combination)}, {border_text(axis, value)}")
-    return notes
+                combinations.setdefault(border_text(axis, value), []).append(params_text(combination))
+    return [f"with {' or '.join(named)}, {text}" for text, named in combinations.items()]
 
 
 def _nuisance_of(sweep: Sweep, params: Params) -> Params:
