@@ -1,5 +1,6 @@
-"""Measures the cost of each study on digits, and writes the table of sweeps/README.md."""
+"""Measures the cost of each study on digits, for sweeps/README.md and the comment at the top of its file."""
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +32,12 @@ def names() -> list[str]:
 
 
 def run(*overrides: str) -> None:
-    """Runs each study once in an empty folder, and times the whole command."""
+    """Runs each study once in an empty folder, times the whole command, and publishes the costs."""
     rows = []
     for name in names():
         found = train(name, *overrides)
         rows.append([*said(name), *measured(name, found)])
+        write_cost(STUDIES / f"{name}.yaml", found.seconds)
         print(f"  {name}: {found.seconds:.0f} s", flush=True)
     shown = table(rows)
     cost = "The cost is that of the whole command on `data=digits`"
@@ -65,6 +67,15 @@ def measured(name: str, found: FinishedStudy) -> list[str]:
     design = f"{found.tags['sampler']}{pruner}, {found.tags['trials']}"
     seeds = content(name).get("repeats", 1)
     return [design, str(seeds), found.params["training.epochs"], f"{found.seconds:.0f} s"]
+
+
+def write_cost(file: Path, seconds: float) -> None:
+    """Writes the cost, rounded to five seconds, into the comment at the top of a study's file."""
+    text = file.read_text(encoding="utf-8")
+    rounded = max(5, 5 * round(seconds / 5))
+    changed, count = re.subn(r"about \d+(?=(\n#)? seconds on 2 cores with)", f"about {rounded}", text)
+    assert count == 1, file
+    file.write_text(changed, encoding="utf-8")
 
 
 def content(name: str) -> dict[str, Any]:

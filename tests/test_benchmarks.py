@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -406,9 +407,11 @@ def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_a_study_is_measured_with_the_settings_of_its_file(
-    published: Path, monkeypatch: pytest.MonkeyPatch
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(studies, "README", published)
+    file = Path(shutil.copy(studies.STUDIES / "feature_scaling.yaml", tmp_path))
+    monkeypatch.setattr(studies, "STUDIES", tmp_path)
     monkeypatch.setattr(studies, "names", lambda: ["feature_scaling"])
     studies.run("data.limit=200", "model.filters=[4]", "workers=1")
     row = re.search(r"^\| `feature_scaling` .*$", published.read_text(), re.MULTILINE)
@@ -416,7 +419,21 @@ def test_a_study_is_measured_with_the_settings_of_its_file(
     cells = [cell.strip() for cell in row[0].strip("|").split("|")]
     claim = "Scaled inputs converge faster, so a short training gets further with them."
     assert cells[:6] == ["`feature_scaling`", "`data.scaling`", claim, "grid, 3", "5", "3"]
-    assert re.fullmatch(r"\d+ s", cells[6])
+    seconds = int(cells[6].removesuffix(" s"))
+    found = re.search(r"about (\d+) seconds on 2 cores with digits", file.read_text())
+    assert found is not None and abs(int(found[1]) - seconds) <= 3
+
+
+@pytest.mark.parametrize(
+    "line", ["about 20 seconds on 2 cores with digits.", "about 20\n# seconds on 2 cores"]
+)
+def test_the_cost_in_a_study_is_rounded_to_five_seconds(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(f"# Two trials: {line} with digits.\nstudy: {{epochs: 20}}\n")
+    studies.write_cost(file, 87.6)
+    assert file.read_text() == f"# Two trials: {line} with digits.\nstudy: {{epochs: 20}}\n".replace(
+        "about 20", "about 90"
+    )
 
 
 @pytest.mark.parametrize("name", studies.names())
