@@ -100,6 +100,22 @@ def test_a_key_that_ends_like_an_axis_need_not_be_it() -> None:
     assert verdict_of(cast(ClaimConf, claim), runs, ["temperature", "rate"]).decision == UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        ("objective", "val_accuracy is"),
+        ("val_accuracy", "the last epoch's val_accuracy is"),
+        ("epoch_variability", "epoch_variability is"),
+    ],
+)
+def test_the_last_epochs_objective_is_told_from_the_objective(measure: str, words: str) -> None:
+    sides = {"of": {"model.kernel_size": 3}, "relation": "higher", "than": {"model.kernel_size": 5}}
+    comparisons = [{**sides, "measure": measure}]
+    claim: Any = OmegaConf.merge(OmegaConf.structured(ClaimConf), {"text": "so", "comparisons": comparisons})
+    line, *_ = finding_lines(judge(cast(ClaimConf, claim), []), "val_accuracy")
+    assert line == f"{UNDECIDED}: {words} higher with model.kernel_size=3 than with model.kernel_size=5"
+
+
 @pytest.mark.parametrize(("settings", "least"), [(("8",), "0.014"), (("8", "32"), "0.017")])
 def test_detectable_difference_grows_with_the_number_of_settings(
     settings: tuple[str, ...], least: str

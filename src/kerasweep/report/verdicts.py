@@ -106,6 +106,8 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
 
 def _sentence(comparison: ComparisonConf, objective: str) -> str:
     measure = objective if comparison.measure == "objective" else comparison.measure
+    if comparison.measure == objective:
+        measure = f"the last epoch's {objective}"
     if comparison.spread_over:
         measure = f"the variance of {measure} between {comparison.spread_over}"
     one, other = _side(comparison.of), _side(comparison.than)
