@@ -38,9 +38,10 @@ INTRODUCTION = (
     "Fashion-MNIST it has 3,000 images, of which 600 validate, five seeds on one split, and a constant rate; "
     "these runs are older, and their value is that of the best epoch. `python -m benchmarks.lessons` writes "
     "this page from the runs in `docs/lessons`, a CSV per lesson. A verdict holds for these networks, images "
-    "and epochs; *not decided by these runs* is a result too. An effect is the difference of the claim's "
-    "first comparison, in validation accuracy unless another measure is named, with its 95 % interval; the "
-    "smallest and the largest, where the claim is about each setting of the other axes.\n"
+    "and epochs; *not decided by these runs* is a result too. An effect is the difference, with "
+    "its 95 % interval, of the claim's first comparison that has the verdict, in validation accuracy unless "
+    "another measure is named; the smallest and the largest, where the claim is about each setting of the "
+    "other axes.\n"
 )
 COLUMNS = ("validation accuracy", "95 % interval", "vs. best", "CPU-seconds", "parameters")
 OWN_COLUMNS = {"run_id", "name", *CSV_TAGS, *CSV_PARAMS, *CSV_METRICS}
@@ -100,8 +101,8 @@ def _title(name: str) -> str:
 
 
 def _effect(verdict: Verdict) -> str:
-    """Returns the smallest and the largest difference of the first comparison, with what it measures."""
-    finding = verdict.findings[0]
+    """Returns the smallest and the largest difference of the deciding comparison, with what it measures."""
+    finding = next(each for each in verdict.findings if each.decision == verdict.decision)
     found = sorted(finding.differences.values(), key=lambda difference: difference.estimate.mean)
     if not found:
         return "–"
