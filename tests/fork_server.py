@@ -218,8 +218,9 @@ spawn = util.spawnv_passfds
 
 if __name__ == "__main__":
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(sys.argv[1])
+        listening.bind(f"{sys.argv[1]}.bound")
         listening.listen()
+        os.rename(f"{sys.argv[1]}.bound", sys.argv[1])  # whoever sees this path may connect
         import_all()
         asked = serve(listening)
     become(asked)
