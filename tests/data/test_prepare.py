@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,18 @@ def test_unreadable_data_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
         load_prepared(missing)
     Path(archive.path or "").rename(tmp_path / "later.npz")
     assert len(load_prepared(missing).train.labels) > 0
+
+
+def test_two_splits_share_the_share_of_the_pool_that_validates() -> None:
+    """So the scores of two splits correlate by that share, see report/repetition.py."""
+    images = np.zeros((2000, 4, 4, 1), np.uint8)
+    labels = np.arange(2000) % 10
+    arrays = make_arrays((images, labels), (images[:20], labels[:20]), None, "made")
+    splits = [
+        prepare(DataConf(source="npz", limit=500, split_seed=seed, validation_split=0.2), arrays)
+        for seed in range(20)
+    ]
+    assert {(each.pool, len(each.validation)) for each in splits} == {(2000, 100)}
+    chosen = [set(np.asarray(each.validation.indices).tolist()) for each in splits]
+    shared = [len(one & other) for one, other in combinations(chosen, 2)]
+    assert np.mean(shared) / 100 == pytest.approx(100 / 2000, abs=0.005)

@@ -10,7 +10,16 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from kerasweep.config.search import ClaimConf
-from kerasweep.report.claims import CONTRADICTED, SUPPORTED, UNDECIDED, evaluate, judge
+from kerasweep.report.claims import (
+    CONTRADICTED,
+    FAILS,
+    HOLDS,
+    OPEN,
+    SUPPORTED,
+    UNDECIDED,
+    evaluate,
+    judge,
+)
 from kerasweep.report.pairs import Observation
 
 DRAWS = 500
@@ -341,7 +350,21 @@ def test_one_of_two_comparisons_contradicts_at_half_of_5_percent(p: float, verdi
     observations = pairs(gaps_with(p, 0.0), gaps_with(0.5, 0.0))
     comparisons = [about_kernels("lower", size=0), about_kernels("higher", size=1)]
     assert judge(claim(comparisons[0]), observations).decision == CONTRADICTED
-    assert judge(claim(*comparisons), observations).decision == verdict
+    found = judge(claim(*comparisons), observations)
+    assert found.decision == verdict
+    # Each has the outcome of its own interval, whatever the claim's verdict.
+    assert [finding.outcome for finding in found.findings] == [FAILS, OPEN]
+    assert found.deciding is found.findings[0]
+
+
+def test_the_comparison_that_leaves_a_claim_open_is_named() -> None:
+    observations = pairs(gaps_with(0.001, 0.0), gaps_with(0.5, 0.0))
+    comparisons = [about_kernels("higher", size=0), about_kernels("higher", size=1)]
+    found = judge(claim(*comparisons), observations)
+    assert [finding.outcome for finding in found.findings] == [HOLDS, OPEN]
+    assert (found.decision, found.deciding) == (UNDECIDED, found.findings[1])
+    lacking = judge(claim(comparisons[0], {**comparisons[1], "measure": "nothing"}), observations)
+    assert (lacking.decision, lacking.deciding) == (UNDECIDED, lacking.findings[0])  # only that has numbers
 
 
 @pytest.mark.parametrize(("ps", "verdict"), [((0.024, 0.024), SUPPORTED), ((0.024, 0.04), UNDECIDED)])

@@ -1,13 +1,17 @@
 """Notes warn of facts that could bias a comparison."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from omegaconf import OmegaConf
 
+from kerasweep.config.search import ClaimConf
+from kerasweep.report.claims import Verdict
 from kerasweep.report.fairness import (
     BEST_EPOCH_TEXT,
     CROSS_FITTED_TEXT,
+    LATER,
     MIXED,
     OTHER_IMAGES,
     PICKED,
@@ -18,7 +22,7 @@ from kerasweep.report.fairness import (
     score_line,
 )
 from kerasweep.report.groups import group_runs
-from kerasweep.report.reading import Report
+from kerasweep.report.reading import Judged, Report
 from kerasweep.report.standings import standings
 from kerasweep.tracking.run_record import RunRecord
 
@@ -172,3 +176,31 @@ def test_selection_by_results_is_noted() -> None:
 
 def test_sweeps_that_share_a_mean_are_noted() -> None:
     assert said(run("3"), run("3", sweep="b-2")) == ["means mix the runs of a-1, b-2; study=NAME selects one"]
+
+
+def test_a_claim_that_came_after_its_sweep_began_is_noted() -> None:
+    claim = cast(ClaimConf, OmegaConf.structured(ClaimConf(text="so")))
+    judged = [Judged("a-1", claim, Verdict("supported", ()), is_later) for is_later in (False, True)]
+    given = report(run("3"), run("5"))
+    assert caveats(replace(given, judged=(judged[0],))) == []
+    assert caveats(replace(given, judged=(judged[1],))) == [LATER.format("a-1")]
+
+
+def test_a_ranking_by_tuned_values_is_noted() -> None:
+    parent = RunRecord("p", "a-1", "FINISHED", {"sweep": "a-1", "nuisance": "rate"}, {}, {}, 0.0, 1.0)
+    runs = [run("3", rate="0.1", epochs="5"), run("3", rate="0.2", epochs="5")]
+    (note,) = caveats(replace(report(*runs, axes=("rate",)), parents=(parent,)))
+    assert note == "rate was tuned: results chose its values, so their ranking means nothing"
+    assert caveats(replace(report(*runs, axes=("k",)), parents=(parent,))) == []
+
+
+def test_a_tuned_number_of_epochs_is_noted() -> None:
+    parent = RunRecord("p", "a-1", "FINISHED", {"sweep": "a-1", "nuisance": "epochs"}, {}, {}, 0.0, 1.0)
+    runs = [run("3", epochs="5"), run("5", epochs="20")]
+    (note,) = caveats(replace(report(*runs), parents=(parent,)))
+    assert note == "training.epochs is an axis: configurations are not compared at equal epochs"
+
+
+def test_a_score_that_a_users_function_made_up_is_unknown() -> None:
+    given = report(run("3", score="mine"), run("5", score="mine"))
+    assert score_line(given) is None and caveats(given) == []

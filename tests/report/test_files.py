@@ -98,6 +98,7 @@ def test_csv_has_a_row_a_run_in_the_order_of_its_axes(tmp_path: Path) -> None:
         *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
         *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
         *("generalization_gap", "best_epoch_gain", "epoch_variability", "test_accuracy", "test_images"),
+        *("validation_images", "pool_images"),
     ]
     assert [(row["run_id"], row["state"], row["k"], row["note"]) for row in rows] == [
         ("b", "pruned", "8", ""),

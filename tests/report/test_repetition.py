@@ -56,6 +56,17 @@ def test_the_largest_overlap_counts() -> None:
     assert repetition_of(runs).overlap == pytest.approx(1.0)
 
 
+def test_splits_of_a_larger_pool_share_fewer_images() -> None:
+    """data.limit draws 12,500 of 50,000 images, of which 2,500 validate: two splits share a twentieth."""
+    images = {"validation_images": 2500.0, "pool_images": 50_000.0}
+    runs = [replace(run(data__seed=seed, data__validation_split=0.2), metrics=images) for seed in (0, 1)]
+    assert repetition_of(runs).overlap == pytest.approx(0.05 / 0.95)
+    whole = {"validation_images": 10_000.0, "pool_images": 50_000.0}
+    assert repetition_of([replace(each, metrics=whole) for each in runs]).overlap == pytest.approx(0.25)
+    older = run(data__seed=2, data__validation_split=0.2)
+    assert repetition_of([*runs, older]).overlap == pytest.approx(0.25)  # it may have drawn from all
+
+
 def trained(seed: int, data_seed: int, split_seed: int, split: str, **more: str) -> RunRecord:
     """Returns a run that recorded its validation images."""
     made = run(training__seed=seed, data__seed=data_seed, data__split_seed=split_seed, **more)

@@ -6,7 +6,7 @@ import pytest
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.report.selection import axes_of, check_axes, explain_nothing, select_runs
+from kerasweep.report.selection import axes_of, check_axes, explain_nothing, filter_runs, select_runs
 from kerasweep.tracking.reader import parents_of
 from kerasweep.tracking.writer import Tracker
 
@@ -81,9 +81,9 @@ def test_runs_are_chosen_by_their_ids(tracking: TrackingConf) -> None:
 
 
 def test_runs_are_chosen_by_expressions(tracking: TrackingConf) -> None:
-    assert len(select_runs(tracking, {}, where=["kernel_size > 3", "batch_size == 8"])) == 1
+    assert len(filter_runs(select_runs(tracking, {}), ["kernel_size > 3", "batch_size == 8"])) == 1
     with pytest.raises(TrackingError) as raised:
-        select_runs(tracking, {}, where=["kernel_size > 30"])
+        filter_runs(select_runs(tracking, {}), ["kernel_size > 30"])
     assert str(raised.value) == "None of these runs satisfies where=['kernel_size > 30']. Loosen it."
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kerasweep.report.groups import group_runs
 from kerasweep.report.repetition import Repetition
-from kerasweep.report.standings import by_seed, runs_per_seed, standings, training_seconds
+from kerasweep.report.standings import by_seed, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.tracking.run_record import RunRecord
 
 
@@ -49,6 +49,8 @@ def test_seeds_of_an_incomplete_trial_are_not_ranked(state: str | None) -> None:
     other = [run(0.4, trial=2), run(0.4, 0, "repeat", trial=2)]
     assert runs_per_seed([own, *seeds, *other]) == [own, other[1]]
     assert runs_per_seed(seeds) == seeds  # without the trial's run, its state is unknown
+    # A selection by results may lack the trial's run, but its state is known.
+    assert runs_per_seed([*seeds, other[1]], [own, *seeds, *other]) == [other[1]]
 
 
 def test_group_has_a_value_a_seed() -> None:
@@ -164,3 +166,16 @@ def test_interval_of_an_accuracy_ends_at_one(objective: str, high: float | None)
     (standing,) = standings(group_runs(runs, ["k"]), ["k"])
     assert standing.estimate is not None and standing.estimate.high is not None
     assert standing.estimate.high == high if high else standing.estimate.high > 1
+
+
+def test_a_configuration_that_lacks_repeats_comes_after_the_others() -> None:
+    """Its other runs failed, so the rest is selected by results; the sweep ranks it so, too."""
+    lacking = [run(0.9, seed, k=7) for seed in range(3)]
+    others = [run(value, seed, k=k) for k, value in ((3, 0.5), (5, 0.4)) for seed in range(4)]
+    groups = group_runs([*lacking, *others], ["k"])
+    found = standings(groups, ["k"], min_runs=4)
+    assert [group.values for group, _ in ranked(groups, found)] == [("3",), ("5",), ("7",)]
+    by_value = {group.values[0]: standing for group, standing in zip(groups, found, strict=True)}
+    assert by_value["3"].is_best and not by_value["7"].is_tested and by_value["7"].lacks_repeats
+    assert by_value["7"].against_best.behind == pytest.approx(-0.4)
+    assert [group.values for group, _ in ranked(groups, standings(groups, ["k"]))][0] == ("7",)

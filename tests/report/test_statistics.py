@@ -92,6 +92,14 @@ def test_an_interval_covers_the_true_difference_in_95_of_100(seeds: int) -> None
     assert covered == pytest.approx(0.95, abs=0.012)  # 3.5 standard errors of 4,000
 
 
+@pytest.mark.parametrize(("pairs", "tests"), [(3, 1), (5, 1), (5, 4), (10, 2)])
+def test_detectable_difference_has_a_power_of_80_percent_by_the_noncentral_t(pairs: int, tests: int) -> None:
+    found = difference(np.arange(pairs, dtype=float))
+    noncentrality = found.detectable(tests) / found.error
+    quantile = stats.t.ppf(1 - 0.025 / tests, pairs - 1)
+    assert stats.nct.sf(quantile, pairs - 1, noncentrality) == pytest.approx(0.8, abs=1e-6)
+
+
 def test_detectable_difference_is_found_four_times_in_five() -> None:
     """The simulation has six pairs of deviation 1, so the true error is known."""
     random = np.random.default_rng(0)

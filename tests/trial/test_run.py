@@ -19,6 +19,7 @@ from kerasweep.data.split import stratified_half
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.tags import POOL_IMAGES, VALIDATION_IMAGES
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
 from kerasweep.trial.run import read_data, run_trial
@@ -168,7 +169,11 @@ def test_trial_that_no_other_dominates_keeps_its_model(
 
 def test_metrics_of_a_run_are_those_that_a_claim_may_measure(trials: Trials, configured: Configured) -> None:
     outcome = trials.train(configured("training.epochs=4"), incumbents=((1.1,),))
-    assert set(trials.run(outcome).data.metrics) == set(MEASURES)
+    recorded = trials.run(outcome).data.metrics
+    assert set(recorded) - {VALIDATION_IMAGES, POOL_IMAGES} == set(MEASURES)
+    prepared = read_data(configured())
+    assert recorded[VALIDATION_IMAGES] == len(prepared.validation)
+    assert recorded[POOL_IMAGES] == 1438  # four fifths of the 1,797 digits, of which data.limit draws 200
 
 
 def test_trial_that_is_dominated_keeps_neither_model_nor_figures(

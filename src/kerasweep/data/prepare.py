@@ -79,6 +79,8 @@ class Prepared:
     half: np.ndarray
     # Whether the data set came with this validation part: other splits have the same one.
     has_own_validation: bool = False
+    # The number of images from which `data.limit` and the split draw.
+    pool: int = 0
 
     @property
     def num_classes(self) -> int:
@@ -128,6 +130,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         input_shape=arrays.input_shape,
         half=stratified_half(validation.labels, seed),
         has_own_validation=arrays.validation is not None,
+        pool=len(arrays.train_labels),
     )
 
 

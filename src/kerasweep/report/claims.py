@@ -11,6 +11,8 @@ from kerasweep.report.repetition import BY_SEED, Repetition
 from kerasweep.report.statistics import LEVEL, Difference, difference, jackknife, p_values
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided by these runs"
+# The same of one comparison, by its own interval.
+HOLDS, FAILS, OPEN = "holds", "does not hold", "open"
 # With two seeds, accuracies that are equal by chance decide 8 % of claims without any difference.
 MIN_SEEDS = 3
 
@@ -22,12 +24,12 @@ class Finding:
     comparison: ComparisonConf
     differences: Mapping[str, Difference]  # by setting of the other axes for `mixed`, else one under ""
     p_for: float = 1.0  # the p-value against the comparison being false
-    p_against: float = 1.0  # … against it being true, which `judge` multiplies by the number of comparisons
+    p_against: float = 1.0  # … against it being true
     untested: str | None = None  # why it was not tested
 
     @property
-    def decision(self) -> str:
-        return _decision(self.p_for, self.p_against)
+    def outcome(self) -> str:
+        return _chosen((HOLDS, FAILS, OPEN), self.p_for, self.p_against)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,14 @@ class Verdict:
     findings: tuple[Finding, ...]
     has_splits: bool = False  # whether each repeat had its own split
 
+    @property
+    def deciding(self) -> Finding:
+        """The comparison that decides the claim most clearly, or the one that leaves it open."""
+        if self.decision == CONTRADICTED:
+            return min(self.findings, key=lambda finding: finding.p_against)
+        tested = [finding for finding in self.findings if not finding.untested]
+        return max(tested or self.findings, key=lambda finding: finding.p_for)
+
 
 def judge(
     claim: ClaimConf,
@@ -47,9 +57,9 @@ def judge(
 ) -> Verdict:
     """Tests a claim: it is supported if all its comparisons are, and contradicted if one is.
 
-    Support needs no correction, since all comparisons must be significant: Berger (1982), Multiparameter
-    hypothesis testing, https://doi.org/10.1080/00401706.1982.10487790. Contradiction by one of m takes
-    Bonferroni's. If nothing differs, at most 5 % of claims are decided.
+    Support needs no correction, since all comparisons must hold: Berger (1982), Multiparameter hypothesis
+    testing, https://doi.org/10.1080/00401706.1982.10487790. Contradiction by one of m takes Bonferroni's. If
+    nothing differs, at most 5 % of claims are decided.
 
     Args:
         claim: One or more comparisons.
@@ -58,10 +68,10 @@ def judge(
         repetition: What the repeats vary.
     """
     overlap = repetition.overlap
-    found = [evaluate(comparison, observations, lacking, overlap) for comparison in claim.comparisons]
-    findings = tuple(replace(each, p_against=min(1.0, len(found) * each.p_against)) for each in found)
+    findings = tuple(evaluate(each, observations, lacking, overlap) for each in claim.comparisons)
     p_for = max(finding.p_for for finding in findings)
-    decision = _decision(p_for, min(finding.p_against for finding in findings))
+    p_against = len(findings) * min(finding.p_against for finding in findings)
+    decision = _chosen((SUPPORTED, CONTRADICTED, UNDECIDED), p_for, p_against)
     return Verdict(decision, findings, repetition.has_splits)
 
 
@@ -136,10 +146,11 @@ def _columns(values: Iterable[Sequence[float]]) -> np.ndarray:
     return np.array(list(values), dtype=float).T
 
 
-def _decision(p_for: float, p_against: float) -> str:
+def _chosen(words: tuple[str, str, str], p_for: float, p_against: float) -> str:
+    """Returns the first word if the test shows it to be true, the second if false, else the third."""
     if p_for < 1 - LEVEL:
-        return SUPPORTED
-    return CONTRADICTED if p_against < 1 - LEVEL else UNDECIDED
+        return words[0]
+    return words[1] if p_against < 1 - LEVEL else words[2]
 
 
 def _ordered(found: Difference, comparison: ComparisonConf) -> tuple[float, float]:

@@ -40,6 +40,10 @@ MIXED = (
     "study.fresh=true trains all anew"
 )
 KINDS = {"repeat": "seed", "trial": "trial"}
+LATER = (
+    "{} began with another claim or none: this claim may have been chosen by the results, and then its "
+    "verdict means nothing"
+)
 PICKED = "intervals and p-values do not hold for runs that were picked by their results"
 
 
@@ -49,7 +53,8 @@ def caveats(report: Report) -> list[str]:
     found = [
         _mixed(report),
         _mixed_scores(report),
-        _unequal_epochs(complete, report.varied),
+        _unequal_epochs(complete, {*report.varied, *nuisance_of(report.parents)}),
+        _grouped_by_tuned(report),
         _unbalanced(report),
         _other_params(complete, {*report.varied, *nuisance_of(report.parents)}),
         *(note for tuning in report.tunings for note in tuning.notes),
@@ -65,6 +70,7 @@ def caveats(report: Report) -> list[str]:
         _failed(report.runs),
         PICKED if report.is_picked else None,
         f"the claim of {', '.join(report.unread)} cannot be read" if report.unread else None,
+        *(LATER.format(judged.sweep) for judged in report.judged if judged.is_later),
     ]
     return [line for line in found if line is not None]
 
@@ -97,7 +103,7 @@ def _scores(report: Report) -> Counter[str | None]:
 
 def _score(run: RunRecord) -> str | None:
     """Returns how a run is scored. Older versions recorded no tag, and a user's own function records none."""
-    if SCORE in run.tags:
+    if run.tags.get(SCORE) in (CROSS_FITTED, BEST_EPOCH):
         return run.tags[SCORE]
     if "best_epoch_gain" in run.metrics:
         return CROSS_FITTED
@@ -135,6 +141,15 @@ def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | N
     if EPOCHS in {keys.get(axis, axis) for axis in varied}:
         return f"{EPOCHS} is an axis: configurations are not compared at equal epochs"
     return None
+
+
+def _grouped_by_tuned(report: Report) -> str | None:
+    tuned = sorted(nuisance_of(report.parents) & {*report.axes})
+    return (
+        f"{', '.join(tuned)} was tuned: results chose its values, so their ranking means nothing"
+        if tuned
+        else None
+    )
 
 
 def _may_stop_early(run: RunRecord) -> bool:

@@ -14,7 +14,7 @@ from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
 from kerasweep.tracking.reader import histories
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import SCORE, SPLIT
+from kerasweep.tracking.tags import POOL_IMAGES, SCORE, SPLIT, VALIDATION_IMAGES
 from kerasweep.tracking.writer import open_tracker
 
 ARTIFACT = "report.html"
@@ -24,6 +24,7 @@ CSV_METRICS = (
     *("objective", "max_val_accuracy", "val_accuracy", "best_epoch", "parameters"),
     *("seconds", "epoch_seconds", "cpu_seconds", "epoch_cpu_seconds"),
     *("generalization_gap", "best_epoch_gain", "epoch_variability", "test_accuracy", "test_images"),
+    *(VALIDATION_IMAGES, POOL_IMAGES),
 )
 CSV_TAGS = ("state", "dataset", SPLIT, SCORE)
 # The params in the CSV that tell repeats apart, by their columns.

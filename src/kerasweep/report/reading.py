@@ -8,15 +8,15 @@ from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, group_runs
-from kerasweep.report.repetition import repetition_of
-from kerasweep.report.selection import axes_of, check_axes, nuisance_of, select_runs, swept
+from kerasweep.report.repetition import REPEATED, repetition_of
+from kerasweep.report.selection import axes_of, check_axes, filter_runs, nuisance_of, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.report.tuning import Tuning, read_tunings, still_rising
 from kerasweep.report.verdicts import verdict_of
 from kerasweep.results import RETURNED
 from kerasweep.tracking.reader import claim_of, histories, parents_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import UNTUNED, short_names
+from kerasweep.tracking.tags import CLAIM, UNTUNED, claim_tag, short_names
 
 EPOCH_METRIC = "val_accuracy"
 
@@ -28,6 +28,7 @@ class Judged:
     sweep: str
     claim: ClaimConf
     verdict: Verdict
+    is_later: bool = False  # whether the sweep began with another claim, or none
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,19 @@ def read_report(
         TrackingError: No run matches, the runs cannot be averaged, or the server no longer answers.
         ConfigError: `where` is not an expression.
     """
-    selected = select_runs(cfg, tags, run_ids, where)
-    runs, parents = runs_per_seed(selected), parents_of(cfg, selected)
+    chosen = select_runs(cfg, tags, run_ids)
+    parents = parents_of(cfg, chosen)
+    selected = filter_runs(chosen, where, nuisance_of(parents)) if where else chosen
+    runs, parents = runs_per_seed(selected, chosen), _parents_with(parents, selected)
     varied = axes_of(parents, runs)
     names = short_names(run_keys(), run_keys())
     axes = varied if group_by is None else [names.get(axis, axis) for axis in group_by]
     check_axes(runs, axes if group_by is not None else [])
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
-    pairs = ranked(groups, standings(groups, every, axes))
     configurations = groups if axes == every else group_runs(runs, every)
+    repeats = _repeats_of_grids(parents, configurations)
+    pairs = ranked(groups, standings(groups, every, axes, repeats if axes == every else 0))
     is_picked = run_ids is not None or bool(where)
     tunings = read_tunings(cfg, parents)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
@@ -109,11 +113,29 @@ def read_report(
         is_picked=is_picked,
         unread=tuple(unread),
         untrained=untrained,
-        candidates=() if is_picked else tuple(configurations),
+        candidates=()
+        if is_picked
+        else tuple(sorted(configurations, key=lambda each: len(each.runs) < repeats)),
         seconds=training_seconds(selected) + sum(tuning.seconds for tuning in tunings),
         tunings=tuple(tunings),
         rising=_rising(cfg, groups) if nuisance_of(parents) else {},
     )
+
+
+def _parents_with(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Returns the parents of these runs."""
+    sweeps = {run.tags.get("sweep") for run in runs}
+    return [parent for parent in parents if parent.tags["sweep"] in sweeps]
+
+
+def _repeats_of_grids(parents: Sequence[RunRecord], configurations: Sequence[Group]) -> int:
+    """Returns how many runs a configuration needs to win in a grid over seeds or splits, else 0."""
+    are_repeated = [
+        parent.tags.get("sampler") == "grid" and bool({*swept(parent)} & {*REPEATED.values()})
+        for parent in parents
+    ]
+    most = max((len(group.runs) for group in configurations), default=0)
+    return most if are_repeated and all(are_repeated) else 0
 
 
 def _rising(cfg: TrackingConf, groups: Sequence[Group]) -> dict[str, float]:
@@ -163,5 +185,6 @@ def _judged(
             continue
         if claim is not None:
             own = [run for run in runs if run.tags.get("sweep") == sweep]
-            found.append(Judged(sweep, claim, _verdict(claim, parent, own)))
+            is_later = parent.tags.get(CLAIM, claim_tag(claim)) != claim_tag(claim)
+            found.append(Judged(sweep, claim, _verdict(claim, parent, own), is_later))
     return found, unread

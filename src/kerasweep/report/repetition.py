@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import SPLIT
+from kerasweep.tracking.tags import POOL_IMAGES, SPLIT, VALIDATION_IMAGES
 
 SEED, DATA_SEED, SPLIT_SEED = REPEATED_KEYS
 VALIDATION = "data.validation_split"
@@ -20,9 +20,11 @@ class Repetition:
     """The repeats of a comparison: blocks of runs that share a split, or the seed if all share the split."""
 
     has_splits: bool = False
-    # The number of validation images divided by that of training images if the splits differ, else 0. Means
-    # over n splits have the variance s² (1/n + overlap): their training sets share images. Nadeau and Bengio
-    # (2003), Inference for the generalization error, https://doi.org/10.1023/A:1024068626366
+    # If the splits differ, v / (p - v) for v validation images drawn from a pool of p images, else 0. Means
+    # over n splits have the variance s² (1/n + overlap), since splits share images: two of them correlate by
+    # v / p. Without data.limit it is the number of validation images divided by that of training images:
+    # Nadeau and Bengio (2003), Inference for the generalization error,
+    # https://doi.org/10.1023/A:1024068626366
     overlap: float = 0.0
     # By the seeds of a split the name of its block: several seeds may draw the same validation images.
     blocks: Mapping[str, str] = field(default_factory=dict)
@@ -56,9 +58,16 @@ def repetition_of(runs: Iterable[RunRecord]) -> Repetition:
     joined = _joined(seeds for part in parts if len(part) > 1 for seeds in part)
     if not joined:
         return BY_SEED
-    shares = [float(run.params[VALIDATION]) for run in runs if VALIDATION in run.params]
+    shares = [share for run in runs if (share := _validating_share(run)) is not None]
     overlap = max((share / (1 - share) for share in shares), default=0.0)
     return Repetition(True, overlap, {seeds: min(block) for block in joined for seeds in block})
+
+
+def _validating_share(run: RunRecord) -> float | None:
+    """Returns the share of the pool that validates; for runs of older versions, of the drawn images."""
+    if POOL_IMAGES in run.metrics:
+        return run.metrics[VALIDATION_IMAGES] / run.metrics[POOL_IMAGES]
+    return float(run.params[VALIDATION]) if VALIDATION in run.params else None
 
 
 def _split_seeds(run: RunRecord) -> str:

@@ -11,32 +11,17 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, suggestion
 from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
-from kerasweep.tracking.reader import find_runs, get_run, parents_of
+from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import NUISANCE, short_names
+from kerasweep.tracking.tags import NUISANCE, OF_EVERY_RUN, short_names
 
 KINDS = ("trial", "run", "repeat")
-# Tags of every run, which are the axes of single runs if they differ.
-CHOICES = (
-    "dataset",
-    "model",
-    "kernel_size",
-    "batch_size",
-    "regularizer",
-    "initializer",
-    "optimizer",
-    "schedule",
-    "normalization",
-)
 MAX_VALUES = 20
 COMMA_OUTSIDE_LIST = re.compile(r",(?![^\[]*\])")
 
 
 def select_runs(
-    cfg: TrackingConf,
-    tags: Mapping[str, str],
-    run_ids: Sequence[str] | None = None,
-    where: Sequence[str] = (),
+    cfg: TrackingConf, tags: Mapping[str, str], run_ids: Sequence[str] | None = None
 ) -> list[RunRecord]:
     """Selects trials, their seeds and single runs.
 
@@ -44,11 +29,9 @@ def select_runs(
         cfg: The tracking database.
         tags: The tags that each run must have. `study` may also be the id of a sweep.
         run_ids: Only these runs; the beginning of an id suffices.
-        where: Only runs that satisfy these expressions, see `filter_runs`.
 
     Raises:
         TrackingError: No run matches. The message lists existing values.
-        ConfigError: `where` is not an expression.
     """
     if run_ids is None:
         chosen = _with_tags(cfg, tags)
@@ -57,10 +40,7 @@ def select_runs(
         chosen = [run for run in named if all(run.tags.get(key) == value for key, value in tags.items())]
     if not chosen:
         raise explain_nothing(cfg, tags)
-    filtered = filter_runs(chosen, where, nuisance_of(parents_of(cfg, chosen)) if where else ())
-    if not filtered:
-        raise TrackingError(f"None of these runs satisfies where={list(where)}. Loosen it.")
-    return filtered
+    return chosen
 
 
 def _with_tags(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
@@ -78,7 +58,7 @@ def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:
     """Returns the axes that the runs' sweeps vary, in the sweeps' order, without seeds and splits.
 
-    If there are single runs, which have no sweep, the tags of CHOICES in which the runs differ are added.
+    If there are single runs, which have no sweep, the tags of every run in which the runs differ are added.
     If nothing varies, the axis is the model.
     """
     axes: dict[str, None] = {}
@@ -87,7 +67,7 @@ def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str
     for tag in REPEATED.values():
         axes.pop(tag, None)
     if any("sweep" not in run.tags for run in runs):
-        axes |= dict.fromkeys(tag for tag in CHOICES if len({run.tags.get(tag) for run in runs}) > 1)
+        axes |= dict.fromkeys(tag for tag in OF_EVERY_RUN if len({run.tags.get(tag) for run in runs}) > 1)
     return list(axes) or ["model"]
 
 
@@ -175,13 +155,16 @@ def filter_runs(
 
     Raises:
         ConfigError: A text is not an expression, or compares a number with a name.
-        TrackingError: No run has a key.
+        TrackingError: No run has a key, or none satisfies the expressions.
     """
     conditions = read_constraints(texts, "where")
     readers = {
         key: _reader(runs, key, key in tuned) for condition in conditions for key in sorted(condition.keys)
     }
-    return [run for run in runs if all(_holds(run, condition, readers) for condition in conditions)]
+    filtered = [run for run in runs if all(_holds(run, condition, readers) for condition in conditions)]
+    if not filtered:
+        raise TrackingError(f"None of these runs satisfies where={list(texts)}. Loosen it.")
+    return filtered
 
 
 def _holds(run: RunRecord, condition: Constraint, readers: Mapping[str, Reader]) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -37,6 +37,7 @@ class Standing:
     against_best: AgainstBest
     untested: str | None = None  # why it was not compared with the best
     is_partial: bool = False  # whether a seed is left out because it did not meet all settings
+    lacks_repeats: bool = False  # whether other configurations of its grid have more: it ranks after them
 
     @property
     def is_best(self) -> bool:
@@ -58,16 +59,20 @@ class Standing:
         return self.estimate is not None and self.estimate.count > 1
 
 
-def runs_per_seed(runs: Sequence[RunRecord]) -> list[RunRecord]:
+def runs_per_seed(runs: Sequence[RunRecord], every: Sequence[RunRecord] | None = None) -> list[RunRecord]:
     """Replaces each complete trial of several seeds by the runs of its seeds.
 
     A trial that failed, was pruned or still runs stays, without its seeds: their mean would be compared with
     means of all seeds.
+
+    Args:
+        runs: Trials, their seeds and single runs.
+        every: The runs that tell how the trials ended, if `runs` is a selection of these.
     """
     repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
     kept = {
         _trial(run)
-        for run in runs
+        for run in (runs if every is None else every)
         if run.tags.get("kind") == "trial" and run.tags.get("state") != State.COMPLETE
     }
     whole = repeated - kept
@@ -118,7 +123,7 @@ def by_seed(group: Group, metric: str, axes: Sequence[str], repetition: Repetiti
 
 
 def standings(
-    groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None
+    groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None, min_runs: int = 0
 ) -> list[Standing]:
     """Returns the standing of each group, compared with the best on the same data set.
 
@@ -128,6 +133,7 @@ def standings(
         groups: The groups, whose order is kept.
         axes: All axes that vary.
         by: The axes by which the runs are grouped, if not all.
+        min_runs: A group with fewer is not tested. Its runs are selected if the others failed.
     """
     repetition = repetition_of(run for group in groups for run in group.runs)
     values = [by_seed(group, "objective", axes, repetition) for group in groups]
@@ -136,8 +142,9 @@ def standings(
     compared: dict[int, AgainstBest] = {}
     for dataset in sorted({dataset_of(group) for group in groups}):
         own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
-        tested = {place: seeds for place, seeds in own.items() if alike[place]}
-        compared |= _distances(own, maximizes(groups)) | _compared(
+        whole = {place: seeds for place, seeds in own.items() if len(groups[place].runs) >= min_runs}
+        tested = {place: seeds for place, seeds in whole.items() if alike[place]}
+        compared |= _distances(own, whole, maximizes(groups)) | _compared(
             tested, maximizes(groups), repetition.overlap
         )
     bounds = bounds_of(measure_of(groups))
@@ -147,8 +154,8 @@ def standings(
     ]
     every = [{repetition.block(run) for run in group.runs} for group in groups]
     return [
-        replace(standing, is_partial=len(seeds) < len(all_seeds))
-        for standing, seeds, all_seeds in zip(all_standings, values, every, strict=True)
+        replace(standing, is_partial=len(seeds) < len(all_seeds), lacks_repeats=len(group.runs) < min_runs)
+        for standing, seeds, all_seeds, group in zip(all_standings, values, every, groups, strict=True)
     ]
 
 
@@ -189,7 +196,8 @@ def ranked(groups: Sequence[Group], standings: Sequence[Standing]) -> list[tuple
     def rank(pair: tuple[Group, Standing]) -> tuple[Any, ...]:
         group, standing = pair
         mean = math.inf if standing.estimate is None else rounded(sign * standing.estimate.mean)
-        return dataset_of(group), standing.estimate is None, not standing.is_tested, mean
+        is_unknown = standing.estimate is None
+        return dataset_of(group), is_unknown, standing.lacks_repeats, not standing.is_tested, mean
 
     return sorted(zip(groups, standings, strict=True), key=rank)
 
@@ -209,8 +217,11 @@ def _compared(
     return dict(zip(tested, against_best(scores, maximize, overlap), strict=True))
 
 
-def _distances(groups: Mapping[int, Mapping[str, float]], maximize: bool) -> dict[int, AgainstBest]:
-    """Returns how far each mean is behind the best, without a test."""
+def _distances(
+    groups: Mapping[int, Mapping[str, float]], whole: Collection[int], maximize: bool
+) -> dict[int, AgainstBest]:
+    """Returns how far each mean is behind the best one of the whole groups, without a test."""
     sign = 1 if maximize else -1
     means = {place: sign * fmean(seeds.values()) for place, seeds in groups.items()}
-    return {place: AgainstBest(max(means.values()) - mean, None) for place, mean in means.items()}
+    best = max((means[place] for place in whole), default=max(means.values(), default=0.0))
+    return {place: AgainstBest(best - mean, None) for place, mean in means.items()}

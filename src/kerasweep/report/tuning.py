@@ -115,12 +115,13 @@ def still_rising(
 ) -> dict[str, float]:
     """Returns how far accuracies rose in the last fifth of the epochs, by the labels of groups that rose.
 
-    A group rose if the mean of the last fifth is above that of the fifth before it, beyond the noise of the
-    runs (Student's t, corrected for the number of groups by Holm's method).
+    A group rose if the mean of the last fifth, or of the last of fewer than ten epochs, is above that of the
+    fifth before it, beyond the noise of the runs (Student's t, corrected for the number of groups by Holm's
+    method).
 
     Args:
         groups: Each with the runs of one configuration.
-        histories: By run, its validation accuracy after each epoch. Three runs or more of five epochs or more
+        histories: By run, its validation accuracy after each epoch. Three runs or more of two epochs or more
             can tell.
         overlap: See `Repetition.overlap`.
     """
@@ -141,8 +142,8 @@ def _rises(group: Group, histories: Mapping[str, Sequence[float]]) -> list[float
     rises = []
     for run in group.runs:
         values = histories.get(run.run_id, ())
-        size = len(values) // PARTS
-        rise = fmean(values[-size:]) - fmean(values[-2 * size : -size]) if size else math.nan
+        size = max(1, len(values) // PARTS)
+        rise = fmean(values[-size:]) - fmean(values[-2 * size : -size]) if len(values) > 1 else math.nan
         if math.isfinite(rise):
             rises.append(rise)
     return rises

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kerasweep.config.search import ClaimConf, ComparisonConf
+from kerasweep.config.search import EPOCH_METRICS, ClaimConf, ComparisonConf
 from kerasweep.report.claims import Finding, Verdict, judge
 from kerasweep.report.pairs import Observation, side_texts
 from kerasweep.report.repetition import REPEATED, Repetition, repetition_of
@@ -91,7 +91,7 @@ def verdict_lines(claim: ClaimConf, verdict: Verdict, sweep: str, objective: str
 
 
 def finding_lines(verdict: Verdict, objective: str) -> list[str]:
-    """Returns each comparison, followed by its numbers with their power, or by why it was not tested.
+    """Returns whether each comparison holds, followed by its numbers and power, or why it was not tested.
 
     Args:
         verdict: The verdict.
@@ -99,15 +99,15 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
     """
     lines = []
     for finding in verdict.findings:
-        lines.append(f"{finding.decision}: {_sentence(finding.comparison, objective)}")
+        lines.append(f"{finding.outcome}: {_sentence(finding.comparison, objective)}")
         lines += [f"  {line}" for line in _numbers(finding, "splits" if verdict.has_splits else "seeds")]
     return lines
 
 
 def _sentence(comparison: ComparisonConf, objective: str) -> str:
     measure = objective if comparison.measure == "objective" else comparison.measure
-    if comparison.measure == objective:
-        measure = f"the last epoch's {objective}"
+    if comparison.measure in (*EPOCH_METRICS, "learning_rate", objective):
+        measure = f"the last epoch's {measure}"
     if comparison.spread_over:
         measure = f"the variance of {measure} between {comparison.spread_over}"
     one, other = _side(comparison.of), _side(comparison.than)

@@ -1,18 +1,24 @@
 """Names and describes runs in MLflow: short names of axes, tags, and flat params."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.errors import ConfigError
 
 # The tags of a sweep with tuned nuisance axes: these axes, the sweep that tuned them, and its notes.
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 # The number of combinations that are not compared, since one of their tunings has no complete trial.
 UNTUNED = "untuned"
+# The digest of the claim that a sweep was begun with.
+CLAIM = "claim"
 # The digest of a run's validation images.
 SPLIT = "split"
+# Metrics: how many images validate, and of how many the training and validation images were drawn.
+VALIDATION_IMAGES, POOL_IMAGES = "validation_images", "pool_images"
 # How a run's values from validation are scored, see trial/metrics.py.
 SCORE, CROSS_FITTED, BEST_EPOCH = "score", "cross-fitted", "best epoch"
 # The short name of an axis must differ from these tags, which it would overwrite.
@@ -33,6 +39,7 @@ RESERVED = {
     "normalization",
     "verdict",
     "sources",
+    CLAIM,
     NUISANCE,
     TUNING,
     TUNING_NOTES,
@@ -43,6 +50,11 @@ RESERVED = {
     "onednn",
     "restored_epochs",
 }
+# The tags of `run_tags`.
+OF_EVERY_RUN = (
+    *("dataset", "model", "kernel_size", "batch_size", "regularizer", "initializer", "optimizer", "schedule"),
+    "normalization",
+)
 
 
 def short_names(keys: Sequence[str], run_keys: Sequence[str]) -> dict[str, str]:
@@ -94,10 +106,8 @@ def tag_text(value: Any) -> str:
 
 def run_params(cfg: DictConfig) -> dict[str, str]:
     """Returns the groups that define a run, flattened to dotted keys."""
-    groups = OmegaConf.masked_copy(cfg, list(RUN_GROUPS))
-    content = OmegaConf.to_container(groups, resolve=True)
-    assert isinstance(content, dict)
-    return flatten({str(key): value for key, value in content.items()})
+    # One by one: their values may refer to the rest of the configuration.
+    return flatten({group: OmegaConf.to_container(cfg[group], resolve=True) for group in RUN_GROUPS})
 
 
 def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
@@ -148,6 +158,33 @@ def read_objectives(text: str) -> list[tuple[str, str]]:
     """Returns the metric and the direction of each objective in the text that `objective_text` formats."""
     words = [objective.partition(" ") for objective in text.split(", ")]
     return [(metric, direction) for metric, _, direction in words]
+
+
+def check_user_tags(tags: DictConfig, axes: Iterable[str] = ()) -> None:
+    """Raises ConfigError for a tag that kerasweep sets itself. axes: the tags of the axes."""
+    if not isinstance(tags, DictConfig):
+        raise ConfigError(
+            f"tracking.tags must name tags, but got {tags}. Write it as in tracking.tags.owner=me."
+        )
+    content = OmegaConf.to_container(tags, resolve=True)
+    assert isinstance(content, dict)
+    names = flatten({str(key): value for key, value in content.items()})
+    for name in sorted(names.keys() & {*RESERVED, *OF_EVERY_RUN, *axes}):
+        raise ConfigError(
+            f"tracking.tags.{name} would replace the tag {name}, which kerasweep sets itself. "
+            f"Give it another name, as in tracking.tags.my_{name.replace('.', '_')}."
+        )
+
+
+def claim_tag(claim: Any) -> str:
+    """Returns 8 hex digits of a claim's comparisons, `none` without a claim.
+
+    A sweep's run keeps those of the claim that it began with.
+    """
+    if claim is None:
+        return "none"
+    content = OmegaConf.to_yaml(claim.comparisons, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def user_tags(cfg: DictConfig) -> dict[str, str]:

@@ -12,7 +12,14 @@ from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
-from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT
+from kerasweep.tracking.tags import (
+    BEST_EPOCH,
+    CROSS_FITTED,
+    POOL_IMAGES,
+    SCORE,
+    SPLIT,
+    VALIDATION_IMAGES,
+)
 from kerasweep.training.runtime import arithmetic, start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.digest import check_digest
@@ -85,7 +92,7 @@ def run_trial(
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
     tracker.set_tags(ref.run_id, {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored})
-    metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted)
+    metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted) | _numbers_of_images(prepared)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
         metrics["test_images"] = float(len(prepared.test.labels))
@@ -156,6 +163,12 @@ def _final_metrics(result: "FitResult", parameters: int, is_cross_fitted: bool) 
         "cpu_seconds": result.cpu_seconds,
     }
     return at_best | cross_fitted(history, choice) | of_history(history) | measured
+
+
+def _numbers_of_images(prepared: Prepared) -> dict[str, float]:
+    """Returns what the report needs to know how many images two splits share."""
+    drawn = {} if prepared.has_own_validation else {POOL_IMAGES: float(prepared.pool)}
+    return {VALIDATION_IMAGES: float(len(prepared.validation)), **drawn}
 
 
 def _summary(metrics: dict[str, float]) -> dict[str, float]:
