@@ -5,7 +5,7 @@ python -m benchmarks trials        24 small trainings of two graphs, against the
 python -m benchmarks graphs        24 small trainings of twelve graphs, against the peers (25 minutes)
 python -m benchmarks trials96      the first with four seeds (50 minutes)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
-python -m benchmarks fashion       the models after equal time, and KerasTuner's (5½ hours)
+python -m benchmarks fashion       the models after equal time, and KerasTuner's (2¾ hours)
 python -m benchmarks throughput    images a second, against model.fit (6 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
@@ -38,7 +38,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "studies": lambda repeats, fresh: studies.run(),
 }
 REPEATS = {"honest": 5, "fashion": 10}
-MINUTES = 4.0
+MINUTES = 2.0
 
 
 def main() -> None:

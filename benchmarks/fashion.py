@@ -21,7 +21,7 @@ from kerasweep.config.data import DataConf
 from kerasweep.space.parse import axis_of_entry
 
 STUDY = "full_search"
-FASHION = DataConf(source="fashion_mnist", path="/usr/share/datasets/fashion-mnist", limit=10_000)
+FASHION = DataConf(source="fashion_mnist", path="/usr/share/datasets/fashion-mnist", limit=5000)
 TUNERS = {
     "hyperband": "KerasTuner, Hyperband",
     "random": "KerasTuner, RandomSearch",

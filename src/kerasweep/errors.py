@@ -18,6 +18,10 @@ class DataError(KerasweepError):
     """A data set is missing, damaged, or does not match the configuration."""
 
 
+class ChangedError(DataError):
+    """The data or the code is not what the sweep began with: it ends, and its trials are trained later."""
+
+
 class TrainingError(KerasweepError):
     """Training cannot continue, for example because a loss is NaN."""
 

@@ -84,8 +84,10 @@ class TrialRef:
     # Whether chance decides which classes give the first half their odd image; else the first classes do, as
     # in sweeps of older versions.
     draws_odd: bool = True
-    # The digest of the sweep's data, which the process that trains compares; None if the trials have several.
+    # The digests of the data, None if unknown, and of the user's code by target: the process that trains
+    # compares these with its own.
     data_digest: str | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
     is_tuning: bool = False  # whether it tunes nuisance values: then it is no candidate for the best
     # Whether a candidate's model can be made at the end of the sweep, from its saved weights.
     defers_model: bool = False

@@ -216,3 +216,20 @@ def test_study_without_a_name_lists_them(capsys: pytest.CaptureFixture[str]) -> 
     assert "augmentation, batch_norm, batch_size, best_checkpoint, downsampling" in refusal(
         ["study=null"], capsys
     )
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("+wher=[a]", "Nothing reads wher. Did you mean where?"),
+        ("++tracking.url=a", "Nothing reads tracking.url. Did you mean tracking.uri?"),
+        ("+nothing.like.it=3", "Nothing reads nothing.like.it."),
+    ],
+)
+def test_a_key_that_compare_does_not_read_is_refused(
+    argument: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        check_overrides([argument], "compare")
+    assert capsys.readouterr().err == f"error: {said}\n"
+    check_overrides(["+tags.owner=me", "+hydra.x=3", "++where=[a]"], "compare")

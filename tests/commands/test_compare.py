@@ -156,9 +156,9 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
         "10 runs: 10 complete",
         "verdict: supported",
         "  of claimed-1: Large filters are better.",
-        "  supported: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
+        "  holds: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
         "    difference +0.252 (95 %: +0.25 to +0.254), 5 seeds; "
-        "such runs can detect a difference of 0.0026 or more (uncertain: 0.0016 to 0.0076)",
+        "such runs can detect a difference of 0.0027 or more (uncertain: 0.0016 to 0.0076)",
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands import single
 from kerasweep.config.search import TrackingConf
+from kerasweep.errors import ConfigError
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker
 
@@ -40,3 +41,15 @@ def test_second_ctrl_c_does_not_leave_the_run_open(
         single.run_single(cfg, OmegaConf.create({"overrides": {"task": []}, "runtime": runtime}))
     (run,) = find_runs(tracking, {"kind": "run"})
     assert (run.status, run.tags["reason"]) == ("KILLED", "it was stopped")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["study.repeats=5", "budget.hours=1", "trial.timeout_seconds=9", "sampler=tpe", "++pruner.patience=3"],
+)
+def test_what_only_a_sweep_reads_is_refused(override: str, configured: Callable[..., DictConfig]) -> None:
+    """One training would look as if five had been asked for."""
+    hydra_cfg = OmegaConf.create({"overrides": {"task": ["training.epochs=1", override]}})
+    key = override.partition("=")[0].lstrip("+")
+    with pytest.raises(ConfigError, match=f"^{key} is used by sweeps. Add -m, or leave it out.$"):
+        single.run_single(configured(), hydra_cfg)

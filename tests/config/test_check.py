@@ -354,6 +354,13 @@ def test_check_leaves_the_configuration_as_it_was() -> None:
         ("+training.callbacks=[]", "Nothing reads training.callbacks"),
         ("+training.early_stopping.wait=2", "Nothing reads training.early_stopping.wait"),
         ("+study.foo=2", "Nothing reads study.foo"),
+        ("+learning_rate=2", "Nothing reads learning_rate. Did you mean optimizer.learning_rate?"),
+        ("+foo=2", "Nothing reads foo. The keys at the top are data, augment, model, "),
+        ("model.kwargs.width=3", "model.kwargs is for model=custom: nothing reads width."),
+        ("data.kwargs.path=a", "data.kwargs is for data=custom: nothing reads path."),
+        ("data.path=photos", "data.path=photos is not read: data=digits comes with its package."),
+        ("model.kwargs=3", "model.kwargs must name keyword arguments, but got 3."),
+        ("data.kwargs=null", "data.kwargs must name keyword arguments, but got None."),
     ],
 )
 def test_a_key_that_nothing_reads_is_refused(override: str, said: str) -> None:
@@ -365,8 +372,11 @@ def test_a_key_that_nothing_reads_is_refused(override: str, said: str) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("model.kwargs.width=3",),
-        ("+model.kwargs.deep.er=3", "data.kwargs.path=a"),
+        ("model=custom", "model.target=nets:small", "model.kwargs.width=3"),
+        ("model=custom", "model.target=nets:small", "+model.kwargs.deep.er=3"),
+        ("data=custom", "data.target=sets:small", "data.kwargs.path=a"),
+        ("trial.target=mine:train", "model.kwargs.width=3", "data.kwargs.path=a", "+clip=3"),
+        ("+rate=0.5", "optimizer.learning_rate=${rate}"),
         ("tracking.tags.owner=me",),
         ("optimizer=sgd", "optimizer.momentum=0.5"),
         ("study.space={model.kernel_size:'3,5'}", "study.nuisance={optimizer.learning_rate:'1,2'}"),

@@ -135,4 +135,4 @@ def test_mistake_fails_at_composition(override: str) -> None:
 
 @pytest.mark.parametrize("override", ["model.kwargs.width=3", "data.kwargs.a.b=3", "tracking.tags.course=ml"])
 def test_open_mappings_take_any_key(override: str) -> None:
-    check(overridden(override))
+    check(compose_train(override, "trial.target=mine:train"))

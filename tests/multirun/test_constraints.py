@@ -78,5 +78,6 @@ def test_constraint_that_fails_for_some_values_is_refused_before_any_trial(
 
 
 def test_constraint_names_an_added_key_without_its_plus(plan: Callable[..., Plan]) -> None:
-    made = plan("+model.kwargs.width=2,3,40", 'study.constraints=["model.kwargs.width < 40"]')
+    own = "trial.target=benchmarks.targets:instant"
+    made = plan(own, "+model.kwargs.width=2,3,40", 'study.constraints=["model.kwargs.width < 40"]')
     assert trainable(made) == [{"+model.kwargs.width": 2}, {"+model.kwargs.width": 3}]

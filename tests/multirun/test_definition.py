@@ -62,7 +62,7 @@ def test_fixed_splits_and_another_split_make_another_sweep(plan: Callable[..., P
 def test_another_training_function_makes_another_sweep(plan: Callable[..., Plan]) -> None:
     """Its results are not those of the built-in function."""
     axes = ("sampler=grid", "model.kernel_size=3,5")
-    targets = ("benchmarks.targets:instant", "mine:train", TrialConf.target)
+    targets = ("benchmarks.targets:instant", "benchmarks.targets:sleeping", TrialConf.target)
     names = [plan(*axes, f"trial.target={target}").open_sweep(fresh=False).name for target in targets]
     assert len(set(names)) == 3
     assert plan(*axes).open_sweep(fresh=False).name == names[2]
@@ -73,5 +73,33 @@ def test_study_without_a_name_is_named_after_its_axes_in_60_characters(plan: Cal
     momentum, epsilon = "model.normalization.momentum=0.5,0.9", "model.normalization.epsilon=0.1,0.2"
     more = ("model.normalization.center=true,false", "model.normalization.moving_statistics=keras,warmup")
     assert plan(momentum, epsilon, *more).study == "normalization.momentum-normalization.epsilon-center"
-    assert plan("+model.kwargs." + "x" * 90 + "=1,2").study == "x" * 60
+    assert (
+        plan("trial.target=benchmarks.targets:instant", "+model.kwargs." + "x" * 90 + "=1,2").study
+        == "x" * 60
+    )
     assert plan("study.space={model.kernel_size:[3,5]}", "model.kernel_size=3").study == "sweep"
+
+
+def test_a_value_from_elsewhere_makes_another_sweep(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By interpolation of an environment variable, or of a key that the user added at the top."""
+    names = []
+    for rate in ("0.1", "0.2", "0.1"):
+        monkeypatch.setenv("RATE", rate)
+        rates = ("optimizer.learning_rate=${oc.env:RATE}", "model.kernel_size=3,5")
+        names.append(plan(*rates).open_sweep(fresh=False).name)
+    assert names[0] == names[2] != names[1]
+    names = [
+        plan(f"+rate={rate}", "optimizer.learning_rate=${rate}", "model.kernel_size=3,5")
+        .open_sweep(False)
+        .name
+        for rate in ("0.1", "0.2", "0.1")
+    ]
+    assert names[0] == names[2] != names[1]
+
+
+def test_a_key_that_a_users_function_reads_makes_another_sweep(plan: Callable[..., Plan]) -> None:
+    own = ("trial.target=benchmarks.targets:instant", "model.kernel_size=3,5")
+    names = [plan(*own, f"+clip={clip}").open_sweep(fresh=False).name for clip in (0.5, 0.9, 0.5)]
+    assert names[0] == names[2] != names[1]

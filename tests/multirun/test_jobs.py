@@ -1,5 +1,6 @@
 """Reports of a training function become plain numbers, and wrong ones fail the trial."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.errors import DivergedError, TrainingError
+from kerasweep.config.target_source import source_digest
+from kerasweep.errors import ChangedError, DivergedError, TrainingError
 from kerasweep.multirun.jobs import call_target, failed_outcome
-from kerasweep.results import Outcome, ReportEpoch, TrialRef
+from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.entries import Entry, Metrics
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 
@@ -75,3 +77,28 @@ def test_report_below_epoch_1_fails_the_trial(epoch: int) -> None:
 )
 def test_a_divergence_says_that_the_configuration_is_poor(error: Exception, poor: bool) -> None:
     assert failed_outcome(error, TrialRef("run")).is_poor is poor
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (ChangedError("other data"), State.LOST),
+        (OSError(28, "no space left"), State.LOST),
+        (OSError(13, "no"), State.FAILED),
+    ],
+)
+def test_a_trial_is_lost_by_what_is_not_its_fault(error: Exception, state: State) -> None:
+    """The sweep ends, and its next start trains the trial again."""
+    assert failed_outcome(error, TrialRef("run")).state == state
+
+
+def test_a_process_with_edited_code_trains_nothing() -> None:
+    target, recorder = "tests.multirun.test_jobs:target", RelayedRecorder(print, Path("outbox"), pytest.fail)
+    cfg = OmegaConf.merge(CFG, {"trial": {"target": target}})
+    assert isinstance(cfg, DictConfig)
+    known = TrialRef("run", code={target: str(source_digest(target))})
+    assert call_target(target, cfg, known, recorder, lambda *_: False, Path()).state == "complete"
+    with pytest.raises(
+        ChangedError, match="^The code of trial.target=tests.multirun.test_jobs:target changed"
+    ):
+        call_target(target, cfg, replace(known, code={target: "0"}), recorder, lambda *_: False, Path())

@@ -9,6 +9,7 @@ import pytest
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.plan import HALVES, OLDER, OWN_VALIDATION, Plan
 from kerasweep.search.study import BEGUN_WITH
+from kerasweep.search.sweep import Sweep
 from tests.compositions import write_files
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -93,6 +94,8 @@ def test_own_validation_images_are_noted_and_shared_by_the_repeats(
     sweep = plan(*axes, "study.repeats=3").open_sweep(fresh=False)
     assert (sweep.resamples, sweep.notes) == (False, (OWN_VALIDATION,))
     assert plan(*axes).open_sweep(fresh=False).notes == ()
+    seeds = plan("data.split_seed=1,2", *axes[1:]).open_sweep(fresh=False)
+    assert seeds.notes == (OWN_VALIDATION,)  # both train and validate on the same images
 
 
 @pytest.mark.parametrize(
@@ -164,3 +167,43 @@ def test_folder_that_cannot_be_written_is_named(plan: Callable[..., Plan], folde
     (folder / "file").touch()
     with pytest.raises(StorageError, match="Not a directory: .*/file/studies. Name a folder .* storage.path"):
         plan("model.kernel_size=3,5", "storage.path=file/studies").open_sweep(fresh=False)
+
+
+def test_changed_settings_below_a_swept_group_are_refused(plan: Callable[..., Plan], folder: Path) -> None:
+    """The sweep's name has nothing of a swept group but the names of its options."""
+    study = (
+        "# @package _global_\nstudy: {{name: s, space: {{optimizer: 'choice(sgd, mine)'}}}}\n"
+        "optimizer: {{clipnorm: {clipnorm}}}\n"
+    )
+    option = "defaults: [sgd, _self_]\nmomentum: {}\n"
+
+    def opened(clipnorm: float, momentum: float) -> Sweep:
+        conf = f"conf-{clipnorm}-{momentum}"  # a process reads each file once
+        texts = {"study/s": study.format(clipnorm=clipnorm), "optimizer/mine": option.format(momentum)}
+        write_files(folder, {f"{conf}/{name}.yaml": text for name, text in texts.items()})
+        return plan("study=s", "sampler=grid", f"hydra.searchpath=[{folder}/{conf}]").open_sweep(fresh=False)
+
+    opened(1.0, 0.5).study.ask()
+    assert opened(1.0, 0.5).study.trials
+    with pytest.raises(ConfigError, match="^The settings of optimizer=mine have changed since s-"):
+        opened(1.0, 0.7)
+    with pytest.raises(ConfigError, match="^The settings of optimizer have changed since s-"):
+        opened(2.0, 0.5)
+    opened(1.0, 0.5)
+
+
+def test_trials_of_no_tuning_are_refused(plan: Callable[..., Plan]) -> None:
+    with pytest.raises(ConfigError, match="^study.nuisance_trials=8 tunes the axes of study.nuisance, but"):
+        plan("model.kernel_size=3,5", "study.nuisance_trials=8")
+    rates = "study.nuisance={optimizer.learning_rate:'choice(0.1,0.2)'}"
+    plan("model.kernel_size=3,5", rates, "study.nuisance_trials=8", "optimizer.learning_rate=0.1")
+
+
+def test_a_tag_of_our_own_is_refused_before_anything_is_recorded(
+    plan: Callable[..., Plan], folder: Path
+) -> None:
+    rates = "study.nuisance={optimizer.learning_rate:'choice(0.1,0.2)'}"
+    for name in ("trial", "kernel_size", "learning_rate"):
+        with pytest.raises(ConfigError, match=f"^tracking.tags.{name} would replace the tag {name}"):
+            plan("model.kernel_size=3,5", rates, f"tracking.tags.{name}=mine")
+    assert not list(folder.iterdir())

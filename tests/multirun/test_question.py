@@ -211,3 +211,28 @@ def test_condition_on_a_key_that_does_not_exist_is_refused(ask: Ask) -> None:
         ask("model.kernel_size=3,5", tuned)
     with pytest.raises(ConfigError, match="has a condition on optimiser, but there is no such key"):
         ask(space)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (
+            "{optimizer: sdg}",
+            "has the condition optimizer: sdg, but optimizer never has it. Did you mean sgd?",
+        ),
+        ("{schedule: x}", "schedule: x, but schedule never has it. It has constant, cosine, exponential, "),
+    ],
+)
+def test_condition_on_a_value_that_never_occurs_is_refused(condition: str, said: str, ask: Ask) -> None:
+    rate = f"optimizer.learning_rate:{{range:'0.1,0.2',when:{condition}}}"
+    with pytest.raises(ConfigError) as refused:
+        ask(f"study.space={{model.kernel_size:[3,5],{rate}}}")
+    assert said in str(refused.value)
+
+
+def test_condition_on_a_value_that_is_not_chosen_never_applies(ask: Ask) -> None:
+    rate = "optimizer.learning_rate:{range:'0.1,0.2',when:{optimizer: sgd}}"
+    for narrowed in ("optimizer=adam", "optimizer=adam,rmsprop"):
+        question = ask(f"study.space={{model.kernel_size:[3,5],{rate}}}", narrowed)
+        configurations = list(question.space.configurations())
+        assert configurations and not any("optimizer.learning_rate" in each for each in configurations)

@@ -33,6 +33,7 @@ class Places:
         return [place for place in (0, 1) if place not in self.jobs]
 
     def submit(self, worker: int, job: Job) -> None:
+        assert not job.is_limited  # by the limits of a training
         self.jobs[worker] = job
         self.most = max(self.most, len(self.jobs))
 

@@ -233,3 +233,13 @@ def test_a_tuning_has_the_seed_and_the_split_of_its_arm(
     assert seeds == [arm["training.seed"] for arm in tuning.arms.listed[:2]]
     assert seeds[1] == seeds[0] + 1 < 2**32 and seed not in range(seeds[0], seeds[1] + 1)
     assert configs[1].data.split_seed == configs[0].data.split_seed + 1 > 0
+
+
+def test_each_job_of_a_batch_has_a_folder_of_its_own(made: Made) -> None:
+    """Another launcher numbers the jobs of a batch one by one, so its numbers occur twice with repeats."""
+    trial_runs, proposal = made(BatchTrialRuns, 3, OmegaConf.structured(PrunerConf("none")))
+    jobs = [
+        trial_runs.job(proposal, TrialRef("run", 1, repeat=repeat), waits=False)[1] for repeat in range(3)
+    ]
+    folders = [[line for line in job.overrides if "subdir" in line] for job in jobs]
+    assert folders == [[f"hydra.sweep.subdir='1/seed-{repeat}'"] for repeat in range(3)]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.dry_run import dry_run
 from kerasweep.multirun.plan import Plan as PlanOf
 from kerasweep.multirun.plan import TunedBy
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
+from tests.multirun.test_sweep_data import write_archive
 
 pytestmark = pytest.mark.usefixtures("folder")
 Plan = Callable[..., PlanOf]
@@ -62,7 +63,7 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
         ((*SIZES, "study.nuisance=3"), "study.nuisance must name keys and their values, but got 3"),
         (
             (*SIZES, INTERVAL, "sampler=grid"),
-            "sampler=grid tries every combination of study.nuisance, but it has an interval",
+            "study.nuisance, but these cannot be listed: it has an interval, or more than 100,000",
         ),
         (
             (*SIZES, RATES, "sampler=grid", "study.nuisance_trials=2"),
@@ -106,6 +107,10 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
             "study.nuisance is tuned for each combination of study.space, but model.dropout is an interval",
         ),
         ((*SIZES, "study.nuisance={optimizer.momentun:'0.1,0.2'}"), "momentun"),
+        (
+            ("sampler=tpe", "model.kernel_size=range(1,1001)", "training.batch_size=range(1,1001)", RATES),
+            "of study.space, but there are more than 100,000. Name fewer values",
+        ),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(arguments: tuple[str, ...], said: str, plan: Plan) -> None:
@@ -162,6 +167,22 @@ def test_another_tuning_begins_another_comparison(plan: Plan) -> None:
     other = comparison_plan(whole, examples(whole), TunedBy("t-2", ())).open_sweep(fresh=False)
     assert first.name == again.name and other.name == f"{first.name}-2"
     assert not first.notes and not again.notes
+
+
+def test_a_fresh_tuning_of_changed_data_begins_another_comparison(plan: Plan, tmp_path: Path) -> None:
+    """The new comparison has nothing of the old data, so it need not be asked for twice."""
+    command = (*SIZES, RATES, "data=npz", write_archive(tmp_path / "a.npz"))
+    whole = plan(*command)
+    first = comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
+    first.study.ask()
+    write_archive(tmp_path / "a.npz", level=7)
+    whole = plan(*command)
+    with pytest.raises(DataError, match="has changed since it began"):
+        comparison_plan(whole, examples(whole), TunedBy("t-1", ())).open_sweep(fresh=False)
+    other = comparison_plan(whole, examples(whole), TunedBy("t-1-2", ())).open_sweep(fresh=False)
+    assert other.name == f"{first.name}-2"
+    other.study.ask()
+    assert comparison_plan(whole, examples(whole), TunedBy("t-1-2", ())).open_sweep(False).name == other.name
 
 
 def test_other_values_begin_another_comparison(plan: Plan) -> None:

@@ -1,13 +1,15 @@
 """A sweep is found by its definition, and its journal survives an incomplete last line."""
 
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.search.study import (
-    check_and_save_digest,
+    check_and_save_digests,
+    check_and_save_settings,
     check_and_save_sources,
     open_study,
     save_first_choices,
@@ -115,10 +117,46 @@ def test_other_directions_are_refused(tmp_path: Path) -> None:
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     study = open_study(tmp_path / "s.journal", "s", ["maximize"])
-    check_and_save_digest(study, "aaaa")
-    check_and_save_digest(open_study(tmp_path / "s.journal", "s", ["maximize"]), "aaaa")
+    check_and_save_digests(study, {"one": "0000", "other": "cccc"})
+    check_and_save_digests(study, {"one": "aaaa", "other": "cccc"})  # no trial has been asked for yet
+    study.ask()
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check_and_save_digests(study, {"other": "cccc", "one": "aaaa"})
+    check_and_save_digests(study, {"third": "dddd"})
     with pytest.raises(DataError, match="its digest was aaaa, now it is bbbb. Restore the data, or begin"):
-        check_and_save_digest(study, "bbbb")
+        check_and_save_digests(study, {"other": "cccc", "one": "bbbb"})
+    with pytest.raises(DataError, match="its digest was dddd, now it is eeee"):
+        check_and_save_digests(study, {"third": "eeee"})
+
+
+def test_changed_data_of_an_older_study_are_refused(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.set_user_attr("data_digest", "aaaa")  # as older versions saved it
+    study.ask()
+    with pytest.raises(DataError, match="its digest was aaaa, now it is bbbb"):
+        check_and_save_digests(study, {"one": "bbbb"})
+    check_and_save_digests(study, {"one": "aaaa"})
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (check_and_save_sources, "The code of model=b has"),
+        (check_and_save_settings, "The settings of model=b have"),
+    ],
+)
+def test_a_digest_that_changes_or_is_gone_is_refused(
+    check: Callable[..., None], said: str, tmp_path: Path
+) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check(study, {"model=a": "0", "model=b": "1"})
+    check(study, {"model=a": "0", "model=b": "2"})  # no trial yet
+    study.ask()
+    check(study, {"model=a": "0", "model=b": "2", "model=c": "3"})  # an older version did not save the third
+    for digests in ({"model=a": "0", "model=b": "9", "model=c": "3"}, {"model=a": "0", "model=c": "3"}):
+        with pytest.raises(ConfigError) as refused:
+            check(study, digests)
+        assert str(refused.value).startswith(said)
 
 
 def _hold(journal: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
@@ -167,9 +205,8 @@ def test_changed_code_of_a_target_is_refused_once_there_are_trials(tmp_path: Pat
     check_and_save_sources(study, {"model.target=nets:small": "2"})  # no trial belongs to the old code
     study.ask()
     check_and_save_sources(study, {"model.target=nets:small": "2", "model.target=nets:large": "7"})
-    check_and_save_sources(study, {})
     with pytest.raises(ConfigError) as refused:
-        check_and_save_sources(study, {"model.target=nets:large": "8"})
+        check_and_save_sources(study, {"model.target=nets:small": "2", "model.target=nets:large": "8"})
     assert str(refused.value) == (
         "The code of model.target=nets:large has changed since s began, and its trials are of the old code. "
         "Restore the file to go on with these, or begin anew with study.fresh=true."

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from optuna.pruners import ThresholdPruner
 from optuna.trial import TrialState
 
@@ -411,3 +412,23 @@ def test_every_epoch_is_saved_as_progress_with_any_pruner(
     assert trial.user_attrs[f"{EPOCH}:0"] == 3
     assert trial.intermediate_values == told
     assert pool.answers == [False, False, bool(told)]
+
+
+def test_patience_counts_the_trials_that_failed(sweep_of: Callable[..., Sweep]) -> None:
+    """A sampler that stays where training diverges brings no improvement either."""
+    study = sweep_of(GRID, total=9).study
+    budget = OmegaConf.create({"hours": None, "target": None, "patience": 2})
+
+    def reason() -> str | None:
+        return budget_reason(study.trials, ("maximize",), budget, 0.0)
+
+    study.tell(study.ask(), 0.5)
+    study.tell(study.ask(), state=TrialState.FAIL)
+    lost = study.ask()
+    lost.set_user_attr(LOST, True)
+    study.tell(lost, state=TrialState.FAIL)
+    assert reason() is None
+    study.tell(study.ask(), state=TrialState.FAIL)
+    assert reason() == "2 trials in a row brought no improvement"
+    study.tell(study.ask(), 0.6)
+    assert reason() is None

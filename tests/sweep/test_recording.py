@@ -17,8 +17,9 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
-from kerasweep.tracking.reader import get_run
+from kerasweep.tracking.reader import claim_of, get_run
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import claim_tag
 from kerasweep.tracking.writer import open_tracker
 
 SEEDS = Outcome("complete", "", (0.5,), {"val_accuracy": 0.5}, seconds=2.0, seeds=(0.4, 0.6))
@@ -120,3 +121,17 @@ def test_every_trial_may_win_where_a_seed_is_an_axis(
     record = replace(recorded.record, sweep=sweep, short_names=names)
     ref = record.start_trial(7, {"a": 1}, recorded.cfg, {}, [])
     assert ref.incumbents == expected
+
+
+def test_a_sweep_keeps_the_claim_that_it_began_with(recorded: Recorded) -> None:
+    claim = {"text": "so", "comparisons": [{"of": {"a": 1}, "relation": "higher", "than": {"a": 2}}]}
+    cfg = OmegaConf.merge(recorded.cfg, {"study": {"claim": claim}})
+    assert isinstance(cfg, DictConfig)
+    later = Recorded(recorded.sweep, cfg).record
+    assert later.parent == recorded.record.parent and later.is_resumed
+    assert get_run(cfg.tracking, later.parent).tags["claim"] == claim_tag(recorded.cfg.study.claim)
+    (fresh,) = [Recorded(replace(recorded.sweep, name="s-2"), cfg).record]
+    assert get_run(cfg.tracking, fresh.parent).tags["claim"] == claim_tag(cfg.study.claim)
+    assert claim_tag(claim_of(cfg.tracking, get_run(cfg.tracking, fresh.parent))) == claim_tag(
+        cfg.study.claim
+    )

@@ -5,9 +5,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from kerasweep.config.schemas import run_keys
-from kerasweep.tracking.tags import RESERVED, flatten, short_names, tag_text
+from kerasweep.errors import ConfigError
+from kerasweep.tracking.tags import (
+    OF_EVERY_RUN,
+    RESERVED,
+    check_user_tags,
+    claim_tag,
+    flatten,
+    run_params,
+    run_tags,
+    short_names,
+    tag_text,
+)
+from tests.compositions import compose_train
 
 
 @pytest.mark.parametrize(
@@ -80,3 +93,35 @@ def test_flatten_joins_keys_with_dots_and_leaves_empty_mappings_out() -> None:
     config = {"model": {"kernel_size": 3, "normalization": {"kind": "batch"}, "kwargs": {}}, "limit": None}
     expected = {"model.kernel_size": "3", "model.normalization.kind": "batch", "limit": "null"}
     assert flatten(config) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["trial", "sweep", "repeat", "untuned", "split", "score", "optimizer", "width"]
+)
+def test_a_tag_of_our_own_is_refused_for_a_user(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^tracking.tags.{name} would replace the tag {name}, which"):
+        check_user_tags(OmegaConf.create({"owner": "me", name: "x"}), ["width"])
+    check_user_tags(OmegaConf.create({"owner": "me", "my": {name: "x"}}), ["width"])
+
+
+@pytest.mark.parametrize("tags", [None, "me"])
+def test_tags_are_a_mapping(tags: Any) -> None:
+    with pytest.raises(ConfigError, match="^tracking.tags must name tags, but got "):
+        check_user_tags(tags)
+
+
+def test_every_run_has_the_tags_that_are_refused() -> None:
+    assert set(run_tags(compose_train(), {})) == set(OF_EVERY_RUN)
+
+
+def test_params_may_refer_to_other_parts_of_the_configuration() -> None:
+    cfg = compose_train("training.seed=${sampler.seed}", "sampler.seed=7")
+    assert run_params(cfg)["training.seed"] == "7"
+
+
+def test_a_claim_is_known_by_its_comparisons() -> None:
+    claim = OmegaConf.create({"text": "so", "comparisons": [{"of": {"a": 1}, "than": {"a": 2}}]})
+    same = OmegaConf.create({"comparisons": [{"than": {"a": 2}, "of": {"a": 1}}], "text": "in other words"})
+    other = OmegaConf.create({"text": "so", "comparisons": [{"of": {"a": 1}, "than": {"a": 3}}]})
+    assert claim_tag(claim) == claim_tag(same) != claim_tag(other)
+    assert claim_tag(None) == "none"

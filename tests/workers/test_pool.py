@@ -120,10 +120,10 @@ def wait_free(pool: WorkerPool, count: int) -> None:
         pool.next_event(0.1)
 
 
-def do(pool: WorkerPool, order: str, job: int = 1, worker: int = 0) -> list[Event]:
+def do(pool: WorkerPool, order: str, job: int = 1, worker: int = 0, is_limited: bool = True) -> list[Event]:
     """Runs a job and returns its events, the last of which is its end."""
     wait_free(pool, 1)
-    pool.submit(worker, Job(job, f"{MODULE}:obey", order))
+    pool.submit(worker, Job(job, f"{MODULE}:obey", order, is_limited))
     events: list[Event] = []
     deadline = time.monotonic() + 60
     while not events or not isinstance(events[-1], (Finished, JobFailed)):
@@ -184,6 +184,15 @@ def test_next_job_finds_a_worker_after_any_end(
     pool = pool_of(timeout_seconds=1.0 if order == "hang" else 9.0)
     assert do(pool, order, 1) == [JobFailed(0, 1, reason, exceeded_limit=order == "hang")]
     (finished,) = do(pool, "work", 2)
+    assert isinstance(finished, Finished)
+
+
+def test_limits_of_trials_do_not_end_the_recording_of_a_winner(pool_of: Callable[..., WorkerPool]) -> None:
+    pool = pool_of(timeout_seconds=0.05)
+    reason = "it took longer than trial.timeout_seconds=0.05"
+    assert do(pool, "hang", 1) == [JobFailed(0, 1, reason, exceeded_limit=True)]
+    # A limited job that took as long would have been ended: the limit is looked at while this one runs.
+    *_, finished = do(pool, "ask after a while", 2, is_limited=False)
     assert isinstance(finished, Finished)
 
 

@@ -81,6 +81,10 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     for override in overrides:
         if not (_adds(override) or override.is_delete()):
             _check_spelling(override.key_or_group, known | added, has_user_files)
+        if _adds(override) and command != "train" and not _is_known(override.key_or_group, known):
+            _refuse(
+                f"Nothing reads {override.key_or_group}. {suggestion(override.key_or_group, known)}".rstrip()
+            )
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         value = override.value()
@@ -99,11 +103,17 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
     root = key.partition(".")[0]
     if root == "hydra" or not key.replace(".", "").isidentifier() or (has_user_files and root not in known):
         return
-    if any(key == name or key.startswith(f"{name}.") and _is_leaf(name, known) for name in known):
+    if _is_known(key, known):
         return
     meant = suggestion(key, known)
     if meant:
         _refuse(f"There is no key {key}. {meant}")
+
+
+def _is_known(key: str, known: Collection[str]) -> bool:
+    """Whether a key is known, or lies below a known one that is an open mapping."""
+    is_below = any(key.startswith(f"{name}.") and _is_leaf(name, known) for name in known)
+    return key in known or is_below or key.partition(".")[0] == "hydra"
 
 
 def _is_leaf(key: str, known: Collection[str]) -> bool:

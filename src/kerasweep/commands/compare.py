@@ -70,6 +70,10 @@ def quoted(argument: str) -> str:
 def _tags(cfg: DictConfig) -> Mapping[str, str]:
     from kerasweep.tracking.tags import flatten
 
+    if not isinstance(cfg.tags, DictConfig):
+        raise ConfigError(
+            f"tags must name tags and their values, but got {cfg.tags}. Write it as in tags.dataset=digits."
+        )
     content = OmegaConf.to_container(cfg.tags, resolve=True)
     assert isinstance(content, dict)
     named = {} if cfg.study is None else {"study": str(cfg.study)}

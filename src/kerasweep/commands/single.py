@@ -1,6 +1,6 @@
 """Runs a single training from its configuration to its last line of output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,11 +12,14 @@ from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.source import git_diff, source_tags
-from kerasweep.tracking.tags import objective_text, run_params, run_tags, user_tags
+from kerasweep.tracking.tags import check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
 from kerasweep.trial.run import read_data, run_trial, warm_up
 from kerasweep.workers.signals import interrupts_held
+
+# The keys and groups that a single run does not read.
+OF_SWEEPS = ("study", "trial", "budget", "sampler", "pruner")
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
@@ -30,11 +33,13 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         raise ConfigError(
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
+    overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
+    _check_overrides(overrides)
     if cfg.trial.target != TrialConf.target:
         raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
+    check_user_tags(cfg.tracking.tags)
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
-    overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     with interrupts_held():
         import_mlflow(resolve_uri(cfg.tracking.uri))
     tracker = open_tracker(cfg.tracking)
@@ -61,6 +66,14 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
                 tracker.finish(run_id, state, reason or None)
     _print_result(cfg, outcome, tracker)
     return outcome.values[0]
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Raises ConfigError for an override that only sweeps read."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key.partition(".")[0] in OF_SWEEPS:
+            raise ConfigError(f"{key} is used by sweeps. Add -m, or leave it out.")
 
 
 def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: tuple[str, ...]) -> str:

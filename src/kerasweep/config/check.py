@@ -3,7 +3,7 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config import data, model, search, training
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
-from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.schemas import ROOTS, RUN_GROUPS, run_keys
 from kerasweep.errors import ConfigError, suggestion
 
 PATHS = {
@@ -26,6 +26,10 @@ def check(cfg: DictConfig) -> None:
     # A user's training function gets the configuration, and may read what ours does not.
     has_own_function = cfg.trial.target != search.TrialConf.target
     _check_unread(cfg, trusted=RUN_GROUPS if has_own_function else ())
+    for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
+        _check_kwargs(group, cfg[group].kwargs, are_read=has_own_function or kind == "custom")
+    if not has_own_function:
+        _check_roots(cfg)
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
@@ -79,6 +83,16 @@ def _check_unread(cfg: DictConfig, prefix: str = "", trusted: Sequence[str] = ()
             _check_unread(node, f"{prefix}{name}.")
 
 
+def _check_roots(cfg: DictConfig) -> None:
+    """Raises ConfigError for an unknown key at the top to which no value refers: nothing reads it."""
+    text = OmegaConf.to_yaml(cfg, resolve=False)
+    for name in map(str, cfg):
+        if name not in ROOTS and f"${{{name}" not in text:
+            keys = [key for key in run_keys() if key.endswith(f".{name}")]
+            said = f"Did you mean {keys[0]}?" if keys else f"The keys at the top are {', '.join(ROOTS)}."
+            raise ConfigError(f"Nothing reads {name}. {said}")
+
+
 def _no_value(key: str) -> ConfigError:
     return ConfigError(f"{key} has no value. Give it one, as in {key}=VALUE.")
 
@@ -105,6 +119,25 @@ def _check_data(cfg: DictConfig) -> None:
         )
     if cfg.target is not None and cfg.source != "custom":
         raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
+    if cfg.path is not None and cfg.source == "digits":
+        raise ConfigError(
+            f"data.path={cfg.path} is not read: data=digits comes with its package. Name the kind of the "
+            "files, as in data=image_folder, or leave data.path out."
+        )
+
+
+def _check_kwargs(group: str, kwargs: object, are_read: bool) -> None:
+    """Raises ConfigError for a value that is no mapping, and for arguments that no function takes."""
+    if not isinstance(kwargs, Mapping):
+        raise ConfigError(
+            f"{group}.kwargs must name keyword arguments, but got {kwargs}. "
+            f"Write it as in {group}.kwargs.width=8."
+        )
+    if kwargs and not are_read:
+        raise ConfigError(
+            f"{group}.kwargs is for {group}=custom: nothing reads {', '.join(map(str, kwargs))}. "
+            f"Add {group}=custom and {group}.target, or leave it out."
+        )
 
 
 def _check_augment(cfg: DictConfig) -> None:

@@ -61,6 +61,10 @@ class TrainConf:
     tracking: TrackingConf = MISSING
 
 
+# The keys at the top of a training's configuration.
+ROOTS = tuple(field.name for field in fields(TrainConf))
+
+
 @dataclass
 class PredictConf:
     run_id: str = MISSING

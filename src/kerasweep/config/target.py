@@ -1,6 +1,7 @@
 """Imports a function that a user names as `package.module:function`."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,41 @@ from typing import Any
 
 from kerasweep.errors import ConfigError
 
+# The keys that name a user's function.
+TARGETS = ("trial.target", "model.target", "data.target")
 # The modules in which version 0.1 had Outcome and TrialRef.
 OLD_NAMES = ("src.outcome", "src")
+
+
+def check_target(target: str) -> None:
+    """Raises ConfigError if there is no module of this name. The module is not imported, its packages are."""
+    module_name = _module_of(target)
+    try:
+        is_there = importlib.util.find_spec(module_name) is not None
+    except ModuleNotFoundError as error:  # of a package above it, or of one that this imports
+        is_there = not f"{module_name}.".startswith(f"{error.name}.")
+    except Exception:  # a package of the user's may raise anything; its import in a worker tells why
+        return
+    if not is_there:
+        raise _not_found(target, module_name)
+
+
+def _module_of(target: str) -> str:
+    """Returns the name of the target's module, which may lie in the working directory."""
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name) or module_name.startswith("."):
+        raise ConfigError(f"A target is written package.module:function, but got {target!r}.")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return module_name
+
+
+def _not_found(target: str, module_name: str) -> ConfigError:
+    return ConfigError(
+        f"The module {module_name} of {target!r} was not found. Put it into the working directory "
+        "or install its package."
+    )
 
 
 def import_target(target: str) -> Callable[..., Any]:
@@ -18,12 +52,7 @@ def import_target(target: str) -> Callable[..., Any]:
     Raises:
         ConfigError: There is no such module or function. An error inside the module is not caught.
     """
-    module_name, colon, name = target.partition(":")
-    if not (module_name and colon and name) or module_name.startswith("."):
-        raise ConfigError(f"A target is written package.module:function, but got {target!r}.")
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
+    module_name, name = _module_of(target), target.partition(":")[2]
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -34,10 +63,7 @@ def import_target(target: str) -> Callable[..., Any]:
             ) from error
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise ConfigError(
-            f"The module {module_name} of {target!r} was not found. Put it into the working directory "
-            "or install its package."
-        ) from error
+        raise _not_found(target, module_name) from error
     function = getattr(module, name, None)
     if function is None:
         raise ConfigError(f"{module_name} has no {name}, which {target!r} names. Check its spelling.")

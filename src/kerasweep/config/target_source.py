@@ -29,4 +29,10 @@ def source_digest(target: str) -> str | None:
         tree = ast.parse(Path(spec.origin).read_bytes())
     except (OSError, SyntaxError):
         return None
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:12]
+    return hashlib.sha256(_text(tree).encode()).hexdigest()[:12]
+
+
+def _text(tree: ast.Module) -> str:
+    """Returns the text of a tree as in Python 3.11: newer versions add fields, and omit empty lists."""
+    options = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(tree, **options).replace(", type_params=[]", "")

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -86,13 +87,15 @@ def check_claim(
         check_measures(claim)
     if base.sampler.name != "grid":
         return
-    foreseen = observations(claim, _foreseen(refusals, space, names, claim), axes, Repetition())
+    runs = _foreseen(refusals, space, names, claim, base.study.trials)
+    foreseen = observations(claim, runs, axes, Repetition())
     for number, comparison in enumerate(claim.comparisons):
         _check_keys(f"study.claim.comparisons[{number}]", comparison, foreseen)
         if evaluate(comparison, foreseen).untested is not None:
             raise ConfigError(
                 f"study.claim.comparisons[{number}] could not be tested: this grid trains nothing on one of "
-                "its sides, or nothing with all else equal. Name values that study.space has."
+                "its sides, or nothing with all else equal. Name values that study.space has"
+                + (f", or leave out study.trials={base.study.trials}." if base.study.trials else ".")
             )
 
 
@@ -100,7 +103,7 @@ def _check_apart(claim: DictConfig, tuned: Collection[str]) -> None:
     """Raises ConfigError for a claim on a key that is tuned: its value is unknown before."""
     for number, comparison in enumerate(claim.comparisons):
         for key in named_keys(comparison):
-            if key in tuned:
+            if key in tuned or key.partition(".")[0] in tuned:
                 raise ConfigError(
                     f"study.claim.comparisons[{number}] names {key}, which study.nuisance tunes for each "
                     "combination. Move it to study.space to compare its values, or leave it out of the claim."
@@ -207,7 +210,7 @@ def _check_keys(name: str, comparison: ComparisonConf, foreseen: Sequence[Observ
 
 
 def _foreseen(
-    refusals: Refusals, space: Space, names: Mapping[str, str], claim: ClaimConf
+    refusals: Refusals, space: Space, names: Mapping[str, str], claim: ClaimConf, max_trials: int | None
 ) -> list[RunRecord]:
     """Returns the grid's runs as they will be recorded, each configuration with MIN_SEEDS seeds.
 
@@ -218,9 +221,8 @@ def _foreseen(
     groups = {axis.key for axis in space.axes if axis.is_group}
     composed: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     runs = []
-    for params in space.configurations():
-        if refusals.reason(params) is not None:
-            continue
+    possible = (params for params in space.configurations() if refusals.reason(params) is None)
+    for params in islice(possible, max_trials):
         chosen = {key: value for key, value in params.items() if key in groups}
         if str(chosen) not in composed:
             cfg, choices = composer.compose(chosen), composer.choices(chosen)

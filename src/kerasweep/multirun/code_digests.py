@@ -6,13 +6,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.search import TrialConf
+from kerasweep.config.target import TARGETS, check_target
 from kerasweep.config.target_source import source_digest
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import Composer
 from kerasweep.space.axis import Params, Space
 
-# The keys that name a user's function.
-TARGETS = ("trial.target", "model.target", "data.target")
 # Their files hold no target; composing each of their options would take a while.
 WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in TARGETS}
 
@@ -29,17 +28,43 @@ def code_digests(base: DictConfig, space: Space, composer: Composer) -> dict[str
         By key and target, as in `model.target=nets:small`; of a group's file by its option, as in
         `model=mine`, where the digest changes with the target's name, too.
     """
+    named = _named(base, space)
+    digests = {f"{key}={target}": source_digest(target) for key, target in named}
+    for option, targets in _named_in_files(space, composer).items():
+        in_file = [pair for pair in targets if pair not in named]
+        if in_file:
+            digests[option] = _digest_of(in_file)
+    return {name: digest for name, digest in digests.items() if digest is not None}
+
+
+def digests_by_target(base: DictConfig, space: Space, composer: Composer) -> dict[str, str]:
+    """Returns the digest of the code of each function that a user names, by its target."""
+    in_files = [pair for targets in _named_in_files(space, composer).values() for pair in targets]
+    digests = {target: source_digest(target) for _, target in (*_named(base, space), *in_files)}
+    return {target: digest for target, digest in digests.items() if digest is not None}
+
+
+def check_targets(base: DictConfig, space: Space) -> None:
+    """Raises ConfigError for a target without a module, which would fail every trial. Nothing is imported."""
+    for _, target in _named(base, space):
+        check_target(target)
+
+
+def _named(base: DictConfig, space: Space) -> list[tuple[str, str]]:
+    """Returns the keys and targets of the shared configuration and of the axes."""
     targets = {key: [OmegaConf.select(base, key)] for key in TARGETS}
     targets |= {axis.name: list(axis.values() or []) for axis in space.axes if axis.name in TARGETS}
-    named = [(key, str(target)) for key, values in targets.items() for target in values if _is_users(target)]
-    digests = {f"{key}={target}": source_digest(target) for key, target in named}
-    for axis in space.axes:
-        if axis.is_group and axis.name not in WITHOUT_TARGET:
-            for option in axis.values() or []:
-                in_file = [pair for pair in _named_by(composer, {axis.key: option}) if pair not in named]
-                if in_file:
-                    digests[f"{axis.name}={option}"] = _digest_of(in_file)
-    return {name: digest for name, digest in digests.items() if digest is not None}
+    return [(key, str(target)) for key, values in targets.items() for target in values if _is_users(target)]
+
+
+def _named_in_files(space: Space, composer: Composer) -> dict[str, list[tuple[str, str]]]:
+    """Returns the keys and targets of each option of a swept group whose file may name a target."""
+    return {
+        f"{axis.name}={option}": _named_by(composer, {axis.key: option})
+        for axis in space.axes
+        if axis.is_group and axis.name not in WITHOUT_TARGET
+        for option in axis.values() or []
+    }
 
 
 def _is_users(target: object) -> bool:

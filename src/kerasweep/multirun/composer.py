@@ -23,7 +23,7 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
         space: The axes.
     """
     groups = [axis for axis in space.axes if axis.is_group]
-    options = [_config_path(axis, option) for axis in groups for option in axis.values() or []]
+    options = [config_path(axis, option) for axis in groups for option in axis.values() or []]
     read_ahead(context, options, master.hydra.job.config_name, master.hydra.overrides.hydra)
     return Composer(context, master, fixed, space)
 
@@ -99,7 +99,8 @@ class Composer:
             raise ConfigError(f"{chosen} cannot be composed: {first_line(error)}") from error
 
 
-def _config_path(axis: Axis, option: Value) -> str:
+def config_path(axis: Axis, option: Value) -> str:
+    """Returns the config of a group's option, such as `regularizer/l2`."""
     return f"{axis.key.lstrip('+').partition('@')[0]}/{option}"
 
 

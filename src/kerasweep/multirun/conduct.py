@@ -44,7 +44,7 @@ from kerasweep.workers.template import has_template
 
 DEFAULT_JOBS = "mlruns/jobs"
 WAIT_SECONDS = 1.0
-TOO_FEW_HOURS = "the combinations are not compared: the same command goes on with a larger budget.hours"
+TOO_FEW_HOURS = "the combinations are not compared: {} goes on with a larger budget.hours"
 NOT_TUNED = (
     "nothing can be compared: no combination has a complete trial in each of its tunings; the reasons are in "
     "the tag `reason` of each run"
@@ -75,6 +75,7 @@ def conduct(
     freeze(context)
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
+    _check_limits(question.master)
     composer = make_composer(context, question.master, question.fixed, question.searched)
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
@@ -158,7 +159,8 @@ class _Conductor:
         if self._has_own_folder:
             _use_job_folder(self._master, sweep.name)
         record = _open_record(plan, sweep, self._tracker)
-        data_text = f"{plan.base.data.source}, {plan.data.describe()}" if plan.data is not None else None
+        data = plan.data.shared
+        data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
         summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
         recover_trials(sweep)
         record.reconcile()
@@ -192,7 +194,7 @@ class _Conductor:
         for note in notes:
             say(f"note: {note}")
         if not ending.is_whole:
-            say(TOO_FEW_HOURS)
+            say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
             return sweep, None
         tuned = tuned_combinations(tuning, best)
         if not tuned:
@@ -202,7 +204,7 @@ class _Conductor:
         tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
         compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
         if hours is not None and used >= hours and not compared.is_begun():
-            say(TOO_FEW_HOURS)
+            say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
             return sweep, None
         return sweep, compared
 
@@ -244,8 +246,8 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     axes = list(names.values()) if plan.arms is not None else compared
     with sweep_lock(sweep.journal):
         record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
-    if plan.data is not None and not record.is_resumed:
-        record_data(plan.base, record.parent, tracker, plan.data)
+    if plan.data.shared is not None and not record.is_resumed:
+        record_data(plan.base, record.parent, tracker, plan.data.shared)
     return record
 
 
@@ -277,6 +279,16 @@ def _check_axes(question: Question) -> None:
             raise ConfigError(
                 f"{axis.key} cannot be swept: it does not define a run. "
                 f"Sweep keys of {', '.join(RUN_GROUPS)}."
+            )
+
+
+def _check_limits(master: DictConfig) -> None:
+    """Raises ConfigError for limits that only kerasweep's workers keep."""
+    for key in ("timeout_seconds", "memory_mb"):
+        if master.trial[key] is not None and not uses_workers(master):
+            raise ConfigError(
+                f"trial.{key}={master.trial[key]:g} needs kerasweep's workers: another launcher does not "
+                "keep it. Leave hydra/launcher out, or the limit."
             )
 
 

@@ -71,13 +71,14 @@ def drive(opened: OpenSweep) -> Ending:
     except OSError as error:
         raise StorageError(
             f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
-            f"{error.filename or sweep.journal.parent}; the same command goes on from here."
+            f"{error.filename or sweep.journal.parent}; "
+            f"{summary.same_command(opened.plan.base.study)} goes on from here."
         ) from error
     finally:
         with suppress(TrackingError) if not ended else nullcontext():
             record.close(State.COMPLETE if ended else State.CANCELLED, ending)
         if not ended:
-            summary.print_stopped(sweep)
+            summary.print_stopped(sweep, opened.plan.base.study)
     return ending
 
 
@@ -144,6 +145,6 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
 
 def _show_data(opened: OpenSweep) -> None:
     """Records some training images in the sweep's run, unless an earlier start has done so."""
-    plan, record = opened.plan, opened.record
-    if plan.data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
-        record_images(plan.base, record.parent, record.tracker, plan.data)
+    plan, record, data = opened.plan, opened.record, opened.plan.data.shared
+    if data is not None and not list_artifacts(plan.base.tracking, record.parent, "figures"):
+        record_images(plan.base, record.parent, record.tracker, data)

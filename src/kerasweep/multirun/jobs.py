@@ -18,12 +18,13 @@ from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
-from kerasweep.errors import DivergedError, TrainingError
+from kerasweep.errors import ChangedError, DivergedError, TrainingError
 from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 from kerasweep.tracking.writer import open_tracker
+from kerasweep.trial.digest import check_code
 from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
@@ -125,7 +126,9 @@ def call_target(
 
     Raises:
         TrainingError: The function exits, or returns no valid Outcome.
+        ChangedError: Its code was edited since the sweep began.
     """
+    check_code(cfg, ref)
     function: Target = import_target(target)
 
     def checked_report(epoch: int, value: float | None) -> bool:
@@ -158,8 +161,8 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
 
 
 def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
-    """Returns the outcome of a trial that raised. A full disk is not its fault: it is lost, and retried."""
-    is_lost = isinstance(error, OSError) and error.errno in DISK_ERRORS
+    """Returns the outcome of a trial that raised. It is lost if the disk is full or the data changed."""
+    is_lost = isinstance(error, ChangedError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
     state = State.LOST if is_lost else State.FAILED
     lines = traceback.format_exception(error)
     poor = isinstance(error, DivergedError)

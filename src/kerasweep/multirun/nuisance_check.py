@@ -3,6 +3,7 @@
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
+from kerasweep.space.axis import MAX_LISTABLE
 
 # Optuna keeps what these have learned, or how far they are, in the study or its storage, not by combination.
 SHARED_STATE = {"sampler": ("qmc", "nsga2"), "pruner": ("hyperband",)}
@@ -43,7 +44,12 @@ def check_nuisance(plan: Plan) -> None:
                 "Use study.nuisance_trials or budget.hours."
             )
     if not space.is_finite:
-        endless = next((axis.key for axis in space.axes if axis.values() is None), "it has too many")
+        endless = next((axis.key for axis in space.axes if axis.values() is None), None)
+        if endless is None:
+            raise ConfigError(
+                "study.nuisance is tuned for each combination of study.space, but there are more than "
+                f"{MAX_LISTABLE:,}. Name fewer values, or move axes to study.nuisance."
+            )
         raise ConfigError(
             f"study.nuisance is tuned for each combination of study.space, but {endless} is an interval. "
             "List its values with choice(...) or range(...), or move it to study.nuisance."

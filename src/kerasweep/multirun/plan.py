@@ -11,21 +11,24 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import ClaimConf
-from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
-from kerasweep.multirun.code_digests import code_digests
+from kerasweep.multirun.code_digests import check_targets, code_digests, digests_by_target
 from kerasweep.multirun.composer import Composer, without_hydra
 from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
+from kerasweep.multirun.settings_digests import settings_digests
+from kerasweep.multirun.sweep_data import SweepData, read_sweep_data
+from kerasweep.multirun.unread_axes import check_axes_are_read
 from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import (
     BEGUN_WITH,
-    check_and_save_digest,
+    check_and_save_digests,
+    check_and_save_settings,
     check_and_save_sources,
     open_study,
     save_first_choices,
@@ -35,9 +38,10 @@ from kerasweep.search.study import (
 )
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Signature, Space
-from kerasweep.tracking.tags import short_names
+from kerasweep.tracking.tags import check_user_tags, short_names
 
 DEFAULT_TRIALS = 20
+SPLIT_KEYS = REPEATED_KEYS[1:]
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
@@ -82,11 +86,24 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     _check_budget(base.budget, question.searched)
     if base.study.claim == OmegaConf.structured(ClaimConf):
         base.study.claim = None
-    data = None if refusals.sweeps_data else refusals.data_of(base)
+    _check_nuisance_trials(base.study)
+    check_axes_are_read(base, question.searched)
+    check_targets(base, question.searched)
+    data = read_sweep_data(base, question.searched, composer, refusals.data_of)
     plan = Plan(question, composer, refusals, base, data, question.space)
+    names = short_names([axis.key for axis in question.searched.axes], run_keys())
+    check_user_tags(base.tracking.tags, names.values())
     if not question.nuisance.axes:
         check_sampler(base.sampler, plan.space, len(plan.directions))
     return plan
+
+
+def _check_nuisance_trials(study: DictConfig) -> None:
+    if study.nuisance_trials is not None and not study.nuisance:
+        raise ConfigError(
+            f"study.nuisance_trials={study.nuisance_trials} tunes the axes of study.nuisance, but there are "
+            "none. Name some there, or use study.trials."
+        )
 
 
 def _check_budget(budget: DictConfig, space: Space) -> None:
@@ -109,7 +126,7 @@ class Plan:
         composer: Composes the configuration of a trial.
         refusals: Says which configurations cannot be trained.
         base: The configuration that the trials share.
-        data: The data that they share, None where it is swept.
+        data: The data of the trials.
         space: The axes of this sweep, nuisance axes among them once they are tuned.
         arms: The arms whose nuisance axes this sweep tunes, None for a comparison.
         refused: The combinations that cannot be tuned, with their reasons.
@@ -123,7 +140,7 @@ class Plan:
         composer: Composer,
         refusals: Refusals,
         base: DictConfig,
-        data: Prepared | None,
+        data: SweepData,
         space: Space,
         arms: Arms | None = None,
         refused: Sequence[tuple[Params, str]] = (),
@@ -161,18 +178,14 @@ class Plan:
 
     def notes(self) -> tuple[str, ...]:
         """Returns warnings for the user that do not stop the sweep."""
-        on_images = [OWN_VALIDATION] if self._wants_resampling() and self.has_own_validation else []
+        varies = self._wants_resampling() or any(axis.name in SPLIT_KEYS for axis in self.space.axes)
+        on_images = [OWN_VALIDATION] if varies and self.data.has_own_validation else []
         return (*claim_notes(self.base, self.space), *on_images)
 
     def _wants_resampling(self) -> bool:
         """Whether repeats have splits of their own. A tuning always has: its images are not compared."""
         study = self.base.study
         return self.arms is not None or bool(study.repeats > 1 and study.splits == "resampled")
-
-    @property
-    def has_own_validation(self) -> bool:
-        """Whether the data that all trials share comes with its own validation images."""
-        return self.data is not None and self.data.has_own_validation
 
     def check_claim(self) -> None:
         """Raises ConfigError for a claim that this sweep's runs could never decide."""
@@ -222,17 +235,19 @@ class Plan:
         try:
             with sweep_lock(journal):
                 study = open_study(journal, name, self.directions)
-                if self.data is not None:
-                    check_and_save_digest(study, self.data.digest)
-                check_and_save_sources(study, self.sources())
                 begun = save_first_choices(study, self._choices())
+                is_same = begun.get(TUNED_BY) == self._choices().get(TUNED_BY)
+                if is_same:
+                    check_and_save_digests(study, self.data.digests)
+                    check_and_save_sources(study, self.sources())
+                    check_and_save_settings(study, settings_digests(cfg, self.space, self.composer))
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "
                 f"{error.filename or journal}. Name a folder that can be written with storage.path, "
                 "or free some space."
             ) from error
-        if begun.get(TUNED_BY) != self._choices().get(TUNED_BY):  # other values were compared
+        if not is_same:  # other tuned values were compared
             with sweep_lock(journal):  # another driver may begin the next generation meanwhile
                 return self.open_sweep(fresh=self._journal(False)[0] == name)
         is_older = SCORE not in begun
@@ -248,10 +263,11 @@ class Plan:
             cfg.budget,
             self.refusal,
             repeats=cfg.study.repeats,
-            resamples=self._wants_resampling() and not self.has_own_validation and not is_older,
+            resamples=self._wants_resampling() and not self.data.has_own_validation and not is_older,
             is_cross_fitted=not is_older,
             draws_odd=HALVES in begun,
-            data_digest=self.data.digest if self.data is not None else None,
+            code=digests_by_target(cfg, self.space, self.composer),
+            data_digests=self.data.digests,
             arms=self.arms,
             tuned=frozenset(axis.key for axis in self.question.nuisance.axes if self.tuned_by is not None),
             by_repeat=self.by_repeat,

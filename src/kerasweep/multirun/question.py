@@ -77,9 +77,10 @@ def read_question(
             'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
         )
     known = {*axes, *nuisance, *choices_of(master), *run_keys()}
-    _check_conditions("study.space", axes, known, master)
-    _check_conditions("study.nuisance", nuisance, known, master)
     values = _fixed_values(master)
+    for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
+        _check_conditions(where, own, known, master)
+        _check_values_of_conditions(where, own, options)
     space = make_space(list(axes.values()), values)
     searched = make_space([*axes.values(), *nuisance.values()], values)
     return Question(master, lines, space, searched)
@@ -104,6 +105,19 @@ def _check_conditions(where: str, axes: Mapping[str, Axis], known: set[str], mas
                     f"{where}.{axis.key} has a condition on {key}, but there is no such key. "
                     + suggestion(key, known, "Name an axis, a group or a key, as in when: {optimizer: sgd}.")
                 )
+
+
+def _check_values_of_conditions(where: str, axes: Mapping[str, Axis], options: Any) -> None:
+    """Raises ConfigError for a condition on an option that a group does not have: it would never hold."""
+    for axis in axes.values():
+        for group, wanted in axis.conditions.items():
+            known = options(group)
+            for name in wanted:
+                if known and name not in known:
+                    raise ConfigError(
+                        f"{where}.{axis.key} has the condition {group}: {name}, but {group} never has it. "
+                        + suggestion(str(name), known, f"It has {', '.join(known)}.")
+                    )
 
 
 def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:

@@ -68,7 +68,7 @@ def record_winners(
         for worker in pool.free()[: len(waiting)]:
             recording, part, (function, payload) = waiting.popleft()
             number = -1 - len(waiting)
-            pool.submit(worker, Job(number, function, payload))
+            pool.submit(worker, Job(number, function, payload, is_limited=False))
             under_way[number] = recording, part
         if under_way and not is_called:
             is_called = True

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, open_dict
 
+from kerasweep.data.sources import source_key
 from kerasweep.multirun.batches import BatchJob
 from kerasweep.multirun.composer import Composer, copy_of, without_hydra
 from kerasweep.multirun.jobs import TrialJob
@@ -102,7 +104,8 @@ class WorkerTrialRuns:
             winner.number,
             repeat=winner.repeat,
             weights=Path(winner.outcome.weights),
-            data_digest=self._record.sweep.data_digest,
+            code=self._record.sweep.code,
+            data_digest=self._record.sweep.data_digests.get(source_key(config.data)),
         )
         return {
             part: (TRAIN, TrialJob(config, ref, function, waits=False)) for part, function in parts.items()
@@ -206,6 +209,9 @@ class BatchTrialRuns(WorkerTrialRuns):
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         number = proposal.trial.number
         overrides = self.composer.overrides(self._record.sweep.params_of(proposal.params, ref.repeat))
+        # The launcher numbers the jobs of a batch one by one: with repeats its numbers occur twice.
+        folder = str(self._job_config(number, proposal.params, number, ref.repeat).hydra.sweep.subdir)
+        overrides.append(f"hydra.sweep.subdir={QuotedString(folder, Quote.single).with_quotes()}")
         if self.repeats > 1 or self._record.sweep.arms is not None:
             cfg = copy_of(self._config(number, proposal.params, ref.repeat))
             if self.repeats > 1:

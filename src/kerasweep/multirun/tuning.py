@@ -23,7 +23,7 @@ from kerasweep.search.arms import Arms
 from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.pruners import PrunerInput, pruner_input
 from kerasweep.search.samplers import check_sampler, drawn
-from kerasweep.space.axis import Axis, ListedSpace, Params, Space, signature
+from kerasweep.space.axis import MAX_LISTABLE, Axis, ListedSpace, Params, Space, signature
 from kerasweep.space.parse import axis_of_entry
 
 DEFAULT_TUNING_TRIALS, MAX_EQUAL = 10, 20
@@ -104,7 +104,7 @@ def tuning_notes(plan: Plan) -> list[str]:
     notes = []
     if plan.base.study.tuning == "once" and plan.base.study.repeats > 1:
         notes.append(ONCE)
-    if plan.has_own_validation:
+    if plan.data.has_own_validation:
         notes.append(TUNED_ON_SAME_IMAGES)
     return notes
 
@@ -153,8 +153,9 @@ def _trials_of(plan: Plan, combinations: Sequence[Params]) -> tuple[tuple[int, .
     most = limit or max(sizes)
     if math.isinf(most):
         raise ConfigError(
-            "sampler=grid tries every combination of study.nuisance, but it has an interval. "
-            "Choose another sampler, as in sampler=tpe."
+            "sampler=grid tries every combination of study.nuisance, but these cannot be listed: it has an "
+            f"interval, or more than {MAX_LISTABLE:,} combinations. Choose another sampler, as in "
+            "sampler=tpe."
         )
     if is_grid and asked is not None and asked < most:
         raise ConfigError(

@@ -5,7 +5,7 @@ trials of one arm: values of another arm say nothing about the best nuisance val
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import DECIMALS, sign_of
 from kerasweep.search.ledger import clean_params, counts
-from kerasweep.search.study_view import StudyView
+from kerasweep.search.study_view import StudyView, ViewSampler
 from kerasweep.space.axis import Params, Signature, Space, signature
 
 
@@ -71,41 +71,19 @@ def best_of_arms(study: Study, space: Space, arms: Arms) -> list[Params]:
     return [clean_params(space, best[name]) for name in names if name in best]
 
 
-class ArmSampler(BaseSampler):
+class ArmSampler(ViewSampler):
     """Wraps a sampler and shows it only the trials of the arm that it suggests for."""
 
     def __init__(self, sampler: BaseSampler, arms: Arms) -> None:
-        self._sampler = sampler
+        super().__init__(sampler)
         self._arms = arms
 
+    def shown(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        return _trials_of_arm(study, trial, self._arms)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        space = self._sampler.infer_relative_search_space(self._view(study, trial), trial)
+        space = super().infer_relative_search_space(study, trial)
         return {key: distribution for key, distribution in space.items() if key not in self._arms.keys}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._sampler.sample_relative(self._view(study, trial), trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        view = self._view(study, trial)
-        return self._sampler.sample_independent(view, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._sampler.before_trial(self._view(study, trial), trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self._sampler.after_trial(self._view(study, trial), trial, state, values)
-
-    def reseed_rng(self) -> None:
-        self._sampler.reseed_rng()
-
-    def _view(self, study: Study, trial: FrozenTrial) -> Study:
-        return _view_of_arm(study, trial, self._arms)
 
 
 class ArmPruner(BasePruner):
@@ -116,11 +94,9 @@ class ArmPruner(BasePruner):
         self._arms = arms
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._pruner.prune(_view_of_arm(study, trial, self._arms), trial)
+        return self._pruner.prune(StudyView(study, _trials_of_arm(study, trial, self._arms)), trial)
 
 
-def _view_of_arm(study: Study, trial: FrozenTrial, arms: Arms) -> Study:
+def _trials_of_arm(study: Study, trial: FrozenTrial, arms: Arms) -> list[FrozenTrial]:
     arm = arms.of_trial(trial)
-    return StudyView(
-        study, [each for each in study._get_trials(deepcopy=False) if arms.of_trial(each) == arm]
-    )
+    return [each for each in study._get_trials(deepcopy=False) if arms.of_trial(each) == arm]

@@ -2,20 +2,18 @@
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import sign_of
-from kerasweep.search.study_view import StudyView
+from kerasweep.search.study_view import ViewSampler
 
 
-class PoorTrialsSampler(BaseSampler):
+class PoorTrialsSampler(ViewSampler):
     """Wraps a sampler and shows it poor trials as complete ones, worse than every complete trial.
 
     Optuna's samplers do not look at failed trials, so they return to a region in which the loss diverges. A
@@ -32,39 +30,15 @@ class PoorTrialsSampler(BaseSampler):
     def __init__(
         self, sampler: BaseSampler, is_poor: Callable[[FrozenTrial], bool], min_complete: int
     ) -> None:
-        self._sampler = sampler
+        super().__init__(sampler)
         self._is_poor = is_poor
         self._min_complete = min_complete
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(self._view(study), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._sampler.sample_relative(self._view(study), trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._sampler.sample_independent(self._view(study), trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._sampler.before_trial(self._view(study), trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self._sampler.after_trial(self._view(study), trial, state, values)
-
-    def reseed_rng(self) -> None:
-        self._sampler.reseed_rng()
-
-    def _view(self, study: Study) -> Study:
+    def shown(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
         trials = study._get_trials(deepcopy=False)
-        if sum(trial.state is TrialState.COMPLETE for trial in trials) >= self._min_complete:
-            trials = show_poor(trials, self._is_poor, [direction.name for direction in study.directions])
-        return StudyView(study, trials)
+        if sum(trial.state is TrialState.COMPLETE for trial in trials) < self._min_complete:
+            return trials
+        return show_poor(trials, self._is_poor, [direction.name for direction in study.directions])
 
 
 def show_poor(

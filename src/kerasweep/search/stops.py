@@ -159,9 +159,9 @@ def _expected_hours(trials: Sequence[FrozenTrial]) -> float:
 
 
 def _since_best(trials: Sequence[FrozenTrial], sign: int) -> int:
-    """Returns how many trials, complete or pruned, ended after the first of the best ones."""
+    """Returns how many trials that count ended after the first of the best ones."""
     ends = [(t.datetime_complete, t.number, t) for t in trials if t.datetime_complete is not None]
-    ended = [t for _, _, t in sorted(ends) if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    ended = [t for _, _, t in sorted(ends) if counts(t)]
     values = [
         sign * t.value if t.state is TrialState.COMPLETE and t.value is not None else -math.inf for t in ended
     ]

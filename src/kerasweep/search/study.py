@@ -19,7 +19,10 @@ from optuna.study import Study, StudyDirection
 from kerasweep.errors import ConfigError, DataError
 
 GRACE_PERIOD_SECONDS = 5
-DATA_DIGEST, BEGUN_WITH, SOURCES = "data_digest", "begun_with", "sources"
+DATA_DIGESTS, BEGUN_WITH, SOURCES = "data_digests", "begun_with", "sources"
+SETTINGS = "settings"
+# Of older versions, for the data that all trials share.
+DATA_DIGEST = "data_digest"
 
 
 def sweep_hash(definition: Mapping[str, Any]) -> str:
@@ -148,15 +151,23 @@ def _create(name: str, storage: JournalStorage, directions: Sequence[str]) -> St
     )
 
 
-def check_and_save_digest(study: Study, digest: str) -> None:
-    """Saves the digest of the study's data. Raises DataError if the data has changed since it began."""
-    earlier = study.user_attrs.get(DATA_DIGEST)
-    if earlier not in (None, digest):
-        raise DataError(
-            f"The data of {study.study_name} has changed since it began: its digest was {earlier}, "
-            f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
-        )
-    study.set_user_attr(DATA_DIGEST, digest)
+def check_and_save_digests(study: Study, digests: Mapping[str, str]) -> None:
+    """Saves the digests of the study's data. Raises DataError if some has changed since the first trial.
+
+    Args:
+        study: The study.
+        digests: Of each data set, by a text that names it.
+    """
+    saved, older = study.user_attrs.get(DATA_DIGESTS, {}), study.user_attrs.get(DATA_DIGEST)
+    for source, digest in digests.items():
+        earlier = saved.get(source, older)
+        if earlier not in (None, digest) and study.get_trials(deepcopy=False):
+            raise DataError(
+                f"The data of {study.study_name} has changed since it began: its digest was {earlier}, "
+                f"now it is {digest}. Restore the data, or begin anew with study.fresh=true."
+            )
+    if {**saved, **digests} != saved:
+        study.set_user_attr(DATA_DIGESTS, {**saved, **digests})
 
 
 def check_and_save_sources(study: Study, sources: Mapping[str, str]) -> None:
@@ -166,15 +177,38 @@ def check_and_save_sources(study: Study, sources: Mapping[str, str]) -> None:
         study: The study.
         sources: By key and target, such as `model.target=nets:small`, the digest of its module.
     """
-    earlier = study.user_attrs.get(SOURCES, {})
-    changed = [name for name, digest in sources.items() if earlier.get(name, digest) != digest]
-    if changed and study.get_trials(deepcopy=False):
+    changed = _changed_then_saved(study, SOURCES, sources)
+    if changed is not None:
         raise ConfigError(
-            f"The code of {changed[0]} has changed since {study.study_name} began, and its trials are of the "
+            f"The code of {changed} has changed since {study.study_name} began, and its trials are of the "
             "old code. Restore the file to go on with these, or begin anew with study.fresh=true."
         )
-    if {**earlier, **sources} != earlier:
-        study.set_user_attr(SOURCES, {**earlier, **sources})
+
+
+def check_and_save_settings(study: Study, settings: Mapping[str, str]) -> None:
+    """Saves the digests of settings. Raises ConfigError if they have changed since the first trial.
+
+    Args:
+        study: The study.
+        settings: By group or option, such as `regularizer=l2`, the digest of its content.
+    """
+    changed = _changed_then_saved(study, SETTINGS, settings)
+    if changed is not None:
+        raise ConfigError(
+            f"The settings of {changed} have changed since {study.study_name} began, and its trials have the "
+            "old ones. Restore them to go on with these, or begin anew with study.fresh=true."
+        )
+
+
+def _changed_then_saved(study: Study, attribute: str, digests: Mapping[str, str]) -> str | None:
+    """Returns the first name whose digest differs from the saved one, or is gone; else saves new ones."""
+    saved = study.user_attrs.get(attribute, {})
+    changed = [name for name, digest in saved.items() if digests.get(name) != digest]
+    if changed and study.get_trials(deepcopy=False):
+        return str(changed[0])
+    if digests != saved:
+        study.set_user_attr(attribute, dict(digests))
+    return None
 
 
 def save_first_choices(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:

@@ -35,7 +35,8 @@ class Sweep:
     resamples: bool = False  # whether each repeat has its own split of training and validation images
     is_cross_fitted: bool = True  # whether values are cross-fitted, see TrialRef
     draws_odd: bool = True  # how the validation images are halved, see TrialRef
-    data_digest: str | None = None  # of the data that all trials share, see TrialRef
+    code: Mapping[str, str] = field(default_factory=dict)  # the digests of the user's code, by target
+    data_digests: Mapping[str, str] = field(default_factory=dict)  # of the trials' data, by `source_key`
     arms: Arms | None = None  # those whose nuisance axes this sweep tunes; None for a comparison
     tuned: frozenset[str] = frozenset()  # the keys of nuisance axes that an earlier sweep tuned
     # The configurations of a tuned combination's repeats, by that of the first: each repeat has a tuning of

@@ -8,6 +8,7 @@ from typing import Any, Self
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
+from kerasweep.data.sources import source_key
 from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State, TrialRef, sign_of
 from kerasweep.search.ledger import MAX_RETRIES, as_outcome, counts
@@ -19,7 +20,7 @@ from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import CONFIG, find_runs, get_run
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
-from kerasweep.tracking.tags import objective_text, run_params, trial_tags, user_tags
+from kerasweep.tracking.tags import CLAIM, claim_tag, objective_text, run_params, trial_tags, user_tags
 from kerasweep.tracking.writer import Tracker
 
 DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
@@ -77,6 +78,7 @@ class SweepRecord:
                 "study": study,
                 "dataset": choices.get("data", cfg.data.source),
                 "axes": ",".join(axes),
+                CLAIM: claim_tag(cfg.study.claim),
                 **more,
                 "objective": objective_text(cfg),
                 **changeable,
@@ -116,7 +118,8 @@ class SweepRecord:
             overrides=tuple(overrides),
             is_cross_fitted=self.sweep.is_cross_fitted,
             draws_odd=self.sweep.draws_odd,
-            data_digest=self.sweep.data_digest,
+            code=self.sweep.code,
+            data_digest=self.sweep.data_digests.get(source_key(cfg.data)),
             is_tuning=self.sweep.arms is not None,
         )
 

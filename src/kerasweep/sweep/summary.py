@@ -77,10 +77,15 @@ def outcome_text(outcome: Outcome) -> str:
     return f"{reason}, {values}" if outcome.seeds else reason
 
 
-def print_stopped(sweep: Sweep) -> None:
+def same_command(study: DictConfig) -> str:
+    """Returns the words for the command that continues a sweep; study.fresh=true would begin another."""
+    return "the same command without study.fresh=true" if study.fresh else "the same command"
+
+
+def print_stopped(sweep: Sweep, study: DictConfig) -> None:
     """Prints the progress of a sweep that ended before its total."""
     done = len(finished_trials(sweep.study))
-    say(f"{done} of {sweep.total} trials are done; the same command goes on from here")
+    say(f"{done} of {sweep.total} trials are done; {same_command(study)} goes on from here")
 
 
 def best_trials(sweep: Sweep) -> list[FrozenTrial]:

@@ -1,15 +1,40 @@
-"""Compares the data that a process reads with that of its sweep."""
+"""Compares the data and the code that a process reads with those of its sweep."""
 
+from functools import cache
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.target import TARGETS
+from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
-from kerasweep.errors import DataError
+from kerasweep.errors import ChangedError
 from kerasweep.results import TrialRef
 
 
 def check_digest(prepared: Prepared, ref: TrialRef) -> None:
-    """Raises DataError if this process reads other data than its sweep."""
+    """Raises ChangedError if this process reads other data than its sweep."""
     if ref.data_digest not in (None, prepared.digest):
-        raise DataError(
+        raise ChangedError(
             f"This process reads other data than its sweep: the digest is {prepared.digest} here, and "
             f"{ref.data_digest} there. The files changed, or the function of data.target draws at random: "
             "restore the files, or seed its draws."
         )
+
+
+def check_code(cfg: DictConfig, ref: TrialRef) -> None:
+    """Raises ChangedError if the code of a user's target was edited before this process began.
+
+    Later edits do not change the module that this process has imported.
+    """
+    for key in TARGETS:
+        target = OmegaConf.select(cfg, key)
+        if target in ref.code and _digest_at_start(str(target)) != ref.code[target]:
+            raise ChangedError(
+                f"The code of {key}={target} changed while the sweep ran. Restore the file to go on with its "
+                "trials, or begin anew with study.fresh=true."
+            )
+
+
+@cache
+def _digest_at_start(target: str) -> str | None:
+    return source_digest(target)

@@ -187,7 +187,8 @@ class WorkerPool:
         if worker.killed_for is None and is_template_gone:
             raise TrainingError(
                 "The process that workers are forked from has ended, and so have they: it was killed, or "
-                "memory ran out. The running trials are not lost: the same command continues them."
+                "memory ran out. The running trials are not lost: the same command without study.fresh=true "
+                "continues them."
             )
         if worker.next_failed_starts >= MAX_FAILED_STARTS:
             raise TrainingError(
@@ -207,7 +208,8 @@ class WorkerPool:
             return
         self._checked = now
         for worker in self._workers:
-            if worker.started is not None and worker.job is not None and worker.killed_for is None:
+            is_limited = worker.job is not None and worker.job.is_limited
+            if worker.started is not None and is_limited and worker.killed_for is None:
                 reason = self.limits.excess(worker.pid, now - worker.started)
                 if reason is not None:
                     worker.exceeded_limit = True

@@ -20,6 +20,7 @@ class Job:
     id: int
     function: str  # `module:name`, called as function(payload, channel); its result is sent back
     payload: Any
+    is_limited: bool = True  # whether the limits of time and memory hold for it
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""Reads and digests the data sets of a sweep, with which later starts and workers compare their own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, product
+
+from omegaconf import DictConfig
+
+from kerasweep.data.prepare import Prepared
+from kerasweep.data.sources import source_key
+from kerasweep.errors import ConfigError, DataError
+from kerasweep.multirun.composer import Composer
+from kerasweep.space.axis import Params, Space
+
+# The keys below `data` that choose the images; the others draw, split, limit and scale them.
+SOURCE_KEYS = ("source", "path", "image_size", "cache_dir", "target", "kwargs")
+MAX_SOURCES = 100
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """The data of a sweep's trials."""
+
+    shared: Prepared | None  # None if a key of `data` is an axis
+    digests: Mapping[str, str]  # of each data set, by `source_key`
+    has_own_validation: (
+        bool  # whether the data set comes with its own validation images, if there is only one
+    )
+
+
+def read_sweep_data(
+    base: DictConfig, space: Space, composer: Composer, read: Callable[[DictConfig], Prepared]
+) -> SweepData:
+    """Reads the data set that the trials share, or each of those that the axes choose.
+
+    Where axes choose, data that cannot be read is left out: the configurations with it are refused.
+
+    Args:
+        base: The configuration that the trials share.
+        space: The axes.
+        composer: Composes a configuration.
+        read: Reads the data of a configuration.
+
+    Raises:
+        DataError: The data that all trials share cannot be read.
+    """
+    axes = [axis for axis in space.axes if axis.name.partition(".")[0] == "data"]
+    choosing = [axis for axis in axes if axis.name == "data" or axis.name.split(".")[1] in SOURCE_KEYS]
+    if not choosing:
+        prepared = read(base)
+        digests = {source_key(base.data): prepared.digest}
+        return SweepData(None if axes else prepared, digests, prepared.has_own_validation)
+    listed = {axis.key: values for axis in choosing if (values := axis.values()) is not None}
+    chosen = (dict(zip(listed, values, strict=True)) for values in product(*listed.values()))
+    return SweepData(None, dict(_digests(islice(chosen, MAX_SOURCES), composer, read)), False)
+
+
+def _digests(
+    choices: Iterator[Params], composer: Composer, read: Callable[[DictConfig], Prepared]
+) -> Iterator[tuple[str, str]]:
+    for params in choices:
+        try:
+            cfg = composer.compose(params)
+            yield source_key(cfg.data), read(cfg).digest
+        except (ConfigError, DataError):
+            continue

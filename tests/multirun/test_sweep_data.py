@@ -1,0 +1,77 @@
+"""The data of a sweep is digested, and a later start with other data is refused, whatever is swept."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasweep.data import prepare
+from kerasweep.errors import DataError
+from kerasweep.multirun.plan import Plan
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def write_archive(path: Path, level: int = 0, parts: tuple[str, ...] = ("train", "test")) -> str:
+    """Writes 30 images of three classes for each part, and returns the override that names the file.
+
+    As a new process, this one has read none then.
+    """
+    prepare._kept.clear()
+    images, labels = np.full((30, 8, 8), level, np.uint8), np.arange(30) % 3
+    arrays = {f"{axis}_{part}": array for part in parts for axis, array in (("x", images), ("y", labels))}
+    np.savez(path, **arrays)
+    return f"data.path={path}"
+
+
+@pytest.mark.parametrize(
+    "axis",
+    [
+        "model.kernel_size=3,5",
+        "data.scaling=none,min_max",
+        "data.limit=9,12",
+        "data.split_seed=1,2",
+        "data.seed=1,2",
+        "data.validation_split=0.3,0.5",
+    ],
+)
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_changed_data_are_noticed_whatever_is_swept(
+    axis: str, sampler: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    command = (axis, f"sampler={sampler}", "data=npz", write_archive(tmp_path / "a.npz"))
+    sweep = plan(*command).open_sweep(fresh=False)
+    assert len(sweep.data_digests) == 1
+    sweep.study.ask()
+    assert plan(*command).open_sweep(fresh=False).data_digests == sweep.data_digests
+    write_archive(tmp_path / "a.npz", level=7)
+    with pytest.raises(DataError, match="^The data of .* has changed since it began: its digest was "):
+        plan(*command).open_sweep(fresh=False)
+    assert plan(*command).open_sweep(fresh=True).data_digests != sweep.data_digests
+
+
+def test_each_of_several_data_sets_is_digested(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    for level, name in enumerate("ab"):
+        write_archive(tmp_path / f"{name}.npz", level)
+    command = (
+        "data=npz",
+        f"data.path={tmp_path}/a.npz,{tmp_path}/b.npz,{tmp_path}/missing.npz",
+        "model.kernel_size=3,5",
+    )
+    made = plan(*command)
+    sweep = made.open_sweep(fresh=False)
+    assert len(set(sweep.data_digests.values())) == 2 and made.data.shared is None
+    sweep.study.ask()
+    write_archive(tmp_path / "b.npz", level=7)
+    with pytest.raises(DataError, match="has changed since it began"):
+        plan(*command).open_sweep(fresh=False)
+
+
+@pytest.mark.parametrize("axis", ["model.kernel_size=3,5", "data.scaling=none,min_max"])
+def test_own_validation_images_are_known_whatever_is_swept(
+    axis: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    own = write_archive(tmp_path / "own.npz", parts=("train", "val", "test"))
+    assert plan(axis, "data=npz", own).data.has_own_validation
+    assert not plan(axis, "data=npz", write_archive(tmp_path / "a.npz")).data.has_own_validation

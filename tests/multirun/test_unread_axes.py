@@ -1,0 +1,89 @@
+"""An axis that no training reads is refused: equal networks would be ranked as if they differed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.plan import Plan
+
+pytestmark = pytest.mark.usefixtures("folder")
+CUSTOM = ("model=custom", "model.target=nets:small")
+
+
+@pytest.fixture(autouse=True)
+def nets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(folder)
+    (folder / "nets.py").write_text("def small(shape, classes, width=4): ...\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("training.early_stopping.patience=1,3",), "Add training.early_stopping.enabled=true."),
+        (("training.checkpoint.monitor=val_loss,val_accuracy",), "Add training.checkpoint.enabled=true."),
+        (("model.dense_dropout=0.0,0.5",), "Add dense layers, as in model.dense_units=[128]."),
+        (
+            ("model.normalization.momentum=0.5,0.9", "model.normalization.kind=none"),
+            "Add model.normalization.kind=batch.",
+        ),
+        (("regularizer.on=conv,dense",), "Add regularizer=l2."),
+        ((*CUSTOM, "regularizer=none,l2"), "Nothing reads regularizer with model=custom"),
+        ((*CUSTOM, "initializer=zeros,he_normal"), "Nothing reads initializer with model=custom"),
+        ((*CUSTOM, "model.kernel_size=3,5"), "Nothing reads model.kernel_size with model=custom"),
+        (
+            ("model.kwargs.width=3,5",),
+            "model.kwargs is for model=custom: nothing reads width. Add model=custom",
+        ),
+    ],
+)
+def test_an_axis_that_nothing_reads_is_refused(
+    arguments: tuple[str, ...], said: str, plan: Callable[..., Plan]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(*arguments)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("training.early_stopping.patience=1,3", "training.early_stopping.enabled=true"),
+        ("training.early_stopping.patience=1,3", "training.early_stopping.enabled=true,false"),
+        ("training.early_stopping.patience=1,3", "training=default,early_stopping"),
+        ("model.dense_dropout=0.0,0.5", "model.dense_units=[],[8]"),
+        ("model.normalization.momentum=0.5,0.9",),
+        ("regularizer.strength=0.1,0.2", "regularizer=l2"),
+        ("regularizer.strength=0.1,0.2", "regularizer=l1,l2"),
+        (*CUSTOM, "model.kwargs.width=3,5"),
+        (*CUSTOM, "optimizer=sgd,adam"),
+        (*CUSTOM, "training.early_stopping.patience=1,3", "training.early_stopping.enabled=true"),
+        ("model.kwargs.width=3,5", "trial.target=nets:small"),
+        ("training.early_stopping.patience=1,3", "trial.target=nets:small"),
+    ],
+)
+def test_an_axis_that_some_trial_reads_is_accepted(
+    arguments: tuple[str, ...], plan: Callable[..., Plan]
+) -> None:
+    plan(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ("trial.target=nest:small", "model.kernel_size=3,5"),
+            "The module nest of 'nest:small' was not found",
+        ),
+        (("model=custom", "model.target=nets:small,nest:small"), "The module nest of 'nest:small'"),
+        (("model=custom", "model.target=no.such:small", "training.batch_size=8,9"), "The module no.such of"),
+        (("trial.target=small", "model.kernel_size=3,5"), "A target is written package.module:function"),
+    ],
+)
+def test_a_misspelt_module_is_refused_before_the_first_trial(
+    arguments: tuple[str, ...], named: str, plan: Callable[..., Plan]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(*arguments)
+    assert str(refused.value).startswith(named)
