@@ -58,6 +58,18 @@ def test_the_own_validation_part_is_cached(tmp_path: Path, original: Path) -> No
     assert decode.calls == 1
 
 
+def test_a_file_with_the_size_and_time_of_the_old_one_is_decoded_again(
+    tmp_path: Path, original: Path
+) -> None:
+    decode, before = Decoder(), original.stat()
+    cached(tmp_path / "cache", [original], "a", decode)
+    original.write_text("PIXELS")
+    os.utime(original, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (original.stat().st_size, original.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    cached(tmp_path / "cache", [original], "a", decode)
+    assert decode.calls == 2
+
+
 def test_a_changed_file_or_variant_is_decoded_again(tmp_path: Path, original: Path) -> None:
     decode = Decoder()
     cached(tmp_path / "cache", [original], "a", decode)

@@ -104,3 +104,23 @@ def test_refuses_with_a_sentence(function: str, error: type[Exception], said: st
     with pytest.raises(error) as refused:
         load_custom(conf(function))
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def make(:\n", "raised SyntaxError: invalid syntax (broken_data_0.py, line 1). Correct"),
+        ("import no_such_module\n", "raised ModuleNotFoundError: No module named 'no_such_module' ("),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(
+    code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_data_{int('import' in code)}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError) as refused:
+        load_custom(DataConf(source="custom", target=f"{name}:make"))
+    assert str(refused.value).startswith(f"The import of data.target={name}:make ") and said in str(
+        refused.value
+    )

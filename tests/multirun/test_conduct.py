@@ -96,6 +96,31 @@ def test_a_tuning_ends_where_a_constraint_refuses_some_of_its_values(
         assert ("optimizer.learning_rate" in trial.data.params) == is_same
 
 
+def test_a_study_that_cannot_be_tuned_is_a_failure(
+    folder: Path,
+    context: HydraContext,
+    compose: Compose,
+    copy_database: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some tunings of each combination have no complete trial: the command ends with exit code 1."""
+    copy_database(folder)
+    (folder / "unlucky.py").write_text(
+        "from kerasweep import Outcome\n\n\n"
+        "def train(cfg, ref, recorder, report, folder):\n"
+        "    if cfg.training.seed % 2:\n"
+        "        return Outcome('failed', ref.run_id, reason='unlucky')\n"
+        "    return Outcome('complete', ref.run_id, (0.5,))\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    nuisance = "study.nuisance={optimizer.learning_rate:'choice(0.001,0.01)'}"
+    target = ("trial.target=unlucky:train", "hydra/launcher=basic")
+    given = ["model.kernel_size=3,5", "study.repeats=2", nuisance, *target]
+    assert conduct(context, compose(given), given, {}) is None
+    assert "nothing can be compared: no combination has a complete trial in" in capsys.readouterr().out
+
+
 def test_a_budget_that_a_tuning_used_up_is_no_failure(
     folder: Path,
     context: HydraContext,

@@ -20,6 +20,7 @@ INFINITE = "model.dropout=interval(0.0,0.5)"
     ("axis", "argument", "message"),
     [
         (INFINITE, "study.name=../x", "study.name may hold letters"),
+        (INFINITE, "++sampler.foo=1", "Nothing reads sampler.foo: the chosen sampler has no foo."),
         (INFINITE, "tracking.models=few", "tracking.models must be one of best, all, none, but got few."),
         (INFINITE, "pruner=wilcoxon", "pruner=wilcoxon compares the seeds of a trial"),
         (INFINITE, "workers=0", "workers must be auto or a number from 1 up"),
@@ -32,6 +33,13 @@ def test_error_in_a_shared_key_is_refused_with_its_message(
     with pytest.raises(ConfigError) as refused:
         plan("sampler=random", axis, argument)
     assert str(refused.value).startswith(message)
+
+
+def test_seeds_are_repeated_in_one_way(plan: Callable[..., Plan]) -> None:
+    """Repeat 1 of seed 0 has the seed of repeat 0 of seed 1."""
+    with pytest.raises(ConfigError, match="^training.seed is an axis, and study.repeats=2 counts it up"):
+        plan("model.kernel_size=3,5", "training.seed=0,1", "study.repeats=2")
+    plan("model.kernel_size=3,5", "data.seed=0,1", "study.repeats=2")
 
 
 @pytest.mark.parametrize(

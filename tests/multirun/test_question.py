@@ -236,3 +236,16 @@ def test_condition_on_a_value_that_is_not_chosen_never_applies(ask: Ask) -> None
         question = ask(f"study.space={{model.kernel_size:[3,5],{rate}}}", narrowed)
         configurations = list(question.space.configurations())
         assert configurations and not any("optimizer.learning_rate" in each for each in configurations)
+
+
+@pytest.mark.parametrize("where", ["space", "nuisance"])
+def test_axes_that_hold_one_another_are_refused(where: str, ask: Ask) -> None:
+    """The kind of the second would be that of every trial."""
+    whole = "model.normalization:['{kind:none}','{kind:batch}']"
+    kinds = "model.normalization.kind:[none,batch]"
+    spaces = [f"study.space={{{whole}}}", f"study.{where}={{{kinds}}}"]
+    if where == "space":
+        spaces = [f"study.space={{{whole},{kinds}}}"]
+    with pytest.raises(ConfigError, match="^model.normalization and model.normalization.kind are both axes"):
+        ask(*spaces)
+    ask("study.space={regularizer:[l1,l2],regularizer.strength:[0.1,0.2]}")

@@ -79,9 +79,13 @@ def test_an_axis_that_some_trial_reads_is_accepted(
         (("model=custom", "model.target=nets:small,nest:small"), "The module nest of 'nest:small'"),
         (("model=custom", "model.target=no.such:small", "training.batch_size=8,9"), "The module no.such of"),
         (("trial.target=small", "model.kernel_size=3,5"), "A target is written package.module:function"),
+        (
+            ("trial.target=nets:smal", "model.kernel_size=3,5"),
+            "nets has no smal, which 'nets:smal' names. Did you mean small?",
+        ),
     ],
 )
-def test_a_misspelt_module_is_refused_before_the_first_trial(
+def test_a_misspelt_target_is_refused_before_the_first_trial(
     arguments: tuple[str, ...], named: str, plan: Callable[..., Plan]
 ) -> None:
     with pytest.raises(ConfigError) as refused:

@@ -115,6 +115,12 @@ def test_says_that_a_study_is_being_tuned(tracking: TrackingConf, tracker: Track
             "The command that began the study goes on with it."
         )
     assert "There is study=filter_size" in str(explain_nothing(tracking, {"study": "depth"}))
+    parent = tracker.start("p", {"study": "sizes", "sweep": "sizes-tuning-1", "kind": "study"}, {})
+    tracker.finish(parent, "complete")
+    assert str(explain_nothing(tracking, {"study": "sizes"})) == (
+        "No combination of sizes has a complete trial in each of its tunings, so nothing is compared: "
+        "the reasons are in the tag `reason` of each run."
+    )
     tracker.start("run", {"study": "sizes", "sweep": "sizes-1", "kind": "trial", "dataset": "digits"}, {})
     assert str(explain_nothing(tracking, {"study": "sizes-tuning-1"})) == (
         "sizes-tuning-1 tuned the nuisance values of sizes. Compare study=sizes."

@@ -25,7 +25,8 @@ def check(cfg: DictConfig) -> None:
     _check_missing(cfg)
     # A user's training function gets the configuration, and may read what ours does not.
     has_own_function = cfg.trial.target != search.TrialConf.target
-    _check_unread(cfg, trusted=RUN_GROUPS if has_own_function else ())
+    if not has_own_function:
+        _check_unread(cfg)
     for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
         _check_kwargs(group, cfg[group].kwargs, are_read=has_own_function or kind == "custom")
     if not has_own_function:
@@ -42,7 +43,11 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_shared(cfg: DictConfig) -> None:
-    """Raises ConfigError for the first broken rule of keys that all trials share, as they are no axes."""
+    """Raises ConfigError for the first broken rule of keys that all trials share, as they are no axes.
+
+    cfg: without Hydra's node.
+    """
+    _check_unread(cfg, trusted=RUN_GROUPS)
     one_of("tracking.models", cfg.tracking.models, search.MODELS)
     check_search(cfg)
 

@@ -2,12 +2,13 @@
 
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, suggestion
 
 # The keys that name a user's function.
 TARGETS = ("trial.target", "model.target", "data.target")
@@ -16,16 +17,26 @@ OLD_NAMES = ("src.outcome", "src")
 
 
 def check_target(target: str) -> None:
-    """Raises ConfigError if there is no module of this name. The module is not imported, its packages are."""
-    module_name = _module_of(target)
+    """Raises ConfigError if there is no such module, or if its source nowhere has the function's name.
+
+    The module is not imported, its packages are.
+    """
+    module_name, name = _module_of(target), target.partition(":")[2]
     try:
-        is_there = importlib.util.find_spec(module_name) is not None
+        spec = importlib.util.find_spec(module_name)
     except ModuleNotFoundError as error:  # of a package above it, or of one that this imports
-        is_there = not f"{module_name}.".startswith(f"{error.name}.")
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise _not_found(target, module_name) from error
+        return
     except Exception:  # a package of the user's may raise anything; its import in a worker tells why
         return
-    if not is_there:
+    if spec is None:
         raise _not_found(target, module_name)
+    if spec.origin is not None and spec.origin.endswith(".py"):
+        code = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
+        words = set(re.findall(r"\w+", code))
+        if name not in words and "__getattr__" not in words and "import *" not in code:
+            raise _without_function(target, module_name, name, words)
 
 
 def _module_of(target: str) -> str:
@@ -44,6 +55,11 @@ def _not_found(target: str, module_name: str) -> ConfigError:
         f"The module {module_name} of {target!r} was not found. Put it into the working directory "
         "or install its package."
     )
+
+
+def _without_function(target: str, module_name: str, name: str, known: Iterable[str] = ()) -> ConfigError:
+    meant = suggestion(name, known, "Check its spelling.")
+    return ConfigError(f"{module_name} has no {name}, which {target!r} names. {meant}")
 
 
 def import_target(target: str) -> Callable[..., Any]:
@@ -66,7 +82,7 @@ def import_target(target: str) -> Callable[..., Any]:
         raise _not_found(target, module_name) from error
     function = getattr(module, name, None)
     if function is None:
-        raise ConfigError(f"{module_name} has no {name}, which {target!r} names. Check its spelling.")
+        raise _without_function(target, module_name, name)
     if not callable(function):
         raise ConfigError(
             f"{target!r} must name a function, but {name} is a {type(function).__name__}. Name a function."

@@ -55,7 +55,9 @@ def _key(files: Sequence[Path], variant: str) -> str:
     digest = hashlib.sha256(f"{_VERSION}\0{variant}".encode())
     for path in files:
         state = path.stat()
-        digest.update(f"\0{path.absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode())
+        # The time of modification can be set, as by archivers; that of the last change cannot.
+        times = f"{state.st_mtime_ns}\0{state.st_ctime_ns}"
+        digest.update(f"\0{path.absolute()}\0{state.st_size}\0{times}".encode())
     return digest.hexdigest()[:24]
 
 

@@ -26,16 +26,17 @@ def load_custom(cfg: DataConf) -> Arrays:
     if isinstance(kwargs, DictConfig):
         kwargs = OmegaConf.to_container(kwargs, resolve=True)
     origin = f"data.target={cfg.target}"
-    function = import_target(str(cfg.target))
+    try:
+        function = import_target(str(cfg.target))
+    except ConfigError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise _raised(error, f"The import of {origin}") from error
     _check_keywords(function, kwargs, origin)
     try:
         made = function(**kwargs)
     except Exception as error:  # a user's code may raise anything; all of it means: no data
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise DataError(
-            f"{origin} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
-            "Correct the function, or its data.kwargs."
-        ) from error
+        raise _raised(error, origin) from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
         return make_arrays(train, test, made.class_names, origin, made.validation)
@@ -48,6 +49,16 @@ def load_custom(cfg: DataConf) -> Arrays:
         )
     train, *validation, test = [(part[0], part[1]) for part in made]
     return make_arrays(train, test, None, origin, validation[0] if validation else None)
+
+
+def _raised(error: Exception, what: str) -> DataError:
+    """Returns an error that names the line of a user's code which raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    # A syntax error names its own line.
+    where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"
+    return DataError(
+        f"{what} raised {type(error).__name__}: {error}{where}. Correct the function, or its data.kwargs."
+    )
 
 
 def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:

@@ -100,9 +100,9 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            tuned, compared = conductor.tune(plan, tuning, len(combinations))
+            best, compared = conductor.tune(plan, tuning, len(combinations))
             if compared is None:
-                return summary.best_value(tuned)
+                return best
             plan, fresh = compared, False
         opened = conductor.open(plan, fresh)
         ending = drive(opened)
@@ -166,7 +166,7 @@ class _Conductor:
         record.reconcile()
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
-    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> tuple[Sweep, Plan | None]:
+    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> tuple[float | None, Plan | None]:
         """Tunes the nuisance axes of each combination.
 
         Args:
@@ -175,8 +175,8 @@ class _Conductor:
             combinations: Their number.
 
         Returns:
-            The sweep of the tuning, and the plan of the comparison; None if the budget ended the tuning, or
-            no trial is complete.
+            The best objective of the tuning, None if no combination can be compared; and the plan of the
+            comparison, None if there is none, or if the budget ended the tuning.
         """
         assert tuning.arms is not None
         opened = self.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
@@ -195,18 +195,18 @@ class _Conductor:
             say(f"note: {note}")
         if not ending.is_whole:
             say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
-            return sweep, None
+            return summary.best_value(sweep), None
         tuned = tuned_combinations(tuning, best)
         if not tuned:
             say(NOT_TUNED)
-            return sweep, None
+            return None, None
         used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
         tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
         compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
         if hours is not None and used >= hours and not compared.is_begun():
             say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
-            return sweep, None
-        return sweep, compared
+            return summary.best_value(sweep), None
+        return summary.best_value(sweep), compared
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""

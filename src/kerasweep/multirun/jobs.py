@@ -174,4 +174,6 @@ def _reason(error: BaseException) -> str:
         text = str(error)
     except Exception:  # __str__ of a user's class may raise anything
         text = "its text cannot be read"
+    if isinstance(error, ChangedError):  # a sentence for the user
+        return text
     return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]

@@ -41,7 +41,7 @@ from kerasweep.space.axis import Params, Signature, Space
 from kerasweep.tracking.tags import check_user_tags, short_names
 
 DEFAULT_TRIALS = 20
-SPLIT_KEYS = REPEATED_KEYS[1:]
+SEED, *SPLIT_KEYS = REPEATED_KEYS
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
@@ -77,13 +77,14 @@ def make_plan(question: Question, composer: Composer) -> "Plan":
     """
     constraints = read_study_constraints(question, composer)
     refusals = Refusals(question.searched, composer, constraints)
-    check_shared(question.master)
+    base = without_hydra(question.master)
+    check_shared(base)
     refusals.check_values()
     constraints.check_types()
     if question.searched.is_finite:
         refusals.check_some_possible()
-    base = without_hydra(question.master)
     _check_budget(base.budget, question.searched)
+    _check_seeds(base.study, question.searched)
     if base.study.claim == OmegaConf.structured(ClaimConf):
         base.study.claim = None
     _check_nuisance_trials(base.study)
@@ -103,6 +104,15 @@ def _check_nuisance_trials(study: DictConfig) -> None:
         raise ConfigError(
             f"study.nuisance_trials={study.nuisance_trials} tunes the axes of study.nuisance, but there are "
             "none. Name some there, or use study.trials."
+        )
+
+
+def _check_seeds(study: DictConfig, space: Space) -> None:
+    """Raises ConfigError for two kinds of repeats, of which some would have the same seed."""
+    if study.repeats > 1 and any(axis.name == SEED for axis in space.axes):
+        raise ConfigError(
+            f"{SEED} is an axis, and study.repeats={study.repeats} counts it up for each repeat: some "
+            "trainings would be the same. Use study.repeats alone."
         )
 
 

@@ -76,6 +76,7 @@ def read_question(
             "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
             'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
         )
+    _check_nested([*axes.values(), *nuisance.values()])
     known = {*axes, *nuisance, *choices_of(master), *run_keys()}
     values = _fixed_values(master)
     for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
@@ -94,6 +95,16 @@ def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None
             f"{both[0]} is an axis of study.space and of study.nuisance. It is either compared or tuned: "
             "remove one."
         )
+
+
+def _check_nested(axes: Sequence[Axis]) -> None:
+    """Raises ConfigError for an axis that holds another one, which would replace its value."""
+    for axis in axes:
+        for inner in axes:
+            if inner.name.startswith(f"{axis.name}.") and not axis.is_group:
+                raise ConfigError(
+                    f"{axis.key} and {inner.key} are both axes, but the first holds the second. Remove one."
+                )
 
 
 def _check_conditions(where: str, axes: Mapping[str, Axis], known: set[str], master: DictConfig) -> None:

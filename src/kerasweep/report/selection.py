@@ -100,7 +100,10 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
     runs, study = _of_kinds(every), tags.get("study")
     tuned = [run for run in every if run.tags.get("kind") == "tuning"]
     if study is not None and _has_study(tuned, study) and not _has_study(runs, study):
-        return _not_compared(study, next(run for run in tuned if _has_study([run], study)), runs)
+        one = next(run for run in tuned if _has_study([run], study))
+        own = [run for run in every if run.tags.get("sweep") == one.tags["sweep"]]
+        has_ended = any(run.tags.get("kind") == "study" and run.status == "FINISHED" for run in own)
+        return _not_compared(study, one, runs, has_ended)
     if not runs:
         return TrackingError(
             f"The experiment {cfg.experiment} has no runs yet. Make some with python -m src.train -m."
@@ -117,11 +120,16 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
     return TrackingError(f"No run has {text} together, though each value occurs. Leave one out.")
 
 
-def _not_compared(name: str, tuned: RunRecord, runs: Sequence[RunRecord]) -> TrackingError:
-    """Returns an error for a study that is being tuned, or for the sweep that tuned it."""
+def _not_compared(name: str, tuned: RunRecord, runs: Sequence[RunRecord], has_ended: bool) -> TrackingError:
+    """Returns an error for a study that is being tuned or could not be, or for the sweep that tuned it."""
     study = tuned.tags["study"]
     if _has_study(runs, study):
         return TrackingError(f"{name} tuned the nuisance values of {study}. Compare study={study}.")
+    if has_ended:
+        return TrackingError(
+            f"No combination of {name} has a complete trial in each of its tunings, so nothing is compared: "
+            "the reasons are in the tag `reason` of each run."
+        )
     return TrackingError(
         f"The nuisance values of {name} are being tuned, and nothing is compared yet. "
         "The command that began the study goes on with it."

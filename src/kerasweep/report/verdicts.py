@@ -146,5 +146,6 @@ def _number(difference: Difference, finding: Finding, repeats: str) -> str:
         least, offset, what = difference.provable_margin, 0.0, "prove a margin"
     else:
         least, offset, what = difference.detectable(len(finding.differences)), margin, "detect a difference"
+    least = rounded(least)  # without a spread it is 0, up to the last digit
     ends = " to ".join(f"{offset + factor * least:.2g}" for factor in difference.error_factors)
     return f"{shown}; such runs can {what} of {offset + least:.2g} or more (uncertain: {ends})"
