@@ -17,8 +17,9 @@ from kerasweep.config import hydra_setup, register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.multirun.composer import make_composer, without_hydra
+from kerasweep.multirun.make_plan import make_plan
 from kerasweep.multirun.other_sweepers import translate_keys
-from kerasweep.multirun.plan import Plan, make_plan
+from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.question import read_question
 
 

@@ -16,8 +16,9 @@ from kerasweep.multirun.composer import choices_of, make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive, trials_left
 from kerasweep.multirun.freeze_configs import freeze
+from kerasweep.multirun.make_plan import make_plan
 from kerasweep.multirun.other_sweepers import translate_keys
-from kerasweep.multirun.plan import Plan, TunedBy, make_plan
+from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms

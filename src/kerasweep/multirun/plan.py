@@ -6,25 +6,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
-from kerasweep.config.search import ClaimConf
-from kerasweep.errors import ConfigError, StorageError
+from kerasweep.errors import StorageError
 from kerasweep.multirun.claim_check import check_claim, claim_notes
-from kerasweep.multirun.code_digests import check_targets, code_digests, digests_by_target
+from kerasweep.multirun.code_digests import code_digests, digests_by_target
 from kerasweep.multirun.composer import Composer, without_hydra
-from kerasweep.multirun.constraints import read_study_constraints
 from kerasweep.multirun.definition import default_name, sweep_definition
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.multirun.settings_digests import settings_digests
-from kerasweep.multirun.sweep_data import SweepData, read_sweep_data
-from kerasweep.multirun.unread_axes import check_axes_are_read
+from kerasweep.multirun.sweep_data import SweepData
 from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import build_pruner, pruner_input
-from kerasweep.search.samplers import check_sampler
 from kerasweep.search.study import (
     BEGUN_WITH,
     check_and_save_digests,
@@ -38,10 +33,10 @@ from kerasweep.search.study import (
 )
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Signature, Space
-from kerasweep.tracking.tags import check_user_tags, short_names
+from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
-SEED, *SPLIT_KEYS = REPEATED_KEYS
+SPLIT_KEYS = REPEATED_KEYS[1:]
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
@@ -68,68 +63,8 @@ class TunedBy:
     hours: float = 0.0  # of the budget, which the tuning has used
 
 
-def make_plan(question: Question, composer: Composer) -> "Plan":
-    """Checks a question, reads the data that its trials share, and returns the plan.
-
-    Raises:
-        ConfigError: The sampler does not suit the space, or no configuration is possible.
-        DataError: The data cannot be read.
-    """
-    constraints = read_study_constraints(question, composer)
-    refusals = Refusals(question.searched, composer, constraints)
-    base = without_hydra(question.master)
-    check_shared(base)
-    refusals.check_values()
-    constraints.check_types()
-    if question.searched.is_finite:
-        refusals.check_some_possible()
-    _check_budget(base.budget, question.searched)
-    _check_seeds(base.study, question.searched)
-    if base.study.claim == OmegaConf.structured(ClaimConf):
-        base.study.claim = None
-    _check_nuisance_trials(base.study)
-    check_axes_are_read(base, question.searched)
-    check_targets(base, question.searched)
-    data = read_sweep_data(base, question.searched, composer, refusals.data_of)
-    plan = Plan(question, composer, refusals, base, data, question.space)
-    names = short_names([axis.key for axis in question.searched.axes], run_keys())
-    check_user_tags(base.tracking.tags, names.values())
-    if not question.nuisance.axes:
-        check_sampler(base.sampler, plan.space, len(plan.directions))
-    return plan
-
-
-def _check_nuisance_trials(study: DictConfig) -> None:
-    if study.nuisance_trials is not None and not study.nuisance:
-        raise ConfigError(
-            f"study.nuisance_trials={study.nuisance_trials} tunes the axes of study.nuisance, but there are "
-            "none. Name some there, or use study.trials."
-        )
-
-
-def _check_seeds(study: DictConfig, space: Space) -> None:
-    """Raises ConfigError for two kinds of repeats, of which some would have the same seed."""
-    if study.repeats > 1 and any(axis.name == SEED for axis in space.axes):
-        raise ConfigError(
-            f"{SEED} is an axis, and study.repeats={study.repeats} counts it up for each repeat: some "
-            "trainings would be the same. Use study.repeats alone."
-        )
-
-
-def _check_budget(budget: DictConfig, space: Space) -> None:
-    """Raises ConfigError for a search that a single lucky seed would end."""
-    repeated = next((axis.key for axis in space.axes if axis.name in REPEATED_KEYS), None)
-    for key in ("target", "patience"):
-        if repeated is not None and budget[key] is not None:
-            raise ConfigError(
-                f"budget.{key} looks at single trials, but {repeated} repeats them: one lucky seed could end "
-                "the sweep. Use study.repeats in place of this axis, as in study.repeats=5: then a trial is "
-                "the mean of its seeds."
-            )
-
-
 class Plan:
-    """A checked question with its data and refusals. Build it with make_plan.
+    """A checked question with its data and refusals. Build it with `make_plan` in multirun/make_plan.py.
 
     Args:
         question: The study, its axes and what stays fixed.
