@@ -5,20 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.calibration.simulations import VALIDATION_SHARE
+from benchmarks.calibration.simulations import IMAGES, VALIDATION, VALIDATION_SHARE
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import POOL_IMAGES, VALIDATION_IMAGES
 
 SEEDS = (3, 5, 10)
 AXES = {"kernel_size": "model.kernel_size", "batch_size": "training.batch_size"}
 
 
-def runs_of(values: np.ndarray, is_resampled: bool = False, columns: int = 1) -> list[RunRecord]:
+def runs_of(
+    values: np.ndarray, is_resampled: bool = False, columns: int = 1, pool: int = IMAGES
+) -> list[RunRecord]:
     """Returns the runs of a study with two axes, as MLflow would hold them.
 
     Args:
         values: (arms, repeats).
         is_resampled: Whether each repeat has a split of its own.
         columns: The number of values of the second axis, along which the arms are counted first.
+        pool: The number of images of which the splits draw theirs.
     """
     runs = []
     for arm, row in enumerate(values):
@@ -35,7 +39,11 @@ def runs_of(values: np.ndarray, is_resampled: bool = False, columns: int = 1) ->
                 "data.split_seed": str(repeat) if is_resampled else "null",
                 "data.validation_split": str(VALIDATION_SHARE),
             }
-            metrics = {"objective": float(value)}
+            metrics = {
+                "objective": float(value),
+                VALIDATION_IMAGES: float(VALIDATION),
+                POOL_IMAGES: float(pool),
+            }
             runs.append(RunRecord(f"{arm}-{repeat}", "", "FINISHED", tags, params, metrics, 0.0, None))
     return runs
 

@@ -12,8 +12,8 @@ EPOCHS = 12
 ACCURACY, SPREAD = 0.8, 0.01  # of the equal arms; the deviation of a repeat
 VALIDATION_SHARE = 0.2
 RATES = 8  # random rates of a tuning
-POOL, DISAGREEMENT = 3_000, 0.1  # images to split; the share on which two arms disagree
-VALIDATION = round(POOL * VALIDATION_SHARE)  # images
+IMAGES, DISAGREEMENT = 3_000, 0.1  # images to split; the share on which two arms disagree
+VALIDATION = round(IMAGES * VALIDATION_SHARE)  # images
 # The deviation of an arm's accuracy by its validation images alone.
 IMAGE_LUCK = (DISAGREEMENT / 4 / VALIDATION) ** 0.5
 CLASSES, ODD = 10, 7  # a class has seven validation images: one half gets an image more
@@ -158,7 +158,7 @@ def odd_halves(random: Random, arms: int, repeats: int) -> np.ndarray:
     return found
 
 
-def splits_of(is_resampled: bool, gain: float = 0.0, influence: float = 0.0) -> Draw:
+def splits_of(is_resampled: bool, gain: float = 0.0, influence: float = 0.0, pool: int = IMAGES) -> Draw:
     """Returns the accuracies of arms on the validation images of each repeat's split.
 
     Each arm is right or wrong about an image, the same in each repeat but for the luck of its weights. The
@@ -169,20 +169,21 @@ def splits_of(is_resampled: bool, gain: float = 0.0, influence: float = 0.0) -> 
         gain: Of the last arm, on all images.
         influence: How far the training images move an arm, in units of the deviation by the validation
             images. An arm's accuracy moves by the mean over its training images of what each contributes.
+        pool: The number of images of which each split draws its 3,000.
     """
 
     def draw(random: Random, arms: int, repeats: int) -> np.ndarray:
         # Two arms disagree where one of them, but not the other, deviates from the usual answer.
-        deviates = random.random((arms, POOL)) < DISAGREEMENT / 2
-        usual = random.random(POOL) < ACCURACY
-        right = np.where(deviates, random.random((arms, POOL)) < 0.5, usual).astype(float)
+        deviates = random.random((arms, pool)) < DISAGREEMENT / 2
+        usual = random.random(pool) < ACCURACY
+        right = np.where(deviates, random.random((arms, pool)) < 0.5, usual).astype(float)
         right[-1] += gain
-        unit = random.normal(size=(arms, POOL)) if influence else np.zeros((arms, POOL))
+        unit = random.normal(size=(arms, pool)) if influence else np.zeros((arms, pool))
         contributes = unit * influence * IMAGE_LUCK
-        orders = [random.permutation(POOL) for _ in range(repeats if is_resampled else 1)]
+        orders = [random.permutation(pool) for _ in range(repeats if is_resampled else 1)]
         found = [
             right[:, order[:VALIDATION]].mean(axis=1)
-            + contributes[:, order[VALIDATION:]].sum(axis=1) / np.sqrt(POOL - VALIDATION)
+            + contributes[:, order[VALIDATION:IMAGES]].sum(axis=1) / np.sqrt(IMAGES - VALIDATION)
             for order in (orders[repeat % len(orders)] for repeat in range(repeats))
         ]
         return np.stack(found, axis=1) + 0.3 * SPREAD * random.normal(size=(arms, repeats))

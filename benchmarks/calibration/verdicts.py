@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.calibration.rates import AXES, SEEDS, Rate, heading, row, runs_of
 from benchmarks.calibration.simulations import (
+    IMAGES,
     SPREAD,
     Draw,
     erratic,
@@ -39,8 +40,9 @@ how often they are found instead. Jumps are the deviations of the validation acc
 Where a rate is off its level: on one split, and where the training images move the arms more than a third as
 far as the validation images. The correction for shared images (Nadeau and Bengio, 2003) takes two splits for
 as alike as their validation images; what an arm owes to its training images is more alike, since two splits
-share four fifths of them. `mixed` takes evidence in both directions, and hardly errs. Among so many rows some
-lie two errors off by chance: 70 images with five repeats give 4.6 ± 0.5 in 1,500 studies.
+share four fifths of them, or a fifth if each split draws from four times as many images. `mixed` takes
+evidence in both directions, and hardly errs. Among so many rows some lie two errors off by chance: 70 images
+with five repeats give 4.6 ± 0.5 in 1,500 studies.
 Tuned arms: one training each tells which of eight random rates is the best, see
 [comparing.md](comparing.md#nuisance-parameters); one tuning for all repeats leaves out its luck.
 """
@@ -60,6 +62,7 @@ class Question:
     arms: int = 2
     columns: int = 1  # values of the second axis, see `runs_of`
     is_resampled: bool = False
+    pool: int = IMAGES  # the number of images of which the splits draw theirs
 
 
 LUCK = (0.010, 0.005)
@@ -108,6 +111,21 @@ QUESTIONS = (
         )
         for text, influence in (("", 0.0), (", training images move an arm half as far", 0.5))
     ),
+    *(
+        Question(
+            title,
+            splits_of(True, gain, influence, 4 * IMAGES),
+            LOWER if gain else HIGHER,
+            (SUPPORTED,) if gain else (SUPPORTED, CONTRADICTED),
+            is_resampled=True,
+            pool=4 * IMAGES,
+        )
+        for title, gain, influence in (
+            ("images, each split draws from four times as many", 0.0, 0.0),
+            ("the same, training images move an arm just as far", 0.0, 1.0),
+            ("a gain of .02, each split draws from four times as many images: it is found", GAIN, 0.0),
+        )
+    ),
     Question("tuned arms, eight random rates, one tuning", tuned(1)),
     Question("the same with a tuning for each repeat", tuned()),
     Question("the same three rates for both arms, one tuning", tuned(1, is_listed=True)),
@@ -155,7 +173,7 @@ def rate_of(question: Question, repeats: int, count: int) -> Rate:
     decided = 0
     for _ in range(count):
         values = question.draw(random, question.arms, repeats)
-        runs = runs_of(values, question.is_resampled, question.columns)
+        runs = runs_of(values, question.is_resampled, question.columns, question.pool)
         decided += verdict_of(claim, runs, axes).decision in question.counted
     return Rate(decided, count)
 
