@@ -19,6 +19,7 @@ from kerasweep.report.figures import (
     data_uri,
     effect_figure,
     interaction_figure,
+    isolation_figure,
     parallel_figure,
     ranking_figure,
 )
@@ -26,6 +27,7 @@ from kerasweep.report.groups import Group
 from kerasweep.report.ranking import AgainstBest
 from kerasweep.report.standings import Standing
 from kerasweep.report.statistics import Estimate
+from kerasweep.report.tuning import Isolation
 
 BEST = Standing(Estimate(0.9, 0.85, 0.95, 5), AgainstBest(0.0, None, is_best=True))
 EQUAL = Standing(Estimate(0.89, 0.8, 0.98, 5), AgainstBest(0.01, 0.6))
@@ -169,3 +171,16 @@ def test_a_logarithmic_axis_is_labelled_in_plain_text() -> None:
     effect = numbers_of([10.0**-place for place in range(13, 0, -1)])
     svg = base64.b64decode(data_uri(effect_figure(effect, "val_accuracy")).partition(",")[2]).decode()
     assert ">1e\N{MINUS SIGN}05</text>" in svg and "mathdefault" not in svg
+
+
+def test_values_of_a_tuned_axis_are_its_ticks() -> None:
+    """Over less than two decades, matplotlib labels the ticks between them, too."""
+    points = tuple((value, 0.5 + number / 10) for number, value in enumerate(("0.0005", "0.002", "0.008")))
+    figure = isolation_figure(
+        Isolation("learning_rate", {"size=3": points, "size=5": points}), "val_accuracy"
+    )
+    svg = base64.b64decode(data_uri(figure).partition(",")[2]).decode()
+    assert "mathdefault" not in svg
+    assert all(f">{text}</text>" in svg for text in ("0.0005", "0.002", "0.008", "size=3", "size=5"))
+    figure = effect_figure(numbers_of([0.004, 0.02, 0.1, 0.5]), "val_accuracy")
+    assert "mathdefault" not in base64.b64decode(data_uri(figure).partition(",")[2]).decode()

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
 
 from kerasweep.report.effects import Effect, Interaction
 from kerasweep.report.groups import number_of
@@ -18,7 +18,7 @@ from kerasweep.trial.figures import new_figure, plain_text
 
 GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MAX_RANKED, MAX_LISTED = 30, 12
+MAX_RANKED, MAX_LISTED, MAX_TICKS = 30, 12, 8
 WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
 LOGARITHMIC = 100  # an axis is logarithmic if its largest number is 100 times the smallest or more
 
@@ -93,8 +93,7 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
         axes.plot(number, estimate.mean, "o", color=colour, markersize=4)
     lowest, highest = points[0][0], points[-1][0]
     if lowest > 0 and highest / lowest >= LOGARITHMIC:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())  # the default formatter writes math text
+        _scale_by_logarithm(axes)
     axes.set_xlabel(axis)
     axes.set_ylabel(measure)
     axes.set_title(axis, fontsize=10)
@@ -137,13 +136,19 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
     return figure
 
 
+def _scale_by_logarithm(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(LogFormatter())  # the default formatters write math text
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 @plain_text
 def isolation_figure(isolation: Isolation, measure: str) -> Figure:
     """Draws the best objective over the values of a nuisance axis, a colour per combination.
 
     A line joins the points, unless they are of tunings that tried different values.
     """
-    figure = new_figure(WIDTH / 2, 2.8)
+    figure = new_figure(0.8 * WIDTH, 2.8)
     axes = figure.subplots()
     values = list(dict.fromkeys(value for points in isolation.arms.values() for value, _ in points))
     numbers = [number_of(value) for value in values]
@@ -157,17 +162,16 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
         marker = "s" if is_again else "o"
         axes.plot(places, scores, linestyle=style, marker=marker, markersize=4, color=colour, label=arm)
     if is_numeric and min(known, default=0) > 0 and max(known) >= LOGARITHMIC / 10 * min(known):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())
-    if not is_numeric:
-        axes.set_xticks(range(len(values)), values)
+        _scale_by_logarithm(axes)
+    if len(values) <= MAX_TICKS:
+        axes.set_xticks(known if is_numeric else range(len(values)), values)
     axes.set_xlabel(isolation.axis)
     axes.set_ylabel(measure)
     axes.tick_params(axis="x", labelsize=8)
     hidden = len(isolation.arms) - MAX_LISTED
     if isolation.arms:
         title = f"{hidden} more combinations are not shown" if hidden > 0 else None
-        axes.legend(title=title, fontsize=7, title_fontsize=7)
+        axes.legend(title=title, fontsize=7, title_fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
     axes.grid(alpha=0.3)
     return figure
 
