@@ -210,6 +210,27 @@ def test_description_is_for_people(entry: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry", "value", "beyond"),
+    [
+        ("3,5,7", 3, [1, 2]),
+        ("3,5,7", 7, [9, 10]),
+        ("0.0,0.1,0.2", 0.0, [-0.1]),
+        ("1e-3,2e-3,8e-3", 1e-3, [0.0, 5e-4]),
+        ("1e-3,2e-3,8e-3", 8e-3, [14e-3, 32e-3]),
+        ("range(1,9)", 8, [9, 9]),
+        ("interval(0.0,1.0)", 1.0, [1.1, 1 / 0.9]),
+        ("interval(0.0,1.0)", 0.005, [-0.1]),
+        ("interval(1e-3,1e-1)", 1e-3, [1e-3 - 99e-4, 1e-6 / 109e-4]),
+        ("tag(log,interval(1e-6,1e-2))", 1e-2, [1e-2 + 999.9e-6, 1e-4 / (1e-2 - 999.9e-6)]),
+    ],
+)
+def test_numbers_beyond_a_border(entry: str, value: Any, beyond: list[float]) -> None:
+    found = axis("x", entry).beyond(value)
+    assert found == pytest.approx(beyond)
+    assert [type(number) for number in found] == [type(value)] * len(found)
+
+
+@pytest.mark.parametrize(
     ("entry", "value", "is_at_border"),
     [
         ("interval(0.0,1.0)", 0.005, True),

@@ -206,6 +206,16 @@ def test_end_notes_best_values_at_a_border(
     ]
 
 
+def test_a_border_that_nothing_can_cross_is_not_noted(
+    sweep_of: Callable[..., Sweep], search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rate of dropout is never below 0."""
+    sweep = sweep_of({"a": "1,2,3"}, total=6, sampler="grid")
+    search(sweep)
+    bounded = replace(sweep, refusal=lambda params: "too large" if params["a"] > 3 else None)
+    assert not [line for line in end(bounded, capsys) if line.startswith("note:")]
+
+
 def repeated(sweep: Sweep, repeats: int) -> Sweep:
     return Sweep(**{**vars(sweep), "repeats": repeats})
 

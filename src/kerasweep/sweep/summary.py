@@ -164,6 +164,18 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     _print_commands(record, best[0])
 
 
+def may_be_wider(sweep: Sweep, axis: Axis, params: Params) -> bool:
+    """Whether a value lies at the border of its range, and one beyond it could be trained.
+
+    No rate of dropout is below 0, for example.
+    """
+    value = params[axis.key]
+    if not axis.is_at_border(value):
+        return False
+    assert isinstance(value, (int, float))
+    return any(sweep.refusal({**params, axis.key: number}) is None for number in axis.beyond(value))
+
+
 def border_text(axis: Axis, value: Value) -> str:
     """Returns the words on a best value at the border of its range."""
     return (
@@ -251,7 +263,7 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
     for axis in sweep.space.axes:
         is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED_KEYS
-        if is_chosen and axis.is_at_border(params[axis.key]):
+        if is_chosen and may_be_wider(sweep, axis, params):
             say(f"note: {border_text(axis, params[axis.key])}.")
 
 

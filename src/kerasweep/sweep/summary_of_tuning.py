@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 
 from rich.table import Table
 
@@ -10,7 +9,7 @@ from kerasweep.search.ledger import clean_params
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
-from kerasweep.sweep.summary import border_text
+from kerasweep.sweep.summary import border_text, may_be_wider
 from kerasweep.terminal import params_text, say, show
 
 NOTHING = "nothing: no axis applies"
@@ -60,10 +59,10 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
     combinations: dict[str, list[str]] = {}
     for combination, tuned in sweep.arms.by_combination(best):
         for axis in sweep.space.axes:
-            values = [
-                params[axis.key] for params in map(partial(_nuisance_of, sweep), tuned) if axis.key in params
-            ]
-            at_border = [value for value in values if axis.is_at_border(value)]
+            if axis.key in sweep.arms.keys:
+                continue
+            found = [params for params in tuned if axis.key in params]
+            at_border = [params[axis.key] for params in found if may_be_wider(sweep, axis, params)]
             if 2 * len(at_border) > len(tuned):
                 value, _ = Counter(at_border).most_common(1)[0]
                 combinations.setdefault(border_text(axis, value), []).append(params_text(combination))
