@@ -233,3 +233,4 @@ def test_a_key_that_compare_does_not_read_is_refused(
         check_overrides([argument], "compare")
     assert capsys.readouterr().err == f"error: {said}\n"
     check_overrides(["+tags.owner=me", "+hydra.x=3", "++where=[a]"], "compare")
+    check_overrides(["--config-dir", "mine", "+site=lab"], "compare")  # a config group of the user's

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands import single
@@ -52,4 +53,18 @@ def test_what_only_a_sweep_reads_is_refused(override: str, configured: Callable[
     hydra_cfg = OmegaConf.create({"overrides": {"task": ["training.epochs=1", override]}})
     key = override.partition("=")[0].lstrip("+")
     with pytest.raises(ConfigError, match=f"^{key} is used by sweeps. Add -m, or leave it out.$"):
+        single.run_single(configured(), hydra_cfg)
+
+
+def test_a_job_of_another_sweeper_may_have_keys_of_the_sweep(
+    configured: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`-m hydra/sweeper=basic study.name=x` passes them on to each job."""
+
+    def reached(cfg: DictConfig) -> None:
+        raise KeyError("the data")
+
+    monkeypatch.setattr(single, "read_data", reached)
+    hydra_cfg = OmegaConf.create({"overrides": {"task": ["study.name=x"]}, "mode": RunMode.MULTIRUN})
+    with pytest.raises(KeyError, match="the data"):
         single.run_single(configured(), hydra_cfg)

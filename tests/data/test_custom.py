@@ -109,7 +109,10 @@ def test_refuses_with_a_sentence(function: str, error: type[Exception], said: st
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("def make(:\n", "raised SyntaxError: invalid syntax (broken_data_0.py, line 1). Correct"),
+        (
+            "def make(:\n",
+            "raised SyntaxError: invalid syntax (broken_data_0.py, line 1). Correct the module.",
+        ),
         ("import no_such_module\n", "raised ModuleNotFoundError: No module named 'no_such_module' ("),
     ],
 )

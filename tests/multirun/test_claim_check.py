@@ -285,12 +285,6 @@ def test_a_claim_on_a_tuned_key_is_refused() -> None:
         claimed(planned(*KERNELS, group), **LARGER | {"where": {"schedule.name": "cosine"}}).check_claim()
 
 
-def test_a_claim_beyond_the_trials_of_a_grid_is_refused() -> None:
-    claimed(planned(*KERNELS, "study.trials=3"), **LARGER).check_claim()
-    with pytest.raises(ConfigError, match="Name values that study.space has, or leave out study.trials=2.$"):
-        claimed(planned(*KERNELS, "study.trials=2"), **LARGER).check_claim()
-
-
 def test_trials_of_a_search_are_not_checked() -> None:
     claimed(planned(*KERNELS, "sampler=tpe"), **LARGER | {"than": {"model.kernel_size": 7}}).check_claim()
 

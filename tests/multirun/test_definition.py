@@ -78,28 +78,3 @@ def test_study_without_a_name_is_named_after_its_axes_in_60_characters(plan: Cal
         == "x" * 60
     )
     assert plan("study.space={model.kernel_size:[3,5]}", "model.kernel_size=3").study == "sweep"
-
-
-def test_a_value_from_elsewhere_makes_another_sweep(
-    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By interpolation of an environment variable, or of a key that the user added at the top."""
-    names = []
-    for rate in ("0.1", "0.2", "0.1"):
-        monkeypatch.setenv("RATE", rate)
-        rates = ("optimizer.learning_rate=${oc.env:RATE}", "model.kernel_size=3,5")
-        names.append(plan(*rates).open_sweep(fresh=False).name)
-    assert names[0] == names[2] != names[1]
-    names = [
-        plan(f"+rate={rate}", "optimizer.learning_rate=${rate}", "model.kernel_size=3,5")
-        .open_sweep(False)
-        .name
-        for rate in ("0.1", "0.2", "0.1")
-    ]
-    assert names[0] == names[2] != names[1]
-
-
-def test_a_key_that_a_users_function_reads_makes_another_sweep(plan: Callable[..., Plan]) -> None:
-    own = ("trial.target=benchmarks.targets:instant", "model.kernel_size=3,5")
-    names = [plan(*own, f"+clip={clip}").open_sweep(fresh=False).name for clip in (0.5, 0.9, 0.5)]
-    assert names[0] == names[2] != names[1]

@@ -14,6 +14,7 @@ from kerasweep.multirun.jobs import call_target, failed_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.entries import Entry, Metrics
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
+from kerasweep.trial.digest import check_code, note_code
 
 CFG: DictConfig = OmegaConf.create({"objective": [{"metric": "val_accuracy"}], "epochs": [1]})
 
@@ -102,3 +103,21 @@ def test_a_process_with_edited_code_trains_nothing() -> None:
         ChangedError, match="^The code of trial.target=tests.multirun.test_jobs:target changed"
     ):
         call_target(target, cfg, replace(known, code={target: "0"}), recorder, lambda *_: False, Path())
+
+
+def test_an_edit_after_a_process_began_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module that it has imported is the one that the sweep began with."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "edited_of_jobs.py").write_text("WIDTH = 1\n")
+    target = "edited_of_jobs:train"
+    cfg = OmegaConf.create({"trial": {"target": target}})
+    began = str(source_digest(target))
+    note_code(cfg)
+    (tmp_path / "edited_of_jobs.py").write_text("WIDTH = 2\n")
+    check_code(cfg, TrialRef("run", code={target: began}))
+    with pytest.raises(ChangedError, match=f"^The code of trial.target={target} changed while"):
+        check_code(cfg, TrialRef("run", code={target: str(source_digest(target))}))
+    missing = "not_there_of_jobs:train"  # its import tells why
+    check_code(OmegaConf.create({"trial": {"target": missing}}), TrialRef("run", code={missing: "0"}))

@@ -8,7 +8,7 @@ import pytest
 
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.multirun.plan import HALVES, OLDER, OWN_VALIDATION, Plan
-from kerasweep.search.study import BEGUN_WITH
+from kerasweep.search.study import BEGUN_WITH, SETTINGS
 from kerasweep.search.sweep import Sweep
 from tests.compositions import write_files
 
@@ -39,6 +39,8 @@ def test_seeds_are_repeated_in_one_way(plan: Callable[..., Plan]) -> None:
     """Repeat 1 of seed 0 has the seed of repeat 0 of seed 1."""
     with pytest.raises(ConfigError, match="^training.seed is an axis, and study.repeats=2 counts it up"):
         plan("model.kernel_size=3,5", "training.seed=0,1", "study.repeats=2")
+    with pytest.raises(ConfigError, match="^training.seed is an axis, and study.repeats=2 counts it up"):
+        plan("sampler=random", "training.seed=int(interval(0,4000000000))", "study.repeats=2")
     plan("model.kernel_size=3,5", "data.seed=0,1", "study.repeats=2")
 
 
@@ -215,3 +217,46 @@ def test_a_tag_of_our_own_is_refused_before_anything_is_recorded(
         with pytest.raises(ConfigError, match=f"^tracking.tags.{name} would replace the tag {name}"):
             plan("model.kernel_size=3,5", rates, f"tracking.tags.{name}=mine")
     assert not list(folder.iterdir())
+
+
+def test_a_value_from_elsewhere_may_not_change(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By interpolation of an environment variable, or of a key that the user added at the top."""
+
+    def opened(variable: str, rate: float, folder: str = "a") -> Sweep:
+        monkeypatch.setenv("BATCH", variable)
+        monkeypatch.setenv("TMPX", folder)
+        return plan(
+            *("training.batch_size=${oc.env:BATCH}", f"+rate={rate}", "optimizer.learning_rate=${rate}"),
+            *("data.cache_dir=${oc.env:TMPX}/cache", "model.kernel_size=3,5"),
+        ).open_sweep(fresh=False)
+
+    first = opened("8", 0.1)
+    first.study.ask()
+    assert opened("8", 0.1, "b").name == first.name  # the cache may lie elsewhere on each machine
+    with pytest.raises(ConfigError, match="^The settings of training.batch_size have changed since"):
+        opened("16", 0.1)
+    with pytest.raises(ConfigError, match="^The settings of (optimizer.learning_rate|rate) have"):
+        opened("8", 0.2)
+
+
+def test_a_key_that_a_users_function_reads_may_not_change(plan: Callable[..., Plan]) -> None:
+    own = ("trial.target=benchmarks.targets:instant", "model.kernel_size=3,5")
+    plan(*own, "+clip=0.5").open_sweep(fresh=False).study.ask()
+    plan(*own, "+clip=0.5").open_sweep(fresh=False)
+    with pytest.raises(ConfigError, match="^The settings of clip have changed since"):
+        plan(*own, "+clip=0.9").open_sweep(fresh=False)
+
+
+def test_a_sweep_of_an_older_version_has_no_settings_and_goes_on(plan: Callable[..., Plan]) -> None:
+    command = ("regularizer=l1,l2", "+rate=0.1", "optimizer.learning_rate=${rate}")
+    study = plan(*command).open_sweep(fresh=False).study
+    study.ask()
+    study.set_user_attr(SETTINGS, {})
+    plan(*command).open_sweep(fresh=False)
+    assert set(study.user_attrs[SETTINGS]) == {"regularizer", "optimizer.learning_rate", "rate"}
+
+
+def test_seeds_that_lie_apart_may_be_repeated(plan: Callable[..., Plan]) -> None:
+    plan("model.kernel_size=3,5", "training.seed=0,100", "study.repeats=2")

@@ -9,6 +9,7 @@ import pytest
 from kerasweep.data import prepare
 from kerasweep.errors import DataError
 from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.sweep_data import MAX_SOURCES
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -75,3 +76,42 @@ def test_own_validation_images_are_known_whatever_is_swept(
     own = write_archive(tmp_path / "own.npz", parts=("train", "val", "test"))
     assert plan(axis, "data=npz", own).data.has_own_validation
     assert not plan(axis, "data=npz", write_archive(tmp_path / "a.npz")).data.has_own_validation
+
+
+def test_the_same_images_may_lie_elsewhere(
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("model.kernel_size=3,5", "data=npz", "data.path=${oc.env:PLACE}")
+    for name, level in (("a", 0), ("b", 0), ("c", 7)):
+        write_archive(tmp_path / f"{name}.npz", level)
+    monkeypatch.setenv("PLACE", str(tmp_path / "a.npz"))
+    sweep = plan(*command).open_sweep(fresh=False)
+    sweep.study.ask()
+    monkeypatch.setenv("PLACE", str(tmp_path / "b.npz"))
+    assert plan(*command).open_sweep(fresh=False).name == sweep.name
+    monkeypatch.setenv("PLACE", str(tmp_path / "c.npz"))
+    with pytest.raises(DataError, match="has changed since it began"):
+        plan(*command).open_sweep(fresh=False)
+
+
+def test_trials_get_the_data_of_the_driver_that_saved_its_digest(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Two drivers may start at once, before either has a trial; one of them then ends."""
+    command = ("model.kernel_size=3,5", "data=npz", write_archive(tmp_path / "a.npz"))
+    first = plan(*command).open_sweep(fresh=False)
+    (source,) = first.data_digests
+    assert first.digest_of(source) == first.data_digests[source]
+    write_archive(tmp_path / "a.npz", level=7)
+    second = plan(*command).open_sweep(fresh=False)
+    assert first.digest_of(source) == second.digest_of(source) == second.data_digests[source]
+    assert first.digest_of("another") is None
+
+
+def test_many_data_sets_are_not_read_before_the_first_trial(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    paths = ",".join(str(tmp_path / f"{number}.npz") for number in range(MAX_SOURCES + 1))
+    write_archive(tmp_path / "0.npz")
+    made = plan("sampler=random", "data=npz", f"data.path={paths}", "model.dropout=interval(0.0,0.5)")
+    assert made.data.digests == {} and made.open_sweep(fresh=False).digest_of("any") is None

@@ -1,5 +1,6 @@
 """An axis that no training reads is refused: equal networks would be ranked as if they differed."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def nets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ("model.normalization.momentum=0.5,0.9", "model.normalization.kind=none"),
             "Add model.normalization.kind=batch.",
         ),
+        (("regularizer.strength=0.1,0.2",), "Choose regularizer=l1, l2 or l1_l2, or leave the strength out"),
         (("regularizer.on=conv,dense",), "Add regularizer=l2."),
         ((*CUSTOM, "regularizer=none,l2"), "Nothing reads regularizer with model=custom"),
         ((*CUSTOM, "initializer=zeros,he_normal"), "Nothing reads initializer with model=custom"),
@@ -56,6 +58,9 @@ def test_an_axis_that_nothing_reads_is_refused(
         ("model.normalization.momentum=0.5,0.9",),
         ("regularizer.strength=0.1,0.2", "regularizer=l2"),
         ("regularizer.strength=0.1,0.2", "regularizer=l1,l2"),
+        ("regularizer.name=l1,l2", "regularizer.strength=1e-3"),
+        (*CUSTOM, "initializer=zeros,he_normal", "model.kwargs.width=${initializer.name}"),
+        (*CUSTOM, "model.kernel_size=3,5", "model.kwargs.width=${model.kernel_size}"),
         (*CUSTOM, "model.kwargs.width=3,5"),
         (*CUSTOM, "optimizer=sgd,adam"),
         (*CUSTOM, "training.early_stopping.patience=1,3", "training.early_stopping.enabled=true"),
@@ -67,6 +72,29 @@ def test_an_axis_that_some_trial_reads_is_accepted(
     arguments: tuple[str, ...], plan: Callable[..., Plan]
 ) -> None:
     plan(*arguments)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from os import*",
+        "for n in range(3):\n    globals()[f'net_{n}'] = print",
+        "def __getattr__(name): ...",
+        "import numpy as small_1",
+    ],
+)
+def test_a_function_may_be_defined_in_any_way(code: str, folder: Path, plan: Callable[..., Plan]) -> None:
+    (folder / "any_way_of_axes.py").write_text(code)
+    plan("trial.target=any_way_of_axes:small_1", "model.kernel_size=3,5")
+
+
+def test_a_module_in_an_archive_is_left_to_python(
+    folder: Path, plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(folder / "nets.zip", "w") as archive:
+        archive.writestr("zipped_of_axes.py", "def small(): ...")
+    monkeypatch.syspath_prepend(folder / "nets.zip")
+    plan("trial.target=zipped_of_axes:small", "model.kernel_size=3,5")
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,21 @@ def test_a_claim_that_came_later_is_known(
     tracker.finish(run_id, "complete")
     (judged,) = read_report(cfg, {"study": "sizes"}).judged
     assert judged.is_later is is_later
+
+
+def test_sweeps_with_different_numbers_of_seeds_lack_none(
+    copy_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    cfg = TrackingConf(uri=f"sqlite:///{copy_database(tmp_path)}")
+    tracker = open_tracker(cfg)
+    for sweep, kernel, accuracies in (("sizes-1", "3", (0.9, 0.8, 0.9)), ("sizes-2", "5", (0.5,) * 5)):
+        own = {**OWN, "sweep": sweep}
+        tracker.start(sweep, {**own, "kind": "study", "axes": "kernel_size,data.seed", "sampler": "grid"}, {})
+        for seed, accuracy in enumerate(accuracies):
+            tags = {**own, "kind": "trial", "kernel_size": kernel, "data.seed": str(seed)}
+            run_id = tracker.start("trial", tags, {"training.seed": str(seed)})
+            tracker.log_metrics(run_id, {"objective": accuracy})
+            tracker.finish(run_id, "complete")
+    report = read_report(cfg, {"study": "sizes"})
+    assert [group.values for group in report.groups] == [("3",), ("5",)]
+    assert not any(standing.lacks_repeats for standing in report.standings)

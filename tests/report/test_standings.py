@@ -173,7 +173,7 @@ def test_a_configuration_that_lacks_repeats_comes_after_the_others() -> None:
     lacking = [run(0.9, seed, k=7) for seed in range(3)]
     others = [run(value, seed, k=k) for k, value in ((3, 0.5), (5, 0.4)) for seed in range(4)]
     groups = group_runs([*lacking, *others], ["k"])
-    found = standings(groups, ["k"], min_runs=4)
+    found = standings(groups, ["k"], min_runs={"digits": 4})
     assert [group.values for group, _ in ranked(groups, found)] == [("3",), ("5",), ("7",)]
     by_value = {group.values[0]: standing for group, standing in zip(groups, found, strict=True)}
     assert by_value["3"].is_best and not by_value["7"].is_tested and by_value["7"].lacks_repeats

@@ -211,3 +211,15 @@ def test_changed_code_of_a_target_is_refused_once_there_are_trials(tmp_path: Pat
         "The code of model.target=nets:large has changed since s began, and its trials are of the old code. "
         "Restore the file to go on with these, or begin anew with study.fresh=true."
     )
+
+
+def test_digests_of_older_versions_are_known(tmp_path: Path) -> None:
+    """They depend on the version of Python."""
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    check_and_save_sources(study, {"model.target=nets:small": "old"})
+    study.ask()
+    now = {"model.target=nets:small": "new"}
+    with pytest.raises(ConfigError, match="has changed since"):
+        check_and_save_sources(study, now, lambda: {"model.target=nets:small": "other"})
+    check_and_save_sources(study, now, lambda: {"model.target=nets:small": "old"})
+    check_and_save_sources(study, now)

@@ -81,10 +81,8 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     for override in overrides:
         if not (_adds(override) or override.is_delete()):
             _check_spelling(override.key_or_group, known | added, has_user_files)
-        if _adds(override) and command != "train" and not _is_known(override.key_or_group, known):
-            _refuse(
-                f"Nothing reads {override.key_or_group}. {suggestion(override.key_or_group, known)}".rstrip()
-            )
+        if _adds(override) and command != "train":
+            _check_added(override.key_or_group, known, has_user_files)
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         value = override.value()
@@ -108,6 +106,13 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
     meant = suggestion(key, known)
     if meant:
         _refuse(f"There is no key {key}. {meant}")
+
+
+def _check_added(key: str, known: Collection[str], has_user_files: bool) -> None:
+    """Refuses a key that the command does not read; a user's own config groups may have any name."""
+    is_users = has_user_files and key.partition(".")[0] not in known
+    if not is_users and not _is_known(key, known):
+        _refuse(f"Nothing reads {key}. {suggestion(key, known)}".rstrip())
 
 
 def _is_known(key: str, known: Collection[str]) -> bool:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.check import check_command
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
@@ -34,7 +36,9 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."
         )
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
-    _check_overrides(overrides)
+    if OmegaConf.select(hydra_cfg, "mode") != RunMode.MULTIRUN:  # another sweeper's jobs come here, too
+        _check_overrides(overrides)
+    check_command(cfg, hydra_cfg)
     if cfg.trial.target != TrialConf.target:
         raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
     check_user_tags(cfg.tracking.tags)

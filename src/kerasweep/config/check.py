@@ -3,6 +3,7 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
@@ -21,16 +22,13 @@ PATHS = {
 
 
 def check(cfg: DictConfig) -> None:
-    """Raises ConfigError for the first rule that the configuration breaks."""
+    """Raises ConfigError for the first rule that the configuration of a training breaks."""
     _check_missing(cfg)
     # A user's training function gets the configuration, and may read what ours does not.
-    has_own_function = cfg.trial.target != search.TrialConf.target
-    if not has_own_function:
-        _check_unread(cfg)
+    has_own_function = _has_own_function(cfg)
+    _check_unread(cfg, trusted=RUN_GROUPS if has_own_function else ())
     for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
         _check_kwargs(group, cfg[group].kwargs, are_read=has_own_function or kind == "custom")
-    if not has_own_function:
-        _check_roots(cfg)
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
@@ -43,13 +41,32 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_shared(cfg: DictConfig) -> None:
-    """Raises ConfigError for the first broken rule of keys that all trials share, as they are no axes.
-
-    cfg: without Hydra's node.
-    """
-    _check_unread(cfg, trusted=RUN_GROUPS)
+    """Raises ConfigError for the first broken rule of keys that all trials share, as they are no axes."""
     one_of("tracking.models", cfg.tracking.models, search.MODELS)
     check_search(cfg)
+
+
+def check_command(cfg: DictConfig, hydra: DictConfig, are_data_swept: bool = False) -> None:
+    """Raises ConfigError for keys that nothing reads, once for all trials.
+
+    Args:
+        cfg: The configuration without Hydra's node.
+        hydra: That node, whose values may refer to keys of the user's.
+        are_data_swept: Whether some trials may have another kind of data.
+    """
+    _check_unread(cfg, trusted=RUN_GROUPS)
+    if _has_own_function(cfg):
+        return
+    _check_roots(cfg, hydra)
+    if cfg.data.path is not None and cfg.data.source == "digits" and not are_data_swept:
+        raise ConfigError(
+            f"data.path={cfg.data.path} is not read: data=digits comes with its package. Name the kind of "
+            "the files, as in data=image_folder, or leave data.path out."
+        )
+
+
+def _has_own_function(cfg: DictConfig) -> bool:
+    return bool(cfg.trial.target != search.TrialConf.target)
 
 
 def _check_missing(cfg: DictConfig) -> None:
@@ -88,11 +105,11 @@ def _check_unread(cfg: DictConfig, prefix: str = "", trusted: Sequence[str] = ()
             _check_unread(node, f"{prefix}{name}.")
 
 
-def _check_roots(cfg: DictConfig) -> None:
+def _check_roots(cfg: DictConfig, hydra: DictConfig) -> None:
     """Raises ConfigError for an unknown key at the top to which no value refers: nothing reads it."""
-    text = OmegaConf.to_yaml(cfg, resolve=False)
-    for name in map(str, cfg):
-        if name not in ROOTS and f"${{{name}" not in text:
+    for name in (str(key) for key in cfg if str(key) not in ROOTS):
+        texts = (OmegaConf.to_yaml(node, resolve=False) for node in (cfg, hydra))
+        if not any(re.search(rf"\$\{{[^}}]*\b{re.escape(name)}\b", text) for text in texts):
             keys = [key for key in run_keys() if key.endswith(f".{name}")]
             said = f"Did you mean {keys[0]}?" if keys else f"The keys at the top are {', '.join(ROOTS)}."
             raise ConfigError(f"Nothing reads {name}. {said}")
@@ -124,11 +141,6 @@ def _check_data(cfg: DictConfig) -> None:
         )
     if cfg.target is not None and cfg.source != "custom":
         raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
-    if cfg.path is not None and cfg.source == "digits":
-        raise ConfigError(
-            f"data.path={cfg.path} is not read: data=digits comes with its package. Name the kind of the "
-            "files, as in data=image_folder, or leave data.path out."
-        )
 
 
 def _check_kwargs(group: str, kwargs: object, are_read: bool) -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,27 @@ from kerasweep.errors import ConfigError, suggestion
 
 # The keys that name a user's function.
 TARGETS = ("trial.target", "model.target", "data.target")
+# Words of modules that may define a function without writing its name.
+DYNAMIC = {"__getattr__", "globals", "vars", "setattr", "exec"}
 # The modules in which version 0.1 had Outcome and TrialRef.
 OLD_NAMES = ("src.outcome", "src")
 
 
-def check_target(target: str) -> None:
-    """Raises ConfigError if there is no such module, or if its source nowhere has the function's name.
+def find_module(target: str) -> ModuleSpec | None:
+    """Finds the module of a target, also in the working directory. It is not imported, its packages are.
 
-    The module is not imported, its packages are.
+    Raises:
+        ConfigError: The target is not written `package.module:function`.
+        Exception: A package above it raises anything.
     """
+    return importlib.util.find_spec(_module_of(target))
+
+
+def check_target(target: str) -> None:
+    """Raises ConfigError if there is no such module, or if its source nowhere has the function's name."""
     module_name, name = _module_of(target), target.partition(":")[2]
     try:
-        spec = importlib.util.find_spec(module_name)
+        spec = find_module(target)
     except ModuleNotFoundError as error:  # of a package above it, or of one that this imports
         if f"{module_name}.".startswith(f"{error.name}."):
             raise _not_found(target, module_name) from error
@@ -32,11 +42,15 @@ def check_target(target: str) -> None:
         return
     if spec is None:
         raise _not_found(target, module_name)
-    if spec.origin is not None and spec.origin.endswith(".py"):
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return
+    try:
         code = Path(spec.origin).read_text(encoding="utf-8", errors="replace")
-        words = set(re.findall(r"\w+", code))
-        if name not in words and "__getattr__" not in words and "import *" not in code:
-            raise _without_function(target, module_name, name, words)
+    except OSError:  # the module lies in an archive
+        return
+    words = set(re.findall(r"\w+", code))
+    if name not in words and not words & DYNAMIC and not re.search(r"import\s*\*", code):
+        raise _without_function(target, module_name, name, words)
 
 
 def _module_of(target: str) -> str:

@@ -31,7 +31,7 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
 
     Args:
         folder: The cache folder.
-        files: The decoded files. Their paths, sizes and modification times are part of the key.
+        files: The decoded files. Their paths, sizes and times of change are part of the key.
         variant: The rest of the key: format and options.
         decode: Reads the files.
     """

@@ -31,12 +31,12 @@ def load_custom(cfg: DataConf) -> Arrays:
     except ConfigError:
         raise
     except Exception as error:  # a user's module may raise anything
-        raise _raised(error, f"The import of {origin}") from error
+        raise _raised(error, f"The import of {origin}", "Correct the module.") from error
     _check_keywords(function, kwargs, origin)
     try:
         made = function(**kwargs)
     except Exception as error:  # a user's code may raise anything; all of it means: no data
-        raise _raised(error, origin) from error
+        raise _raised(error, origin, "Correct the function, or its data.kwargs.") from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
         return make_arrays(train, test, made.class_names, origin, made.validation)
@@ -51,14 +51,12 @@ def load_custom(cfg: DataConf) -> Arrays:
     return make_arrays(train, test, None, origin, validation[0] if validation else None)
 
 
-def _raised(error: Exception, what: str) -> DataError:
+def _raised(error: Exception, what: str, advice: str) -> DataError:
     """Returns an error that names the line of a user's code which raised."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     # A syntax error names its own line.
     where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"
-    return DataError(
-        f"{what} raised {type(error).__name__}: {error}{where}. Correct the function, or its data.kwargs."
-    )
+    return DataError(f"{what} raised {type(error).__name__}: {error}{where}. {advice}")
 
 
 def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:

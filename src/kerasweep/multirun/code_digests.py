@@ -16,24 +16,27 @@ from kerasweep.space.axis import Params, Space
 WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in TARGETS}
 
 
-def code_digests(base: DictConfig, space: Space, composer: Composer) -> dict[str, str]:
+def code_digests(
+    base: DictConfig, space: Space, composer: Composer, is_older: bool = False
+) -> dict[str, str]:
     """Returns the digest of the code of each function that a user names.
 
     Args:
         base: The configuration that the trials share.
         space: The axes: keys such as model.target, and groups whose files name a target.
         composer: Composes the options of groups.
+        is_older: See `source_digest`.
 
     Returns:
         By key and target, as in `model.target=nets:small`; of a group's file by its option, as in
         `model=mine`, where the digest changes with the target's name, too.
     """
     named = _named(base, space)
-    digests = {f"{key}={target}": source_digest(target) for key, target in named}
+    digests = {f"{key}={target}": source_digest(target, is_older) for key, target in named}
     for option, targets in _named_in_files(space, composer).items():
         in_file = [pair for pair in targets if pair not in named]
         if in_file:
-            digests[option] = _digest_of(in_file)
+            digests[option] = _digest_of(in_file, is_older)
     return {name: digest for name, digest in digests.items() if digest is not None}
 
 
@@ -45,7 +48,7 @@ def digests_by_target(base: DictConfig, space: Space, composer: Composer) -> dic
 
 
 def check_targets(base: DictConfig, space: Space) -> None:
-    """Raises ConfigError for a target without a module, which would fail every trial. Nothing is imported."""
+    """Raises ConfigError for a target without a module, which would fail every trial."""
     for _, target in _named(base, space):
         check_target(target)
 
@@ -81,6 +84,6 @@ def _named_by(composer: Composer, params: Params) -> list[tuple[str, str]]:
     return [(key, str(target)) for key, target in targets if _is_users(target)]
 
 
-def _digest_of(targets: list[tuple[str, str]]) -> str:
-    text = " ".join(f"{key}={target} {source_digest(target)}" for key, target in targets)
+def _digest_of(targets: list[tuple[str, str]], is_older: bool) -> str:
+    text = " ".join(f"{key}={target} {source_digest(target, is_older)}" for key, target in targets)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

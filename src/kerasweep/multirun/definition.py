@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.schemas import ROOTS, RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.search import StudyConf, TrialConf
 from kerasweep.space.axis import Axis, Space
 
@@ -29,8 +29,6 @@ def sweep_definition(
         nuisance: The axes that are tuned.
     """
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
-    resolved = {group: OmegaConf.to_container(base[group], resolve=True) for group in RUN_GROUPS}
-    more = {str(key): base._get_node(key) for key in base if str(key) not in ROOTS}
     repeats, target = base.study.repeats, base.trial.target
     axes = (*space.axes, *nuisance.axes)
     left_out = {axis.key for axis in axes} | {key for key in NEW_KEYS if OmegaConf.select(base, key) is None}
@@ -39,8 +37,6 @@ def sweep_definition(
         "below": _fixed_below_groups(axes, fixed),
         "space": space.canonical(),
         "objective": OmegaConf.to_container(base.objective),
-        **({"resolved": _without(resolved, left_out)} if resolved != groups else {}),
-        **({"more": OmegaConf.to_container(OmegaConf.create(more), resolve=False)} if more else {}),
         # Left out at their defaults: sweeps from before these keys existed keep their names.
         **({"constraints": list(constraints)} if constraints else {}),
         **({"repeats": repeats} if repeats != 1 else {}),

@@ -24,7 +24,7 @@ from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.recorder import Recorder, RelayedRecorder
 from kerasweep.tracking.writer import open_tracker
-from kerasweep.trial.digest import check_code
+from kerasweep.trial.digest import check_code, note_code
 from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
@@ -71,6 +71,7 @@ def prepare(packed: bytes) -> None:
     _context = setup.context
     Singleton.set_state(setup.singletons)
     setup_globals()
+    note_code(setup.config)
     warm_up = _warm_up(setup.target)
     if warm_up is not None:
         warm_up(setup.config)

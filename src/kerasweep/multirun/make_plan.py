@@ -1,8 +1,10 @@
 """Checks the question of a sweep as a whole, and makes its plan; nothing is recorded before."""
 
+from itertools import pairwise
+
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.check import check_shared
+from kerasweep.config.check import check_command, check_shared
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import ClaimConf
 from kerasweep.errors import ConfigError
@@ -32,6 +34,8 @@ def make_plan(question: Question, composer: Composer) -> Plan:
     refusals = Refusals(question.searched, composer, constraints)
     base = without_hydra(question.master)
     check_shared(base)
+    are_data_swept = any(axis.name.partition(".")[0] == "data" for axis in question.searched.axes)
+    check_command(base, question.master.hydra, are_data_swept)
     refusals.check_values()
     constraints.check_types()
     if question.searched.is_finite:
@@ -62,7 +66,12 @@ def _check_nuisance_trials(study: DictConfig) -> None:
 
 def _check_seeds(study: DictConfig, space: Space) -> None:
     """Raises ConfigError for two kinds of repeats, of which some would have the same seed."""
-    if study.repeats > 1 and any(axis.name == SEED for axis in space.axes):
+    if study.repeats == 1:
+        return
+    seeds = next((axis.values() or [] for axis in space.axes if axis.name == SEED), [])
+    few = seeds[:2] if isinstance(seeds, range) else seeds  # a range may have billions, at equal distances
+    numbers = sorted(int(str(seed)) for seed in few)
+    if any(following - number < study.repeats for number, following in pairwise(numbers)):
         raise ConfigError(
             f"{SEED} is an axis, and study.repeats={study.repeats} counts it up for each repeat: some "
             "trainings would be the same. Use study.repeats alone."

@@ -124,7 +124,7 @@ def _check_values_of_conditions(where: str, axes: Mapping[str, Axis], options: A
         for group, wanted in axis.conditions.items():
             known = options(group)
             for name in wanted:
-                if known and name not in known:
+                if known and str(name) not in {*known, "None"}:
                     raise ConfigError(
                         f"{where}.{axis.key} has the condition {group}: {name}, but {group} never has it. "
                         + suggestion(str(name), known, f"It has {', '.join(known)}.")

@@ -1,18 +1,26 @@
-"""Digests the settings of swept groups, which a sweep's name does not contain."""
+"""Digests the settings that decide what is trained, but are not part of a sweep's name."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.folders import config_folder
+from kerasweep.config.schemas import ROOTS, RUN_GROUPS
 from kerasweep.multirun.composer import Composer, config_path
 from kerasweep.space.axis import Space
 
 DIGITS = 12
+# Other machines may keep the same images elsewhere; the images have a digest of their own.
+PLACES = ("data.path", "data.cache_dir")
+# Resolvers that give another value at each start.
+CHANGING = ("${now:", "${hydra:")
 
 
 def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict[str, str]:
-    """Returns digests of what a study file sets below a swept group, and of the options' files.
+    """Returns the digests of settings that a sweep's name leaves out, or names by their text alone.
 
     Args:
         base: The configuration that the trials share.
@@ -20,33 +28,65 @@ def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict
         composer: Composes the trials.
 
     Returns:
-        By group, as in `regularizer`, and by option, as in `regularizer=l2`.
+        By name: `regularizer` for what a study file sets below a swept group, `regularizer=mine` for the file
+        of a user's own option, `optimizer.learning_rate` for a value by interpolation, and keys at the top
+        that the user added.
     """
+    swept = {axis.name for axis in space.axes}
+    contents = {
+        **{axis.name: _below(base, axis.name, swept) for axis in space.axes if axis.is_group},
+        **dict(_own_options(space, composer)),
+        **{key: value for key, value in _interpolated(base) if key not in {*swept, *PLACES}},
+        **{str(key): base._get_node(key) for key in base if str(key) not in ROOTS},
+    }
+    return {name: _digest(content) for name, content in contents.items()}
+
+
+def _below(base: DictConfig, group: str, swept: set[str]) -> Any:
+    """Returns a group's values but for axes and for the schema's own, of which newer versions have more."""
+    node = OmegaConf.select(base, group.partition("@")[0])
+    if not isinstance(node, DictConfig):
+        return node
+    schema = OmegaConf.get_type(node)
+    usual = OmegaConf.to_container(OmegaConf.structured(schema)) if is_dataclass(schema) else {}
+    content = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(content, dict) and isinstance(usual, dict)
+    return {
+        key: value
+        for key, value in content.items()
+        if f"{group}.{key!s}" not in swept and (key not in usual or usual[key] != value)
+    }
+
+
+def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:
+    """Yields the content of each option's file, unless it is ours."""
     loader: Any = composer.context.config_loader
     hydra = composer.master.hydra
     _, files = loader._parse_overrides_and_create_caching_repo(
         hydra.job.config_name, list(hydra.overrides.hydra)
     )
-    swept = {axis.name for axis in space.axes}
-    digests = {}
+    ours = config_folder("conf")
     for axis in space.axes:
-        if axis.is_group:
-            shared = OmegaConf.select(base, axis.name.partition("@")[0])
-            digests[axis.name] = _digest(_without(shared, axis.name, swept))
-            for option in axis.values() or []:
-                found = files.load_config(config_path(axis, option))
-                if found is not None:
-                    digests[f"{axis.name}={option!s}"] = _digest(found.config)
-    return digests
+        for option in (axis.values() or []) if axis.is_group else []:
+            found = files.load_config(config_path(axis, option))
+            if found is not None and not found.path.endswith(ours):
+                yield f"{axis.name}={option!s}", found.config
 
 
-def _without(node: Any, prefix: str, swept: set[str]) -> Any:
-    """Returns the content of a group without the keys that are axes themselves."""
-    if not isinstance(node, DictConfig):
-        return node
-    content = OmegaConf.to_container(node, resolve=False)
-    assert isinstance(content, dict)
-    return {key: value for key, value in content.items() if f"{prefix}.{key!s}" not in swept}
+def _interpolated(base: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Yields the values of run groups that come from elsewhere, with their keys."""
+    for group in RUN_GROUPS:
+        yield from _interpolated_below(base[group], group)
+
+
+def _interpolated_below(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key in node if isinstance(node, DictConfig) and not node._is_none() else ():
+        name, child = f"{prefix}.{key!s}", node._get_node(key)
+        if child is not None and child._is_interpolation():
+            if not any(resolver in str(child._value()) for resolver in CHANGING):
+                yield name, OmegaConf.select(node, str(key))
+        elif isinstance(child, DictConfig):
+            yield from _interpolated_below(child, name)
 
 
 def _digest(content: Any) -> str:

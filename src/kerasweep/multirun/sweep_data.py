@@ -1,8 +1,9 @@
 """Reads and digests the data sets of a sweep, with which later starts and workers compare their own."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 
 from omegaconf import DictConfig
 
@@ -10,11 +11,12 @@ from kerasweep.data.prepare import Prepared
 from kerasweep.data.sources import source_key
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import Composer
+from kerasweep.search.sweep import ONLY
 from kerasweep.space.axis import Params, Space
 
 # The keys below `data` that choose the images; the others draw, split, limit and scale them.
 SOURCE_KEYS = ("source", "path", "image_size", "cache_dir", "target", "kwargs")
-MAX_SOURCES = 100
+MAX_SOURCES = 10
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,14 @@ class SweepData:
 
     shared: Prepared | None  # None if a key of `data` is an axis
     digests: Mapping[str, str]  # of each data set, by `source_key`
-    has_own_validation: (
-        bool  # whether the data set comes with its own validation images, if there is only one
-    )
+    # Whether the data set comes with its own validation images, if there is only one.
+    has_own_validation: bool = False
+    is_only: bool = True  # whether all trials have the same data set, however they split it
+
+    @property
+    def saved(self) -> Mapping[str, str]:
+        """The digests by their names in the journal: the only data set may lie elsewhere on each machine."""
+        return {ONLY: next(iter(self.digests.values()))} if self.is_only else self.digests
 
 
 def read_sweep_data(
@@ -33,7 +40,8 @@ def read_sweep_data(
 ) -> SweepData:
     """Reads the data set that the trials share, or each of those that the axes choose.
 
-    Where axes choose, data that cannot be read is left out: the configurations with it are refused.
+    Where axes choose, data that cannot be read is left out: the configurations with it are refused. Of more
+    than MAX_SOURCES data sets none is read.
 
     Args:
         base: The configuration that the trials share.
@@ -51,12 +59,14 @@ def read_sweep_data(
         digests = {source_key(base.data): prepared.digest}
         return SweepData(None if axes else prepared, digests, prepared.has_own_validation)
     listed = {axis.key: values for axis in choosing if (values := axis.values()) is not None}
-    chosen = (dict(zip(listed, values, strict=True)) for values in product(*listed.values()))
-    return SweepData(None, dict(_digests(islice(chosen, MAX_SOURCES), composer, read)), False)
+    if math.prod(map(len, listed.values())) > MAX_SOURCES:  # a search would read all before its first trial
+        return SweepData(None, {}, is_only=False)
+    chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
+    return SweepData(None, dict(_digests(chosen, composer, read)), is_only=False)
 
 
 def _digests(
-    choices: Iterator[Params], composer: Composer, read: Callable[[DictConfig], Prepared]
+    choices: Iterable[Params], composer: Composer, read: Callable[[DictConfig], Prepared]
 ) -> Iterator[tuple[str, str]]:
     for params in choices:
         try:

@@ -105,7 +105,7 @@ class WorkerTrialRuns:
             repeat=winner.repeat,
             weights=Path(winner.outcome.weights),
             code=self._record.sweep.code,
-            data_digest=self._record.sweep.data_digests.get(source_key(config.data)),
+            data_digest=self._record.sweep.digest_of(source_key(config.data)),
         )
         return {
             part: (TRAIN, TrialJob(config, ref, function, waits=False)) for part, function in parts.items()

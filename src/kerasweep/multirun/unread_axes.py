@@ -1,9 +1,10 @@
 """Refuses axes that no training reads: equal networks would be ranked as if they differed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
@@ -51,7 +52,7 @@ SWITCHES = (
         "Add model.normalization.kind=batch.",
     ),
     _Switch(
-        "regularizer",
+        "regularizer.name",
         lambda cfg: cfg.regularizer.name != "none",
         ("regularizer",),
         "Add regularizer=l2.",
@@ -68,11 +69,14 @@ def check_axes_are_read(base: DictConfig, space: Space) -> None:
     """
     if base.trial.target != TrialConf.target:
         return
+    referred = set(re.findall(r"\w+", " ".join(re.findall(r"\$\{[^}]*\}", OmegaConf.to_yaml(base)))))
     names = [axis.name for axis in space.axes]
     groups = {name.partition(".")[0] for name in names if "." not in name}
     is_custom = base.model.architecture == "custom" and "model" not in groups
     for axis in space.axes:
         name = axis.name
+        if name.rpartition(".")[2] in referred:  # by an interpolation, as in model.kwargs
+            continue
         if is_custom and _is_of_our_network(name):
             raise ConfigError(
                 f"Nothing reads {axis.key} with model=custom: your function gets the shape of an image, the "

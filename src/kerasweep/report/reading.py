@@ -7,7 +7,7 @@ from kerasweep.config.schemas import run_keys
 from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
-from kerasweep.report.groups import Group, group_runs
+from kerasweep.report.groups import Group, dataset_of, group_runs
 from kerasweep.report.repetition import REPEATED, repetition_of
 from kerasweep.report.selection import axes_of, check_axes, filter_runs, nuisance_of, select_runs, swept
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
@@ -93,8 +93,8 @@ def read_report(
     groups = group_runs(runs, axes)
     every = list(dict.fromkeys([*axes, *varied]))
     configurations = groups if axes == every else group_runs(runs, every)
-    repeats = _repeats_of_grids(parents, configurations)
-    pairs = ranked(groups, standings(groups, every, axes, repeats if axes == every else 0))
+    repeats = _repeats_of_grid(parents, configurations)
+    pairs = ranked(groups, standings(groups, every, axes, repeats if axes == every else {}))
     is_picked = run_ids is not None or bool(where)
     tunings = read_tunings(cfg, parents)
     is_study = bool(tags) and set(tags) <= {"study", "sweep"} and not is_picked
@@ -113,9 +113,7 @@ def read_report(
         is_picked=is_picked,
         unread=tuple(unread),
         untrained=untrained,
-        candidates=()
-        if is_picked
-        else tuple(sorted(configurations, key=lambda each: len(each.runs) < repeats)),
+        candidates=() if is_picked else _whole_first(configurations, repeats),
         seconds=training_seconds(selected) + sum(tuning.seconds for tuning in tunings),
         tunings=tuple(tunings),
         rising=_rising(cfg, groups) if nuisance_of(parents) else {},
@@ -128,14 +126,23 @@ def _parents_with(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> li
     return [parent for parent in parents if parent.tags["sweep"] in sweeps]
 
 
-def _repeats_of_grids(parents: Sequence[RunRecord], configurations: Sequence[Group]) -> int:
-    """Returns how many runs a configuration needs to win in a grid over seeds or splits, else 0."""
-    are_repeated = [
-        parent.tags.get("sampler") == "grid" and bool({*swept(parent)} & {*REPEATED.values()})
-        for parent in parents
-    ]
-    most = max((len(group.runs) for group in configurations), default=0)
-    return most if are_repeated and all(are_repeated) else 0
+def _repeats_of_grid(parents: Sequence[RunRecord], configurations: Sequence[Group]) -> Mapping[str, int]:
+    """Returns how many runs a configuration needs to win in a grid over seeds or splits, by data set.
+
+    Several sweeps may have different numbers of repeats.
+    """
+    parent = parents[0] if len(parents) == 1 else None
+    if parent is None or parent.tags.get("sampler") != "grid" or not {*swept(parent)} & {*REPEATED.values()}:
+        return {}
+    most: dict[str, int] = {}
+    for group in configurations:
+        most[dataset_of(group)] = max(most.get(dataset_of(group), 0), len(group.runs))
+    return most
+
+
+def _whole_first(groups: Sequence[Group], repeats: Mapping[str, int]) -> tuple[Group, ...]:
+    """Returns the groups, those that lack repeats last."""
+    return tuple(sorted(groups, key=lambda group: len(group.runs) < repeats.get(dataset_of(group), 0)))
 
 
 def _rising(cfg: TrackingConf, groups: Sequence[Group]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from kerasweep.tracking.run_record import RunRecord
 
 NOT_TESTED = AgainstBest(math.nan, None)
 CONFOUNDED = "settings differ"
+NO_MINIMUM: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ def by_seed(group: Group, metric: str, axes: Sequence[str], repetition: Repetiti
 
 
 def standings(
-    groups: Sequence[Group], axes: Sequence[str], by: Sequence[str] | None = None, min_runs: int = 0
+    groups: Sequence[Group],
+    axes: Sequence[str],
+    by: Sequence[str] | None = None,
+    min_runs: Mapping[str, int] = NO_MINIMUM,
 ) -> list[Standing]:
     """Returns the standing of each group, compared with the best on the same data set.
 
@@ -133,8 +138,9 @@ def standings(
         groups: The groups, whose order is kept.
         axes: All axes that vary.
         by: The axes by which the runs are grouped, if not all.
-        min_runs: A group with fewer is not tested. Its runs are selected if the others failed.
+        min_runs: By data set; a group with fewer is not tested. Its runs are selected if the others failed.
     """
+    lacking = [len(group.runs) < min_runs.get(dataset_of(group), 0) for group in groups]
     repetition = repetition_of(run for group in groups for run in group.runs)
     values = [by_seed(group, "objective", axes, repetition) for group in groups]
     known = [place for place, seeds in enumerate(values) if seeds and _are_finite(seeds)]
@@ -142,7 +148,7 @@ def standings(
     compared: dict[int, AgainstBest] = {}
     for dataset in sorted({dataset_of(group) for group in groups}):
         own = {place: values[place] for place in known if dataset_of(groups[place]) == dataset}
-        whole = {place: seeds for place, seeds in own.items() if len(groups[place].runs) >= min_runs}
+        whole = {place: seeds for place, seeds in own.items() if not lacking[place]}
         tested = {place: seeds for place, seeds in whole.items() if alike[place]}
         compared |= _distances(own, whole, maximizes(groups)) | _compared(
             tested, maximizes(groups), repetition.overlap
@@ -154,8 +160,8 @@ def standings(
     ]
     every = [{repetition.block(run) for run in group.runs} for group in groups]
     return [
-        replace(standing, is_partial=len(seeds) < len(all_seeds), lacks_repeats=len(group.runs) < min_runs)
-        for standing, seeds, all_seeds, group in zip(all_standings, values, every, groups, strict=True)
+        replace(standing, is_partial=len(seeds) < len(all_seeds), lacks_repeats=lacks)
+        for standing, seeds, all_seeds, lacks in zip(all_standings, values, every, lacking, strict=True)
     ]
 
 

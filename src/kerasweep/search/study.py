@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -170,19 +170,23 @@ def check_and_save_digests(study: Study, digests: Mapping[str, str]) -> None:
         study.set_user_attr(DATA_DIGESTS, {**saved, **digests})
 
 
-def check_and_save_sources(study: Study, sources: Mapping[str, str]) -> None:
+def check_and_save_sources(
+    study: Study, sources: Mapping[str, str], older: Callable[[], Mapping[str, str]] = dict
+) -> None:
     """Saves the digests of the user's code. Raises ConfigError if it has changed since the first trial.
 
     Args:
         study: The study.
         sources: By key and target, such as `model.target=nets:small`, the digest of its module.
+        older: Returns the same as older versions computed them. Called if some have changed.
     """
-    changed = _changed_then_saved(study, SOURCES, sources)
-    if changed is not None:
+    changed = _changed(study, SOURCES, sources)
+    if changed and not older().items() >= {name: study.user_attrs[SOURCES][name] for name in changed}.items():
         raise ConfigError(
-            f"The code of {changed} has changed since {study.study_name} began, and its trials are of the "
+            f"The code of {changed[0]} has changed since {study.study_name} began, and its trials are of the "
             "old code. Restore the file to go on with these, or begin anew with study.fresh=true."
         )
+    _save(study, SOURCES, sources)
 
 
 def check_and_save_settings(study: Study, settings: Mapping[str, str]) -> None:
@@ -192,23 +196,25 @@ def check_and_save_settings(study: Study, settings: Mapping[str, str]) -> None:
         study: The study.
         settings: By group or option, such as `regularizer=l2`, the digest of its content.
     """
-    changed = _changed_then_saved(study, SETTINGS, settings)
-    if changed is not None:
+    changed = _changed(study, SETTINGS, settings)
+    if changed:
         raise ConfigError(
-            f"The settings of {changed} have changed since {study.study_name} began, and its trials have the "
-            "old ones. Restore them to go on with these, or begin anew with study.fresh=true."
+            f"The settings of {changed[0]} have changed since {study.study_name} began, and its trials have "
+            "the old ones. Restore them to go on with these, or begin anew with study.fresh=true."
         )
+    _save(study, SETTINGS, settings)
 
 
-def _changed_then_saved(study: Study, attribute: str, digests: Mapping[str, str]) -> str | None:
-    """Returns the first name whose digest differs from the saved one, or is gone; else saves new ones."""
+def _changed(study: Study, attribute: str, digests: Mapping[str, str]) -> list[str]:
+    """Returns the names whose digest differs from the saved one, or is gone; none before the first trial."""
     saved = study.user_attrs.get(attribute, {})
     changed = [name for name, digest in saved.items() if digests.get(name) != digest]
-    if changed and study.get_trials(deepcopy=False):
-        return str(changed[0])
-    if digests != saved:
+    return changed if changed and study.get_trials(deepcopy=False) else []
+
+
+def _save(study: Study, attribute: str, digests: Mapping[str, str]) -> None:
+    if digests != study.user_attrs.get(attribute, {}):
         study.set_user_attr(attribute, dict(digests))
-    return None
 
 
 def save_first_choices(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:

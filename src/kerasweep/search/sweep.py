@@ -10,9 +10,13 @@ from optuna.study import Study
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
+from kerasweep.search.study import DATA_DIGESTS
 from kerasweep.space.axis import Params, Signature, Space, Value, signature
 from kerasweep.terminal import value_text
 from kerasweep.tracking.tags import tag_text
+
+# The name of the only data set in the journal.
+ONLY = ""
 
 
 def unknown_graph(params: Params) -> None:
@@ -62,6 +66,16 @@ class Sweep:
         repeats = [self.params_of(params, repeat) for repeat in range(self.repeats)]
         keys = dict.fromkeys(key for configuration in repeats for key in configuration)
         return {key: _listed([configuration.get(key, "-") for configuration in repeats]) for key in keys}
+
+    def digest_of(self, source: str) -> str | None:
+        """Returns the digest of a data set, None if it is unknown. source: its name, see `source_key`.
+
+        The journal's is that of the driver which began the sweep: another one may read other images.
+        """
+        if source not in self.data_digests:
+            return None
+        saved = self.study.user_attrs.get(DATA_DIGESTS, {})
+        return str(saved.get(ONLY, saved.get(source, self.data_digests[source])))
 
     @property
     def has_repeated_axis(self) -> bool:

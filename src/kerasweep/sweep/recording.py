@@ -119,7 +119,7 @@ class SweepRecord:
             is_cross_fitted=self.sweep.is_cross_fitted,
             draws_odd=self.sweep.draws_odd,
             code=self.sweep.code,
-            data_digest=self.sweep.data_digests.get(source_key(cfg.data)),
+            data_digest=self.sweep.digest_of(source_key(cfg.data)),
             is_tuning=self.sweep.arms is not None,
         )
 

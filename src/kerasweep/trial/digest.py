@@ -21,14 +21,22 @@ def check_digest(prepared: Prepared, ref: TrialRef) -> None:
         )
 
 
+def note_code(cfg: DictConfig) -> None:
+    """Notes the code of the user's targets as this process finds it, before it imports them."""
+    for key in TARGETS:
+        if OmegaConf.select(cfg, key) is not None:
+            _digest_at_start(str(OmegaConf.select(cfg, key)))
+
+
 def check_code(cfg: DictConfig, ref: TrialRef) -> None:
-    """Raises ChangedError if the code of a user's target was edited before this process began.
+    """Raises ChangedError if the code of a user's target was edited before this process noted it.
 
     Later edits do not change the module that this process has imported.
     """
     for key in TARGETS:
         target = OmegaConf.select(cfg, key)
-        if target in ref.code and _digest_at_start(str(target)) != ref.code[target]:
+        found = _digest_at_start(str(target)) if target in ref.code else None
+        if found is not None and found != ref.code[target]:
             raise ChangedError(
                 f"The code of {key}={target} changed while the sweep ran. Restore the file to go on with its "
                 "trials, or begin anew with study.fresh=true."
