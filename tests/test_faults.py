@@ -638,6 +638,32 @@ def test_full_disk_fails_no_trial(folder: Path) -> None:
     assert_whole(folder, 3)
 
 
+def test_code_that_is_edited_while_a_sweep_runs_fails_no_trial(folder: Path) -> None:
+    """The next worker finds other code: the sweep ends, and goes on once the old code is back."""
+    code = (
+        "import os, pathlib\nfrom work import slow\nWIDTH = 1\n"
+        "def train(cfg, ref, recorder, report, folder):\n"
+        "    file = pathlib.Path(__file__)\n"
+        "    if cfg.training.batch_size == 2 and pathlib.Path('edits').exists():\n"
+        "        pathlib.Path('edits').unlink()\n"
+        "        file.write_text(file.read_text().replace('WIDTH = 1\\n', 'WIDTH = 2\\n'))\n"
+        "        os._exit(1)\n"
+        "    return slow(cfg, ref, recorder, report, folder)\n"
+    )
+    (folder / "edited.py").write_text(code)
+    (folder / "edits").touch()
+    arguments = ("trial.target=edited:train", "workers=1", "model.dropout=0", "training.batch_size=1,2,3,4")
+    done = run(folder, "train", "-m", *arguments)
+    assert done.code == 2, done
+    assert done.stderr.startswith("error: The code of trial.target=edited:train changed while the sweep ran.")
+    (folder / "edited.py").write_text(code)
+    done = run(folder, "train", "-m", *arguments)
+    assert done.code == 0 and "3 complete, 1 failed" in done.stdout, done  # the one whose process ended
+    states = sorted(trial.state.name for trial in journal_trials(folder))
+    assert states == ["COMPLETE"] * 3 + ["FAIL"]
+    assert not [each for each in runs(folder, "trial") if each.status == "RUNNING"]
+
+
 def test_checkpointed_trial_of_a_killed_driver_continues_from_its_last_epoch(folder: Path) -> None:
     arguments = (
         *("debug=fast", "model.filters=[4]", "training.epochs=60", "training.checkpoint.enabled=true"),
