@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from benchmarks import ROOT
 from benchmarks.courses import COURSES, lessons_of, overrides, study_of, tuned_tags
 from benchmarks.studies import content
-from kerasweep.config.search import ClaimConf
+from kerasweep.config.search import EPOCH_METRICS, ClaimConf
 from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
 from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
@@ -40,10 +40,10 @@ INTRODUCTION = (
     "with which up to 12 in 100 verdicts would be wrong. The times leave the tuning out. Tuned values and "
     "notes were not kept for the lessons that were measured first: batch_norm, downsampling, "
     "feature_scaling, optimizer.\n\n"
-    "On Fashion-MNIST a lesson has 3,000 images, of which 600 validate, five seeds on one split, and a "
-    "constant rate. These runs are older: their value is that of the best epoch, no rate is tuned, and a "
-    "verdict is about these 600 images alone; for other images 62 in 100 would be wrong. Today's command "
-    "trains otherwise.\n\n"
+    "On Fashion-MNIST a lesson has 3,000 images for each repeat, drawn from 60,000, of which 600 "
+    "validate; five repeats with a seed and a split of their own; and the study's own schedule, by "
+    "default a constant rate. Where the study names the rate as nuisance, it is tuned for each "
+    "configuration and each repeat, so the intervals include the luck of that tuning.\n\n"
     "In the table an effect is the difference, with its 95 % interval, of the comparison that decides the "
     "claim or leaves it open: in validation accuracy unless another measure is named; the smallest and "
     "the largest, where the claim is about each setting of the other axes.\n"
@@ -112,6 +112,8 @@ def _effect(verdict: Verdict) -> str:
     if not found:
         return "–"
     measure = "" if comparison.measure == "objective" else f"{comparison.measure} "
+    if comparison.measure in EPOCH_METRICS:
+        measure = f"the last epoch's {measure}"
     if comparison.spread_over:
         measure = f"variance over {comparison.spread_over} "
     margin = f", margin {comparison.margin:g}" if comparison.margin else ""
