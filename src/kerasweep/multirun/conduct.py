@@ -194,9 +194,11 @@ class _Conductor:
         notes = (*border_notes(sweep, best), *tuning_notes(plan))
         for note in notes:
             say(f"note: {note}")
+        value = summary.best_value(sweep)
+        too_few_hours = TOO_FEW_HOURS.format(summary.same_command(plan.base.study))
         if not ending.is_whole:
-            say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
-            return summary.best_value(sweep), None
+            say(too_few_hours)
+            return value, None
         tuned = tuned_combinations(tuning, best)
         if not tuned:
             say(NOT_TUNED)
@@ -205,9 +207,9 @@ class _Conductor:
         tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
         compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
         if hours is not None and used >= hours and not compared.is_begun():
-            say(TOO_FEW_HOURS.format(summary.same_command(plan.base.study)))
-            return summary.best_value(sweep), None
-        return summary.best_value(sweep), compared
+            say(too_few_hours)
+            return value, None
+        return value, compared
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""

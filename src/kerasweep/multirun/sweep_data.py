@@ -38,7 +38,7 @@ class SweepData:
 def read_sweep_data(
     base: DictConfig, space: Space, composer: Composer, read: Callable[[DictConfig], Prepared]
 ) -> SweepData:
-    """Reads the data set that the trials share, or each of those that the axes choose.
+    """Reads the data set that the trials share, or each data set that the axes choose.
 
     Where axes choose, data that cannot be read is left out: the configurations with it are refused. Of more
     than MAX_SOURCES data sets none is read.

@@ -141,7 +141,7 @@ def _repeats_of_grid(parents: Sequence[RunRecord], configurations: Sequence[Grou
 
 
 def _whole_first(groups: Sequence[Group], repeats: Mapping[str, int]) -> tuple[Group, ...]:
-    """Returns the groups, those that lack repeats last."""
+    """Returns the groups; groups that lack repeats come last."""
     return tuple(sorted(groups, key=lambda group: len(group.runs) < repeats.get(dataset_of(group), 0)))
 
 
