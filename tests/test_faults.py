@@ -214,7 +214,7 @@ def assert_whole(folder: Path, total: int) -> None:
 # What is true at the kill, the function that is called then, and the workers: one until Optuna knows a
 # result, since a trial that is killed three times would fail.
 KILLS = {
-    "the sweep has no run": ("kerasweep.multirun.conduct._open_record", 1),
+    "the sweep has no run": ("kerasweep.multirun.open_sweeps._open_record", 1),
     "a trial has no run": ("kerasweep.multirun.trial_runs.WorkerTrialRuns.open_trial", 1),
     "the retry of that trial waits, and the trial has not failed yet": ("optuna.study.Study.tell", 1),
     "a trial has a run but no worker": ("kerasweep.workers.pool.WorkerPool.submit", 1),
@@ -243,7 +243,7 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
 
 # The same for a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
 KILLS_OF_A_TUNED_STUDY = {
-    "the tuning has no run": ("kerasweep.multirun.conduct._open_record", 1),
+    "the tuning has no run": ("kerasweep.multirun.open_sweeps._open_record", 1),
     "an arm is enqueued and has no nuisance value": ("optuna.study.Study.ask", 1),
     "Optuna does not know a result of the tuning": ("kerasweep.search.ledger.tell_result", 1),
     "the tuning has ended, and its run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
@@ -431,7 +431,7 @@ def interrupted(
 ) -> Interrupted:
     folder = prepare(tmp_path_factory.mktemp("interrupted"), copy_database)
     arguments = (*HELD, "training.batch_size=range(1,7)")
-    function = "kerasweep.multirun.conduct.recover_trials"
+    function = "kerasweep.multirun.open_sweeps.recover_trials"
     before_a_trial = stopped(folder, start_signalled(folder, signal.SIGTERM, function, *arguments))
     (folder / "hold").touch()
     process = start(folder, *arguments)

@@ -10,7 +10,8 @@ from mlflow.entities import Run
 from omegaconf import DictConfig
 
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.conduct import conduct, with_its_runs
+from kerasweep.multirun.conduct import conduct
+from kerasweep.multirun.open_sweeps import with_its_runs
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.sweep import Sweep
 from kerasweep.tracking.writer import open_tracker

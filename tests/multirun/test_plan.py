@@ -143,7 +143,7 @@ def test_targets_of_swept_group_files_belong_to_the_code_of_a_sweep(
     (folder / "nets_of_plan.py").write_text(code.format(""))
     command = ("model=cnn,mine", f"hydra.searchpath=[{folder}/conf]", *arguments)
     made = plan(*command)
-    assert list(made.sources()) == ["model=mine"]
+    assert list(made.sources) == ["model=mine"]
     made.open_sweep(fresh=False).study.ask()
     assert plan(*command).open_sweep(fresh=False).study.trials
     (folder / "nets_of_plan.py").write_text(code.format("keras.layers.Flatten()"))

@@ -210,55 +210,6 @@ def test_description_is_for_people(entry: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "value", "beyond"),
-    [
-        ("3,5,7", 3, [1, 2]),
-        ("3,5,7", 7, [9, 10]),
-        ("0.0,0.1,0.2", 0.0, [-0.1]),
-        ("1e-3,2e-3,8e-3", 1e-3, [0.0, 5e-4]),
-        ("1e-3,2e-3,8e-3", 8e-3, [14e-3, 32e-3]),
-        ("range(1,9)", 8, [9, 9]),
-        ("interval(0.0,1.0)", 1.0, [1.1, 1 / 0.9]),
-        ("interval(0.0,1.0)", 0.005, [-0.1]),
-        ("interval(1e-3,1e-1)", 1e-3, [1e-3 - 99e-4, 1e-6 / 109e-4]),
-        ("tag(log,interval(1e-6,1e-2))", 1e-2, [1e-2 + 999.9e-6, 1e-4 / (1e-2 - 999.9e-6)]),
-    ],
-)
-def test_numbers_beyond_a_border(entry: str, value: Any, beyond: list[float]) -> None:
-    found = axis("x", entry).beyond(value)
-    assert found == pytest.approx(beyond)
-    assert [type(number) for number in found] == [type(value)] * len(found)
-
-
-@pytest.mark.parametrize(
-    ("entry", "value", "is_at_border"),
-    [
-        ("interval(0.0,1.0)", 0.005, True),
-        ("interval(0.0,1.0)", 0.02, False),
-        ("interval(0.0,1.0)", 1.0, True),
-        ("tag(log,interval(1e-6,1e-2))", 1.05e-6, True),
-        ("tag(log,interval(1e-6,1e-2))", 1e-4, False),
-        ("tag(log,interval(1e-6,1e-2))", 2e-6, False),
-        ("range(1,9)", 8, True),
-        ("range(1,9)", 7, False),
-        ("interval(2,2)", 2, False),
-        ("3,5", 3, False),
-        ("5,3,7", 3, True),
-        ("5,3,7", 5, False),
-        ("1e-3,1e-4,1e-2", 1e-2, True),
-        ("null,3,5,7", 3, False),
-        ("true,false", True, False),
-        ("a,b", "a", False),
-        ("a,b,c", "a", False),
-    ],
-)
-def test_border_is_the_outer_hundredth_of_a_range_or_the_outer_number(
-    entry: str, value: Any, is_at_border: bool
-) -> None:
-    assert axis("x", entry).is_at_border(value) is is_at_border
-
-
-@pytest.mark.parametrize(
     ("entry", "middle"),
     [
         ("tag(log,interval(1e-5,1e-1))", 1e-3),

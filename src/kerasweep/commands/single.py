@@ -6,15 +6,15 @@ from pathlib import Path
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.check import check_command
 from kerasweep.config.search import TrialConf
+from kerasweep.config.unread_keys import check_command
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.source import git_diff, source_tags
-from kerasweep.tracking.tags import check_user_tags, objective_text, run_params, run_tags, user_tags
+from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
 from kerasweep.trial.run import read_data, run_trial, warm_up
@@ -87,7 +87,7 @@ def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: 
         **source_tags(),
         **user_tags(cfg),
         **run_tags(cfg, choices),
-        "kind": "run",
+        "kind": RunKind.RUN,
         "objective": objective_text(cfg),
     }
     return tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))

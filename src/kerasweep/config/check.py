@@ -3,17 +3,14 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import data, model, search, training
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
-from kerasweep.config.schemas import ROOTS, RUN_GROUPS, run_keys
-from kerasweep.errors import ConfigError, suggestion
+from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.unread_keys import check_keys_are_read, check_kwargs, has_own_function
+from kerasweep.errors import ConfigError
 
 PATHS = {
     "image_folder": "a folder with one subfolder per class, as in data.path=photos",
@@ -24,11 +21,10 @@ PATHS = {
 def check(cfg: DictConfig) -> None:
     """Raises ConfigError for the first rule that the configuration of a training breaks."""
     _check_missing(cfg)
-    # A user's training function gets the configuration, and may read what ours does not.
-    has_own_function = _has_own_function(cfg)
-    _check_unread(cfg, trusted=RUN_GROUPS if has_own_function else ())
+    is_users = has_own_function(cfg)
+    check_keys_are_read(cfg, trusted=RUN_GROUPS if is_users else ())
     for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
-        _check_kwargs(group, cfg[group].kwargs, are_read=has_own_function or kind == "custom")
+        check_kwargs(group, cfg[group].kwargs, are_read=is_users or kind == "custom")
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
@@ -46,29 +42,6 @@ def check_shared(cfg: DictConfig) -> None:
     check_search(cfg)
 
 
-def check_command(cfg: DictConfig, hydra: DictConfig, are_data_swept: bool = False) -> None:
-    """Raises ConfigError for keys that nothing reads, once for all trials.
-
-    Args:
-        cfg: The configuration without Hydra's node.
-        hydra: That node, whose values may refer to keys of the user's.
-        are_data_swept: Whether some trials may have another kind of data.
-    """
-    _check_unread(cfg, trusted=RUN_GROUPS)
-    if _has_own_function(cfg):
-        return
-    _check_roots(cfg, hydra)
-    if cfg.data.path is not None and cfg.data.source == "digits" and not are_data_swept:
-        raise ConfigError(
-            f"data.path={cfg.data.path} is not read: data=digits comes with its package. Name the kind of "
-            "the files, as in data=image_folder, or leave data.path out."
-        )
-
-
-def _has_own_function(cfg: DictConfig) -> bool:
-    return bool(cfg.trial.target != search.TrialConf.target)
-
-
 def _check_missing(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
@@ -80,39 +53,6 @@ def _check_missing(cfg: DictConfig) -> None:
         raise _no_value("data.target")
     if cfg.model.architecture == "custom" and cfg.model.target is None:
         raise _no_value("model.target")
-
-
-def _check_unread(cfg: DictConfig, prefix: str = "", trusted: Sequence[str] = ()) -> None:
-    """Raises ConfigError for a key that its group's schema lacks: a + adds it, and nothing would read it.
-
-    The trusted groups may have any key.
-    """
-    schema = OmegaConf.get_type(cfg)
-    if prefix and is_dataclass(schema):
-        known = [field.name for field in fields(schema)]
-        for name in map(str, cfg):
-            if name not in known:
-                group = prefix.rstrip(".")
-                said = suggestion(name, known, f"It has {', '.join(known)}.")
-                raise ConfigError(f"Nothing reads {prefix}{name}: the chosen {group} has no {name}. {said}")
-    for name in map(str, cfg):
-        if name in trusted:
-            continue
-        node = cfg._get_node(name)
-        if isinstance(node, DictConfig) and not (
-            node._is_none() or node._is_missing() or node._is_interpolation()
-        ):
-            _check_unread(node, f"{prefix}{name}.")
-
-
-def _check_roots(cfg: DictConfig, hydra: DictConfig) -> None:
-    """Raises ConfigError for an unknown key at the top to which no value refers: nothing reads it."""
-    for name in (str(key) for key in cfg if str(key) not in ROOTS):
-        texts = (OmegaConf.to_yaml(node, resolve=False) for node in (cfg, hydra))
-        if not any(re.search(rf"\$\{{[^}}]*\b{re.escape(name)}\b", text) for text in texts):
-            keys = [key for key in run_keys() if key.endswith(f".{name}")]
-            said = f"Did you mean {keys[0]}?" if keys else f"The keys at the top are {', '.join(ROOTS)}."
-            raise ConfigError(f"Nothing reads {name}. {said}")
 
 
 def _no_value(key: str) -> ConfigError:
@@ -141,20 +81,6 @@ def _check_data(cfg: DictConfig) -> None:
         )
     if cfg.target is not None and cfg.source != "custom":
         raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
-
-
-def _check_kwargs(group: str, kwargs: object, are_read: bool) -> None:
-    """Raises ConfigError for a value that is no mapping, and for arguments that no function takes."""
-    if not isinstance(kwargs, Mapping):
-        raise ConfigError(
-            f"{group}.kwargs must name keyword arguments, but got {kwargs}. "
-            f"Write it as in {group}.kwargs.width=8."
-        )
-    if kwargs and not are_read:
-        raise ConfigError(
-            f"{group}.kwargs is for {group}=custom: nothing reads {', '.join(map(str, kwargs))}. "
-            f"Add {group}=custom and {group}.target, or leave it out."
-        )
 
 
 def _check_augment(cfg: DictConfig) -> None:

@@ -1,22 +1,22 @@
 """Conducts a sweep from its command line to its summary."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.batches import batch_size, count_workers, start_workers, uses_workers
-from kerasweep.multirun.composer import choices_of, make_composer
+from kerasweep.multirun.batches import batch_size, count_workers, uses_workers
+from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
-from kerasweep.multirun.drive import OpenSweep, drive, trials_left
+from kerasweep.multirun.drive import OpenSweep, drive
 from kerasweep.multirun.freeze_configs import freeze
 from kerasweep.multirun.make_plan import make_plan
+from kerasweep.multirun.open_sweeps import SweepOpener
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
@@ -24,26 +24,19 @@ from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinati
 from kerasweep.search.arms import best_of_arms
 from kerasweep.search.ledger import has_waiting
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest
-from kerasweep.search.study import sweep_lock
-from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.best_repeats import is_training
+from kerasweep.sweep.best_trials import best_trials, best_value
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
-from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.summary_of_tuning import border_notes, print_tuned
 from kerasweep.terminal import say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import default_uri, resolve_uri
-from kerasweep.tracking.reader import find_runs
-from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED
-from kerasweep.tracking.writer import Tracker, open_tracker
-from kerasweep.trial.artifacts import record_data
-from kerasweep.workers.pool import WorkerPool
+from kerasweep.tracking.writer import open_tracker
 from kerasweep.workers.signals import release_interrupts
 from kerasweep.workers.template import has_template
 
-DEFAULT_JOBS = "mlruns/jobs"
 WAIT_SECONDS = 1.0
 TOO_FEW_HOURS = "the combinations are not compared: {} goes on with a larger budget.hours"
 NOT_TUNED = (
@@ -99,123 +92,65 @@ def conduct(
         if has_template():
             # Meanwhile it imports TensorFlow: workers fork off it without waiting.
             import_mlflow(resolve_uri(tracking.uri))
-        conductor = _Conductor(context, question.master, translation.notes, stop, stack, tracker)
+        opener = SweepOpener(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            best, compared = conductor.tune(plan, tuning, len(combinations))
+            best, compared = _tune(opener, stop, plan, tuning, len(combinations))
             if compared is None:
                 return best
             plan, fresh = compared, False
-        opened = conductor.open(plan, fresh)
+        opened = opener.open(plan, fresh)
         ending = drive(opened)
     _summarize(opened, ending)
-    return summary.best_value(opened.sweep)
+    return best_value(opened.sweep)
 
 
-class _Conductor:
-    """Opens the sweeps of a command, which share its workers.
+def _tune(
+    opener: SweepOpener, stop: StopRequest, plan: Plan, tuning: Plan, combinations: int
+) -> tuple[float | None, Plan | None]:
+    """Tunes the nuisance axes of each combination.
 
     Args:
-        context: Hydra's context.
-        master: The composed sweep with Hydra's node.
-        notes: Sentences for the user on keys of other sweepers.
+        opener: Opens the sweep.
         stop: Set by Ctrl-C and SIGTERM.
-        stack: Stops the workers at its end.
-        tracker: Writes to MLflow, None to open it once the workers start.
+        plan: The plan of the whole study.
+        tuning: The plan of its tuning.
+        combinations: Their number.
+
+    Returns:
+        The best objective of the tuning, None if no combination can be compared; and the plan of the
+        comparison, None if there is none, or if the budget ended the tuning.
     """
-
-    def __init__(
-        self,
-        context: HydraContext,
-        master: DictConfig,
-        notes: Sequence[str],
-        stop: StopRequest,
-        stack: ExitStack,
-        tracker: Tracker | None,
-    ) -> None:
-        self._context = context
-        self._master = master
-        self._notes = notes
-        self._stop = stop
-        self._stack = stack
-        self._tracker = tracker
-        self._workers: WorkerPool | None = None
-        self._has_own_folder = master.hydra.sweep.dir == DEFAULT_JOBS
-
-    def open(self, plan: Plan, fresh: bool, later: int = 0) -> OpenSweep:
-        """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers.
-
-        Args:
-            plan: The sweep.
-            fresh: Whether to begin its next generation.
-            later: The number of trainings of a second sweep, for the same workers.
-        """
-        is_new, repeats = plan.is_new(fresh), plan.base.study.repeats
-        if is_new:
-            self._start_workers(plan.base, plan.total() * repeats, later)
-        sweep = plan.open_sweep(fresh)
-        if not is_new:
-            self._start_workers(plan.base, trials_left(sweep) * repeats, later)
-        self._tracker = self._tracker or open_tracker(plan.base.tracking)
-        sweep = with_its_runs(plan, sweep)
-        if self._has_own_folder:
-            _use_job_folder(self._master, sweep.name)
-        record = _open_record(plan, sweep, self._tracker)
-        data = plan.data.shared
-        data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
-        summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
-        recover_trials(sweep)
-        record.reconcile()
-        return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
-
-    def tune(self, plan: Plan, tuning: Plan, combinations: int) -> tuple[float | None, Plan | None]:
-        """Tunes the nuisance axes of each combination.
-
-        Args:
-            plan: The plan of the whole study.
-            tuning: The plan of its tuning.
-            combinations: Their number.
-
-        Returns:
-            The best objective of the tuning, None if no combination can be compared; and the plan of the
-            comparison, None if there is none, or if the budget ended the tuning.
-        """
-        assert tuning.arms is not None
-        opened = self.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
-        sweep, ending = opened.sweep, drive(opened)
-        while ending.is_whole and is_training(sweep):  # another driver has its last trials
-            while is_training(sweep) and not has_waiting(sweep.study):
-                if self._stop.is_set:
-                    raise KeyboardInterrupt
-                time.sleep(WAIT_SECONDS)
-                recover_trials(sweep)
-            ending = drive(opened)
-        best = best_of_arms(sweep.study, sweep.space, tuning.arms)
-        print_tuned(sweep, best, ending.reason)
-        notes = (*border_notes(sweep, best), *tuning_notes(plan))
-        for note in notes:
-            say(f"note: {note}")
-        value = summary.best_value(sweep)
-        too_few_hours = TOO_FEW_HOURS.format(summary.same_command(plan.base.study))
-        if not ending.is_whole:
-            say(too_few_hours)
-            return value, None
-        tuned = tuned_combinations(tuning, best)
-        if not tuned:
-            say(NOT_TUNED)
-            return None, None
-        used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
-        tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
-        compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
-        if hours is not None and used >= hours and not compared.is_begun():
-            say(too_few_hours)
-            return value, None
-        return value, compared
-
-    def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
-        """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
-        if self._workers is None and trainings > 0 and uses_workers(self._master):
-            self._workers = start_workers(self._context, self._master, cfg, trainings + later)
-            self._stack.callback(self._workers.stop)
+    assert tuning.arms is not None
+    opened = opener.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
+    sweep, ending = opened.sweep, drive(opened)
+    while ending.is_whole and is_training(sweep):  # another driver has its last trials
+        while is_training(sweep) and not has_waiting(sweep.study):
+            if stop.is_set:
+                raise KeyboardInterrupt
+            time.sleep(WAIT_SECONDS)
+            recover_trials(sweep)
+        ending = drive(opened)
+    best = best_of_arms(sweep.study, sweep.space, tuning.arms)
+    print_tuned(sweep, best, ending.reason)
+    notes = (*border_notes(sweep, best), *tuning_notes(plan))
+    for note in notes:
+        say(f"note: {note}")
+    value = best_value(sweep)
+    too_few_hours = TOO_FEW_HOURS.format(summary.same_command(plan.base.study))
+    if not ending.is_whole:
+        say(too_few_hours)
+        return value, None
+    tuned = tuned_combinations(tuning, best)
+    if not tuned:
+        say(NOT_TUNED)
+        return None, None
+    used = float(sweep.study.user_attrs.get(HOURS_USED, 0.0))
+    tuned_by = TunedBy(sweep.name, notes, combinations - len(tuned), used)
+    compared, hours = comparison_plan(plan, tuned, tuned_by), plan.base.budget.hours
+    if hours is not None and used >= hours and not compared.is_begun():
+        say(too_few_hours)
+        return value, None
+    return value, compared
 
 
 def _summarize(opened: OpenSweep, ending: Ending) -> None:
@@ -224,7 +159,7 @@ def _summarize(opened: OpenSweep, ending: Ending) -> None:
     summary.print_end(sweep, opened.record, ending.reason)
     if ends_with_page(cfg) and finished_trials(sweep.study):
         conclude(cfg, sweep.name)
-    elif summary.best_trials(sweep):
+    elif best_trials(sweep):
         announce_winner(cfg, sweep.name)
 
 
@@ -232,46 +167,6 @@ def _width(plan: Plan) -> int:
     """Returns how many trainings of a new sweep run at the same time."""
     master, jobs = plan.question.master, plan.total() * plan.base.study.repeats
     return count_workers(plan.base, jobs) if uses_workers(master) else batch_size(master, plan.base, jobs)
-
-
-def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
-    names, choices = plan.short_names(), choices_of(plan.question.master)
-    compared = list(plan.compared_names().values())
-    more = {}
-    if plan.tuned_by is not None:
-        nuisance = [name for name in names.values() if name not in compared]
-        notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
-        more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
-        more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
-    sources = plan.sources()
-    if sources:
-        more["sources"] = " ".join(f"{name}:{digest}" for name, digest in sources.items())
-    axes = list(names.values()) if plan.arms is not None else compared
-    with sweep_lock(sweep.journal):
-        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
-    if plan.data.shared is not None and not record.is_resumed:
-        record_data(plan.base, record.parent, tracker, plan.data.shared)
-    return record
-
-
-def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
-    """Returns the sweep, or its next generation if MLflow has trials that its journal lacks.
-
-    Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
-    """
-    while not _has_trials(sweep) and find_runs(
-        plan.base.tracking,
-        {"sweep": sweep.name, "kind": "trial" if plan.arms is None else "tuning"},
-        max_runs=1,
-    ):
-        if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
-            break
-        sweep = plan.open_sweep(fresh=True)
-    return sweep
-
-
-def _has_trials(sweep: Sweep) -> bool:
-    return bool(sweep.study.get_trials(deepcopy=False))
 
 
 def _check_axes(question: Question) -> None:
@@ -293,14 +188,3 @@ def _check_limits(master: DictConfig) -> None:
                 f"trial.{key}={master.trial[key]:g} needs kerasweep's workers: another launcher does not "
                 "keep it. Leave hydra/launcher out, or the limit."
             )
-
-
-def _use_job_folder(master: DictConfig, sweep: str) -> None:
-    """Moves the jobs into a folder named after the sweep."""
-    folder = f"{DEFAULT_JOBS}/{sweep}"
-    key = "hydra.sweep.dir="
-    with open_dict(master):
-        master.hydra.sweep.dir = folder
-        text = QuotedString(folder, Quote.single).with_quotes()
-        kept = [line for line in master.hydra.overrides.hydra if not str(line).startswith(key)]
-        master.hydra.overrides.hydra = [*kept, f"{key}{text}"]

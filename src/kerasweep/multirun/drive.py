@@ -18,6 +18,7 @@ from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
+from kerasweep.sweep.best_trials import best_value
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.recording import SweepRecord
@@ -84,7 +85,7 @@ def drive(opened: OpenSweep) -> Ending:
 
 def _note_best(opened: OpenSweep) -> None:
     """Records the best value as a metric of the sweep's run, such as `best_val_accuracy`."""
-    best, record = summary.best_value(opened.sweep), opened.record
+    best, record = best_value(opened.sweep), opened.record
     if best is not None:
         metric = opened.plan.base.objective[0].metric
         record.tracker.log_metrics(record.parent, {f"best_{metric}": best})

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.check import check_command, check_shared
+from kerasweep.config.check import check_shared
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import ClaimConf
+from kerasweep.config.unread_keys import check_command
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.code_digests import check_targets
 from kerasweep.multirun.composer import Composer, without_hydra

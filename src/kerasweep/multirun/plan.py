@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -179,7 +179,7 @@ class Plan:
         cfg = self.base
         name, journal = self._journal(fresh)
         settings = settings_digests(cfg, self.space, self.composer)
-        older = partial(self.sources, is_older=True)
+        older = partial(code_digests, cfg, self.space, self.composer, is_older=True)
         try:
             with sweep_lock(journal):
                 study = open_study(journal, name, self.directions)
@@ -187,7 +187,7 @@ class Plan:
                 is_same = begun.get(TUNED_BY) == self._choices().get(TUNED_BY)
                 if is_same:
                     check_and_save_digests(study, self.data.saved)
-                    check_and_save_sources(study, self.sources(), older)
+                    check_and_save_sources(study, self.sources, older)
                     check_and_save_settings(study, settings)
         except OSError as error:
             raise StorageError(
@@ -226,9 +226,10 @@ class Plan:
             notes=(*self.notes(), *_changed(begun, self._choices()), *([OLDER] if is_older else [])),
         )
 
-    def sources(self, is_older: bool = False) -> dict[str, str]:
-        """Returns the digests of the user's code, see `code_digests`."""
-        return code_digests(self.base, self.space, self.composer, is_older)
+    @cached_property
+    def sources(self) -> Mapping[str, str]:
+        """The digests of the user's code, see `code_digests`."""
+        return code_digests(self.base, self.space, self.composer)
 
     def _journal(self, fresh: bool) -> tuple[str, Path]:
         """Returns the sweep's name and its file; fresh: those of the next generation."""

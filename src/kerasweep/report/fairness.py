@@ -10,7 +10,7 @@ from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDAT
 from kerasweep.report.selection import keys_by_name, nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT, UNTUNED
+from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT, UNTUNED, RunKind
 
 EPOCHS, EARLY_STOPPING = "training.epochs", "training.early_stopping.enabled"
 # The keys that choose the validation images of a data set, for runs of older versions.
@@ -39,7 +39,7 @@ MIXED = (
     "{older} of {count} values are those of a best epoch, which is partly luck, the others are cross-fitted; "
     "study.fresh=true trains all anew"
 )
-KINDS = {"repeat": "seed", "trial": "trial"}
+KINDS: dict[str, str] = {RunKind.REPEAT: "seed", RunKind.TRIAL: "trial"}
 LATER = (
     "{} began with another claim or none: this claim may have been chosen by the results, and then its "
     "verdict means nothing"
@@ -215,7 +215,9 @@ def _pruned(runs: Iterable[RunRecord]) -> str | None:
 
 
 def _failed(runs: Iterable[RunRecord]) -> str | None:
-    kinds = Counter(run.tags.get("kind", "run") for run in runs if run.tags.get("state") == State.FAILED)
+    kinds = Counter(
+        run.tags.get("kind", RunKind.RUN) for run in runs if run.tags.get("state") == State.FAILED
+    )
     counts = ", ".join(
         f"{count} {KINDS.get(kind, 'run')}{'s' if count > 1 else ''}" for kind, count in sorted(kinds.items())
     )

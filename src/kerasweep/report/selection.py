@@ -13,9 +13,9 @@ from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
 from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import NUISANCE, OF_EVERY_RUN, short_names
+from kerasweep.tracking.tags import NUISANCE, OF_EVERY_RUN, RunKind, short_names
 
-KINDS = ("trial", "run", "repeat")
+KINDS = (RunKind.TRIAL, RunKind.RUN, RunKind.REPEAT)
 MAX_VALUES = 20
 COMMA_OUTSIDE_LIST = re.compile(r",(?![^\[]*\])")
 
@@ -98,11 +98,11 @@ def explain_nothing(cfg: TrackingConf, tags: Mapping[str, str]) -> TrackingError
     """Returns an error that names the tag without a matching run, and the values that exist."""
     every = find_runs(cfg, {})
     runs, study = _of_kinds(every), tags.get("study")
-    tuned = [run for run in every if run.tags.get("kind") == "tuning"]
+    tuned = [run for run in every if run.tags.get("kind") == RunKind.TUNING]
     if study is not None and _has_study(tuned, study) and not _has_study(runs, study):
         one = next(run for run in tuned if _has_study([run], study))
         own = [run for run in every if run.tags.get("sweep") == one.tags["sweep"]]
-        has_ended = any(run.tags.get("kind") == "study" and run.status == "FINISHED" for run in own)
+        has_ended = any(run.tags.get("kind") == RunKind.STUDY and run.status == "FINISHED" for run in own)
         return _not_compared(study, one, runs, has_ended)
     if not runs:
         return TrackingError(

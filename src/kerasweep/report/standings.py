@@ -25,6 +25,7 @@ from kerasweep.report.repetition import Repetition, repetition_of
 from kerasweep.report.statistics import ROUNDING, Estimate, estimate, rounded
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import RunKind
 
 NOT_TESTED = AgainstBest(math.nan, None)
 CONFOUNDED = "settings differ"
@@ -71,18 +72,18 @@ def runs_per_seed(runs: Sequence[RunRecord], every: Sequence[RunRecord] | None =
         runs: Trials, their seeds and single runs.
         every: The runs that tell how the trials ended, if `runs` is a selection of these.
     """
-    repeated = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    repeated = {_trial(run) for run in runs if run.tags.get("kind") == RunKind.REPEAT}
     kept = {
         _trial(run)
         for run in (runs if every is None else every)
-        if run.tags.get("kind") == "trial" and run.tags.get("state") != State.COMPLETE
+        if run.tags.get("kind") == RunKind.TRIAL and run.tags.get("state") != State.COMPLETE
     }
     whole = repeated - kept
     return [
         run
         for run in runs
-        if run.tags.get("kind") not in ("trial", "repeat")
-        or (_trial(run) in whole) == (run.tags.get("kind") == "repeat")
+        if run.tags.get("kind") not in (RunKind.TRIAL, RunKind.REPEAT)
+        or (_trial(run) in whole) == (run.tags.get("kind") == RunKind.REPEAT)
     ]
 
 
@@ -92,11 +93,11 @@ def training_seconds(runs: Iterable[RunRecord]) -> float:
     A trial whose seeds are among the runs is not counted: it records their mean.
     """
     runs = list(runs)
-    have_seeds = {_trial(run) for run in runs if run.tags.get("kind") == "repeat"}
+    have_seeds = {_trial(run) for run in runs if run.tags.get("kind") == RunKind.REPEAT}
     return sum(
         run.metrics.get("seconds", 0.0)
         for run in runs
-        if run.tags.get("kind") != "trial" or _trial(run) not in have_seeds
+        if run.tags.get("kind") != RunKind.TRIAL or _trial(run) not in have_seeds
     )
 
 

@@ -15,7 +15,7 @@ from kerasweep.report.statistics import LEVEL, difference, holm, p_values
 from kerasweep.results import State
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import TUNING, TUNING_NOTES, read_objectives
+from kerasweep.tracking.tags import TUNING, TUNING_NOTES, RunKind, read_objectives
 
 PARTS, MIN_RUNS = 5, 3
 
@@ -56,7 +56,7 @@ def read_tunings(cfg: TrackingConf, parents: Sequence[RunRecord]) -> list[Tuning
 
 
 def _read(cfg: TrackingConf, parent: RunRecord) -> Tuning:
-    runs = find_runs(cfg, {"sweep": parent.tags[TUNING], "kind": "tuning"})
+    runs = find_runs(cfg, {"sweep": parent.tags[TUNING], "kind": RunKind.TUNING})
     complete = [run for run in runs if run.tags.get("state") == State.COMPLETE and "objective" in run.metrics]
     maximize = read_objectives(parent.tags.get("objective", "objective"))[0][1] == "maximize"
     axes = swept(parent)

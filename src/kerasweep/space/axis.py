@@ -17,7 +17,6 @@ from optuna.trial import Trial
 
 MAX_LISTED = 12
 MAX_LISTABLE = 100_000
-MIN_ORDERED = 3
 Value = None | bool | int | float | str
 Params = dict[str, Value]
 Signature = tuple[tuple[str, str], ...]
@@ -117,44 +116,6 @@ class Axis:
             text = ", ".join(self.texts.get(value, str(value)) for value in finite)
         when = [f"{key} is {' or '.join(map(str, allowed))}" for key, allowed in self.conditions.items()]
         return f"{text}, when {' and '.join(when)}" if when else text
-
-    def is_at_border(self, value: Value) -> bool:
-        """Returns whether a number lies at an end of its interval (within 1 % of its length).
-
-        Among choices, whether it is the smallest or largest of three or more numbers.
-        """
-        distribution = self.distribution
-        if isinstance(distribution, CategoricalDistribution):
-            numbers = self._ordered_choices()
-            return len(numbers) >= MIN_ORDERED and value in (numbers[0], numbers[-1])
-        assert isinstance(distribution, (IntDistribution, FloatDistribution))
-        assert isinstance(value, (int, float))
-        scale = math.log if distribution.log else float
-        low, high, here = scale(distribution.low), scale(distribution.high), scale(value)
-        margin = 0.01 * (high - low)
-        return low < high and not low + margin < here < high - margin
-
-    def beyond(self, value: float) -> list[float]:
-        """Returns numbers beyond the end of the range at which a value lies: by a step, and by a factor."""
-        distribution = self.distribution
-        if isinstance(distribution, CategoricalDistribution):
-            numbers = self._ordered_choices()
-            end, inside = (numbers[0], numbers[1]) if value == numbers[0] else (numbers[-1], numbers[-2])
-        else:
-            assert isinstance(distribution, (IntDistribution, FloatDistribution))
-            low, high = distribution.low, distribution.high
-            step = distribution.step or (high - low) / 10
-            end, inside = (low, low + step) if value - low < high - value else (high, high - step)
-        by_factor = [end * end / inside] if end > 0 and inside > 0 else []
-        is_whole = isinstance(end, int) and isinstance(inside, int)
-        return [2 * end - inside, *(map(round, by_factor) if is_whole else by_factor)]
-
-    def _ordered_choices(self) -> list[float]:
-        """Returns the choices in their order if all are numbers, else none."""
-        assert isinstance(self.distribution, CategoricalDistribution)
-        choices = self.distribution.choices
-        numbers = [each for each in choices if isinstance(each, (int, float)) and not isinstance(each, bool)]
-        return sorted(numbers) if len(numbers) == len(choices) else []
 
 
 def _stepped(distribution: FloatDistribution, index: int) -> float:

@@ -10,7 +10,7 @@ from kerasweep.results import WEIGHTS, Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.summary import MAX_FRONT, best_repeat, best_trials
+from kerasweep.sweep.best_trials import MAX_FRONT, best_repeat, best_trials
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import CONFIG, find_runs, get_run
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
-from kerasweep.tracking.tags import CLAIM, claim_tag, objective_text, run_params, trial_tags, user_tags
+from kerasweep.tracking.tags import (
+    CLAIM,
+    RunKind,
+    claim_tag,
+    objective_text,
+    run_params,
+    trial_tags,
+    user_tags,
+)
 from kerasweep.tracking.writer import Tracker
 
 DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
@@ -63,7 +71,7 @@ class SweepRecord:
             axes: The tags of the axes that are compared.
             more: Further tags of a new parent run.
         """
-        identity = {"sweep": sweep.name, "kind": "study"}
+        identity = {"sweep": sweep.name, "kind": RunKind.STUDY}
         changeable = _changeable_tags(cfg, sweep)
         earlier = find_runs(cfg.tracking, identity)
         if earlier:
@@ -100,7 +108,7 @@ class SweepRecord:
         overrides: Sequence[str],
     ) -> TrialRef:
         """Opens a trial's run, below the parent run."""
-        kind = "trial" if self.sweep.arms is None else "tuning"
+        kind = RunKind.TRIAL if self.sweep.arms is None else RunKind.TUNING
         shown = self.sweep.shown_params(params)
         tags = {**self._tags(number, shown, cfg, choices), "kind": kind}
         run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
@@ -128,7 +136,11 @@ class SweepRecord:
     ) -> TrialRef:
         """Opens the run of one repeat, below its trial's run."""
         assert trial.number is not None
-        tags = {**self._tags(trial.number, params, cfg, choices), "kind": "repeat", "repeat": str(repeat)}
+        tags = {
+            **self._tags(trial.number, params, cfg, choices),
+            "kind": RunKind.REPEAT,
+            "repeat": str(repeat),
+        }
         name = f"trial-{trial.number}-repeat-{repeat}"
         run_id = self.tracker.start(name, tags, {}, parent=trial.run_id)
         self.recorder.log_params(run_id, run_params(cfg))

@@ -2,19 +2,28 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
 from kerasweep.config.schemas import REPEATED_KEYS
-from kerasweep.results import DECIMALS, RETURNED, Outcome, State, sign_of
+from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Value, signature
+from kerasweep.space.axis import Params
+from kerasweep.sweep.best_trials import (
+    MAX_FRONT,
+    best_repeat,
+    best_trials,
+    compared_params,
+    mean_of,
+    most_repeats,
+    ranked_configurations,
+)
+from kerasweep.sweep.borders import border_text, may_be_wider
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
@@ -22,7 +31,6 @@ from kerasweep.tracking.tags import objective_text
 
 MAX_NAMED = 5
 MAX_BEST = 5
-MAX_FRONT = 20
 
 
 def print_header(
@@ -88,65 +96,6 @@ def print_stopped(sweep: Sweep, study: DictConfig) -> None:
     say(f"{done} of {sweep.total} trials are done; {same_command(study)} goes on from here")
 
 
-def best_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """Returns the complete trials, the best first; with several objectives, the Pareto front.
-
-    Where a seed or a split is an axis, trials that differ in it alone are repeats: they stand together, by
-    their mean. In a grid, a configuration with fewer repeats than others comes last.
-    """
-    if len(sweep.directions) > 1:
-        return sweep.study.best_trials
-    return [trial for repeats in _ranked(sweep) for trial in repeats]
-
-
-def best_value(sweep: Sweep) -> float | None:
-    """Returns the first objective of the best configuration, None if no trial is complete.
-
-    Its mean where a seed or a split is an axis; with several objectives, the best one of the Pareto front.
-    """
-    if len(sweep.directions) > 1:
-        sign = sign_of(sweep.directions[0])
-        values = [trial.values[0] for trial in sweep.study.best_trials]
-        return max(values, key=lambda value: sign * value, default=None)
-    ranked = _ranked(sweep)
-    return _mean(ranked[0]) if ranked else None
-
-
-def _ranked(sweep: Sweep) -> list[list[FrozenTrial]]:
-    """Returns the complete trials of each configuration, the best configuration and its best trial first."""
-    sign = -sign_of(sweep.directions[0])
-    configurations: dict[Any, list[FrozenTrial]] = {}
-    for trial in sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        name = signature(_compared(sweep, trial)) if sweep.has_repeated_axis else trial.number
-        configurations.setdefault(name, []).append(trial)
-    most = _most_repeats(sweep, configurations.values())
-
-    # Rounded: a mean's last digit depends on the order of its values.
-    def rank(trial: FrozenTrial) -> tuple[float, int]:
-        return round(sign * trial.values[0], DECIMALS), trial.number
-
-    def rank_of_mean(repeats: list[FrozenTrial]) -> tuple[bool, float, int]:
-        first = min(trial.number for trial in repeats)
-        return len(repeats) < most, round(sign * _mean(repeats), DECIMALS), first
-
-    return sorted((sorted(repeats, key=rank) for repeats in configurations.values()), key=rank_of_mean)
-
-
-def _most_repeats(sweep: Sweep, configurations: Iterable[Sequence[FrozenTrial]]) -> int:
-    """Returns how many repeats a configuration needs to win; 0 where a sampler draws them by chance."""
-    return max(map(len, configurations), default=0) if sweep.sampler.name == "grid" else 0
-
-
-def _mean(repeats: Sequence[FrozenTrial]) -> float:
-    return statistics.fmean(trial.values[0] for trial in repeats)
-
-
-def _compared(sweep: Sweep, trial: FrozenTrial) -> Params:
-    """Returns a trial's configuration without seeds and splits."""
-    params = clean_params(sweep.space, trial)
-    return {key: value for key, value in params.items() if key.lstrip("+") not in REPEATED_KEYS}
-
-
 def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     """Prints the best trials, the importance of axes, notes on best values at a border, and next commands."""
     say(f"finished: {reason}")
@@ -162,26 +111,6 @@ def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
     _print_importance(sweep)
     _warn_of_borders(sweep, best[0])
     _print_commands(record, best[0])
-
-
-def may_be_wider(sweep: Sweep, axis: Axis, params: Params) -> bool:
-    """Whether a value lies at the border of its range, and one beyond it could be trained.
-
-    No rate of dropout is below 0, for example.
-    """
-    value = params[axis.key]
-    if not axis.is_at_border(value):
-        return False
-    assert isinstance(value, (int, float))
-    return any(sweep.refusal({**params, axis.key: number}) is None for number in axis.beyond(value))
-
-
-def border_text(axis: Axis, value: Value) -> str:
-    """Returns the words on a best value at the border of its range."""
-    return (
-        f"the best {axis.key}={value_text(value)} is at the border of its range; "
-        "a wider range may contain a better value"
-    )
 
 
 def _tally(sweep: Sweep) -> str:
@@ -211,13 +140,13 @@ def _note_lacking_repeats(sweep: Sweep) -> None:
     """Names the configuration that would win if it had the repeats that others have."""
     if len(sweep.directions) > 1 or not sweep.has_repeated_axis:
         return
-    ranked, sign = _ranked(sweep), sign_of(sweep.directions[0])
-    most = _most_repeats(sweep, ranked)
+    ranked, sign = ranked_configurations(sweep), sign_of(sweep.directions[0])
+    most = most_repeats(sweep, ranked)
     lacking = [repeats for repeats in ranked if len(repeats) < most]
-    if lacking and sign * _mean(lacking[0]) > sign * _mean(ranked[0]):
+    if lacking and sign * mean_of(lacking[0]) > sign * mean_of(ranked[0]):
         say(
-            f"note: {params_text(_compared(sweep, lacking[0][0]))} has the better mean "
-            f"{value_text(_mean(lacking[0]))}, but {len(lacking[0])} values where others have {most}, "
+            f"note: {params_text(compared_params(sweep, lacking[0][0]))} has the better mean "
+            f"{value_text(mean_of(lacking[0]))}, but {len(lacking[0])} values where others have {most}, "
             "so it ranks after them."
         )
 
@@ -281,9 +210,3 @@ def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
     if outcomes:
         return outcomes[best_repeat(sweep, outcomes)].run_id
     return str(best.user_attrs.get(RESULT, {}).get("run_id", "ID"))
-
-
-def best_repeat(sweep: Sweep, outcomes: Mapping[int, Outcome]) -> int:
-    """Returns the repeat with the best first objective, the first among equals."""
-    sign = sign_of(sweep.directions[0])
-    return max(sorted(outcomes), key=lambda repeat: sign * outcomes[repeat].values[0])

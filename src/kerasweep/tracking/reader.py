@@ -17,6 +17,7 @@ from kerasweep.tracking.location import resolve_uri, without_password
 from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.run_record import RunRecord, seconds_between
 from kerasweep.tracking.tables import is_database, read_histories, read_runs
+from kerasweep.tracking.tags import RunKind
 
 PAGE = 1000
 MIN_DIGITS = 6
@@ -200,7 +201,7 @@ CONFIG = "config.yaml"
 def parents_of(cfg: TrackingConf, runs: Iterable[RunRecord]) -> list[RunRecord]:
     """Returns the parent runs of these runs' sweeps, newest first."""
     sweeps = {run.tags["sweep"] for run in runs if "sweep" in run.tags}
-    parents = find_runs(cfg, {"kind": "study"}) if sweeps else []
+    parents = find_runs(cfg, {"kind": RunKind.STUDY}) if sweeps else []
     return [parent for parent in parents if parent.tags.get("sweep") in sweeps]
 
 

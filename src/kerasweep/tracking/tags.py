@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -55,6 +56,16 @@ OF_EVERY_RUN = (
     *("dataset", "model", "kernel_size", "batch_size", "regularizer", "initializer", "optimizer", "schedule"),
     "normalization",
 )
+
+
+class RunKind(StrEnum):
+    """The tag `kind` of a run."""
+
+    STUDY = "study"  # the parent of a sweep's runs
+    TRIAL = "trial"
+    REPEAT = "repeat"  # one seed of a trial
+    TUNING = "tuning"  # a trial that tunes nuisance axes
+    RUN = "run"  # a single run
 
 
 def short_names(keys: Sequence[str], run_keys: Sequence[str]) -> dict[str, str]:

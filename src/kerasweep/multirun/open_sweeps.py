@@ -1,0 +1,139 @@
+"""Opens a sweep with its run, its workers and its journal."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from kerasweep.multirun.batches import start_workers, uses_workers
+from kerasweep.multirun.composer import choices_of
+from kerasweep.multirun.drive import OpenSweep, trials_left
+from kerasweep.multirun.plan import Plan
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.study import sweep_lock
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep import summary
+from kerasweep.sweep.driver import recover_trials
+from kerasweep.sweep.recording import SweepRecord
+from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED, RunKind
+from kerasweep.tracking.writer import Tracker, open_tracker
+from kerasweep.trial.artifacts import record_data
+from kerasweep.workers.pool import WorkerPool
+
+DEFAULT_JOBS = "mlruns/jobs"
+
+
+class SweepOpener:
+    """Opens the sweeps of a command, which share its workers.
+
+    Args:
+        context: Hydra's context.
+        master: The composed sweep with Hydra's node.
+        notes: Sentences for the user on keys of other sweepers.
+        stop: Set by Ctrl-C and SIGTERM.
+        stack: Stops the workers at its end.
+        tracker: Writes to MLflow, None to open it once the workers start.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        master: DictConfig,
+        notes: Sequence[str],
+        stop: StopRequest,
+        stack: ExitStack,
+        tracker: Tracker | None,
+    ) -> None:
+        self._context = context
+        self._master = master
+        self._notes = notes
+        self._stop = stop
+        self._stack = stack
+        self._tracker = tracker
+        self._workers: WorkerPool | None = None
+        self._has_own_folder = master.hydra.sweep.dir == DEFAULT_JOBS
+
+    def open(self, plan: Plan, fresh: bool, later: int = 0) -> OpenSweep:
+        """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers.
+
+        Args:
+            plan: The sweep.
+            fresh: Whether to begin its next generation.
+            later: The number of trainings of a second sweep, for the same workers.
+        """
+        is_new, repeats = plan.is_new(fresh), plan.base.study.repeats
+        if is_new:
+            self._start_workers(plan.base, plan.total() * repeats, later)
+        sweep = plan.open_sweep(fresh)
+        if not is_new:
+            self._start_workers(plan.base, trials_left(sweep) * repeats, later)
+        self._tracker = self._tracker or open_tracker(plan.base.tracking)
+        sweep = with_its_runs(plan, sweep)
+        if self._has_own_folder:
+            _use_job_folder(self._master, sweep.name)
+        record = _open_record(plan, sweep, self._tracker)
+        data = plan.data.shared
+        data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
+        summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
+        recover_trials(sweep)
+        record.reconcile()
+        return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
+
+    def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
+        """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
+        if self._workers is None and trainings > 0 and uses_workers(self._master):
+            self._workers = start_workers(self._context, self._master, cfg, trainings + later)
+            self._stack.callback(self._workers.stop)
+
+
+def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
+    names, choices = plan.short_names(), choices_of(plan.question.master)
+    compared = list(plan.compared_names().values())
+    more = {}
+    if plan.tuned_by is not None:
+        nuisance = [name for name in names.values() if name not in compared]
+        notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
+        more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
+        more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
+    if plan.sources:
+        more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
+    axes = list(names.values()) if plan.arms is not None else compared
+    with sweep_lock(sweep.journal):
+        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
+    if plan.data.shared is not None and not record.is_resumed:
+        record_data(plan.base, record.parent, tracker, plan.data.shared)
+    return record
+
+
+def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
+    """Returns the sweep, or its next generation if MLflow has trials that its journal lacks.
+
+    Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
+    """
+    while not _has_trials(sweep) and find_runs(
+        plan.base.tracking,
+        {"sweep": sweep.name, "kind": RunKind.TRIAL if plan.arms is None else RunKind.TUNING},
+        max_runs=1,
+    ):
+        if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
+            break
+        sweep = plan.open_sweep(fresh=True)
+    return sweep
+
+
+def _has_trials(sweep: Sweep) -> bool:
+    return bool(sweep.study.get_trials(deepcopy=False))
+
+
+def _use_job_folder(master: DictConfig, sweep: str) -> None:
+    """Moves the jobs into a folder named after the sweep."""
+    folder = f"{DEFAULT_JOBS}/{sweep}"
+    key = "hydra.sweep.dir="
+    with open_dict(master):
+        master.hydra.sweep.dir = folder
+        text = QuotedString(folder, Quote.single).with_quotes()
+        kept = [line for line in master.hydra.overrides.hydra if not str(line).startswith(key)]
+        master.hydra.overrides.hydra = [*kept, f"{key}{text}"]
