@@ -10,7 +10,6 @@ from optuna.pruners import NopPruner
 
 from kerasweep.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
 from kerasweep.results import Outcome
-from kerasweep.search.propose import Proposal
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.study import open_study
 from kerasweep.search.sweep import Sweep
@@ -82,9 +81,9 @@ def search() -> Callable[..., tuple[str, list[Params]]]:
     def run(
         sweep: Sweep,
         train: Callable[[Mapping[str, Any]], Outcome] = number,
-        close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None,
+        on_close: Callable[[Outcome], None] = lambda outcome: None,
     ) -> tuple[str, list[Params]]:
-        notes = Notes(close)
+        notes = Notes(on_close)
         driver = Driver(sweep, OnePlace(train), notes, View(Progress.read(sweep)), StopRequest())
         return driver.run().reason, notes.trained
 

@@ -115,6 +115,8 @@ SLOW = ("trial.target=work:slow", "workers=2", "model.dropout=0.02")
 HELD = ("trial.target=work:held", "workers=2", "model.dropout=0")
 # These trials train networks in workers that are forked from the command's template process.
 NETWORKS = ("model.filters=[4]", "data.limit=100", "training.epochs=40", "workers=2")
+# Limits how long a command waits for a server; without it, it waits a minute.
+ONE_RETRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 # python -c SIGNALLED NUMBER FUNCTION ARGUMENTS…: `train` that gets this signal when it calls this function.
 SIGNALLED = """
 import os, pkgutil, runpy, sys
@@ -220,7 +222,7 @@ KILLS = {
     "a trial has a run but no worker": ("kerasweep.workers.pool.WorkerPool.submit", 1),
     "Optuna does not know a written result": ("kerasweep.search.ledger.tell_result", 1),
     "Optuna knows a trial's result, and its run is open": (
-        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_trial",
+        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close",
         2,
     ),
     "only the sweep's run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
@@ -249,7 +251,7 @@ KILLS_OF_A_TUNED_STUDY = {
     "the tuning has ended, and its run is open": ("kerasweep.sweep.recording.SweepRecord.close", 2),
     "the comparison has no journal": ("kerasweep.multirun.conduct.print_tuned", 2),
     "a repeat of the comparison has ended": (
-        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close_repeat",
+        "kerasweep.multirun.trial_runs.WorkerTrialRuns.close",
         2,
     ),
 }
@@ -582,27 +584,80 @@ def server(folder: Path) -> Iterator[tuple[Command, str]]:
     process.communicate()
 
 
-def test_sweep_and_single_run_end_with_a_sentence_when_the_server_dies(
+def test_single_run_ends_with_a_sentence_when_the_server_dies(
     folder: Path, server: tuple[Command, str]
 ) -> None:
-    """MLFLOW_HTTP_REQUEST_MAX_RETRIES limits how long they wait; without it they wait a minute."""
-    place, retries = f"tracking.uri={server[1]}", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    sweep = start(folder, *SLOW, "training.batch_size=range(1,100)", place, **retries)
-    single = processes.start(
-        folder, "train", "debug=fast", "model.filters=[4]", "training.epochs=100000", place, **retries
+    place = f"tracking.uri={server[1]}"
+    process = processes.start(
+        folder, "train", "debug=fast", "model.filters=[4]", "training.epochs=100000", place, **ONE_RETRY
     )
-    wait_for_line(sweep, "[2/99]")
-    wait_for_line(single, "epoch 1/")
+    wait_for_line(process, "epoch 1/")
     server[0].kill()
-    for process, goes_on in ((sweep, True), (single, False)):
-        try:
-            stdout, stderr = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 2
-        assert stderr.startswith(f"error: MLflow at {server[1]} can no longer be used: "), stderr
-        assert stderr.count("\n") == 1, stderr
-        assert ("the same command goes on from here" in stdout) is goes_on
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert stderr.startswith(f"error: MLflow at {server[1]} can no longer be used: "), stderr
+    assert stderr.count("\n") == 1, stderr
+
+
+def assert_all_epochs(folder: Path) -> None:
+    """Asserts that each complete trial's run has its params, its objective, and each epoch once."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    for trial in runs(folder, "trial"):
+        if trial.tags["state"] == "complete":
+            points = client.get_metric_history(trial.run_id, "val_accuracy")
+            assert sorted(point.step for point in points if point.step) == [1, 2, 3]
+            assert trial.metrics["objective"] == 0.3 and "training.batch_size" in trial.params
+
+
+def test_a_sweep_goes_on_when_the_server_dies_and_comes_back(
+    folder: Path, server: tuple[Command, str]
+) -> None:
+    """Two trials are under way; they end without the server, and no other begins before it is back."""
+    (folder / "hold").touch()
+    process = start(folder, *HELD, "training.batch_size=range(1,6)", f"tracking.uri={server[1]}")
+    wait_for_running(folder, 2)
+    server[0].kill()
+    server[0].communicate()
+    (folder / "hold").unlink()
+    wait_for_line(process, f"note: MLflow at {server[1]} can no longer be used: ")
+    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in journal_trials(folder)) == 2)
+    again = Command(folder, ["-c", SERVER], environment(PORT=server[1].rpartition(":")[2]))
+    try:
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        again.kill()
+        again.communicate()
+    assert (process.returncode, stderr) == (0, ""), stderr
+    assert "note: MLflow answers again" in stdout
+    assert_whole(folder, 5)
+    assert_all_epochs(folder)
+    assert not list((folder / "mlruns/studies").glob("*.spool/*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_results_that_a_dead_server_did_not_take_are_recorded_by_the_next_start(
+    folder: Path, server: tuple[Command, str], number: signal.Signals
+) -> None:
+    """The server dies before the last trials end, and then the command ends."""
+    (folder / "hold").touch()
+    arguments = (*HELD, "training.batch_size=1,2")
+    process = start(folder, *arguments, f"tracking.uri={server[1]}", **ONE_RETRY)
+    wait_for_running(folder, 2)
+    server[0].kill()
+    server[0].communicate()
+    (folder / "hold").unlink()
+    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in journal_trials(folder)) == 2)
+    process.send_signal(number)
+    process.communicate(timeout=90)
+    assert {trial.status for trial in runs(folder, "trial")} == {"RUNNING"}
+    done = run(folder, "train", "-m", *arguments)  # the same database, without a server
+    assert done.code == 0, done
+    assert_whole(folder, 2)
+    assert_all_epochs(folder)
+    assert not list((folder / "mlruns/studies").glob("*.spool/*"))
 
 
 def test_full_disk_ends_the_sweep_with_a_sentence_and_it_continues_later(folder: Path) -> None:

@@ -37,8 +37,8 @@ class OnePlace:
 class Notes:
     """Trial runs that record calls in lists instead of MLflow."""
 
-    def __init__(self, close: Callable[[Proposal, Outcome], None] = lambda proposal, outcome: None) -> None:
-        self.close = close
+    def __init__(self, on_close: Callable[[Outcome], None] = lambda outcome: None) -> None:
+        self.on_close = on_close
         self.trained: list[Params] = []
         self.cancelled: list[str] = []
         self.adopted: list[Outcome] = []
@@ -72,12 +72,15 @@ class Notes:
     def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
         self.adopted.append(outcome)
 
-    def close_repeat(self, outcome: Outcome) -> None:
-        self.closed.append(outcome)
+    def outage(self) -> str | None:
+        return None
 
-    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
+    def close(self, outcome: Outcome) -> None:
         self.closed.append(outcome)
-        self.close(proposal, outcome)
+        self.on_close(outcome)
+
+    def forget(self, proposal: Proposal) -> None:
+        """Does nothing, since no configuration is kept."""
 
     def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)

@@ -152,8 +152,8 @@ def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep], searc
     sweep = sweep_of(GRID, total=3)
     seen = []
 
-    def close(proposal: Proposal, outcome: Outcome) -> None:
-        seen.append((outcome.values, sweep.study.trials[proposal.trial.number].values))
+    def close(outcome: Outcome) -> None:
+        seen.append((outcome.values, sweep.study.trials[len(seen)].values))
 
     values = iter([0.5, 0.25, 1.0])
     search(sweep, lambda params: Outcome("complete", "run", (next(values),)), close)

@@ -1,5 +1,7 @@
 """Metrics of quick epochs reach MLflow together, those of slow epochs at once, and none is lost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from mlflow import MlflowClient
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.tracking.buffer import MAX_SECONDS, BufferedRecorder
+from kerasweep.tracking.entries import Metrics
+from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.writer import Tracker, open_tracker
 
 
@@ -17,6 +21,23 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@contextmanager
+def away(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Gives the tracker a client of an address without a server."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    client, tracker.client = tracker.client, MlflowClient("http://127.0.0.1:9")
+    try:
+        yield
+    finally:
+        tracker.client = client
+        tracker._lost = None
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +54,9 @@ def seen(tracker: Tracker, run_id: str) -> tuple[list[tuple[int, float]], dict[s
     return points, own, data.params
 
 
-def test_quick_epochs_wait_and_are_written_together(tracker: Tracker) -> None:
+def test_quick_epochs_wait_and_are_written_together(tracker: Tracker, spool: Spool) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    recorder = BufferedRecorder(tracker, clock)
+    recorder = BufferedRecorder(tracker, spool, clock)
     recorder.log_params(run_id, {"batch_size": "32"})
     for epoch in (1, 2):
         recorder.log_epoch(run_id, epoch, {"loss": 1 / epoch})
@@ -49,9 +70,9 @@ def test_quick_epochs_wait_and_are_written_together(tracker: Tracker) -> None:
     assert seen(tracker, run_id) == expected
 
 
-def test_epoch_that_comes_long_after_the_last_is_written_at_once(tracker: Tracker) -> None:
+def test_epoch_that_comes_long_after_the_last_is_written_at_once(tracker: Tracker, spool: Spool) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    recorder = BufferedRecorder(tracker, clock)
+    recorder = BufferedRecorder(tracker, spool, clock)
     recorder.log_params(run_id, {"batch_size": "32"})
     for epoch in (1, 2, 3):
         clock.now += MAX_SECONDS
@@ -60,19 +81,19 @@ def test_epoch_that_comes_long_after_the_last_is_written_at_once(tracker: Tracke
         assert points[-1] == (epoch, float(epoch)) and params == {"batch_size": "32"}
 
 
-def test_waiting_entries_are_written_in_time(tracker: Tracker) -> None:
+def test_waiting_entries_are_written_in_time(tracker: Tracker, spool: Spool) -> None:
     clock, run_id = Clock(), tracker.start("run", {}, {})
-    recorder = BufferedRecorder(tracker, clock)
+    recorder = BufferedRecorder(tracker, spool, clock)
     recorder.log_epoch(run_id, 1, {"loss": 1.0})
     clock.now += MAX_SECONDS
     assert recorder.flush_due() == {}
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
-def test_refusal_by_mlflow_is_reported_once_and_only_for_its_run(tracker: Tracker) -> None:
+def test_refusal_by_mlflow_is_reported_once_and_only_for_its_run(tracker: Tracker, spool: Spool) -> None:
     clock = Clock()
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
-    recorder = BufferedRecorder(tracker, clock)
+    recorder = BufferedRecorder(tracker, spool, clock)
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):
         recorder.log_params(run_id, {"batch_size": "32"})
         recorder.log_epoch(run_id, 1, {"loss": 1.0})
@@ -89,9 +110,9 @@ def test_refusal_by_mlflow_is_reported_once_and_only_for_its_run(tracker: Tracke
         recorder.flush(bad)
 
 
-def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
+def test_artifacts_do_not_wait(tracker: Tracker, spool: Spool, tmp_path: Path) -> None:
     run_id = tracker.start("run", {}, {})
-    recorder = BufferedRecorder(tracker, Clock())
+    recorder = BufferedRecorder(tracker, spool, Clock())
     (tmp_path / "curve.png").write_bytes(b"png")
     recorder.log_text(run_id, "a: 1", "config.yaml")
     recorder.log_file(run_id, tmp_path / "curve.png", "figures")
@@ -102,29 +123,86 @@ def test_artifacts_do_not_wait(tracker: Tracker, tmp_path: Path) -> None:
 
 
 def test_waiting_entries_are_written_when_mlflow_answers_again(
-    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+    tracker: Tracker, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For the first attempt the tracker has a client of an address without a server."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     run_id = tracker.start("run", {}, {})
-    recorder = BufferedRecorder(tracker, Clock())
+    recorder = BufferedRecorder(tracker, spool, Clock())
     recorder.log_epoch(run_id, 1, {"loss": 1.0})
-    client, tracker.client = tracker.client, MlflowClient("http://127.0.0.1:9")
-    try:
-        with pytest.raises(TrackingError) as raised:
-            recorder.flush(run_id)
-    finally:
-        tracker.client = client
+    with away(tracker, monkeypatch), pytest.raises(TrackingError) as raised:
+        recorder.flush(run_id)
     assert not isinstance(raised.value, RefusedError)
-    tracker.finish(run_id, "cancelled")  # this request succeeds
     recorder.flush(run_id)
     assert seen(tracker, run_id)[0] == [(1, 1.0)]
 
 
-def test_flush_writes_all_waiting_entries_except_refused_ones(tracker: Tracker) -> None:
+def test_flush_writes_all_waiting_entries_except_refused_ones(tracker: Tracker, spool: Spool) -> None:
     bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
-    recorder = BufferedRecorder(tracker, Clock())
+    recorder = BufferedRecorder(tracker, spool, Clock())
     for run_id, name in ((bad, "lo\nss"), (good, "loss")):
         recorder.log_metrics(run_id, {name: 1.0})
     recorder.flush_all()
     assert seen(tracker, good)[0] == [(0, 1.0)]
+
+
+def test_entries_that_mlflow_does_not_take_are_on_disk_and_another_process_writes_them(
+    tracker: Tracker, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, recorder = tracker.start("run", {}, {}), BufferedRecorder(tracker, spool, Clock())
+    (tmp_path / "curve.png").write_bytes(b"png")
+    with away(tracker, monkeypatch):
+        recorder.log_params(run_id, {"batch_size": "32"})
+        recorder.log_epoch(run_id, 1, {"loss": 1.0})
+        recorder.log_file(run_id, tmp_path / "curve.png", "figures")
+        recorder.log_text(run_id, "a: 1", "config.yaml")
+        recorder.flush_or_keep(run_id)
+        recorder.log_epoch(run_id, 2, {"loss": 2.0})
+        recorder.flush_or_keep(run_id)
+    (tmp_path / "curve.png").unlink()
+    assert seen(tracker, run_id) == ([], {}, {})
+    for _ in range(2):  # the second time nothing is left
+        assert BufferedRecorder(tracker, Spool(spool.folder), Clock()).replay() == {}
+        assert seen(tracker, run_id) == ([(1, 1.0), (2, 2.0)], {}, {"batch_size": "32"})
+    assert {file.path for file in tracker.client.list_artifacts(run_id)} == {"config.yaml", "figures"}
+    assert spool.runs() == [] and not list(spool.folder.iterdir())
+
+
+def test_entries_that_were_written_before_a_kill_are_written_once(
+    tracker: Tracker, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, recorder = tracker.start("run", {}, {}), BufferedRecorder(tracker, spool, Clock())
+    with away(tracker, monkeypatch):
+        recorder.log_epoch(run_id, 1, {"loss": 1.0})
+        recorder.flush_or_keep(run_id)
+    tracker.write_values(run_id, [entry for entry in spool.load(run_id) if isinstance(entry, Metrics)])
+    assert recorder.replay() == {}
+    assert seen(tracker, run_id)[0] == [(1, 1.0)]
+
+
+def test_a_run_that_was_deleted_meanwhile_is_named_and_left(
+    tracker: Tracker, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = tracker.start("bad", {}, {}), tracker.start("good", {}, {})
+    recorder = BufferedRecorder(tracker, spool, Clock())
+    with away(tracker, monkeypatch):
+        for run_id in (bad, good):
+            recorder.log_epoch(run_id, 1, {"loss": 1.0})
+            recorder.flush_or_keep(run_id)
+    tracker.client.delete_run(bad)
+    refused = recorder.replay()
+    assert list(refused) == [bad] and "deleted" in refused[bad]
+    assert seen(tracker, good)[0] == [(1, 1.0)] and spool.runs() == []
+
+
+def test_while_mlflow_is_away_due_entries_wait_without_an_error(
+    tracker: Tracker, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, run_id = Clock(), tracker.start("run", {}, {})
+    recorder = BufferedRecorder(tracker, spool, clock)
+    with away(tracker, monkeypatch):
+        for epoch in (1, 2):
+            recorder.log_epoch(run_id, epoch, {"loss": float(epoch)})
+            clock.now += 2 * MAX_SECONDS
+            assert recorder.flush_due() == {}
+    clock.now += 2 * MAX_SECONDS
+    assert recorder.flush_due() == {}
+    assert seen(tracker, run_id)[0] == [(1, 1.0), (2, 2.0)]

@@ -37,10 +37,15 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(b'{"experiment": {"experiment_id": "0"}}')
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            body = b'{"run": {"info": {}, "data": {}}}'
-            self.send_response(found.answer(self.path))
+            self._answer(b'{"run": {"info": {}, "data": {}}}')
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(found.answer(self.path.partition("?")[0]))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -94,6 +99,34 @@ def test_lost_server_receives_only_the_request_to_close_the_run(
     tracker.finish(RUN, "failed", "it was gone")
     assert server.asked == ["log-batch"] * 2 + ["update"]
     tracker.log_epoch(RUN, 2, {"loss": 2.0})
+
+
+def test_without_waiting_a_lost_server_is_asked_after_pauses_that_grow(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("kerasweep.tracking.writer.time.monotonic", lambda: clock[0])
+    tracker = tracker_of(server.uri)
+    server.statuses = [503]
+    with tracker.without_waiting():
+        assert tracker.outage() is None
+        with pytest.raises(UnreachableError, match="too many 503"):
+            tracker.set_tags(RUN, {"a": "1"})
+        assert server.asked == ["log-batch"]
+        said = f"MLflow at {server.uri} can no longer be used: too many 503 error responses"
+        asked = []
+        for _ in range(80):
+            clock[0] += 0.5
+            before = len(server.asked)
+            assert tracker.outage() == said
+            if len(server.asked) > before:
+                asked.append(clock[0] - 100)
+        assert asked == [0.5, 1.5, 3.5, 7.5, 15.5, 25.5, 35.5]
+        server.statuses = [200]
+        clock[0] += 10
+        assert tracker.outage() is None
+        tracker.set_tags(RUN, {"a": "1"})
+    assert server.asked[-2:] == ["get", "log-batch"]
 
 
 def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """Starts kerasweep's workers, or trains trials in batches with another launcher of Hydra's."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
+from kerasweep.errors import RefusedError
 from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
+from kerasweep.tracking.buffer import BufferedRecorder
+from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.writer import Tracker
 from kerasweep.training.onednn import set_onednn
 from kerasweep.workers import machine
@@ -72,8 +77,9 @@ class BatchJob:
 class BatchTask:
     """Hydra's task function for a batch, in any process: Hydra's job number tells which job it runs."""
 
-    def __init__(self, tracker: Tracker, target: str, jobs: list[BatchJob]) -> None:
+    def __init__(self, tracker: Tracker, spool: Spool, target: str, jobs: list[BatchJob]) -> None:
         self.tracker = tracker
+        self.spool = spool
         self.target = target
         self.jobs = jobs
 
@@ -81,18 +87,33 @@ class BatchTask:
         hydra_cfg = HydraConfig.get()
         job = self.jobs[int(hydra_cfg.job.num) - self.jobs[0].index]
         folder = Path(hydra_cfg.runtime.output_dir)
-        return call_target(self.target, cfg, job.ref, self.tracker, job.report, folder)
+        recorder = BufferedRecorder(self.tracker, self.spool)
+        try:
+            outcome = call_target(self.target, cfg, job.ref, recorder, job.report, folder)
+        except BaseException:  # whatever ended the training, its metrics are kept
+            with suppress(RefusedError):
+                recorder.flush_or_keep(job.ref.run_id)
+            raise
+        recorder.flush_or_keep(job.ref.run_id)
+        return outcome
 
 
 class BatchPool:
     """Trains jobs with any launcher of Hydra's, `size` at a time; each batch ends with its slowest job."""
 
     def __init__(
-        self, context: HydraContext, master: DictConfig, tracker: Tracker, target: str, size: int
+        self,
+        context: HydraContext,
+        master: DictConfig,
+        tracker: Tracker,
+        spool: Spool,
+        target: str,
+        size: int,
     ) -> None:
         self.context = context
         self.master = master
         self.tracker = tracker
+        self.spool = spool
         self.target = target
         self._jobs: list[Job | None] = [None] * size
         self._events: deque[tuple[int, Event]] = deque()
@@ -112,6 +133,9 @@ class BatchPool:
 
     def next_event(self, timeout: float) -> tuple[int, Event] | None:
         """Returns the next result, and launches the batch first if it must."""
+        if not self._events and not any(self._jobs):
+            time.sleep(timeout)  # the driver waits for MLflow, or for another driver
+            return None
         if not self._events:
             self._launch()
         worker, event = self._events.popleft()
@@ -123,7 +147,7 @@ class BatchPool:
         batch: list[BatchJob] = [job.payload for _, job in placed]
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context,
-            task_function=BatchTask(self.tracker, self.target, batch),
+            task_function=BatchTask(self.tracker, self.spool, self.target, batch),
             config=self.master,
         )
         here = os.getcwd()

@@ -25,6 +25,7 @@ from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import list_artifacts
+from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.tags import objective_text
 from kerasweep.trial.artifacts import record_images
 from kerasweep.workers.pool import WorkerPool
@@ -66,8 +67,9 @@ def drive(opened: OpenSweep) -> Ending:
         _note_best(opened)
         ended = True
     except SweepStopped:
-        _record_winners(opened, is_end=False)
-        _note_best(opened)
+        if record.tracker.outage() is None:
+            _record_winners(opened, is_end=False)
+            _note_best(opened)
         raise KeyboardInterrupt from None
     except OSError as error:
         raise StorageError(
@@ -103,14 +105,14 @@ def _run(opened: OpenSweep) -> Ending:
         sweep = replace(sweep, graph_of=unknown_graph)  # only workers keep graphs
         trial_runs = BatchTrialRuns(plan.composer, record, sweep.repeats, target, plan.base.pruner)
         size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
-        pool = BatchPool(opened.context, master, record.tracker, target, size)
+        pool = BatchPool(opened.context, master, record.tracker, Spool(sweep.spool), target, size)
     objective = objective_text(plan.base)
     # Another launcher also prints lines, and reports a trial only when its batch has ended.
     if opened.workers is not None:
         view = open_view(sweep, objective, len(pool), plan.base.training.epochs)
     else:
         view = View(Progress.read(sweep))
-    with view:
+    with view, record.tracker.without_waiting():
         return Driver(sweep, pool, trial_runs, view, opened.stop).run()
 
 

@@ -51,6 +51,7 @@ class WorkerTrialRuns:
         self.repeats = repeats
         self.target = target
         self._configs: dict[tuple[int, int], DictConfig] = {}  # of a trial's repeats
+        self._asked: set[tuple[int, int | None]] = set()  # trials and repeats whose run was to be opened
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
         params = proposal.params
@@ -61,6 +62,7 @@ class WorkerTrialRuns:
             without_hydra(config),
             self.composer.choices(params),
             self.composer.space.overrides(params),
+            self._is_asked(proposal.trial.number),
         )
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
@@ -68,7 +70,14 @@ class WorkerTrialRuns:
         ref = replace(ref, overrides=tuple(self.composer.space.overrides(params)))
         cfg = without_hydra(self._config(proposal.trial.number, proposal.params, repeat))
         self._set_repeat(cfg, repeat)
-        return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params))
+        again = self._is_asked(proposal.trial.number, repeat)
+        return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params), again)
+
+    def _is_asked(self, trial: int, repeat: int | None = None) -> bool:
+        """Notes that a run is to be opened, and returns whether it was to be before."""
+        is_asked = (trial, repeat) in self._asked
+        self._asked.add((trial, repeat))
+        return is_asked
 
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         """Returns the function and the payload that train a repeat in a worker."""
@@ -166,20 +175,23 @@ class WorkerTrialRuns:
         return self._record.recorder.flush_due()
 
     def write(self, run_id: str) -> None:
-        self._record.recorder.flush(run_id)
+        self._record.recorder.flush_or_keep(run_id)
 
     def write_all(self) -> None:
         self._record.recorder.flush_all()
 
+    def outage(self) -> str | None:
+        return self._record.tracker.outage()
+
     def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
         self._record.adopt_repeat(ref, outcome)
 
-    def close_repeat(self, outcome: Outcome) -> None:
+    def close(self, outcome: Outcome) -> None:
         self._record.close_trial(outcome)
 
-    def close_trial(self, proposal: Proposal, outcome: Outcome) -> None:
-        self._record.close_trial(outcome)
+    def forget(self, proposal: Proposal) -> None:
         number = proposal.trial.number
+        self._asked = {asked for asked in self._asked if asked[0] != number}
         self._configs = {key: config for key, config in self._configs.items() if key[0] != number}
 
     def cancel(self, run_id: str) -> None:

@@ -53,6 +53,11 @@ class Sweep:
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
     notes: tuple[str, ...] = ()  # for the user, before the sweep starts
 
+    @property
+    def spool(self) -> Path:
+        """The folder of results that MLflow has not taken yet."""
+        return self.journal.with_suffix(".spool")
+
     def params_of(self, params: Params, repeat: int) -> Params:
         """Returns the configuration of one repeat of a trial."""
         configurations = self.by_repeat.get(signature(params), (params,))

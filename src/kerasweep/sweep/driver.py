@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
-from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError
+from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import fail_and_retry, note_progress, note_repeat, recover, settle
 from kerasweep.search.owner import leased
@@ -20,10 +20,12 @@ from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.sweep.view import View
+from kerasweep.tracking.entries import Entry, Text
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
 TICK_SECONDS = 0.5
+AWAY = "the trials under way go on, others wait until it answers; until then results are kept in {}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ class Driver:
         self.view = view
         self.stop = stop
         self._tasks: dict[int, _Task] = {}
-        self._settled: deque[tuple[Proposal, Outcome]] = deque()
+        self._settled: deque[tuple[Proposal, Outcome]] = deque()  # trials that the view does not show yet
+        self._open_runs: deque[Outcome] = deque()  # of trials and repeats that have ended
+        self._outage: str | None = None  # why MLflow is away, as the user was told
+        self._failure: TrackingError | None = None  # why MLflow cannot be used any more
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.journal, sweep.hours_before)
         self._queue = TrialQueue(sweep, runs)
@@ -72,12 +77,14 @@ class Driver:
     def run(self) -> Ending:
         """Trains until no trial remains or the budget is spent, and returns the reason.
 
-        An error or interrupt ends the sweep; the next start retries the trials under way.
+        An error or interrupt ends the sweep; the next start retries the trials under way. While MLflow is
+        away, the trials under way go on, and no other trial begins.
 
         Raises:
             SweepStopped: The user asked to stop, and the running trials have ended.
             StorageError: A job could not write to its disk.
-            TrackingError: MLflow cannot be used.
+            OSError: The results of a trial cannot be written.
+            TrackingError: MLflow cannot be used; the trials under way have ended.
             TrainingError: Workers cannot be started, or the process that they are forked from has ended.
         """
         with leased(self.sweep.study):
@@ -85,7 +92,7 @@ class Driver:
                 self._train()
             finally:
                 self._abandon()
-                with suppress(TrackingError):
+                with suppress(TrackingError, OSError):
                     self.runs.write_all()
                 self._hours.note()
         if self.stop.is_set:
@@ -97,9 +104,13 @@ class Driver:
     def _train(self) -> None:
         while True:
             self.stop.announce()
+            self._note_outage()
             self._fill()
-            self._close_settled()
-            if not self._queue.under_way and self._is_end:
+            self._show_settled()
+            self._close_runs()
+            if not self._tasks and self._failure is not None:
+                raise self._failure
+            if self._is_end and not self._has_work:
                 return
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
@@ -110,14 +121,38 @@ class Driver:
             self.view.refresh()
             self._hours.note_sometimes()
 
+    @property
+    def _has_work(self) -> bool:
+        """Whether a trial that has begun is not settled. After a stop no run is opened."""
+        under_way = self._queue.under_way
+        return any(trial.opened is not None or not self.stop.is_set for trial in under_way)
+
     def _fill(self) -> None:
-        """Gives every free worker a repeat to train, while there are any."""
-        for worker in self.pool.free():
-            trial = self._next_trial(worker)
-            if trial is not None:
-                self._start(worker, trial)
-            elif self._is_end:
-                return
+        """Gives every free worker a repeat to train, while there are any and their runs can be opened."""
+        if self._outage is not None or self._failure is not None:
+            return
+        try:
+            for worker in self.pool.free():
+                trial = self._next_trial(worker)
+                if trial is not None:
+                    self._start(worker, trial)
+                elif self._is_end:
+                    return
+        except RefusedError:
+            raise
+        except UnreachableError:
+            self._note_outage()
+        except TrackingError as error:
+            self._failure = error
+
+    def _note_outage(self) -> None:
+        """Tells the user when MLflow goes away, and when it is back."""
+        outage = self.runs.outage()
+        if outage is not None and self._outage is None:
+            self.view.say(f"note: {outage}; {AWAY.format(self.sweep.spool)}")
+        elif outage is None and self._outage is not None:
+            self.view.say("note: MLflow answers again")
+        self._outage = outage
 
     def _next_trial(self, worker: int) -> RepeatedTrial | None:
         while True:
@@ -132,11 +167,11 @@ class Driver:
         return self._queue.ending is not None or self.stop.is_set
 
     def _start(self, worker: int, trial: RepeatedTrial) -> None:
-        repeat = trial.start(worker)
-        self._queue.begin_job(worker, trial, repeat)
-        ref = trial.ref
+        ref, repeat = trial.ref, trial.next_repeat
         if self.sweep.repeats > 1:
             ref = self.runs.open_repeat(trial.proposal, trial.ref, repeat)
+        trial.start(worker)
+        self._queue.begin_job(worker, trial, repeat)
         self._jobs += 1
         self._tasks[self._jobs] = _Task(trial, repeat, ref.run_id, worker, self._pruned(trial, repeat))
         function, payload = self.runs.job(
@@ -155,10 +190,7 @@ class Driver:
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
         if isinstance(event, Recorded):
-            try:
-                self.runs.record(event.run_id, event.entry)
-            except RefusedError as error:  # MLflow forbids a name, or the user deleted the run
-                task.refusals.append(str(error))
+            self._record(event.run_id, event.entry, task.refusals)
         elif isinstance(event, Report):
             stops = task.pruned.report(event.epoch, event.value) or task.trial.ended is not None
             self.view.epoch(worker, event.epoch, task.pruned.best)
@@ -185,32 +217,34 @@ class Driver:
             raise StorageError(outcome.reason or "a trial was lost")  # _abandon enqueues it again
         task = self._tasks.pop(job)
         trial = task.trial
-        error = self._write(task)
+        self._write(outcome, task.run_id, task.refusals)
         self._queue.end_job(task.worker, trial, task.repeat, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
             note_repeat(trial.proposal.trial, task.repeat, outcome)
-            with suppress(RefusedError):  # the user deleted the run
-                self.runs.close_repeat(outcome)
+            self._open_runs.append(outcome)
         trial.end(task.repeat, outcome)
         if self._report_repeat(trial, task.repeat, outcome):
             trial.drop()
         if trial.is_over:
             self._settle(trial)
-        if error is not None:
-            raise error
 
-    def _write(self, task: _Task) -> TrackingError | None:
-        """Writes a job's entries. Returns an error of MLflow, to be raised once the trial is settled."""
+    def _record(self, run_id: str, entry: Entry, refusals: list[str]) -> None:
         try:
-            self.runs.write(task.run_id)
+            self.runs.record(run_id, entry)
+        except RefusedError as error:  # MLflow forbids a name, or the user deleted the run
+            refusals.append(str(error))
+
+    def _write(self, outcome: Outcome, run_id: str, refusals: list[str]) -> None:
+        """Writes what a run still lacks before its result is saved, to MLflow or to the disk."""
+        if outcome.traceback:
+            self._record(run_id, Text(outcome.traceback, "traceback.txt"), refusals)
+        try:
+            self.runs.write(run_id)
         except RefusedError as error:
-            task.refusals.append(str(error))
-        except TrackingError as error:
-            return error
-        return None
+            refusals.append(str(error))
 
     def _report_repeat(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
         """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
@@ -222,31 +256,48 @@ class Driver:
 
     def _settle(self, trial: RepeatedTrial) -> None:
         outcome = trial.result()
+        if self.sweep.repeats > 1:  # else its only job has written it
+            self._write(outcome, trial.ref.run_id, [])
         try:
             settle(self.sweep.study, trial.proposal.trial, outcome)
         except UpdateFinishedTrialError:  # a driver on another host assumed that this one was dead
-            with suppress(RefusedError):
+            with suppress(TrackingError):
                 self.runs.cancel(trial.ref.run_id)
         else:
             self._settled.append((trial.proposal, outcome))
+            self._open_runs.append(outcome)
         self._queue.remove(trial)
 
-    def _close_settled(self) -> None:
-        """Closes the runs of settled trials, after free workers have got their next ones."""
+    def _show_settled(self) -> None:
+        """Shows settled trials, after free workers have got their next ones."""
         while self._settled:
             proposal, outcome = self._settled.popleft()
-            with suppress(RefusedError):  # the user deleted the run
-                self.runs.close_trial(proposal, outcome)
-            params = self.sweep.shown_params(proposal.params)
-            self.view.settled(proposal.trial.number, params, outcome)
+            self.runs.forget(proposal)
+            self.view.settled(proposal.trial.number, self.sweep.shown_params(proposal.params), outcome)
+
+    def _close_runs(self) -> None:
+        """Closes the runs of trials and repeats that have ended; later, while MLflow is away."""
+        while self._open_runs and self._outage is None and self._failure is None:
+            try:
+                self.runs.close(self._open_runs[0])
+            except RefusedError:  # the user deleted the run
+                pass
+            except UnreachableError:
+                self._note_outage()
+                return
+            except TrackingError as error:
+                self._failure = error
+                return
+            self._open_runs.popleft()
 
     def _abandon(self) -> None:
         """Enqueues the trials under way again, and closes their runs.
 
         If that fails, on a full disk perhaps, the next start does it.
         """
-        with suppress(TrackingError):
-            self._close_settled()
+        self._show_settled()
+        with suppress(StorageError):
+            self._close_runs()
         runs = {task.run_id for task in self._tasks.values()}
         for trial in self._queue.under_way:
             if self._enqueue_again(trial) and trial.opened is not None:

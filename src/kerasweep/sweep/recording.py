@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,10 +17,12 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import finished_trials
+from kerasweep.terminal import say
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import CONFIG, find_runs, get_run
 from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
+from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.tags import (
     CLAIM,
     RunKind,
@@ -97,7 +100,8 @@ class SweepRecord:
         tracker.log_text(parent, OmegaConf.to_yaml(cfg), CONFIG)  # that of the latest start
         if not earlier and (diff := git_diff()):
             tracker.log_text(parent, diff, "git.diff")
-        return cls(tracker, BufferedRecorder(tracker), cfg, sweep, study, short_names, parent, bool(earlier))
+        recorder = BufferedRecorder(tracker, Spool(sweep.spool))
+        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, bool(earlier))
 
     def start_trial(
         self,
@@ -106,12 +110,22 @@ class SweepRecord:
         cfg: DictConfig,
         choices: Mapping[str, str],
         overrides: Sequence[str],
+        again: bool = False,
     ) -> TrialRef:
-        """Opens a trial's run, below the parent run."""
+        """Opens a trial's run, below the parent run.
+
+        Args:
+            number: The trial's number.
+            params: Its configuration.
+            cfg: The same, composed.
+            choices: A config group -> the chosen option.
+            overrides: The differences to other trials, as on the command line.
+            again: Whether an earlier call failed: the run may exist, if only the server's answer was lost.
+        """
         kind = RunKind.TRIAL if self.sweep.arms is None else RunKind.TUNING
         shown = self.sweep.shown_params(params)
         tags = {**self._tags(number, shown, cfg, choices), "kind": kind}
-        run_id = self.tracker.start(f"trial-{number}", tags, {}, parent=self.parent)
+        run_id = self._start(f"trial-{number}", tags, self.parent, again)
         differing = tuple(key for key, value in shown.items() if value != params.get(key))
         logged = {
             key: value
@@ -132,9 +146,15 @@ class SweepRecord:
         )
 
     def start_repeat(
-        self, trial: TrialRef, repeat: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
+        self,
+        trial: TrialRef,
+        repeat: int,
+        params: Params,
+        cfg: DictConfig,
+        choices: Mapping[str, str],
+        again: bool = False,
     ) -> TrialRef:
-        """Opens the run of one repeat, below its trial's run."""
+        """Opens the run of one repeat, below its trial's run. again: see `start_trial`."""
         assert trial.number is not None
         tags = {
             **self._tags(trial.number, params, cfg, choices),
@@ -142,13 +162,21 @@ class SweepRecord:
             "repeat": str(repeat),
         }
         name = f"trial-{trial.number}-repeat-{repeat}"
-        run_id = self.tracker.start(name, tags, {}, parent=trial.run_id)
+        run_id = self._start(name, tags, trial.run_id, again)
         self.recorder.log_params(run_id, run_params(cfg))
         return replace(trial, run_id=run_id, repeat=repeat)
 
+    def _start(self, name: str, tags: Mapping[str, str], parent: str, again: bool) -> str:
+        """Opens a run and returns its id; `again`: that of an earlier call if it exists."""
+        if again:
+            identity = {key: tags[key] for key in ("sweep", "trial", "kind", "repeat") if key in tags}
+            for run in find_runs(self.cfg.tracking, identity, status="RUNNING"):
+                return run.run_id
+        return self.tracker.start(name, tags, {}, parent=parent)
+
     def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
         """Moves the run of a repeat that an earlier attempt finished below this trial's run."""
-        self.tracker.set_tags(
+        self.recorder.set_tags(
             outcome.run_id, {"mlflow.parentRunId": trial.run_id, "trial": str(trial.number)}
         )
 
@@ -179,26 +207,35 @@ class SweepRecord:
         return (max(values, key=lambda value: sign * value[0]),)
 
     def close_trial(self, outcome: Outcome) -> None:
-        """Closes the run of a trial or of a repeat, with its traceback and the means of its repeats."""
-        try:
-            self.recorder.flush(outcome.run_id)
-        finally:  # also if MLflow refuses some metrics
-            self._close(outcome)
+        """Closes the run of a trial or of a repeat, with the means of its repeats.
 
-    def _close(self, outcome: Outcome) -> None:
-        if outcome.traceback:
-            self.tracker.log_text(outcome.run_id, outcome.traceback, "traceback.txt")
+        Raises:
+            RefusedError: MLflow refuses some entries; the run is closed.
+            TrackingError: MLflow cannot be used; the run stays open, and its entries wait.
+        """
+        means: dict[str, float] = {}
         if outcome.seeds and outcome.values:
             means = {**outcome.metrics, "objective": outcome.values[0], "seeds": float(len(outcome.seeds))}
-            self.tracker.log_metrics(outcome.run_id, means)
-        self.tracker.finish(outcome.run_id, outcome.state, outcome.reason)
+        self._close(outcome.run_id, outcome.state, outcome.reason, means)
 
     def cancel(self, run_id: str, reason: str) -> None:
-        """Closes a run whose training was stopped."""
+        """Closes a run whose training was stopped. Raises as `close_trial`."""
+        self._close(run_id, State.CANCELLED, reason)
+
+    def _close(
+        self, run_id: str, state: str, reason: str | None, metrics: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """Closes a run once all of its entries are written."""
+        refusal = None
         try:
             self.recorder.flush(run_id)
-        finally:
-            self.tracker.finish(run_id, State.CANCELLED, reason)
+        except RefusedError as error:
+            refusal = error
+        if metrics:
+            self.tracker.log_metrics(run_id, metrics)
+        self.tracker.finish(run_id, state, reason)
+        if refusal is not None:
+            raise refusal
 
     def keeps_model(self, run_id: str) -> bool:
         """Returns whether a run exists and has a model to predict with."""
@@ -209,8 +246,15 @@ class SweepRecord:
     def reconcile(self) -> None:
         """Closes the open runs of trials that have ended: their driver may have died before it closed them.
 
-        Runs are found by their tags, never by a stored id.
+        Entries that MLflow had not taken then are written first. Runs are found by their tags, never by a
+        stored id.
+
+        Raises:
+            TrackingError: MLflow cannot be used.
+            StorageError: Entries on disk are damaged.
         """
+        for run_id, reason in self.recorder.replay().items():
+            say(f"note: some results of run {run_id} cannot be recorded: {reason}")
         trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
         for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
             trial = trials.get(int(run.tags.get("trial", -1)))

@@ -49,12 +49,15 @@ class RepeatedTrial:
         self.done = done
         self.waiting = deque(repeat for repeat in self.waiting if repeat not in done)
 
-    def start(self, worker: int) -> int:
-        """Returns the next repeat, which the worker trains from now on."""
+    @property
+    def next_repeat(self) -> int:
+        """The repeat that `start` begins."""
+        return self.waiting[0]
+
+    def start(self, worker: int) -> None:
+        """Begins the next repeat, which the worker trains from now on."""
         self.worker = worker if self.worker is None else self.worker
-        repeat = self.waiting.popleft()
-        self.active.add(repeat)
-        return repeat
+        self.active.add(self.waiting.popleft())
 
     def end(self, repeat: int, outcome: Outcome) -> None:
         """Adds the outcome of a repeat; a failed or pruned one ends the trial."""

@@ -31,7 +31,7 @@ class TrialQueue:
 
     @property
     def under_way(self) -> tuple[RepeatedTrial, ...]:
-        """Trials that are opened and not removed."""
+        """Trials that are begun and not removed; the run of some may not be open yet."""
         return tuple(self._under_way)
 
     def next_for(self, worker: int, hours: float, is_stopped: bool) -> RepeatedTrial | None:
@@ -47,6 +47,9 @@ class TrialQueue:
 
         Returns:
             A trial that may be over already, if earlier attempts trained all its repeats.
+
+        Raises:
+            UnreachableError: MLflow is away; the trial is opened in a later call.
         """
         if worker in self._waiting:
             return None
@@ -86,19 +89,26 @@ class TrialQueue:
         One worker trains all repeats of a trial: they share its graph, and a pruner that compares repeats can
         only save repeats that have not begun.
         """
-        able = (trial for trial in self._under_way if trial.has_repeats and worker in (None, trial.worker))
+        opened = (trial for trial in self._under_way if trial.opened is not None)
+        able = (trial for trial in opened if trial.has_repeats and worker in (None, trial.worker))
         return next(able, None)
 
     def _new_trial(self, worker: int, hours: float) -> RepeatedTrial | None:
+        postponed = next((trial for trial in self._under_way if trial.opened is None), None)
+        if postponed is not None:
+            return self._open(postponed)
         pick = partial(self._affinity.pick, worker)
         answer = ask(self._sweep, len(self._under_way), hours, pick)
         self.ending = answer if isinstance(answer, Ending) else None
-        return self._open(answer) if isinstance(answer, Proposal) else None
+        if not isinstance(answer, Proposal):
+            return None
+        trial = RepeatedTrial(answer, self._sweep.repeats)
+        self._under_way.append(trial)  # first, so that no error leaves it behind
+        return self._open(trial)
 
-    def _open(self, proposal: Proposal) -> RepeatedTrial:
-        """Opens a trial's run; the trial is kept first, so that no error leaves it behind."""
-        trial = RepeatedTrial(proposal, self._sweep.repeats)
-        self._under_way.append(trial)
+    def _open(self, trial: RepeatedTrial) -> RepeatedTrial:
+        """Opens a trial's run, and skips the repeats that earlier attempts trained."""
+        proposal = trial.proposal
         trial.opened = self._runs.open_trial(proposal)
         if self._sweep.repeats > 1:
             trial.skip(completed_repeats(self._sweep.study, trial.number))

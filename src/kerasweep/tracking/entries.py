@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,28 @@ def single_values(entry: Values) -> Iterator[Values]:
     """Yields each value of an entry as a separate entry."""
     for name, value in entry.values.items():
         yield replace(entry, values={name: value})  # type: ignore[arg-type]
+
+
+STORED = {kind.__name__: kind for kind in (Metrics, Tags, Params, Dataset, Text, File)}
+
+
+def as_json(entry: Entry) -> dict[str, Any]:
+    """Returns an entry as values that JSON can hold. A model has none: its process writes it itself."""
+    fields = asdict(entry)
+    if isinstance(entry, File):
+        fields["file"] = str(entry.file)
+    return {"kind": type(entry).__name__, **fields}
+
+
+def of_json(stored: Mapping[str, Any]) -> Entry:
+    """Returns the entry that `as_json` stored.
+
+    Raises:
+        KeyError: The kind is unknown.
+        TypeError: A field is missing or unknown.
+    """
+    fields = {name: value for name, value in stored.items() if name != "kind"}
+    if "file" in fields:
+        fields["file"] = Path(fields["file"])
+    entry: Entry = STORED[stored["kind"]](**fields)
+    return entry

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,13 +27,27 @@ RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEO
 # Not retried if the answer was lost: the run may exist already.
 ONCE = ("create_run",)
 AGAIN = "Start it again, and then this command."
+HELD = "Another program holds it: start this command again once that has ended."
 T = TypeVar("T")
 
 _environment = threading.RLock()
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)  # None for WAITING_SECONDS
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Makes `with_retries` call MLflow once inside the block: the caller has other work meanwhile."""
+    token = _patience.set(0.0)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Calls MLflow, and retries for at most a minute while the database is locked or the server is away.
+
+    Inside `at_once` it does not retry.
 
     The server may take another minute to answer a request; a request that times out is not retried. If the
     environment sets MLflow's own number of retries, MLflow retries instead.
@@ -51,7 +66,8 @@ def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: A
             with tracking_errors(uri), _one_request(uri) as asks_again:
                 return call(*arguments, **options)
         except TrackingError as error:
-            deadline = deadline or time.monotonic() + WAITING_SECONDS
+            patience = _patience.get()
+            deadline = deadline or time.monotonic() + (WAITING_SECONDS if patience is None else patience)
             is_away = isinstance(error, UnreachableError) and asks_again and SILENT not in str(error)
             is_away = is_away and not (call.__name__ in ONCE and _lost_the_answer(error))
             if not (is_away or LOCKED in str(error)) or time.monotonic() >= deadline:
@@ -70,7 +86,7 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
 
     Raises:
         RefusedError: MLflow works, but refuses the value it was given.
-        UnreachableError: The server does not answer.
+        UnreachableError: The server does not answer, or another program locks the database.
         TrackingError: Anything else.
     """
     from alembic.util.exc import CommandError
@@ -83,7 +99,9 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
         kind, verb = TrackingError, "cannot be used" if advice else "says"
         if getattr(error, "error_code", None) in REFUSALS:
             kind = RefusedError
-        elif _failed_request(error) is not None:
+        elif LOCKED in str(error):
+            kind, advice = UnreachableError, HELD
+        elif _failed_request(error) is not None or _lost_database(error):
             kind, verb = UnreachableError, verb if advice else "can no longer be used"
             advice = advice or AGAIN
         text = f"MLflow at {without_password(uri)} {verb}: {_reason(error)}. {advice}"
@@ -96,6 +114,15 @@ def _failed_request(error: BaseException) -> BaseException | None:
 
     request = error.__context__
     return request if isinstance(request, RequestException) and request.response is None else None
+
+
+def _lost_database(error: BaseException) -> bool:
+    """Whether a database server, not a file, has ended the connection or refuses one."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    causes = (error, error.__cause__, error.__context__)
+    lost = (cause for cause in causes if isinstance(cause, OperationalError | InterfaceError))
+    return any(not isinstance(cause.orig, sqlite3.Error) for cause in lost)
 
 
 def _reason(error: Exception) -> str:

@@ -2,13 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import islice, zip_longest
 from typing import Any, TypeVar, assert_never
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import UnreachableError
+from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.results import State
 from kerasweep.tracking.client import experiment_id, open_client
 from kerasweep.tracking.entries import (
@@ -26,10 +27,11 @@ from kerasweep.tracking.entries import (
 from kerasweep.tracking.keras_model import log_keras_model
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.recorder import Recorder
-from kerasweep.tracking.retry import with_retries, without_retries
+from kerasweep.tracking.retry import AGAIN, HELD, at_once, with_retries, without_retries
 
 MAX_PER_BATCH, MAX_METRICS_PER_BATCH = 100, 800  # 1,000 in all
 MAX_NAME_CHARACTERS = 250
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
 MAX_PARAM_CHARACTERS = 6000
 MAX_TAG_CHARACTERS = 8000
 T = TypeVar("T")
@@ -64,6 +66,8 @@ class Tracker(Recorder):
         self.uri = uri
         self.experiment_id = experiment
         self._lost: UnreachableError | None = None
+        self._asks_often = False
+        self._pause, self._asks_from = FIRST_PAUSE_SECONDS, 0.0  # until a lost server is asked again
 
     def __reduce__(self) -> Any:
         """Pickles as URI and experiment: another process opens its own client."""
@@ -146,6 +150,21 @@ class Tracker(Recorder):
                 self.client.log_batch, run_id, params=some_params, tags=some_tags, metrics=some_metrics
             )
 
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Makes calls fail at once while the server is away; it is asked from time to time if it is back."""
+        self._asks_often = True
+        try:
+            yield
+        finally:
+            self._asks_often = False
+
+    def outage(self) -> str | None:
+        """Returns why MLflow is away, None if it is not; it is asked again if it is time."""
+        if self._lost is None or (self._asks_often and self._is_back()):
+            return None
+        return str(self._lost).removesuffix(AGAIN).removesuffix(HELD).rstrip(". ")
+
     def resume(self, run_id: str) -> None:
         """Shows a closed run as running again."""
         self._call(self.client.update_run, run_id, status=State.RUNNING.mlflow)
@@ -167,18 +186,33 @@ class Tracker(Recorder):
             self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
 
     def _call(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        with self._noting_loss():
+        with self._noting_loss(), at_once() if self._asks_often else nullcontext():
             return with_retries(self.uri, call, *arguments, **options)
 
     @contextmanager
     def _noting_loss(self) -> Iterator[None]:
-        if self._lost is not None:
+        if self._lost is not None and not (self._asks_often and self._is_back()):
             raise UnreachableError(str(self._lost))
         try:
             yield
         except UnreachableError as error:
             self._lost = error
+            self._pause, self._asks_from = FIRST_PAUSE_SECONDS, time.monotonic() + FIRST_PAUSE_SECONDS
             raise
+
+    def _is_back(self) -> bool:
+        """Asks a lost server whether it is back, after pauses that grow, and waits for a few seconds only."""
+        if time.monotonic() < self._asks_from:
+            return False
+        try:
+            with without_retries(), at_once():
+                with_retries(self.uri, self.client.get_experiment, self.experiment_id)
+        except TrackingError:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            self._asks_from = time.monotonic() + self._pause
+            return False
+        self._lost = None
+        return True
 
 
 def _chunks(items: list[T], size: int) -> Iterator[list[T]]:

@@ -1,0 +1,93 @@
+"""Keeps entries on disk that MLflow has not taken, until it has: a JSON file for each run."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from kerasweep.errors import StorageError
+from kerasweep.tracking.entries import Entry, File, as_json, of_json
+
+SUFFIX = ".json"
+
+
+class Spool:
+    """A folder of entries that wait for MLflow.
+
+    Args:
+        folder: Made when the first entry is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def runs(self) -> list[str]:
+        """Returns the ids of the runs that have entries."""
+        return sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}"))
+
+    def has(self, run_id: str) -> bool:
+        """Whether a run has entries."""
+        return self._file(run_id).exists()
+
+    def load(self, run_id: str) -> list[Entry]:
+        """Returns the entries of a run, none if it has none.
+
+        Raises:
+            StorageError: Its file is damaged.
+        """
+        file = self._file(run_id)
+        try:
+            return [of_json(stored) for stored in json.loads(file.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{file} holds metrics that MLflow has not taken, and is damaged: {error}. Restore it, or "
+                "remove it to go on without them."
+            ) from error
+
+    def add(self, run_id: str, entries: Iterable[Entry]) -> None:
+        """Adds entries to those of a run. They survive the end of this process, and a loss of power.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        stored = [as_json(entry) for entry in (*self.load(run_id), *entries)]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self._file(run_id)
+        descriptor, unfinished = tempfile.mkstemp(dir=self.folder, suffix=".unfinished")
+        with open(descriptor, "w", encoding="utf-8") as output:
+            json.dump(stored, output)
+            output.flush()
+            os.fsync(output.fileno())
+        os.replace(unfinished, file)
+        _sync_folder(self.folder)
+
+    def adopt(self, run_id: str, entry: File) -> File:
+        """Copies the file of an artifact into the folder of its run; returns the entry of the copy."""
+        folder = self._files(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(dir=folder)) / entry.file.name
+        shutil.copy(entry.file, copy)
+        return File(copy, entry.folder)
+
+    def remove(self, run_id: str) -> None:
+        """Removes the entries of a run and their files."""
+        self._file(run_id).unlink(missing_ok=True)
+        shutil.rmtree(self._files(run_id), ignore_errors=True)
+
+    def _file(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}{SUFFIX}"
+
+    def _files(self, run_id: str) -> Path:
+        return self.folder / run_id
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,142 @@
+"""While MLflow is away, trials under way go on; nothing is lost, and nothing is trained twice."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from kerasweep.errors import SweepStopped, TrackingError, UnreachableError
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.ledger import RETRY_OF
+from kerasweep.search.propose import Proposal
+from kerasweep.search.stops import StopRequest
+from kerasweep.search.sweep import Sweep
+from kerasweep.sweep.driver import Driver
+from kerasweep.sweep.progress import Progress
+from kerasweep.sweep.view import View
+from kerasweep.workers.pool import Event
+from tests.sweep.stand_ins import Notes, OnePlace
+
+GRID = {"a": "1,2,3"}
+LOST = "MLflow at http://127.0.0.1:9 can no longer be used: Connection refused"
+
+
+class Away(Notes):
+    """Trial runs of a server that may be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.opened: list[str] = []
+
+    def outage(self) -> str | None:
+        return LOST if self.is_away else None
+
+    def open_trial(self, proposal: Proposal) -> TrialRef:
+        self._ask()
+        ref = super().open_trial(proposal)
+        self.opened.append(ref.run_id)
+        return ref
+
+    def close(self, outcome: Outcome) -> None:
+        self._ask()
+        super().close(outcome)
+
+    def _ask(self) -> None:
+        if self.is_away:
+            raise UnreachableError(f"{LOST}.")
+
+
+class Waiting(OnePlace):
+    """A pool of one worker; `tick` is called where no event comes."""
+
+    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome], tick: Callable[[], None]) -> None:
+        super().__init__(train)
+        self.tick = tick
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        if self.job is None:
+            self.tick()
+            return None
+        return super().next_event(timeout)
+
+
+def score(params: Mapping[str, Any]) -> Outcome:
+    return Outcome("complete", f"run-{params['a'] - 1}", (float(params["a"]),))
+
+
+def test_a_trial_ends_while_mlflow_is_away_and_the_next_one_waits(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, runs, ticks = sweep_of(GRID, total=3, sampler="grid"), Away(), []
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        runs.is_away = params["a"] == 1
+        return score(params)
+
+    def tick() -> None:
+        assert [trial.values for trial in sweep.study.trials] == [[1.0]]
+        assert (runs.opened, runs.closed) == (["run-0"], [])
+        ticks.append(1)
+        runs.is_away = len(ticks) < 3
+
+    pool = Waiting(train, tick)
+    ending = Driver(sweep, pool, runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert ending.reason == "all 3 trials are done" and len(ticks) == 3
+    assert [params["a"] for params in runs.trained] == [1, 2, 3]
+    assert [outcome.run_id for outcome in runs.closed] == runs.opened == ["run-0", "run-1", "run-2"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(lines) == 2 and lines[1] == "note: MLflow answers again"
+    assert lines[0].startswith(f"note: {LOST}; the trials under way go on, others wait until it answers; ")
+    assert lines[0].endswith("s-0.spool")
+
+
+def test_a_trial_whose_run_could_not_be_opened_is_opened_later(sweep_of: Callable[..., Sweep]) -> None:
+    sweep, runs = sweep_of(GRID, total=3, sampler="grid"), Away()
+    runs.is_away = True
+    runs.outage = lambda: LOST if ticks else None  # type: ignore[method-assign]  # the first call finds out
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 2:
+            ticks.clear()
+            runs.is_away = False
+
+    Driver(sweep, Waiting(score, tick), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert [trial.value for trial in sweep.study.trials] == [1.0, 2.0, 3.0]
+    assert runs.opened == ["run-0", "run-1", "run-2"]
+
+
+def test_a_stop_while_mlflow_is_away_ends_at_once_and_the_trial_comes_again(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    sweep, runs, stop = sweep_of(GRID, total=3, sampler="grid"), Away(), StopRequest()
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        runs.is_away = True
+        return score(params)
+
+    def tick() -> None:
+        stop.is_set = True
+
+    runs.outage = lambda: LOST if stop.is_set else None  # type: ignore[method-assign]
+    with pytest.raises(SweepStopped):
+        Driver(sweep, Waiting(train, tick), runs, View(Progress.read(sweep)), stop).run()
+    first, lost, again = sweep.study.trials
+    assert first.values == [1.0] and runs.closed == []
+    assert again.user_attrs[RETRY_OF] == lost.number and again.state.name == "WAITING"
+
+
+def test_a_database_that_cannot_be_used_ends_the_sweep_after_the_trials_under_way(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    sweep = sweep_of(GRID, total=3, sampler="grid")
+
+    def fail(outcome: Outcome) -> None:
+        raise TrackingError("MLflow at sqlite:///mlflow.db says: database or disk is full.")
+
+    runs = Notes(fail)
+    with pytest.raises(TrackingError, match="disk is full"):
+        Driver(sweep, OnePlace(score), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert [trial.value for trial in sweep.study.trials if trial.value is not None] == [1.0]
