@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from kerasweep.results import Outcome
 from kerasweep.search import owner
-from kerasweep.search.owner import LEASE_SECONDS, is_alive, renew_lease, this_owner
+from kerasweep.search.owner import LEASE_SECONDS, _lease, is_alive, renew_lease, this_owner
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 
@@ -57,6 +57,28 @@ def test_owner_stays_alive_when_the_clock_is_set(study: Study, monkeypatch: pyte
 
 def test_process_that_took_over_a_pid_is_another_owner(study: Study) -> None:
     assert not is_alive(study, {**this_owner(), "started": this_owner()["started"] - 60})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has namespaces")
+@pytest.mark.parametrize("key", ["boot", "namespace"])
+def test_a_container_of_the_same_name_is_alive_as_long_as_its_lease_is_fresh(study: Study, key: str) -> None:
+    """Its process ids are others than ours: the kernel cannot be asked about them."""
+    container = {**this_owner(), key: "another"}
+    assert not is_alive(study, container)
+    study.set_user_attr(_lease(container), time.time())
+    assert is_alive(study, container)
+    gone = {**container, "pid": 2**22 + 1}
+    study.set_user_attr(_lease(gone), time.time())
+    assert is_alive(study, gone)
+
+
+def test_an_owner_of_an_older_version_is_asked_by_its_host(study: Study, dead_owner: dict[str, Any]) -> None:
+    for owner_of, expected in ((this_owner(), True), (dead_owner, False)):
+        older = {key: owner_of[key] for key in ("host", "pid", "started")}
+        assert is_alive(study, older) is expected
+    away = {**older, "host": "elsewhere"}
+    study.set_user_attr(f"lease:elsewhere:{away['pid']}:{away['started']:.0f}", time.time())
+    assert is_alive(study, away)
 
 
 def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(

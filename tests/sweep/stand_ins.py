@@ -34,6 +34,20 @@ class OnePlace:
         return 0, finished
 
 
+class Waiting(OnePlace):
+    """A pool of one worker; `tick` is called where no event comes."""
+
+    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome], tick: Callable[[], None]) -> None:
+        super().__init__(train)
+        self.tick = tick
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        if self.job is None:
+            self.tick()
+            return None
+        return super().next_event(timeout)
+
+
 class Notes:
     """Trial runs that record calls in lists instead of MLflow."""
 

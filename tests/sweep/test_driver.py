@@ -1,5 +1,7 @@
 """The driver continues to the total after any end, and returns why it stops."""
 
+import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +15,7 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search import ledger
 from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, fail_and_retry, tell_result
-from kerasweep.search.owner import OWNER, this_owner
+from kerasweep.search.owner import LEASE_SECONDS, OWNER, renew_lease, this_owner
 from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
@@ -24,7 +26,7 @@ from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
-from tests.sweep.stand_ins import Notes, OnePlace
+from tests.sweep.stand_ins import Notes, OnePlace, Waiting
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -146,6 +148,37 @@ def test_trials_of_another_process_are_seen(sweep_of: Callable[..., Sweep], sear
 
     assert search(one, train)[1] == [{"a": 1, "b": 4}]
     assert trained == list(one.space.configurations())[1:]
+
+
+def test_a_driver_waits_for_another_host_until_its_lease_ends(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That host is dead, which only its lease can tell."""
+    sweep = sweep_of({"a": "1,2"}, total=2, sampler="grid")
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "pod-a")
+        renew_lease(sweep.study)
+        assert isinstance(ask(sweep, 0, 0.0), Proposal)
+    ticks: list[float] = []
+
+    def tick() -> None:
+        assert [trial.state.name for trial in sweep.study.trials] == ["RUNNING", "COMPLETE"]
+        ticks.append(time.time())
+        if len(ticks) == 3:
+            monkeypatch.setattr("time.time", lambda: ticks[0] + LEASE_SECONDS + 1)
+
+    notes = Notes()
+    pool = Waiting(lambda params: Outcome("complete", "run", (float(params["a"]),)), tick)
+    ending = Driver(sweep, pool, notes, View(Progress.read(sweep)), StopRequest()).run()
+    assert ending == Ending("all 2 trials are done", is_whole=True)
+    assert [params["a"] for params in notes.trained] == [2, 1] and len(ticks) == 3
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(said) == 1
+    assert re.fullmatch(
+        rf"note: waiting for a trial of process {os.getpid()} on pod-a, whose lease ends at "
+        r"\d\d:\d\d:\d\d unless it is renewed",
+        said[0],
+    )
 
 
 def test_close_is_called_once_optuna_knows(sweep_of: Callable[..., Sweep], search: Search) -> None:

@@ -14,8 +14,7 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
-from kerasweep.workers.pool import Event
-from tests.sweep.stand_ins import Notes, OnePlace
+from tests.sweep.stand_ins import Notes, OnePlace, Waiting
 
 GRID = {"a": "1,2,3"}
 LOST = "MLflow at http://127.0.0.1:9 can no longer be used: Connection refused"
@@ -45,20 +44,6 @@ class Away(Notes):
     def _ask(self) -> None:
         if self.is_away:
             raise UnreachableError(f"{LOST}.")
-
-
-class Waiting(OnePlace):
-    """A pool of one worker; `tick` is called where no event comes."""
-
-    def __init__(self, train: Callable[[Mapping[str, Any]], Outcome], tick: Callable[[], None]) -> None:
-        super().__init__(train)
-        self.tick = tick
-
-    def next_event(self, timeout: float) -> tuple[int, Event] | None:
-        if self.job is None:
-            self.tick()
-            return None
-        return super().next_event(timeout)
 
 
 def score(params: Mapping[str, Any]) -> Outcome:

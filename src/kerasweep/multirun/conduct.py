@@ -1,6 +1,5 @@
 """Conducts a sweep from its command line to its summary."""
 
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -22,12 +21,9 @@ from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
-from kerasweep.search.ledger import has_waiting
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest
 from kerasweep.sweep import summary
-from kerasweep.sweep.best_repeats import is_training
 from kerasweep.sweep.best_trials import best_trials, best_value
-from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.summary_of_tuning import border_notes, print_tuned
 from kerasweep.terminal import say
@@ -37,7 +33,6 @@ from kerasweep.tracking.writer import open_tracker
 from kerasweep.workers.signals import release_interrupts
 from kerasweep.workers.template import has_template
 
-WAIT_SECONDS = 1.0
 TOO_FEW_HOURS = "the combinations are not compared: {} goes on with a larger budget.hours"
 NOT_TUNED = (
     "nothing can be compared: no combination has a complete trial in each of its tunings; the reasons are in "
@@ -94,7 +89,7 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         opener = SweepOpener(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            best, compared = _tune(opener, stop, plan, tuning, len(combinations))
+            best, compared = _tune(opener, plan, tuning, len(combinations))
             if compared is None:
                 return best
             plan, fresh = compared, False
@@ -105,13 +100,12 @@ def conduct(
 
 
 def _tune(
-    opener: SweepOpener, stop: StopRequest, plan: Plan, tuning: Plan, combinations: int
+    opener: SweepOpener, plan: Plan, tuning: Plan, combinations: int
 ) -> tuple[float | None, Plan | None]:
     """Tunes the nuisance axes of each combination.
 
     Args:
         opener: Opens the sweep.
-        stop: Set by Ctrl-C and SIGTERM.
         plan: The plan of the whole study.
         tuning: The plan of its tuning.
         combinations: Their number.
@@ -123,13 +117,6 @@ def _tune(
     assert tuning.arms is not None
     opened = opener.open(tuning, plan.base.study.fresh, later=combinations * plan.base.study.repeats)
     sweep, ending = opened.sweep, drive(opened)
-    while ending.is_whole and is_training(sweep):  # another driver has its last trials
-        while is_training(sweep) and not has_waiting(sweep.study):
-            if stop.is_set:
-                raise KeyboardInterrupt
-            time.sleep(WAIT_SECONDS)
-            recover_trials(sweep)
-        ending = drive(opened)
     best = best_of_arms(sweep.study, sweep.space, tuning.arms)
     print_tuned(sweep, best, ending.reason)
     notes = (*border_notes(sweep, best), *tuning_notes(plan))

@@ -1,11 +1,11 @@
-"""Identifies the driver that owns a trial, and checks whether it is alive, on other hosts by its lease."""
+"""Identifies the driver that owns a trial, and checks whether it is alive: on other machines by its lease."""
 
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,26 @@ LEASE_SECONDS = 300.0
 RENEWAL_SECONDS = 60.0
 CLOCK_SECONDS = 0.1
 START_FIELD = 19  # of /proc/PID/stat, counted from the first field after the name
+# The keys of an owner that tell whether this process can ask its kernel about it.
+PLACE = ("host", "boot", "namespace")
+BOOT_ID, PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
 def this_owner() -> dict[str, Any]:
-    """Identifies this process by its host, its id and its start time."""
+    """Identifies this process by its place, its id and its start time."""
     pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "started": _began(pid)}
+    return {**_this_place(), "pid": pid, "started": _began(pid)}
+
+
+def _this_place() -> dict[str, str]:
+    """Identifies the host and, on Linux, its boot and the namespace of process ids.
+
+    Containers may share a host name, and each counts its processes from 1.
+    """
+    place = {"host": socket.gethostname()}
+    if sys.platform == "linux":
+        place |= {"boot": BOOT_ID.read_text().strip(), "namespace": os.readlink(PID_NAMESPACE)}
+    return place
 
 
 def _began(pid: int) -> float | None:
@@ -45,23 +59,42 @@ def _began(pid: int) -> float | None:
 
 
 def renew_lease(study: Study) -> None:
-    """Tells drivers on other hosts that this process is alive; call it again within LEASE_SECONDS."""
+    """Tells drivers in other places that this process is alive; call it again within LEASE_SECONDS."""
     study.set_user_attr(_lease(this_owner()), time.time())
 
 
-def _lease(owner: dict[str, Any]) -> str:
-    return f"{LEASE}:{owner['host']}:{owner['pid']}:{owner['started']:.0f}"
+def _lease(owner: Mapping[str, Any]) -> str:
+    """Returns the name of an owner's lease; owners of older versions have a host only."""
+    parts = [*(owner[key] for key in PLACE if key in owner), owner["pid"], f"{owner['started']:.0f}"]
+    return ":".join(map(str, [LEASE, *parts]))
 
 
-def is_alive(study: Study, owner: dict[str, Any] | None) -> bool:
-    """Returns whether the owner still runs; for another host, whether its lease is fresh."""
+def is_alive(study: Study, owner: Mapping[str, Any] | None) -> bool:
+    """Returns whether the owner still runs; in another place, whether its lease is fresh."""
     if owner is None:
         return False
-    if owner["host"] != socket.gethostname():
-        renewed = float(study.user_attrs.get(_lease(owner), 0.0))
-        return time.time() - renewed < LEASE_SECONDS
+    if not _is_here(owner):
+        return time.time() < _lease_end(study, owner)
     began = _began(owner["pid"])
     return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
+
+
+def _is_here(owner: Mapping[str, Any]) -> bool:
+    """Whether this process can ask its kernel about the owner."""
+    here = _this_place()
+    return all(owner[key] == here.get(key) for key in PLACE if key in owner)
+
+
+def _lease_end(study: Study, owner: Mapping[str, Any]) -> float:
+    return float(study.user_attrs.get(_lease(owner), 0.0)) + LEASE_SECONDS
+
+
+def owner_text(study: Study, owner: Mapping[str, Any]) -> str:
+    """Returns words such as `process 12` or `process 12 on pod-a, whose lease ends at 14:05:10`."""
+    if _is_here(owner):
+        return f"process {owner['pid']}"
+    end = time.strftime("%H:%M:%S", time.localtime(_lease_end(study, owner)))
+    return f"process {owner['pid']} on {owner['host']}, whose lease ends at {end} unless it is renewed"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 from optuna.study import Study
@@ -12,7 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from kerasweep.search.arms import Arms, ArmSampler
 from kerasweep.search.ledger import REJECTED, has_waiting, recover, tried
-from kerasweep.search.owner import OWNER, this_owner
+from kerasweep.search.owner import OWNER, owner_text, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
 from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
 from kerasweep.search.study import sweep_lock
@@ -38,6 +39,14 @@ class NothingLeft:
     reason: str  # for the user
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Only trials of other drivers are left. If these die, their trials come again."""
+
+    owners: tuple[tuple[tuple[str, Any], ...], ...]  # of their trials
+    text: str  # for the user
+
+
 def take_first(possible: Iterable[Params]) -> Params | None:
     """Returns the first configuration, None if there is none."""
     return next(iter(possible), None)
@@ -48,7 +57,7 @@ def ask(
     under_way: int,
     hours: float,
     pick: Callable[[Iterable[Params]], Params | None] = take_first,
-) -> Proposal | Ending | None:
+) -> Proposal | Ending | Elsewhere | None:
     """Returns the next trial.
 
     Counts and proposes under the sweep's lock, so that two drivers together do not exceed the total. When
@@ -61,7 +70,8 @@ def ask(
         pick: See `propose`.
 
     Returns:
-        An `Ending` if there is no further trial, None if `pick` takes none now.
+        An `Ending` if there is no further trial, `Elsewhere` if one may come again, None if `pick` takes none
+        now.
     """
     with sweep_lock(sweep.journal):
         trials = sweep.study.get_trials(deepcopy=False)
@@ -84,9 +94,28 @@ def ask(
             most=max(1, sweep.total - counted(trials)),
             pick=pick,
         )
+    if isinstance(proposal, Proposal) or (proposal is None and total is None):
+        return proposal
+    elsewhere = _elsewhere(sweep.study)
+    if elsewhere is not None:
+        return elsewhere
     if isinstance(proposal, NothingLeft):
         return Ending(f"{done_text(trials, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
-    return proposal or (Ending(total, is_whole=True) if total is not None else None)
+    assert total is not None
+    return Ending(total, is_whole=True)
+
+
+def _elsewhere(study: Study) -> Elsewhere | None:
+    """Returns who trains the trials of other drivers, None if there are none."""
+    me = this_owner()
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    owners = [trial.user_attrs[OWNER] for trial in running if trial.user_attrs.get(OWNER, me) != me]
+    if not owners:
+        return None
+    count = "a trial" if len(owners) == 1 else f"{len(owners)} trials"
+    named = dict.fromkeys(owner_text(study, owner) for owner in owners)
+    unique = sorted({tuple(sorted(owner.items())) for owner in owners}, key=str)
+    return Elsewhere(tuple(unique), f"waiting for {count} of {' and '.join(named)}")
 
 
 def propose(

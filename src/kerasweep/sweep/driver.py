@@ -11,7 +11,7 @@ from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingE
 from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import fail_and_retry, note_progress, note_repeat, recover, settle
 from kerasweep.search.owner import leased
-from kerasweep.search.propose import Proposal
+from kerasweep.search.propose import Elsewhere, Proposal
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.study import sweep_lock
@@ -69,6 +69,7 @@ class Driver:
         self._settled: deque[tuple[Proposal, Outcome]] = deque()  # trials that the view does not show yet
         self._open_runs: deque[Outcome] = deque()  # of trials and repeats that have ended
         self._outage: str | None = None  # why MLflow is away, as the user was told
+        self._awaited: Elsewhere | None = None  # the other drivers, as the user was told
         self._failure: TrackingError | None = None  # why MLflow cannot be used any more
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.journal, sweep.hours_before)
@@ -76,6 +77,8 @@ class Driver:
 
     def run(self) -> Ending:
         """Trains until no trial remains or the budget is spent, and returns the reason.
+
+        If only trials of other drivers are left, waits for these: they come again if their drivers have died.
 
         An error or interrupt ends the sweep; the next start retries the trials under way. While MLflow is
         away, the trials under way go on, and no other trial begins.
@@ -106,6 +109,7 @@ class Driver:
             self.stop.announce()
             self._note_outage()
             self._fill()
+            self._note_others()
             self._show_settled()
             self._close_runs()
             if not self._tasks and self._failure is not None:
@@ -136,7 +140,7 @@ class Driver:
                 trial = self._next_trial(worker)
                 if trial is not None:
                     self._start(worker, trial)
-                elif self._is_end:
+                elif self._is_end or self._queue.elsewhere is not None:
                     return
         except RefusedError:
             raise
@@ -153,6 +157,15 @@ class Driver:
         elif outage is None and self._outage is not None:
             self.view.say("note: MLflow answers again")
         self._outage = outage
+
+    def _note_others(self) -> None:
+        """Tells the user for which drivers this one waits, which has no trial of its own left."""
+        elsewhere = self._queue.elsewhere
+        if elsewhere is None or self._tasks:
+            return
+        if self._awaited is None or elsewhere.owners != self._awaited.owners:
+            self.view.say(f"note: {elsewhere.text}")
+            self._awaited = elsewhere
 
     def _next_trial(self, worker: int) -> RepeatedTrial | None:
         while True:

@@ -5,7 +5,7 @@ from functools import partial
 
 from kerasweep.errors import RefusedError
 from kerasweep.search.ledger import completed_repeats
-from kerasweep.search.propose import Proposal, ask
+from kerasweep.search.propose import Elsewhere, Proposal, ask
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
@@ -19,10 +19,12 @@ class TrialQueue:
 
     Attributes:
         ending: Why no new trial is begun; None while there are new ones.
+        elsewhere: The trials of other drivers, while only these are left.
     """
 
     def __init__(self, sweep: Sweep, runs: TrialRuns) -> None:
         self.ending: Ending | None = None
+        self.elsewhere: Elsewhere | None = None
         self._sweep = sweep
         self._runs = runs
         self._under_way: list[RepeatedTrial] = []
@@ -56,8 +58,10 @@ class TrialQueue:
         trial = self._with_repeats(worker)
         if trial is None and not is_stopped:
             trial = self._new_trial(worker, hours)
-        if trial is None and (is_stopped or self.ending is not None):
-            return self._with_repeats()
+        if trial is None and (is_stopped or self.ending is not None or self.elsewhere is not None):
+            trial = self._with_repeats()
+            if trial is not None or self.elsewhere is None:
+                return trial
         if trial is None:
             self._waiting.add(worker)  # until a job ends or a tick passes: asking takes the sweep's lock
         return trial
@@ -100,6 +104,7 @@ class TrialQueue:
         pick = partial(self._affinity.pick, worker)
         answer = ask(self._sweep, len(self._under_way), hours, pick)
         self.ending = answer if isinstance(answer, Ending) else None
+        self.elsewhere = answer if isinstance(answer, Elsewhere) else None
         if not isinstance(answer, Proposal):
             return None
         trial = RepeatedTrial(answer, self._sweep.repeats)
