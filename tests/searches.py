@@ -69,7 +69,7 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
         study.pruner = NopPruner()
         cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
         limits = OmegaConf.structured(BudgetConf(**budget))
-        return Sweep("s-0", study, space_of(entries), journal, total, cfg, limits, refusal)
+        return Sweep("s-0", study, space_of(entries), journal, tmp_path, total, cfg, limits, refusal)
 
     return open_sweep
 

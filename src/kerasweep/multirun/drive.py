@@ -143,7 +143,7 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
             stack.callback(pool.stop)
         record_winners(due, trial_runs, pool, lambda: _show_data(opened), is_end)
     if is_end and plan.base.trial.target == TrialConf.target:
-        note_lost_weights(lost_winners(sweep), plan.base.tracking)
+        note_lost_weights(lost_winners(sweep), plan.base.tracking, sweep.has_repeated_axis)
 
 
 def _show_data(opened: OpenSweep) -> None:

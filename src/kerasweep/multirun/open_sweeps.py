@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
@@ -10,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
-from kerasweep.multirun.plan import Plan
+from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
@@ -22,8 +24,6 @@ from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED, Run
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
-
-DEFAULT_JOBS = "mlruns/jobs"
 
 
 class SweepOpener:
@@ -74,6 +74,7 @@ class SweepOpener:
         sweep = with_its_runs(plan, sweep)
         if self._has_own_folder:
             _use_job_folder(self._master, sweep.name)
+        sweep = replace(sweep, jobs=Path(self._master.hydra.sweep.dir).absolute())
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None

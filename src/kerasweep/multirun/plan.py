@@ -37,6 +37,7 @@ from kerasweep.space.axis import Params, Signature, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
+DEFAULT_JOBS = "mlruns/jobs"
 SPLIT_KEYS = REPEATED_KEYS[1:]
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
@@ -206,6 +207,7 @@ class Plan:
             study,
             self.space,
             journal,
+            Path(DEFAULT_JOBS, name).absolute(),
             self.total(),
             cfg.sampler,
             cfg.budget,

@@ -18,6 +18,7 @@ from kerasweep.workers.pool import JobFailed, WorkerPool
 from kerasweep.workers.worker import Finished, Job, Recorded
 
 TICK_SECONDS = 0.5
+LOSER = "were deleted at an earlier end of the sweep, when another trial was the best"
 
 
 @dataclass
@@ -38,7 +39,7 @@ class _Recording:
             self.delete_weights()
 
     def delete_weights(self) -> None:
-        if self.winner.outcome.weights is not None:
+        if self.winner.outcome.weights is not None and self.winner.may_delete:
             Path(self.winner.outcome.weights).unlink(missing_ok=True)
 
 
@@ -81,19 +82,23 @@ def record_winners(
             recording.end(part, ended[1])
 
 
-def note_lost_weights(winners: Sequence[Winner], tracking: TrackingConf) -> None:
+def note_lost_weights(
+    winners: Sequence[Winner], tracking: TrackingConf, has_repeated_axis: bool = True
+) -> None:
     """Names the winners without weights that were not tested, hence have no model either.
 
     Args:
         winners: The best trials whose weights are gone.
         tracking: Where their runs are.
+        has_repeated_axis: Whether a seed is an axis, so that a loser may have become the best.
     """
     for winner in winners:
         with suppress(RefusedError):  # the user deleted the run
             if "test_accuracy" not in get_run(tracking, winner.outcome.run_id).metrics:
+                file = winner.outcome.weights
                 say(
-                    f"note: trial {winner.number} has no model and no test score: its weights were deleted "
-                    "at an earlier end of the sweep, when another trial was the best"
+                    f"note: trial {winner.number} has no model and no test score: its weights "
+                    + (LOSER if has_repeated_axis else f"are missing: there is no {file}")
                 )
 
 

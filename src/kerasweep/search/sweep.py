@@ -31,6 +31,7 @@ class Sweep:
     study: Study
     space: Space
     journal: Path  # the sweep's lock lies beside it
+    jobs: Path  # the folder of its jobs, an absolute path
     total: int  # the number of trials at the end, including those of earlier starts
     sampler: DictConfig
     budget: DictConfig

@@ -11,6 +11,7 @@ from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_trials import MAX_FRONT, best_repeat, best_trials
+from kerasweep.sweep.weight_files import found, is_within
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Winner:
     number: int  # the trial's
     params: Params
     repeat: int
-    outcome: Outcome  # names the file with its weights
+    outcome: Outcome  # names the file with its weights, an absolute path
+    may_delete: bool = True  # whether that file lies in the sweep's folder
 
 
 def due_winners(sweep: Sweep) -> list[Winner]:
@@ -34,13 +36,14 @@ def due_winners(sweep: Sweep) -> list[Winner]:
 
 
 def lost_winners(sweep: Sweep) -> list[Winner]:
-    """Returns the winner without saved weights where a seed is an axis, so that a loser may become the best.
+    """Returns the winners without saved weights: parts that their runs lack cannot be recorded any more.
 
-    If its run lacks a part, that cannot be recorded any more.
+    Where a seed is an axis, a loser may have become the best. Else someone removed the file.
     """
-    if is_training(sweep) or not sweep.has_repeated_axis:
+    if is_training(sweep):
         return []
-    return [winner for winner in _winners(sweep) if not _has_weights(winner.outcome)]
+    without = [winner for winner in _winners(sweep) if not _has_weights(winner.outcome)]
+    return [winner for winner in without if sweep.has_repeated_axis or winner.outcome.weights is not None]
 
 
 def delete_other_weights(
@@ -64,11 +67,12 @@ def delete_other_weights(
     done = [outcome for number in waiting for outcome in completed_repeats(sweep.study, number).values()]
     # Another driver may have ended its training since `due_winners`, so there may be new winners.
     winners = [winner.outcome for winner in (*due, *_winners(sweep))]
-    kept = {outcome.weights for outcome in (*winners, *done)}
+    kept = {found(outcome, sweep.jobs).weights for outcome in (*winners, *done)}
     for trial in trials:
         for outcome in _outcomes(trial):
-            if outcome.weights and outcome.weights not in kept:
-                Path(outcome.weights).unlink(missing_ok=True)
+            file = found(outcome, sweep.jobs).weights
+            if file and file not in kept and is_within(Path(file), sweep.jobs):
+                Path(file).unlink(missing_ok=True)
     for file in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
         if str(file.absolute()) not in kept:
             file.unlink(missing_ok=True)
@@ -91,10 +95,11 @@ def _has_weights(outcome: Outcome) -> bool:
 def _best_repeat(sweep: Sweep, trial: FrozenTrial) -> Winner:
     params = clean_params(sweep.space, trial)
     outcomes = completed_repeats(sweep.study, trial.number) if sweep.repeats > 1 else {}
-    if not outcomes:
-        return Winner(trial.number, params, 0, as_outcome(trial.user_attrs[RESULT]))
-    repeat = best_repeat(sweep, outcomes)
-    return Winner(trial.number, params, repeat, outcomes[repeat])
+    repeat = best_repeat(sweep, outcomes) if outcomes else 0
+    outcome = outcomes[repeat] if outcomes else as_outcome(trial.user_attrs[RESULT])
+    outcome = found(outcome, sweep.jobs)
+    may_delete = outcome.weights is not None and is_within(Path(outcome.weights), sweep.jobs)
+    return Winner(trial.number, params, repeat, outcome, may_delete)
 
 
 def _outcomes(trial: FrozenTrial) -> Iterator[Outcome]:

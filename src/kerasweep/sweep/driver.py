@@ -20,6 +20,7 @@ from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.sweep.view import View
+from kerasweep.sweep.weight_files import stored
 from kerasweep.tracking.entries import Entry, Text
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
@@ -228,6 +229,7 @@ class Driver:
     def _end_task(self, job: int, outcome: Outcome) -> None:
         if outcome.state == State.LOST:
             raise StorageError(outcome.reason or "a trial was lost")  # _abandon enqueues it again
+        outcome = stored(outcome, self.sweep.jobs)
         task = self._tasks.pop(job)
         trial = task.trial
         self._write(outcome, task.run_id, task.refusals)

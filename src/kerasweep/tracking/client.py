@@ -18,6 +18,7 @@ from kerasweep.config.folders import cache_folder
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
 from kerasweep.tracking.location import SQLITE, database_path, without_password
+from kerasweep.tracking.moved import artifact_folder, follow
 from kerasweep.tracking.retry import CONNECT_SECONDS, tracking_errors, with_retries, without_retries
 
 QUIET = ("alembic", "mlflow.tracking")
@@ -82,7 +83,7 @@ def _make_database(database: Path) -> None:
         _make_tables(database.with_name(f"{database.name}.begun"), whole)
         with suppress(OSError):
             _keep_template(whole, template)
-    _set_default_artifacts(whole, database.parent / "artifacts")
+    _set_default_artifacts(whole, artifact_folder(database))
     os.replace(whole, database)
 
 
@@ -135,6 +136,8 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
             experiment = with_retries(uri, client.get_experiment_by_name, name)
     if experiment is None:
         return None
+    if database is not None:
+        follow(database, str(experiment.artifact_location))
     if experiment.lifecycle_stage == "deleted":
         restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
         raise TrackingError(
@@ -148,7 +151,7 @@ def _create_experiment(client: Any, uri: str, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     database = database_path(uri)
-    location = (database.parent / "artifacts").as_uri() if database else None
+    location = artifact_folder(database).as_uri() if database else None
     try:
         client.create_experiment(name, artifact_location=location)
     except MlflowException as error:
