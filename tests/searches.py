@@ -10,8 +10,8 @@ from optuna.pruners import NopPruner
 
 from kerasweep.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, SamplerConf, TPEConf
 from kerasweep.results import Outcome
+from kerasweep.search.journal import JournalFolder
 from kerasweep.search.stops import StopRequest
-from kerasweep.search.study import open_study
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space
 from kerasweep.space.parse import axis_of_entry, make_space
@@ -64,12 +64,12 @@ def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sw
         seed: int = 0,
         **budget: Any,
     ) -> Sweep:
-        journal = tmp_path / "s-0.journal"
-        study = open_study(journal, "s-0", directions)
+        storage = JournalFolder(tmp_path)
+        study = storage.open("s-0", directions)
         study.pruner = NopPruner()
         cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
         limits = OmegaConf.structured(BudgetConf(**budget))
-        return Sweep("s-0", study, space_of(entries), journal, tmp_path, total, cfg, limits, refusal)
+        return Sweep("s-0", study, space_of(entries), storage, tmp_path, total, cfg, limits, refusal)
 
     return open_sweep
 

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from kerasweep.search.study import open_study
+from kerasweep.search.journal import open_study
 from tests.processes import run
 
 SWEEP = "begun_before-71b7a3ef"

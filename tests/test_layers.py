@@ -215,7 +215,7 @@ def checked(module: str, source: str) -> list[str]:
         ("kerasweep.data.prepare", "from .split import Split"),
         ("kerasweep.model.network", "import keras"),
         ("kerasweep.search.samplers", "import optuna\nfrom kerasweep.space.axis import Space"),
-        ("kerasweep.sweep.driver", "from kerasweep.search.study import open_study"),
+        ("kerasweep.sweep.driver", "from kerasweep.search.study import sweep_hash"),
         ("kerasweep.training.fit", "from kerasweep.model.network import build_model"),
         (
             "kerasweep.trial.network",

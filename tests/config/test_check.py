@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
 from kerasweep.errors import ConfigError
-from kerasweep.search.study import open_study
+from kerasweep.search.journal import open_study
 from tests.compositions import compose_train
 
 NAN = "nan"
@@ -193,7 +193,13 @@ NAMES = [
         "pruner.name must be one of none, median, asha, hyperband, wilcoxon, patient, threshold, "
         "but got hard.",
     ),
-    ("storage.name=redis", "storage.name must be one of journal, but got redis."),
+    ("storage.name=redis", "storage.name must be one of journal, rdb, but got redis."),
+    ("storage.url=sqlite:///a.db", "storage.url is for storage=rdb. Add it, or leave storage.url out."),
+    (
+        "storage=rdb storage.url=mysql://host/a",
+        "the database of storage.url must be one of postgresql, sqlite, but got mysql.",
+    ),
+    ("storage=rdb", "storage=rdb needs storage.url, as in postgresql+psycopg://USER@HOST/DATABASE."),
 ]
 # group, key, the last value that is refused, what must hold, a value that is allowed
 BOUNDS = [

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from kerasweep.multirun.conduct import conduct
-from kerasweep.search.study import open_study
+from kerasweep.search.journal import open_study
 
 Compose = Callable[[list[str]], DictConfig]
 

@@ -166,7 +166,8 @@ def test_a_wide_integer_interval_is_never_listed(plan: Callable[..., Plan]) -> N
 
 
 def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> None:
-    journal = plan("model.kernel_size=3,5").open_sweep(fresh=False).journal
+    name = plan("model.kernel_size=3,5").open_sweep(fresh=False).name
+    journal = folder / f"mlruns/studies/{name}.journal"
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join(['{"op_code": 4, "wor', *lines]) + "\n")
     with pytest.raises(ConfigError, match=f"The journal {journal} is damaged"):

@@ -16,9 +16,9 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTrialRuns
 from kerasweep.multirun.tuning import comparison_plan, tuning_plan
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.propose import Proposal
+from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -73,7 +73,7 @@ def test_pruner_of_a_batch_gets_epochs_of_the_first_seed_unless_it_compares_seed
     cfg: DictConfig = OmegaConf.structured(pruner)
     trial_runs, proposal = made(BatchTrialRuns, 4, cfg)
     jobs = [trial_runs.job(proposal, TrialRef("run", 1, repeat=seed), waits=True)[1] for seed in (0, 1)]
-    assert [isinstance(job.report, JournalReport) for job in jobs] == has_report
+    assert [isinstance(job.report, RemoteReport) for job in jobs] == has_report
     assert [job.report is never for job in jobs] == [not each for each in has_report]
 
 
@@ -194,7 +194,7 @@ def test_each_repeat_has_the_values_of_its_own_tuning(
     tuned = [[{"model.kernel_size": 3, "optimizer.learning_rate": rate} for rate in RATES]]
     compared = comparison_plan(whole, tuned)
     sweep = compared.open_sweep(fresh=False)
-    record: Any = SimpleNamespace(sweep=sweep, start_repeat=lambda ref, repeat, params, cfg, choices: ref)
+    record: Any = SimpleNamespace(sweep=sweep, start_repeat=lambda ref, *more: ref)
     trial_runs = kind(compared.composer, record, 3, "work:train", *more)
     proposal = Proposal(sweep.study.ask(), tuned[0][0])
     refs = [

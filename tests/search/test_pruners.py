@@ -17,7 +17,7 @@ from kerasweep.config.search import (
     ThresholdConf,
     WilcoxonConf,
 )
-from kerasweep.search.journal_report import JournalReport
+from kerasweep.search.journal import JournalFolder
 from kerasweep.search.pruners import (
     PrunedTrial,
     PrunerInput,
@@ -25,7 +25,7 @@ from kerasweep.search.pruners import (
     pruner_input,
     warmup_epochs,
 )
-from kerasweep.search.study import open_study
+from kerasweep.search.remote_report import RemoteReport
 
 EPOCHS = 9
 RISING = [0.50, 0.60, 0.70, 0.80, 0.85, 0.88, 0.90, 0.91, 0.92]
@@ -134,9 +134,9 @@ def test_warm_up_epochs_are_counted_to_the_end_of_the_last(schedule: dict[str, f
     assert warmup_epochs(OmegaConf.create({"schedule": schedule})) == expected
 
 
-def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> None:
-    journal = tmp_path / "s.journal"
-    study = open_study(journal, "s", ["maximize"])
+def test_trial_elsewhere_asks_the_pruner_through_the_storage(tmp_path: Path) -> None:
+    folder = JournalFolder(tmp_path)
+    study = folder.open("s", ["maximize"])
     study.pruner = build_pruner(OmegaConf.structured(MedianPrunerConf("median")), EPOCHS)
     for _ in range(5):
         report_all(study, RISING, PrunerInput.BEST)
@@ -144,7 +144,7 @@ def test_trial_elsewhere_asks_the_pruner_through_the_journal(tmp_path: Path) -> 
     def report_of(warmup: int = 0) -> Callable[[int, float | None], bool]:
         trial = study.ask()
         cfg = OmegaConf.structured(MedianPrunerConf("median"))
-        return JournalReport(journal, "s", ("maximize",), cfg, EPOCHS, trial._trial_id, warmup)
+        return RemoteReport(folder, "s", ("maximize",), cfg, EPOCHS, trial._trial_id, warmup)
 
     loser, leader = report_of(), report_of()
     assert [loser(epoch, value) for epoch, value in enumerate(LOSING[:3], 1)] == [True] * 3

@@ -1,20 +1,18 @@
-"""A sweep is found by its definition, and its journal survives an incomplete last line."""
+"""A sweep is found by its definition, and changes of its data, code and settings are noticed."""
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kerasweep.errors import ConfigError, DataError
+from kerasweep.search.journal import open_study
 from kerasweep.search.study import (
     check_and_save_digests,
     check_and_save_settings,
     check_and_save_sources,
-    open_study,
     save_first_choices,
     sweep_hash,
-    sweep_lock,
     sweep_name,
 )
 
@@ -26,93 +24,27 @@ def test_hash_does_not_depend_on_the_order_of_keys() -> None:
     assert len(sweep_hash({})) == 8
 
 
-def test_fresh_opens_the_next_generation_and_the_newest_continues(tmp_path: Path) -> None:
-    names = []
+def test_fresh_opens_the_next_generation_and_the_newest_continues() -> None:
+    names: list[str] = []
     for fresh in (False, False, True, False, True, False):
-        name = sweep_name(tmp_path, "s", "12345678", fresh)
-        (tmp_path / f"{name}.journal").touch()
-        names.append(name.removeprefix("s-12345678"))
-    assert names == ["", "", "-2", "-2", "-3", "-3"]
+        names.append(sweep_name(names, "s", "12345678", fresh))
+    assert [name.removeprefix("s-12345678") for name in names] == ["", "", "-2", "-2", "-3", "-3"]
 
 
-def test_tenth_generation_is_newer_than_the_ninth(tmp_path: Path) -> None:
-    for generation in (9, 10):
-        (tmp_path / f"s-12345678-{generation}.journal").touch()
-    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678-10"
-    assert sweep_name(tmp_path, "s", "12345678", True) == "s-12345678-11"
+def test_tenth_generation_is_newer_than_the_ninth() -> None:
+    names = [f"s-12345678-{generation}" for generation in (9, 10)]
+    assert sweep_name(names, "s", "12345678", False) == "s-12345678-10"
+    assert sweep_name(names, "s", "12345678", True) == "s-12345678-11"
 
 
 @pytest.mark.parametrize("other", ["s-12345678-x", "s-123456789", "s-87654321-2", "t-12345678-2"])
-def test_other_journals_are_no_generation(other: str, tmp_path: Path) -> None:
-    (tmp_path / f"{other}.journal").touch()
-    assert sweep_name(tmp_path, "s", "12345678", False) == "s-12345678"
+def test_other_studies_are_no_generation(other: str) -> None:
+    assert sweep_name([other], "s", "12345678", False) == "s-12345678"
 
 
-def test_brackets_in_a_name_are_no_pattern(tmp_path: Path) -> None:
-    (tmp_path / "s[1]-12345678-3.journal").touch()
-    (tmp_path / "s1-12345678-7.journal").touch()
-    assert sweep_name(tmp_path, "s[1]", "12345678", False) == "s[1]-12345678-3"
-
-
-def test_fresh_in_an_empty_folder_is_the_first(tmp_path: Path) -> None:
-    assert sweep_name(tmp_path / "none", "s", "12345678", True) == "s-12345678"
-
-
-def test_reopened_study_holds_its_trials(tmp_path: Path) -> None:
-    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
-    study.tell(study.ask(), 0.5)
-    assert [trial.value for trial in open_study(tmp_path / "s.journal", "s", ["maximize"]).trials] == [0.5]
-
-
-def test_torn_last_line_is_cut_and_kept(tmp_path: Path) -> None:
-    journal = tmp_path / "s.journal"
-    study = open_study(journal, "s", ["maximize"])
-    study.tell(study.ask(), 0.5)
-    whole = journal.read_bytes()
-    for torn in (b'{"op_code": 4, "wor', b'{"op'):
-        journal.write_bytes(whole + torn)
-        assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5]
-        assert journal.read_bytes().startswith(whole + b'{"op_code":')
-    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 4, "wor\n{"op\n'
-    study = open_study(journal, "s", ["maximize"])
-    study.tell(study.ask(), 0.75)
-    assert [trial.value for trial in study.trials] == [0.5, 0.75]
-
-
-def test_line_that_another_driver_tore_is_cut_before_the_next_one(tmp_path: Path) -> None:
-    journal = tmp_path / "s.journal"
-    study = open_study(journal, "s", ["maximize"])
-    trial = study.ask()
-    with open(journal, "ab") as file:
-        file.write(b'{"op_code": 6, "tri')
-    trial.report(0.25, 1)
-    study.tell(trial, 0.5)
-    (again,) = open_study(journal, "s", ["maximize"]).trials
-    assert (again.value, again.intermediate_values) == (0.5, {1: 0.25})
-    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 6, "tri\n'
-
-
-def test_complete_journal_stays_unchanged(tmp_path: Path) -> None:
-    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
-    before = (tmp_path / "s.journal").read_bytes()
-    study.ask()
-    assert (tmp_path / "s.journal").read_bytes().startswith(before)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.journal"]
-
-
-def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
-    (tmp_path / "s.journal").write_bytes(b'{"op')
-    assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
-
-
-def test_other_directions_are_refused(tmp_path: Path) -> None:
-    open_study(tmp_path / "s.journal", "s", ["maximize"])
-    with pytest.raises(ConfigError) as refused:
-        open_study(tmp_path / "s.journal", "s", ["maximize", "minimize"])
-    assert str(refused.value) == (
-        "The study s was begun with the directions ['maximize'], "
-        "but ['maximize', 'minimize'] were asked for. Begin anew with study.fresh=true."
-    )
+def test_brackets_in_a_name_are_no_pattern() -> None:
+    names = ["s[1]-12345678-3", "s1-12345678-7"]
+    assert sweep_name(names, "s[1]", "12345678", False) == "s[1]-12345678-3"
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
@@ -157,24 +89,6 @@ def test_a_digest_that_changes_or_is_gone_is_refused(
         with pytest.raises(ConfigError) as refused:
             check(study, digests)
         assert str(refused.value).startswith(said)
-
-
-def _hold(journal: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
-    with sweep_lock(journal):
-        held.put("locked")
-        multiprocessing.Event().wait(60)
-
-
-def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held = context.SimpleQueue()
-    owner = context.Process(target=_hold, args=(tmp_path / "new" / "s.journal", held))
-    owner.start()
-    assert held.get() == "locked"
-    owner.kill()
-    owner.join()
-    with sweep_lock(tmp_path / "new" / "s.journal"):
-        assert (tmp_path / "new" / "s.lock").exists()
 
 
 def test_a_study_remembers_its_first_settings(tmp_path: Path) -> None:

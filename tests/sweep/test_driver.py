@@ -130,7 +130,7 @@ def test_torn_journal_is_repaired_during_the_sweep(
 ) -> None:
     sweep = sweep_of(GRID, total=2, sampler="grid")
     search(sweep)
-    with open(sweep.journal, "ab") as journal:
+    with open(tmp_path / "s-0.journal", "ab") as journal:
         journal.write(b'{"op_code"')
     assert len(search(replace(sweep, total=6))[1]) == 4
     assert (tmp_path / "s-0.torn").read_bytes() == b'{"op_code"\n'

@@ -21,6 +21,7 @@ from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.view import View
+from kerasweep.tracking.entries import Text
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
 from tests.sweep.stand_ins import Notes
@@ -127,6 +128,7 @@ def test_failed_seed_fails_its_trial_and_starts_no_further_one(sweep: Callable[.
     assert is_poor(made.study.trials[1])
     assert [trial.state.name for trial in made.study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert made.study.trials[1].user_attrs[RESULT]["reason"] == "repeat 1 failed: ValueError: no"
+    assert runs.recorded == [(run, Text("Traceback", "traceback.txt")) for run in ("run-1-1", "run-1")]
 
 
 def test_restart_trains_only_the_remaining_seeds(sweep: Callable[..., Sweep]) -> None:

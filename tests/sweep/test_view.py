@@ -268,14 +268,14 @@ from kerasweep.config.search import BudgetConf, SamplerConf
 from kerasweep.results import Outcome
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.parse import axis_of_entry, make_space
-from kerasweep.search.study import open_study
+from kerasweep.search.journal import JournalFolder
 from kerasweep.sweep.view import open_view
 
-journal = Path(sys.argv[1], "s.journal")
+folder = JournalFolder(Path(sys.argv[1]))
 space = make_space([axis_of_entry("a", "1,2,3", lambda key: [])], {}.get)
 sampler, budget = OmegaConf.structured(SamplerConf("random")), OmegaConf.structured(BudgetConf())
-study = open_study(journal, "s", ("maximize",))
-sweep = Sweep("s", study, space, journal, 3, sampler, budget, lambda params: None)
+study = folder.open("s", ("maximize",))
+sweep = Sweep("s", study, space, folder, folder.folder, 3, sampler, budget, lambda params: None)
 with open_view(sweep, "val_accuracy maximize", 2, 5) as view:
     view.started(0, 0, 0, {"a": 1})
     time.sleep(0.6)

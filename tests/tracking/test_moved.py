@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow.tracking._tracking_service import utils
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.reader import list_artifacts
@@ -28,6 +29,7 @@ def test_artifacts_follow_their_database(original: tuple[Path, str], tmp_path: P
     folder, run_id = original
     other = tmp_path / "other"
     (shutil.move if is_moved else shutil.copytree)(folder, other)
+    utils._artifact_repos_cache.clear()  # each command is a process of its own
     tracker = open_tracker(conf(other))
     assert list_artifacts(conf(other), run_id, "") == ["config.yaml"]
     tracker.log_text(run_id, "b", "b.txt")
@@ -37,6 +39,7 @@ def test_artifacts_follow_their_database(original: tuple[Path, str], tmp_path: P
     assert folder.exists() is not is_moved
     if not is_moved:
         assert not list(folder.rglob("*.txt"))
+        utils._artifact_repos_cache.clear()
         open_tracker(conf(folder))
         assert list_artifacts(conf(folder), run_id, "") == ["config.yaml"]
 

@@ -44,6 +44,7 @@ def check_search(cfg: DictConfig) -> None:
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
     if "qmc_type" in cfg.sampler:
         one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
+    _check_storage(cfg.storage)
     _check_name(cfg.study.name)
     for key, low in {**_MIN_VALUES, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():
         value = OmegaConf.select(cfg, key)
@@ -57,6 +58,17 @@ def check_search(cfg: DictConfig) -> None:
             "budget.target and budget.patience follow one objective, "
             f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
         )
+
+
+def _check_storage(cfg: DictConfig) -> None:
+    if cfg.name != "rdb":
+        if cfg.url is not None:
+            raise ConfigError("storage.url is for storage=rdb. Add it, or leave storage.url out.")
+        return
+    if cfg.url is None:
+        raise ConfigError("storage=rdb needs storage.url, as in postgresql+psycopg://USER@HOST/DATABASE.")
+    backend = cfg.url.partition(":")[0].partition("+")[0]
+    one_of("the database of storage.url", backend, search.DATABASES)
 
 
 def _check_objective(cfg: DictConfig) -> None:

@@ -36,7 +36,8 @@ DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
 RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
-STORAGES = ("journal",)
+STORAGES = ("journal", "rdb")
+DATABASES = ("postgresql", "sqlite")
 SPLITS = ("resampled", "fixed")
 TUNINGS = ("repeated", "once")
 
@@ -174,7 +175,9 @@ class TrialConf:
 @dataclass
 class StorageConf:
     name: str = MISSING  # one of STORAGES
-    path: str | None = None  # the folder of the journals; None: mlruns/studies
+    # The folder of the journals, or with rdb of what is on this machine alone; None: mlruns/studies.
+    path: str | None = None
+    url: str | None = None  # of the database, with rdb, as SQLAlchemy writes it
 
 
 MODELS = ("best", "all", "none")

@@ -14,7 +14,6 @@ from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
-from kerasweep.search.study import winner_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
@@ -74,7 +73,7 @@ def drive(opened: OpenSweep) -> Ending:
     except OSError as error:
         raise StorageError(
             f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
-            f"{error.filename or sweep.journal.parent}; "
+            f"{error.filename or sweep.storage.folder}; "
             f"{summary.same_command(opened.plan.base.study)} goes on from here."
         ) from error
     finally:
@@ -129,7 +128,7 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     jobs = Path(master.hydra.sweep.dir)
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
-        stack.enter_context(winner_lock(sweep.journal))
+        stack.enter_context(sweep.storage.winner_lock(sweep.name))
         due = due_winners(sweep)
         delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None, is_end)
         if plan.base.tracking.models == "none" and not is_end:

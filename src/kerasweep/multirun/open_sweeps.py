@@ -14,7 +14,6 @@ from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
 from kerasweep.search.stops import StopRequest
-from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import recover_trials
@@ -102,7 +101,7 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     if plan.sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
     axes = list(names.values()) if plan.arms is not None else compared
-    with sweep_lock(sweep.journal):
+    with sweep.lock():
         record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
     if plan.data.shared is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data.shared)

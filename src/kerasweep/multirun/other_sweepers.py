@@ -11,7 +11,7 @@ from kerasweep.config.search import SAMPLERS
 from kerasweep.errors import ConfigError
 
 SUCCESSORS = {
-    "storage": "trials are kept in a journal; name its folder with storage.path=FOLDER",
+    "storage": "name a database with storage=rdb storage.url=URL; without it, trials are kept in a journal",
     "n_jobs": "set the number of worker processes with workers=N",
     "max_failure_rate": "a failing trial is recorded and never ends the sweep",
     "custom_search_space": "write conditions with `when:` under study.space",

@@ -1,4 +1,4 @@
-"""Plans a sweep before anything is recorded: the shared configuration, the data, the size, the journal."""
+"""Plans a sweep before anything is recorded: the shared configuration, the data, the size, the study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,15 @@ from kerasweep.multirun.refusals import Refusals
 from kerasweep.multirun.settings_digests import settings_digests
 from kerasweep.multirun.sweep_data import SweepData
 from kerasweep.search.arms import ArmPruner, Arms
+from kerasweep.search.open_storage import open_storage
 from kerasweep.search.pruners import build_pruner, pruner_input
 from kerasweep.search.study import (
     BEGUN_WITH,
     check_and_save_digests,
     check_and_save_settings,
     check_and_save_sources,
-    open_study,
     save_first_choices,
     sweep_hash,
-    sweep_lock,
     sweep_name,
 )
 from kerasweep.search.sweep import Sweep
@@ -105,6 +104,7 @@ class Plan:
         self.tuned_by = tuned_by
         self.by_repeat = by_repeat
         self.directions = [objective.direction for objective in base.objective]
+        self.storage = open_storage(base.storage)
         self.refusal = refusals.reason
         self.graph_of = refusals.graph
         self.data_of = refusals.data_of
@@ -160,30 +160,30 @@ class Plan:
         return [(params, reason) for params, reason in reasons if reason is not None]
 
     def is_new(self, fresh: bool) -> bool:
-        """Returns whether the sweep has no journal yet; with `fresh`, its next generation."""
-        return not self._journal(fresh)[1].exists()
+        """Returns whether the sweep has no study yet; with `fresh`, its next generation."""
+        return self._name(fresh) not in self.storage.names()
 
     def is_begun(self) -> bool:
-        """Returns whether the newest journal has trials of this comparison, with these tuned values."""
-        name, journal = self._journal(fresh=False)
-        if not journal.exists():
+        """Returns whether the newest study has trials of this comparison, with these tuned values."""
+        name = self._name(fresh=False)
+        if name not in self.storage.names():
             return False
-        begun = open_study(journal, name, self.directions).user_attrs.get(BEGUN_WITH, {})
+        begun = self.storage.open(name, self.directions).user_attrs.get(BEGUN_WITH, {})
         return bool(begun.get(TUNED_BY) == self._choices().get(TUNED_BY))
 
     def open_sweep(self, fresh: bool) -> Sweep:
-        """Opens or creates the journal of the newest generation; fresh: begins the next one.
+        """Opens or creates the study of the newest generation; fresh: begins the next one.
 
         Raises:
-            StorageError: The journal cannot be written.
+            StorageError: The study cannot be written.
         """
-        cfg = self.base
-        name, journal = self._journal(fresh)
+        cfg, storage = self.base, self.storage
+        name = self._name(fresh)
         settings = settings_digests(cfg, self.space, self.composer)
         older = partial(code_digests, cfg, self.space, self.composer, is_older=True)
         try:
-            with sweep_lock(journal):
-                study = open_study(journal, name, self.directions)
+            with storage.lock(name):
+                study = storage.open(name, self.directions)
                 begun = save_first_choices(study, self._choices())
                 is_same = begun.get(TUNED_BY) == self._choices().get(TUNED_BY)
                 if is_same:
@@ -193,12 +193,12 @@ class Plan:
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "
-                f"{error.filename or journal}. Name a folder that can be written with storage.path, "
+                f"{error.filename or storage.folder}. Name a folder that can be written with storage.path, "
                 "or free some space."
             ) from error
         if not is_same:  # other tuned values were compared
-            with sweep_lock(journal):  # another driver may begin the next generation meanwhile
-                return self.open_sweep(fresh=self._journal(False)[0] == name)
+            with storage.lock(name):  # another driver may begin the next generation meanwhile
+                return self.open_sweep(fresh=self._name(False) == name)
         is_older = SCORE not in begun
         pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         study.pruner = ArmPruner(pruner, self.arms) if self.arms is not None else pruner
@@ -206,7 +206,7 @@ class Plan:
             name,
             study,
             self.space,
-            journal,
+            storage,
             Path(DEFAULT_JOBS, name).absolute(),
             self.total(),
             cfg.sampler,
@@ -233,12 +233,10 @@ class Plan:
         """The digests of the user's code, see `code_digests`."""
         return code_digests(self.base, self.space, self.composer)
 
-    def _journal(self, fresh: bool) -> tuple[str, Path]:
-        """Returns the sweep's name and its file; fresh: those of the next generation."""
-        folder = Path(self.base.storage.path or "mlruns/studies").absolute()
+    def _name(self, fresh: bool) -> str:
+        """Returns the name of the sweep's newest generation; fresh: that of the next one."""
         study = self.study if self.arms is None else f"{self.study}{TUNING_SUFFIX}"
-        name = sweep_name(folder, study, sweep_hash(self._definition()), fresh)
-        return name, folder / f"{name}.journal"
+        return sweep_name(self.storage.names(), study, sweep_hash(self._definition()), fresh)
 
     def _definition(self) -> dict[str, Any]:
         question, master = self.question, without_hydra(self.question.master)

@@ -13,10 +13,10 @@ from kerasweep.multirun.composer import Composer, copy_of, without_hydra
 from kerasweep.multirun.jobs import TrialJob
 from kerasweep.multirun.tuning import MAX_SEED, SEED
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.journal_report import JournalReport, never
 from kerasweep.search.ledger import attempts
 from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
+from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import SweepRecord
@@ -234,10 +234,10 @@ class BatchTrialRuns(WorkerTrialRuns):
         report = self._report(proposal) if has_pruner and ref.repeat == 0 else never
         return TRAIN, BatchJob(number * self.repeats + ref.repeat, overrides, ref, report)
 
-    def _report(self, proposal: Proposal) -> JournalReport:
+    def _report(self, proposal: Proposal) -> RemoteReport:
         sweep = self._record.sweep
-        return JournalReport(
-            sweep.journal,
+        return RemoteReport(
+            sweep.storage,
             sweep.name,
             sweep.directions,
             self.pruner,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -54,9 +55,19 @@ def tried(study: Study, space: Space) -> set[Signature]:
 
 
 def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
-    """Writes the result into the trial first, then tells Optuna."""
-    trial.set_user_attr(RESULT, _as_attribute(outcome))
-    tell_result(study, trial.number, outcome.state, outcome.values)
+    """Writes the result into the trial first, then tells Optuna.
+
+    Raises:
+        UpdateFinishedTrialError: Another driver has ended the trial.
+    """
+    result = _as_attribute(outcome)
+    try:
+        trial.set_user_attr(RESULT, result)
+        tell_result(study, trial.number, outcome.state, outcome.values)
+    except UpdateFinishedTrialError:
+        # A database that was restarted may have lost its answer, not the result.
+        if study.get_trials(deepcopy=False)[trial.number].user_attrs.get(RESULT) != result:
+            raise
 
 
 def note_repeat(trial: Trial, repeat: int, outcome: Outcome) -> None:

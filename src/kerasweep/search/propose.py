@@ -16,7 +16,7 @@ from kerasweep.search.ledger import REJECTED, has_waiting, recover, tried
 from kerasweep.search.owner import OWNER, owner_text, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
 from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
-from kerasweep.search.study import sweep_lock
+from kerasweep.search.storage import LockLostError
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space, signature
 
@@ -73,7 +73,17 @@ def ask(
         An `Ending` if there is no further trial, `Elsewhere` if one may come again, None if `pick` takes none
         now.
     """
-    with sweep_lock(sweep.journal):
+    while True:
+        try:
+            return _ask(sweep, under_way, hours, pick)
+        except LockLostError:  # the database was restarted
+            continue
+
+
+def _ask(
+    sweep: Sweep, under_way: int, hours: float, pick: Callable[[Iterable[Params]], Params | None]
+) -> Proposal | Ending | Elsewhere | None:
+    with sweep.lock():
         trials = sweep.study.get_trials(deepcopy=False)
         total = total_reason(trials, sweep.total, under_way)
         if total is not None and recover(sweep.study):

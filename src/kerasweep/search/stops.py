@@ -4,11 +4,10 @@ import math
 import signal
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -17,7 +16,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import sign_of
 from kerasweep.search.ledger import counts
-from kerasweep.search.study import sweep_lock
 from kerasweep.terminal import say
 
 HOURS_USED = "hours_used"  # a name in journals: never change it
@@ -60,14 +58,16 @@ class Hours:
 
     Args:
         study: The sweep's study.
-        journal: Its file.
+        lock: Holds the sweep's lock.
         before: The hours that its tuning has used of the same budget.
     """
 
-    def __init__(self, study: Study, journal: Path, before: float = 0.0) -> None:
+    def __init__(
+        self, study: Study, lock: Callable[[], AbstractContextManager[None]], before: float = 0.0
+    ) -> None:
         self._study = study
         self._tuning = before
-        self._journal = journal
+        self._lock = lock
         self._begun = time.monotonic()
         self._noted_at = self._begun
 
@@ -86,7 +86,7 @@ class Hours:
     def note(self) -> None:
         """Saves the hours. Time that several drivers work at once counts once."""
         self._noted_at = time.monotonic()
-        with suppress(OSError), sweep_lock(self._journal):
+        with suppress(OSError), self._lock():
             self._study.set_user_attr(HOURS_USED, max(self._noted(), self._own()))
 
     def note_sometimes(self) -> None:

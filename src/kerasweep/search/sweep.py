@@ -1,6 +1,7 @@
 """Holds what defines a running sweep: its study, its space, and when it ends."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from optuna.study import Study
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
+from kerasweep.search.storage import Storage
 from kerasweep.search.study import DATA_DIGESTS
 from kerasweep.space.axis import Params, Signature, Space, Value, signature
 from kerasweep.terminal import value_text
 from kerasweep.tracking.tags import tag_text
 
-# The name of the only data set in the journal.
+# The name of the only data set in the study.
 ONLY = ""
 
 
@@ -30,7 +32,7 @@ class Sweep:
     name: str
     study: Study
     space: Space
-    journal: Path  # the sweep's lock lies beside it
+    storage: Storage  # of the study
     jobs: Path  # the folder of its jobs, an absolute path
     total: int  # the number of trials at the end, including those of earlier starts
     sampler: DictConfig
@@ -57,7 +59,11 @@ class Sweep:
     @property
     def spool(self) -> Path:
         """The folder of results that MLflow has not taken yet."""
-        return self.journal.with_suffix(".spool")
+        return self.storage.spool(self.name)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds the sweep's lock."""
+        return self.storage.lock(self.name)
 
     def params_of(self, params: Params, repeat: int) -> Params:
         """Returns the configuration of one repeat of a trial."""
@@ -76,7 +82,7 @@ class Sweep:
     def digest_of(self, source: str) -> str | None:
         """Returns the digest of a data set, None if it is unknown. source: its name, see `source_key`.
 
-        The journal's is that of the driver which began the sweep: another one may read other images.
+        The study's is that of the driver which began the sweep: another one may read other images.
         """
         if source not in self.data_digests:
             return None

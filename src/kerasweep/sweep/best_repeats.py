@@ -73,9 +73,9 @@ def delete_other_weights(
             file = found(outcome, sweep.jobs).weights
             if file and file not in kept and is_within(Path(file), sweep.jobs):
                 Path(file).unlink(missing_ok=True)
-    for file in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
-        if str(file.absolute()) not in kept:
-            file.unlink(missing_ok=True)
+    for unnamed in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
+        if str(unnamed.absolute()) not in kept:
+            unnamed.unlink(missing_ok=True)
 
 
 def is_training(sweep: Sweep) -> bool:

@@ -14,7 +14,6 @@ from kerasweep.search.owner import leased
 from kerasweep.search.propose import Elsewhere, Proposal
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
-from kerasweep.search.study import sweep_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
@@ -43,7 +42,7 @@ class _Task:
 
 def recover_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Retries the trials of drivers that died and returns them; `SweepRecord.reconcile` closes their runs."""
-    with sweep_lock(sweep.journal):
+    with sweep.lock():
         return recover(sweep.study)
 
 
@@ -73,7 +72,7 @@ class Driver:
         self._awaited: Elsewhere | None = None  # the other drivers, as the user was told
         self._failure: TrackingError | None = None  # why MLflow cannot be used any more
         self._jobs = 0
-        self._hours = Hours(sweep.study, sweep.journal, sweep.hours_before)
+        self._hours = Hours(sweep.study, sweep.lock, sweep.hours_before)
         self._queue = TrialQueue(sweep, runs)
 
     def run(self) -> Ending:
@@ -323,6 +322,6 @@ class Driver:
 
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
-        with suppress(OSError, ValueError), sweep_lock(self.sweep.journal):
+        with suppress(OSError, ValueError), self.sweep.lock():
             return fail_and_retry(self.sweep.study, trial.number, blamed=False)
         return True

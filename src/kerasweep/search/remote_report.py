@@ -1,22 +1,21 @@
-"""Asks a study's pruner after each epoch, from a process that has only the study's journal."""
+"""Asks a study's pruner after each epoch, from a process that has only the study's storage."""
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from omegaconf import DictConfig
 from optuna.trial import Trial
 
 from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.pruners import PrunedTrial, build_pruner, pruner_input
-from kerasweep.search.study import open_study
+from kerasweep.search.storage import Storage
 
 
 @dataclass(frozen=True)
-class JournalReport:
-    """Asks a study's pruner after each epoch, through the study's journal."""
+class RemoteReport:
+    """Asks a study's pruner after each epoch, through the study's storage."""
 
-    journal: Path
+    storage: Storage
     study: str
     directions: tuple[str, ...]
     pruner: DictConfig
@@ -29,12 +28,12 @@ class JournalReport:
         return _trial(self).report(epoch, value)
 
     def __hash__(self) -> int:
-        return hash((self.journal, self.study, self.trial_id))
+        return hash((self.storage, self.study, self.trial_id))
 
 
 @cache
-def _trial(report: JournalReport) -> PrunedTrial:
-    study = open_study(report.journal, report.study, report.directions)
+def _trial(report: RemoteReport) -> PrunedTrial:
+    study = report.storage.open(report.study, report.directions)
     pruner = build_pruner(report.pruner, report.epochs)
     study.pruner = pruner if report.arms is None else ArmPruner(pruner, report.arms)
     trial = Trial(study, report.trial_id)

@@ -1,0 +1,119 @@
+"""Keeps each study in a journal file of Optuna's, which a torn line or a dead driver does not hurt."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import Study
+
+from kerasweep.errors import ConfigError
+from kerasweep.search.storage import Storage, create_or_load
+
+GRACE_PERIOD_SECONDS = 5
+SUFFIX = ".journal"
+
+
+@dataclass(frozen=True)
+class JournalFolder(Storage):
+    """A folder with a journal for each study."""
+
+    folder: Path
+
+    def file(self, name: str) -> Path:
+        """Returns the journal of a study."""
+        return self.folder / f"{name}{SUFFIX}"
+
+    def names(self) -> list[str]:
+        return [path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}")]
+
+    def open(self, name: str, directions: Sequence[str]) -> Study:
+        return open_study(self.file(name), name, directions)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        with locked(self.folder / f"{name}.lock"):
+            yield
+
+    @contextmanager
+    def winner_lock(self, name: str) -> Iterator[None]:
+        with locked(self.folder / f"{name}.portraits.lock"):
+            yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock of a file; the kernel frees it when its owner dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Cuts an incomplete last line from the journal, and saves it in a file beside the journal."""
+    if _is_whole(journal):
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    with open(journal.with_suffix(".torn"), "ab") as kept:
+        kept.write(content[whole:] + b"\n")
+    with open(journal, "r+b") as file:
+        file.truncate(whole)
+
+
+def _is_whole(journal: Path) -> bool:
+    with open(journal, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+class MendingBackend(JournalFileBackend):
+    """Optuna's journal file, which cuts a torn last line before it appends.
+
+    A line is torn if its driver died while writing, or the disk was full. Optuna ignores it as the last
+    line, but fails to read the journal once another line follows.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        journal = Path(self._file_path)
+        self._lock.acquire()  # else a line that another driver writes now looks torn
+        try:
+            _cut_torn_line(journal)
+            with open(journal, "ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            self._lock.release()
+
+
+def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
+    """Opens or creates the study in its journal.
+
+    Args:
+        journal: An absolute path.
+        name: The study's name.
+        directions: `maximize` or `minimize` per objective.
+
+    Raises:
+        ConfigError: The study exists with other directions, or the journal is damaged.
+    """
+    assert journal.is_absolute(), "a relative journal leaves a dangling lock"
+    lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
+    try:
+        storage = JournalStorage(MendingBackend(str(journal), lock_obj=lock))
+        return create_or_load(storage, name, directions)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"The journal {journal} is damaged: {error}. Restore it, or move it away to begin the sweep anew."
+        ) from error

@@ -1,0 +1,142 @@
+"""Studies in a database keep what journals keep, with locks, and survive a restart of the server."""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from kerasweep.errors import ConfigError, StorageError
+from kerasweep.search.database import OPENED, Database
+from kerasweep.search.storage import LockLostError, Storage
+from tests import postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Closes the connections that the process would keep for its only storage."""
+    yield
+    for storage in list(OPENED.values()):
+        storage.engine.dispose()
+    OPENED.clear()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "sqlite":
+        return Database(f"sqlite:///{tmp_path}/optuna.db", tmp_path)
+    return Database(request.getfixturevalue("server").create(f"d{uuid4().hex}"), tmp_path)
+
+
+def test_studies_are_kept(database: Storage) -> None:
+    assert database.names() == []
+    study = database.open("s", ["maximize"])
+    trial = study.ask()
+    trial.set_user_attr("owner", {"host": "here"})
+    trial.report(0.25, 1)
+    study.tell(trial, 0.5)
+    assert database.names() == ["s"]
+    (again,) = database.open("s", ["maximize"]).trials
+    assert (again.value, again.user_attrs, again.intermediate_values) == (
+        0.5,
+        {"owner": {"host": "here"}},
+        {1: 0.25},
+    )
+
+
+def test_other_directions_are_refused(database: Storage) -> None:
+    database.open("s", ["maximize"])
+    with pytest.raises(ConfigError, match="was begun with the directions"):
+        database.open("s", ["minimize"])
+
+
+def _hold(database: Storage, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
+    with database.lock("s"):
+        held.put("locked")
+        time.sleep(60)
+
+
+def test_lock_is_freed_when_its_owner_dies(database: Storage) -> None:
+    database.open("s", ["maximize"])
+    context = multiprocessing.get_context("spawn")
+    held = context.SimpleQueue()
+    owner = context.Process(target=_hold, args=(database, held))
+    owner.start()
+    assert held.get() == "locked"
+    with database.lock("t"):  # another sweep's
+        owner.kill()
+        owner.join()
+    with database.lock("s"), database.winner_lock("s"):
+        pass
+
+
+def test_one_driver_holds_one_connection(server: postgres.Server, tmp_path: Path) -> None:
+    url = server.create("connections")
+    database = Database(url, tmp_path)
+    study = database.open("s", ["maximize"])
+    threads = [threading.Thread(target=study.set_user_attr, args=(f"lease{i}", i)) for i in range(4)]
+    with database.lock("s"), database.winner_lock("s"):
+        for thread in threads:
+            thread.start()
+        study.tell(study.ask(), 1.0)
+        for thread in threads:
+            thread.join()
+    count = text("SELECT count(*) FROM pg_stat_activity WHERE datname = 'connections'")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        assert connection.execute(count).scalar() == 2  # and this one
+
+
+def test_a_restart_of_the_server_costs_nothing(server: postgres.Server, tmp_path: Path) -> None:
+    database = Database(server.create("restarted"), tmp_path)
+    study = database.open("s", ["maximize"])
+    trial = study.ask()
+    server.kill()
+    timer = threading.Timer(1.0, server.start)
+    timer.start()
+    trial.set_user_attr("result", 1)  # waits
+    timer.join()
+    study.tell(trial, 0.5)
+    assert [(each.value, each.user_attrs) for each in study.trials] == [(0.5, {"result": 1})]
+
+
+def test_a_lock_that_a_restart_took_is_noticed(server: postgres.Server, tmp_path: Path) -> None:
+    database = Database(server.create("lost"), tmp_path)
+    study = database.open("s", ["maximize"])
+    with pytest.raises(LockLostError), database.lock("s"):
+        server.kill()
+        server.start()
+        study.ask()
+    with database.lock("s"):
+        study.tell(study.ask(), 1.0)
+    assert study.trials[-1].state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "postgresql+psycopg://me:secret@127.0.0.1:9/x",
+            "The storage postgresql+psycopg://me:***@127.0.0.1:9/x cannot be used: connection failed",
+        ),
+        (
+            "sqlite:////no/such/folder/a.db",
+            "cannot be used: unable to open database file. Start it, or correct",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as raised:
+        Database(url, tmp_path).open("s", ["maximize"])
+    assert said in str(raised.value) and "secret" not in str(raised.value)

@@ -1,0 +1,93 @@
+"""A journal survives an incomplete last line, and its lock the death of its owner."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from kerasweep.errors import ConfigError
+from kerasweep.search.journal import JournalFolder, open_study
+
+
+def test_a_folder_names_its_studies(tmp_path: Path) -> None:
+    assert JournalFolder(tmp_path / "none").names() == []
+    folder = JournalFolder(tmp_path)
+    folder.open("s[1].x", ["maximize"])
+    folder.open("t", ["minimize"])
+    assert sorted(folder.names()) == ["s[1].x", "t"]
+    assert folder.file("t") == tmp_path / "t.journal" and folder.spool("t").parent == folder.folder
+
+
+def test_reopened_study_holds_its_trials(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    assert [trial.value for trial in open_study(tmp_path / "s.journal", "s", ["maximize"]).trials] == [0.5]
+
+
+def test_torn_last_line_is_cut_and_kept(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    whole = journal.read_bytes()
+    for torn in (b'{"op_code": 4, "wor', b'{"op'):
+        journal.write_bytes(whole + torn)
+        assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5]
+        assert journal.read_bytes().startswith(whole + b'{"op_code":')
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 4, "wor\n{"op\n'
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.75)
+    assert [trial.value for trial in study.trials] == [0.5, 0.75]
+
+
+def test_line_that_another_driver_tore_is_cut_before_the_next_one(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    trial = study.ask()
+    with open(journal, "ab") as file:
+        file.write(b'{"op_code": 6, "tri')
+    trial.report(0.25, 1)
+    study.tell(trial, 0.5)
+    (again,) = open_study(journal, "s", ["maximize"]).trials
+    assert (again.value, again.intermediate_values) == (0.5, {1: 0.25})
+    assert (tmp_path / "s.torn").read_bytes() == b'{"op_code": 6, "tri\n'
+
+
+def test_complete_journal_stays_unchanged(tmp_path: Path) -> None:
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    before = (tmp_path / "s.journal").read_bytes()
+    study.ask()
+    assert (tmp_path / "s.journal").read_bytes().startswith(before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.journal"]
+
+
+def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
+    (tmp_path / "s.journal").write_bytes(b'{"op')
+    assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
+
+
+def test_other_directions_are_refused(tmp_path: Path) -> None:
+    open_study(tmp_path / "s.journal", "s", ["maximize"])
+    with pytest.raises(ConfigError) as refused:
+        open_study(tmp_path / "s.journal", "s", ["maximize", "minimize"])
+    assert str(refused.value) == (
+        "The study s was begun with the directions ['maximize'], "
+        "but ['maximize', 'minimize'] were asked for. Begin anew with study.fresh=true."
+    )
+
+
+def _hold(folder: Path, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
+    with JournalFolder(folder).lock("s"):
+        held.put("locked")
+        multiprocessing.Event().wait(60)
+
+
+def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.SimpleQueue()
+    owner = context.Process(target=_hold, args=(tmp_path / "new", held))
+    owner.start()
+    assert held.get() == "locked"
+    owner.kill()
+    owner.join()
+    with JournalFolder(tmp_path / "new").lock("s"):
+        assert (tmp_path / "new" / "s.lock").exists()
