@@ -1,12 +1,13 @@
 """A journal survives an incomplete last line, and its lock the death of its owner."""
 
+import json
 import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from kerasweep.errors import ConfigError
-from kerasweep.search.journal import JournalFolder, open_study
+from kerasweep.search.journal import LINE, JournalFolder, open_study
 
 
 def test_a_folder_names_its_studies(tmp_path: Path) -> None:
@@ -63,6 +64,75 @@ def test_complete_journal_stays_unchanged(tmp_path: Path) -> None:
 def test_journal_of_one_torn_line_becomes_empty(tmp_path: Path) -> None:
     (tmp_path / "s.journal").write_bytes(b'{"op')
     assert open_study(tmp_path / "s.journal", "s", ["maximize"]).trials == []
+
+
+def test_a_line_that_is_missing_is_noticed(tmp_path: Path) -> None:
+    """Optuna would give the trials after it other numbers."""
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    for value in (0.5, 0.75):
+        trial = study.ask()
+        trial.suggest_int("a", 0, 9)
+        study.tell(trial, value)
+    whole = journal.read_bytes().splitlines(keepends=True)
+    for missing in range(1, len(whole) - 1):
+        journal.write_bytes(b"".join(whole[:missing] + whole[missing + 1 :]))
+        with pytest.raises(
+            ConfigError, match=f"line {missing + 1} is out of place: lines before it are missing"
+        ):
+            open_study(journal, "s", ["maximize"])
+    journal.write_bytes(b"".join(whole))
+    assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5, 0.75]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3",
+        "null",
+        "[]",
+        '"text"',
+        "{}",
+        '{"op_code": 99}',
+        '{"op_code": "x"}',
+        '{"op_code": 4, "worker_id": "w"}',
+        '{"op_code": 5, "worker_id": "w", "trial_id": "x", "param_name": 3}',
+        '{"op_code": 6, "worker_id": "w", "trial_id": 0, "state": 77, "values": "no"}',
+        "{",
+        "\x00\x01",
+    ],
+)
+def test_whatever_a_line_holds_the_journal_is_named(tmp_path: Path, line: str) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n")
+    with pytest.raises(
+        ConfigError, match=f"The journal {journal} is damaged: .* Restore it, or move it away"
+    ):
+        open_study(journal, "s", ["maximize"])
+
+
+def test_lines_of_an_older_version_have_no_numbers(tmp_path: Path) -> None:
+    journal = tmp_path / "s.journal"
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.5)
+    logs = [json.loads(line) for line in journal.read_text().splitlines()]
+    older = [{key: value for key, value in log.items() if key != LINE} for log in logs]
+    journal.write_text("".join(json.dumps(log) + "\n" for log in older))
+    study = open_study(journal, "s", ["maximize"])
+    study.tell(study.ask(), 0.75)
+    assert [trial.value for trial in open_study(journal, "s", ["maximize"]).trials] == [0.5, 0.75]
+    assert LINE in json.loads(journal.read_text().splitlines()[-1])
+
+
+def test_two_drivers_number_their_lines_together(tmp_path: Path) -> None:
+    one, other = (open_study(tmp_path / "s.journal", "s", ["maximize"]) for _ in range(2))
+    for study in (one, other, one, other):
+        study.tell(study.ask(), 0.5)
+    numbers = [json.loads(line)[LINE] for line in (tmp_path / "s.journal").read_text().splitlines()]
+    assert numbers == list(range(len(numbers))) and len(one.trials) == 4
 
 
 def test_other_directions_are_refused(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
@@ -18,6 +20,7 @@ from kerasweep.search.storage import Storage, create_or_load
 
 GRACE_PERIOD_SECONDS = 5
 SUFFIX = ".journal"
+LINE = "line"  # a name in journals: never change it
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,66 @@ class MendingBackend(JournalFileBackend):
     """Optuna's journal file, which cuts a torn last line before it appends.
 
     A line is torn if its driver died while writing, or the disk was full. Optuna ignores it as the last
-    line, but fails to read the journal once another line follows.
+    line, but fails to read the journal once another line follows. Each line has its number: without one of
+    them, Optuna would number the trials anew.
     """
 
+    def __init__(self, file_path: str, lock_obj: JournalFileSymlinkLock) -> None:
+        super().__init__(file_path, lock_obj)
+        self._bytes, self._lines = 0, 0  # that are counted
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         journal = Path(self._file_path)
         self._lock.acquire()  # else a line that another driver writes now looks torn
         try:
             _cut_torn_line(journal)
+            numbers = count(self._count_lines())
+            numbered = ({**log, LINE: number} for log, number in zip(logs, numbers, strict=False))
+            lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in numbered)
             with open(journal, "ab") as file:
                 file.write(lines.encode())
                 file.flush()
                 os.fsync(file.fileno())
         finally:
             self._lock.release()
+
+    def _count_lines(self) -> int:
+        """Returns the number of lines; reads what was written since the last call."""
+        with open(self._file_path, "rb") as file:
+            file.seek(self._bytes)
+            new = file.read()
+        self._bytes, self._lines = self._bytes + len(new), self._lines + new.count(b"\n")
+        return self._lines
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yields the lines from this number on.
+
+        Raises:
+            ValueError: A line is no object, or it has another number than its place.
+        """
+        for number, log in enumerate(super().read_logs(log_number_from), start=log_number_from):
+            if not isinstance(log, dict):
+                raise ValueError(f"line {number + 1} is no object")
+            if log.get(LINE, number) != number:  # older versions wrote no numbers
+                raise ValueError(f"line {number + 1} is out of place: lines before it are missing or new")
+            yield log
+
+
+class CheckedJournalStorage(JournalStorage):
+    """A JournalStorage that names a journal whose lines cannot be read."""
+
+    def _sync_with_backend(self) -> None:
+        backend: Any = self._backend
+        try:
+            super()._sync_with_backend()  # type: ignore[no-untyped-call]
+        except OptunaError:
+            raise
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"The journal {backend._file_path} is damaged: {text}. Restore it, or move it away to begin "
+                "the sweep anew."
+            ) from error
 
 
 def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
@@ -110,10 +158,4 @@ def open_study(journal: Path, name: str, directions: Sequence[str]) -> Study:
     """
     assert journal.is_absolute(), "a relative journal leaves a dangling lock"
     lock = JournalFileSymlinkLock(str(journal), grace_period=GRACE_PERIOD_SECONDS)
-    try:
-        storage = JournalStorage(MendingBackend(str(journal), lock_obj=lock))
-        return create_or_load(storage, name, directions)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"The journal {journal} is damaged: {error}. Restore it, or move it away to begin the sweep anew."
-        ) from error
+    return create_or_load(CheckedJournalStorage(MendingBackend(str(journal), lock)), name, directions)

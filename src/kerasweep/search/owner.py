@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 from optuna.study import Study
 
+from kerasweep.errors import KerasweepError
+
 OWNER, LEASE = "owner", "lease"  # names in journals: never change them
 LEASE_SECONDS = 300.0
 RENEWAL_SECONDS = 60.0
@@ -107,7 +109,8 @@ def leased(study: Study) -> Iterator[None]:
 
     def renew() -> None:
         while not ended.wait(RENEWAL_SECONDS):
-            with suppress(OSError, ValueError):  # such as a full disk; it tries again in a minute
+            # Such as a full disk; it tries again in a minute.
+            with suppress(OSError, ValueError, KerasweepError):
                 renew_lease(study)
 
     renew_lease(study)
