@@ -1,5 +1,6 @@
 """Printed text looks the same everywhere, and next commands repeat the user's overrides."""
 
+import subprocess
 import sys
 
 import pytest
@@ -49,6 +50,39 @@ def test_next_commands(
     assert next_commands(URI, is_default, "s-1", "r") == said
     assert next_commands(URI, is_default, None, "r") == [said[0], said[2]]
     assert next_commands(URI, is_default, "s-1", None) == said[:2]
+
+
+def test_a_server_is_browsed_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["kerasweep-train"])
+    browse, *_ = next_commands("http://me:***@host:5000", False, None, None)
+    assert browse == "browse:  http://me:***@host:5000"
+
+
+@pytest.mark.parametrize(("output", "said"), [("/dev/full", "No space left on device"), ("closed pipe", "")])
+def test_a_command_goes_on_without_its_output(output: str, said: str) -> None:
+    program = (
+        "from kerasweep.terminal import say, show\n"
+        "from rich.table import Table\n"
+        "import sys\n"
+        "sys.stdin.read()\n"
+        "for _ in range(3): say('x' * 10_000)\n"
+        "show(Table('a'))\n"
+        "print('done', file=sys.stderr)"
+    )
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=full if output == "/dev/full" else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if process.stdout is not None:
+            process.stdout.close()
+            process.stdout = None
+        _, stderr = process.communicate("")
+    note = f"note: the output cannot be written: {said}\n" if said else ""
+    assert (process.returncode, stderr) == (0, f"{note}done\n")
 
 
 def test_a_folder_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """Defines the errors that a user can fix: each message says what was expected, what came and what to do."""
 
+import signal
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 MAX_SUGGESTED, LIKE = 3, 0.6
+# The signals that stop a command: Ctrl-C, a scheduler's end, a terminal that is closed.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class KerasweepError(Exception):
@@ -51,7 +54,11 @@ class SweepStopped(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived, as schedulers and containers send it: a single run ends as after Ctrl-C."""
+    """A signal arrived, as schedulers or a closed terminal send it: a single run ends as after Ctrl-C."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -1,9 +1,10 @@
 """Prints lines and tables for people, and formats values, durations and commands."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def say(line: str) -> None:
     if _printers:
         _printers[-1](line)
     else:
-        console().print(line, soft_wrap=True)
+        with output_may_end():
+            console().print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -39,12 +41,37 @@ def show(table: Table) -> None:
     terminal = console()
     needed = Measurement.get(terminal, terminal.options.update(max_width=MAX_WIDTH), table)
     least = needed.minimum if terminal.is_terminal else needed.maximum
-    console(width=max(terminal.width, least)).print(table)
+    with output_may_end():
+        console(width=max(terminal.width, least)).print(table)
+
+
+@contextmanager
+def output_may_end() -> Iterator[None]:
+    """Lets the command go on without its output if that cannot be written any more.
+
+    The terminal or the pipe is closed, or the disk of a log file is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        # What Python still holds back would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        if not isinstance(error, BrokenPipeError):
+            with suppress(OSError):
+                print(f"note: the output cannot be written: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def console(width: int | None = None) -> Console:
     """Returns a console that prints `[a,b]` and `:x:` unchanged. width: None for the terminal's."""
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to its caller; rich would end the command."""
+
+    def on_broken_pipe(self) -> None:
+        raise
 
 
 def params_text(params: Mapping[str, object]) -> str:
@@ -68,7 +95,7 @@ def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str 
     """Returns lines with the commands to type next, in the form in which this process was started.
 
     Args:
-        uri: MLflow's tracking URI.
+        uri: MLflow's tracking URI, without a password.
         is_default: Whether commands use this URI by default.
         compared: The study or sweep to compare; None for no such line.
         run_id: A run with a model; None for no such line.
@@ -77,7 +104,8 @@ def next_commands(uri: str, is_default: bool, compared: str | None, run_id: str 
     command = "kerasweep-" if is_installed else "python -m src."
     flag = "" if is_default else f" tracking.uri='{uri}'"
     by_make = is_default and not is_installed
-    lines = [f"browse:  {'make ui' if by_make else f'mlflow ui --backend-store-uri {shlex.quote(uri)}'}"]
+    ui = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    lines = [f"browse:  {'make ui' if by_make else ui}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
     if run_id is not None:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,12 @@ def test_interpolations_that_fail_are_errors_of_the_user(
     assert capsys.readouterr().err == message
 
 
-@pytest.mark.parametrize(("interrupt", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+@pytest.mark.parametrize(
+    ("interrupt", "code"),
+    [(KeyboardInterrupt(), 130), (Terminated(), 143), (Terminated(signal.SIGHUP), 129)],
+)
 def test_signals_end_a_command_with_their_codes(
-    interrupt: type[BaseException], code: int, capsys: pytest.CaptureFixture[str]
+    interrupt: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
         raise interrupt

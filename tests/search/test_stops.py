@@ -8,7 +8,7 @@ import pytest
 from kerasweep.search.stops import StopRequest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,12 +14,12 @@ from kerasweep.workers.signals import hold_interrupts, interrupts_held, release_
 PROGRAM = """
 import os, signal, time
 from kerasweep.errors import Terminated
-from kerasweep.workers.signals import interrupted_by_sigterm
+from kerasweep.workers.signals import interrupted_by_signals
 
 def send(process):
     os.kill(process, signal.SIGTERM)
 
-with interrupted_by_sigterm():
+with interrupted_by_signals():
     heard, said = os.pipe()
     forked = os.fork()
     if forked == 0:
@@ -34,12 +34,12 @@ with interrupted_by_sigterm():
     except Terminated:
         send(os.getpid())
         print("closed")
-with interrupted_by_sigterm():
+with interrupted_by_signals():
     pass
 send(os.getpid())
 print("went on")
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-with interrupted_by_sigterm():
+with interrupted_by_signals():
     pass
 print("as before", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
 send(os.getpid())

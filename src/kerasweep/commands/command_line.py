@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -28,8 +29,8 @@ HINT = (
 def run_command(function: Callable[[], T]) -> T:
     """Calls the function; an error of the user ends the command with one line and exit code 2.
 
-    Ctrl-C ends it with 130; SIGTERM ends a single run with 143, and a sweep, which handles it as Ctrl-C, with
-    130.
+    Ctrl-C ends it with 130. SIGTERM ends a single run with 143, SIGHUP with 129, and both a sweep, which
+    handles them as Ctrl-C, with 130.
     """
     try:
         return function()
@@ -44,9 +45,10 @@ def run_command(function: Callable[[], T]) -> T:
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
-    """Ends the command after Ctrl-C or SIGTERM, with the exit code of a process that the signal killed."""
-    print("stopped", file=sys.stderr)
-    number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+    """Ends the command after Ctrl-C or another signal, with the exit code of a process that it killed."""
+    with suppress(OSError):  # the terminal is closed
+        print("stopped", file=sys.stderr)
+    number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
 
 

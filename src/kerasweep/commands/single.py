@@ -12,7 +12,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
-from kerasweep.tracking.location import resolve_uri
+from kerasweep.tracking.location import resolve_uri, without_password
 from kerasweep.tracking.source import git_diff, source_tags
 from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -98,7 +98,7 @@ def _print_epoch(cfg: DictConfig) -> Callable[[int, float | None], bool]:
 
     def report(epoch: int, value: float | None) -> bool:
         measured = "" if value is None else f"  {metric} {value:.4g}"
-        print(f"epoch {epoch}/{epochs}{measured}", flush=True)
+        say(f"epoch {epoch}/{epochs}{measured}")
         return False
 
     return report
@@ -108,8 +108,8 @@ def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     metric = cfg.objective[0].metric
     is_cross_fitted = metric.startswith("val_")  # less than the best epoch's own value, printed above
     remark = " without the luck of this choice" if is_cross_fitted else ""
-    print(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}{remark}")
-    print(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
+    say(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}{remark}")
+    say(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
     kept = None if cfg.tracking.models == "none" else outcome.run_id
-    for line in next_commands(tracker.uri, tracker.is_default, None, kept):
+    for line in next_commands(without_password(tracker.uri), tracker.is_default, None, kept):
         say(line)

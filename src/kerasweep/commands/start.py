@@ -5,6 +5,7 @@ exit code 130. Before, while Python starts, Python prints a traceback and is kil
 shell shows as 130 too.
 """
 
+import os
 import sys
 
 
@@ -24,6 +25,7 @@ def predict() -> None:
 
 
 def _start(command: str) -> None:
+    _open_standard_streams()
     try:
         from importlib import import_module
 
@@ -39,3 +41,18 @@ def _start(command: str) -> None:
         from kerasweep.commands.command_line import stop
 
         stop(interrupt)
+
+
+def _open_standard_streams() -> None:
+    """Opens closed standard streams, and lets a terminal of few characters show others as a question mark.
+
+    The next file that is opened, perhaps a database, would take the place of a closed stream, and what is
+    printed there would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")

@@ -28,12 +28,12 @@ def train_once(cfg: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from kerasweep.commands.single import run_single
-    from kerasweep.workers.signals import interrupted_by_sigterm
+    from kerasweep.workers.signals import interrupted_by_signals
 
     hydra_cfg = cast("DictConfig", HydraConfig.get())
     # Hydra's other launchers may train in threads, or in processes that handle SIGTERM themselves.
     is_alone = hydra_cfg.mode is RunMode.RUN
-    with interrupted_by_sigterm() if is_alone else nullcontext():
+    with interrupted_by_signals() if is_alone else nullcontext():
         return run_single(cfg, hydra_cfg)
 
 

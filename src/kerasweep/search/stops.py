@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from kerasweep.errors import STOPPING
 from kerasweep.results import sign_of
 from kerasweep.search.ledger import counts
 from kerasweep.terminal import say
@@ -23,7 +24,7 @@ NOTED_SECONDS = 60.0
 
 
 class StopRequest:
-    """Whether the user asked to stop: the first Ctrl-C or SIGTERM sets it, the second interrupts."""
+    """Whether the user asked to stop: the first signal of STOPPING sets it, the second interrupts."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -31,10 +32,13 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handles the signals meanwhile, and restores their handlers afterwards."""
-        before = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        """Handles the signals meanwhile, and restores their handlers afterwards.
+
+        Under nohup SIGHUP stays ignored.
+        """
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        numbers = [number for number in STOPPING if not (ignored and number is signal.SIGHUP)]
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:

@@ -27,6 +27,7 @@ from kerasweep.sweep.borders import border_text, may_be_wider
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
+from kerasweep.tracking.location import without_password
 from kerasweep.tracking.tags import objective_text
 
 MAX_NAMED = 5
@@ -200,7 +201,7 @@ def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
     best_run = _run_of_model(record.sweep, best)
     run_id = best_run if record.keeps_model(best_run) else None
-    for line in next_commands(tracker.uri, tracker.is_default, record.sweep.name, run_id):
+    for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, run_id):
         say(line)
 
 

@@ -15,7 +15,7 @@ from kerasweep.space.axis import Params
 from kerasweep.sweep.live_part import JobState, LivePart
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.summary import outcome_text
-from kerasweep.terminal import console, params_text, redirect_lines, say
+from kerasweep.terminal import console, output_may_end, params_text, redirect_lines, say
 
 RECOUNT_SECONDS = 5.0
 REDRAW_SECONDS = 0.5
@@ -132,10 +132,11 @@ class LiveView(View):
         """Prints the waiting lines, and redraws the live part below them."""
         self._drawn = self.clock()
         lines, self._lines = self._lines, []
-        if lines:
-            self._screen.print("\n".join(lines), soft_wrap=True)
-        else:
-            self._live.refresh()
+        with output_may_end():
+            if lines:
+                self._screen.print("\n".join(lines), soft_wrap=True)
+            else:
+                self._live.refresh()
 
 
 def open_view(sweep: Sweep, objective: str, workers: int, epochs: int) -> View:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import parent_process, resource_tracker
 from typing import Any
 
-from kerasweep.errors import Terminated
+from kerasweep.errors import STOPPING, Terminated
 
 PR_SET_PDEATHSIG = 1
 
@@ -29,7 +29,7 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Delays a first SIGINT or SIGTERM to the end of the block; a second one takes effect at once.
+    """Delays a first signal of STOPPING to the end of the block; a second one takes effect at once.
 
     An exception in the middle of an import may be swallowed by the package or leave it half imported, and
     Hydra turns it into another error while it reads a config file. A signal without a Python handler
@@ -40,7 +40,7 @@ def interrupts_held() -> Iterator[None]:
         yield
         return
     held: list[tuple[Any, int, Any]] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
     handlers = {number: handler for number, handler in before.items() if callable(handler)}
 
     def hold(number: int, frame: Any) -> None:
@@ -119,25 +119,28 @@ def ignore_signal(number: int, frame: Any) -> None:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Raises Terminated for the first SIGTERM in the block; enter it in the main thread.
+def interrupted_by_signals() -> Iterator[None]:
+    """Raises Terminated for the first SIGTERM or SIGHUP in the block; enter it in the main thread.
 
     Later ones are ignored: `timeout` and others send SIGTERM again while the command closes its run. A
-    process that is forked off meanwhile ends by SIGTERM as usual.
+    process that is forked off meanwhile ends by them as usual. Under nohup SIGHUP stays ignored.
     """
     command = os.getpid()
+    numbers = [number for number in STOPPING[1:] if signal.getsignal(number) is not signal.SIG_IGN]
 
     def interrupt(number: int, frame: Any) -> None:
         if os.getpid() != command:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        signal.signal(number, ignore_signal)
-        raise Terminated
+        for each in numbers:
+            signal.signal(each, ignore_signal)
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is interrupt:
-            signal.signal(signal.SIGTERM, before)
+        for number in numbers:
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, before[number])

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ READ = ("TF_", "XLA_", "KERAS_", "CUDA_", "PYTHON")
 NOT_COMPARED = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "TF2_BEHAVIOR")
 COMMAND = "KERASWEEP_COMMAND"  # the command's process id, for its template
 POLL_SECONDS = 0.01
+MAX_FOLDER_BYTES = 70
 
 _environment: dict[str, str] | None = None
 _process: psutil.Process | None = None
@@ -41,11 +43,23 @@ def start_template(module: str) -> None:
     _environment = _read_at_import()
     forkserver.set_forkserver_preload([module])
     os.environ[COMMAND] = str(os.getpid())
-    with interrupts_blocked():
+    with interrupts_blocked(), short_temporary_folder():
         forkserver.ensure_running()
     del os.environ[COMMAND]
     # Python has no public name for it.
     _process = psutil.Process(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def short_temporary_folder() -> Iterator[None]:
+    """Keeps the path of the template's socket short, which may have 107 bytes, whatever $TMPDIR is."""
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > MAX_FOLDER_BYTES:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def has_template() -> bool:
@@ -85,10 +99,11 @@ def _read_at_import() -> dict[str, str]:
 def preloading() -> Iterator[None]:
     """Surrounds the imports of a template's module. Workers repeat a failed import and report it.
 
-    SIGTERM to the whole group of processes must not end the template: the command decides.
+    Signals to the whole group of processes must not end the template: the command decides.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start OpenBLAS's threads when it is imported
-    signal.signal(signal.SIGTERM, ignore_signal)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ignore_signal)
     with dying_with_parent(int(os.environ.pop(COMMAND, os.getppid()))), suppress(Exception):
         yield
     gc.freeze()  # a collection in a forked process would copy the pages that it shares

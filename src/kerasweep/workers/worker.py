@@ -114,8 +114,9 @@ def run_worker(connection: Connection, environment: Mapping[str, str], prepare: 
     """
     os.environ.clear()
     os.environ.update(environment)
-    # A terminal's Ctrl-C and a scheduler's SIGTERM reach the workers too, but the driver decides on them.
+    # Signals of a terminal or a scheduler reach the workers too, but the driver decides on them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, ignore_signal)
     die_with_driver()
     import_function(prepare)(shared)
     signal.signal(signal.SIGTERM, ignore_signal)
