@@ -1,6 +1,5 @@
 """A sweep loses and repeats nothing after kills, interrupts, full disks and locked databases."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -176,18 +175,18 @@ def wait_for_running(folder: Path, trials: int) -> None:
     wait_for(lambda: sum(run.status == "RUNNING" for run in runs(folder, "trial")) == trials)
 
 
-def is_running(session: int) -> bool:
-    """Returns whether a process of this session runs; a command and its processes are a session."""
-    for pid in psutil.pids():
-        with suppress(ProcessLookupError, psutil.NoSuchProcess):
-            if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+def is_running(folder: Path) -> bool:
+    """Returns whether a process works in this folder: a command, its template, a worker, what it started."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()) == folder and process.status() != psutil.STATUS_ZOMBIE:
                 return True
     return False
 
 
-def assert_ended(process: "Command | subprocess.Popen[str]") -> None:
-    """Asserts that a command's template and workers end within a few seconds of it."""
-    wait_for(lambda: not is_running(process.pid), seconds=10)
+def assert_ended(folder: Path) -> None:
+    """Asserts that a command's processes end within a few seconds of it."""
+    wait_for(lambda: not is_running(folder), seconds=10)
 
 
 def wait_for_line(process: Command, text: str) -> None:
@@ -236,7 +235,7 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
         process = start_signalled(folder, signal.SIGKILL, function, *arguments, f"workers={workers}")
         process.communicate()
         assert process.returncode == -signal.SIGKILL, moment
-        assert_ended(process)
+        assert_ended(folder)
     done = run(folder, "train", "-m", *arguments)
     assert done.code == 0, done
     assert_whole(folder, 4)
@@ -267,7 +266,7 @@ def test_killed_study_with_nuisance_axes_goes_on_in_each_phase(folder: Path) -> 
         process = start_signalled(folder, signal.SIGKILL, function, *arguments, f"workers={workers}")
         process.communicate()
         assert process.returncode == -signal.SIGKILL, moment
-        assert_ended(process)
+        assert_ended(folder)
     done = run(folder, "train", "-m", *arguments)
     assert done.code == 0, done
     tuned, compared = (
@@ -410,7 +409,7 @@ class Stopped:
 
 def stopped(folder: Path, process: Command) -> Stopped:
     stdout, stderr = process.communicate(timeout=60)
-    assert_ended(process)
+    assert_ended(folder)
     states = Counter(run.tags.get("state", run.status) for run in runs(folder, "trial"))
     (parent,) = runs(folder, "study")
     return Stopped(process.returncode, stdout, stderr, states, parent.status)
@@ -483,7 +482,7 @@ def test_command_killed_while_its_template_imports_leaves_no_process(folder: Pat
     wait_for(lambda: bool(psutil.Process(process.pid).children()))
     process.kill()
     process.communicate()
-    assert_ended(process)
+    assert_ended(folder)
 
 
 @dataclass(frozen=True)
@@ -518,7 +517,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory, copy_database: Callable[[Pa
     wait_for_line(process, "/8]")
     process.kill()
     process.communicate()
-    assert_ended(process)
+    assert_ended(folder)
     return Killed(folder, session, template_killed, run(folder, "train", "-m", *arguments))
 
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +42,22 @@ def prepare(shared: bytes) -> None:
         time.sleep(SLOW_SECONDS)
 
 
+def leave_a_process(session: str, file: Path) -> None:
+    """Starts a process that sleeps, and writes its id into a file."""
+    if session == "of a process that has ended":
+        if (between := os.fork()) == 0:
+            leave_a_process("own", file)
+            os._exit(0)
+        os.waitpid(between, 0)
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=session == "own"
+    )
+    whole = file.with_suffix(".new")
+    whole.write_text(str(process.pid))
+    whole.rename(file)
+
+
 def obey(order: str, channel: Channel) -> Any:
     """Runs a job that does what its payload says."""
     if order == "ask":
@@ -64,6 +82,15 @@ def obey(order: str, channel: Channel) -> Any:
             time.sleep(60)
         Path(order.removeprefix("orphan ")).write_text(str(orphan))
         os._exit(0)
+    if order.startswith("start and leave "):
+        session, _, file = order.removeprefix("start and leave ").rpartition(" ")
+        leave_a_process(session, Path(file))
+        return os.getpid()
+    if order.startswith("start and hang "):
+        leave_a_process("own", Path(order.removeprefix("start and hang ")))
+        time.sleep(60)
+    if order == "kill the group":
+        os.killpg(0, signal.SIGKILL)
     if order == "start a process":
         helper = get_context("fork").Process(target=os._exit, args=(5,))
         helper.start()
@@ -220,14 +247,53 @@ def test_job_that_cannot_be_unpacked_fails_alone(pool_of: Callable[..., WorkerPo
     assert isinstance(do(pool, "work", 2)[0], Finished)
 
 
-def test_end_of_a_process_is_seen_while_its_child_holds_its_files_open(
-    pool_of: Callable[..., WorkerPool], tmp_path: Path
-) -> None:
+def assert_ends(file: Path) -> None:
+    """Asserts that the process whose id is in a file ends: a signal takes a moment."""
+    deadline, pid = time.monotonic() + 5, int(file.read_text())
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_processes_of_a_worker_end_with_it(pool_of: Callable[..., WorkerPool], tmp_path: Path) -> None:
     end = do(pool_of(), f"orphan {tmp_path / 'pid'}")
-    orphan = psutil.Process(int((tmp_path / "pid").read_text()))
     assert end == [JobFailed(0, 1, "its process exited with code 0")]
-    assert orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE
-    orphan.kill()
+    assert_ends(tmp_path / "pid")
+
+
+@pytest.mark.parametrize("session", ["same", "own", "of a process that has ended"])
+def test_processes_of_a_job_end_with_it(
+    session: str, pool_of: Callable[..., WorkerPool], tmp_path: Path
+) -> None:
+    pool = pool_of()
+    (done,) = do(pool, f"start and leave {session} {tmp_path / 'pid'}")
+    assert isinstance(done, Finished)
+    assert_ends(tmp_path / "pid")
+    (again,) = do(pool, "work", 2)
+    assert isinstance(again, Finished) and again.result[0] == done.result
+
+
+@pytest.mark.parametrize("by", ["timeout", "stop"])
+def test_processes_of_a_job_that_is_killed_end_with_it(
+    by: str, pool_of: Callable[..., WorkerPool], tmp_path: Path
+) -> None:
+    pool = pool_of(timeout_seconds=1.0 if by == "timeout" else None)
+    wait_free(pool, 1)
+    pool.submit(0, Job(1, f"{MODULE}:obey", f"start and hang {tmp_path / 'pid'}"))
+    if by == "timeout":
+        found = pool.next_event(30)
+        assert found is not None and isinstance(found[1], JobFailed)
+    else:
+        while not (tmp_path / "pid").exists():
+            pool.next_event(0.1)
+        pool.stop()
+    assert_ends(tmp_path / "pid")
+
+
+def test_a_signal_to_its_group_ends_a_worker_alone(pool_of: Callable[..., WorkerPool]) -> None:
+    assert do(pool_of(), "kill the group") == [
+        JobFailed(0, 1, "its process was killed by SIGKILL, as the kernel does if memory runs out")
+    ]
 
 
 def test_job_may_start_processes(pool_of: Callable[..., WorkerPool]) -> None:

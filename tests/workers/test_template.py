@@ -41,7 +41,7 @@ if __name__ == "__main__":
     if "kill" in sys.argv:
         while len(pool.free()) < 2:
             pool.next_event(0.1)
-        print(*pool.pids(), *{psutil.Process(pid).ppid() for pid in pool.pids()}, flush=True)
+        print(*pool.pids(), *{psutil.Process(pid).parent().ppid() for pid in pool.pids()}, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     for number, order in enumerate(("look", "die", "look"), 1):
         while not pool.free():

@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from kerasweep.errors import TrainingError
+from kerasweep.workers.descendants import end_all
 from kerasweep.workers.limits import Limits, exit_reason, rss_mb
 from kerasweep.workers.process import WorkerProcess, start_process
 from kerasweep.workers.template import has_template, template_has_ended
@@ -121,8 +122,7 @@ class WorkerPool:
 
     def stop(self) -> None:
         """Ends every process, whatever it does."""
-        for worker in self._workers:
-            worker.process.kill()
+        end_all([worker.root for worker in self._workers if worker.process.exitcode is None])
         for worker in self._workers:
             worker.close()
 
@@ -159,7 +159,7 @@ class WorkerPool:
     def _take(self, number: int, message: Any) -> Ready | Event | None:
         worker = self._workers[number]
         if isinstance(message, Ready):
-            worker.note_ready()
+            worker.note_ready(message.pid)
             return message if worker.job is None else None
         if worker.job is None or worker.job.id != message.job:
             return None  # a process that an earlier job forked uses the pipe

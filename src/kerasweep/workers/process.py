@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from kerasweep.errors import TrainingError
+from kerasweep.workers.descendants import end_tree
 from kerasweep.workers.signals import interrupts_blocked
 from kerasweep.workers.template import worker_context
 from kerasweep.workers.worker import Job
@@ -27,14 +28,24 @@ class WorkerProcess:
     process: BaseProcess
     pipe: Connection
     failed_starts: int = 0  # how many processes in a row, before this one, ended before they were ready
-    is_ready: bool = False
+    worker: int | None = None  # the process id of the worker behind its guardian, None before it is ready
     job: Job | None = None
     started: float | None = None  # when the process received the job
     killed_for: str | None = None  # the reason, if the pool killed the process
     exceeded_limit: bool = False  # whether that reason is a limit of the job
 
     @property
+    def is_ready(self) -> bool:
+        return self.worker is not None
+
+    @property
     def pid(self) -> int:
+        """The process that does the jobs; before it is ready, its guardian."""
+        return self.worker or self.root
+
+    @property
+    def root(self) -> int:
+        """The process that was started: the worker's guardian."""
         assert self.process.pid is not None
         return self.process.pid
 
@@ -49,9 +60,9 @@ class WorkerProcess:
         self.job, self.started = job, None
         self._send_job()
 
-    def note_ready(self) -> None:
+    def note_ready(self, pid: int) -> None:
         """Notes that the process can do jobs, and sends the one that its predecessor did not start."""
-        self.is_ready = True
+        self.worker = pid
         self._send_job()
 
     def note_started(self) -> None:
@@ -75,14 +86,19 @@ class WorkerProcess:
                 self.pipe.send(replace(self.job, payload=pickle.dumps(self.job.payload)))
 
     def kill(self, reason: str) -> None:
+        """Ends the process and all that it has started."""
         self.killed_for = self.killed_for or reason
-        self.process.kill()
+        self._end()
 
     def close(self) -> None:
-        """Ends the process, whatever it does, and the pipe."""
-        self.process.kill()
+        """Ends the process with all that it has started, whatever they do, and the pipe."""
+        self._end()
         self.process.join()
         self.pipe.close()
+
+    def _end(self) -> None:
+        if self.process.exitcode is None:
+            end_tree(self.root)
 
 
 def start_process(name: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> WorkerProcess:

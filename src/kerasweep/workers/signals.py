@@ -12,7 +12,7 @@ from typing import Any
 
 from kerasweep.errors import STOPPING, Terminated
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 @contextmanager
@@ -97,13 +97,17 @@ def die_with_parent(number: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
 
 
+def adopt_orphans() -> None:
+    """Makes this process the parent of descendants whose parent has ended; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
 def die_with_driver() -> None:
     """Ends this process when its driver ends: an orphan would write to runs that a rerun has closed.
 
-    The kernel ends it with the process that forked it, which may be the template; a thread ends it with the
-    driver.
+    The kernel ends it with its guardian, and that with the process that forked it, which may be the template.
     """
-    die_with_parent(signal.SIGKILL)
     driver = parent_process()
     assert driver is not None
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
+from kerasweep.workers.descendants import children, end_children
+from kerasweep.workers.guardian import guard
 from kerasweep.workers.signals import die_with_driver, ignore_signal
 
 
@@ -26,6 +28,8 @@ class Job:
 @dataclass(frozen=True)
 class Ready:
     """The first message of a worker process: it is prepared and waits for a job."""
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,14 @@ def run_worker(connection: Connection, environment: Mapping[str, str], prepare: 
     """
     os.environ.clear()
     os.environ.update(environment)
-    # Signals of a terminal or a scheduler reach the workers too, but the driver decides on them.
+    guard(connection)
+    # A user may send signals to all processes, but the driver decides on them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, ignore_signal)
     die_with_driver()
     import_function(prepare)(shared)
     signal.signal(signal.SIGTERM, ignore_signal)
-    connection.send(Ready())
+    connection.send(Ready(os.getpid()))
     while True:
         try:
             job: Job = connection.recv()
@@ -131,10 +136,16 @@ def run_worker(connection: Connection, environment: Mapping[str, str], prepare: 
 
 
 def _do(job: Job, channel: Channel) -> None:
+    before = set(children(os.getpid()))
+    message: Finished | Failed
     try:
-        result = import_function(job.function)(pickle.loads(job.payload), channel)
-        channel.end(Finished(job.id, result))
+        message = Finished(job.id, import_function(job.function)(pickle.loads(job.payload), channel))
     except BaseException as error:
+        message = Failed(job.id, f"{type(error).__name__}: {error}")
+    end_children(kept=before)
+    try:
+        channel.end(message)
+    except BaseException as error:  # the result cannot be packed
         channel.end(Failed(job.id, f"{type(error).__name__}: {error}"))
 
 
