@@ -1,5 +1,6 @@
 """Defines the errors that a user can fix: each message says what was expected, what came and what to do."""
 
+import errno
 import signal
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -47,6 +48,15 @@ class UnreachableError(TrackingError):
 
 class StorageError(KerasweepError):
     """A file cannot be written, for example because the disk is full."""
+
+
+def disk_advice(error: OSError) -> str:
+    """Returns what the user can do about a file that cannot be written, as the end of a sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space on its disk"
+    if error.errno == errno.EFBIG:
+        return "allow larger files, see ulimit -f"
+    return "make it writable"
 
 
 class SweepStopped(Exception):

@@ -1,11 +1,14 @@
 """Starts kerasweep's workers, or trains trials in batches with another launcher of Hydra's."""
 
 import os
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,13 @@ from kerasweep.config.search import TrialConf
 from kerasweep.errors import RefusedError
 from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.owner import has_ended_here, this_owner
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.writer import Tracker
 from kerasweep.training.onednn import set_onednn
 from kerasweep.workers import machine
+from kerasweep.workers.descendants import end_children
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, WorkerPool
 from kerasweep.workers.worker import Finished, Job
@@ -31,6 +36,7 @@ from kerasweep.workers.worker import Finished, Job
 WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 PREPARE = "kerasweep.multirun.jobs:prepare"
+WATCH_SECONDS = 1.0
 
 
 def uses_workers(master: DictConfig) -> bool:
@@ -82,8 +88,10 @@ class BatchTask:
         self.spool = spool
         self.target = target
         self.jobs = jobs
+        self.driver = this_owner()
 
     def __call__(self, cfg: DictConfig) -> Outcome:
+        end_with(self.driver)
         hydra_cfg = HydraConfig.get()
         job = self.jobs[int(hydra_cfg.job.num) - self.jobs[0].index]
         folder = Path(hydra_cfg.runtime.output_dir)
@@ -96,6 +104,26 @@ class BatchTask:
             raise
         recorder.flush_or_keep(job.ref.run_id)
         return outcome
+
+
+@cache
+def _watch(driver: tuple[tuple[str, Any], ...]) -> None:
+    """Ends this process once its driver has ended: an orphan would write to runs that a rerun has closed."""
+    owner = dict(driver)
+
+    def watch() -> None:
+        while not has_ended_here(owner):
+            time.sleep(WATCH_SECONDS)
+        end_children()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with(driver: Mapping[str, Any]) -> None:
+    """Lets a process of another launcher on this machine end with the driver."""
+    if driver["pid"] != os.getpid():
+        _watch(tuple(sorted(driver.items())))
 
 
 class BatchPool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.types import HydraContext
 
 from kerasweep.config.search import TrialConf
-from kerasweep.errors import StorageError, SweepStopped, TrackingError
+from kerasweep.errors import StorageError, SweepStopped, TrackingError, disk_advice
 from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.record_winners import note_lost_weights, record_winners
@@ -71,10 +71,10 @@ def drive(opened: OpenSweep) -> Ending:
             _note_best(opened)
         raise KeyboardInterrupt from None
     except OSError as error:
+        again = summary.same_command(opened.plan.base.study)
         raise StorageError(
-            f"The sweep cannot write: {error.strerror or error}. Free some space on the disk of "
-            f"{error.filename or sweep.storage.folder}; "
-            f"{summary.same_command(opened.plan.base.study)} goes on from here."
+            f"The sweep cannot write {error.filename or sweep.storage.folder}: {error.strerror or error}. "
+            f"To go on from here, {disk_advice(error)}, and start {again}."
         ) from error
     finally:
         with suppress(TrackingError) if not ended else nullcontext():

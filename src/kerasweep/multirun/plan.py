@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
-from kerasweep.errors import StorageError
+from kerasweep.errors import StorageError, disk_advice
 from kerasweep.multirun.claim_check import check_claim, claim_notes
 from kerasweep.multirun.code_digests import code_digests, digests_by_target
 from kerasweep.multirun.composer import Composer, without_hydra
@@ -193,8 +193,8 @@ class Plan:
         except OSError as error:
             raise StorageError(
                 f"The sweep's journal cannot be written: {error.strerror or error}: "
-                f"{error.filename or storage.folder}. Name a folder that can be written with storage.path, "
-                "or free some space."
+                f"{error.filename or storage.folder}. Name another folder with storage.path, "
+                f"or {disk_advice(error)}."
             ) from error
         if not is_same:  # other tuned values were compared
             with storage.lock(name):  # another driver may begin the next generation meanwhile

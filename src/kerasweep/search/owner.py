@@ -81,6 +81,12 @@ def is_alive(study: Study, owner: Mapping[str, Any] | None) -> bool:
     return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
 
 
+def has_ended_here(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner was a process of this place, and has ended."""
+    began = _began(owner["pid"]) if _is_here(owner) else owner["started"]
+    return began is None or abs(began - owner["started"]) >= CLOCK_SECONDS
+
+
 def _is_here(owner: Mapping[str, Any]) -> bool:
     """Whether this process can ask its kernel about the owner."""
     here = _this_place()

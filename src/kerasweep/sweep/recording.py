@@ -264,6 +264,7 @@ class SweepRecord:
             if result is not None:
                 self.close_trial(as_outcome(result))
             elif trial.state is TrialState.FAIL and counts(trial):
+                say(f"note: trial {trial.number} has failed: {DIED_AGAIN}")
                 self.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
             else:
                 self.cancel(run.run_id, "its process ended before the trial did")

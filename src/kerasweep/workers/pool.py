@@ -192,8 +192,9 @@ class WorkerPool:
             )
         if worker.next_failed_starts >= MAX_FAILED_STARTS:
             raise TrainingError(
-                f"Workers ended before they were ready, {MAX_FAILED_STARTS} times in a row: see above. "
-                "Check that TensorFlow can be imported and that there is memory for it."
+                f"Workers ended before they were ready, {MAX_FAILED_STARTS} times in a row, the last one "
+                f"because {exit_reason(code or 0)}: see above. Check that TensorFlow and the code of the "
+                "targets can be imported, and that there is memory for it."
             )
         self._replace(number)
         self._workers[number].take_over(worker)
