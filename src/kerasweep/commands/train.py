@@ -59,6 +59,7 @@ def run() -> None:
     from kerasweep.config.composition import compose_once
     from kerasweep.config.folders import config_folder
     from kerasweep.config.hydra_setup import add_studies, answer_for_optuna_sweeper
+    from kerasweep.config.passwords import hide_passwords
     from kerasweep.fast_start import collect_rarely, skip_last_collection
 
     collect_rarely()
@@ -67,6 +68,7 @@ def run() -> None:
     compose_once()
     add_studies()
     check_overrides(sys.argv[1:], "train")
+    sys.argv[1:] = hide_passwords(sys.argv[1:])
     answer_for_optuna_sweeper()
     hydra.main(config_path=config_folder("conf"), config_name="train", version_base="1.3")(_train)()
 

@@ -22,6 +22,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
 
+from kerasweep.config.passwords import hide_passwords_in
 from kerasweep.errors import suggestion
 
 T = TypeVar("T")
@@ -104,9 +105,11 @@ class OnceLoader(ConfigLoaderImpl):
 
     def load_configuration(self, *arguments: Any, **options: Any) -> DictConfig:
         try:
-            return super().load_configuration(*arguments, **options)
+            cfg = super().load_configuration(*arguments, **options)
         except ConfigCompositionException as error:
             raise _with_our_advice(error) from error.__cause__
+        hide_passwords_in(cfg)
+        return cfg
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository

@@ -1,0 +1,43 @@
+"""A password is used, and written nowhere."""
+
+import os
+
+import pytest
+from omegaconf import OmegaConf
+
+from kerasweep.config.passwords import VARIABLES, hide_passwords, hide_passwords_in
+from tests.compositions import compose_train
+
+URI = "http://me:p%40ss:word@host:5000/path"
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES.values():
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize("key", VARIABLES)
+def test_the_password_of_an_override_is_a_reference(key: str) -> None:
+    hidden, other = hide_passwords([f"{key}={URI}", f"study.name={URI}"])
+    assert "word" not in hidden and other == f"study.name={URI}"
+    cfg = compose_train(hidden)
+    assert OmegaConf.select(cfg, key) == URI
+    assert "word" not in OmegaConf.to_yaml(cfg) and os.environ[VARIABLES[key]] == "p%40ss:word"
+    assert hide_passwords([hidden]) == [hidden]
+
+
+@pytest.mark.parametrize("key", VARIABLES)
+def test_the_password_of_a_file_is_a_reference(key: str) -> None:
+    cfg = compose_train()
+    OmegaConf.update(cfg, key, URI)
+    hide_passwords_in(cfg)
+    assert OmegaConf.select(cfg, key) == URI and "word" not in OmegaConf.to_yaml(cfg)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["sqlite:///mlruns/mlflow.db", "http://host:5000", "http://me@host", "http://me:${oc.env:MINE}@host"],
+)
+def test_an_address_without_a_password_stays(address: str) -> None:
+    assert hide_passwords([f"tracking.uri={address}"]) == [f"tracking.uri={address}"]
