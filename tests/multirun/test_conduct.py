@@ -11,10 +11,6 @@ from omegaconf import DictConfig
 
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.conduct import conduct
-from kerasweep.multirun.open_sweeps import with_its_runs
-from kerasweep.multirun.plan import Plan
-from kerasweep.search.sweep import Sweep
-from kerasweep.tracking.writer import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 INSTANT = ["trial.target=benchmarks.targets:instant", "hydra/launcher=basic"]
@@ -175,22 +171,3 @@ def test_refused_sweep_leaves_nothing_behind(
         conduct(context, compose(arguments), arguments, {})
     assert str(refused.value).startswith(message)
     assert list(folder.iterdir()) == []
-
-
-def test_a_journal_without_its_recorded_trials_starts_the_next_generation(
-    plan: Callable[..., Plan], folder: Path, copy_database: Callable[[Path], Path]
-) -> None:
-    copy_database(folder)
-    made = plan("model.kernel_size=3,5")
-
-    def opened() -> Sweep:
-        return with_its_runs(made, made.open_sweep(fresh=False))
-
-    first = opened()
-    assert opened().name == first.name
-    tracker = open_tracker(made.base.tracking)
-    tracker.start("trial-0", {"sweep": first.name, "kind": "trial", "trial": "0"}, {})
-    assert opened().name == f"{first.name}-2"
-    assert opened().name == f"{first.name}-2"
-    first.study.ask()
-    assert plan("model.kernel_size=3,5").open_sweep(fresh=False).name == f"{first.name}-2"

@@ -13,13 +13,13 @@ from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
+from kerasweep.multirun.restore import restore_trials
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.tracking.reader import find_runs
-from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED, RunKind
+from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -70,10 +70,10 @@ class SweepOpener:
         if not is_new:
             self._start_workers(plan.base, trials_left(sweep) * repeats, later)
         self._tracker = self._tracker or open_tracker(plan.base.tracking)
-        sweep = with_its_runs(plan, sweep)
+        sweep = restore_trials(plan, self._with_jobs(sweep))
+        sweep = self._with_jobs(sweep)  # another one if a new generation begins
         if self._has_own_folder:
             _use_job_folder(self._master, sweep.name)
-        sweep = replace(sweep, jobs=Path(self._master.hydra.sweep.dir).absolute())
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
@@ -81,6 +81,11 @@ class SweepOpener:
         recover_trials(sweep)
         record.reconcile()
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
+
+    def _with_jobs(self, sweep: Sweep) -> Sweep:
+        """Returns the sweep with its folder of jobs: the user's, or one with the sweep's name."""
+        folder = f"{DEFAULT_JOBS}/{sweep.name}" if self._has_own_folder else self._master.hydra.sweep.dir
+        return replace(sweep, jobs=Path(folder).absolute())
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
@@ -106,26 +111,6 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     if plan.data.shared is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data.shared)
     return record
-
-
-def with_its_runs(plan: Plan, sweep: Sweep) -> Sweep:
-    """Returns the sweep, or its next generation if MLflow has trials that its journal lacks.
-
-    Such a journal was deleted or emptied: continuing it would record every trial twice under one parent.
-    """
-    while not _has_trials(sweep) and find_runs(
-        plan.base.tracking,
-        {"sweep": sweep.name, "kind": RunKind.TRIAL if plan.arms is None else RunKind.TUNING},
-        max_runs=1,
-    ):
-        if _has_trials(sweep):  # another driver began meanwhile: it asks for a trial before it opens a run
-            break
-        sweep = plan.open_sweep(fresh=True)
-    return sweep
-
-
-def _has_trials(sweep: Sweep) -> bool:
-    return bool(sweep.study.get_trials(deepcopy=False))
 
 
 def _use_job_folder(master: DictConfig, sweep: str) -> None:

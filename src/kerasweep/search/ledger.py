@@ -60,7 +60,7 @@ def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
     Raises:
         UpdateFinishedTrialError: Another driver has ended the trial.
     """
-    result = _as_attribute(outcome)
+    result = as_attribute(outcome)
     try:
         trial.set_user_attr(RESULT, result)
         tell_result(study, trial.number, outcome.state, outcome.values)
@@ -72,7 +72,7 @@ def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
 
 def note_repeat(trial: Trial, repeat: int, outcome: Outcome) -> None:
     """Saves the result of one repeat in the trial, so that no restart trains it again."""
-    trial.set_user_attr(f"{REPEAT}:{repeat}", _as_attribute(outcome))
+    trial.set_user_attr(f"{REPEAT}:{repeat}", as_attribute(outcome))
 
 
 def note_progress(trial: Trial, repeat: int, epoch: int) -> None:
@@ -105,7 +105,8 @@ def _by_repeat(trial: FrozenTrial, kind: str) -> dict[int, Any]:
     return values
 
 
-def _as_attribute(outcome: Outcome) -> dict[str, Any]:
+def as_attribute(outcome: Outcome) -> dict[str, Any]:
+    """Returns an outcome as it is stored in its trial, see `as_outcome`."""
     return {
         "state": outcome.state,
         "values": list(outcome.values),

@@ -1,0 +1,108 @@
+"""Trials that the storage has lost are restored from their runs, and none is trained twice."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.conduct import conduct
+from kerasweep.search.journal import open_study
+from kerasweep.tracking.reader import find_runs
+
+Compose = Callable[[list[str]], DictConfig]
+Run = Callable[..., float | None]
+INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
+RATES = "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))"
+GRID = ("model.kernel_size=3,5", "model.filters=[4],[4,8]", "data.limit=null,100", *INSTANT)
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.fixture
+def run(folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]) -> Run:
+    copy_database(folder)
+
+    def run(*arguments: str) -> float | None:
+        return conduct(context, compose(list(arguments)), list(arguments), {})
+
+    return run
+
+
+def journal_of(folder: Path) -> Path:
+    (journal,) = (folder / "mlruns/studies").glob("*.journal")
+    return journal
+
+
+def trials(folder: Path) -> list[tuple[Any, ...]]:
+    journal = journal_of(folder)
+    found = open_study(journal, journal.stem, ["maximize"]).trials
+    return [(trial.number, trial.state.name, trial.params, trial.values) for trial in found]
+
+
+def runs(folder: Path) -> list[tuple[str | None, ...]]:
+    found = find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {})
+    return sorted((run.run_id, run.status, run.tags.get("trial")) for run in found)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        GRID,
+        (
+            "sampler=random",
+            "study.trials=4",
+            "optimizer.learning_rate=tag(log,interval(1e-4,1e-1))",
+            *INSTANT,
+        ),
+        ("regularizer=none,l2", "training.batch_size=range(8,11)", "study.repeats=2", *INSTANT),
+    ],
+    ids=["grid", "interval", "repeats"],
+)
+def test_a_deleted_journal_is_restored(
+    arguments: tuple[str, ...], run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = run(*arguments)
+    before = trials(folder), runs(folder)
+    journal_of(folder).unlink()
+    capsys.readouterr()
+    assert run(*arguments) == best
+    assert (trials(folder), runs(folder)) == before
+    assert f"{len(before[0])} are taken from their runs in MLflow" in capsys.readouterr().out
+
+
+def test_an_older_journal_gets_the_later_trials(run: Run, folder: Path) -> None:
+    run("study.trials=3", *GRID)
+    shutil.copy(journal_of(folder), folder / "older")
+    run("study.trials=6", *GRID)
+    before = trials(folder), runs(folder)
+    shutil.copy(folder / "older", journal_of(folder))
+    run("study.trials=6", *GRID)
+    assert (trials(folder), runs(folder)) == before
+    run(*GRID)
+    assert len(trials(folder)) == len({str(params) for _, _, params, _ in trials(folder)}) == 8
+
+
+def test_trials_that_runs_do_not_tell_begin_the_next_generation(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With two objectives, a run does not keep the value of the second."""
+    two = "objective=[{metric:val_accuracy,direction:maximize},{metric:epoch_seconds,direction:minimize}]"
+    arguments = (two, "sampler=nsga2", *GRID)
+    run("study.trials=2", *arguments)
+    journal = journal_of(folder)
+    shutil.copy(journal, folder / "older")
+    run("study.trials=3", *arguments)
+    shutil.copy(folder / "older", journal)
+    with pytest.raises(ConfigError, match="has trials of .* that its storage lacks: it is older. Restore it"):
+        run("study.trials=3", *arguments)
+    journal.unlink()
+    capsys.readouterr()
+    run("study.trials=2", *arguments)
+    assert journal_of(folder).stem == f"{journal.stem}-2"
+    assert f"their runs stay, and {journal.stem}-2 begins" in capsys.readouterr().out
