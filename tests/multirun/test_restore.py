@@ -92,7 +92,7 @@ def test_trials_that_runs_do_not_tell_begin_the_next_generation(
     run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With two objectives, a run does not keep the value of the second."""
-    two = "objective=[{metric:val_accuracy,direction:maximize},{metric:epoch_seconds,direction:minimize}]"
+    two = "objective=[{metric:val_accuracy,direction:maximize},{metric:parameters,direction:minimize}]"
     arguments = (two, "sampler=nsga2", *GRID)
     run("study.trials=2", *arguments)
     journal = journal_of(folder)
@@ -104,5 +104,4 @@ def test_trials_that_runs_do_not_tell_begin_the_next_generation(
     journal.unlink()
     capsys.readouterr()
     run("study.trials=2", *arguments)
-    assert journal_of(folder).stem == f"{journal.stem}-2"
     assert f"their runs stay, and {journal.stem}-2 begins" in capsys.readouterr().out

@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 from kerasweep.results import RETURNED, WEIGHTS, Outcome, State
-from kerasweep.search.ledger import LOST, REPEAT, RESULT, RETRIES, RETRY_OF, as_attribute
+from kerasweep.search.lost_trials import LostTrial, add_trials
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Axis, Params, Value
 from kerasweep.terminal import say
@@ -39,10 +36,11 @@ def restore_trials(plan: Plan, sweep: Sweep) -> Sweep:
         numbers = range(have, max(runs) + 1)
         if not numbers:
             return sweep
-        trials = [_restored(plan, sweep, runs.get(number, ())) for number in numbers]
-        restored = [trial for trial in trials if trial is not None]
-        if len(restored) == len(trials):
-            _add(sweep, restored, have)
+        trials = [_lost_trial(plan, sweep, runs.get(number, ())) for number in numbers]
+        told = [trial for trial in trials if trial is not None]
+        if len(told) == len(trials):
+            add_trials(sweep, told)
+            _say_restored(sweep, told)
             return sweep
     if have:
         raise ConfigError(
@@ -64,48 +62,32 @@ def _runs(plan: Plan, sweep: Sweep) -> Runs:
     return found
 
 
-def _add(sweep: Sweep, trials: Sequence[FrozenTrial], first: int) -> None:
-    for trial in trials:
-        sweep.study.add_trial(trial)
-    for number, trial in enumerate(trials, start=first):
-        if trial.user_attrs.get(LOST) and trial.params:  # some of its repeats are complete
-            sweep.study.enqueue_trial(trial.params, user_attrs={RETRY_OF: number, RETRIES: 0})
-    count = sum(RESULT in trial.user_attrs for trial in trials)
+def _say_restored(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
+    count = sum(trial.outcome is not None for trial in trials)
     if count:
         say(f"note: the storage had lost trials of {sweep.name}: {count} are taken from their runs in MLflow")
 
 
-def _restored(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> FrozenTrial | None:
-    """Returns the trial that these runs are of, a lost one if it did not end; None if they do not tell it."""
+def _lost_trial(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> LostTrial | None:
+    """Returns what these runs tell of their trial; None if they do not tell all of it."""
     own = next((run for run in runs if run.tags["kind"] != RunKind.REPEAT), None)
-    repeats = [run for run in runs if run.tags["kind"] == RunKind.REPEAT]
-    has_ended = own is not None and own.tags.get("state") in RETURNED
-    complete = [run for run in repeats if run.tags.get("state") == State.COMPLETE]
-    if own is None or not (has_ended or complete):
-        return create_trial(state=TrialState.FAIL, user_attrs={LOST: True})
+    if own is None:
+        return LostTrial()
+    complete = {
+        int(run.tags["repeat"]): _outcome(sweep, run)
+        for run in runs
+        if run.tags["kind"] == RunKind.REPEAT and run.tags.get("state") == State.COMPLETE
+    }
+    has_ended = own.tags.get("state") in RETURNED
+    if not (has_ended or complete):
+        return LostTrial()
     if len(plan.directions) > 1 or sweep.by_repeat:
         return None
     params = _params(sweep, own.tags, plan.short_names())
     if params is None:
         return None
-    attributes: dict[str, Any] = {
-        f"{REPEAT}:{run.tags['repeat']}": as_attribute(_outcome(sweep, run)) for run in complete
-    }
-    state = State(own.tags["state"]) if has_ended else State.FAILED
-    if has_ended:
-        in_order = sorted(complete, key=lambda run: int(run.tags["repeat"]))
-        seeds = tuple(run.metrics["objective"] for run in in_order)
-        attributes[RESULT] = as_attribute(_outcome(sweep, own, seeds))
-    else:
-        attributes[LOST] = True
-    distributions = {axis.key: axis.distribution for axis in sweep.space.axes if axis.key in params}
-    return create_trial(
-        state=TrialState[state.optuna],
-        value=own.metrics["objective"] if state is State.COMPLETE else None,
-        params=params,
-        distributions=distributions,
-        user_attrs=attributes,
-    )
+    seeds = tuple(complete[repeat].values[0] for repeat in sorted(complete))
+    return LostTrial(params, _outcome(sweep, own, seeds) if has_ended else None, complete)
 
 
 def _outcome(sweep: Sweep, run: RunRecord, seeds: tuple[float, ...] = ()) -> Outcome:
@@ -141,12 +123,9 @@ def _params(sweep: Sweep, tags: Mapping[str, str], names: Mapping[str, str]) -> 
 def _values(axis: Axis, text: str) -> list[Value]:
     """Returns the value of an axis that has this text, if there is one."""
     values = axis.values()
-    if isinstance(values, range):
-        return [int(text)] if text.isdigit() and int(text) in values else []
-    if values is not None:
+    if values is not None and not isinstance(values, range):
         return [value for value in values if tag_text(value) == text]
     try:
-        number = float(text)
+        return [float(text) if values is None else int(text)]
     except ValueError:
         return []
-    return [number] if axis.distribution._contains(number) else []
