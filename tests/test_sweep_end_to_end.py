@@ -300,7 +300,7 @@ def test_a_sweep_file_for_hydra_optuna_sweeper_runs(old: Path) -> None:
     done = call(old, "train", "--config-dir", "confs", "--config-name", "old", "-m", *INSTANT)
     assert done.code == 0, done
     assert "note: hydra.sweeper.storage=sqlite:///old.db is not used" in done.stdout
-    assert "storage.path=FOLDER" in done.stdout and "workers=N" in done.stdout
+    assert "storage=rdb storage.url=URL" in done.stdout and "workers=N" in done.stdout
     (parent,) = find_runs(tracking(old), {"kind": "study"})
     assert (parent.tags["study"], parent.tags["sampler"]) == ("old", "tpe")
     assert not (old / "old.db").exists()

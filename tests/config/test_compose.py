@@ -30,7 +30,11 @@ COMBINATIONS = [
     [option for option in row if option is not None]
     for row in zip_longest(*(options for group, options in OPTIONS.items() if group not in ACROSS))
 ] + [[option] for group in ACROSS for option in OPTIONS[group]]
-WITH = {"pruner=threshold": ["pruner.lower=0.5"], "pruner=wilcoxon": ["study.repeats=4"]}
+WITH = {
+    "pruner=threshold": ["pruner.lower=0.5"],
+    "pruner=wilcoxon": ["study.repeats=4"],
+    "storage=rdb": ["storage.url=sqlite:///trials.db"],
+}
 NEEDS = {
     "data=npz": "data.path",
     "data=image_folder": "data.path",

@@ -41,3 +41,23 @@ def test_the_password_of_a_file_is_a_reference(key: str) -> None:
 )
 def test_an_address_without_a_password_stays(address: str) -> None:
     assert hide_passwords([f"tracking.uri={address}"]) == [f"tracking.uri={address}"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "hidden"),
+    [
+        ("tracking.uri=http://me:p@ss@host:5000", "tracking.uri=http://me:${{oc.env:{}}}@host:5000"),
+        (
+            'storage.url="postgresql+psycopg://host/db?user=me&password=p@ss"',
+            'storage.url="postgresql+psycopg://host/db?user=me&password=${{oc.env:{}}}"',
+        ),
+        (
+            "storage={name:rdb,url:'postgresql://me:p@ss@host/db'}",
+            "storage={{name:rdb,url:'postgresql://me:${{oc.env:{}}}@host/db'}}",
+        ),
+    ],
+)
+def test_passwords_of_other_forms(argument: str, hidden: str) -> None:
+    variable = VARIABLES["tracking.uri" if argument.startswith("tracking") else "storage.url"]
+    assert hide_passwords([argument]) == [hidden.format(variable)]
+    assert os.environ[variable] == "p@ss"

@@ -176,7 +176,9 @@ def test_a_damaged_journal_is_named(plan: Callable[..., Plan], folder: Path) -> 
 
 def test_folder_that_cannot_be_written_is_named(plan: Callable[..., Plan], folder: Path) -> None:
     (folder / "file").touch()
-    with pytest.raises(StorageError, match="Not a directory: .*/file/studies. Name a folder .* storage.path"):
+    with pytest.raises(
+        StorageError, match="Not a directory: .*/file/studies. Name another folder with storage.path"
+    ):
         plan("model.kernel_size=3,5", "storage.path=file/studies").open_sweep(fresh=False)
 
 

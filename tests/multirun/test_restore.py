@@ -1,5 +1,6 @@
 """Trials that the storage has lost are restored from their runs, and none is trained twice."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.conduct import conduct
 from kerasweep.search.journal import open_study
 from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.writer import open_tracker
 
 Compose = Callable[[list[str]], DictConfig]
 Run = Callable[..., float | None]
@@ -104,4 +106,39 @@ def test_trials_that_runs_do_not_tell_begin_the_next_generation(
     journal.unlink()
     capsys.readouterr()
     run("study.trials=2", *arguments)
-    assert f"their runs stay, and {journal.stem}-2 begins" in capsys.readouterr().out
+    assert f"without stored trials; these stay, and {journal.stem}-2 begins" in capsys.readouterr().out
+
+
+def test_fresh_restores_nothing(run: Run, folder: Path) -> None:
+    run("study.trials=2", *GRID)
+    journal = journal_of(folder)
+    journal.unlink()
+    run("study.trials=1", "study.fresh=true", *GRID)
+    assert (folder / f"mlruns/studies/{journal.stem}-2.journal").exists()
+
+
+def test_trials_with_other_inputs_are_not_restored(run: Run, folder: Path) -> None:
+    """They were trained with other data, code or settings, or by an older version, which kept no digest."""
+    run("study.trials=2", *GRID)
+    journal = journal_of(folder)
+    journal.unlink()
+    tracking = TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db")
+    (parent,) = find_runs(tracking, {"kind": "study"})
+    open_tracker(tracking).set_tags(parent.run_id, {"inputs": "other"})
+    run("study.trials=1", *GRID)
+    assert (folder / f"mlruns/studies/{journal.stem}-2.journal").exists()
+
+
+def test_a_trial_that_ended_after_the_copy_is_not_trained_again(run: Run, folder: Path) -> None:
+    """The copy has it as a trial that runs."""
+    run(*GRID)
+    journal = journal_of(folder)
+    lines = journal.read_text().splitlines(keepends=True)
+    results = [number for number, line in enumerate(lines) if '"result"' in line]
+    kept = "".join(lines[: results[-1]])
+    journal.write_text(kept.replace(f'"pid":{os.getpid()}', '"pid":1'))  # its driver has died
+    before = runs(folder)
+    (trial,) = [each for each in trials(folder) if each[1] == "RUNNING"]
+    run(*GRID)
+    assert runs(folder) == before
+    assert all(state == "COMPLETE" for _, state, _, _ in trials(folder)) and len(trials(folder)) == 8

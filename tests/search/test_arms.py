@@ -107,7 +107,7 @@ def test_of_equal_trials_the_first_is_the_best(tuned: Tuned, search: Search) -> 
 def test_retried_and_half_enqueued_trials_count_once(tuned: Tuned, search: Search) -> None:
     """A driver may die after it enqueued an arm, before the sampler suggested anything."""
     sweep = tuned(INTERVAL, 2, sampler="random")
-    first = ask(sweep, 0, 0.0)
+    first = ask(sweep, (), 0.0)
     assert isinstance(first, Proposal)
     fail_and_retry(sweep.study, first.trial.number, blamed=True)
     sweep.study.enqueue_trial({"size": 5})
@@ -122,7 +122,7 @@ def test_retried_and_half_enqueued_trials_count_once(tuned: Tuned, search: Searc
 
 def test_another_driver_sees_what_this_one_has_begun(tuned: Tuned) -> None:
     sweep = tuned(GRID, 3, sampler="grid")
-    begun = [ask(sweep, number, 0.0) for number in range(7)]
+    begun = [ask(sweep, range(number), 0.0) for number in range(7)]
     params = [each.params for each in begun if isinstance(each, Proposal)]
     assert len(params) == 6 and isinstance(begun[6], Ending)
 

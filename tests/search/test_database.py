@@ -3,18 +3,27 @@
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from kerasweep.config.search import StorageConf
 from kerasweep.errors import ConfigError, StorageError
+from kerasweep.search import propose
 from kerasweep.search.database import OPENED, Database
+from kerasweep.search.ledger import LOST
+from kerasweep.search.open_storage import open_storage
+from kerasweep.search.propose import Proposal, ask
+from kerasweep.search.stops import Ending
 from kerasweep.search.storage import LockLostError, Storage
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
 from tests import postgres
 
 
@@ -140,3 +149,120 @@ def test_a_database_that_cannot_be_used_is_named(url: str, said: str, tmp_path: 
     with pytest.raises(StorageError) as raised:
         Database(url, tmp_path).open("s", ["maximize"])
     assert said in str(raised.value) and "secret" not in str(raised.value)
+
+
+def test_a_lock_is_lost_although_another_thread_reconnects_first(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    """The thread that renews the lease does."""
+    database = Database(server.create("threads"), tmp_path)
+    study = database.open("s", ["maximize"])
+    with pytest.raises(LockLostError), database.lock("s"):
+        server.kill()
+        server.start()
+        thread = threading.Thread(target=study.set_user_attr, args=("lease", 1))
+        thread.start()
+        thread.join()
+        study.ask()
+
+
+def test_a_lock_that_was_lost_in_silence_is_noticed_at_its_end(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    database = Database(server.create("silence"), tmp_path)
+    database.open("s", ["maximize"])
+    with pytest.raises(LockLostError), database.lock("s"):
+        server.kill()
+        server.start()
+
+
+def test_other_threads_use_the_connection_while_one_waits_for_a_lock(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    database = Database(server.create("waiting"), tmp_path)
+    study = database.open("s", ["maximize"])
+    context = multiprocessing.get_context("spawn")
+    held = context.SimpleQueue()
+    owner = context.Process(target=_hold, args=(database, held))
+    owner.start()
+    assert held.get() == "locked"
+    taken = threading.Event()
+
+    def take() -> None:
+        with database.lock("s"):
+            taken.set()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    study.set_user_attr("lease", 1)
+    assert not taken.is_set()
+    owner.kill()
+    owner.join()
+    thread.join(30)
+    assert taken.is_set()
+
+
+def test_a_trial_that_a_lost_lock_left_behind_comes_again(
+    server: postgres.Server, tmp_path: Path, sweep_of: Callable[..., Sweep]
+) -> None:
+    """The database was restarted after the trial got its owner, and before the lock was released."""
+    database = Database(server.create("behind"), tmp_path)
+    sweep = replace(
+        sweep_of({"a": "1,2"}, total=2, sampler="grid"),
+        storage=database,
+        study=database.open("s-0", ["maximize"]),
+    )
+    restarts = [server]
+    original = propose._claim
+
+    def claim(trial: Trial, params: Params) -> Proposal:
+        claimed = original(trial, params)
+        for each in restarts:
+            each.kill()
+            each.start()
+        restarts.clear()
+        return claimed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(propose, "_claim", claim)
+        first = ask(sweep, (), 0.0)
+        assert isinstance(first, Proposal)
+        second = ask(sweep, {first.trial.number}, 0.0)
+        assert isinstance(second, Proposal)
+        assert isinstance(ask(sweep, {first.trial.number, second.trial.number}, 0.0), Ending)
+    states = [(trial.state, trial.user_attrs.get(LOST, False)) for trial in sweep.study.trials]
+    running = (TrialState.RUNNING, False)
+    assert states == [(TrialState.FAIL, True), running, running]
+    assert {first.params["a"], second.params["a"]} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+psycopg:/me@host", "storage.url is no address of a database"),
+        ("postgresql+psycopg2://me@host/x", "The driver of storage.url is not installed"),
+        ("postgresql+nosuch://me@host/x", "storage.url is no address of a database"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        open_storage(StorageConf("rdb", None, url)).names()
+
+
+def test_the_password_of_a_query_is_masked(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://127.0.0.1:9/x?user=me&password=secret"
+    with pytest.raises(StorageError) as raised:
+        Database(url, tmp_path).names()
+    assert "secret" not in str(raised.value) and "user=me" in str(raised.value)
+
+
+def test_sqlite_does_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = open_storage(StorageConf("rdb", "other", "sqlite:///trials.db"))
+    storage.open("s", ["maximize"])
+    with storage.lock("s"):
+        monkeypatch.chdir("/")
+        assert storage.names() == ["s"]
+    assert {path.name for path in tmp_path.iterdir()} == {"trials.db", "trials.db.s.lock"}

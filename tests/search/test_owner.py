@@ -11,11 +11,18 @@ from typing import Any
 
 import psutil
 import pytest
-from optuna.study import Study
+from optuna.study import Study, load_study
 
 from kerasweep.results import Outcome
 from kerasweep.search import owner
-from kerasweep.search.owner import LEASE_SECONDS, _lease, is_alive, renew_lease, this_owner
+from kerasweep.search.owner import (
+    LEASE_SECONDS,
+    RENEWAL_SECONDS,
+    _lease,
+    is_alive,
+    renew_lease,
+    this_owner,
+)
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 
@@ -88,10 +95,29 @@ def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
     assert not is_alive(study, elsewhere)
     with monkeypatch.context() as patch:
         patch.setattr(socket, "gethostname", lambda: "elsewhere")
-        renew_lease(study)
+        renew_lease(load_study(study_name=study.study_name, storage=study._storage))
     assert is_alive(study, elsewhere)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
+    assert not is_alive(study, elsewhere)
+
+
+def test_a_driver_that_missed_its_own_renewals_declares_nobody_dead(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database was away, or the machine slept: the other driver could not renew either."""
+    elsewhere = {**this_owner(), "host": "elsewhere"}
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    renew_lease(study)
+    assert not is_alive(study, elsewhere)
+    now[0] += LEASE_SECONDS
+    assert is_alive(study, elsewhere)
+    renew_lease(study)
+    assert is_alive(study, elsewhere)
+    for _ in range(2):
+        now[0] += RENEWAL_SECONDS
+        renew_lease(study)
     assert not is_alive(study, elsewhere)
 
 

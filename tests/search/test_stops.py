@@ -8,7 +8,18 @@ import pytest
 from kerasweep.search.stops import StopRequest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_sighup_changes_nothing() -> None:
+    """A shell whose terminal is closed sends one, and then the kernel does."""
+    stop = StopRequest()
+    with stop.listening():
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.is_set
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,8 +78,8 @@ class Notes:
     def write_due(self) -> dict[str, str]:
         return {}
 
-    def write(self, run_id: str) -> None:
-        """Does nothing, since no entry waits."""
+    def write(self, run_id: str) -> bool:
+        return False  # no entry waits
 
     def write_all(self) -> None:
         """Does nothing, since no entry waits."""

@@ -13,7 +13,7 @@ from optuna.pruners import ThresholdPruner
 from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
-from kerasweep.search import ledger
+from kerasweep.search import ledger, owner
 from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, fail_and_retry, tell_result
 from kerasweep.search.owner import LEASE_SECONDS, OWNER, renew_lease, this_owner
 from kerasweep.search.propose import Proposal, ask
@@ -158,14 +158,16 @@ def test_a_driver_waits_for_another_host_until_its_lease_ends(
     with monkeypatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "pod-a")
         renew_lease(sweep.study)
-        assert isinstance(ask(sweep, 0, 0.0), Proposal)
+        assert isinstance(ask(sweep, (), 0.0), Proposal)
     ticks: list[float] = []
 
     def tick() -> None:
         assert [trial.state.name for trial in sweep.study.trials] == ["RUNNING", "COMPLETE"]
         ticks.append(time.time())
         if len(ticks) == 3:
-            monkeypatch.setattr("time.time", lambda: ticks[0] + LEASE_SECONDS + 1)
+            later = ticks[0] + LEASE_SECONDS + 1
+            monkeypatch.setattr("time.time", lambda: later)
+            monkeypatch.setitem(owner._renewals, sweep.study, owner._Renewals(later, 0.0))  # as each minute
 
     notes = Notes()
     pool = Waiting(lambda params: Outcome("complete", "run", (float(params["a"]),)), tick)
@@ -281,7 +283,7 @@ def test_trial_that_would_not_end_in_time_is_not_started(
 
 def test_sweep_ended_by_its_budget_is_not_complete(sweep_of: Callable[..., Sweep], search: Search) -> None:
     def ending(**options: Any) -> Any:
-        return ask(sweep_of(GRID, sampler="grid", **options), 0, 0.0)
+        return ask(sweep_of(GRID, sampler="grid", **options), (), 0.0)
 
     search(sweep_of(GRID, total=3, sampler="grid"))
     assert ending(total=3, hours=9) == Ending("all 3 trials are done", is_whole=True)

@@ -1,13 +1,14 @@
 """While MLflow is away, trials under way go on; nothing is lost, and nothing is trained twice."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kerasweep.errors import SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.ledger import RETRY_OF
+from kerasweep.search.ledger import RETRY_OF, SPOOLED, fail_and_retry
 from kerasweep.search.propose import Proposal
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
@@ -125,3 +126,58 @@ def test_a_database_that_cannot_be_used_ends_the_sweep_after_the_trials_under_wa
     with pytest.raises(TrackingError, match="disk is full"):
         Driver(sweep, OnePlace(score), runs, View(Progress.read(sweep)), StopRequest()).run()
     assert [trial.value for trial in sweep.study.trials] == [1.0, 2.0]  # the second one was under way
+
+
+def test_a_trial_that_another_driver_has_ended_ends_here(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lease had ended, such as that of a machine that slept: the other one trains it again."""
+    sweep, runs = sweep_of({"a": "1,2"}, total=2, sampler="grid"), Notes()
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        if len(runs.trained) == 1:
+            with sweep.lock():
+                fail_and_retry(sweep.study, 0, blamed=False)
+        return Outcome("complete", f"run-{len(runs.trained) - 1}", (float(params["a"]),))
+
+    Driver(sweep, OnePlace(train), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert [params["a"] for params in runs.trained] == [1, 1, 2]
+    assert runs.cancelled == ["run-0"]
+    assert [trial.state.name for trial in sweep.study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert "note: trial 0 is trained by another driver, and ends here" in capsys.readouterr().out
+
+
+class Kept(Notes):
+    """Trial runs of a server that is away: results are kept on disk."""
+
+    def write(self, run_id: str) -> bool:
+        return True
+
+
+def test_a_trial_says_where_its_results_are_kept(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "1,2"}, total=1, sampler="grid")
+    Driver(sweep, OnePlace(score), Kept(), View(Progress.read(sweep)), StopRequest()).run()
+    place = sweep.storage.place()
+    assert sweep.study.trials[0].user_attrs[SPOOLED] == place
+    assert place["folder"] == str(sweep.storage.folder) and sweep.storage.place() == place
+
+
+def test_after_the_last_trial_the_sweep_waits_a_minute_for_mlflow(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, runs, ticks = sweep_of({"a": "1,2"}, total=1, sampler="grid"), Away(), []
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        runs.is_away = True
+        return score(params)
+
+    def tick() -> None:
+        ticks.append(1)
+        runs.is_away = len(ticks) < 3
+
+    Driver(sweep, Waiting(train, tick), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert len(ticks) == 3 and [outcome.run_id for outcome in runs.closed] == ["run-0"]
+    monkeypatch.setattr("kerasweep.sweep.driver.WAITING_SECONDS", -1.0)
+    sweep = replace(sweep, total=2)
+    Driver(sweep, Waiting(train, tick), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert len(runs.closed) == 1 and len(sweep.study.trials) == 2

@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import note_repeat, settle
+from kerasweep.search.ledger import note_repeat, note_spooled, settle
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
@@ -61,6 +61,25 @@ def test_run_of_a_settled_trial_gets_its_state_and_the_means_of_its_seeds(record
     run = recorded.reconciled(run_id)
     assert (run.status, run.tags["state"]) == ("FINISHED", "complete")
     assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
+
+
+def test_run_whose_results_are_kept_elsewhere_stays_open(
+    recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial, run_id = recorded.start()
+    place = recorded.sweep.storage.place()
+    note_spooled(trial, {**place, "id": "other", "host": "pod-a", "folder": "/data/mlruns/studies"})
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    assert recorded.reconciled(run_id).status == "RUNNING"
+    said = capsys.readouterr().out
+    assert f"results of trial {trial.number} are kept on pod-a in /data/mlruns/studies: start this" in said
+
+
+def test_run_whose_results_were_kept_here_is_closed(recorded: Recorded) -> None:
+    trial, run_id = recorded.start()
+    note_spooled(trial, recorded.sweep.storage.place())
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    assert recorded.reconciled(run_id).status == "FINISHED"
 
 
 def test_run_of_a_repeat_gets_its_state(recorded: Recorded) -> None:

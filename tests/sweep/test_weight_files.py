@@ -21,6 +21,7 @@ def test_weights_in_the_sweeps_folder_are_stored_relative_to_it(tmp_path: Path) 
     jobs = tmp_path / "jobs/s-0"
     assert stored(outcome(jobs / "3/best.npz"), jobs).weights == "3/best.npz"
     assert found(outcome("3/best.npz"), jobs).weights == str(jobs / "3/best.npz")
+    assert stored(outcome(jobs / "3/best.npz"), tmp_path / "x/../jobs/s-0").weights == "3/best.npz"
     elsewhere = outcome(tmp_path / "jobs/s-00/3/best.npz")
     assert stored(elsewhere, jobs) == found(elsewhere, jobs) == elsewhere
     assert stored(outcome(None), jobs) == found(outcome(None), jobs) == outcome(None)

@@ -29,7 +29,7 @@ def test_entries_of_each_kind_come_back_in_another_process(tmp_path: Path) -> No
 def test_a_run_without_entries_has_none(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s")
     assert (spool.runs(), spool.has("run"), spool.load("run")) == ([], False, [])
-    spool.remove("run")
+    spool.remove("run", [])
     assert not (tmp_path / "s").exists()
 
 
@@ -39,12 +39,17 @@ def test_the_file_of_an_artifact_is_kept_until_its_run_is_removed(tmp_path: Path
     kept = spool.adopt("run", File(file, "figures"))
     file.unlink()
     spool.add("run", [kept])
-    (entry,) = Spool(tmp_path / "s").load("run")
+    (tmp_path / "s").rename(tmp_path / "moved")
+    spool = Spool(tmp_path / "moved")
+    (entry,) = spool.load("run")
     assert isinstance(entry, File)
     assert (entry.file.name, entry.file.read_bytes(), entry.folder) == ("curve.png", b"png", "figures")
     spool.add("other", ENTRIES)
-    spool.remove("run")
-    assert not entry.file.exists() and spool.runs() == ["other"]
+    of_another_process = spool.adopt("run", entry)
+    spool.remove("run", [entry])
+    assert not entry.file.exists() and of_another_process.file.exists() and spool.runs() == ["other"]
+    spool.remove("run", [of_another_process])
+    assert not (tmp_path / "moved/run").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[{", '[{"kind": "Model"}]', '[{"kind": "Text"}]', "[3]", "{}x"])

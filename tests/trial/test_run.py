@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.search import MEASURES, TrackingConf
 from kerasweep.data.prepare import Prepared
 from kerasweep.data.split import stratified_half
-from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError
+from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError, UnreachableError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
+from kerasweep.tracking.entries import Entry, Model
 from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import POOL_IMAGES, VALIDATION_IMAGES
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
@@ -190,6 +192,36 @@ def test_trial_that_is_dominated_keeps_neither_model_nor_figures(
     assert heard == [point.value for point in history]
     assert trials.artifacts(outcome, "") == {"config.yaml", "overrides.yaml"}
     assert not trials.has_model(outcome)
+
+
+class WithoutModels(Recorder):
+    """Records into MLflow, which goes away whenever a model is to be recorded."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+
+    def write(self, run_id: str, entry: Entry) -> None:
+        if isinstance(entry, Model):
+            raise UnreachableError("MLflow can no longer be used.")
+        self.tracker.write(run_id, entry)
+
+
+def test_a_trial_whose_model_mlflow_cannot_take_is_complete(
+    shared_tracker: Tracker, configured: Configured, tmp_path: Path
+) -> None:
+    """At the end of the sweep, the weights of the best trial become a model."""
+    run_id = shared_tracker.start("trial", {"kind": "trial"}, {})
+    ref = TrialRef(run_id, 0, ((0.0,),))
+    recorder = WithoutModels(shared_tracker)
+    outcome = run_trial(configured("training.epochs=2"), ref, recorder, keep_on, tmp_path)
+    assert outcome.state == "complete" and outcome.weights is not None and Path(outcome.weights).exists()
+    run = shared_tracker.client.get_run(run_id)
+    assert run.data.tags["model_error"] == "MLflow can no longer be used."
+    assert "objective" in run.data.metrics
+    single = replace(ref, number=None)
+    assert single.is_single
+    with pytest.raises(UnreachableError):
+        run_trial(configured("training.epochs=1"), single, recorder, keep_on, tmp_path)
 
 
 def test_models_are_kept_as_configured(two_trials: TwoTrials) -> None:

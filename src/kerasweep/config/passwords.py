@@ -11,7 +11,8 @@ VARIABLES = {
     "tracking.uri": "KERASWEEP_TRACKING_PASSWORD",
     "storage.url": "KERASWEEP_STORAGE_PASSWORD",
 }
-PASSWORD = re.compile(r"(?<=://)([^/:@\s]*):([^/@\s]+)@")
+# In `user:PASSWORD@host`, where the last @ of the address counts, and in `?password=PASSWORD`.
+PASSWORD = re.compile(r"(?<=://)(?P<user>[^/:@\s]*:)(?P<of_user>[^/\s]+)(?=@)|(?<=[?&]password=)[^&\s}'\",]+")
 
 
 def hide_passwords(arguments: Sequence[str]) -> list[str]:
@@ -19,14 +20,20 @@ def hide_passwords(arguments: Sequence[str]) -> list[str]:
 
     Hydra saves the overrides of each job.
     """
-    return [_without_password(argument.lstrip("+").partition("=")[0], argument) for argument in arguments]
+    return [_hidden(argument) for argument in arguments]
+
+
+def _hidden(argument: str) -> str:
+    key = argument.lstrip("+").partition("=")[0]
+    within = [name for name in VARIABLES if name.startswith(f"{key}.")]  # as in storage={name:rdb,url:…}
+    return _without_password(within[0] if within else key, argument)
 
 
 def hide_passwords_in(cfg: DictConfig) -> None:
     """Replaces passwords of a configuration, which may come from a file, by references to variables."""
     for key in VARIABLES:
         group, _, name = key.partition(".")
-        node = cfg._get_node(group)
+        node = cfg._get_node(group) if group in cfg else None
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing()) and name in node:
             value = node._get_node(name)
             text = value._value() if value is not None else None
@@ -39,9 +46,10 @@ def _without_password(key: str, text: str) -> str:
     """Returns a text in which a reference replaces the password, and keeps the password in its variable."""
 
     def keep(match: re.Match[str]) -> str:
-        if match[2].startswith("${"):
+        password = match["of_user"] or match[0]
+        if password.startswith("${"):
             return match[0]
-        os.environ[VARIABLES[key]] = match[2]
-        return f"{match[1]}:${{oc.env:{VARIABLES[key]}}}@"
+        os.environ[VARIABLES[key]] = password
+        return f"{match['user'] or ''}${{oc.env:{VARIABLES[key]}}}"
 
     return PASSWORD.sub(keep, text) if key in VARIABLES else text

@@ -1,8 +1,10 @@
-"""Opens a sweep with its run, its workers and its journal."""
+"""Opens a sweep with its run, its workers and its study."""
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -15,11 +17,12 @@ from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
 from kerasweep.multirun.restore import restore_trials
 from kerasweep.search.stops import StopRequest
+from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.tracking.tags import NUISANCE, TUNING, TUNING_NOTES, UNTUNED
+from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -53,7 +56,7 @@ class SweepOpener:
         self._stack = stack
         self._tracker = tracker
         self._workers: WorkerPool | None = None
-        self._has_own_folder = master.hydra.sweep.dir == DEFAULT_JOBS
+        self._uses_default_folder = master.hydra.sweep.dir == DEFAULT_JOBS
 
     def open(self, plan: Plan, fresh: bool, later: int = 0) -> OpenSweep:
         """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers.
@@ -70,9 +73,9 @@ class SweepOpener:
         if not is_new:
             self._start_workers(plan.base, trials_left(sweep) * repeats, later)
         self._tracker = self._tracker or open_tracker(plan.base.tracking)
-        sweep = restore_trials(plan, self._with_jobs(sweep))
+        sweep = restore_trials(plan, self._with_jobs(sweep), fresh)
         sweep = self._with_jobs(sweep)  # another one if a new generation begins
-        if self._has_own_folder:
+        if self._uses_default_folder:
             _use_job_folder(self._master, sweep.name)
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
@@ -84,8 +87,8 @@ class SweepOpener:
 
     def _with_jobs(self, sweep: Sweep) -> Sweep:
         """Returns the sweep with its folder of jobs: the user's, or one with the sweep's name."""
-        folder = f"{DEFAULT_JOBS}/{sweep.name}" if self._has_own_folder else self._master.hydra.sweep.dir
-        return replace(sweep, jobs=Path(folder).absolute())
+        folder = f"{DEFAULT_JOBS}/{sweep.name}" if self._uses_default_folder else self._master.hydra.sweep.dir
+        return replace(sweep, jobs=Path(os.path.abspath(folder)))
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
@@ -97,17 +100,17 @@ class SweepOpener:
 def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     names, choices = plan.short_names(), choices_of(plan.question.master)
     compared = list(plan.compared_names().values())
-    more = {}
+    more = {INPUTS: plan.inputs}
     if plan.tuned_by is not None:
         nuisance = [name for name in names.values() if name not in compared]
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
-        more = {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
+        more |= {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
         more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
     if plan.sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
     axes = list(names.values()) if plan.arms is not None else compared
-    with sweep.lock():
-        record = SweepRecord.open(tracker, plan.base, sweep, plan.study, names, choices, axes, more)
+    given = (tracker, plan.base, sweep, plan.study, names, choices, axes, more)
+    record = under_lock(sweep.lock, partial(SweepRecord.open, *given))
     if plan.data.shared is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data.shared)
     return record

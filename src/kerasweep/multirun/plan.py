@@ -22,6 +22,7 @@ from kerasweep.multirun.sweep_data import SweepData
 from kerasweep.search.arms import ArmPruner, Arms
 from kerasweep.search.open_storage import open_storage
 from kerasweep.search.pruners import build_pruner, pruner_input
+from kerasweep.search.storage import under_lock
 from kerasweep.search.study import (
     BEGUN_WITH,
     check_and_save_digests,
@@ -179,24 +180,15 @@ class Plan:
         """
         cfg, storage = self.base, self.storage
         name = self._name(fresh)
-        settings = settings_digests(cfg, self.space, self.composer)
-        older = partial(code_digests, cfg, self.space, self.composer, is_older=True)
         try:
-            with storage.lock(name):
-                study = storage.open(name, self.directions)
-                begun = save_first_choices(study, self._choices())
-                is_same = begun.get(TUNED_BY) == self._choices().get(TUNED_BY)
-                if is_same:
-                    check_and_save_digests(study, self.data.saved)
-                    check_and_save_sources(study, self.sources, older)
-                    check_and_save_settings(study, settings)
+            study, begun = under_lock(partial(storage.lock, name), partial(self._open_study, name))
         except OSError as error:
             raise StorageError(
-                f"The sweep's journal cannot be written: {error.strerror or error}: "
+                f"The sweep's storage cannot be written: {error.strerror or error}: "
                 f"{error.filename or storage.folder}. Name another folder with storage.path, "
                 f"or {disk_advice(error)}."
             ) from error
-        if not is_same:  # other tuned values were compared
+        if begun.get(TUNED_BY) != self._choices().get(TUNED_BY):  # other tuned values were compared
             with storage.lock(name):  # another driver may begin the next generation meanwhile
                 return self.open_sweep(fresh=self._name(False) == name)
         is_older = SCORE not in begun
@@ -227,6 +219,34 @@ class Plan:
             graph_of=self.graph_of,
             notes=(*self.notes(), *_changed(begun, self._choices()), *([OLDER] if is_older else [])),
         )
+
+    def _open_study(self, name: str) -> tuple[Any, Mapping[str, str]]:
+        """Returns a study with its first choices, and checks that data, code and settings are the same."""
+        study = self.storage.open(name, self.directions)
+        begun = save_first_choices(study, self._choices())
+        if begun.get(TUNED_BY) == self._choices().get(TUNED_BY):
+            older = partial(code_digests, self.base, self.space, self.composer, is_older=True)
+            check_and_save_digests(study, self.data.saved)
+            check_and_save_sources(study, self.sources, older)
+            check_and_save_settings(study, self._settings)
+        return study, begun
+
+    @property
+    def inputs(self) -> str:
+        """A digest of what two trials of one name must have in common."""
+        choices = {name: text for name, text in self._choices().items() if name not in ("sampler", "pruner")}
+        return sweep_hash(
+            {
+                "data": dict(self.data.saved),
+                "sources": dict(self.sources),
+                "settings": self._settings,
+                "choices": choices,
+            }
+        )
+
+    @cached_property
+    def _settings(self) -> dict[str, str]:
+        return settings_digests(self.base, self.space, self.composer)
 
     @cached_property
     def sources(self) -> Mapping[str, str]:

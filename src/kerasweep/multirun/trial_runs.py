@@ -174,8 +174,8 @@ class WorkerTrialRuns:
     def write_due(self) -> dict[str, str]:
         return self._record.recorder.flush_due()
 
-    def write(self, run_id: str) -> None:
-        self._record.recorder.flush_or_keep(run_id)
+    def write(self, run_id: str) -> bool:
+        return self._record.recorder.flush_or_keep(run_id)
 
     def write_all(self) -> None:
         self._record.recorder.flush_all()

@@ -1,7 +1,9 @@
 """Keeps studies in a database: PostgreSQL for many machines, or SQLite for those who ask."""
 
 import hashlib
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +16,19 @@ from optuna.storages import RDBStorage, get_storage
 from optuna.study import Study
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.event import listen
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
-from kerasweep.errors import StorageError
+from kerasweep.errors import ConfigError, StorageError
 from kerasweep.search.journal import locked
 from kerasweep.search.storage import LockLostError, Storage, create_or_load
 from kerasweep.terminal import say
@@ -25,18 +36,27 @@ from kerasweep.terminal import say
 # How long a driver waits for a database that has ended a connection, or that is locked.
 WAITING_SECONDS, LOCKED_SECONDS = 3600.0, 60.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
+MAX_LOCK_PAUSE_SECONDS = 1.0
 MAX_STARTS = 5
 # One connection for all: PostgreSQL allows 100 by default, and there may be 64 drivers. A lock of the session
 # stays with it.
 ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 600}
+# The kernels at both ends notice within a minute that the other machine has gone, and its lock is free.
+KEEPALIVES = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+}
+LOST_LOCK = "the database was restarted, and the lock of the sweep with it"
 
 
 @dataclass(frozen=True)
 class Database(Storage):
-    """A database of Optuna's.
+    """A database of Optuna's. The locks of SQLite are files beside its own.
 
     Args:
-        url: SQLAlchemy's URL.
+        url: SQLAlchemy's URL; that of SQLite has an absolute path.
         folder: See `Storage`.
     """
 
@@ -52,7 +72,7 @@ class Database(Storage):
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         if self._storage.is_file:
-            with locked(self.folder / f"{name}.lock"):
+            with locked(Path(f"{make_url(self.url).database}.{name}.lock")):
                 yield
             return
         with self._storage.locked(f"kerasweep {name}"):
@@ -76,6 +96,7 @@ def _open(url: str) -> "PatientStorage":
     """Returns the storage of a URL.
 
     Raises:
+        ConfigError: The URL cannot be read, or its driver is not installed.
         StorageError: The database cannot be used.
     """
     if url not in OPENED:
@@ -89,10 +110,19 @@ def _connect(url: str) -> "PatientStorage":
         try:
             # Creating the tables takes two connections at once.
             RDBStorage(url, engine_kwargs={"poolclass": NullPool}).remove_session()
-            kwargs = {} if _is_file(url) else dict(ONE_CONNECTION)
             return PatientStorage(
-                url, engine_kwargs=kwargs, skip_table_creation=True, skip_compatibility_check=True
+                url, engine_kwargs=_options(url), skip_table_creation=True, skip_compatibility_check=True
             )
+        except ImportError as error:
+            raise ConfigError(
+                "The driver of storage.url is not installed. That of PostgreSQL comes with "
+                "pip install 'kerasweep[postgresql]'."
+            ) from error
+        except ArgumentError as error:
+            raise ConfigError(
+                "storage.url is no address of a database: expected one like "
+                "postgresql+psycopg://USER@HOST/DATABASE."
+            ) from error
         except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
             # Another driver may create the tables at the same time.
@@ -103,25 +133,36 @@ def _connect(url: str) -> "PatientStorage":
     raise AssertionError
 
 
+def _options(url: str) -> dict[str, Any]:
+    """Returns the options of a URL's engine."""
+    if _is_file(url):
+        return {}
+    is_libpq = make_url(url).drivername.partition("+")[2] in ("", "psycopg", "psycopg2")
+    return {**ONE_CONNECTION, "connect_args": dict(KEEPALIVES) if is_libpq else {}}
+
+
 def _unusable(url: str, error: Exception) -> StorageError:
     cause = error.__cause__ or error
-    reason = str(getattr(cause, "orig", cause)).strip().splitlines()[0]
-    return StorageError(
-        f"The storage {make_url(url).render_as_string(hide_password=True)} cannot be used: {reason}. Start "
-        "it, or correct storage.url."
-    )
+    lines = str(getattr(cause, "orig", cause)).strip().splitlines() or [type(cause).__name__]
+    shown = make_url(url).difference_update_query(["password"]).render_as_string(hide_password=True)
+    return StorageError(f"The storage {shown} cannot be used: {lines[0]}. Start it, or correct storage.url.")
 
 
 class PatientStorage(RDBStorage):
     """An RDBStorage that waits while its database is restarted, and has locks.
 
-    A call whose answer was lost is made again: a trial that is created twice has no owner, and is lost.
+    A call whose answer was lost is made again: a trial that is created twice has no owner, and is lost. Once
+    the database has been away for too long, every further call fails at once.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._held: set[str] = set()
+        self._holder: tuple[int, int] | None = None  # the thread with a lock, and the lock's connection
+        self._connections = 0  # opened so far
+        self._has_given_up = False
         self._is_open = False
         super().__init__(url, **options)
+        listen(self.engine, "connect", self._count_connection)
+        self.engine.dispose()  # connections are counted from now on
         self._is_open = True
 
     @property
@@ -131,27 +172,39 @@ class PatientStorage(RDBStorage):
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Holds a lock of PostgreSQL's, which ends with the connection."""
+        """Holds a lock of PostgreSQL's, which ends with the connection.
+
+        Between two attempts the connection is free for other threads, such as the one that renews the lease.
+        """
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        self._wait(self._execute, "SELECT pg_advisory_lock(:key)", key)
-        self._held.add(name)
+        pause = FIRST_PAUSE_SECONDS
+        while not self._wait(self._ask_lock, "SELECT pg_try_advisory_lock(:key)", key):
+            time.sleep(pause)
+            pause = min(2 * pause, MAX_LOCK_PAUSE_SECONDS)
+        outer, self._holder = self._holder, (threading.get_ident(), self._connections)
         try:
             yield
         finally:
-            self._held.discard(name)
-            self._wait(self._execute, "SELECT pg_advisory_unlock(:key)", key)
+            self._holder = outer
+            was_held = self._wait(self._ask_lock, "SELECT pg_advisory_unlock(:key)", key)
+        if not was_held:
+            raise LockLostError(LOST_LOCK)
 
-    def _execute(self, statement: str, key: int) -> None:
+    def _ask_lock(self, statement: str, key: int) -> bool:
         with self.engine.connect() as connection:
-            connection.execute(text(statement), {"key": key})
+            answer = connection.execute(text(statement), {"key": key}).scalar()
             connection.commit()
+        return bool(answer)
+
+    def _count_connection(self, *_: Any) -> None:
+        self._connections += 1
 
     def _wait(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Calls a function, and again while the database is away.
 
         Raises:
-            LockLostError: The connection held a lock.
-            StorageError: The database has been away for too long.
+            LockLostError: This thread held a lock, which has ended with its connection.
+            StorageError: The database cannot be used, or has been away for too long.
         """
         began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         is_told = False
@@ -160,19 +213,21 @@ class PatientStorage(RDBStorage):
                 result = call(*arguments, **options)
                 break
             except (SQLAlchemyError, StorageInternalError) as error:
-                if not (self._is_open and _is_lost(error)):
+                if not self._is_open:
                     raise
                 limit = LOCKED_SECONDS if self.is_file else WAITING_SECONDS
-                if time.monotonic() - began > limit:
+                self._has_given_up = self._has_given_up or time.monotonic() - began > limit
+                if self._has_given_up or not _is_lost(error):
                     raise _unusable(str(self.url), error) from error
                 if not is_told and pause > 1:
                     say(f"note: {_unusable(str(self.url), error)} The sweep waits for it.")
                     is_told = True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        if pause > FIRST_PAUSE_SECONDS and self._held:
-            self._held.clear()
-            raise LockLostError("the database was restarted, and the lock of the sweep with it")
+        holder, connection = self._holder or (None, None)
+        if holder == threading.get_ident() and connection != self._connections:
+            self._holder = None
+            raise LockLostError(LOST_LOCK)
         return result
 
 
@@ -195,15 +250,28 @@ for _name in (
     setattr(PatientStorage, _name, _patient(_name))
 
 
+def absolute(url: str) -> str:
+    """Returns a URL whose SQLite file does not depend on the working directory."""
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        return url  # `open` says so
+    if parts.get_backend_name() != "sqlite" or not parts.database or parts.database == ":memory:":
+        return url
+    return parts.set(database=os.path.abspath(parts.database)).render_as_string(hide_password=False)
+
+
 def _is_file(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
 def _is_lost(error: BaseException) -> bool:
     """Whether the database has ended the connection or refuses one, or its file is locked."""
-    cause = error if isinstance(error, SQLAlchemyError) else error.__cause__
-    if not isinstance(cause, DBAPIError):
-        return False
-    if isinstance(cause.orig, sqlite3.Error):
-        return "locked" in str(cause.orig)
-    return cause.connection_invalidated or type(cause.orig).__name__ in ("OperationalError", "InterfaceError")
+    cause: BaseException | None = error
+    while cause is not None:  # SQLAlchemy may fail once more, because of the connection that is lost
+        if isinstance(cause, DBAPIError):
+            if isinstance(cause.orig, sqlite3.Error):
+                return "locked" in str(cause.orig)
+            return cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
+        cause = cause.__cause__ or cause.__context__
+    return False

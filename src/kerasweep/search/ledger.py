@@ -1,6 +1,6 @@
 """Counts trials, writes results into them, and retries lost trials."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,12 +9,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.owner import OWNER, is_alive
+from kerasweep.search.owner import OWNER, is_alive, this_owner
 from kerasweep.space.axis import Params, Signature, Space, signature
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"
-REPEAT, EPOCH = "seed", "epoch"
+REPEAT, EPOCH, SPOOLED = "seed", "epoch", "spooled"
 MAX_RETRIES = 2
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 
@@ -64,15 +64,23 @@ def settle(study: Study, trial: Trial, outcome: Outcome) -> None:
     try:
         trial.set_user_attr(RESULT, result)
         tell_result(study, trial.number, outcome.state, outcome.values)
-    except UpdateFinishedTrialError:
-        # A database that was restarted may have lost its answer, not the result.
-        if study.get_trials(deepcopy=False)[trial.number].user_attrs.get(RESULT) != result:
+    except (UpdateFinishedTrialError, ValueError) as error:  # Optuna raises either
+        ended = study.get_trials(deepcopy=False)[trial.number]
+        if not ended.state.is_finished():
             raise
+        # A database that was restarted may have lost its answer, not the result.
+        if ended.user_attrs.get(RESULT) != result or ended.user_attrs.get(LOST):
+            raise UpdateFinishedTrialError(f"Trial {trial.number} was ended by another driver.") from error
 
 
 def note_repeat(trial: Trial, repeat: int, outcome: Outcome) -> None:
     """Saves the result of one repeat in the trial, so that no restart trains it again."""
     trial.set_user_attr(f"{REPEAT}:{repeat}", as_attribute(outcome))
+
+
+def note_spooled(trial: Trial, place: Mapping[str, str]) -> None:
+    """Saves where results are kept that MLflow has not taken: only a driver there may close their runs."""
+    trial.set_user_attr(SPOOLED, dict(place))
 
 
 def note_progress(trial: Trial, repeat: int, epoch: int) -> None:
@@ -184,8 +192,30 @@ def fail_and_retry(study: Study, number: int, blamed: bool) -> bool:
         study.enqueue_trial(params, user_attrs={RETRY_OF: number, RETRIES: retries})
     if again or not params:
         study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
-    study.tell(number, state=TrialState.FAIL)
+    fail(study, number)
     return True
+
+
+def fail(study: Study, number: int) -> None:
+    """Tells Optuna that a trial failed. A database that was restarted may have lost its answer."""
+    try:
+        study.tell(number, state=TrialState.FAIL)
+    except (UpdateFinishedTrialError, ValueError):
+        if study.get_trials(deepcopy=False)[number].state is not TrialState.FAIL:
+            raise
+
+
+def disown(study: Study, kept: Collection[int]) -> None:
+    """Enqueues again the trials that this process owns and does not know of: their lock was lost in between.
+
+    Args:
+        study: The sweep's study.
+        kept: The numbers of the trials under way.
+    """
+    me = this_owner()
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(OWNER) == me and trial.number not in kept:
+            fail_and_retry(study, trial.number, blamed=False)
 
 
 def _has_retry(study: Study, number: int) -> bool:

@@ -4,51 +4,67 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import LOST, REPEAT, RESULT, RETRIES, RETRY_OF, as_attribute
+from kerasweep.search.ledger import LOST, REPEAT, RESULT, as_attribute
+from kerasweep.search.owner import OWNER, is_alive
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 
 
 @dataclass(frozen=True)
 class LostTrial:
-    """What its runs tell of a trial."""
+    """A trial as its runs record it."""
 
     params: Params = field(default_factory=dict)
     outcome: Outcome | None = None  # None if it did not end
     repeats: Mapping[int, Outcome] = field(default_factory=dict)  # the complete ones
 
 
-def add_trials(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
-    """Adds trials in the order of their numbers; one that did not end is enqueued if it has complete repeats.
+def unfinished(study: Study) -> list[int]:
+    """Returns the numbers of the trials that run although their drivers have died."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial.number for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
 
-    Call this with the sweep's lock held.
+
+def add_results(sweep: Sweep, trials: Mapping[int, LostTrial]) -> None:
+    """Adds results to trials that run in the storage; `recover` ends these. Call it with the lock held."""
+    stored = sweep.study.get_trials(deepcopy=False)
+    for number, trial in trials.items():
+        for name, value in _attributes(trial).items():
+            if name not in stored[number].user_attrs:
+                sweep.study._storage.set_trial_user_attr(stored[number]._trial_id, name, value)
+
+
+def add_trials(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
+    """Adds trials in the order of their numbers. Call it with the lock held.
+
+    One that did not end is added as a running one without an owner, so that `recover` retries it.
     """
-    study = sweep.study
-    first = len(study.get_trials(deepcopy=False))
     for trial in trials:
-        study.add_trial(_frozen(sweep, trial))
-    for number, trial in enumerate(trials, start=first):
-        if trial.outcome is None and trial.repeats:
-            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: number, RETRIES: 0})
+        sweep.study.add_trial(_frozen(sweep, trial))
+
+
+def _attributes(trial: LostTrial) -> dict[str, Any]:
+    attributes = {f"{REPEAT}:{repeat}": as_attribute(outcome) for repeat, outcome in trial.repeats.items()}
+    if trial.outcome is not None:
+        attributes[RESULT] = as_attribute(trial.outcome)
+    return attributes
 
 
 def _frozen(sweep: Sweep, trial: LostTrial) -> FrozenTrial:
-    attributes: dict[str, Any] = {
-        f"{REPEAT}:{repeat}": as_attribute(outcome) for repeat, outcome in trial.repeats.items()
-    }
-    state = TrialState.FAIL
-    if trial.outcome is None:
-        attributes[LOST] = True
-    else:
-        attributes[RESULT] = as_attribute(trial.outcome)
+    state, values = TrialState.RUNNING, None
+    if trial.outcome is not None:
         state = TrialState[State(trial.outcome.state).optuna]
+        values = trial.outcome.values if state is TrialState.COMPLETE else None
+    elif not trial.repeats:
+        state = TrialState.FAIL
     return create_trial(
         state=state,
-        values=trial.outcome.values if trial.outcome is not None and state is TrialState.COMPLETE else None,
+        values=values,
         params=trial.params,
         distributions={axis.key: axis.distribution for axis in sweep.space.axes if axis.key in trial.params},
-        user_attrs=attributes,
+        user_attrs={**_attributes(trial), **({LOST: True} if trial == LostTrial() else {})},
     )

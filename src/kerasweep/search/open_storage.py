@@ -14,6 +14,6 @@ def open_storage(cfg: StorageConf) -> Storage:
     folder = Path(cfg.path or DEFAULT_FOLDER).absolute()
     if cfg.url is None:
         return JournalFolder(folder)
-    from kerasweep.search.database import Database  # SQLAlchemy takes a while to import
+    from kerasweep.search.database import Database, absolute  # SQLAlchemy takes a while to import
 
-    return Database(cfg.url, folder)
+    return Database(absolute(cfg.url), folder)

@@ -7,10 +7,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psutil
+from optuna.exceptions import OptunaError
 from optuna.study import Study
 
 from kerasweep.errors import KerasweepError
@@ -18,6 +21,7 @@ from kerasweep.errors import KerasweepError
 OWNER, LEASE = "owner", "lease"  # names in journals: never change them
 LEASE_SECONDS = 300.0
 RENEWAL_SECONDS = 60.0
+MAX_GAP_SECONDS = 1.5 * RENEWAL_SECONDS  # between two renewals of a driver whose storage answers
 CLOCK_SECONDS = 0.1
 START_FIELD = 19  # of /proc/PID/stat, counted from the first field after the name
 # The keys of an owner that tell whether this process can ask its kernel about it.
@@ -60,9 +64,37 @@ def _began(pid: int) -> float | None:
     return int(fields[START_FIELD]) / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass
+class _Renewals:
+    """When this process renewed its lease of a study."""
+
+    last: float  # in seconds since 1970
+    since: float  # the first of those that followed each other in time; 0 for the first of all
+
+
+_renewals: WeakKeyDictionary[Study, _Renewals] = WeakKeyDictionary()
+
+
 def renew_lease(study: Study) -> None:
     """Tells drivers in other places that this process is alive; call it again within LEASE_SECONDS."""
     study.set_user_attr(_lease(this_owner()), time.time())
+    now = time.time()
+    renewals = _renewals.setdefault(study, _Renewals(now, 0.0))
+    if now - renewals.last > MAX_GAP_SECONDS:
+        renewals.since = now
+    renewals.last = now
+
+
+def _may_judge(study: Study) -> bool:
+    """Whether an expired lease means that its owner has died.
+
+    While a database is away, or a machine sleeps, nobody can renew. A driver that has missed its own renewals
+    waits until the others have had the time for theirs. One that has just started has missed none.
+    """
+    renewals, now = _renewals.get(study), time.time()
+    if renewals is None:
+        return True
+    return now - renewals.last <= MAX_GAP_SECONDS and now - renewals.since > MAX_GAP_SECONDS
 
 
 def _lease(owner: Mapping[str, Any]) -> str:
@@ -76,7 +108,7 @@ def is_alive(study: Study, owner: Mapping[str, Any] | None) -> bool:
     if owner is None:
         return False
     if not _is_here(owner):
-        return time.time() < _lease_end(study, owner)
+        return time.time() < _lease_end(study, owner) or not _may_judge(study)
     began = _began(owner["pid"])
     return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
 
@@ -116,7 +148,7 @@ def leased(study: Study) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(RENEWAL_SECONDS):
             # Such as a full disk; it tries again in a minute.
-            with suppress(OSError, ValueError, KerasweepError):
+            with suppress(OSError, ValueError, KerasweepError, OptunaError):
                 renew_lease(study)
 
     renew_lease(study)

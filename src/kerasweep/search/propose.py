@@ -1,7 +1,7 @@
 """Finds the next configuration to train: one that is possible and untried."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.search.arms import Arms, ArmSampler
-from kerasweep.search.ledger import REJECTED, has_waiting, recover, tried
+from kerasweep.search.ledger import REJECTED, disown, fail, has_waiting, recover, tried
 from kerasweep.search.owner import OWNER, owner_text, this_owner
 from kerasweep.search.samplers import build_sampler, derived_seed, drawn
 from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
-from kerasweep.search.storage import LockLostError
+from kerasweep.search.storage import LockLostError, under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space, signature
 
@@ -45,6 +45,7 @@ class Elsewhere:
 
     owners: tuple[tuple[tuple[str, Any], ...], ...]  # of their trials
     text: str  # for the user
+    ended: int  # how many trials had ended: until one more has, there is nothing new to propose
 
 
 def take_first(possible: Iterable[Params]) -> Params | None:
@@ -54,9 +55,10 @@ def take_first(possible: Iterable[Params]) -> Params | None:
 
 def ask(
     sweep: Sweep,
-    under_way: int,
+    under_way: Collection[int],
     hours: float,
     pick: Callable[[Iterable[Params]], Params | None] = take_first,
+    waiting: Elsewhere | None = None,
 ) -> Proposal | Ending | Elsewhere | None:
     """Returns the next trial.
 
@@ -65,9 +67,10 @@ def ask(
 
     Args:
         sweep: The sweep to continue.
-        under_way: How many trials this driver trains now.
+        under_way: The numbers of the trials that this driver trains now.
         hours: How long the sweep has been at work.
         pick: See `propose`.
+        waiting: The last answer, if that was `Elsewhere`.
 
     Returns:
         An `Ending` if there is no further trial, `Elsewhere` if one may come again, None if `pick` takes none
@@ -75,19 +78,25 @@ def ask(
     """
     while True:
         try:
-            return _ask(sweep, under_way, hours, pick)
-        except LockLostError:  # the database was restarted
-            continue
+            return _ask(sweep, len(under_way), hours, pick, waiting)
+        except LockLostError:  # the database was restarted, perhaps after a trial was proposed
+            under_lock(sweep.lock, partial(disown, sweep.study, under_way))
 
 
 def _ask(
-    sweep: Sweep, under_way: int, hours: float, pick: Callable[[Iterable[Params]], Params | None]
+    sweep: Sweep,
+    under_way: int,
+    hours: float,
+    pick: Callable[[Iterable[Params]], Params | None],
+    waiting: Elsewhere | None,
 ) -> Proposal | Ending | Elsewhere | None:
     with sweep.lock():
         trials = sweep.study.get_trials(deepcopy=False)
         total = total_reason(trials, sweep.total, under_way)
-        if total is not None and recover(sweep.study):
+        is_known = waiting is not None and waiting.ended == _ended(trials)
+        if (total is not None or is_known) and recover(sweep.study):
             trials = sweep.study.get_trials(deepcopy=False)
+            total, is_known = total_reason(trials, sweep.total, under_way), False
         over = budget_reason(trials, sweep.directions, sweep.budget, hours)
         if over is not None:
             return Ending(total or over, is_whole=total is not None)
@@ -100,19 +109,26 @@ def _ask(
             sweep.refusal,
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
-            only_waiting=total is not None,
+            only_waiting=total is not None or is_known,
             most=max(1, sweep.total - counted(trials)),
             pick=pick,
         )
-    if isinstance(proposal, Proposal) or (proposal is None and total is None):
+    if isinstance(proposal, Proposal) or (proposal is None and total is None and not is_known):
         return proposal
     elsewhere = _elsewhere(sweep.study)
     if elsewhere is not None:
         return elsewhere
+    if is_known and total is None:  # the other drivers have gone meanwhile
+        return None
     if isinstance(proposal, NothingLeft):
         return Ending(f"{done_text(trials, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
     assert total is not None
     return Ending(total, is_whole=True)
+
+
+def _ended(trials: Iterable[FrozenTrial]) -> int:
+    """Returns how many trials have ended, rejected ones aside."""
+    return sum(trial.state.is_finished() and REJECTED not in trial.user_attrs for trial in trials)
 
 
 def _elsewhere(study: Study) -> Elsewhere | None:
@@ -125,7 +141,8 @@ def _elsewhere(study: Study) -> Elsewhere | None:
     count = "a trial" if len(owners) == 1 else f"{len(owners)} trials"
     named = dict.fromkeys(owner_text(study, owner) for owner in owners)
     unique = sorted({tuple(sorted(owner.items())) for owner in owners}, key=str)
-    return Elsewhere(tuple(unique), f"waiting for {count} of {' and '.join(named)}")
+    text = f"waiting for {count} of {' and '.join(named)}"
+    return Elsewhere(tuple(unique), text, _ended(study.get_trials(deepcopy=False)))
 
 
 def propose(
@@ -261,7 +278,7 @@ def _suggested(
         if reason is None and not isinstance(suggested, str):
             return _claim(trial, suggested)
         trial.set_user_attr(REJECTED, reason)
-        study.tell(trial, state=TrialState.FAIL)
+        fail(study, trial.number)
     return reason
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from kerasweep.errors import STOPPING
+from kerasweep.errors import STOPPING, StorageError
 from kerasweep.results import sign_of
 from kerasweep.search.ledger import counts
 from kerasweep.terminal import say
@@ -46,7 +46,7 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self.is_set:
+        if self.is_set and number != signal.SIGHUP:  # a shell that ends sends it, and then the kernel
             raise KeyboardInterrupt
         self.is_set = True  # print nothing here: the interrupted code may be printing
 
@@ -90,7 +90,7 @@ class Hours:
     def note(self) -> None:
         """Saves the hours. Time that several drivers work at once counts once."""
         self._noted_at = time.monotonic()
-        with suppress(OSError), self._lock():
+        with suppress(OSError, StorageError), self._lock():
             self._study.set_user_attr(HOURS_USED, max(self._noted(), self._own()))
 
     def note_sometimes(self) -> None:

@@ -1,19 +1,36 @@
 """Declares what keeps the studies of sweeps, and locks them for their drivers."""
 
+import os
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, StorageError
+
+T = TypeVar("T")
+PLACE = "place"  # a file with the id of its folder
 
 
-class LockLostError(OSError):
+class LockLostError(StorageError):
     """The database ended the connection that held a lock: another driver may hold it now."""
+
+
+def under_lock(lock: Callable[[], AbstractContextManager[None]], call: Callable[[], T]) -> T:
+    """Calls a function that may be called again with a lock held, and again if the lock is lost meanwhile."""
+    while True:
+        try:
+            with lock():
+                return call()
+        except LockLostError:
+            continue
 
 
 class Storage(ABC):
@@ -47,12 +64,25 @@ class Storage(ABC):
         """Holds the lock of a sweep; it is free once its owner has died.
 
         Raises:
-            LockLostError: Inside the block, when the lock is lost: begin the block again.
+            LockLostError: Inside the block or at its end, when the lock is lost: begin the block again, as
+                `under_lock` does.
         """
 
     @abstractmethod
     def winner_lock(self, name: str) -> AbstractContextManager[None]:
         """Holds the lock for recording and testing a sweep's best models; other drivers go on training."""
+
+    def place(self) -> dict[str, str]:
+        """Identifies `folder`, wherever it is moved, and says to the user where it is."""
+        file = self.folder / PLACE
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f"{PLACE}-{uuid4().hex}")
+            unfinished.write_text(unfinished.name)
+            with suppress(FileExistsError):  # another driver makes it, too
+                os.link(unfinished, file)
+            unfinished.unlink()
+        return {"id": file.read_text(), "host": socket.gethostname(), "folder": str(self.folder)}
 
     def spool(self, name: str) -> Path:
         """Returns the folder of a sweep's results that MLflow has not taken yet."""

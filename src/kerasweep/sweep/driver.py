@@ -1,19 +1,31 @@
 """Drives a sweep: asks Optuna for trials, gives them to workers, and passes each result to Optuna at once."""
 
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import fail_and_retry, note_progress, note_repeat, recover, settle
+from kerasweep.search.ledger import (
+    fail_and_retry,
+    note_progress,
+    note_repeat,
+    note_spooled,
+    recover,
+    settle,
+)
 from kerasweep.search.owner import leased
 from kerasweep.search.propose import Elsewhere, Proposal
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
+from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
@@ -21,9 +33,11 @@ from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.sweep.view import View
 from kerasweep.sweep.weight_files import stored
 from kerasweep.tracking.entries import Entry, Text
+from kerasweep.tracking.retry import WAITING_SECONDS
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
+T = TypeVar("T")
 TICK_SECONDS = 0.5
 AWAY = "the trials under way go on, others wait until it answers; until then results are kept in {}"
 
@@ -42,8 +56,7 @@ class _Task:
 
 def recover_trials(sweep: Sweep) -> list[FrozenTrial]:
     """Retries the trials of drivers that died and returns them; `SweepRecord.reconcile` closes their runs."""
-    with sweep.lock():
-        return recover(sweep.study)
+    return under_lock(sweep.lock, partial(recover, sweep.study))
 
 
 class Driver:
@@ -71,6 +84,7 @@ class Driver:
         self._outage: str | None = None  # why MLflow is away, as the user was told
         self._awaited: Elsewhere | None = None  # the other drivers, as the user was told
         self._failure: TrackingError | None = None  # why MLflow cannot be used any more
+        self._all_ended = 0.0  # when the last trial had ended while MLflow was away
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.lock, sweep.hours_before)
         self._queue = TrialQueue(sweep, runs)
@@ -94,9 +108,9 @@ class Driver:
             try:
                 self._train()
             finally:
+                with suppress(TrackingError, OSError, StorageError):
+                    self.runs.write_all()  # first: the storage may be away
                 self._abandon()
-                with suppress(TrackingError, OSError):
-                    self.runs.write_all()
                 self._hours.note()
         if self.stop.is_set:
             self.stop.announce()
@@ -114,7 +128,7 @@ class Driver:
             self._close_runs()
             if not self._tasks and self._failure is not None:
                 raise self._failure
-            if self._is_end and not self._has_work:
+            if self._may_end():
                 return
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
@@ -124,6 +138,15 @@ class Driver:
             self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
+
+    def _may_end(self) -> bool:
+        """Whether the sweep has ended. If MLflow is away by then, it has a minute to come back."""
+        if not self._is_end or self._has_work:
+            return False
+        if self._outage is None or self.stop.is_set:
+            return True
+        self._all_ended = self._all_ended or time.monotonic()
+        return time.monotonic() - self._all_ended > WAITING_SECONDS
 
     @property
     def _has_work(self) -> bool:
@@ -205,10 +228,12 @@ class Driver:
         if isinstance(event, Recorded):
             self._record(event.run_id, event.entry, task.refusals)
         elif isinstance(event, Report):
-            stops = task.pruned.report(event.epoch, event.value) or task.trial.ended is not None
+            trial = task.trial
+            stops = bool(self._unless_taken(trial, task.pruned.report, event.epoch, event.value))
             self.view.epoch(worker, event.epoch, task.pruned.best)
             if self.sweep.keeps_checkpoints:
-                note_progress(task.trial.proposal.trial, task.repeat, event.epoch)
+                self._unless_taken(trial, note_progress, trial.proposal.trial, task.repeat, event.epoch)
+            stops = stops or trial.ended is not None or trial.is_taken
             if event.waits:
                 self.pool.answer(worker, stops)
         elif isinstance(event, Finished):
@@ -217,6 +242,16 @@ class Driver:
             self._queue.forget_worker(worker)
             failed = Outcome(State.FAILED, task.run_id, reason=event.reason, is_poor=event.exceeded_limit)
             self._end_task(event.job, failed)
+
+    def _unless_taken(self, trial: RepeatedTrial, change: Callable[..., T], *arguments: Any) -> T | None:
+        """Changes an Optuna trial, unless another driver, which takes this one for dead, has ended it."""
+        if not trial.is_taken:
+            try:
+                return change(*arguments)
+            except UpdateFinishedTrialError:
+                trial.is_taken = True
+                self.view.say(f"note: trial {trial.number} is trained by another driver, and ends here")
+        return None
 
     def _write_due(self) -> None:
         """Writes entries that have waited long enough; a refused entry fails its repeat."""
@@ -231,16 +266,16 @@ class Driver:
         outcome = stored(outcome, self.sweep.jobs)
         task = self._tasks.pop(job)
         trial = task.trial
-        self._write(outcome, task.run_id, task.refusals)
+        self._write(trial, outcome, task.run_id, task.refusals)
         self._queue.end_job(task.worker, trial, task.repeat, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
-            note_repeat(trial.proposal.trial, task.repeat, outcome)
+            self._unless_taken(trial, note_repeat, trial.proposal.trial, task.repeat, outcome)
             self._open_runs.append(outcome)
         trial.end(task.repeat, outcome)
-        if self._report_repeat(trial, task.repeat, outcome):
+        if self._unless_taken(trial, self._report_repeat, trial, task.repeat, outcome):
             trial.drop()
         if trial.is_over:
             self._settle(trial)
@@ -251,12 +286,12 @@ class Driver:
         except RefusedError as error:  # MLflow forbids a name, or the user deleted the run
             refusals.append(str(error))
 
-    def _write(self, outcome: Outcome, run_id: str, refusals: list[str]) -> None:
+    def _write(self, trial: RepeatedTrial, outcome: Outcome, run_id: str, refusals: list[str]) -> None:
         """Writes what a run still lacks before its result is saved, to MLflow or to the disk."""
         if outcome.traceback:
             self._record(run_id, Text(outcome.traceback, "traceback.txt"), refusals)
         try:
-            self.runs.write(run_id)
+            trial.is_spooled = self.runs.write(run_id) or trial.is_spooled
         except RefusedError as error:
             refusals.append(str(error))
 
@@ -269,12 +304,14 @@ class Driver:
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
 
     def _settle(self, trial: RepeatedTrial) -> None:
-        outcome = trial.result()
-        if self.sweep.repeats > 1:  # else its only job has written it
-            self._write(outcome, trial.ref.run_id, [])
-        try:
-            settle(self.sweep.study, trial.proposal.trial, outcome)
-        except UpdateFinishedTrialError:  # a driver on another host assumed that this one was dead
+        if not trial.is_taken:
+            outcome = trial.result()
+            if self.sweep.repeats > 1:  # else its only job has written it
+                self._write(trial, outcome, trial.ref.run_id, [])
+            if trial.is_spooled:
+                self._unless_taken(trial, note_spooled, trial.proposal.trial, self.sweep.storage.place())
+            self._unless_taken(trial, settle, self.sweep.study, trial.proposal.trial, outcome)
+        if trial.is_taken:
             with suppress(TrackingError):
                 self.runs.cancel(trial.ref.run_id)
         else:
@@ -317,11 +354,11 @@ class Driver:
             if self._enqueue_again(trial) and trial.opened is not None:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
-            with suppress(TrackingError):
+            with suppress(TrackingError, OSError, StorageError):
                 self.runs.cancel(run_id)
 
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
-        with suppress(OSError, ValueError), self.sweep.lock():
+        with suppress(OSError, ValueError, StorageError), self.sweep.lock():
             return fail_and_retry(self.sweep.study, trial.number, blamed=False)
         return True

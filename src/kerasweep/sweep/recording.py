@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kerasweep.data.sources import source_key
 from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State, TrialRef, sign_of
-from kerasweep.search.ledger import MAX_RETRIES, as_outcome, counts
+from kerasweep.search.ledger import MAX_RETRIES, SPOOLED, as_outcome, counts
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -256,18 +256,25 @@ class SweepRecord:
         for run_id, reason in self.recorder.replay().items():
             say(f"note: some results of run {run_id} cannot be recorded: {reason}")
         trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
+        elsewhere: dict[str, set[int]] = {}
         for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
             trial = trials.get(int(run.tags.get("trial", -1)))
             if trial is None or not trial.state.is_finished():
                 continue
             result = self._result(trial, run.run_id)
-            if result is not None:
+            spooled = trial.user_attrs.get(SPOOLED)
+            if spooled is not None and spooled["id"] != self.sweep.storage.place()["id"]:
+                elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
+            elif result is not None:
                 self.close_trial(as_outcome(result))
             elif trial.state is TrialState.FAIL and counts(trial):
                 say(f"note: trial {trial.number} has failed: {DIED_AGAIN}")
                 self.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
             else:
                 self.cancel(run.run_id, "its process ended before the trial did")
+        for place, numbers in elsewhere.items():
+            shown = ", ".join(map(str, sorted(numbers)))
+            say(f"note: results of trial {shown} are kept {place}: start this command there to record them")
 
     def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
         """Returns the result that the trial, or one of its repeats, stored for this run; None without one."""

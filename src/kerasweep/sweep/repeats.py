@@ -19,6 +19,8 @@ class RepeatedTrial:
     active: set[int] = field(default_factory=set)  # repeats that are being trained
     done: dict[int, Outcome] = field(default_factory=dict)  # repeat -> its outcome, complete ones only
     ended: Outcome | None = None  # an outcome that ended the trial before all repeats were done
+    is_spooled: bool = False  # whether results that MLflow lacks are kept on this machine's disk
+    is_taken: bool = False  # whether a driver in another place has ended it, and trains it again
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(self.repeats))
@@ -37,7 +39,7 @@ class RepeatedTrial:
     @property
     def has_repeats(self) -> bool:
         """Whether another repeat should be trained."""
-        return bool(self.waiting) and self.ended is None
+        return bool(self.waiting) and self.ended is None and not self.is_taken
 
     @property
     def is_over(self) -> bool:

@@ -102,7 +102,8 @@ class TrialQueue:
         if postponed is not None:
             return self._open(postponed)
         pick = partial(self._affinity.pick, worker)
-        answer = ask(self._sweep, len(self._under_way), hours, pick)
+        numbers = {trial.number for trial in self._under_way}
+        answer = ask(self._sweep, numbers, hours, pick, self.elsewhere)
         self.ending = answer if isinstance(answer, Ending) else None
         self.elsewhere = answer if isinstance(answer, Elsewhere) else None
         if not isinstance(answer, Proposal):

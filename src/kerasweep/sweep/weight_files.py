@@ -15,7 +15,7 @@ def stored(outcome: Outcome, jobs: Path) -> Outcome:
     """
     if outcome.weights is None or not is_within(Path(outcome.weights), jobs):
         return outcome
-    return replace(outcome, weights=str(Path(outcome.weights).absolute().relative_to(jobs)))
+    return replace(outcome, weights=str(Path(outcome.weights).resolve().relative_to(jobs.resolve())))
 
 
 def found(outcome: Outcome, jobs: Path) -> Outcome:

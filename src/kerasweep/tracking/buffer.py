@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from kerasweep.errors import RefusedError, TrackingError
+from kerasweep.errors import RefusedError, StorageError, TrackingError
 from kerasweep.tracking.entries import Entry, File, Metrics, Model, Params, Tags, Values, single_values
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.spool import Spool
@@ -66,8 +66,11 @@ class BufferedRecorder(Recorder):
         self._flush(run_id)
         self._written.pop(run_id, None)
 
-    def flush_or_keep(self, run_id: str) -> None:
+    def flush_or_keep(self, run_id: str) -> bool:
         """Writes the waiting entries of a run, or keeps them on disk if MLflow cannot be used.
+
+        Returns:
+            Whether entries of the run are on disk now.
 
         Raises:
             RefusedError: MLflow refuses some of them; the others are written.
@@ -81,6 +84,7 @@ class BufferedRecorder(Recorder):
             entries = self._waiting.pop(run_id, [])
             if entries:
                 self._spool.add(run_id, entries)
+        return self._spool.has(run_id)
 
     def flush_due(self) -> dict[str, str]:
         """Writes entries that have waited long enough; returns the reason of a refusal by run."""
@@ -93,12 +97,22 @@ class BufferedRecorder(Recorder):
         return refused
 
     def flush_all(self) -> None:
-        """Writes the waiting entries of all runs, or keeps them on disk; refused entries are dropped."""
+        """Writes the waiting entries of all runs, or keeps them on disk; refused entries are dropped.
+
+        Raises:
+            OSError: Those of some runs cannot be kept.
+            StorageError: Earlier entries of some runs are damaged.
+        """
+        failure: OSError | StorageError | None = None
         for run_id in list(self._waiting):
             try:
                 self.flush_or_keep(run_id)
             except RefusedError:
                 continue
+            except (OSError, StorageError) as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def replay(self) -> dict[str, str]:
         """Writes all entries on disk, of earlier drivers too; returns the reason of a refusal by run.
@@ -133,7 +147,7 @@ class BufferedRecorder(Recorder):
         refusal = self._write(run_id, entries)
         self._waiting.pop(run_id, None)
         if is_kept or any(isinstance(entry, File) for entry in entries):
-            self._spool.remove(run_id)
+            self._spool.remove(run_id, entries)
         if refusal is not None:
             raise refusal
 
@@ -148,6 +162,8 @@ class BufferedRecorder(Recorder):
         for entry in entries:
             if not isinstance(entry, Metrics | Tags | Params):
                 try:
+                    if isinstance(entry, File) and not entry.file.exists():
+                        raise RefusedError(f"the file {entry.file} is gone")
                     self._tracker.write(run_id, entry)
                 except RefusedError as error:
                     refusal = refusal or error

@@ -51,6 +51,11 @@ def _check_address(uri: str) -> None:
         )
 
 
+def is_local(uri: str | None) -> bool:
+    """Whether the database is a file, not a server that others may use."""
+    return database_path(resolve_uri(uri)) is not None
+
+
 def database_path(uri: str) -> Path | None:
     """Returns the file of a sqlite URI, None for any other."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
@@ -58,4 +63,4 @@ def database_path(uri: str) -> Path | None:
 
 def without_password(uri: str) -> str:
     """Returns the URI with its password masked."""
-    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
+    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", uri)

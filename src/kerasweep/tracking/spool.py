@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from kerasweep.errors import StorageError
@@ -39,7 +41,7 @@ class Spool:
         """
         file = self._file(run_id)
         try:
-            return [of_json(stored) for stored in json.loads(file.read_text(encoding="utf-8"))]
+            entries = [of_json(stored) for stored in json.loads(file.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -47,6 +49,10 @@ class Spool:
                 f"{file} holds metrics that MLflow has not taken, and is damaged: {error}. Restore it, or "
                 "remove it to go on without them."
             ) from error
+        return [
+            replace(entry, file=self.folder / entry.file) if isinstance(entry, File) else entry
+            for entry in entries
+        ]
 
     def add(self, run_id: str, entries: Iterable[Entry]) -> None:
         """Adds entries to those of a run. They survive the end of this process, and a loss of power.
@@ -54,16 +60,20 @@ class Spool:
         Raises:
             OSError: The disk is full or cannot be written.
         """
-        stored = [as_json(entry) for entry in (*self.load(run_id), *entries)]
+        stored = [as_json(self._relative(entry)) for entry in (*self.load(run_id), *entries)]
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self._file(run_id)
         descriptor, unfinished = tempfile.mkstemp(dir=self.folder, suffix=".unfinished")
-        with open(descriptor, "w", encoding="utf-8") as output:
-            json.dump(stored, output)
-            output.flush()
-            os.fsync(output.fileno())
-        os.replace(unfinished, file)
-        _sync_folder(self.folder)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as output:
+                json.dump(stored, output)
+                output.flush()
+                os.fsync(output.fileno())
+            os.replace(unfinished, file)
+        except OSError:
+            os.unlink(unfinished)
+            raise
+        _sync(self.folder)
 
     def adopt(self, run_id: str, entry: File) -> File:
         """Copies the file of an artifact into the folder of its run; returns the entry of the copy."""
@@ -71,12 +81,24 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         copy = Path(tempfile.mkdtemp(dir=folder)) / entry.file.name
         shutil.copy(entry.file, copy)
+        _sync(copy)
         return File(copy, entry.folder)
 
-    def remove(self, run_id: str) -> None:
-        """Removes the entries of a run and their files."""
+    def remove(self, run_id: str, entries: Iterable[Entry]) -> None:
+        """Removes the entries of a run and their files; other processes may have files of their own there."""
         self._file(run_id).unlink(missing_ok=True)
-        shutil.rmtree(self._files(run_id), ignore_errors=True)
+        folder = self._files(run_id)
+        for entry in entries:
+            if isinstance(entry, File) and entry.file.is_relative_to(folder):
+                shutil.rmtree(entry.file.parent, ignore_errors=True)
+        with suppress(OSError):  # it does not exist, or is not empty
+            folder.rmdir()
+
+    def _relative(self, entry: Entry) -> Entry:
+        """Names an adopted file relative to the folder, which may be moved."""
+        if isinstance(entry, File) and entry.file.is_relative_to(self.folder):
+            return replace(entry, file=entry.file.relative_to(self.folder))
+        return entry
 
     def _file(self, run_id: str) -> Path:
         return self.folder / f"{run_id}{SUFFIX}"
@@ -85,8 +107,8 @@ class Spool:
         return self.folder / run_id
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config import check
 from kerasweep.config.search import EPOCH_METRICS, OF_HALF
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
+from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
@@ -113,7 +114,14 @@ def run_trial(
     if is_candidate and not ref.is_single:
         outcome = save_weights(folder, network, outcome, result.history)
     if _records_model_now(cfg, ref, outcome, is_candidate):
-        record_model(ref, tracker, prepared, network)
+        try:
+            record_model(ref, tracker, prepared, network)
+        except RefusedError:
+            raise
+        except TrackingError as error:  # MLflow is away: at the end the best weights become a model
+            if ref.is_single:
+                raise
+            tracker.set_tags(ref.run_id, {"model_error": str(error)})
         record_errors(ref, tracker, prepared, network)
         record_curves(ref, tracker, result.history, result.best_epoch)
     return outcome
