@@ -29,8 +29,9 @@ _MIN_VALUES = {
     "budget.max_parameters": 1,
     "trial.memory_mb": 1,
     "trial.recycle_mb": 1,
+    "trial.gpus": 0,
 }
-_ABOVE_ZERO = ("budget.hours", "trial.timeout_seconds")
+_ABOVE_ZERO = ("budget.hours", "trial.timeout_seconds", "trial.cpus")
 
 
 def check_search(cfg: DictConfig) -> None:

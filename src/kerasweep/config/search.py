@@ -170,6 +170,8 @@ class TrialConf:
     timeout_seconds: float | None = None  # of one training; a longer one fails its trial
     memory_mb: int | None = None  # of the worker; a larger one fails its trial
     recycle_mb: int = 4096  # a larger worker is replaced after its trial
+    cpus: float = 1.0  # of its node, for each worker of hydra/launcher=ray
+    gpus: float = 0.0  # the same; a fraction shares a GPU
 
 
 @dataclass

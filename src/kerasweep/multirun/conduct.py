@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.batches import batch_size, count_workers, uses_workers
+from kerasweep.multirun.batches import batch_size, count_workers, uses_ray, uses_workers
 from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive
@@ -153,7 +153,9 @@ def _summarize(opened: OpenSweep, ending: Ending) -> None:
 def _width(plan: Plan) -> int:
     """Returns how many trainings of a new sweep run at the same time."""
     master, jobs = plan.question.master, plan.total() * plan.base.study.repeats
-    return count_workers(plan.base, jobs) if uses_workers(master) else batch_size(master, plan.base, jobs)
+    if uses_workers(master) or uses_ray(master):
+        return count_workers(plan.base, jobs)
+    return batch_size(master, plan.base, jobs)
 
 
 def _check_axes(question: Question) -> None:
@@ -170,7 +172,7 @@ def _check_axes(question: Question) -> None:
 def _check_limits(master: DictConfig) -> None:
     """Raises ConfigError for limits that only kerasweep's workers keep."""
     for key in ("timeout_seconds", "memory_mb"):
-        if master.trial[key] is not None and not uses_workers(master):
+        if master.trial[key] is not None and not (uses_workers(master) or uses_ray(master)):
             raise ConfigError(
                 f"trial.{key}={master.trial[key]:g} needs kerasweep's workers: another launcher does not "
                 "keep it. Leave hydra/launcher out, or the limit."

@@ -3,12 +3,13 @@
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.types import HydraContext
 
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import StorageError, SweepStopped, TrackingError, disk_advice
-from kerasweep.multirun.batches import BatchPool, batch_size, start_workers
+from kerasweep.multirun.batches import BatchPool, batch_size, start_ray, start_workers, uses_ray
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
@@ -29,6 +30,9 @@ from kerasweep.tracking.tags import objective_text
 from kerasweep.trial.artifacts import record_images
 from kerasweep.workers.pool import WorkerPool
 
+if TYPE_CHECKING:
+    from kerasweep.workers.ray_pool import RayPool
+
 
 @dataclass(frozen=True)
 class OpenSweep:
@@ -38,7 +42,7 @@ class OpenSweep:
     plan: Plan
     sweep: Sweep
     record: SweepRecord
-    workers: WorkerPool | None  # None where another Hydra launcher trains
+    workers: WorkerPool | None  # on this machine; None where another Hydra launcher trains, or Ray
     stop: StopRequest  # set by Ctrl-C and SIGTERM
 
 
@@ -95,24 +99,26 @@ def _note_best(opened: OpenSweep) -> None:
 def _run(opened: OpenSweep) -> Ending:
     plan, sweep, record = opened.plan, opened.sweep, opened.record
     target, master = plan.base.trial.target, plan.question.master
+    has_workers = opened.workers is not None or uses_ray(master)
     trial_runs: WorkerTrialRuns
-    pool: WorkerPool | BatchPool
-    if opened.workers is not None:
-        trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
-        pool = opened.workers
-    else:
-        sweep = replace(sweep, graph_of=unknown_graph)  # only workers keep graphs
-        trial_runs = BatchTrialRuns(plan.composer, record, sweep.repeats, target, plan.base.pruner)
-        size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
-        pool = BatchPool(opened.context, master, record.tracker, Spool(sweep.spool), target, size)
-    objective = objective_text(plan.base)
-    # Another launcher also prints lines, and reports a trial only when its batch has ended.
-    if opened.workers is not None:
-        view = open_view(sweep, objective, len(pool), plan.base.training.epochs)
-    else:
+    with ExitStack() as stack:
+        pool: WorkerPool | RayPool | BatchPool
+        if has_workers:
+            trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
+            pool = opened.workers or start_ray(opened.context, master, plan.base)
+            if opened.workers is None:
+                stack.callback(pool.stop)
+        else:
+            sweep = replace(sweep, graph_of=unknown_graph)  # only workers keep graphs
+            trial_runs = BatchTrialRuns(plan.composer, record, sweep.repeats, target, plan.base.pruner)
+            size = batch_size(master, plan.base, max(1, trials_left(sweep) * sweep.repeats))
+            pool = BatchPool(opened.context, master, record.tracker, Spool(sweep.spool), target, size)
+        # Another launcher also prints lines, and reports a trial only when its batch has ended.
         view = View(Progress.read(sweep))
-    with view, record.tracker.without_waiting():
-        return Driver(sweep, pool, trial_runs, view, opened.stop).run()
+        if has_workers:
+            view = open_view(sweep, objective_text(plan.base), len(pool), plan.base.training.epochs)
+        with view, record.tracker.without_waiting():
+            return Driver(sweep, pool, trial_runs, view, opened.stop).run()
 
 
 def _record_winners(opened: OpenSweep, is_end: bool) -> None:

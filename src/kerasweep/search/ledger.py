@@ -218,6 +218,18 @@ def disown(study: Study, kept: Collection[int]) -> None:
             fail_and_retry(study, trial.number, blamed=False)
 
 
+def lose(study: Study, number: int) -> bool:
+    """Ends a trial whose machine has gone, and enqueues its configuration again, as `recover` does.
+
+    Call this with the sweep's lock held.
+
+    Returns:
+        Whether it is enqueued; else it has failed.
+    """
+    fail_and_retry(study, number, blamed=not _progressed(study, number))
+    return not counts(study.get_trials(deepcopy=False)[number])
+
+
 def _has_retry(study: Study, number: int) -> bool:
     """Returns whether the trial's retry exists: its driver may have died between enqueueing and failing it.
 

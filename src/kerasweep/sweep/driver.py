@@ -1,6 +1,5 @@
 """Drives a sweep: asks Optuna for trials, gives them to workers, and passes each result to Optuna at once."""
 
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,9 @@ from optuna.trial import FrozenTrial
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import (
+    MAX_RETRIES,
     fail_and_retry,
+    lose,
     note_progress,
     note_repeat,
     note_spooled,
@@ -33,12 +34,12 @@ from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.sweep.view import View
 from kerasweep.sweep.weight_files import stored
 from kerasweep.tracking.entries import Entry, Text
-from kerasweep.tracking.retry import WAITING_SECONDS
-from kerasweep.workers.pool import Event
+from kerasweep.workers.pool import Event, JobLost
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
 T = TypeVar("T")
 TICK_SECONDS = 0.5
+LOST_AGAIN = f"the machines of {MAX_RETRIES + 1} attempts have gone before any progress"
 AWAY = "the trials under way go on, others wait until it answers; until then results are kept in {}"
 
 
@@ -84,7 +85,6 @@ class Driver:
         self._outage: str | None = None  # why MLflow is away, as the user was told
         self._awaited: Elsewhere | None = None  # the other drivers, as the user was told
         self._failure: TrackingError | None = None  # why MLflow cannot be used any more
-        self._all_ended = 0.0  # when the last trial had ended while MLflow was away
         self._jobs = 0
         self._hours = Hours(sweep.study, sweep.lock, sweep.hours_before)
         self._queue = TrialQueue(sweep, runs)
@@ -128,7 +128,7 @@ class Driver:
             self._close_runs()
             if not self._tasks and self._failure is not None:
                 raise self._failure
-            if self._may_end():
+            if self._may_end:
                 return
             event = self.pool.next_event(TICK_SECONDS)
             if event is not None:
@@ -139,14 +139,10 @@ class Driver:
             self.view.refresh()
             self._hours.note_sometimes()
 
+    @property
     def _may_end(self) -> bool:
-        """Whether the sweep has ended. If MLflow is away by then, it has a minute to come back."""
-        if not self._is_end or self._has_work:
-            return False
-        if self._outage is None or self.stop.is_set:
-            return True
-        self._all_ended = self._all_ended or time.monotonic()
-        return time.monotonic() - self._all_ended > WAITING_SECONDS
+        """Whether all trials have ended and MLflow can close their runs; after a stop, it need not."""
+        return self._is_end and not self._has_work and (self._outage is None or self.stop.is_set)
 
     @property
     def _has_work(self) -> bool:
@@ -238,6 +234,8 @@ class Driver:
                 self.pool.answer(worker, stops)
         elif isinstance(event, Finished):
             self._end_task(event.job, event.result)
+        elif isinstance(event, JobLost):
+            self._lose_task(event)
         else:
             self._queue.forget_worker(worker)
             failed = Outcome(State.FAILED, task.run_id, reason=event.reason, is_poor=event.exceeded_limit)
@@ -280,6 +278,20 @@ class Driver:
         if trial.is_over:
             self._settle(trial)
 
+    def _lose_task(self, event: JobLost) -> None:
+        task = self._tasks.pop(event.job)
+        trial = task.trial
+        self.view.say(f"note: trial {trial.number} is trained again: {event.reason}")
+        self._queue.end_job(task.worker, trial, task.repeat, is_complete=False)
+        self._queue.forget_worker(task.worker)
+        self.view.idle(task.worker)
+        if self.sweep.repeats > 1:
+            with suppress(TrackingError):
+                self.runs.cancel(task.run_id)
+        trial.lose(task.repeat)
+        if trial.is_over:
+            self._settle(trial)
+
     def _record(self, run_id: str, entry: Entry, refusals: list[str]) -> None:
         try:
             self.runs.record(run_id, entry)
@@ -304,6 +316,9 @@ class Driver:
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
 
     def _settle(self, trial: RepeatedTrial) -> None:
+        if trial.is_lost and trial.ended is None:
+            self._retry(trial)
+            return
         if not trial.is_taken:
             outcome = trial.result()
             if self.sweep.repeats > 1:  # else its only job has written it
@@ -315,6 +330,18 @@ class Driver:
             with suppress(TrackingError):
                 self.runs.cancel(trial.ref.run_id)
         else:
+            self._settled.append((trial.proposal, outcome))
+            self._open_runs.append(outcome)
+        self._queue.remove(trial)
+
+    def _retry(self, trial: RepeatedTrial) -> None:
+        """Ends a trial whose machine has gone: it comes again, with its complete repeats, or has failed."""
+        is_retried = under_lock(self.sweep.lock, partial(lose, self.sweep.study, trial.number))
+        if is_retried:
+            with suppress(TrackingError):
+                self.runs.cancel(trial.ref.run_id)
+        else:
+            outcome = Outcome(State.FAILED, trial.ref.run_id, reason=LOST_AGAIN)
             self._settled.append((trial.proposal, outcome))
             self._open_runs.append(outcome)
         self._queue.remove(trial)

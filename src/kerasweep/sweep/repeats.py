@@ -21,6 +21,7 @@ class RepeatedTrial:
     ended: Outcome | None = None  # an outcome that ended the trial before all repeats were done
     is_spooled: bool = False  # whether results that MLflow lacks are kept on this machine's disk
     is_taken: bool = False  # whether a driver in another place has ended it, and trains it again
+    is_lost: bool = False  # whether the machine of a repeat has gone
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(self.repeats))
@@ -39,7 +40,7 @@ class RepeatedTrial:
     @property
     def has_repeats(self) -> bool:
         """Whether another repeat should be trained."""
-        return bool(self.waiting) and self.ended is None and not self.is_taken
+        return bool(self.waiting) and self.ended is None and not (self.is_taken or self.is_lost)
 
     @property
     def is_over(self) -> bool:
@@ -82,6 +83,11 @@ class RepeatedTrial:
             self.ended = replace(outcome, run_id=self.ref.run_id)
         elif outcome.is_poor and self.ended.state == State.FAILED:  # another repeat crashed before
             self.ended = replace(self.ended, is_poor=True)
+
+    def lose(self, repeat: int) -> None:
+        """Notes that the machine that trained a repeat has gone; other repeats under way end first."""
+        self.active.discard(repeat)
+        self.is_lost = True
 
     def drop(self) -> None:
         """Prunes the trial: its remaining repeats are not trained."""

@@ -34,7 +34,16 @@ class JobFailed:
     exceeded_limit: bool = False  # whether the pool ended the process for a limit that the user set
 
 
-Event = Recorded | Report | Finished | JobFailed
+@dataclass(frozen=True)
+class JobLost:
+    """A job has ended with the machine of its worker, through no fault that is known."""
+
+    worker: int
+    job: int
+    reason: str  # a sentence without its full stop, for the user
+
+
+Event = Recorded | Report | Finished | JobFailed | JobLost
 
 
 class WorkerPool:

@@ -1,0 +1,238 @@
+"""Runs a pool of workers on a Ray cluster: an actor each. Nodes may come and go."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from kerasweep.errors import TrainingError
+from kerasweep.workers.machine import usable_cores
+from kerasweep.workers.pool import Event, JobFailed, JobLost
+from kerasweep.workers.ray_worker import Host, RayWorker
+from kerasweep.workers.worker import Finished, Job
+
+LOOK_SECONDS = 2.0  # between two looks at the nodes of the cluster
+GONE = "its worker on the cluster has ended"
+POLL_SECONDS = 10.0  # an actor answers at least this often
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each worker reserves of its node."""
+
+    cpus: float
+    gpus: float
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Returns how many workers fit on a node with these resources."""
+        counts = [resources.get(name, 0.0) // each for name, each in self._named() if each]
+        return int(min(counts, default=0))
+
+    def _named(self) -> list[tuple[str, float]]:
+        return [("CPU", self.cpus), ("GPU", self.gpus)]
+
+
+@dataclass
+class _Actor:
+    """One worker."""
+
+    handle: Any  # Ray's, of a RayWorker
+    poll: Any  # Ray's reference to the events that the driver waits for
+    is_ready: bool = False
+    job: Job | None = None
+
+
+def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
+    """Connects to a Ray cluster, or starts one on this machine.
+
+    Args:
+        address: Of the cluster's head, or `auto`; None starts one, unless $RAY_ADDRESS names one.
+        runtime_env: Ray's runtime environment of the workers.
+
+    Raises:
+        TrainingError: There is no such cluster.
+    """
+    is_new = address is None and "RAY_ADDRESS" not in os.environ
+    local: dict[str, Any] = {"num_cpus": usable_cores(), "include_dashboard": False} if is_new else {}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address,
+            namespace="kerasweep",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=dict(runtime_env) or None,
+            **local,
+        )
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"Ray cannot be used: {str(error).strip().splitlines()[0]} Start a cluster, or correct "
+            "hydra.launcher.address."
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
+
+
+class RayPool:
+    """Workers on the nodes of a Ray cluster; `next_event` returns what happens, one event at a time.
+
+    The cluster is looked at every LOOK_SECONDS: nodes that have joined get workers. A node that has gone
+    costs the jobs of its workers, which are reported as lost.
+
+    Args:
+        host: What all workers have in common.
+        share: What each reserves of its node.
+        max_workers: How many there may be, None for as many as fit.
+    """
+
+    def __init__(self, host: Host, share: Share, max_workers: int | None) -> None:
+        self._class = ray.remote(RayWorker).options(
+            num_cpus=share.cpus, num_gpus=share.gpus, max_concurrency=2, max_restarts=0
+        )
+        self._host = ray.put(host)
+        self._share = share
+        self._max_workers = max_workers
+        self._actors: list[_Actor | None] = []
+        self._events: deque[tuple[int, Event]] = deque()
+        self._looked = -LOOK_SECONDS
+        self._grow()
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def free(self) -> list[int]:
+        """Returns the workers that are ready for a job."""
+        return [
+            number for number, actor in enumerate(self._actors) if actor and actor.is_ready and not actor.job
+        ]
+
+    def submit(self, number: int, job: Job) -> None:
+        """Gives a free worker its next job."""
+        actor = self._of(number)
+        actor.job = job
+        actor.handle.submit.remote(job)
+
+    def answer(self, number: int, stops: bool) -> None:
+        """Answers a report that waits."""
+        actor = self._actors[number]
+        if actor is not None:  # else it has ended, which `next_event` reports
+            actor.handle.answer.remote(stops)
+
+    def next_event(self, timeout: float) -> tuple[int, Event] | None:
+        """Waits for the next event of any worker.
+
+        Returns:
+            The worker's number and the event; None when a new worker is free, or after `timeout` seconds.
+
+        Raises:
+            TrainingError: A worker process cannot be started, or the cluster has ended.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._events:
+            self._grow()
+            left = max(0.0, deadline - time.monotonic())
+            is_new = self._poll(left)
+            if is_new or (left == 0 and not self._events):
+                return None
+        number, event = self._events.popleft()
+        actor = self._actors[number]
+        if actor is not None and isinstance(event, Finished | JobFailed):
+            actor.job = None  # only now: until its last event is read, a worker is not free
+        return number, event
+
+    def stop(self) -> None:
+        """Ends every worker."""
+        for actor in self._actors:
+            if actor is not None:
+                _kill(actor)
+        ray.shutdown()
+
+    def _of(self, number: int) -> _Actor:
+        actor = self._actors[number]
+        assert actor is not None
+        return actor
+
+    def _grow(self) -> None:
+        """Starts workers where nodes have room for more."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            nodes = ray.nodes()
+        except RayError as error:
+            raise TrainingError(f"The Ray cluster has ended: {error}") from error
+        room = sum(self._share.fits(node["Resources"]) for node in nodes if node["Alive"])
+        wanted = room if self._max_workers is None else min(room, self._max_workers)
+        numbers = [number for number, actor in enumerate(self._actors) if actor is None]
+        for _ in range(wanted - (len(self._actors) - len(numbers))):
+            handle: Any = self._class.remote(self._host)
+            actor = _Actor(handle, handle.events.remote(POLL_SECONDS))
+            if numbers:
+                self._actors[numbers.pop(0)] = actor
+            else:
+                self._actors.append(actor)
+
+    def _poll(self, timeout: float) -> bool:
+        """Reads what workers have answered; returns whether one has become ready."""
+        polls = {actor.poll: number for number, actor in enumerate(self._actors) if actor is not None}
+        if not polls:
+            time.sleep(min(timeout, LOOK_SECONDS))
+            return False
+        answered, _ = ray.wait(list(polls), num_returns=1, timeout=timeout)
+        is_new = False
+        for poll in answered:
+            number = polls[poll]
+            actor = self._of(number)
+            try:
+                events = ray.get(poll)
+            except RayTaskError as error:
+                raise TrainingError(str(error.cause)) from error
+            except RayActorError:
+                self._lose(number)
+                continue
+            is_new = is_new or not actor.is_ready
+            actor.is_ready = True
+            actor.poll = actor.handle.events.remote(POLL_SECONDS)
+            self._events.extend((number, event) for event in events)
+        return is_new
+
+    def _lose(self, number: int) -> None:
+        """Forgets a worker whose actor has ended, with its node or alone, and reports its job as lost."""
+        actor = self._of(number)
+        self._actors[number] = None
+        _kill(actor)  # it may live, and only be out of reach
+        if actor.job is not None:
+            self._events.append((number, JobLost(number, actor.job.id, GONE)))
+
+
+def _kill(actor: _Actor) -> None:
+    with suppress(RayError, ValueError):
+        ray.kill(actor.handle)
+
+
+def variables_for(cpus: float, environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment variables of each worker: the driver's that concern it, and its threads.
+
+    Args:
+        cpus: What a worker reserves.
+        environment: The driver's variables.
+    """
+    prefixes = ("TF_", "XLA_", "KERAS_", "KERASWEEP_", "MLFLOW_", "AWS_")
+    kept = {name: value for name, value in environment.items() if name.startswith(prefixes)}
+    threads = str(max(1, int(cpus)))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    return {**kept, **{name: environment.get(name, threads) for name in names}}
+
+
+def modules_path() -> tuple[str, ...]:
+    """Returns where this process finds modules, as absolute paths."""
+    return tuple(os.path.abspath(path) for path in sys.path)
