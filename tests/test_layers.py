@@ -51,6 +51,7 @@ OWNERS = {
         "kerasweep.commands",
         "hydra_plugins",
     ),
+    "ray": ("kerasweep.workers.ray_pool",),
     "matplotlib": ("kerasweep.trial.figures", "kerasweep.report.figures"),
 }
 # kerasweep/__init__.py exports names of rooms below the doors and imports each at its first use.

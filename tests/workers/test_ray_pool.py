@@ -129,7 +129,8 @@ def test_nodes_come_and_go(cluster: Cluster, pool: RayPool) -> None:
     assert pool.free() == [first]
     pool.answer(second, True)  # the answer of a driver that has not heard of it
     node = cluster.add_node(num_cpus=1)
-    assert wait_for(pool, 2) == [first, second]
+    assert first in wait_for(pool, 2)
+    assert sum(actor is not None for actor in pool._actors) == 2
     cluster.remove_node(node, allow_graceful=False)
 
 

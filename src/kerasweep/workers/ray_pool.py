@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from kerasweep.workers.ray_worker import Host, RayWorker
 from kerasweep.workers.worker import Finished, Job
 
 LOOK_SECONDS = 2.0  # between two looks at the nodes of the cluster
+CONNECT_SECONDS = 10.0
 GONE = "its worker on the cluster has ended"
 POLL_SECONDS = 10.0  # an actor answers at least this often
 
@@ -65,6 +67,7 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
     local: dict[str, Any] = {"num_cpus": usable_cores(), "include_dashboard": False} if is_new else {}
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
         ray.init(
             address=address,
             namespace="kerasweep",
@@ -73,13 +76,20 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
             runtime_env=dict(runtime_env) or None,
             **local,
         )
-    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+    except (OSError, RayError, RuntimeError, ValueError) as error:
         raise TrainingError(
             f"Ray cannot be used: {str(error).strip().splitlines()[0]} Start a cluster, or correct "
             "hydra.launcher.address."
         ) from error
     finally:
         signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError if nothing answers at `HOST:PORT`: Ray would try it for minutes."""
+    host, separator, port = address.rpartition("://")[2].rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 class RayPool:
@@ -172,14 +182,24 @@ class RayPool:
             raise TrainingError(f"The Ray cluster has ended: {error}") from error
         room = sum(self._share.fits(node["Resources"]) for node in nodes if node["Alive"])
         wanted = room if self._max_workers is None else min(room, self._max_workers)
-        numbers = [number for number, actor in enumerate(self._actors) if actor is None]
-        for _ in range(wanted - (len(self._actors) - len(numbers))):
+        places = [number for number, actor in enumerate(self._actors) if actor is None]
+        missing = wanted - (len(self._actors) - len(places))
+        for _ in range(missing):
             handle: Any = self._class.remote(self._host)
             actor = _Actor(handle, handle.events.remote(POLL_SECONDS))
-            if numbers:
-                self._actors[numbers.pop(0)] = actor
+            if places:
+                self._actors[places.pop(0)] = actor
             else:
                 self._actors.append(actor)
+        if missing < 0:
+            self._end_surplus(-missing)
+
+    def _end_surplus(self, count: int) -> None:
+        """Ends workers that wait for a node: it has gone before the cluster said so."""
+        waiting = [number for number, actor in enumerate(self._actors) if actor and not actor.is_ready]
+        for number in waiting[::-1][:count]:
+            _kill(self._of(number))
+            self._actors[number] = None
 
     def _poll(self, timeout: float) -> bool:
         """Reads what workers have answered; returns whether one has become ready."""
