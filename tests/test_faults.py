@@ -636,6 +636,17 @@ def test_a_sweep_goes_on_when_the_server_dies_and_comes_back(
     assert not list((folder / "mlruns/studies").glob("*.spool/*"))
 
 
+@pytest.mark.parametrize("launcher", ["workers", "basic"])
+def test_a_password_is_written_nowhere(folder: Path, server: tuple[Command, str], launcher: str) -> None:
+    address = server[1].replace("://", "://me:pass%40word@")
+    arguments = ("trial.target=work:slow", "model.dropout=0", "workers=1", f"hydra/launcher={launcher}")
+    done = run(folder, "train", "-m", *arguments, "training.batch_size=1,2", f"tracking.uri={address}")
+    assert done.code == 0 and "pass%40word" not in done.stdout + done.stderr
+    assert f"browse:  {server[1].replace('://', '://me:***@')}" in done.stdout
+    written = [file for file in folder.rglob("*") if file.is_file() and b"pass%40word" in file.read_bytes()]
+    assert not written and any(folder.rglob(".hydra/hydra.yaml"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_results_that_a_dead_server_did_not_take_are_recorded_by_the_next_start(
     folder: Path, server: tuple[Command, str], number: signal.Signals
