@@ -57,7 +57,7 @@ def test_a_worker_that_goes_costs_only_what_was_under_way(folder: Path) -> None:
     assert not psutil.wait_procs([worker], timeout=30)[1]
     out, err = process.communicate(timeout=120)
     assert process.wait() == 0, (out, err)
-    assert "note: trial 2 is trained again: its worker on the cluster has ended" in out
+    assert "note: trial 2 is trained again: its worker on the cluster has ended: " in out
     assert "finished: all 5 trials are done" in out
     found = runs(folder)
     states = sorted((run.tags["batch_size"], run.tags["state"]) for run in found)
@@ -65,6 +65,8 @@ def test_a_worker_that_goes_costs_only_what_was_under_way(folder: Path) -> None:
         (size, "complete") for size in "45"
     ]
     assert {run.tags["threads"] for run in found} == {"1"}
+    (lost,) = [run for run in found if run.tags["state"] == "cancelled"]
+    assert lost.tags["reason"].startswith("its worker on the cluster has ended: ")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_a_worker_that_goes_costs_only_what_was_under_way(folder: Path) -> None:
     [
         (["hydra.launcher.address=127.0.0.1:1"], "Ray cannot be used: "),
         (["trial.cpus=0"], "trial.cpus must be above 0, but got 0"),
+        (["trial.gpus=1.5"], "trial.gpus must be whole above 1, as Ray demands, but got 1.5"),
         (["trial.gpus=-1"], "trial.gpus must be at least 0, but got -1"),
     ],
 )

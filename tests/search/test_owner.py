@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -18,6 +18,7 @@ from kerasweep.search import owner
 from kerasweep.search.owner import (
     LEASE_SECONDS,
     RENEWAL_SECONDS,
+    WATCHED_SECONDS,
     _lease,
     is_alive,
     renew_lease,
@@ -97,28 +98,37 @@ def test_owner_on_another_host_is_alive_as_long_as_its_lease_is_fresh(
         patch.setattr(socket, "gethostname", lambda: "elsewhere")
         renew_lease(load_study(study_name=study.study_name, storage=study._storage))
     assert is_alive(study, elsewhere)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
+    now, watched = time.time() + LEASE_SECONDS + 1, time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert is_alive(study, elsewhere)  # perhaps it could not renew: the database was away, or it slept
+    monkeypatch.setattr(time, "monotonic", lambda: watched + WATCHED_SECONDS + 1)
     assert not is_alive(study, elsewhere)
 
 
-def test_a_driver_that_missed_its_own_renewals_declares_nobody_dead(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The database was away, or the machine slept: the other driver could not renew either."""
-    elsewhere = {**this_owner(), "host": "elsewhere"}
-    now = [time.time()]
+def test_an_owner_that_renews_an_ended_lease_is_alive(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, now, watched = {**this_owner(), "host": "elsewhere"}, [time.time()], [time.monotonic()]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    renew_lease(study)
-    assert not is_alive(study, elsewhere)
-    now[0] += LEASE_SECONDS
-    assert is_alive(study, elsewhere)
-    renew_lease(study)
-    assert is_alive(study, elsewhere)
-    for _ in range(2):
+    monkeypatch.setattr(time, "monotonic", lambda: watched[0])
+    for _ in range(4):
+        study.set_user_attr(_lease(elsewhere), now[0] - LEASE_SECONDS - 1)
+        assert is_alive(study, elsewhere)
         now[0] += RENEWAL_SECONDS
-        renew_lease(study)
-    assert not is_alive(study, elsewhere)
+        watched[0] += RENEWAL_SECONDS
+
+
+def test_a_lease_that_waited_for_its_database_is_renewed_again(study: Study) -> None:
+    """It was written with the time before the outage."""
+    times: list[float] = []
+
+    class Slow:
+        def set_user_attr(self, name: str, value: float) -> None:
+            times.append(value)
+
+    clock = iter([0.0, 0.0, 10.0, 10.0, 11.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: next(clock))
+        renew_lease(cast(Study, Slow()))
+    assert len(times) == 2
 
 
 def test_lease_is_renewed_during_a_long_batch(

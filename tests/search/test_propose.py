@@ -192,7 +192,7 @@ def test_waiting_for_the_last_trial_of_another_driver_writes_nothing(sweep_of: C
     with pytest.MonkeyPatch.context() as patch:  # its lease ends
         later = time.time() + LEASE_SECONDS + 1
         patch.setattr("time.time", lambda: later)
-        patch.setitem(owner._renewals, sweep.study, owner._Renewals(later, 0.0))
+        patch.setattr(owner, "WATCHED_SECONDS", 0.0)
         again = ask(sweep, (), 0.0, waiting=waiting)
     assert isinstance(again, Proposal) and again.params == second.params
     settle(sweep.study, again.trial, Outcome("complete", "run", (1.0,)))

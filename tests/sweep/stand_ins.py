@@ -97,5 +97,5 @@ class Notes:
     def forget(self, proposal: Proposal) -> None:
         """Does nothing, since no configuration is kept."""
 
-    def cancel(self, run_id: str) -> None:
+    def cancel(self, run_id: str, reason: str) -> None:
         self.cancelled.append(run_id)

@@ -167,7 +167,7 @@ def test_a_driver_waits_for_another_host_until_its_lease_ends(
         if len(ticks) == 3:
             later = ticks[0] + LEASE_SECONDS + 1
             monkeypatch.setattr("time.time", lambda: later)
-            monkeypatch.setitem(owner._renewals, sweep.study, owner._Renewals(later, 0.0))  # as each minute
+            monkeypatch.setattr(owner, "WATCHED_SECONDS", 0.0)
 
     notes = Notes()
     pool = Waiting(lambda params: Outcome("complete", "run", (float(params["a"]),)), tick)
@@ -177,8 +177,8 @@ def test_a_driver_waits_for_another_host_until_its_lease_ends(
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert len(said) == 1
     assert re.fullmatch(
-        rf"note: waiting for a trial of process {os.getpid()} on pod-a, whose lease ends at "
-        r"\d\d:\d\d:\d\d unless it is renewed",
+        rf"note: waiting for a trial of process {os.getpid()} on pod-a, which counts as dead at "
+        r"\d\d:\d\d:\d\d if it renews no lease",
         said[0],
     )
 

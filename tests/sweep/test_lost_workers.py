@@ -10,7 +10,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import MAX_RETRIES
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.sweep import Sweep
-from kerasweep.sweep.driver import LOST_AGAIN, Driver
+from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event, JobLost
@@ -66,9 +66,10 @@ def test_a_trial_that_is_lost_too_often_fails(
     """Perhaps it is the trial that ends its machine."""
     sweep, runs = sweep_of({"a": "1,2"}, total=2, sampler="grid"), Notes()
     drive(sweep, runs, set(range(1, MAX_RETRIES + 2)))
+    reason = f"its node has gone, in {MAX_RETRIES + 1} attempts"
     assert [params["a"] for params in runs.trained] == [1] * (MAX_RETRIES + 1) + [2]
     assert [(outcome.state, outcome.reason) for outcome in runs.closed] == [
-        ("failed", LOST_AGAIN),
+        ("failed", reason),
         ("complete", None),
     ]
-    assert f"[1/2] a=1  failed: {LOST_AGAIN}" in capsys.readouterr().out
+    assert f"[1/2] a=1  failed: {reason}" in capsys.readouterr().out

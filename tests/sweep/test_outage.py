@@ -143,7 +143,9 @@ def test_a_trial_that_another_driver_has_ended_ends_here(
     assert [params["a"] for params in runs.trained] == [1, 1, 2]
     assert runs.cancelled == ["run-0"]
     assert [trial.state.name for trial in sweep.study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert "note: trial 0 is trained by another driver, and ends here" in capsys.readouterr().out
+    assert (
+        "note: trial 0 is trained again by another driver: it does not count here" in capsys.readouterr().out
+    )
 
 
 class Kept(Notes):

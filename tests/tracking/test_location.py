@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from kerasweep.config.passwords import without_password
 from kerasweep.errors import TrackingError
-from kerasweep.tracking.location import database_path, default_uri, resolve_uri, without_password
+from kerasweep.tracking.location import database_path, default_uri, resolve_uri
 
 
 @pytest.fixture(autouse=True)

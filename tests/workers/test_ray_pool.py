@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 from kerasweep.errors import TrainingError
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, JobFailed, JobLost
-from kerasweep.workers.ray_pool import Host, RayPool, Share, connect, modules_path
+from kerasweep.workers.ray_pool import RayPool, Share, WorkerConfig, connect, modules_path
 from kerasweep.workers.worker import Channel, Finished, Job, Report
 
 MODULE = "tests.workers.test_ray_pool"
@@ -47,14 +47,16 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def pool(cluster: Cluster, tmp_path: Path) -> Iterator[RayPool]:
     connect(cluster.address, {})
-    pool = RayPool(host(tmp_path), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path), Share(1, 0), None)
     yield pool
     pool.stop()
 
 
-def host(folder: Path, shared: bytes = b"", limits: Limits | None = None) -> Host:
+def setup(folder: Path, shared: bytes = b"", limits: Limits | None = None) -> WorkerConfig:
     variables = {"TF_NUM_INTRAOP_THREADS": "1"}
-    return Host(str(folder), variables, modules_path(), f"{MODULE}:prepare", shared, limits or Limits())
+    return WorkerConfig(
+        str(folder), variables, modules_path(), f"{MODULE}:prepare", shared, limits or Limits()
+    )
 
 
 def submit(pool: RayPool, number: int, job: int, order: str) -> None:
@@ -108,7 +110,7 @@ def test_a_crash_costs_its_job_alone(pool: RayPool) -> None:
 
 def test_limits_hold(cluster: Cluster, tmp_path: Path) -> None:
     connect(cluster.address, {})
-    pool = RayPool(host(tmp_path, limits=Limits(timeout_seconds=0.5)), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path, limits=Limits(timeout_seconds=0.5)), Share(1, 0), None)
     (worker,) = wait_for(pool, 1)
     submit(pool, worker, 1, "hang")
     assert isinstance(next_event(pool)[1], Report)
@@ -125,7 +127,9 @@ def test_nodes_come_and_go(cluster: Cluster, pool: RayPool) -> None:
     submit(pool, second, 1, "hang")
     assert next_event(pool) == (second, Report(1, 1, 0.5, False))
     cluster.remove_node(node, allow_graceful=False)
-    assert next_event(pool) == (second, JobLost(second, 1, "its worker on the cluster has ended"))
+    number, event = next_event(pool)
+    assert number == second and isinstance(event, JobLost) and event.job == 1
+    assert event.reason.startswith("its worker on the cluster has ended: The actor")
     assert pool.free() == [first]
     pool.answer(second, True)  # the answer of a driver that has not heard of it
     node = cluster.add_node(num_cpus=1)
@@ -136,7 +140,7 @@ def test_nodes_come_and_go(cluster: Cluster, pool: RayPool) -> None:
 
 def test_no_more_workers_than_the_user_wants(cluster: Cluster, tmp_path: Path) -> None:
     connect(cluster.address, {})
-    pool = RayPool(host(tmp_path), Share(0.25, 0), 2)
+    pool = RayPool(setup(tmp_path), Share(0.25, 0), 2)
     assert wait_for(pool, 2) == [0, 1]
     assert pool.next_event(3.0) is None and len(pool) == 2
     pool.stop()
@@ -150,15 +154,41 @@ def test_no_more_workers_than_the_user_wants(cluster: Cluster, tmp_path: Path) -
         (Share(1, 0.25), {"CPU": 8.0, "GPU": 1.0}, 4),
         (Share(1, 1), {"CPU": 8.0}, 0),
         (Share(4, 0), {"CPU": 2.0}, 0),
+        (Share(0.1, 0.2), {"CPU": 1.0, "GPU": 1.0}, 5),
+        (Share(0.1, 0), {"CPU": 1.0}, 10),
     ],
 )
 def test_as_many_workers_as_fit(share: Share, resources: dict[str, float], workers: int) -> None:
     assert share.fits(resources) == workers
 
 
+def test_a_cluster_without_room_is_named(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(cluster.address, {})
+    pool = RayPool(setup(tmp_path), Share(64, 0), None)
+    assert pool.next_event(0.1) is None and len(pool) == 0
+    assert (
+        "no node of the cluster has room for a worker, which needs trial.cpus=64" in capsys.readouterr().out
+    )
+    pool.stop()
+
+
+def test_a_folder_that_nodes_lack_is_named(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connect(cluster.address, {})
+    pool = RayPool(setup(tmp_path / "absent"), Share(1, 0), None)
+    with pytest.raises(TrainingError, match="No worker starts on the Ray cluster: .*") as raised:
+        next_event(pool)
+    assert "absent" in str(raised.value) or "FileNotFoundError" in str(raised.value), raised.value
+    assert "note: a worker does not start on the cluster" in capsys.readouterr().out
+    pool.stop()
+
+
 def test_workers_that_do_not_start(cluster: Cluster, tmp_path: Path) -> None:
     connect(cluster.address, {})
-    pool = RayPool(host(tmp_path, b"ends"), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path, b"ends"), Share(1, 0), None)
     with pytest.raises(TrainingError, match="Workers ended before they were ready, 3 times in a row"):
         next_event(pool)
     pool.stop()

@@ -6,13 +6,14 @@ from pathlib import Path
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrialConf
 from kerasweep.config.unread_keys import check_command
 from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
-from kerasweep.tracking.location import resolve_uri, without_password
+from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.source import git_diff, source_tags
 from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker

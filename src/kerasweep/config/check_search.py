@@ -51,6 +51,8 @@ def check_search(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None:
             between(key, value, low, open_low=key in _ABOVE_ZERO)
+    if cfg.trial.gpus > 1 and cfg.trial.gpus % 1:
+        raise ConfigError(f"trial.gpus must be whole above 1, as Ray demands, but got {cfg.trial.gpus}.")
     _check_pruner(cfg)
     _check_workers(cfg.workers)
     several = len(cfg.objective) > 1

@@ -11,8 +11,22 @@ VARIABLES = {
     "tracking.uri": "KERASWEEP_TRACKING_PASSWORD",
     "storage.url": "KERASWEEP_STORAGE_PASSWORD",
 }
-# In `user:PASSWORD@host`, where the last @ of the address counts, and in `?password=PASSWORD`.
-PASSWORD = re.compile(r"(?<=://)(?P<user>[^/:@\s]*:)(?P<of_user>[^/\s]+)(?=@)|(?<=[?&]password=)[^&\s}'\",]+")
+# In `user:PASSWORD@host`, where the last @ counts, and in `?password=PASSWORD`. A database's may have a slash.
+_USER = r"(?<=://)(?P<{0}user>[^/:@\s]*:)(?P<{0}password>[^{1}?\s]+)(?=@)"
+PASSWORD = re.compile(
+    rf"(?<!http://)(?<!https://){_USER.format('', '')}|{_USER.format('http_', '/')}"
+    r"|(?<=[?&]password=)[^&\s}'\",]+"
+)
+
+
+def without_password(address: str, shown: str = "***") -> str:
+    """Returns an address with another text in place of its password."""
+    return PASSWORD.sub(lambda match: f"{user_of(match)}{shown}", address)
+
+
+def user_of(match: re.Match[str]) -> str:
+    """Returns the user and the colon before a password that PASSWORD has found; empty in a query."""
+    return match["http_user"] or match["user"] or ""
 
 
 def hide_passwords(arguments: Sequence[str]) -> list[str]:
@@ -46,10 +60,10 @@ def _without_password(key: str, text: str) -> str:
     """Returns a text in which a reference replaces the password, and keeps the password in its variable."""
 
     def keep(match: re.Match[str]) -> str:
-        password = match["of_user"] or match[0]
+        password = match[0].removeprefix(user_of(match))
         if password.startswith("${"):
             return match[0]
         os.environ[VARIABLES[key]] = password
-        return f"{match['user'] or ''}${{oc.env:{VARIABLES[key]}}}"
+        return f"{user_of(match)}${{oc.env:{VARIABLES[key]}}}"
 
     return PASSWORD.sub(keep, text) if key in VARIABLES else text

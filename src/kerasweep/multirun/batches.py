@@ -101,9 +101,9 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig) -> "Ra
     ray_pool.connect(launcher.address, runtime_env)
     variables = ray_pool.variables_for(cfg.trial.cpus, os.environ)
     paths = ray_pool.modules_path()
-    host = ray_pool.Host(os.getcwd(), variables, paths, PREPARE, _setup(context, cfg), _limits(cfg))
+    setup = ray_pool.WorkerConfig(os.getcwd(), variables, paths, PREPARE, _setup(context, cfg), _limits(cfg))
     max_workers = None if cfg.workers == "auto" else int(cfg.workers)
-    return ray_pool.RayPool(host, ray_pool.Share(cfg.trial.cpus, cfg.trial.gpus), max_workers)
+    return ray_pool.RayPool(setup, ray_pool.Share(cfg.trial.cpus, cfg.trial.gpus), max_workers)
 
 
 def _setup(context: HydraContext, cfg: DictConfig) -> bytes:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrackingConf
 from kerasweep.terminal import say
-from kerasweep.tracking.location import without_password
 
 
 def ends_with_page(cfg: DictConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
+from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
 from kerasweep.sweep import summary
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
@@ -130,11 +132,17 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
     plan, sweep = opened.plan, opened.sweep
     if sweep.arms is not None:
         return
-    master = plan.question.master
+    under_lock(partial(sweep.storage.winner_lock, sweep.name), partial(_record_due, opened, is_end))
+    if is_end and plan.base.trial.target == TrialConf.target:
+        note_lost_weights(lost_winners(sweep), plan.base.tracking, sweep.has_repeated_axis)
+
+
+def _record_due(opened: OpenSweep, is_end: bool) -> None:
+    """Records what the winners still lack; call it with the lock of the winners held."""
+    plan, sweep, master = opened.plan, opened.sweep, opened.plan.question.master
     jobs = Path(master.hydra.sweep.dir)
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
-        stack.enter_context(sweep.storage.winner_lock(sweep.name))
         due = due_winners(sweep)
         delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None, is_end)
         if plan.base.tracking.models == "none" and not is_end:
@@ -147,8 +155,6 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
             pool = start_workers(opened.context, master, plan.base, 1)
             stack.callback(pool.stop)
         record_winners(due, trial_runs, pool, lambda: _show_data(opened), is_end)
-    if is_end and plan.base.trial.target == TrialConf.target:
-        note_lost_weights(lost_winners(sweep), plan.base.tracking, sweep.has_repeated_axis)
 
 
 def _show_data(opened: OpenSweep) -> None:

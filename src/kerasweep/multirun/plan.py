@@ -189,8 +189,8 @@ class Plan:
                 f"or {disk_advice(error)}."
             ) from error
         if begun.get(TUNED_BY) != self._choices().get(TUNED_BY):  # other tuned values were compared
-            with storage.lock(name):  # another driver may begin the next generation meanwhile
-                return self.open_sweep(fresh=self._name(False) == name)
+            # Under the lock: another driver may begin the next generation meanwhile.
+            return under_lock(partial(storage.lock, name), partial(self._open_next, name))
         is_older = SCORE not in begun
         pruner = build_pruner(cfg.pruner, cfg.training.epochs)
         study.pruner = ArmPruner(pruner, self.arms) if self.arms is not None else pruner
@@ -219,6 +219,10 @@ class Plan:
             graph_of=self.graph_of,
             notes=(*self.notes(), *_changed(begun, self._choices()), *([OLDER] if is_older else [])),
         )
+
+    def _open_next(self, name: str) -> Sweep:
+        """Begins the generation after this one, unless it has begun."""
+        return self.open_sweep(fresh=self._name(fresh=False) == name)
 
     def _open_study(self, name: str) -> tuple[Any, Mapping[str, str]]:
         """Returns a study with its first choices, and checks that data, code and settings are the same."""

@@ -194,8 +194,8 @@ class WorkerTrialRuns:
         self._asked = {asked for asked in self._asked if asked[0] != number}
         self._configs = {key: config for key, config in self._configs.items() if key[0] != number}
 
-    def cancel(self, run_id: str) -> None:
-        self._record.cancel(run_id, "the sweep was stopped")
+    def cancel(self, run_id: str, reason: str) -> None:
+        self._record.cancel(run_id, reason)
 
 
 class BatchTrialRuns(WorkerTrialRuns):

@@ -28,9 +28,9 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
+from kerasweep.config.passwords import without_password
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.search.journal import locked
-from kerasweep.search.storage import LockLostError, Storage, create_or_load
+from kerasweep.search.storage import LockLostError, Storage, create_or_load, locked
 from kerasweep.terminal import say
 
 # How long a driver waits for a database that has ended a connection, or that is locked.
@@ -144,7 +144,7 @@ def _options(url: str) -> dict[str, Any]:
 def _unusable(url: str, error: Exception) -> StorageError:
     cause = error.__cause__ or error
     lines = str(getattr(cause, "orig", cause)).strip().splitlines() or [type(cause).__name__]
-    shown = make_url(url).difference_update_query(["password"]).render_as_string(hide_password=True)
+    shown = without_password(url)
     return StorageError(f"The storage {shown} cannot be used: {lines[0]}. Start it, or correct storage.url.")
 
 

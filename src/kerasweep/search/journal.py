@@ -1,6 +1,5 @@
 """Keeps each study in a journal file of Optuna's, which a torn line or a dead driver does not hurt."""
 
-import fcntl
 import json
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -16,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
 
 from kerasweep.errors import ConfigError
-from kerasweep.search.storage import Storage, create_or_load
+from kerasweep.search.storage import Storage, create_or_load, locked
 
 GRACE_PERIOD_SECONDS = 5
 SUFFIX = ".journal"
@@ -48,15 +47,6 @@ class JournalFolder(Storage):
     def winner_lock(self, name: str) -> Iterator[None]:
         with locked(self.folder / f"{name}.portraits.lock"):
             yield
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a file; the kernel frees it when its owner dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _cut_torn_line(journal: Path) -> None:

@@ -1,5 +1,6 @@
 """Identifies the driver that owns a trial, and checks whether it is alive: on other machines by its lease."""
 
+import math
 import os
 import socket
 import sys
@@ -7,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,7 +21,8 @@ from kerasweep.errors import KerasweepError
 OWNER, LEASE = "owner", "lease"  # names in journals: never change them
 LEASE_SECONDS = 300.0
 RENEWAL_SECONDS = 60.0
-MAX_GAP_SECONDS = 1.5 * RENEWAL_SECONDS  # between two renewals of a driver whose storage answers
+WATCHED_SECONDS = 1.5 * RENEWAL_SECONDS  # how long a lease must have ended before its owner counts as dead
+CALL_SECONDS = 5.0  # a call of the storage that takes longer has waited for it
 CLOCK_SECONDS = 0.1
 START_FIELD = 19  # of /proc/PID/stat, counted from the first field after the name
 # The keys of an owner that tell whether this process can ask its kernel about it.
@@ -64,37 +65,32 @@ def _began(pid: int) -> float | None:
     return int(fields[START_FIELD]) / os.sysconf("SC_CLK_TCK")
 
 
-@dataclass
-class _Renewals:
-    """When this process renewed its lease of a study."""
-
-    last: float  # in seconds since 1970
-    since: float  # the first of those that followed each other in time; 0 for the first of all
-
-
-_renewals: WeakKeyDictionary[Study, _Renewals] = WeakKeyDictionary()
+# The leases that were found to have ended, by study: when they were renewed, and when they were found.
+_ended: WeakKeyDictionary[Study, dict[str, tuple[float, float]]] = WeakKeyDictionary()
 
 
 def renew_lease(study: Study) -> None:
     """Tells drivers in other places that this process is alive; call it again within LEASE_SECONDS."""
-    study.set_user_attr(_lease(this_owner()), time.time())
-    now = time.time()
-    renewals = _renewals.setdefault(study, _Renewals(now, 0.0))
-    if now - renewals.last > MAX_GAP_SECONDS:
-        renewals.since = now
-    renewals.last = now
+    began = -math.inf
+    while time.monotonic() - began > CALL_SECONDS:  # the database was away: the time that it got is old
+        began = time.monotonic()
+        study.set_user_attr(_lease(this_owner()), time.time())
 
 
-def _may_judge(study: Study) -> bool:
-    """Whether an expired lease means that its owner has died.
+def _has_ended(study: Study, owner: Mapping[str, Any]) -> bool:
+    """Whether the lease of an owner has ended, and stays so for WATCHED_SECONDS.
 
-    While a database is away, or a machine sleeps, nobody can renew. A driver that has missed its own renewals
-    waits until the others have had the time for theirs. One that has just started has missed none.
+    While a database is away, or a machine sleeps, nobody can renew: afterwards each has the time to do so.
     """
-    renewals, now = _renewals.get(study), time.time()
-    if renewals is None:
+    name, renewed = _lease(owner), _renewed(study, owner)
+    if not renewed:  # a driver has a lease before it has trials
         return True
-    return now - renewals.last <= MAX_GAP_SECONDS and now - renewals.since > MAX_GAP_SECONDS
+    if time.time() < renewed + LEASE_SECONDS:
+        return False
+    ended = _ended.setdefault(study, {})
+    if ended.get(name, (None, 0.0))[0] != renewed:
+        ended[name] = renewed, time.monotonic()
+    return time.monotonic() - ended[name][1] >= WATCHED_SECONDS
 
 
 def _lease(owner: Mapping[str, Any]) -> str:
@@ -108,7 +104,7 @@ def is_alive(study: Study, owner: Mapping[str, Any] | None) -> bool:
     if owner is None:
         return False
     if not _is_here(owner):
-        return time.time() < _lease_end(study, owner) or not _may_judge(study)
+        return not _has_ended(study, owner)
     began = _began(owner["pid"])
     return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
 
@@ -125,16 +121,19 @@ def _is_here(owner: Mapping[str, Any]) -> bool:
     return all(owner[key] == here.get(key) for key in PLACE if key in owner)
 
 
-def _lease_end(study: Study, owner: Mapping[str, Any]) -> float:
-    return float(study.user_attrs.get(_lease(owner), 0.0)) + LEASE_SECONDS
+def _renewed(study: Study, owner: Mapping[str, Any]) -> float:
+    """Returns when an owner renewed its lease, in seconds since 1970; 0 if it has none."""
+    return float(study.user_attrs.get(_lease(owner), 0.0))
 
 
 def owner_text(study: Study, owner: Mapping[str, Any]) -> str:
-    """Returns words such as `process 12` or `process 12 on pod-a, whose lease ends at 14:05:10`."""
+    """Returns words such as `process 12` or `process 12 on pod-a, which counts as dead at 14:05:10 …`."""
     if _is_here(owner):
         return f"process {owner['pid']}"
-    end = time.strftime("%H:%M:%S", time.localtime(_lease_end(study, owner)))
-    return f"process {owner['pid']} on {owner['host']}, whose lease ends at {end} unless it is renewed"
+    end = _renewed(study, owner) + LEASE_SECONDS
+    end = max(end, time.time()) + WATCHED_SECONDS
+    shown = time.strftime("%H:%M:%S", time.localtime(end))
+    return f"process {owner['pid']} on {owner['host']}, which counts as dead at {shown} if it renews no lease"
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Declares what keeps the studies of sweeps, and locks them for their drivers."""
 
-import os
+import fcntl
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -31,6 +31,15 @@ def under_lock(lock: Callable[[], AbstractContextManager[None]], call: Callable[
                 return call()
         except LockLostError:
             continue
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock of a file; the kernel frees it when its owner dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Storage(ABC):
@@ -75,13 +84,9 @@ class Storage(ABC):
     def place(self) -> dict[str, str]:
         """Identifies `folder`, wherever it is moved, and says to the user where it is."""
         file = self.folder / PLACE
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_name(f"{PLACE}-{uuid4().hex}")
-            unfinished.write_text(unfinished.name)
-            with suppress(FileExistsError):  # another driver makes it, too
-                os.link(unfinished, file)
-            unfinished.unlink()
+        with locked(self.folder / f"{PLACE}.lock"):
+            if not file.exists():
+                file.write_text(uuid4().hex)
         return {"id": file.read_text(), "host": socket.gethostname(), "folder": str(self.folder)}
 
     def spool(self, name: str) -> Path:

@@ -39,7 +39,6 @@ from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
 T = TypeVar("T")
 TICK_SECONDS = 0.5
-LOST_AGAIN = f"the machines of {MAX_RETRIES + 1} attempts have gone before any progress"
 AWAY = "the trials under way go on, others wait until it answers; until then results are kept in {}"
 
 
@@ -92,7 +91,7 @@ class Driver:
     def run(self) -> Ending:
         """Trains until no trial remains or the budget is spent, and returns the reason.
 
-        If only trials of other drivers are left, waits for these: they come again if their drivers have died.
+        If only trials of other drivers are left, waits for these, and trains them if their drivers die.
 
         An error or interrupt ends the sweep; the next start retries the trials under way. While MLflow is
         away, the trials under way go on, and no other trial begins.
@@ -248,7 +247,9 @@ class Driver:
                 return change(*arguments)
             except UpdateFinishedTrialError:
                 trial.is_taken = True
-                self.view.say(f"note: trial {trial.number} is trained by another driver, and ends here")
+                self.view.say(
+                    f"note: trial {trial.number} is trained again by another driver: it does not count here"
+                )
         return None
 
     def _write_due(self) -> None:
@@ -281,14 +282,13 @@ class Driver:
     def _lose_task(self, event: JobLost) -> None:
         task = self._tasks.pop(event.job)
         trial = task.trial
-        self.view.say(f"note: trial {trial.number} is trained again: {event.reason}")
         self._queue.end_job(task.worker, trial, task.repeat, is_complete=False)
         self._queue.forget_worker(task.worker)
         self.view.idle(task.worker)
         if self.sweep.repeats > 1:
             with suppress(TrackingError):
-                self.runs.cancel(task.run_id)
-        trial.lose(task.repeat)
+                self.runs.cancel(task.run_id, event.reason)
+        trial.lose(task.repeat, event.reason)
         if trial.is_over:
             self._settle(trial)
 
@@ -316,35 +316,42 @@ class Driver:
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
 
     def _settle(self, trial: RepeatedTrial) -> None:
-        if trial.is_lost and trial.ended is None:
-            self._retry(trial)
+        if trial.lost_for is not None and trial.ended is None:
+            self._retry(trial, trial.lost_for)
             return
         if not trial.is_taken:
             outcome = trial.result()
             if self.sweep.repeats > 1:  # else its only job has written it
                 self._write(trial, outcome, trial.ref.run_id, [])
-            if trial.is_spooled:
-                self._unless_taken(trial, note_spooled, trial.proposal.trial, self.sweep.storage.place())
+            self._note_spooled(trial)
             self._unless_taken(trial, settle, self.sweep.study, trial.proposal.trial, outcome)
         if trial.is_taken:
             with suppress(TrackingError):
-                self.runs.cancel(trial.ref.run_id)
+                self.runs.cancel(trial.ref.run_id, "another driver trains it again")
         else:
             self._settled.append((trial.proposal, outcome))
             self._open_runs.append(outcome)
         self._queue.remove(trial)
 
-    def _retry(self, trial: RepeatedTrial) -> None:
-        """Ends a trial whose machine has gone: it comes again, with its complete repeats, or has failed."""
+    def _retry(self, trial: RepeatedTrial, reason: str) -> None:
+        """Enqueues a trial again whose machine has gone; it keeps its complete repeats. Or it has failed."""
+        self._note_spooled(trial)
         is_retried = under_lock(self.sweep.lock, partial(lose, self.sweep.study, trial.number))
         if is_retried:
+            self.view.say(f"note: trial {trial.number} is trained again: {reason}")
             with suppress(TrackingError):
-                self.runs.cancel(trial.ref.run_id)
+                self.runs.cancel(trial.ref.run_id, reason)
         else:
-            outcome = Outcome(State.FAILED, trial.ref.run_id, reason=LOST_AGAIN)
+            outcome = Outcome(
+                State.FAILED, trial.ref.run_id, reason=f"{reason}, in {MAX_RETRIES + 1} attempts"
+            )
             self._settled.append((trial.proposal, outcome))
             self._open_runs.append(outcome)
         self._queue.remove(trial)
+
+    def _note_spooled(self, trial: RepeatedTrial) -> None:
+        if trial.is_spooled:
+            self._unless_taken(trial, note_spooled, trial.proposal.trial, self.sweep.storage.place())
 
     def _show_settled(self) -> None:
         """Shows settled trials, after free workers have got their next ones."""
@@ -382,10 +389,11 @@ class Driver:
                 runs.add(trial.ref.run_id)
         for run_id in sorted(runs):
             with suppress(TrackingError, OSError, StorageError):
-                self.runs.cancel(run_id)
+                self.runs.cancel(run_id, "the sweep was stopped")
 
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
         with suppress(OSError, ValueError, StorageError), self.sweep.lock():
+            self._note_spooled(trial)
             return fail_and_retry(self.sweep.study, trial.number, blamed=False)
         return True

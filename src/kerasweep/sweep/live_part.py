@@ -111,7 +111,8 @@ class LivePart:
 
     def _rows(self, height: int, width: int) -> Text:
         """Returns a line for each worker, as many as fit into the height, each cut at the width."""
-        fit = self.workers if self.workers <= height else max(0, height - 1)
+        workers = max([self.workers, *(worker + 1 for worker in self.jobs)])  # some may have joined later
+        fit = workers if workers <= height else max(0, height - 1)
         names = short_names([axis.key for axis in self.progress.sweep.space.axes], [])
         cells = [self._cells(worker, names) for worker in range(fit)]
         *columns, params = zip(*cells, strict=True) if cells else ([],)
@@ -119,7 +120,7 @@ class LivePart:
         taken = sum(len(column[0]) + len(GAP) for column in aligned)
         shown = [*aligned, params] if width - taken >= MIN_PARAMS_WIDTH else aligned
         lines = [Text(GAP.join(row)) for row in zip(*shown, strict=True)]
-        more = self.workers - fit
+        more = workers - fit
         if more and height > 0:
             lines.append(Text(f"… and {more} more workers"))
         for line in lines:

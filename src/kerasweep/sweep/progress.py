@@ -141,7 +141,7 @@ class Progress:
         if mean is None:
             return None
         left = max(0, self.sweep.total - self.done)
-        busy = min(workers, max(1, left * self.sweep.repeats))
+        busy = max(1, min(workers, left * self.sweep.repeats))
         work = left * mean - sum(min(mean, spent) for spent in self._under_way().values())
         ended = self.done - self._done_before
         share = self._trained / ended if 0 < self._trained < ended else 1.0

@@ -21,7 +21,7 @@ class RepeatedTrial:
     ended: Outcome | None = None  # an outcome that ended the trial before all repeats were done
     is_spooled: bool = False  # whether results that MLflow lacks are kept on this machine's disk
     is_taken: bool = False  # whether a driver in another place has ended it, and trains it again
-    is_lost: bool = False  # whether the machine of a repeat has gone
+    lost_for: str | None = None  # why the machine of a repeat has gone, if one has
 
     def __post_init__(self) -> None:
         self.waiting = deque(range(self.repeats))
@@ -40,7 +40,7 @@ class RepeatedTrial:
     @property
     def has_repeats(self) -> bool:
         """Whether another repeat should be trained."""
-        return bool(self.waiting) and self.ended is None and not (self.is_taken or self.is_lost)
+        return bool(self.waiting) and self.ended is None and not self.is_taken and self.lost_for is None
 
     @property
     def is_over(self) -> bool:
@@ -84,10 +84,10 @@ class RepeatedTrial:
         elif outcome.is_poor and self.ended.state == State.FAILED:  # another repeat crashed before
             self.ended = replace(self.ended, is_poor=True)
 
-    def lose(self, repeat: int) -> None:
+    def lose(self, repeat: int, reason: str) -> None:
         """Notes that the machine that trained a repeat has gone; other repeats under way end first."""
         self.active.discard(repeat)
-        self.is_lost = True
+        self.lost_for = reason
 
     def drop(self) -> None:
         """Prunes the trial: its remaining repeats are not trained."""

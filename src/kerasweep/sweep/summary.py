@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
+from kerasweep.config.passwords import without_password
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
@@ -27,7 +28,6 @@ from kerasweep.sweep.borders import border_text, may_be_wider
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
-from kerasweep.tracking.location import without_password
 from kerasweep.tracking.tags import objective_text
 
 MAX_NAMED = 5

@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kerasweep.config.folders import cache_folder
+from kerasweep.config.passwords import without_password
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
-from kerasweep.tracking.location import SQLITE, database_path, without_password
+from kerasweep.tracking.location import SQLITE, database_path
 from kerasweep.tracking.moved import artifact_folder, follow
 from kerasweep.tracking.retry import CONNECT_SECONDS, tracking_errors, with_retries, without_retries
 

@@ -1,10 +1,10 @@
 """Finds MLflow's URI in the configuration, the environment, or the working directory."""
 
 import os
-import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kerasweep.config.passwords import without_password
 from kerasweep.errors import TrackingError
 
 DEFAULT_DATABASE = "mlruns/mlflow.db"
@@ -59,8 +59,3 @@ def is_local(uri: str | None) -> bool:
 def database_path(uri: str) -> Path | None:
     """Returns the file of a sqlite URI, None for any other."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
-
-
-def without_password(uri: str) -> str:
-    """Returns the URI with its password masked."""
-    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", uri)

@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from kerasweep.config.passwords import without_password
 from kerasweep.config.search import ClaimConf, TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.tracking.client import experiment_id, open_client
-from kerasweep.tracking.location import resolve_uri, without_password
+from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.run_record import RunRecord, seconds_between
 from kerasweep.tracking.tables import is_database, read_histories, read_runs

@@ -11,8 +11,8 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from kerasweep.config.passwords import without_password
 from kerasweep.errors import RefusedError, TrackingError, UnreachableError
-from kerasweep.tracking.location import without_password
 
 # How long a call is retried while the database is locked or the server is away; and how long a server may
 # take to answer: it may pass a model on to a slow store.

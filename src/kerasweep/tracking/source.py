@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kerasweep.tracking.location import without_password
+from kerasweep.config.passwords import without_password
 
 MAX_DIFF_CHARACTERS = 1_000_000
 PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")

@@ -20,9 +20,9 @@ CLAIM = "claim"
 SPLIT = "split"
 # Metrics: how many images validate, and of how many the training and validation images were drawn.
 VALIDATION_IMAGES, POOL_IMAGES = "validation_images", "pool_images"
-# How a run's values from validation are scored, see trial/metrics.py.
 # A digest of the data, the code and the settings of a sweep, see `Plan.inputs`.
 INPUTS = "inputs"
+# How a run's values from validation are scored, see trial/metrics.py.
 SCORE, CROSS_FITTED, BEST_EPOCH = "score", "cross-fitted", "best epoch"
 # The short name of an axis must differ from these tags, which it would overwrite.
 RESERVED = {

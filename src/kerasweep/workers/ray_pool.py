@@ -1,6 +1,7 @@
 """Runs a pool of workers on a Ray cluster: an actor each. Nodes may come and go."""
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -13,18 +14,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from kerasweep.errors import TrainingError
+from kerasweep.terminal import say
 from kerasweep.workers.machine import usable_cores
-from kerasweep.workers.pool import Event, JobFailed, JobLost
-from kerasweep.workers.ray_worker import Host, RayWorker
+from kerasweep.workers.pool import MAX_FAILED_STARTS, Event, JobFailed, JobLost
+from kerasweep.workers.ray_worker import RayWorker, WorkerConfig
 from kerasweep.workers.worker import Finished, Job
 
 LOOK_SECONDS = 2.0  # between two looks at the nodes of the cluster
 CONNECT_SECONDS = 10.0
-GONE = "its worker on the cluster has ended"
+MAX_PAUSE_SECONDS = 60.0
 POLL_SECONDS = 10.0  # an actor answers at least this often
+
+
+def _units(amount: float) -> int:
+    """Returns an amount of a resource in Ray's smallest unit."""
+    return round(amount * 10_000)
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,8 @@ class Share:
 
     def fits(self, resources: Mapping[str, float]) -> int:
         """Returns how many workers fit on a node with these resources."""
-        counts = [resources.get(name, 0.0) // each for name, each in self._named() if each]
-        return int(min(counts, default=0))
-
-    def _named(self) -> list[tuple[str, float]]:
-        return [("CPU", self.cpus), ("GPU", self.gpus)]
+        wanted = {"CPU": _units(self.cpus), "GPU": _units(self.gpus)}
+        return min(_units(resources.get(name, 0.0)) // units for name, units in wanted.items() if units)
 
 
 @dataclass
@@ -64,17 +68,18 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
         TrainingError: There is no such cluster.
     """
     is_new = address is None and "RAY_ADDRESS" not in os.environ
-    local: dict[str, Any] = {"num_cpus": usable_cores(), "include_dashboard": False} if is_new else {}
+    local: dict[str, Any] = {}
+    if is_new:  # without `local`, Ray looks for a cluster that runs on this machine
+        local = {"address": "local", "num_cpus": usable_cores(), "include_dashboard": False}
     handler = signal.getsignal(signal.SIGTERM)
     try:
         _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
         ray.init(
-            address=address,
+            **{"address": address, **local},
             namespace="kerasweep",
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env=dict(runtime_env) or None,
-            **local,
         )
     except (OSError, RayError, RuntimeError, ValueError) as error:
         raise TrainingError(
@@ -99,22 +104,25 @@ class RayPool:
     costs the jobs of its workers, which are reported as lost.
 
     Args:
-        host: What all workers have in common.
+        setup: What all workers have in common.
         share: What each reserves of its node.
-        max_workers: How many there may be, None for as many as fit.
+        max_workers: How many there may be, None for as many as fit. With a number, that many are requested
+            from the start, so that a cluster that can grow does.
     """
 
-    def __init__(self, host: Host, share: Share, max_workers: int | None) -> None:
+    def __init__(self, setup: WorkerConfig, share: Share, max_workers: int | None) -> None:
         self._class = ray.remote(RayWorker).options(
             num_cpus=share.cpus, num_gpus=share.gpus, max_concurrency=2, max_restarts=0
         )
-        self._host = ray.put(host)
+        self._setup = ray.put(setup)
         self._share = share
         self._max_workers = max_workers
         self._actors: list[_Actor | None] = []
         self._events: deque[tuple[int, Event]] = deque()
-        self._looked = -LOOK_SECONDS
-        self._grow()
+        self._looked = -math.inf
+        self._failed_starts = 0  # actors in a row that ended before they were ready
+        self._has_warned = False
+        self._adapt()
 
     def __len__(self) -> int:
         return len(self._actors)
@@ -148,7 +156,7 @@ class RayPool:
         """
         deadline = time.monotonic() + timeout
         while not self._events:
-            self._grow()
+            self._adapt()
             left = max(0.0, deadline - time.monotonic())
             is_new = self._poll(left)
             if is_new or (left == 0 and not self._events):
@@ -171,9 +179,10 @@ class RayPool:
         assert actor is not None
         return actor
 
-    def _grow(self) -> None:
-        """Starts workers where nodes have room for more."""
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+    def _adapt(self) -> None:
+        """Starts workers where nodes have room for more; ends those that wait for nodes that have gone."""
+        pause = min(LOOK_SECONDS * 2**self._failed_starts, MAX_PAUSE_SECONDS)
+        if time.monotonic() - self._looked < pause:
             return
         self._looked = time.monotonic()
         try:
@@ -181,11 +190,16 @@ class RayPool:
         except RayError as error:
             raise TrainingError(f"The Ray cluster has ended: {error}") from error
         room = sum(self._share.fits(node["Resources"]) for node in nodes if node["Alive"])
-        wanted = room if self._max_workers is None else min(room, self._max_workers)
+        if room == 0:
+            self._warn(
+                f"no node of the cluster has room for a worker, which needs trial.cpus={self._share.cpus:g} "
+                f"and trial.gpus={self._share.gpus:g}; the sweep waits for one"
+            )
+        wanted = room if self._max_workers is None else self._max_workers
         places = [number for number, actor in enumerate(self._actors) if actor is None]
         missing = wanted - (len(self._actors) - len(places))
         for _ in range(missing):
-            handle: Any = self._class.remote(self._host)
+            handle: Any = self._class.remote(self._setup)
             actor = _Actor(handle, handle.events.remote(POLL_SECONDS))
             if places:
                 self._actors[places.pop(0)] = actor
@@ -214,24 +228,42 @@ class RayPool:
             actor = self._of(number)
             try:
                 events = ray.get(poll)
-            except RayTaskError as error:
-                raise TrainingError(str(error.cause)) from error
-            except RayActorError:
-                self._lose(number)
+            except RayError as error:
+                self._lose(number, error)
                 continue
             is_new = is_new or not actor.is_ready
-            actor.is_ready = True
+            actor.is_ready, self._failed_starts = True, 0
             actor.poll = actor.handle.events.remote(POLL_SECONDS)
             self._events.extend((number, event) for event in events)
         return is_new
 
-    def _lose(self, number: int) -> None:
-        """Forgets a worker whose actor has ended, with its node or alone, and reports its job as lost."""
+    def _lose(self, number: int, error: RayError) -> None:
+        """Forgets a worker whose actor has ended, with its node or alone, and reports its job as lost.
+
+        Raises:
+            TrainingError: No worker is left, and the last ones ended before they were ready.
+        """
         actor = self._of(number)
         self._actors[number] = None
         _kill(actor)  # it may live, and only be out of reach
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
         if actor.job is not None:
-            self._events.append((number, JobLost(number, actor.job.id, GONE)))
+            text = f"its worker on the cluster has ended: {reason}"
+            self._events.append((number, JobLost(number, actor.job.id, text)))
+        if actor.is_ready:
+            return
+        self._failed_starts += 1
+        if self._failed_starts >= MAX_FAILED_STARTS and not any(
+            each and each.is_ready for each in self._actors
+        ):
+            raise TrainingError(f"No worker starts on the Ray cluster: {reason}.")
+        self._warn(f"a worker does not start on the cluster: {reason}")
+
+    def _warn(self, sentence: str) -> None:
+        if not self._has_warned:
+            say(f"note: {sentence}")
+            self._has_warned = True
 
 
 def _kill(actor: _Actor) -> None:

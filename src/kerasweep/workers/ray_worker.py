@@ -13,7 +13,7 @@ from kerasweep.workers.worker import Job
 
 
 @dataclass(frozen=True)
-class Host:
+class WorkerConfig:
     """What all workers of a sweep have in common."""
 
     folder: str  # the working directory, which each node has
@@ -30,12 +30,12 @@ class RayWorker:
     Ray calls `events` in one thread and the other methods in another: it must be given two.
     """
 
-    def __init__(self, host: Host) -> None:
-        os.chdir(host.folder)
-        os.environ.update(host.variables)
-        os.environ["PYTHONPATH"] = os.pathsep.join(host.python_path)
-        sys.path.extend(path for path in host.python_path if path not in sys.path)
-        self._pool = WorkerPool(lambda _: {}, host.prepare, host.shared, host.limits)
+    def __init__(self, setup: WorkerConfig) -> None:
+        os.chdir(setup.folder)
+        os.environ.update(setup.variables)
+        os.environ["PYTHONPATH"] = os.pathsep.join(setup.python_path)
+        sys.path.extend(path for path in setup.python_path if path not in sys.path)
+        self._pool = WorkerPool(lambda _: {}, setup.prepare, setup.shared, setup.limits)
         self._waiting: Job | None = None
         self._lock = threading.Lock()
 
