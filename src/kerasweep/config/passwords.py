@@ -11,7 +11,7 @@ VARIABLES = {
     "tracking.uri": "KERASWEEP_TRACKING_PASSWORD",
     "storage.url": "KERASWEEP_STORAGE_PASSWORD",
 }
-# In `user:PASSWORD@host`, where the last @ counts, and in `?password=PASSWORD`. A database's may have a slash.
+# In `user:PASSWORD@host`, where the last @ counts, and in `?password=…`. That of a database may have a slash.
 _USER = r"(?<=://)(?P<{0}user>[^/:@\s]*:)(?P<{0}password>[^{1}?\s]+)(?=@)"
 PASSWORD = re.compile(
     rf"(?<!http://)(?<!https://){_USER.format('', '')}|{_USER.format('http_', '/')}"

@@ -246,8 +246,7 @@ class RayPool:
         actor = self._of(number)
         self._actors[number] = None
         _kill(actor)  # it may live, and only be out of reach
-        cause = error.cause if isinstance(error, RayTaskError) else error
-        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
+        reason = _reason(error)
         if actor.job is not None:
             text = f"its worker on the cluster has ended: {reason}"
             self._events.append((number, JobLost(number, actor.job.id, text)))
@@ -264,6 +263,14 @@ class RayPool:
         if not self._has_warned:
             say(f"note: {sentence}")
             self._has_warned = True
+
+
+def _reason(error: RayError) -> str:
+    """Returns the line of Ray's text that names the cause; the end of a traceback if the worker raised."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    has_raised = getattr(error, "actor_init_failed", False)
+    return lines[-1 if has_raised else 0].strip().rstrip(".")
 
 
 def _kill(actor: _Actor) -> None:
