@@ -636,6 +636,28 @@ def test_a_sweep_goes_on_when_the_server_dies_and_comes_back(
     assert not list((folder / "mlruns/studies").glob("*.spool/*"))
 
 
+def test_runs_of_another_user_on_the_server_are_left_alone(
+    folder: Path, server: tuple[Command, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The sweeps of both have one name, and each user has a journal; the first one's trials are under way."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "work.py").write_text(WORK)
+    (folder / "hold").touch()
+    arguments = (*HELD, "training.batch_size=1,2", f"tracking.uri={server[1]}")
+    first = start(folder, *arguments)
+    wait_for_running(folder, 2)
+    second = run(other, "train", "-m", *arguments)
+    assert second.code == 0 and "without stored trials; these stay, and batch_size-" in second.stdout
+    assert {trial.status for trial in runs(folder, "trial") if not trial.tags["sweep"].endswith("-2")} == {
+        "RUNNING"
+    }
+    (folder / "hold").unlink()
+    stdout, stderr = first.communicate(timeout=60)
+    assert (first.returncode, stderr) == (0, ""), stderr
+    counts = Counter((trial.tags["sweep"][-2:] == "-2", trial.status) for trial in runs(folder, "trial"))
+    assert counts == {(False, "FINISHED"): 2, (True, "FINISHED"): 2}
+
+
 @pytest.mark.parametrize("launcher", ["workers", "basic"])
 def test_a_password_is_written_nowhere(folder: Path, server: tuple[Command, str], launcher: str) -> None:
     address = server[1].replace("://", "://me:pass%40word@")

@@ -318,7 +318,11 @@ class Driver:
     def _settle(self, trial: RepeatedTrial) -> None:
         if trial.lost_for is not None and trial.ended is None:
             self._retry(trial, trial.lost_for)
-            return
+        else:
+            self._end_trial(trial)
+        self._queue.remove(trial)
+
+    def _end_trial(self, trial: RepeatedTrial) -> None:
         if not trial.is_taken:
             outcome = trial.result()
             if self.sweep.repeats > 1:  # else its only job has written it
@@ -331,7 +335,6 @@ class Driver:
         else:
             self._settled.append((trial.proposal, outcome))
             self._open_runs.append(outcome)
-        self._queue.remove(trial)
 
     def _retry(self, trial: RepeatedTrial, reason: str) -> None:
         """Enqueues a trial again whose machine has gone; it keeps its complete repeats. Or it has failed."""
@@ -347,7 +350,6 @@ class Driver:
             )
             self._settled.append((trial.proposal, outcome))
             self._open_runs.append(outcome)
-        self._queue.remove(trial)
 
     def _note_spooled(self, trial: RepeatedTrial) -> None:
         if trial.is_spooled:
