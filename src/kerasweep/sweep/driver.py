@@ -1,39 +1,32 @@
 """Drives a sweep: asks Optuna for trials, gives them to workers, and passes each result to Optuna at once."""
 
-from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import (
-    MAX_RETRIES,
     fail_and_retry,
-    lose,
     note_progress,
     note_repeat,
-    note_spooled,
     recover,
-    settle,
 )
 from kerasweep.search.owner import leased
-from kerasweep.search.propose import Elsewhere, Proposal
+from kerasweep.search.propose import Elsewhere
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import Pool, TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
+from kerasweep.sweep.trial_ends import TrialEnds
 from kerasweep.sweep.trial_queue import TrialQueue
 from kerasweep.sweep.view import View
 from kerasweep.sweep.weight_files import stored
-from kerasweep.tracking.entries import Entry, Text
 from kerasweep.workers.pool import Event, JobLost
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
@@ -79,8 +72,7 @@ class Driver:
         self.view = view
         self.stop = stop
         self._tasks: dict[int, _Task] = {}
-        self._settled: deque[tuple[Proposal, Outcome]] = deque()  # trials that the view does not show yet
-        self._open_runs: deque[Outcome] = deque()  # of trials and repeats that have ended
+        self._ends = TrialEnds(sweep, runs, view)
         self._outage: str | None = None  # why MLflow is away, as the user was told
         self._awaited: Elsewhere | None = None  # the other drivers, as the user was told
         self._failure: TrackingError | None = None  # why MLflow cannot be used any more
@@ -123,7 +115,7 @@ class Driver:
             self._note_outage()
             self._fill()
             self._note_others()
-            self._show_settled()
+            self._ends.show()
             self._close_runs()
             if not self._tasks and self._failure is not None:
                 raise self._failure
@@ -221,13 +213,13 @@ class Driver:
     def _handle(self, worker: int, event: Event) -> None:
         task = self._tasks[event.job]
         if isinstance(event, Recorded):
-            self._record(event.run_id, event.entry, task.refusals)
+            self._ends.record(event.run_id, event.entry, task.refusals)
         elif isinstance(event, Report):
             trial = task.trial
-            stops = bool(self._unless_taken(trial, task.pruned.report, event.epoch, event.value))
+            stops = bool(self._ends.unless_taken(trial, task.pruned.report, event.epoch, event.value))
             self.view.epoch(worker, event.epoch, task.pruned.best)
             if self.sweep.keeps_checkpoints:
-                self._unless_taken(trial, note_progress, trial.proposal.trial, task.repeat, event.epoch)
+                self._ends.unless_taken(trial, note_progress, trial.proposal.trial, task.repeat, event.epoch)
             stops = stops or trial.ended is not None or trial.is_taken
             if event.waits:
                 self.pool.answer(worker, stops)
@@ -239,18 +231,6 @@ class Driver:
             self._queue.forget_worker(worker)
             failed = Outcome(State.FAILED, task.run_id, reason=event.reason, is_poor=event.exceeded_limit)
             self._end_task(event.job, failed)
-
-    def _unless_taken(self, trial: RepeatedTrial, change: Callable[..., T], *arguments: Any) -> T | None:
-        """Changes an Optuna trial, unless another driver, which takes this one for dead, has ended it."""
-        if not trial.is_taken:
-            try:
-                return change(*arguments)
-            except UpdateFinishedTrialError:
-                trial.is_taken = True
-                self.view.say(
-                    f"note: trial {trial.number} is trained again by another driver: it does not count here"
-                )
-        return None
 
     def _write_due(self) -> None:
         """Writes entries that have waited long enough; a refused entry fails its repeat."""
@@ -265,16 +245,16 @@ class Driver:
         outcome = stored(outcome, self.sweep.jobs)
         task = self._tasks.pop(job)
         trial = task.trial
-        self._write(trial, outcome, task.run_id, task.refusals)
+        self._ends.write(trial, outcome, task.run_id, task.refusals)
         self._queue.end_job(task.worker, trial, task.repeat, outcome.state == State.COMPLETE)
         self.view.idle(task.worker)
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
-            self._unless_taken(trial, note_repeat, trial.proposal.trial, task.repeat, outcome)
-            self._open_runs.append(outcome)
+            self._ends.unless_taken(trial, note_repeat, trial.proposal.trial, task.repeat, outcome)
+            self._ends.add_run(outcome)
         trial.end(task.repeat, outcome)
-        if self._unless_taken(trial, self._report_repeat, trial, task.repeat, outcome):
+        if self._ends.unless_taken(trial, self._report_repeat, trial, task.repeat, outcome):
             trial.drop()
         if trial.is_over:
             self._settle(trial)
@@ -292,21 +272,6 @@ class Driver:
         if trial.is_over:
             self._settle(trial)
 
-    def _record(self, run_id: str, entry: Entry, refusals: list[str]) -> None:
-        try:
-            self.runs.record(run_id, entry)
-        except RefusedError as error:  # MLflow forbids a name, or the user deleted the run
-            refusals.append(str(error))
-
-    def _write(self, trial: RepeatedTrial, outcome: Outcome, run_id: str, refusals: list[str]) -> None:
-        """Writes what a run still lacks before its result is saved, to MLflow or to the disk."""
-        if outcome.traceback:
-            self._record(run_id, Text(outcome.traceback, "traceback.txt"), refusals)
-        try:
-            trial.is_spooled = self.runs.write(run_id) or trial.is_spooled
-        except RefusedError as error:
-            refusals.append(str(error))
-
     def _report_repeat(self, trial: RepeatedTrial, repeat: int, outcome: Outcome) -> bool:
         """Reports a repeat's value to a pruner that compares repeats; returns whether it drops the trial."""
         compares_repeats = self.sweep.pruner_input is PrunerInput.REPEATS
@@ -316,73 +281,26 @@ class Driver:
         return trial.has_repeats and bool(trial.proposal.trial.should_prune())
 
     def _settle(self, trial: RepeatedTrial) -> None:
-        if trial.lost_for is not None and trial.ended is None:
-            self._retry(trial, trial.lost_for)
-        else:
-            self._end_trial(trial)
+        self._ends.end(trial)
         self._queue.remove(trial)
-
-    def _end_trial(self, trial: RepeatedTrial) -> None:
-        if not trial.is_taken:
-            outcome = trial.result()
-            if self.sweep.repeats > 1:  # else its only job has written it
-                self._write(trial, outcome, trial.ref.run_id, [])
-            self._note_spooled(trial)
-            self._unless_taken(trial, settle, self.sweep.study, trial.proposal.trial, outcome)
-        if trial.is_taken:
-            with suppress(TrackingError):
-                self.runs.cancel(trial.ref.run_id, "another driver trains it again")
-        else:
-            self._settled.append((trial.proposal, outcome))
-            self._open_runs.append(outcome)
-
-    def _retry(self, trial: RepeatedTrial, reason: str) -> None:
-        """Enqueues a trial again whose machine has gone; it keeps its complete repeats. Or it has failed."""
-        self._note_spooled(trial)
-        is_retried = under_lock(self.sweep.lock, partial(lose, self.sweep.study, trial.number))
-        if is_retried:
-            self.view.say(f"note: trial {trial.number} is trained again: {reason}")
-            with suppress(TrackingError):
-                self.runs.cancel(trial.ref.run_id, reason)
-        else:
-            outcome = Outcome(
-                State.FAILED, trial.ref.run_id, reason=f"{reason}, in {MAX_RETRIES + 1} attempts"
-            )
-            self._settled.append((trial.proposal, outcome))
-            self._open_runs.append(outcome)
-
-    def _note_spooled(self, trial: RepeatedTrial) -> None:
-        if trial.is_spooled:
-            self._unless_taken(trial, note_spooled, trial.proposal.trial, self.sweep.storage.place())
-
-    def _show_settled(self) -> None:
-        """Shows settled trials, after free workers have got their next ones."""
-        while self._settled:
-            proposal, outcome = self._settled.popleft()
-            self.runs.forget(proposal)
-            self.view.settled(proposal.trial.number, self.sweep.shown_params(proposal.params), outcome)
 
     def _close_runs(self) -> None:
         """Closes the runs of trials and repeats that have ended; later, while MLflow is away."""
-        while self._open_runs and self._outage is None and self._failure is None:
-            try:
-                self.runs.close(self._open_runs[0])
-            except RefusedError:  # the user deleted the run
-                pass
-            except UnreachableError:
-                self._note_outage()
-                return
-            except TrackingError as error:
-                self._failure = error
-                return
-            self._open_runs.popleft()
+        if self._outage is not None or self._failure is not None:
+            return
+        try:
+            self._ends.close_runs()
+        except UnreachableError:
+            self._note_outage()
+        except TrackingError as error:
+            self._failure = error
 
     def _abandon(self) -> None:
         """Enqueues the trials under way again, and closes their runs.
 
         If that fails, on a full disk perhaps, the next start does it.
         """
-        self._show_settled()
+        self._ends.show()
         with suppress(StorageError):
             self._close_runs()
         runs = {task.run_id for task in self._tasks.values()}
@@ -396,6 +314,6 @@ class Driver:
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
         """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
         with suppress(OSError, ValueError, StorageError), self.sweep.lock():
-            self._note_spooled(trial)
+            self._ends.note_spooled(trial)
             return fail_and_retry(self.sweep.study, trial.number, blamed=False)
         return True
