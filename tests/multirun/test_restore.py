@@ -142,3 +142,20 @@ def test_a_trial_that_ended_after_the_copy_is_not_trained_again(run: Run, folder
     run(*GRID)
     assert runs(folder) == before
     assert all(state == "COMPLETE" for _, state, _, _ in trials(folder)) and len(trials(folder)) == 8
+
+
+def test_complete_repeats_of_an_interrupted_trial_are_kept(run: Run, folder: Path) -> None:
+    """Its driver died in its second repeat, and then the journal was lost."""
+    arguments = ("training.batch_size=8,9", "study.repeats=2", *INSTANT)
+    run(*arguments)
+    tracking = TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db")
+    (own,) = find_runs(tracking, {"kind": "trial", "trial": "1"})
+    repeats = {found.tags["repeat"]: found for found in find_runs(tracking, {"kind": "repeat", "trial": "1"})}
+    for interrupted in (own, repeats["1"]):
+        open_tracker(tracking).set_tags(interrupted.run_id, {"state": "cancelled"})
+    journal_of(folder).unlink()
+    run(*arguments)
+    assert [state for _, state, _, _ in trials(folder)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    again = find_runs(tracking, {"kind": "repeat", "trial": "2"})
+    assert {found.tags["repeat"] for found in again} == {"0", "1"}
+    assert repeats["0"].run_id in {found.run_id for found in again}

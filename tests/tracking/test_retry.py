@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -197,3 +198,13 @@ def test_refused_request_is_not_retried(server: Server) -> None:
         tracker_of(server.uri).set_tags(RUN, {"a": "1"})
     assert not isinstance(raised.value, UnreachableError)
     assert server.asked == ["log-batch"]
+
+
+def test_a_locked_database_is_away_and_not_to_be_started() -> None:
+    """A sweep goes on while another program holds it."""
+    with pytest.raises(UnreachableError) as raised, retry.tracking_errors("sqlite:///mlflow.db", "Start it."):
+        raise sqlite3.OperationalError("database is locked")
+    assert str(raised.value) == (
+        "MLflow at sqlite:///mlflow.db cannot be used: database is locked. Another program holds it: start "
+        "this command again once that has ended."
+    )
