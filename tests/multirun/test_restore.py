@@ -159,3 +159,24 @@ def test_complete_repeats_of_an_interrupted_trial_are_kept(run: Run, folder: Pat
     again = find_runs(tracking, {"kind": "repeat", "trial": "2"})
     assert {found.tags["repeat"] for found in again} == {"0", "1"}
     assert repeats["0"].run_id in {found.run_id for found in again}
+
+
+def test_a_trial_with_a_repeat_that_failed_is_restored(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(folder)
+    (folder / "unlucky_repeat.py").write_text(
+        "from benchmarks.targets import instant\n\n\n"
+        "def train(cfg, *others):\n"
+        "    if (cfg.training.batch_size, cfg.training.seed) == (9, 1):\n"
+        "        raise ValueError('unlucky')\n"
+        "    return instant(cfg, *others)\n"
+    )
+    target = ("trial.target=unlucky_repeat:train", "hydra/launcher=basic")
+    arguments = ("training.batch_size=8,9", "study.repeats=2", *target)
+    run(*arguments)
+    before = trials(folder), runs(folder)
+    assert [state for _, state, _, _ in before[0]] == ["COMPLETE", "FAIL"]
+    journal_of(folder).unlink()
+    run(*arguments)
+    assert (trials(folder), runs(folder)) == before
