@@ -115,7 +115,7 @@ class TrialEnds:
             self._view.settled(proposal.trial.number, self._sweep.shown_params(proposal.params), outcome)
 
     def add_run(self, outcome: Outcome) -> None:
-        """Adds the run of a repeat that has ended to those that `close_runs` closes."""
+        """Notes that a repeat has ended: `close_runs` closes its run."""
         self._open_runs.append(outcome)
 
     def close_runs(self) -> None:

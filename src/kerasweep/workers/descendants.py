@@ -1,4 +1,4 @@
-"""Finds and ends the processes that a process has started, and those that they have."""
+"""Finds and ends the descendants of a process."""
 
 import os
 import signal

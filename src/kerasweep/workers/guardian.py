@@ -2,7 +2,7 @@
 
 The guardian is the worker's parent. It has nothing to do but to wait, so it answers at once, which a worker
 in the middle of a computation does not, and a killed one even less. Orphans below it become its children
-(see PR_SET_CHILD_SUBREAPER in prctl(2)), even those that left the worker's session.
+(see PR_SET_CHILD_SUBREAPER in prctl(2)), even if they left the worker's session.
 """
 
 import os
