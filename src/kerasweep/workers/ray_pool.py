@@ -180,7 +180,7 @@ class RayPool:
         return actor
 
     def _adapt(self) -> None:
-        """Starts workers where nodes have room, and ends workers whose nodes have gone before they started."""
+        """Starts workers where nodes have room, and ends those that can no longer start."""
         pause = min(LOOK_SECONDS * 2**self._failed_starts, MAX_PAUSE_SECONDS)
         if time.monotonic() - self._looked < pause:
             return
