@@ -257,14 +257,13 @@ class SweepRecord:
             say(f"note: some results of run {run_id} cannot be recorded: {reason}")
         trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
         elsewhere: dict[str, set[int]] = {}
-        here = self.sweep.storage.place()["id"]
         for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
             trial = trials.get(int(run.tags.get("trial", -1)))
             if trial is None or not trial.state.is_finished():
                 continue
             result = self._result(trial, run.run_id)
             spooled = trial.user_attrs.get(SPOOLED)
-            if spooled is not None and spooled["id"] != here:
+            if spooled is not None and spooled["id"] != self.sweep.storage.place()["id"]:
                 elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
             elif result is not None:
                 self.close_trial(as_outcome(result))
