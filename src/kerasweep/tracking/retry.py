@@ -31,17 +31,17 @@ HELD = "Another program holds it: start this command again once that has ended."
 T = TypeVar("T")
 
 _environment = threading.RLock()
-_patience: ContextVar[float | None] = ContextVar("patience", default=None)  # None for WAITING_SECONDS
+_waits: ContextVar[bool] = ContextVar("waits", default=True)
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
     """Makes `with_retries` call MLflow once inside the block: the caller has other work meanwhile."""
-    token = _patience.set(0.0)
+    token = _waits.set(False)
     try:
         yield
     finally:
-        _patience.reset(token)
+        _waits.reset(token)
 
 
 def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -66,8 +66,7 @@ def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: A
             with tracking_errors(uri), _one_request(uri) as asks_again:
                 return call(*arguments, **options)
         except TrackingError as error:
-            patience = _patience.get()
-            deadline = deadline or time.monotonic() + (WAITING_SECONDS if patience is None else patience)
+            deadline = deadline or time.monotonic() + (WAITING_SECONDS if _waits.get() else 0.0)
             is_away = isinstance(error, UnreachableError) and asks_again and SILENT not in str(error)
             is_away = is_away and not (call.__name__ in ONCE and _lost_the_answer(error))
             if not (is_away or LOCKED in str(error)) or time.monotonic() >= deadline:

@@ -29,11 +29,6 @@ def descendants(pid: int) -> list[int]:
     return [*found, *(below for child in found for below in descendants(child))]
 
 
-def end_tree(pid: int) -> None:
-    """Ends a process and its descendants, whatever they do."""
-    end_all([pid])
-
-
 def end_all(roots: list[int]) -> None:
     """Ends processes and their descendants. They are stopped first: meanwhile they start no others."""
     stopped: dict[int, None] = {}

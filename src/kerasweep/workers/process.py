@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from kerasweep.errors import TrainingError
-from kerasweep.workers.descendants import end_tree
+from kerasweep.workers.descendants import end_all
 from kerasweep.workers.signals import interrupts_blocked
 from kerasweep.workers.template import worker_context
 from kerasweep.workers.worker import Job
@@ -98,7 +98,7 @@ class WorkerProcess:
 
     def _end(self) -> None:
         if self.process.exitcode is None:
-            end_tree(self.root)
+            end_all([self.root])
 
 
 def start_process(name: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> WorkerProcess:
