@@ -14,7 +14,8 @@ from ray.cluster_utils import Cluster
 from kerasweep.errors import TrainingError
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, JobFailed, JobLost
-from kerasweep.workers.ray_pool import RayPool, Share, WorkerConfig, connect, modules_path
+from kerasweep.workers.ray_cluster import connect, modules_path
+from kerasweep.workers.ray_pool import RayPool, Share, WorkerConfig
 from kerasweep.workers.worker import Channel, Finished, Job, Report
 
 MODULE = "tests.workers.test_ray_pool"
@@ -134,7 +135,12 @@ def test_nodes_come_and_go(cluster: Cluster, pool: RayPool) -> None:
     pool.answer(second, True)  # the answer of a driver that has not heard of it
     node = cluster.add_node(num_cpus=1)
     assert first in wait_for(pool, 2)
-    assert sum(actor is not None for actor in pool._actors) == 2
+    deadline = time.monotonic() + 120
+    while (
+        sum(actor is not None for actor in pool._actors) != 2
+    ):  # until the cluster says that a node has gone
+        assert pool.next_event(1.0) is None and time.monotonic() < deadline
+    assert len(pool.free()) == 2
     cluster.remove_node(node, allow_graceful=False)
 
 

@@ -92,15 +92,15 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig) -> "Ra
     """
     if find_spec("ray") is None:
         raise ConfigError("hydra/launcher=ray needs Ray: pip install 'kerasweep[ray]'.")
-    from kerasweep.workers import ray_pool
+    from kerasweep.workers import ray_cluster, ray_pool
 
     if cfg.trial.target == TrialConf.target:
         set_onednn()
     launcher = master.hydra.launcher
     runtime_env: Any = OmegaConf.to_container(launcher.runtime_env, resolve=True)
-    ray_pool.connect(launcher.address, runtime_env)
-    variables = ray_pool.variables_for(cfg.trial.cpus, os.environ)
-    paths = ray_pool.modules_path()
+    ray_cluster.connect(launcher.address, runtime_env)
+    variables = ray_cluster.variables_for(cfg.trial.cpus, os.environ)
+    paths = ray_cluster.modules_path()
     setup = ray_pool.WorkerConfig(os.getcwd(), variables, paths, PREPARE, _setup(context, cfg), _limits(cfg))
     max_workers = None if cfg.workers == "auto" else int(cfg.workers)
     return ray_pool.RayPool(setup, ray_pool.Share(cfg.trial.cpus, cfg.trial.gpus), max_workers)

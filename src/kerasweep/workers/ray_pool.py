@@ -1,11 +1,6 @@
 """Runs a pool of workers on a Ray cluster: an actor each. Nodes may come and go."""
 
-import logging
 import math
-import os
-import signal
-import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -18,13 +13,11 @@ from ray.exceptions import RayError, RayTaskError
 
 from kerasweep.errors import TrainingError
 from kerasweep.terminal import say
-from kerasweep.workers.machine import usable_cores
 from kerasweep.workers.pool import MAX_FAILED_STARTS, Event, JobFailed, JobLost
 from kerasweep.workers.ray_worker import RayWorker, WorkerConfig
 from kerasweep.workers.worker import Finished, Job
 
 LOOK_SECONDS = 2.0  # between two looks at the nodes of the cluster
-CONNECT_SECONDS = 10.0
 MAX_PAUSE_SECONDS = 60.0
 POLL_SECONDS = 10.0  # an actor answers at least this often
 
@@ -55,46 +48,6 @@ class _Actor:
     poll: Any  # Ray's reference to the events that the driver waits for
     is_ready: bool = False
     job: Job | None = None
-
-
-def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
-    """Connects to a Ray cluster, or starts one on this machine.
-
-    Args:
-        address: Of the cluster's head, or `auto`; None starts one, unless $RAY_ADDRESS names one.
-        runtime_env: Ray's runtime environment of the workers.
-
-    Raises:
-        TrainingError: There is no such cluster.
-    """
-    is_new = address is None and "RAY_ADDRESS" not in os.environ
-    local: dict[str, Any] = {}
-    if is_new:  # without `local`, Ray looks for a cluster that runs on this machine
-        local = {"address": "local", "num_cpus": usable_cores(), "include_dashboard": False}
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
-        ray.init(
-            **{"address": address, **local},
-            namespace="kerasweep",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=dict(runtime_env) or None,
-        )
-    except (OSError, RayError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f"Ray cannot be used: {str(error).strip().splitlines()[0]} Start a cluster, or correct "
-            "hydra.launcher.address."
-        ) from error
-    finally:
-        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
-
-
-def _check_answers(address: str) -> None:
-    """Raises OSError if nothing answers at `HOST:PORT`: Ray would try it for minutes."""
-    host, separator, port = address.rpartition("://")[2].rpartition(":")
-    if separator and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 class RayPool:
@@ -276,22 +229,3 @@ def _reason(error: RayError) -> str:
 def _kill(actor: _Actor) -> None:
     with suppress(RayError, ValueError):
         ray.kill(actor.handle)
-
-
-def variables_for(cpus: float, environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment variables of each worker: the driver's that concern it, and its threads.
-
-    Args:
-        cpus: What a worker reserves.
-        environment: The driver's variables.
-    """
-    prefixes = ("TF_", "XLA_", "KERAS_", "KERASWEEP_", "MLFLOW_", "AWS_")
-    kept = {name: value for name, value in environment.items() if name.startswith(prefixes)}
-    threads = str(max(1, int(cpus)))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    return {**kept, **{name: environment.get(name, threads) for name in names}}
-
-
-def modules_path() -> tuple[str, ...]:
-    """Returns where this process finds modules, as absolute paths."""
-    return tuple(os.path.abspath(path) for path in sys.path)

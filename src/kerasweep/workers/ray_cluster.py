@@ -1,0 +1,76 @@
+"""Connects to a Ray cluster, and collects what its workers need of this process."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from kerasweep.errors import TrainingError
+from kerasweep.workers.machine import usable_cores
+
+CONNECT_SECONDS = 10.0
+
+
+def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
+    """Connects to a Ray cluster, or starts one on this machine.
+
+    Args:
+        address: Of the cluster's head, or `auto`; None starts one, unless $RAY_ADDRESS names one.
+        runtime_env: Ray's runtime environment of the workers.
+
+    Raises:
+        TrainingError: There is no such cluster.
+    """
+    is_new = address is None and "RAY_ADDRESS" not in os.environ
+    local: dict[str, Any] = {}
+    if is_new:  # without `local`, Ray looks for a cluster that runs on this machine
+        local = {"address": "local", "num_cpus": usable_cores(), "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
+        ray.init(
+            **{"address": address, **local},
+            namespace="kerasweep",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=dict(runtime_env) or None,
+        )
+    except (OSError, RayError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"Ray cannot be used: {str(error).strip().splitlines()[0]} Start a cluster, or correct "
+            "hydra.launcher.address."
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError if nothing answers at `HOST:PORT`: Ray would try it for minutes."""
+    host, separator, port = address.rpartition("://")[2].rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+def variables_for(cpus: float, environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment variables of each worker: the driver's that concern it, and its threads.
+
+    Args:
+        cpus: What a worker reserves.
+        environment: The driver's variables.
+    """
+    prefixes = ("TF_", "XLA_", "KERAS_", "KERASWEEP_", "MLFLOW_", "AWS_")
+    kept = {name: value for name, value in environment.items() if name.startswith(prefixes)}
+    threads = str(max(1, int(cpus)))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    return {**kept, **{name: environment.get(name, threads) for name in names}}
+
+
+def modules_path() -> tuple[str, ...]:
+    """Returns where this process finds modules, as absolute paths."""
+    return tuple(os.path.abspath(path) for path in sys.path)
