@@ -17,8 +17,8 @@ from kerasweep.multirun.trial_runs import LAST_FIGURE, BatchTrialRuns, WorkerTri
 from kerasweep.multirun.tuning import comparison_plan, tuning_plan
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import RETRY_OF
-from kerasweep.search.propose import Proposal
 from kerasweep.search.remote_report import RemoteReport, never
+from kerasweep.search.suggest import Proposal
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.tracking.keras_model import MODEL
 from kerasweep.tracking.writer import Tracker, open_tracker

@@ -11,10 +11,11 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search.arms import ArmPruner, Arms, ArmSampler, best_of_arms
+from kerasweep.search.ask import ask
 from kerasweep.search.ledger import LOST, RETRY_OF, counts, fail_and_retry, recover
-from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.samplers import build_sampler
 from kerasweep.search.stops import Ending
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from tests.searches import number

@@ -15,13 +15,14 @@ from sqlalchemy.pool import NullPool
 
 from kerasweep.config.search import StorageConf
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.search import propose
+from kerasweep.search import suggest
+from kerasweep.search.ask import ask
 from kerasweep.search.database import OPENED, Database
 from kerasweep.search.ledger import LOST
 from kerasweep.search.open_storage import open_storage
-from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.stops import Ending
 from kerasweep.search.storage import LockLostError, Storage
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from tests import postgres
@@ -213,7 +214,7 @@ def test_a_trial_that_a_lost_lock_left_behind_comes_again(
         study=database.open("s-0", ["maximize"]),
     )
     restarts = [server]
-    original = propose._claim
+    original = suggest._claim
 
     def claim(trial: Trial, params: Params) -> Proposal:
         claimed = original(trial, params)
@@ -224,7 +225,7 @@ def test_a_trial_that_a_lost_lock_left_behind_comes_again(
         return claimed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(propose, "_claim", claim)
+        patch.setattr(suggest, "_claim", claim)
         first = ask(sweep, (), 0.0)
         assert isinstance(first, Proposal)
         second = ask(sweep, {first.trial.number}, 0.0)

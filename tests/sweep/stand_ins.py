@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.propose import Proposal
+from kerasweep.search.suggest import Proposal
 from kerasweep.space.axis import Params
 from kerasweep.tracking.entries import Entry
 from kerasweep.workers.pool import Event

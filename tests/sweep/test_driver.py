@@ -14,11 +14,12 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search import ledger, owner
+from kerasweep.search.ask import ask
 from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, fail_and_retry, tell_result
 from kerasweep.search.owner import LEASE_SECONDS, OWNER, renew_lease, this_owner
-from kerasweep.search.propose import Proposal, ask
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, recover_trials

@@ -8,8 +8,8 @@ import pytest
 from kerasweep.errors import SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import RETRY_OF, SPOOLED, fail_and_retry
-from kerasweep.search.propose import Proposal
 from kerasweep.search.stops import StopRequest
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress

@@ -12,9 +12,9 @@ from kerasweep.config.search import WilcoxonConf
 from kerasweep.errors import StorageError, SweepStopped
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import RESULT, RETRY_OF, is_poor
-from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, build_pruner
 from kerasweep.search.stops import StopRequest
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.driver import Driver, recover_trials

@@ -14,9 +14,9 @@ from kerasweep.multirun.jobs import TrialJob
 from kerasweep.multirun.tuning import MAX_SEED, SEED
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import attempts
-from kerasweep.search.propose import Proposal
 from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
 from kerasweep.search.remote_report import RemoteReport, never
+from kerasweep.search.suggest import Proposal
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import SweepRecord

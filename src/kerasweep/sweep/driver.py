@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from kerasweep.errors import RefusedError, StorageError, SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, State
+from kerasweep.search.ask import Elsewhere
 from kerasweep.search.ledger import (
     fail_and_retry,
     note_progress,
@@ -16,7 +17,6 @@ from kerasweep.search.ledger import (
     recover,
 )
 from kerasweep.search.owner import leased
-from kerasweep.search.propose import Elsewhere
 from kerasweep.search.pruners import PrunedTrial, PrunerInput
 from kerasweep.search.stops import Ending, Hours, StopRequest
 from kerasweep.search.storage import under_lock

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.propose import Proposal
+from kerasweep.search.suggest import Proposal
 from kerasweep.tracking.entries import Entry
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Job

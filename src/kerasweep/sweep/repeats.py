@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from kerasweep.results import Outcome, State, TrialRef, mean_outcome
-from kerasweep.search.propose import Proposal
+from kerasweep.search.suggest import Proposal
 
 
 @dataclass

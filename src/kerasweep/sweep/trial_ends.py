@@ -11,8 +11,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import MAX_RETRIES, lose, note_spooled, settle
-from kerasweep.search.propose import Proposal
 from kerasweep.search.storage import under_lock
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial

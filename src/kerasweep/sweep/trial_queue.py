@@ -4,10 +4,11 @@ from contextlib import suppress
 from functools import partial
 
 from kerasweep.errors import RefusedError
+from kerasweep.search.ask import Elsewhere, ask
 from kerasweep.search.ledger import completed_repeats
-from kerasweep.search.propose import Elsewhere, Proposal, ask
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import Ending
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.protocols import TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial

@@ -1,0 +1,121 @@
+"""Gives a driver its next trial, such that all drivers of a sweep together keep to its total."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from kerasweep.search.arms import ArmSampler
+from kerasweep.search.ledger import REJECTED, disown, recover
+from kerasweep.search.owner import OWNER, owner_text, this_owner
+from kerasweep.search.propose import NothingLeft, propose, propose_in_arms, take_first
+from kerasweep.search.samplers import build_sampler
+from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
+from kerasweep.search.storage import LockLostError, under_lock
+from kerasweep.search.suggest import Proposal
+from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Only trials of other drivers are left. If these die, their trials come again."""
+
+    owners: tuple[tuple[tuple[str, Any], ...], ...]  # of their trials
+    text: str  # for the user
+    ended: int  # how many trials had ended: until one more has, there is nothing new to propose
+
+
+def ask(
+    sweep: Sweep,
+    under_way: Collection[int],
+    hours: float,
+    pick: Callable[[Iterable[Params]], Params | None] = take_first,
+    waiting: Elsewhere | None = None,
+) -> Proposal | Ending | Elsewhere | None:
+    """Returns the next trial.
+
+    Counts and proposes under the sweep's lock, so that two drivers together do not exceed the total. When
+    the total is reached, trials of drivers that died meanwhile are retried first.
+
+    Args:
+        sweep: The sweep to continue.
+        under_way: The numbers of the trials that this driver trains now.
+        hours: How long the sweep has been at work.
+        pick: See `propose`.
+        waiting: The last answer, if that was `Elsewhere`.
+
+    Returns:
+        An `Ending` if there is no further trial, `Elsewhere` if one may come again, None if `pick` takes none
+        now.
+    """
+    while True:
+        try:
+            return _ask(sweep, len(under_way), hours, pick, waiting)
+        except LockLostError:  # the database was restarted, perhaps after a trial was proposed
+            under_lock(sweep.lock, partial(disown, sweep.study, under_way))
+
+
+def _ask(
+    sweep: Sweep,
+    under_way: int,
+    hours: float,
+    pick: Callable[[Iterable[Params]], Params | None],
+    waiting: Elsewhere | None,
+) -> Proposal | Ending | Elsewhere | None:
+    with sweep.lock():
+        trials = sweep.study.get_trials(deepcopy=False)
+        total = total_reason(trials, sweep.total, under_way)
+        is_known = waiting is not None and waiting.ended == _ended(trials)
+        if (total is not None or is_known) and recover(sweep.study):
+            trials = sweep.study.get_trials(deepcopy=False)
+            total, is_known = total_reason(trials, sweep.total, under_way), False
+        over = budget_reason(trials, sweep.directions, sweep.budget, hours)
+        if over is not None:
+            return Ending(total or over, is_whole=total is not None)
+        sampler = build_sampler(sweep.sampler, len(trials))
+        sweep.study.sampler = ArmSampler(sampler, sweep.arms) if sweep.arms is not None else sampler
+        propose_now = partial(propose_in_arms, arms=sweep.arms) if sweep.arms is not None else propose
+        proposal = propose_now(
+            sweep.study,
+            sweep.space,
+            sweep.refusal,
+            seed=sweep.sampler.seed,
+            in_order=sweep.sampler.name == "grid",
+            only_waiting=total is not None or is_known,
+            most=max(1, sweep.total - counted(trials)),
+            pick=pick,
+        )
+    if isinstance(proposal, Proposal) or (proposal is None and total is None and not is_known):
+        return proposal
+    elsewhere = _elsewhere(sweep.study)
+    if elsewhere is not None:
+        return elsewhere
+    if is_known and total is None:  # the other drivers have gone meanwhile
+        return None
+    if isinstance(proposal, NothingLeft):
+        return Ending(f"{done_text(trials, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
+    assert total is not None
+    return Ending(total, is_whole=True)
+
+
+def _ended(trials: Iterable[FrozenTrial]) -> int:
+    """Returns how many trials have ended, rejected ones aside."""
+    return sum(trial.state.is_finished() and REJECTED not in trial.user_attrs for trial in trials)
+
+
+def _elsewhere(study: Study) -> Elsewhere | None:
+    """Returns who trains the trials of other drivers, None if there are none."""
+    me = this_owner()
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    owners = [trial.user_attrs[OWNER] for trial in running if trial.user_attrs.get(OWNER, me) != me]
+    if not owners:
+        return None
+    count = "a trial" if len(owners) == 1 else f"{len(owners)} trials"
+    named = dict.fromkeys(owner_text(study, owner) for owner in owners)
+    unique = sorted({tuple(sorted(owner.items())) for owner in owners}, key=str)
+    text = f"waiting for {count} of {' and '.join(named)}"
+    return Elsewhere(tuple(unique), text, _ended(study.get_trials(deepcopy=False)))
