@@ -16,7 +16,7 @@ import pytest
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.tracking import retry
-from kerasweep.tracking.client import open_client
+from kerasweep.tracking.client import import_mlflow, open_client
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
 from tests.processes import Command, environment
@@ -258,3 +258,17 @@ def test_deleted_experiment_says_how_to_restore_it(tracking: TrackingConf, track
         with pytest.raises(TrackingError) as raised:
             use(tracking)
         assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(("chosen", "sends"), [(None, False), ("false", True)])
+def test_telemetry_of_mlflow_is_off_unless_the_user_turns_it_on(
+    chosen: str | None, sends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    if chosen is not None:
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", chosen)
+    import_mlflow("http://localhost:1")
+    from mlflow.telemetry import utils
+
+    monkeypatch.setattr(utils, "_IS_IN_CI_ENV_OR_TESTING", False)  # there it is off in any case
+    assert utils.is_telemetry_disabled() is not sends

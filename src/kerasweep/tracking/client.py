@@ -62,7 +62,12 @@ def open_client(uri: str, create: bool) -> Any:
 
 
 def import_mlflow(uri: str) -> None:
-    """Imports MLflow, which takes a second or two, and its tables if the URI is a database."""
+    """Imports MLflow, which takes a second or two, and its tables if the URI is a database.
+
+    Its telemetry is off unless the user turns it on: where it reaches no server, its thread removes a
+    variable of the environment, and a request that reads the environment meanwhile fails with KeyError.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     with gc_paused():
         import mlflow  # noqa: F401
 
