@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search import ledger, owner
 from kerasweep.search.ask import ask
-from kerasweep.search.ledger import EPOCH, LOST, RETRY_OF, counts, fail_and_retry, tell_result
+from kerasweep.search.ledger import EPOCH, LOST, RETRIES, RETRY_OF, counts, fail_and_retry, tell_result
 from kerasweep.search.owner import LEASE_SECONDS, OWNER, renew_lease, this_owner
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
@@ -27,6 +27,7 @@ from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job, Report
+from tests.searches import number
 from tests.sweep.stand_ins import Notes, OnePlace, Waiting
 
 Search = Callable[..., tuple[str, list[Params]]]
@@ -259,6 +260,31 @@ def test_result_of_a_trial_that_another_host_retries_is_dropped(
     assert taken == [True] and reason == "all 6 trials are done"
     assert len(trained) == 7 and trained.count(trained[0]) == 2
     assert [t.state for t in sweep.study.trials if counts(t)] == [TrialState.COMPLETE] * 6
+
+
+def test_trial_of_a_driver_that_is_killed_while_it_stops_keeps_its_retries(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    """A scheduler sends SIGTERM, and SIGKILL half a minute later."""
+
+    class Scheduled(OnePlace):
+        def next_event(self, timeout: float) -> tuple[int, Event] | None:
+            if not stop.is_set:
+                stop.is_set = True
+                return None
+            (running,) = sweep.study.get_trials(states=(TrialState.RUNNING,))
+            dead = {**this_owner(), "pid": 2**22 + 1}
+            sweep.study._storage.set_trial_user_attr(running._trial_id, OWNER, dead)
+            recover_trials(sweep_of(GRID))
+            raise KeyboardInterrupt
+
+    sweep = sweep_of(GRID, sampler="grid")
+    for _ in range(4):
+        stop = StopRequest()
+        with pytest.raises(KeyboardInterrupt):
+            Driver(sweep, Scheduled(number), Notes(), View(Progress.read(sweep)), stop).run()
+    (again,) = sweep.study.get_trials(states=(TrialState.WAITING,))
+    assert again.user_attrs == {RETRY_OF: 3, RETRIES: 0}
 
 
 def test_pruned_trials_are_no_improvement(sweep_of: Callable[..., Sweep], search: Search) -> None:

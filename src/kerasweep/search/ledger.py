@@ -14,7 +14,7 @@ from kerasweep.space.axis import Params, Signature, Space, signature
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"
-REPEAT, EPOCH, SPOOLED = "seed", "epoch", "spooled"
+REPEAT, EPOCH, SPOOLED, STOPPING = "seed", "epoch", "spooled", "stopping"
 MAX_RETRIES = 2
 _finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 
@@ -86,6 +86,11 @@ def note_spooled(trial: Trial, place: Mapping[str, str]) -> None:
 def note_progress(trial: Trial, repeat: int, epoch: int) -> None:
     """Saves that a repeat reached this epoch: the checkpoint of the epoch before it is complete."""
     trial.set_user_attr(f"{EPOCH}:{repeat}", epoch)
+
+
+def note_stopping(trial: Trial) -> None:
+    """Saves that the trial's driver was told to stop: a scheduler may kill it before the trial has ended."""
+    trial.set_user_attr(STOPPING, True)
 
 
 def _progressed(study: Study, number: int) -> bool:
@@ -245,15 +250,15 @@ def recover(study: Study) -> list[FrozenTrial]:
     """Ends the RUNNING trials of dead owners: tells Optuna written results, and retries the other trials.
 
     A trial that progressed before its driver died keeps its retries: each attempt starts further on, so it
-    finishes. Call this with the sweep's lock held.
+    finishes. So does one whose driver was told to stop. Call this with the sweep's lock held.
 
     Returns:
         The trials that were lost; their runs are still open.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     dead = [trial for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
-    return [
-        trial
-        for trial in dead
-        if fail_and_retry(study, trial.number, blamed=not _progressed(study, trial.number))
-    ]
+    return [trial for trial in dead if fail_and_retry(study, trial.number, blamed=_is_blamed(study, trial))]
+
+
+def _is_blamed(study: Study, trial: FrozenTrial) -> bool:
+    return STOPPING not in trial.user_attrs and not _progressed(study, trial.number)

@@ -50,11 +50,13 @@ class StopRequest:
             raise KeyboardInterrupt
         self.is_set = True  # print nothing here: the interrupted code may be printing
 
-    def announce(self) -> None:
-        """Prints what the first signal does, once it has arrived."""
-        if self.is_set and not self._is_announced:
-            self._is_announced = True
-            say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
+    def announce(self) -> bool:
+        """Prints what the first signal does, once it has arrived; returns whether it has done so now."""
+        if not self.is_set or self._is_announced:
+            return False
+        self._is_announced = True
+        say("stopping: the trials under way are trained to their end; Ctrl-C again stops them now")
+        return True
 
 
 class Hours:

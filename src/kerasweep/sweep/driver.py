@@ -14,6 +14,7 @@ from kerasweep.search.ledger import (
     fail_and_retry,
     note_progress,
     note_repeat,
+    note_stopping,
     recover,
 )
 from kerasweep.search.owner import leased
@@ -111,7 +112,7 @@ class Driver:
 
     def _train(self) -> None:
         while True:
-            self.stop.announce()
+            self._note_stop()
             self._note_outage()
             self._fill()
             self._note_others()
@@ -129,6 +130,12 @@ class Driver:
             self._write_due()
             self.view.refresh()
             self._hours.note_sometimes()
+
+    def _note_stop(self) -> None:
+        """Tells the user what the first signal does, and notes it in the trials under way."""
+        if self.stop.announce():
+            for trial in self._queue.under_way:
+                self._ends.unless_taken(trial, note_stopping, trial.proposal.trial)
 
     @property
     def _may_end(self) -> bool:
