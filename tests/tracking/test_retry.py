@@ -4,16 +4,24 @@ import os
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.tracking import retry
+from kerasweep.tracking.client import open_client
+from kerasweep.tracking.reader import get_run
 from kerasweep.tracking.writer import Tracker
 
 RUN = "0" * 32
@@ -198,6 +206,118 @@ def test_refused_request_is_not_retried(server: Server) -> None:
         tracker_of(server.uri).set_tags(RUN, {"a": "1"})
     assert not isinstance(raised.value, UnreachableError)
     assert server.asked == ["log-batch"]
+
+
+@dataclass
+class Clock:
+    """Takes the place of the module `time` in `retry`: its seconds pass in calls and in pauses only."""
+
+    seconds: float = 0.0
+    on_pause: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.on_pause()
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[sqlite3.Connection]:
+    """Holds a database as another program would; a rollback frees it."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield connection
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Shortens SQLite's own wait for a lock: Python's of 5 s, and MLflow's of 20 s."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 10.0)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", partial(sqlite3.connect, timeout=0.05))  # type: ignore[attr-defined]
+
+    def shorten(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> tuple[str, Any]:
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 50"), parameters
+
+    event.listen(Engine, "before_cursor_execute", shorten, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", shorten)
+
+
+def database_of(tracker: Tracker) -> Path:
+    return Path(tracker.uri.removeprefix("sqlite:///"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5.0, 20.0])
+def test_a_locked_database_is_waited_for_a_minute(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite itself waits for some seconds in each call."""
+    clock, calls = Clock(), []
+    monkeypatch.setattr(retry, "time", clock)
+
+    def locked_call() -> None:
+        calls.append(clock.seconds)
+        clock.seconds += seconds
+        raise sqlite3.OperationalError("database is locked")
+
+    with pytest.raises(UnreachableError):
+        retry.with_retries("sqlite:///mlflow.db", locked_call)
+    assert 60 <= clock.seconds < 60 + seconds + 1 and len(calls) > 1
+    clock.seconds, calls[:] = 0.0, []
+    with retry.at_once(), pytest.raises(UnreachableError):
+        retry.with_retries("sqlite:///mlflow.db", locked_call)
+    assert (clock.seconds, len(calls)) == (seconds, 1)
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_the_end_of_a_run_does_not_wait_for_a_lock_another_minute(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = tracker.start("run", {}, {})
+    clock = Clock()
+    monkeypatch.setattr(retry, "time", clock)
+    with locked(database_of(tracker)):
+        with pytest.raises(UnreachableError, match="locked"):
+            tracker.log_epoch(run_id, 1, {"loss": 2.0})
+        assert clock.seconds == 60
+        clock.seconds = 0.0
+        with pytest.raises(UnreachableError, match="locked"):
+            tracker.finish(run_id, "failed")
+        assert clock.seconds == 0
+    tracker.finish(run_id, "failed")
+    assert tracker.client.get_run(run_id).info.status == "FAILED"
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_a_command_waits_at_its_start_until_a_lock_is_free(
+    tracker: Tracker, tracking: TrackingConf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = tracker.start("run", {}, {})
+    with locked(database_of(tracker)) as holder:
+        monkeypatch.setattr(retry, "time", Clock(on_pause=lambda: holder.rollback()))
+        assert get_run(tracking, run_id).status == "RUNNING"
+
+
+@pytest.mark.parametrize("is_opened_before", [True, False])
+@pytest.mark.usefixtures("short_waits")
+def test_a_lock_at_the_start_is_named_after_a_minute(
+    is_opened_before: bool,
+    copy_database: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database, clock = copy_database(tmp_path), Clock()
+    uri = f"sqlite:///{database}"
+    if is_opened_before:
+        open_client(uri, create=True)
+    monkeypatch.setattr(retry, "time", clock)
+    with locked(database), pytest.raises(UnreachableError) as raised:
+        open_client(uri, create=True)
+    assert str(raised.value) == (
+        f"MLflow at {uri} cannot be used: database is locked. Another program holds it: start this command "
+        "again once that has ended."
+    )
+    assert clock.seconds == 60
 
 
 def test_a_locked_database_is_away_and_not_to_be_started() -> None:

@@ -34,7 +34,8 @@ def open_client(uri: str, create: bool) -> Any:
         create: Whether to create a sqlite database that does not exist.
 
     Raises:
-        UnreachableError: Within 15 s, if the server does not answer.
+        UnreachableError: Within 15 s, if the server does not answer; after a minute, if another program locks
+            the database.
         TrackingError: The database cannot be used.
     """
     for name in QUIET:
@@ -44,8 +45,12 @@ def open_client(uri: str, create: bool) -> Any:
     database = database_path(uri)
     if database is not None:
         check_file(database, create)
-    lock = creation_lock(database) if database else nullcontext()
-    with tracking_errors(uri, ADVICE), lock, without_retries():
+    with without_retries():
+        return with_retries(uri, _open, uri, database, create)
+
+
+def _open(uri: str, database: Path | None, create: bool) -> Any:
+    with tracking_errors(uri, ADVICE), creation_lock(database) if database else nullcontext():
         import_mlflow(uri)
         from mlflow import MlflowClient
 
@@ -135,11 +140,7 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
         TrackingError: The experiment was deleted, or MLflow cannot be used.
     """
     database = database_path(uri)
-    with creation_lock(database) if database else nullcontext():
-        experiment = with_retries(uri, client.get_experiment_by_name, name)
-        if experiment is None and create:
-            with_retries(uri, _create_experiment, client, uri, name)
-            experiment = with_retries(uri, client.get_experiment_by_name, name)
+    experiment = with_retries(uri, _experiment, client, database, name, create)
     if experiment is None:
         return None
     if database is not None:
@@ -153,10 +154,18 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     return str(experiment.experiment_id)
 
 
-def _create_experiment(client: Any, uri: str, name: str) -> None:
+def _experiment(client: Any, database: Path | None, name: str, create: bool) -> Any:
+    with creation_lock(database) if database else nullcontext():
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None and create:
+            _create_experiment(client, database, name)
+            experiment = client.get_experiment_by_name(name)
+    return experiment
+
+
+def _create_experiment(client: Any, database: Path | None, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    database = database_path(uri)
     location = artifact_folder(database).as_uri() if database else None
     try:
         client.create_experiment(name, artifact_location=location)

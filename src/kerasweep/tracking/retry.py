@@ -22,6 +22,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 MAX_REASON_CHARACTERS = 300
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 LOCKED, SILENT = "database is locked", "timed out"
+DRIVER_ERROR = re.compile(r"^\(\w+\.\w+\) ")  # SQLAlchemy begins with it, as in (sqlite3.OperationalError)
 # MLflow's requests read these; by default they would retry for many minutes.
 RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 # Not retried if the answer was lost: the run may exist already.
@@ -47,7 +48,8 @@ def at_once() -> Iterator[None]:
 def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Calls MLflow, and retries for at most a minute while the database is locked or the server is away.
 
-    Inside `at_once` it does not retry.
+    Inside `at_once` it does not retry. SQLite waits for a lock itself, 20 s in MLflow's calls: the minute
+    includes this.
 
     The server may take another minute to answer a request; a request that times out is not retried. If the
     environment sets MLflow's own number of retries, MLflow retries instead.
@@ -59,14 +61,14 @@ def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: A
     Raises:
         TrackingError: The call failed; see `tracking_errors`.
     """
-    deadline, pause = 0.0, FIRST_PAUSE_SECONDS
+    deadline = time.monotonic() + (WAITING_SECONDS if _waits.get() else 0.0)
+    pause = FIRST_PAUSE_SECONDS
     while True:
         asks_again = False
         try:
             with tracking_errors(uri), _one_request(uri) as asks_again:
                 return call(*arguments, **options)
         except TrackingError as error:
-            deadline = deadline or time.monotonic() + (WAITING_SECONDS if _waits.get() else 0.0)
             is_away = isinstance(error, UnreachableError) and asks_again and SILENT not in str(error)
             is_away = is_away and not (call.__name__ in ONCE and _lost_the_answer(error))
             if not (is_away or LOCKED in str(error)) or time.monotonic() >= deadline:
@@ -129,7 +131,7 @@ def _reason(error: Exception) -> str:
     request = _failed_request(error)
     text = str(error) if request is None else _innermost(request)
     line = (text.strip() or type(error).__name__).splitlines()[0]
-    return line[:MAX_REASON_CHARACTERS].rstrip(". ")
+    return DRIVER_ERROR.sub("", line)[:MAX_REASON_CHARACTERS].rstrip(". ")
 
 
 def _innermost(error: BaseException) -> str:

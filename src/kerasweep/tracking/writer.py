@@ -181,7 +181,7 @@ class Tracker(Recorder):
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         lost, self._lost = self._lost, None
-        with without_retries() if lost else nullcontext():
+        with self._once() if lost else nullcontext():
             self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
             self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
 
@@ -200,12 +200,18 @@ class Tracker(Recorder):
             self._pause, self._asks_from = FIRST_PAUSE_SECONDS, time.monotonic() + FIRST_PAUSE_SECONDS
             raise
 
+    @contextmanager
+    def _once(self) -> Iterator[None]:
+        """Makes calls ask a lost server or database once, for a few seconds."""
+        with without_retries(), at_once():
+            yield
+
     def _is_back(self) -> bool:
         """Asks a lost server whether it is back, after pauses that grow, and waits for a few seconds only."""
         if time.monotonic() < self._asks_from:
             return False
         try:
-            with without_retries(), at_once():
+            with self._once():
                 with_retries(self.uri, self.client.get_experiment, self.experiment_id)
         except TrackingError:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
