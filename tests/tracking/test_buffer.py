@@ -37,7 +37,7 @@ def away(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
     finally:
         tracker.client = client
-        tracker._lost = None
+        tracker._away = None
 
 
 @pytest.fixture(scope="module")

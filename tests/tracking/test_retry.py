@@ -1,5 +1,6 @@
 """Requests to a server that does not answer are retried for a limited time, and later ones only once."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -14,11 +15,12 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service import utils
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import TrackingError, UnreachableError
+from kerasweep.errors import RefusedError, TrackingError, UnreachableError
 from kerasweep.tracking import retry
 from kerasweep.tracking.client import open_client
 from kerasweep.tracking.reader import get_run
@@ -36,25 +38,34 @@ class Server:
 
     uri: str
     statuses: list[int]
+    saving: list[int] = field(default_factory=lambda: [200])  # those of requests that save an artifact
+    listing: list[int] = field(default_factory=lambda: [200])  # of those that list artifacts
+    artifacts: str = "mlflow-artifacts:/"
     asked: list[str] = field(default_factory=list)
 
-    def answer(self, path: str) -> int:
+    def answer(self, path: str, method: str) -> int:
         self.asked.append(path.rpartition("/")[2])
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        listing = self.listing if path.endswith("/mlflow-artifacts/artifacts") else self.statuses
+        statuses = self.saving if method == "PUT" else listing
+        return statuses.pop(0) if len(statuses) > 1 else statuses[0]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(b'{"experiment": {"experiment_id": "0"}}')
+            run = {"info": {"run_id": RUN, "artifact_uri": f"{found.artifacts}0/{RUN}/artifacts"}, "data": {}}
+            self._answer({"experiment": {"experiment_id": "0"}, "run": run, "files": []})
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(b'{"run": {"info": {}, "data": {}}}')
+            self._answer({"run": {"info": {}, "data": {}}})
 
-        def _answer(self, body: bytes) -> None:
-            self.send_response(found.answer(self.path.partition("?")[0]))
+        do_PUT = do_POST
+
+        def _answer(self, content: dict[str, Any]) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(found.answer(self.path.partition("?")[0], self.command))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -62,6 +73,7 @@ def server() -> Iterator[Server]:
         def log_message(self, *arguments: object) -> None:
             return
 
+    utils._artifact_repos_cache.clear()  # of servers with other ports
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as http:
         found = Server(f"http://127.0.0.1:{http.server_port}", [200])
         threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
@@ -208,6 +220,64 @@ def test_refused_request_is_not_retried(server: Server) -> None:
     assert server.asked == ["log-batch"]
 
 
+def test_artifact_is_saved_again_until_its_store_takes_it(server: Server) -> None:
+    server.saving = [503, 500, 200]
+    tracker_of(server.uri).log_text(RUN, "text", "a.txt")
+    assert server.asked.count("a.txt") == 3
+
+
+@pytest.mark.parametrize(("status", "is_away"), [(500, True), (507, True), (403, False), (404, False)])
+def test_artifact_store_that_fails_is_named_without_a_password(
+    status: int, is_away: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not refused: the artifact is kept, and the store may take it later."""
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0)
+    server.saving = [status]
+    uri = server.uri.replace("://", "://me:pass%40word@")
+    with pytest.raises(TrackingError) as raised:
+        tracker_of(uri).log_text(RUN, "text", "a.txt")
+    shown = server.uri.replace("://", "://me:***@")
+    assert isinstance(raised.value, UnreachableError) is is_away
+    assert not isinstance(raised.value, RefusedError)
+    assert str(raised.value).startswith(f"The artifact store of MLflow at {shown} ")
+    assert str(status) in str(raised.value) and "word" not in str(raised.value)
+
+
+def test_artifact_host_that_does_not_answer_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "WAITING_SECONDS", 0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        server.artifacts = f"http://127.0.0.1:{free.getsockname()[1]}/api/2.0/mlflow-artifacts/artifacts/"
+    with pytest.raises(UnreachableError, match=r"The artifact store of MLflow .*Connection refused"):
+        tracker_of(server.uri).log_text(RUN, "text", "a.txt")
+
+
+def test_an_artifact_store_that_is_away_is_asked_itself(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's server answers meanwhile. A store that can be read and not written is an error."""
+    clock = [100.0]
+    monkeypatch.setattr("kerasweep.tracking.writer.time.monotonic", lambda: clock[0])
+    tracker = tracker_of(server.uri)
+    server.saving, server.listing = [503], [503]
+    with tracker.without_waiting():
+        with pytest.raises(UnreachableError):
+            tracker.log_text(RUN, "text", "a.txt")
+        for _ in range(3):
+            clock[0] += 20
+            assert str(tracker.outage()).startswith(f"The artifact store of MLflow at {server.uri} ")
+        server.listing = [200]
+        clock[0] += 20
+        assert tracker.outage() is None
+        with pytest.raises(TrackingError) as raised:
+            tracker.log_text(RUN, "text", "a.txt")
+        assert not isinstance(raised.value, UnreachableError) and tracker.outage() is None
+        server.saving = [200]
+        tracker.log_text(RUN, "text", "a.txt")
+        server.saving = [503]
+        with pytest.raises(UnreachableError):
+            tracker.log_text(RUN, "text", "a.txt")
+
+
 @dataclass
 class Clock:
     """Takes the place of the module `time` in `retry`: its seconds pass in calls and in pauses only."""
@@ -318,13 +388,3 @@ def test_a_lock_at_the_start_is_named_after_a_minute(
         "again once that has ended."
     )
     assert clock.seconds == 60
-
-
-def test_a_locked_database_is_away_and_not_to_be_started() -> None:
-    """A sweep goes on while another program holds it."""
-    with pytest.raises(UnreachableError) as raised, retry.tracking_errors("sqlite:///mlflow.db", "Start it."):
-        raise sqlite3.OperationalError("database is locked")
-    assert str(raised.value) == (
-        "MLflow at sqlite:///mlflow.db cannot be used: database is locked. Another program holds it: start "
-        "this command again once that has ended."
-    )

@@ -18,9 +18,10 @@ from kerasweep.config.folders import cache_folder
 from kerasweep.config.passwords import without_password
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
+from kerasweep.tracking.failures import tracking_errors
 from kerasweep.tracking.location import SQLITE, database_path
 from kerasweep.tracking.moved import artifact_folder, follow
-from kerasweep.tracking.retry import CONNECT_SECONDS, tracking_errors, with_retries, without_retries
+from kerasweep.tracking.retry import CONNECT_SECONDS, with_retries, without_retries
 
 QUIET = ("alembic", "mlflow.tracking")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."

@@ -24,10 +24,11 @@ from kerasweep.tracking.entries import (
     Values,
     now,
 )
+from kerasweep.tracking.failures import AGAIN, HELD
 from kerasweep.tracking.keras_model import log_keras_model
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.recorder import Recorder
-from kerasweep.tracking.retry import AGAIN, HELD, at_once, with_retries, without_retries
+from kerasweep.tracking.retry import at_once, with_retries, without_retries
 
 MAX_PER_BATCH, MAX_METRICS_PER_BATCH = 100, 800  # 1,000 in all
 MAX_NAME_CHARACTERS = 250
@@ -57,17 +58,19 @@ def _reopen(uri: str, experiment: str) -> "Tracker":
 class Tracker(Recorder):
     """Writes runs of an open experiment; each call returns once MLflow has stored its entry.
 
-    After retries on a lost server have failed, further calls fail at once. MLflow's errors are raised as
-    TrackingError.
+    After retries on a server that is away have failed, further calls fail at once. MLflow's errors are
+    raised as TrackingError.
     """
 
     def __init__(self, client: Any, uri: str, experiment: str) -> None:
         self.client = client
         self.uri = uri
         self.experiment_id = experiment
-        self._lost: UnreachableError | None = None
+        self._away: UnreachableError | None = None  # why MLflow or its artifact store is away
+        self._ask: Callable[[], Any] = self._ask_server  # succeeds once it is back
+        self._store_failed = False  # whether the last artifact was not taken
         self._asks_often = False
-        self._pause, self._asks_from = FIRST_PAUSE_SECONDS, 0.0  # until a lost server is asked again
+        self._pause, self._asks_from = FIRST_PAUSE_SECONDS, 0.0  # until it is asked again
 
     def __reduce__(self) -> Any:
         """Pickles as URI and experiment: another process opens its own client."""
@@ -113,11 +116,11 @@ class Tracker(Recorder):
             case Dataset():
                 self._call(self.client.log_inputs, run_id, [_dataset_input(entry)])
             case Text(text, path):
-                self._call(self.client.log_text, run_id, _storable(text), path)
+                self._save(self.client.log_text, run_id, _storable(text), path)
             case File(file, folder):
-                self._call(self.client.log_artifact, run_id, str(file), folder or None)
+                self._save(self.client.log_artifact, run_id, str(file), folder or None)
             case Model(model, class_names):
-                with self._noting_loss():
+                with self._noting_loss(self._ask_server):
                     log_keras_model(self.client, self.uri, run_id, model, class_names)
             case _:
                 assert_never(entry)
@@ -161,9 +164,9 @@ class Tracker(Recorder):
 
     def outage(self) -> str | None:
         """Returns why MLflow is away, None if it is not; it is asked again if it is time."""
-        if self._lost is None or (self._asks_often and self._is_back()):
+        if self._away is None or (self._asks_often and self._is_back()):
             return None
-        return str(self._lost).removesuffix(AGAIN).removesuffix(HELD).rstrip(". ")
+        return str(self._away).removesuffix(AGAIN).removesuffix(HELD).rstrip(". ")
 
     def resume(self, run_id: str) -> None:
         """Shows a closed run as running again."""
@@ -172,7 +175,7 @@ class Tracker(Recorder):
     def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
         """Closes a run with its state, and tags it with state and reason.
 
-        A lost server is asked once more: it may be back.
+        A server that was away is asked once more: it may be back.
 
         Args:
             run_id: The run.
@@ -180,44 +183,69 @@ class Tracker(Recorder):
             reason: Why it ended, if it needs an explanation.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        lost, self._lost = self._lost, None
-        with self._once() if lost else nullcontext():
+        away, self._away = self._away, None
+        with self._once() if away else nullcontext():
             self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
             self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
 
     def _call(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        with self._noting_loss(), at_once() if self._asks_often else nullcontext():
+        with self._noting_loss(self._ask_server), at_once() if self._asks_often else nullcontext():
             return with_retries(self.uri, call, *arguments, **options)
 
+    def _save(self, call: Callable[..., Any], run_id: str, *arguments: Any) -> None:
+        """Saves an artifact.
+
+        Raises:
+            TrackingError: Its store answers again and still takes nothing, such as on a full disk.
+        """
+
+        def ask_store() -> None:
+            self.client.list_artifacts(run_id)
+
+        try:
+            with self._noting_loss(ask_store), at_once() if self._asks_often else nullcontext():
+                with_retries(self.uri, call, run_id, *arguments)
+        except UnreachableError as error:
+            if self._store_failed and self._away is error:
+                self._away = None
+                raise TrackingError(str(error)) from error
+            self._store_failed = self._store_failed or self._away is error
+            raise
+        self._store_failed = False
+
     @contextmanager
-    def _noting_loss(self) -> Iterator[None]:
-        if self._lost is not None and not (self._asks_often and self._is_back()):
-            raise UnreachableError(str(self._lost))
+    def _noting_loss(self, ask: Callable[[], Any]) -> Iterator[None]:
+        """Raises at once while MLflow is away; notes when it goes, and how to ask whether it is back."""
+        if self._away is not None and not (self._asks_often and self._is_back()):
+            raise UnreachableError(str(self._away))
         try:
             yield
         except UnreachableError as error:
-            self._lost = error
+            self._away, self._ask = error, ask
             self._pause, self._asks_from = FIRST_PAUSE_SECONDS, time.monotonic() + FIRST_PAUSE_SECONDS
             raise
 
     @contextmanager
     def _once(self) -> Iterator[None]:
-        """Makes calls ask a lost server or database once, for a few seconds."""
+        """Makes calls ask a server or database that was away once, for a few seconds."""
         with without_retries(), at_once():
             yield
 
+    def _ask_server(self) -> None:
+        self.client.get_experiment(self.experiment_id)
+
     def _is_back(self) -> bool:
-        """Asks a lost server whether it is back, after pauses that grow, and waits for a few seconds only."""
+        """Asks again what was away, after pauses that grow, and waits for a few seconds only."""
         if time.monotonic() < self._asks_from:
             return False
         try:
             with self._once():
-                with_retries(self.uri, self.client.get_experiment, self.experiment_id)
+                with_retries(self.uri, self._ask)
         except TrackingError:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             self._asks_from = time.monotonic() + self._pause
             return False
-        self._lost = None
+        self._away = None
         return True
 
 
