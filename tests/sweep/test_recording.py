@@ -16,7 +16,8 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
 from kerasweep.sweep.driver import recover_trials
-from kerasweep.sweep.recording import DIED_AGAIN, SweepRecord
+from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile
+from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.reader import claim_of, get_run
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import claim_tag
@@ -39,7 +40,7 @@ class Recorded:
         return trial, self.record.start_trial(trial.number, params, self.cfg, {}, []).run_id
 
     def reconciled(self, run_id: str) -> RunRecord:
-        self.record.reconcile()
+        reconcile(self.record)
         return get_run(self.cfg.tracking, run_id)
 
 

@@ -23,6 +23,7 @@ from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost
 from kerasweep.sweep.best_trials import best_value
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
+from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.sweep.view import View, open_view
 from kerasweep.terminal import say
@@ -67,7 +68,7 @@ def drive(opened: OpenSweep) -> Ending:
     ending, ended = Ending("the sweep was stopped", is_whole=False), False
     try:
         ending = _run(opened)
-        record.reconcile()  # closes the runs of a driver that died meanwhile
+        reconcile(record)  # closes the runs of a driver that died meanwhile
         _record_winners(opened, is_end=True)
         _note_best(opened)
         ended = True

@@ -21,6 +21,7 @@ from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import recover_trials
+from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -82,7 +83,7 @@ class SweepOpener:
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
         summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
         recover_trials(sweep)
-        record.reconcile()
+        reconcile(record)
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
     def _with_jobs(self, sweep: Sweep) -> Sweep:

@@ -49,7 +49,7 @@ class _Task:
 
 
 def recover_trials(sweep: Sweep) -> list[FrozenTrial]:
-    """Retries the trials of drivers that died and returns them; `SweepRecord.reconcile` closes their runs."""
+    """Retries the trials of drivers that died and returns them; `reconcile` closes their runs."""
     return under_lock(sweep.lock, partial(recover, sweep.study))
 
 

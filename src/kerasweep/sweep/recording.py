@@ -1,40 +1,32 @@
-"""Opens and closes a sweep's runs in MLflow: the parent run, a run for each trial and for each repeat."""
+"""Opens and closes the runs of a sweep's trials and of their repeats, below the sweep's run."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
-from omegaconf import DictConfig, OmegaConf
-from optuna.trial import FrozenTrial, TrialState
+from omegaconf import DictConfig
+from optuna.trial import TrialState
 
 from kerasweep.data.sources import source_key
 from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State, TrialRef, sign_of
-from kerasweep.search.ledger import MAX_RETRIES, SPOOLED, as_outcome, counts
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
-from kerasweep.sweep.progress import finished_trials
-from kerasweep.terminal import say
+from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
-from kerasweep.tracking.reader import CONFIG, find_runs, get_run
-from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
+from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.tags import (
-    CLAIM,
     RunKind,
-    claim_tag,
     objective_text,
     run_params,
     trial_tags,
-    user_tags,
 )
 from kerasweep.tracking.writer import Tracker
-
-DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
 
 
 @dataclass(frozen=True)
@@ -74,34 +66,9 @@ class SweepRecord:
             axes: The tags of the axes that are compared.
             more: Further tags of a new parent run.
         """
-        identity = {"sweep": sweep.name, "kind": RunKind.STUDY}
-        changeable = _changeable_tags(cfg, sweep)
-        earlier = find_runs(cfg.tracking, identity)
-        if earlier:
-            parent = earlier[0].run_id
-            tracker.resume(parent)
-            tracker.set_tags(parent, {**changeable, "state": State.RUNNING})
-        else:
-            tags = {
-                **source_tags(),
-                **user_tags(cfg),
-                **identity,
-                "study": study,
-                "dataset": choices.get("data", cfg.data.source),
-                "axes": ",".join(axes),
-                CLAIM: claim_tag(cfg.study.claim),
-                **more,
-                "objective": objective_text(cfg),
-                **changeable,
-            }
-            if cfg.study.question:
-                tags["mlflow.note.content"] = cfg.study.question
-            parent = tracker.start(sweep.name, tags, run_params(cfg))
-        tracker.log_text(parent, OmegaConf.to_yaml(cfg), CONFIG)  # that of the latest start
-        if not earlier and (diff := git_diff()):
-            tracker.log_text(parent, diff, "git.diff")
+        parent, is_resumed = open_parent(tracker, cfg, sweep, study, choices, axes, more)
         recorder = BufferedRecorder(tracker, Spool(sweep.spool))
-        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, bool(earlier))
+        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, is_resumed)
 
     def start_trial(
         self,
@@ -243,66 +210,6 @@ class SweepRecord:
             return has_model(self.cfg.tracking, get_run(self.cfg.tracking, run_id).run_id)
         return False
 
-    def reconcile(self) -> None:
-        """Closes the open runs of trials that have ended: their driver may have died before it closed them.
-
-        Entries that MLflow had not taken then are written first. Runs are found by their tags, never by a
-        stored id.
-
-        Raises:
-            TrackingError: MLflow cannot be used.
-            StorageError: Entries on disk are damaged.
-        """
-        for run_id, reason in self.recorder.replay().items():
-            say(f"note: some results of run {run_id} cannot be recorded: {reason}")
-        trials = {trial.number: trial for trial in self.sweep.study.get_trials(deepcopy=False)}
-        elsewhere: dict[str, set[int]] = {}
-        for run in find_runs(self.cfg.tracking, {"sweep": self.sweep.name}, status="RUNNING"):
-            trial = trials.get(int(run.tags.get("trial", -1)))
-            if trial is None or not trial.state.is_finished():
-                continue
-            result = self._result(trial, run.run_id)
-            spooled = trial.user_attrs.get(SPOOLED)
-            if spooled is not None and spooled["id"] != self.sweep.storage.place()["id"]:
-                elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
-            elif result is not None:
-                self.close_trial(as_outcome(result))
-            elif trial.state is TrialState.FAIL and counts(trial):
-                say(f"note: trial {trial.number} has failed: {DIED_AGAIN}")
-                self.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
-            else:
-                self.cancel(run.run_id, "its process ended before the trial did")
-        for place, numbers in elsewhere.items():
-            shown = ", ".join(map(str, sorted(numbers)))
-            say(f"note: results of trial {shown} are kept {place}: start this command there to record them")
-
-    def _result(self, trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
-        """Returns the result that the trial, or one of its repeats, stored for this run; None without one."""
-        results = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
-        return next((result for result in results if result.get("run_id") == run_id), None)
-
     def close(self, state: str, ending: Ending) -> None:
-        """Closes the parent run. If another driver still trains this sweep, that driver closes it.
-
-        The tag `trials` of a whole sweep is the number of its trials: a space may have fewer than requested.
-        """
-        if state == State.COMPLETE and self.sweep.study.get_trials(
-            deepcopy=False, states=(TrialState.RUNNING,)
-        ):
-            return
-        if ending.is_whole:
-            self.tracker.set_tags(self.parent, {"trials": str(len(finished_trials(self.sweep.study)))})
-        self.tracker.finish(self.parent, state, ending.reason)
-
-
-def _changeable_tags(cfg: DictConfig, sweep: Sweep) -> dict[str, str]:
-    """Returns the tags that may differ between starts of a sweep: MLflow refuses changed params, not tags."""
-    budget = {key: value for key, value in cfg.budget.items() if value is not None}
-    return {
-        "sampler": cfg.sampler.name,
-        "pruner": cfg.pruner.name,
-        "trials": str(sweep.total),
-        "budget": " ".join(f"{key}={value:g}" for key, value in budget.items()) or "none",
-        "command": command_text("src.train"),
-        "versions": versions_text(),
-    }
+        """Closes the sweep's run; see `close_parent`."""
+        close_parent(self.tracker, self.sweep, self.parent, state, ending)

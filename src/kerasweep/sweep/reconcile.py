@@ -1,0 +1,55 @@
+"""Closes the open runs of trials that have ended: their driver may have died before it closed them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from kerasweep.results import Outcome, State
+from kerasweep.search.ledger import MAX_RETRIES, SPOOLED, as_outcome, counts
+from kerasweep.sweep.recording import SweepRecord
+from kerasweep.terminal import say
+from kerasweep.tracking.reader import find_runs
+
+DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
+
+
+def reconcile(record: SweepRecord) -> None:
+    """Closes the open runs of a sweep's trials that have ended.
+
+    Entries that MLflow had not taken then are written first. Runs are found by their tags, never by a stored
+    id. A run that is not the one in which the trial recorded itself stays open: `rebuild_runs` fills it.
+
+    Raises:
+        TrackingError: MLflow cannot be used.
+        StorageError: Entries on disk are damaged.
+    """
+    for run_id, reason in record.recorder.replay().items():
+        say(f"note: some results of run {run_id} cannot be recorded: {reason}")
+    sweep = record.sweep
+    trials = {trial.number: trial for trial in sweep.study.get_trials(deepcopy=False)}
+    elsewhere: dict[str, set[int]] = {}
+    for run in find_runs(record.cfg.tracking, {"sweep": sweep.name}, status="RUNNING"):
+        trial = trials.get(int(run.tags.get("trial", -1)))
+        if trial is None or not trial.state.is_finished():
+            continue
+        result = _result(trial, run.run_id)
+        spooled = trial.user_attrs.get(SPOOLED)
+        if spooled is not None and spooled["id"] != sweep.storage.place()["id"]:
+            elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
+        elif result is not None:
+            record.close_trial(as_outcome(result))
+        elif trial.state is TrialState.FAIL and counts(trial):
+            say(f"note: trial {trial.number} has failed: {DIED_AGAIN}")
+            record.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
+        else:
+            record.cancel(run.run_id, "its process ended before the trial did")
+    for place, numbers in elsewhere.items():
+        shown = ", ".join(map(str, sorted(numbers)))
+        say(f"note: results of trial {shown} are kept {place}: start this command there to record them")
+
+
+def _result(trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
+    """Returns the result that the trial, or one of its repeats, stored for this run; None without one."""
+    results = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
+    return next((result for result in results if result.get("run_id") == run_id), None)
