@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from tests.processes import share_answers
 if TYPE_CHECKING:
     from kerasweep.config.search import TrackingConf
     from kerasweep.tracking.writer import Tracker
+    from tests.postgres import Server
 
 SMALL = ("debug=fast", "model.filters=[4]", "training.batch_size=64")
 
@@ -95,3 +96,12 @@ def tracker(tracking: "TrackingConf") -> "Tracker":
     from kerasweep.tracking.writer import open_tracker
 
     return open_tracker(tracking)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> "Iterator[Server]":
+    """Returns a PostgreSQL server; skips the test where PostgreSQL is not installed."""
+    from tests.postgres import server as started
+
+    with started() as server:
+        yield server

@@ -43,6 +43,7 @@ def import_all() -> None:
     import_mlflow(default_uri())
     import_flavor(default_uri())
     from mlflow.utils import requirements_utils
+    from optuna.storages import RDBStorage
 
     import kerasweep.commands.compare
     import kerasweep.commands.predict
@@ -58,10 +59,12 @@ def import_all() -> None:
     from tests.compositions import compose_multirun
     from tests.processes import share_answers
 
-    # Fonts are read with the first text, and the names of all packages with the first model that is saved.
+    # Fonts are read with the first text, the names of all packages with the first model that is saved, and
+    # Optuna's tables with the first database.
     epoch = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.2, "val_accuracy": 0.4}
     learning_curves([epoch, epoch], 1).savefig(io.BytesIO())
     requirements_utils._init_modules_to_packages_map()
+    RDBStorage("sqlite://").engine.dispose()
 
     # Commands find the project's config files read and merged.
     share_answers()

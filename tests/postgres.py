@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+
+from kerasweep.search.database import OPENED
 
 USER = "postgres"
 MISSING = "PostgreSQL is not installed, as by: apt-get install postgresql"
@@ -54,8 +57,9 @@ class Server:
         self._process.send_signal(3)  # SIGQUIT: the immediate shutdown, as after a crash
         self._process.wait()
 
-    def create(self, database: str) -> str:
-        """Creates a database and returns its URL."""
+    def create(self, database: str | None = None) -> str:
+        """Creates a database, with a new name without one, and returns its URL."""
+        database = database or f"d{uuid4().hex}"
         self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, database)
         return self.url(database)
 
@@ -94,3 +98,10 @@ def server() -> Iterator[Server]:
         running.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def close_connections() -> None:
+    """Closes the connections that this process keeps for its only storage."""
+    for storage in OPENED.values():
+        storage.engine.dispose()
+    OPENED.clear()

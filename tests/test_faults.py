@@ -21,11 +21,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.config.search import TrackingConf
+from kerasweep.search.database import Database
 from kerasweep.search.ledger import RESULT, counts, is_poor
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.training.checkpoints import read_state
 from tests import processes
+from tests.postgres import close_connections
 from tests.processes import SERVER, Command, Done, environment, run, start_new
 
 WORK = '''
@@ -141,12 +143,28 @@ def folder(tmp_path: Path, copy_database: Callable[[Path], Path]) -> Path:
     return prepare(tmp_path, copy_database)
 
 
-def journal_trials(folder: Path) -> list[FrozenTrial]:
-    """Returns the trials of a folder's only sweep that count toward its total."""
-    (journal,) = (folder / "mlruns/studies").glob("*.journal")
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.load_study(study_name=journal.stem, storage=storage)
-    return [trial for trial in study.trials if counts(trial)]
+@pytest.fixture(params=["journal", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Returns the address of a new database for studies, None for journals."""
+    return None if request.param == "journal" else request.getfixturevalue("postgresql").create()
+
+
+def stored_at(url: str | None) -> tuple[str, ...]:
+    """Returns the arguments that name the database, none for journals."""
+    return () if url is None else ("storage=rdb", f"storage.url={url}")
+
+
+def stored_trials(folder: Path, url: str | None = None) -> list[FrozenTrial]:
+    """Returns the trials of the only sweep of a database or a folder that count toward its total."""
+    if url is None:
+        (journal,) = (folder / "mlruns/studies").glob("*.journal")
+        name, storage = journal.stem, JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.load_study(study_name=name, storage=storage)
+    else:
+        study = Database(url, folder).open(*Database(url, folder).names(), ["maximize"])
+    trials = [trial for trial in study.trials if counts(trial)]
+    close_connections()
+    return trials
 
 
 def runs(folder: Path, kind: str) -> list[RunRecord]:
@@ -197,9 +215,9 @@ def wait_for_line(process: Command, text: str) -> None:
     pytest.fail(f"{text!r} was not printed: {process.stderr.read() if process.stderr else ''}")
 
 
-def assert_whole(folder: Path, total: int) -> None:
-    """Asserts that the sweep has its total, repeated no configuration, and MLflow agrees with the journal."""
-    trials = journal_trials(folder)
+def assert_whole(folder: Path, total: int, url: str | None = None) -> None:
+    """Asserts that the sweep has its total, repeated no configuration, and MLflow agrees with the storage."""
+    trials = stored_trials(folder, url)
     assert all(trial.state.is_finished() for trial in trials)
     assert len(trials) == total
     assert max(Counter(str(sorted(trial.params.items())) for trial in trials).values()) == 1
@@ -228,9 +246,10 @@ KILLS = {
 }
 
 
-def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
+def test_killed_driver_loses_nothing_at_seven_events(folder: Path, url: str | None) -> None:
     """The same sweep is killed at each of these events, in this order, and then continues."""
-    arguments = ("trial.target=work:slow", "model.dropout=0.02", "training.batch_size=range(1,5)")
+    trials = ("trial.target=work:slow", "model.dropout=0.02", "training.batch_size=range(1,5)")
+    arguments = (*trials, *stored_at(url))
     for moment, (function, workers) in KILLS.items():
         process = start_signalled(folder, signal.SIGKILL, function, *arguments, f"workers={workers}")
         process.communicate()
@@ -238,8 +257,8 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path) -> None:
         assert_ended(folder)
     done = run(folder, "train", "-m", *arguments)
     assert done.code == 0, done
-    assert_whole(folder, 4)
-    assert {trial.state for trial in journal_trials(folder)} == {TrialState.COMPLETE}
+    assert_whole(folder, 4, url)
+    assert {trial.state for trial in stored_trials(folder, url)} == {TrialState.COMPLETE}
 
 
 # The same for a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
@@ -304,11 +323,12 @@ def test_killed_study_with_nuisance_axes_goes_on_in_each_phase(folder: Path) -> 
     assert {run.run_id for kind in ("tuning", "trial", "repeat") for run in runs(folder, kind)} == before
 
 
-def test_two_drivers_share_a_study_with_nuisance_axes(folder: Path) -> None:
+def test_two_drivers_share_a_study_with_nuisance_axes(folder: Path, url: str | None) -> None:
     """The first to end the tuning waits for the other's last trial before it compares."""
     arguments = (
         *("trial.target=work:slow", "model.dropout=0.05", "workers=1", "training.batch_size=1,2,3"),
         *("study.nuisance={optimizer.learning_rate:'choice(0.1,0.2,0.3)'}", "study.repeats=2"),
+        *stored_at(url),
     )
     processes = [start(folder, *arguments) for _ in range(2)]
     said = [process.communicate(timeout=120) for process in processes]
@@ -367,8 +387,8 @@ def test_a_faulty_trial_fails_alone(folder: Path) -> None:
         assert child.metrics["val_accuracy"] == 0.5, fault
     assert {children[name].tags["state"] for name in ("fine", "numpy", "well")} == {"complete"}
     assert "3 complete, 20 failed" in done.stdout
-    assert len(journal_trials(folder)) == 23
-    assert {trial.params["+model.kwargs.fault"] for trial in journal_trials(folder) if is_poor(trial)} == POOR
+    assert len(stored_trials(folder)) == 23
+    assert {trial.params["+model.kwargs.fault"] for trial in stored_trials(folder) if is_poor(trial)} == POOR
 
 
 def test_trial_whose_run_is_deleted_fails_alone(folder: Path) -> None:
@@ -622,7 +642,7 @@ def test_a_sweep_goes_on_when_the_server_dies_and_comes_back(
     server[0].wait()
     (folder / "hold").unlink()
     wait_for_line(process, f"note: MLflow at {server[1]} can no longer be used: ")
-    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in journal_trials(folder)) == 2)
+    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in stored_trials(folder)) == 2)
     again = Command(folder, ["-c", SERVER], environment(PORT=server[1].rpartition(":")[2]))
     try:
         stdout, stderr = process.communicate(timeout=60)
@@ -669,25 +689,29 @@ def test_a_password_is_written_nowhere(folder: Path, server: tuple[Command, str]
     assert not written and any(folder.rglob(".hydra/hydra.yaml"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "url"),
+    [(signal.SIGINT, "journal"), (signal.SIGKILL, "journal"), (signal.SIGKILL, "postgresql")],
+    indirect=["url"],
+)
 def test_results_that_a_dead_server_did_not_take_are_recorded_by_the_next_start(
-    folder: Path, server: tuple[Command, str], number: signal.Signals
+    folder: Path, server: tuple[Command, str], number: signal.Signals, url: str | None
 ) -> None:
     """The server dies before the last trials end, and then the command ends."""
     (folder / "hold").touch()
-    arguments = (*HELD, "training.batch_size=1,2")
+    arguments = (*HELD, "training.batch_size=1,2", *stored_at(url))
     process = start(folder, *arguments, f"tracking.uri={server[1]}", **ONE_RETRY)
     wait_for_running(folder, 2)
     server[0].kill()
     server[0].wait()
     (folder / "hold").unlink()
-    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in journal_trials(folder)) == 2)
+    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in stored_trials(folder, url)) == 2)
     process.send_signal(number)
     process.communicate(timeout=90)
     assert {trial.status for trial in runs(folder, "trial")} == {"RUNNING"}
     done = run(folder, "train", "-m", *arguments)  # the same database, without a server
     assert done.code == 0, done
-    assert_whole(folder, 2)
+    assert_whole(folder, 2, url)
     assert_all_epochs(folder)
     assert not list((folder / "mlruns/studies").glob("*.spool/*"))
 
@@ -746,7 +770,7 @@ def test_code_that_is_edited_while_a_sweep_runs_fails_no_trial(folder: Path) -> 
     (folder / "edited.py").write_text(code)
     done = run(folder, "train", "-m", *arguments)
     assert done.code == 0 and "3 complete, 1 failed" in done.stdout, done  # the one whose process ended
-    states = sorted(trial.state.name for trial in journal_trials(folder))
+    states = sorted(trial.state.name for trial in stored_trials(folder))
     assert states == ["COMPLETE"] * 3 + ["FAIL"]
     assert not [each for each in runs(folder, "trial") if each.status == "RUNNING"]
 

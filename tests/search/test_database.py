@@ -1,4 +1,4 @@
-"""Studies in a database keep what journals keep, with locks, and survive a restart of the server."""
+"""Studies in a database keep what journals keep, with locks, and survive a restart of the postgresql."""
 
 import multiprocessing
 import threading
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from optuna.trial import Trial, TrialState
@@ -17,7 +16,7 @@ from kerasweep.config.search import StorageConf
 from kerasweep.errors import ConfigError, StorageError
 from kerasweep.search import suggest
 from kerasweep.search.ask import ask
-from kerasweep.search.database import OPENED, Database
+from kerasweep.search.database import Database
 from kerasweep.search.ledger import LOST
 from kerasweep.search.open_storage import open_storage
 from kerasweep.search.stops import Ending
@@ -28,26 +27,17 @@ from kerasweep.space.axis import Params
 from tests import postgres
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    with postgres.server() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def closed() -> Iterator[None]:
-    """Closes the connections that the process would keep for its only storage."""
     yield
-    for storage in list(OPENED.values()):
-        storage.engine.dispose()
-    OPENED.clear()
+    postgres.close_connections()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "sqlite":
         return Database(f"sqlite:///{tmp_path}/optuna.db", tmp_path)
-    return Database(request.getfixturevalue("server").create(f"d{uuid4().hex}"), tmp_path)
+    return Database(request.getfixturevalue("postgresql").create(), tmp_path)
 
 
 def test_studies_are_kept(database: Storage) -> None:
@@ -92,8 +82,8 @@ def test_lock_is_freed_when_its_owner_dies(database: Storage) -> None:
         pass
 
 
-def test_one_driver_holds_one_connection(server: postgres.Server, tmp_path: Path) -> None:
-    url = server.create("connections")
+def test_one_driver_holds_one_connection(postgresql: postgres.Server, tmp_path: Path) -> None:
+    url = postgresql.create("connections")
     database = Database(url, tmp_path)
     study = database.open("s", ["maximize"])
     threads = [threading.Thread(target=study.set_user_attr, args=(f"lease{i}", i)) for i in range(4)]
@@ -108,12 +98,12 @@ def test_one_driver_holds_one_connection(server: postgres.Server, tmp_path: Path
         assert connection.execute(count).scalar() == 2  # and this one
 
 
-def test_a_restart_of_the_server_costs_nothing(server: postgres.Server, tmp_path: Path) -> None:
-    database = Database(server.create("restarted"), tmp_path)
+def test_a_restart_of_the_server_costs_nothing(postgresql: postgres.Server, tmp_path: Path) -> None:
+    database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
     trial = study.ask()
-    server.kill()
-    timer = threading.Timer(1.0, server.start)
+    postgresql.kill()
+    timer = threading.Timer(1.0, postgresql.start)
     timer.start()
     trial.set_user_attr("result", 1)  # waits
     timer.join()
@@ -121,12 +111,12 @@ def test_a_restart_of_the_server_costs_nothing(server: postgres.Server, tmp_path
     assert [(each.value, each.user_attrs) for each in study.trials] == [(0.5, {"result": 1})]
 
 
-def test_a_lock_that_a_restart_took_is_noticed(server: postgres.Server, tmp_path: Path) -> None:
-    database = Database(server.create("lost"), tmp_path)
+def test_a_lock_that_a_restart_took_is_noticed(postgresql: postgres.Server, tmp_path: Path) -> None:
+    database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
     with pytest.raises(LockLostError), database.lock("s"):
-        server.kill()
-        server.start()
+        postgresql.kill()
+        postgresql.start()
         study.ask()
     with database.lock("s"):
         study.tell(study.ask(), 1.0)
@@ -153,14 +143,14 @@ def test_a_database_that_cannot_be_used_is_named(url: str, said: str, tmp_path: 
 
 
 def test_a_lock_is_lost_although_another_thread_reconnects_first(
-    server: postgres.Server, tmp_path: Path
+    postgresql: postgres.Server, tmp_path: Path
 ) -> None:
     """The thread that renews the lease does."""
-    database = Database(server.create("threads"), tmp_path)
+    database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
     with pytest.raises(LockLostError), database.lock("s"):
-        server.kill()
-        server.start()
+        postgresql.kill()
+        postgresql.start()
         thread = threading.Thread(target=study.set_user_attr, args=("lease", 1))
         thread.start()
         thread.join()
@@ -168,19 +158,19 @@ def test_a_lock_is_lost_although_another_thread_reconnects_first(
 
 
 def test_a_lock_that_was_lost_in_silence_is_noticed_at_its_end(
-    server: postgres.Server, tmp_path: Path
+    postgresql: postgres.Server, tmp_path: Path
 ) -> None:
-    database = Database(server.create("silence"), tmp_path)
+    database = Database(postgresql.create(), tmp_path)
     database.open("s", ["maximize"])
     with pytest.raises(LockLostError), database.lock("s"):
-        server.kill()
-        server.start()
+        postgresql.kill()
+        postgresql.start()
 
 
 def test_other_threads_use_the_connection_while_one_waits_for_a_lock(
-    server: postgres.Server, tmp_path: Path
+    postgresql: postgres.Server, tmp_path: Path
 ) -> None:
-    database = Database(server.create("waiting"), tmp_path)
+    database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
     context = multiprocessing.get_context("spawn")
     held = context.SimpleQueue()
@@ -204,16 +194,16 @@ def test_other_threads_use_the_connection_while_one_waits_for_a_lock(
 
 
 def test_a_trial_that_a_lost_lock_left_behind_comes_again(
-    server: postgres.Server, tmp_path: Path, sweep_of: Callable[..., Sweep]
+    postgresql: postgres.Server, tmp_path: Path, sweep_of: Callable[..., Sweep]
 ) -> None:
     """The database was restarted after the trial got its owner, and before the lock was released."""
-    database = Database(server.create("behind"), tmp_path)
+    database = Database(postgresql.create(), tmp_path)
     sweep = replace(
         sweep_of({"a": "1,2"}, total=2, sampler="grid"),
         storage=database,
         study=database.open("s-0", ["maximize"]),
     )
-    restarts = [server]
+    restarts = [postgresql]
     original = suggest._claim
 
     def claim(trial: Trial, params: Params) -> Proposal:
