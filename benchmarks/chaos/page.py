@@ -1,0 +1,66 @@
+"""Writes docs/reliability.md from the results of campaigns."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import ROOT
+from benchmarks.chaos.faults import FAULTS
+
+PAGE = ROOT / "docs" / "reliability.md"
+INTRODUCTION = """# Reliability
+
+`python -m benchmarks.chaos --hours H` runs sweeps of light trials under faults that a seed draws, and starts
+the same command again whenever a driver ends. Each campaign has one or two drivers, two workers, random
+search or TPE, and 24 to 48 trials of half a second to two seconds. When the sweep says that it is finished,
+the command runs once more and must train nothing. Then a checker reads the storage with plain Optuna and the
+runs with plain MLflow:
+
+- the total is exact, no trial is open, and no configuration counts twice;
+- no configuration was trained again after its result was stored;
+- each complete trial has exactly one finished run, with its params, all epochs of all metrics, its artifact,
+  and the storage's objective;
+- no run is RUNNING, and the sweep has one run of its own;
+- the best trial has one model, with the weights that this trial saved, and a test score;
+- no process is left, no file lies outside of the project, and no command printed a traceback.
+"""
+
+
+def text_of(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the page: a row for each setup and each fault, and the campaigns that broke a promise."""
+    setups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        setups.setdefault(result["setup"], []).append(result)
+    lines = [
+        *(INTRODUCTION, "## Campaigns\n"),
+        "| storage, pool, tracking | campaigns | minutes | starts of drivers | faults | trials "
+        "| trained again | failed by kills | broken promises | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(_row(name, setups[name]) for name in sorted(setups)),
+        _row("all", results),
+        *("", "## Faults\n", "| fault | times |", "| --- | --- |"),
+    ]
+    faults = sum((Counter(result["faults"]) for result in results), Counter())
+    lines += [f"| {name} | {faults[name]} |" for name in FAULTS]
+    broken = [result for result in results if result["broken"]]
+    if broken:
+        lines += ["", "## Broken promises", ""]
+        lines += [f"- {each['setup']}, seed {each['seed']}: {'; '.join(each['broken'])}" for each in broken]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, results: Sequence[Mapping[str, Any]]) -> str:
+    minutes = sum(result["seconds"] for result in results) / 60
+    faults = sum(sum(result["faults"].values()) for result in results)
+    broken = sum(bool(result["broken"]) for result in results)
+    seeds = sorted(result["seed"] for result in results)
+    shown = ", ".join(map(str, seeds)) if name != "all" else ""
+    sums = [sum(result[key] for result in results) for key in ("starts", "trials", "retried", "failed")]
+    starts, trials, retried, failed = sums
+    cells = [name, len(results), f"{minutes:.0f}", starts, faults, trials, retried, failed, broken, shown]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def publish(results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the page."""
+    PAGE.write_text(text_of(results), encoding="utf-8")
