@@ -18,7 +18,7 @@ from benchmarks.chaos.site import Site
 from benchmarks.postgres import Server, binaries
 
 POLL_SECONDS, RESTART_SECONDS, LEAVE_SECONDS = 0.2, 1.0, 30.0
-MAX_SECONDS = 900.0
+TRAINING_SECONDS, MAX_SECONDS = 60.0, 1200.0
 TRACEBACK = b"Traceback (most recent call last)"
 
 
@@ -62,8 +62,8 @@ def run(
         untrained: The file that `trial.save_untrained` wrote.
         trials: See `make_plan`.
         steps: See `make_plan`.
-        folder: An empty folder, which is kept; no disk is filled then. None for a temporary one, which is kept
-            if a promise is broken.
+        folder: An empty folder, which is kept; no disk is filled then. None for a temporary folder, which is
+            kept if a promise is broken.
     """
     root = folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     site = Site(root, untrained, has_disk=folder is None)
@@ -127,6 +127,7 @@ class _Campaign:
         """Injects the faults, restarting drivers that end, until the sweep says that it is finished."""
         faults: Counter[str] = Counter()
         for step in self.plan.steps:
+            self._wait_for_training(step.waits)
             self._drive(step.pause)
             if self.is_finished:
                 break
@@ -136,6 +137,14 @@ class _Campaign:
             self._drive(RESTART_SECONDS)
         self.result.faults = dict(faults)
         self.result.starts = len(self.scene.site.codes) + len(self.scene.site.drivers)
+
+    def _wait_for_training(self, waits: bool) -> None:
+        size = self.scene.site.log.stat().st_size
+        deadline = time.monotonic() + TRAINING_SECONDS
+        while waits and not self.is_finished and time.monotonic() < deadline:
+            self._drive(POLL_SECONDS)
+            if self.scene.site.log.stat().st_size > size:
+                return
 
     def _inject(self, step: Step) -> None:
         FAULTS[step.fault].inject(self.scene, step.size)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 STORAGES, POOLS, TRACKINGS = ("journal", "postgresql"), ("workers", "ray"), ("database", "server")
+WAITING_SHARE, MEAN_PAUSE_SECONDS = 0.75, 3.0
 NETWORK = ("model.filters=[2]", "data.limit=100")
 
 
@@ -26,9 +27,10 @@ SETUPS = tuple(Setup(*names) for names in product(STORAGES, POOLS, TRACKINGS))
 
 @dataclass(frozen=True)
 class Step:
-    """A fault that is due some seconds after the one before it."""
+    """A fault."""
 
-    pause: float
+    waits: bool  # until a training begins; else it may hit the start of a driver
+    pause: float  # in seconds, after that
     fault: str
     size: float  # from 0 to 1: how long or how much
 
@@ -64,7 +66,12 @@ def make_plan(setup: Setup, seed: int, faults: dict[str, float], trials: int = 0
     sampler = draw.choice(("random", "tpe"))
     names, weights = list(faults), list(faults.values())
     drawn = tuple(
-        Step(draw.expovariate(1 / 5), draw.choices(names, weights)[0], draw.random())
+        Step(
+            draw.random() < WAITING_SHARE,
+            draw.expovariate(1 / MEAN_PAUSE_SECONDS),
+            draw.choices(names, weights)[0],
+            draw.random(),
+        )
         for _ in range(steps or draw.randint(8, 14))
     )
     return Plan(setup, seed, trials, drivers, sampler, drawn)
