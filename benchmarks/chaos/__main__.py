@@ -10,6 +10,7 @@ of its own, which is filled; PostgreSQL must be installed.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def main() -> None:
         parser.error(
             f"there is no setup {unknown[0]}; the setups are {'; '.join(each.name for each in SETUPS)}"
         )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends what was started, too
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     with tempfile.TemporaryDirectory() as folder:
         untrained = save_untrained(Path(folder))
