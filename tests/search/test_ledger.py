@@ -18,7 +18,6 @@ from kerasweep.search.ledger import (
     note_progress,
     note_repeat,
     settle,
-    tried,
 )
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
@@ -218,19 +217,6 @@ def test_failed_trial_keeps_its_reason_and_counts(sweep_of: Callable[..., Sweep]
     (trial,) = sweep.study.trials
     assert trial.state is TrialState.FAIL and counts(trial)
     assert trial.user_attrs[RESULT]["reason"] == "ValueError: no"
-
-
-def test_tried_leaves_out_lost_rejected_and_waiting_trials(sweep_of: Callable[..., Sweep]) -> None:
-    sweep = sweep_of({"a": "range(100)"})
-    for value in (1, 2, 3, 4):
-        sweep.study.enqueue_trial({"a": value})
-    settle(sweep.study, start(sweep, this_owner()), Outcome("complete", "run", (0.5,)))
-    rejected = start(sweep, this_owner())
-    rejected.set_user_attr(REJECTED, "no")
-    sweep.study.tell(rejected, state=TrialState.FAIL)
-    fail_and_retry(sweep.study, start(sweep, this_owner()).number, blamed=False)
-    start(sweep, this_owner())
-    assert tried(sweep.study, sweep.space) == {(("a", "1"),), (("a", "4"),)}
 
 
 def test_waiting_trial_shows_its_enqueued_params(sweep_of: Callable[..., Sweep]) -> None:

@@ -6,18 +6,19 @@ from functools import partial
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from kerasweep.search.arms import ArmSampler
-from kerasweep.search.ledger import REJECTED, disown, recover
+from kerasweep.search.ledger import disown, recover
 from kerasweep.search.owner import OWNER, owner_text, this_owner
 from kerasweep.search.propose import NothingLeft, propose, propose_in_arms, take_first
 from kerasweep.search.samplers import build_sampler
-from kerasweep.search.stops import Ending, budget_reason, counted, done_text, total_reason
+from kerasweep.search.stops import Ending, budget_reason, done_text, total_reason
 from kerasweep.search.storage import LockLostError, under_lock
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.search.tally import tally_of
+from kerasweep.space.axis import Params, Space
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,16 @@ def _ask(
     waiting: Elsewhere | None,
 ) -> Proposal | Ending | Elsewhere | None:
     with sweep.lock():
-        trials = sweep.study.get_trials(deepcopy=False)
-        total = total_reason(trials, sweep.total, under_way)
-        is_known = waiting is not None and waiting.ended == _ended(trials)
+        tally = tally_of(sweep.study, sweep.space)
+        total = total_reason(tally, sweep.total, under_way)
+        is_known = waiting is not None and waiting.ended == tally.ended
         if (total is not None or is_known) and recover(sweep.study):
-            trials = sweep.study.get_trials(deepcopy=False)
-            total, is_known = total_reason(trials, sweep.total, under_way), False
-        over = budget_reason(trials, sweep.directions, sweep.budget, hours)
+            tally = tally_of(sweep.study, sweep.space)
+            total, is_known = total_reason(tally, sweep.total, under_way), False
+        over = budget_reason(tally.trials, sweep.directions, sweep.budget, hours)
         if over is not None:
             return Ending(total or over, is_whole=total is not None)
-        sampler = build_sampler(sweep.sampler, len(trials))
+        sampler = build_sampler(sweep.sampler, len(tally.trials))
         sweep.study.sampler = ArmSampler(sampler, sweep.arms) if sweep.arms is not None else sampler
         propose_now = partial(propose_in_arms, arms=sweep.arms) if sweep.arms is not None else propose
         proposal = propose_now(
@@ -86,28 +87,23 @@ def _ask(
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
             only_waiting=total is not None or is_known,
-            most=max(1, sweep.total - counted(trials)),
+            most=max(1, sweep.total - tally.begun),
             pick=pick,
         )
     if isinstance(proposal, Proposal) or (proposal is None and total is None and not is_known):
         return proposal
-    elsewhere = _elsewhere(sweep.study)
+    elsewhere = _elsewhere(sweep.study, sweep.space)
     if elsewhere is not None:
         return elsewhere
     if is_known and total is None:  # the other drivers have gone meanwhile
         return None
     if isinstance(proposal, NothingLeft):
-        return Ending(f"{done_text(trials, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
+        return Ending(f"{done_text(tally, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
     assert total is not None
     return Ending(total, is_whole=True)
 
 
-def _ended(trials: Iterable[FrozenTrial]) -> int:
-    """Returns how many trials have ended, rejected ones aside."""
-    return sum(trial.state.is_finished() and REJECTED not in trial.user_attrs for trial in trials)
-
-
-def _elsewhere(study: Study) -> Elsewhere | None:
+def _elsewhere(study: Study, space: Space) -> Elsewhere | None:
     """Returns who trains the trials of other drivers, None if there are none."""
     me = this_owner()
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -118,4 +114,4 @@ def _elsewhere(study: Study) -> Elsewhere | None:
     named = dict.fromkeys(owner_text(study, owner) for owner in owners)
     unique = sorted({tuple(sorted(owner.items())) for owner in owners}, key=str)
     text = f"waiting for {count} of {' and '.join(named)}"
-    return Elsewhere(tuple(unique), text, _ended(study.get_trials(deepcopy=False)))
+    return Elsewhere(tuple(unique), text, tally_of(study, space).ended)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
@@ -10,13 +9,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.results import Outcome, State
 from kerasweep.search.owner import OWNER, is_alive, this_owner
-from kerasweep.space.axis import Params, Signature, Space, signature
+from kerasweep.space.axis import Params, Space
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"
 REPEAT, EPOCH, SPOOLED, STOPPING = "seed", "epoch", "spooled", "stopping"
 MAX_RETRIES = 2
-_finished: WeakKeyDictionary[Study, tuple[Space, dict[int, Signature]]] = WeakKeyDictionary()
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -36,22 +34,6 @@ def clean_params(space: Space, trial: FrozenTrial) -> Params:
 def has_waiting(study: Study) -> bool:
     """Returns whether an enqueued trial waits for a driver."""
     return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-
-def tried(study: Study, space: Space) -> set[Signature]:
-    """Returns the signatures of all configurations that count; those of finished trials are computed once."""
-    if study not in _finished or _finished[study][0] is not space:
-        _finished[study] = (space, {})
-    finished = _finished[study][1]
-    signatures = set()
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state is TrialState.WAITING or not counts(trial):
-            continue
-        known = finished.get(trial.number) or signature(clean_params(space, trial))
-        if trial.state.is_finished():
-            finished[trial.number] = known
-        signatures.add(known)
-    return signatures
 
 
 def settle(study: Study, trial: Trial, outcome: Outcome) -> None:

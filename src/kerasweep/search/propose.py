@@ -8,7 +8,6 @@ import numpy as np
 from optuna.study import Study
 
 from kerasweep.search.arms import Arms
-from kerasweep.search.ledger import tried
 from kerasweep.search.samplers import derived_seed, drawn
 from kerasweep.search.suggest import (
     MAX_ASKS,
@@ -18,6 +17,7 @@ from kerasweep.search.suggest import (
     objection_of,
     suggested_trial,
 )
+from kerasweep.search.tally import tally_of
 from kerasweep.space.axis import Params, Space
 
 MAX_DRAWS = 1000
@@ -81,7 +81,7 @@ def propose(
     else:
         params = _draw(space, new_seed, objection)
     if params is None and space.is_finite:
-        return NothingLeft(f"all {len(tried(study, space))} configurations have been tried")
+        return NothingLeft(f"all {tally_of(study, space).configurations} configurations have been tried")
     if params is None:
         return NothingLeft(
             f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kerasweep.errors import STOPPING, StorageError
 from kerasweep.results import sign_of
 from kerasweep.search.ledger import counts
+from kerasweep.search.tally import Tally
 from kerasweep.terminal import say
 
 HOURS_USED = "hours_used"  # a name in journals: never change it
@@ -112,26 +113,15 @@ class Ending:
     is_whole: bool  # all trials are there: no budget cut the sweep short
 
 
-def counted(trials: Sequence[FrozenTrial]) -> int:
-    """Returns how many trials count towards the total, running ones included."""
-    return len(_begun(trials))
-
-
-def _begun(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if counts(trial) and trial.state is not TrialState.WAITING]
-
-
-def total_reason(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str | None:
+def total_reason(tally: Tally, total: int, under_way: int) -> str | None:
     """Returns why the total is reached, or None. under_way: trials that this driver trains now."""
-    return done_text(trials, total, under_way) if counted(trials) >= total else None
+    return done_text(tally, total, under_way) if tally.begun >= total else None
 
 
-def done_text(trials: Sequence[FrozenTrial], total: int, under_way: int) -> str:
+def done_text(tally: Tally, total: int, under_way: int) -> str:
     """Returns how many of the trials are done. under_way: trials that this driver trains now."""
-    begun = _begun(trials)
-    elsewhere = sum(not trial.state.is_finished() for trial in begun) > under_way
-    share = f"all {total}" if len(begun) >= total else f"{len(begun)} of {total}"
-    return f"{share} trials are done{' or under way elsewhere' if elsewhere else ''}"
+    share = f"all {total}" if tally.begun >= total else f"{tally.begun} of {total}"
+    return f"{share} trials are done{' or under way elsewhere' if tally.running > under_way else ''}"
 
 
 def budget_reason(
@@ -142,10 +132,11 @@ def budget_reason(
         return _out_of_time(budget.hours, hours)
     if len(directions) > 1:
         return None
-    values = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
     sign = sign_of(directions[0])
-    if budget.target is not None and any(sign * value >= sign * budget.target for value in values):
-        return f"the target of {budget.target:g} is reached"
+    if budget.target is not None:
+        values = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+        if any(sign * value >= sign * budget.target for value in values):
+            return f"the target of {budget.target:g} is reached"
     if budget.patience is not None and _since_best(trials, sign) >= budget.patience:
         return f"{budget.patience} trials in a row brought no improvement"
     return None

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from optuna.study import Study
 from optuna.trial import Trial
 
-from kerasweep.search.ledger import REJECTED, fail, has_waiting, tried
+from kerasweep.search.ledger import REJECTED, fail, has_waiting
 from kerasweep.search.owner import OWNER, this_owner
-from kerasweep.space.axis import Params, Space, signature
+from kerasweep.search.tally import tally_of
+from kerasweep.space.axis import Params, Space
 
 MAX_ASKS = 20
 Objection = Callable[[Params], str | None]  # why a configuration should not be trained, None if it should
@@ -27,10 +28,10 @@ def objection_of(
     study: Study, space: Space, refusal: Callable[[Mapping[str, object]], str | None]
 ) -> Objection:
     """Returns a function that says why a configuration should not be trained, by the trials so far."""
-    done = tried(study, space)
+    tally = tally_of(study, space)
 
     def objection(params: Params) -> str | None:
-        return "it was tried already" if signature(params) in done else refusal(params)
+        return "it was tried already" if tally.has_tried(params) else refusal(params)
 
     return objection
 

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Self
 
 from omegaconf import DictConfig
-from optuna.trial import TrialState
 
 from kerasweep.data.sources import source_key
 from kerasweep.errors import RefusedError
-from kerasweep.results import Outcome, State, TrialRef, sign_of
+from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
+from kerasweep.search.tally import tally_of
 from kerasweep.space.axis import Params
 from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.tracking.buffer import BufferedRecorder
@@ -161,17 +161,12 @@ class SweepRecord:
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
         """Returns the objective values of the trials that a new one must beat to keep its weights.
 
-        With one objective only those of the best trial. Empty where a seed or a split is an axis: the winner
-        has the best mean, and any trial may belong to it.
+        Empty where a seed or a split is an axis: the winner has the best mean, and any trial may belong to
+        it.
         """
         if self.sweep.has_repeated_axis:
             return ()
-        complete = self.sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        values = [tuple(trial.values) for trial in complete]
-        if len(self.sweep.directions) > 1 or not values:
-            return tuple(values)
-        sign = sign_of(self.sweep.directions[0])
-        return (max(values, key=lambda value: sign * value[0]),)
+        return tally_of(self.sweep.study, self.sweep.space).best
 
     def close_trial(self, outcome: Outcome) -> None:
         """Closes the run of a trial or of a repeat, with the means of its repeats.
