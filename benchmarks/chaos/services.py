@@ -81,14 +81,16 @@ class RayNodes:
     """A cluster of two nodes, one of which can be killed and added again."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.chaos.ray_nodes", str(folder)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        folder.mkdir()
+        with open(folder / "nodes.log", "w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.chaos.ray_nodes", str(folder)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.pid = self._process.pid
         self.address = self._read()
 
@@ -108,7 +110,7 @@ class RayNodes:
     def _read(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, "the Ray cluster does not start"
+        assert line, "the Ray cluster does not start: see ray/nodes.log"
         return line.strip()
 
 
