@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 from sqlalchemy.event import listen
+from sqlalchemy.exc import OperationalError
 
 from kerasweep.search.storage import LockLostError
 
-FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 1.0
+MAX_WAIT = "1s"  # of one attempt, in PostgreSQL's notation
+PAUSE_SECONDS = 0.1  # without a pause, this thread would take the connection again at once
 LOST_LOCK = "the database was restarted, and the lock of the sweep with it"
 
 
@@ -30,7 +32,8 @@ class AdvisoryLocks:
     def held(self, name: str, wait: Callable[..., Any]) -> Iterator[None]:
         """Holds a lock.
 
-        Between two attempts the connection is free for other threads, such as the one that renews the lease.
+        PostgreSQL gives it to the waiting drivers in turn. Between two attempts the connection is free for
+        other threads, such as the one that renews the lease.
 
         Args:
             name: Tells locks apart.
@@ -40,16 +43,14 @@ class AdvisoryLocks:
             LockLostError: The lock had ended before its block did.
         """
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        pause = FIRST_PAUSE_SECONDS
-        while not wait(self._ask, "SELECT pg_try_advisory_lock(:key)", key):
-            time.sleep(pause)
-            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        while not wait(self._take, key):
+            time.sleep(PAUSE_SECONDS)
         outer, self._holder = self._holder, (threading.get_ident(), self._connections)
         try:
             yield
         finally:
             self._holder = outer
-            was_held = wait(self._ask, "SELECT pg_advisory_unlock(:key)", key)
+            was_held = wait(self._free, key)
         if not was_held:
             raise LockLostError(LOST_LOCK)
 
@@ -60,11 +61,21 @@ class AdvisoryLocks:
             self._holder = None
             raise LockLostError(LOST_LOCK)
 
-    def _ask(self, statement: str, key: int) -> bool:
-        with self._engine.connect() as connection:
-            answer = connection.execute(text(statement), {"key": key}).scalar()
-            connection.commit()
-        return bool(answer)
+    def _take(self, key: int) -> bool:
+        with self._engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{MAX_WAIT}'"))
+            try:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+            except OperationalError as error:
+                if error.connection_invalidated:
+                    raise
+                connection.rollback()
+                return False
+        return True
+
+    def _free(self, key: int) -> bool:
+        with self._engine.begin() as connection:
+            return bool(connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key}).scalar())
 
     def _count_connection(self, *_: Any) -> None:
         self._connections += 1
