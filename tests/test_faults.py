@@ -27,7 +27,7 @@ from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.training.checkpoints import read_state
 from tests import processes
-from tests.postgres import close_connections
+from tests.postgres import Server, close_connections
 from tests.processes import SERVER, Command, Done, environment, run, start_new
 
 WORK = '''
@@ -128,6 +128,27 @@ def signalled(*arguments, **options):
     os.kill(os.getpid(), number)
     return function(*arguments, **options)
 with patch(name, signalled):
+    runpy.run_module("src.train", run_name="__main__", alter_sys=True)
+"""
+
+# python -c PAUSED FUNCTION,FUNCTION… ARGUMENTS…: `train` that writes the file `reached` when it first calls
+# each of these functions, and goes on once that is removed.
+PAUSED = """
+import os, pkgutil, runpy, sys, time
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+def paused(function, reached):
+    def call(*arguments, **options):
+        if not reached:
+            reached.append(Path("reached").touch())
+            while os.path.exists("reached"):
+                time.sleep(0.01)
+        return function(*arguments, **options)
+    return call
+with ExitStack() as stack:
+    for name in sys.argv.pop(1).split(","):
+        stack.enter_context(patch(name, paused(pkgutil.resolve_name(name), [])))
     runpy.run_module("src.train", run_name="__main__", alter_sys=True)
 """
 
@@ -261,7 +282,35 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path, url: str | No
     assert {trial.state for trial in stored_trials(folder, url)} == {TrialState.COMPLETE}
 
 
-# The same for a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
+# When PostgreSQL is killed, and the function that is called then.
+OUTAGES = {
+    "a trial has its owner, and the lock of the sweep is held": "kerasweep.search.suggest._claim",
+    "Optuna does not know a written result": "kerasweep.search.ledger.tell_result",
+    "the winner is recorded, and its lock is held": "kerasweep.multirun.drive.record_winners",
+}
+
+
+def test_a_sweep_goes_on_when_postgresql_dies_and_comes_back(folder: Path, postgresql: Server) -> None:
+    """At each of these events, until the command waits for it."""
+    url = postgresql.create()
+    arguments = ("debug=fast", "model.filters=[4]", "workers=1", "training.batch_size=32,64", *stored_at(url))
+    process = Command(folder, ["-c", PAUSED, ",".join(OUTAGES.values()), "-m", *arguments], environment())
+    for _ in OUTAGES:
+        wait_for((folder / "reached").exists)
+        postgresql.kill()
+        (folder / "reached").unlink()
+        wait_for_line(process, "correct storage.url. The sweep waits for it.")
+        postgresql.start()
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, ""), stderr
+    assert_whole(folder, 2, url)
+    tested = [run.run_id for run in runs(folder, "trial") if "test_accuracy" in run.metrics]
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    assert [len(client.get_metric_history(run_id, "test_accuracy")) for run_id in tested] == [1]
+    assert len(runs(folder, "trial")) == 2
+
+
+# The kills of a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
 KILLS_OF_A_TUNED_STUDY = {
     "the tuning has no run": ("kerasweep.multirun.open_sweeps._open_record", 1),
     "an arm is enqueued and has no nuisance value": ("optuna.study.Study.ask", 1),
