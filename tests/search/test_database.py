@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optuna.trial import Trial, TrialState
@@ -14,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from kerasweep.config.search import StorageConf
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.search import suggest
+from kerasweep.search import connect, suggest
 from kerasweep.search.ask import ask
 from kerasweep.search.database import Database
 from kerasweep.search.ledger import LOST
@@ -96,6 +97,24 @@ def test_one_driver_holds_one_connection(postgresql: postgres.Server, tmp_path: 
     count = text("SELECT count(*) FROM pg_stat_activity WHERE datname = 'connections'")
     with create_engine(url, poolclass=NullPool).connect() as connection:
         assert connection.execute(count).scalar() == 2  # and this one
+
+
+def test_a_driver_waits_until_there_is_a_connection_for_it(
+    postgresql: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 drivers that start at once need more than the 100 of a default PostgreSQL to create the tables."""
+    url = postgresql.create("few")
+    engine = create_engine(url.replace("postgres@", "few@"), poolclass=NullPool)
+    with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        connection.execute(text("CREATE ROLE few LOGIN CONNECTION LIMIT 2"))
+        connection.execute(text("ALTER DATABASE few OWNER TO few"))
+    others = [engine.connect(), engine.connect()]
+
+    def sleep(seconds: float) -> None:
+        others.pop().close()
+
+    monkeypatch.setattr(connect, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    assert Database(url.replace("postgres@", "few@"), tmp_path).names() == [] and not others
 
 
 def test_a_restart_of_the_server_costs_nothing(postgresql: postgres.Server, tmp_path: Path) -> None:

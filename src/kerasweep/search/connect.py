@@ -1,6 +1,7 @@
 """Connects to a database and creates its tables."""
 
 import time
+from itertools import count
 from typing import Any
 
 from optuna.exceptions import StorageInternalError
@@ -12,7 +13,10 @@ from sqlalchemy.pool import NullPool
 from kerasweep.errors import ConfigError
 from kerasweep.search.patient_storage import PatientStorage, is_file, unusable
 
-FIRST_PAUSE_SECONDS, MAX_ATTEMPTS = 0.1, 5
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 5.0
+MAX_ATTEMPTS = 5  # to create the tables, while another driver creates them
+BUSY_SECONDS = 60.0  # how long a driver waits at its start for a server that is there
+BUSY = ("too many c", "starting up")  # PostgreSQL's words: a refused connection comes without a code
 # One connection for all: PostgreSQL allows 100 by default, and there may be 64 drivers. A lock of the session
 # stays with it.
 ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 600}
@@ -32,8 +36,8 @@ def connect(url: str) -> PatientStorage:
         ConfigError: The URL cannot be read, or its driver is not installed.
         StorageError: The database cannot be used.
     """
-    pause = FIRST_PAUSE_SECONDS
-    for attempt in range(MAX_ATTEMPTS):
+    began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
+    for attempt in count(1):
         try:
             # Creating the tables takes two connections at once.
             RDBStorage(url, engine_kwargs={"poolclass": NullPool}).remove_session()
@@ -50,11 +54,12 @@ def connect(url: str) -> PatientStorage:
             ) from error
         except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-            # Another driver may create the tables at the same time.
-            if attempt == MAX_ATTEMPTS - 1 or not isinstance(cause, IntegrityError | ProgrammingError):
+            is_busy = any(words in str(cause) for words in BUSY) and time.monotonic() - began < BUSY_SECONDS
+            is_raced = isinstance(cause, IntegrityError | ProgrammingError) and attempt < MAX_ATTEMPTS
+            if not (is_busy or is_raced):
                 raise unusable(url, error) from error
         time.sleep(pause)
-        pause *= 2
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)
     raise AssertionError
 
 
