@@ -66,7 +66,7 @@ def test_other_directions_are_refused(database: Storage) -> None:
 def _hold(database: Storage, held: "multiprocessing.queues.SimpleQueue[str]") -> None:
     with database.lock("s"):
         held.put("locked")
-        time.sleep(60)
+        multiprocessing.Event().wait(600)
 
 
 def test_lock_is_freed_when_its_owner_dies(database: Storage) -> None:
@@ -76,7 +76,7 @@ def test_lock_is_freed_when_its_owner_dies(database: Storage) -> None:
     owner = context.Process(target=_hold, args=(database, held))
     owner.start()
     assert held.get() == "locked"
-    with database.lock("t"):  # another sweep's
+    with database.lock("t"), database.winner_lock("s"):  # others
         owner.kill()
         owner.join()
     with database.lock("s"), database.winner_lock("s"):

@@ -1,17 +1,22 @@
 """Each call of a database may lose its connection, or the answer: a sweep goes on, and repeats nothing."""
 
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from kerasweep.errors import StorageError
 from kerasweep.results import Outcome
-from kerasweep.search import owner
+from kerasweep.search import owner, patient_storage
 from kerasweep.search.database import Database
 from kerasweep.search.ledger import counts, settle
 from kerasweep.search.owner import OWNER, leased, renew_lease, this_owner
@@ -131,3 +136,33 @@ def test_a_lease_is_renewed_after_an_outage(
         monkeypatch.setattr(owner, "renew_lease", lambda study: (renew_lease(study), renewed.set()))
         assert renewed.wait(60)
         assert study.user_attrs[name] > before
+
+
+def test_a_database_that_stays_away_ends_the_sweep(
+    stored: Callable[..., Sweep], postgresql: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = stored({"a": "1,2"}).study
+    monkeypatch.setattr(patient_storage, "WAITING_SECONDS", 0.0)
+    postgresql.kill()
+    with pytest.raises(StorageError, match="cannot be used: .* Start it, or correct storage.url"):
+        study.set_user_attr("a", 1)
+    monkeypatch.setattr(patient_storage, "WAITING_SECONDS", 600.0)
+    with pytest.raises(StorageError):  # at once, so that the command ends
+        study.set_user_attr("a", 1)
+    postgresql.start()
+
+
+def test_a_locked_sqlite_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Database(f"sqlite:///{tmp_path}/a.db?timeout=0", tmp_path).open("s", ["maximize"])
+    pauses = []
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            other.execute("ROLLBACK")
+
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
+        monkeypatch.setattr(patient_storage, "time", clock)
+        study.set_user_attr("a", 1)
+    assert study.user_attrs == {"a": 1} and len(pauses) == 1
