@@ -84,7 +84,7 @@ class Notes:
     def write_all(self) -> None:
         """Does nothing, since no entry waits."""
 
-    def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> None:
         self.adopted.append(outcome)
 
     def outage(self) -> str | None:

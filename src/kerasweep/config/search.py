@@ -14,6 +14,7 @@ EPOCH_METRICS = {
     "accuracy": "maximize",
     "loss": "minimize",
 }
+EACH_EPOCH = (*EPOCH_METRICS, "learning_rate", "epoch_seconds", "epoch_cpu_seconds")
 # What the first half of the validation images adds to the epoch's val_loss and val_accuracy: kept in the
 # history, from which trial/metrics.py scores the run, and not logged.
 OF_HALF = ("val_loss_a", "val_accuracy_a")

@@ -25,6 +25,7 @@ from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress, finished_trials
 from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.replaced_runs import with_current_run
 from kerasweep.sweep.view import View, open_view
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import list_artifacts
@@ -135,7 +136,8 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
         return
     under_lock(partial(sweep.storage.winner_lock, sweep.name), partial(_record_due, opened, is_end))
     if is_end and plan.base.trial.target == TrialConf.target:
-        note_lost_weights(lost_winners(sweep), plan.base.tracking, sweep.has_repeated_axis)
+        winners = [with_current_run(opened.record, winner) for winner in lost_winners(sweep)]
+        note_lost_weights(winners, plan.base.tracking, sweep.has_repeated_axis)
 
 
 def _record_due(opened: OpenSweep, is_end: bool) -> None:
@@ -144,7 +146,7 @@ def _record_due(opened: OpenSweep, is_end: bool) -> None:
     jobs = Path(master.hydra.sweep.dir)
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
-        due = due_winners(sweep)
+        due = [with_current_run(opened.record, winner) for winner in due_winners(sweep)]
         delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None, is_end)
         if plan.base.tracking.models == "none" and not is_end:
             due = []

@@ -15,7 +15,9 @@ from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
+from kerasweep.multirun.rebuild_runs import rebuild_runs
 from kerasweep.multirun.restore import restore_trials
+from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
@@ -84,6 +86,8 @@ class SweepOpener:
         summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
         recover_trials(sweep)
         reconcile(record)
+        repeats, target = plan.base.study.repeats, plan.base.trial.target
+        rebuild_runs(record, WorkerTrialRuns(plan.composer, record, repeats, target))
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
 
     def _with_jobs(self, sweep: Sweep) -> Sweep:

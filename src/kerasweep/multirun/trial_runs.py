@@ -1,5 +1,6 @@
 """Opens, fills and closes the MLflow runs of a sweep's trials, and makes the jobs that train them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, open_dict
 
 from kerasweep.data.sources import source_key
+from kerasweep.errors import UnreachableError
 from kerasweep.multirun.batches import BatchJob
 from kerasweep.multirun.composer import Composer, copy_of, without_hydra
 from kerasweep.multirun.jobs import TrialJob
@@ -19,7 +21,8 @@ from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.search.suggest import Proposal
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import Winner
-from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.recording import NEW, Opening, SweepRecord
+from kerasweep.sweep.replaced_runs import find_repeat, record_again
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import get_run, list_artifacts
@@ -54,24 +57,33 @@ class WorkerTrialRuns:
         self._asked: set[tuple[int, int | None]] = set()  # trials and repeats whose run was to be opened
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
-        params = proposal.params
-        config = self._config(proposal.trial.number, params)
-        return self._record.start_trial(
-            proposal.trial.number,
-            params,
-            without_hydra(config),
-            self.composer.choices(params),
-            self.composer.space.overrides(params),
-            self._is_asked(proposal.trial.number),
-        )
+        number = proposal.trial.number
+        return self.open_trial_run(number, proposal.params, Opening(self._is_asked(number)))
 
     def open_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int) -> TrialRef:
-        params = self._record.sweep.params_of(proposal.params, repeat)
+        opening = Opening(self._is_asked(proposal.trial.number, repeat))
+        return self.open_repeat_run(proposal.params, ref, repeat, opening)
+
+    def open_trial_run(self, number: int, params: Params, opening: Opening) -> TrialRef:
+        """Opens the run of a trial. params: its configuration."""
+        return self._record.start_trial(
+            number,
+            params,
+            without_hydra(self._config(number, params)),
+            self.composer.choices(params),
+            self.composer.space.overrides(params),
+            opening,
+        )
+
+    def open_repeat_run(self, trial_params: Params, ref: TrialRef, repeat: int, opening: Opening) -> TrialRef:
+        """Opens the run of one repeat. ref: the trial's run; trial_params: its configuration."""
+        number = ref.number
+        assert number is not None
+        params = self._record.sweep.params_of(trial_params, repeat)
         ref = replace(ref, overrides=tuple(self.composer.space.overrides(params)))
-        cfg = without_hydra(self._config(proposal.trial.number, proposal.params, repeat))
+        cfg = without_hydra(self._config(number, trial_params, repeat))
         self._set_repeat(cfg, repeat)
-        again = self._is_asked(proposal.trial.number, repeat)
-        return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params), again)
+        return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params), opening)
 
     def _is_asked(self, trial: int, repeat: int | None = None) -> bool:
         """Notes that a run is to be opened, and returns whether it was to be before."""
@@ -183,8 +195,16 @@ class WorkerTrialRuns:
     def outage(self) -> str | None:
         return self._record.tracker.outage()
 
-    def adopt_repeat(self, ref: TrialRef, outcome: Outcome) -> None:
-        self._record.adopt_repeat(ref, outcome)
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> None:
+        numbers = [attempt.number for attempt in attempts(self._record.sweep.study, proposal.trial.number)]
+        run_id: str | None = outcome.run_id
+        with suppress(UnreachableError):
+            run_id = find_repeat(self._record, numbers, repeat, outcome.run_id)
+        if run_id is not None:
+            self._record.adopt_repeat(ref, run_id)
+            return
+        opened = self.open_repeat_run(proposal.params, ref, repeat, NEW)
+        record_again(self._record, opened.run_id, outcome, None)
 
     def close(self, outcome: Outcome) -> None:
         self._record.close_trial(outcome)

@@ -135,6 +135,11 @@ def completed_repeats(study: Study, number: int) -> dict[int, Outcome]:
     return outcomes
 
 
+def own_repeats(trial: FrozenTrial) -> dict[int, Outcome]:
+    """Returns the results of the repeats that this attempt of a trial trained."""
+    return {repeat: as_outcome(result) for repeat, result in _by_repeat(trial, REPEAT).items()}
+
+
 def is_poor(trial: FrozenTrial) -> bool:
     """Returns whether a failed trial shows that its configuration is poor."""
     return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(RESULT, {}).get("is_poor"))

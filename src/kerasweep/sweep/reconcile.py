@@ -6,10 +6,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import MAX_RETRIES, SPOOLED, as_outcome, counts
+from kerasweep.search.ledger import MAX_RETRIES, REPEAT, RESULT, SPOOLED, as_outcome, counts
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.run_record import RunRecord
 
 DIED_AGAIN = f"its process died in {MAX_RETRIES + 1} attempts, without an error message"
 
@@ -39,6 +40,8 @@ def reconcile(record: SweepRecord) -> None:
             elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
         elif result is not None:
             record.close_trial(as_outcome(result))
+        elif _is_recorded_again(record, trial, run):
+            continue
         elif trial.state is TrialState.FAIL and counts(trial):
             say(f"note: trial {trial.number} has failed: {DIED_AGAIN}")
             record.close_trial(Outcome(State.FAILED, run.run_id, reason=DIED_AGAIN))
@@ -47,6 +50,13 @@ def reconcile(record: SweepRecord) -> None:
     for place, numbers in elsewhere.items():
         shown = ", ".join(map(str, sorted(numbers)))
         say(f"note: results of trial {shown} are kept {place}: start this command there to record them")
+
+
+def _is_recorded_again(record: SweepRecord, trial: FrozenTrial, run: RunRecord) -> bool:
+    """Whether MLflow has lost the run in which a result was recorded first, and this one replaces it."""
+    name = f"{REPEAT}:{run.tags['repeat']}" if "repeat" in run.tags else RESULT
+    result = trial.user_attrs.get(name)
+    return result is not None and not find_runs(record.cfg.tracking, {}, id_prefix=result["run_id"])
 
 
 def _result(trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:

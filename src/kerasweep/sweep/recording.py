@@ -30,6 +30,20 @@ from kerasweep.tracking.writer import Tracker
 
 
 @dataclass(frozen=True)
+class Opening:
+    """How the run of a trial or of a repeat comes about."""
+
+    was_asked: bool = (
+        False  # whether it may exist, since only the server's answer to an earlier call was lost
+    )
+    run_id: str | None = None  # the run that exists
+    begun: int | None = None  # when its training began, in milliseconds since 1970; None for now
+
+
+NEW = Opening()
+
+
+@dataclass(frozen=True)
 class SweepRecord:
     """The MLflow runs of one sweep: the parent run, and the runs of trials and their repeats."""
 
@@ -77,7 +91,7 @@ class SweepRecord:
         cfg: DictConfig,
         choices: Mapping[str, str],
         overrides: Sequence[str],
-        again: bool = False,
+        opening: Opening = NEW,
     ) -> TrialRef:
         """Opens a trial's run, below the parent run.
 
@@ -87,12 +101,12 @@ class SweepRecord:
             cfg: The same, composed.
             choices: A config group -> the chosen option.
             overrides: The differences to other trials, as on the command line.
-            again: Whether an earlier call failed: the run may exist, if only the server's answer was lost.
+            opening: How the run comes about.
         """
         kind = RunKind.TRIAL if self.sweep.arms is None else RunKind.TUNING
         shown = self.sweep.shown_params(params)
         tags = {**self._tags(number, shown, cfg, choices), "kind": kind}
-        run_id = self._start(f"trial-{number}", tags, self.parent, again)
+        run_id = self._start(f"trial-{number}", tags, self.parent, opening)
         differing = tuple(key for key, value in shown.items() if value != params.get(key))
         logged = {
             key: value
@@ -119,9 +133,9 @@ class SweepRecord:
         params: Params,
         cfg: DictConfig,
         choices: Mapping[str, str],
-        again: bool = False,
+        opening: Opening = NEW,
     ) -> TrialRef:
-        """Opens the run of one repeat, below its trial's run. again: see `start_trial`."""
+        """Opens the run of one repeat, below its trial's run. opening: how it comes about."""
         assert trial.number is not None
         tags = {
             **self._tags(trial.number, params, cfg, choices),
@@ -129,23 +143,23 @@ class SweepRecord:
             "repeat": str(repeat),
         }
         name = f"trial-{trial.number}-repeat-{repeat}"
-        run_id = self._start(name, tags, trial.run_id, again)
+        run_id = self._start(name, tags, trial.run_id, opening)
         self.recorder.log_params(run_id, run_params(cfg))
         return replace(trial, run_id=run_id, repeat=repeat)
 
-    def _start(self, name: str, tags: Mapping[str, str], parent: str, again: bool) -> str:
-        """Opens a run and returns its id; `again`: that of an earlier call if it exists."""
-        if again:
+    def _start(self, name: str, tags: Mapping[str, str], parent: str, opening: Opening) -> str:
+        """Opens a run and returns its id."""
+        if opening.run_id is not None:
+            return opening.run_id
+        if opening.was_asked:
             identity = {key: tags[key] for key in ("sweep", "trial", "kind", "repeat") if key in tags}
             for run in find_runs(self.cfg.tracking, identity, status="RUNNING"):
                 return run.run_id
-        return self.tracker.start(name, tags, {}, parent=parent)
+        return self.tracker.start(name, tags, {}, parent=parent, begun=opening.begun)
 
-    def adopt_repeat(self, trial: TrialRef, outcome: Outcome) -> None:
+    def adopt_repeat(self, trial: TrialRef, run_id: str) -> None:
         """Moves the run of a repeat that an earlier attempt finished below this trial's run."""
-        self.recorder.set_tags(
-            outcome.run_id, {"mlflow.parentRunId": trial.run_id, "trial": str(trial.number)}
-        )
+        self.recorder.set_tags(run_id, {"mlflow.parentRunId": trial.run_id, "trial": str(trial.number)})
 
     def _tags(
         self, number: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
@@ -168,8 +182,12 @@ class SweepRecord:
             return ()
         return tally_of(self.sweep.study, self.sweep.space).best
 
-    def close_trial(self, outcome: Outcome) -> None:
+    def close_trial(self, outcome: Outcome, ended: int | None = None) -> None:
         """Closes the run of a trial or of a repeat, with the means of its repeats.
+
+        Args:
+            outcome: Its result.
+            ended: When it ended, in milliseconds since 1970; None for now.
 
         Raises:
             RefusedError: MLflow refuses some entries; the run is closed.
@@ -178,14 +196,19 @@ class SweepRecord:
         means: dict[str, float] = {}
         if outcome.seeds and outcome.values:
             means = {**outcome.metrics, "objective": outcome.values[0], "seeds": float(len(outcome.seeds))}
-        self._close(outcome.run_id, outcome.state, outcome.reason, means)
+        self._close(outcome.run_id, outcome.state, outcome.reason, means, ended)
 
     def cancel(self, run_id: str, reason: str) -> None:
         """Closes a run whose training was stopped. Raises as `close_trial`."""
         self._close(run_id, State.CANCELLED, reason)
 
     def _close(
-        self, run_id: str, state: str, reason: str | None, metrics: Mapping[str, float] = MappingProxyType({})
+        self,
+        run_id: str,
+        state: str,
+        reason: str | None,
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        ended: int | None = None,
     ) -> None:
         """Closes a run once all of its entries are written."""
         refusal = None
@@ -195,7 +218,7 @@ class SweepRecord:
             refusal = error
         if metrics:
             self.tracker.log_metrics(run_id, metrics)
-        self.tracker.finish(run_id, state, reason)
+        self.tracker.finish(run_id, state, reason, ended)
         if refusal is not None:
             raise refusal
 

@@ -12,7 +12,7 @@ from kerasweep.config.passwords import without_password
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
-from kerasweep.search.ledger import RESULT, clean_params, completed_repeats
+from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_trials import (
@@ -27,6 +27,7 @@ from kerasweep.sweep.best_trials import (
 from kerasweep.sweep.borders import border_text, may_be_wider
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.replaced_runs import current_run
 from kerasweep.terminal import next_commands, params_text, say, show, value_text
 from kerasweep.tracking.tags import objective_text
 
@@ -199,15 +200,16 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
-    best_run = _run_of_model(record.sweep, best)
+    best_run = _run_of_model(record, best)
     run_id = best_run if record.keeps_model(best_run) else None
     for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, run_id):
         say(line)
 
 
-def _run_of_model(sweep: Sweep, best: FrozenTrial) -> str:
+def _run_of_model(record: SweepRecord, best: FrozenTrial) -> str:
     """Returns the run with the best trial's model: the trial's, or that of its best repeat."""
+    sweep = record.sweep
     outcomes = completed_repeats(sweep.study, best.number) if sweep.repeats > 1 else {}
-    if outcomes:
-        return outcomes[best_repeat(sweep, outcomes)].run_id
-    return str(best.user_attrs.get(RESULT, {}).get("run_id", "ID"))
+    repeat = best_repeat(sweep, outcomes) if outcomes else 0
+    outcome = outcomes[repeat] if outcomes else as_outcome(best.user_attrs[RESULT])
+    return current_run(record, best.number, repeat, outcome.run_id)

@@ -31,6 +31,7 @@ def find_runs(
     status: str | None = None,
     max_runs: int | None = None,
     id_prefix: str = "",
+    lifecycle: str = "active",
 ) -> list[RunRecord]:
     """Returns the runs of the experiment that have all of these tags, newest first.
 
@@ -42,6 +43,7 @@ def find_runs(
         status: MLflow's status, such as RUNNING, that a run must have; None for any.
         max_runs: The largest number of runs to return; None for all.
         id_prefix: The first digits of their ids.
+        lifecycle: MLflow's stage of the runs: active or deleted.
 
     Raises:
         TrackingError: The server or the database cannot be read.
@@ -52,18 +54,26 @@ def find_runs(
     if experiment is None:
         return []
     if is_database(uri):
-        return with_retries(uri, read_runs, uri, experiment, tags, status, max_runs, id_prefix)
+        return with_retries(uri, read_runs, uri, experiment, tags, status, max_runs, id_prefix, lifecycle)
     clauses = [_clause(key, value) for key, value in tags.items() if _can_be_asked(key, value)]
     clauses += [f"attributes.status = '{status}'"] if status is not None else []
     clauses += [f"attributes.run_id LIKE '{id_prefix}%'"] if id_prefix else []
-    runs = search_by_client(uri, client, experiment, " and ".join(clauses), max_runs)
+    runs = search_by_client(uri, client, experiment, " and ".join(clauses), max_runs, lifecycle)
     return [run for run in runs if all(run.tags.get(key) == value for key, value in tags.items())]
 
 
 def search_by_client(
-    uri: str, client: Any, experiment: str, condition: str, max_runs: int | None = None
+    uri: str,
+    client: Any,
+    experiment: str,
+    condition: str,
+    max_runs: int | None = None,
+    lifecycle: str = "active",
 ) -> list[RunRecord]:
     """Returns the runs of an experiment by MLflow's own search, page by page, newest first."""
+    from mlflow.entities import ViewType
+
+    stage = ViewType.DELETED_ONLY if lifecycle == "deleted" else ViewType.ACTIVE_ONLY
     runs: list[RunRecord] = []
     token = None
     while True:
@@ -72,6 +82,7 @@ def search_by_client(
             client.search_runs,
             [experiment],
             condition,
+            stage,
             max_results=min(PAGE, max_runs or PAGE),
             order_by=["attributes.start_time DESC"],
             page_token=token,

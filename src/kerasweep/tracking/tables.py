@@ -31,8 +31,9 @@ def read_runs(
     status: str | None = None,
     max_runs: int | None = None,
     id_prefix: str = "",
+    lifecycle: str = "active",
 ) -> list[RunRecord]:
-    """Returns the runs of an experiment that have all of these tags and are not deleted, newest first.
+    """Returns the runs of an experiment that have all of these tags, newest first.
 
     Args:
         uri: The database.
@@ -41,6 +42,7 @@ def read_runs(
         status: MLflow's status that a run must have; None for any.
         max_runs: The largest number of runs to return; None for all.
         id_prefix: The beginning of their ids.
+        lifecycle: MLflow's stage of the runs: active or deleted.
 
     Raises:
         SQLAlchemyError: The database cannot be read.
@@ -50,7 +52,7 @@ def read_runs(
     from sqlalchemy.pool import NullPool
 
     chosen: Any = select(SqlRun.run_uuid).where(
-        SqlRun.experiment_id == int(experiment_id), SqlRun.lifecycle_stage == "active"
+        SqlRun.experiment_id == int(experiment_id), SqlRun.lifecycle_stage == lifecycle
     )
     for key, value in tags.items():
         tagged: Any = select(SqlTag.run_uuid).where(SqlTag.key == key, SqlTag.value == value)

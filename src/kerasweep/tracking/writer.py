@@ -82,7 +82,12 @@ class Tracker(Recorder):
         return self.uri == default_uri()
 
     def start(
-        self, name: str, tags: Mapping[str, str], params: Mapping[str, str], parent: str | None = None
+        self,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        parent: str | None = None,
+        begun: int | None = None,
     ) -> str:
         """Opens a run and returns its id.
 
@@ -93,13 +98,14 @@ class Tracker(Recorder):
             tags: Its tags.
             params: Its params.
             parent: The id of the run that it is shown under.
+            begun: When it began, in milliseconds since 1970; None for now.
         """
         nested = {**tags, "mlflow.parentRunId": parent} if parent else dict(tags)
         first = dict(islice(nested.items(), MAX_PER_BATCH))
         run = self._call(
             self.client.create_run,
             self.experiment_id,
-            start_time=now(),
+            start_time=now() if begun is None else begun,
             run_name=_cut(name, MAX_NAME_CHARACTERS),
             tags={key: _cut(value, MAX_TAG_CHARACTERS) for key, value in first.items()},
         )
@@ -172,7 +178,7 @@ class Tracker(Recorder):
         """Shows a closed run as running again."""
         self._call(self.client.update_run, run_id, status=State.RUNNING.mlflow)
 
-    def finish(self, run_id: str, state: str, reason: str | None = None) -> None:
+    def finish(self, run_id: str, state: str, reason: str | None = None, ended: int | None = None) -> None:
         """Closes a run with its state, and tags it with state and reason.
 
         A server that was away is asked once more: it may be back.
@@ -181,12 +187,14 @@ class Tracker(Recorder):
             run_id: The run.
             state: `complete`, `pruned`, `failed` or `cancelled`.
             reason: Why it ended, if it needs an explanation.
+            ended: When it ended, in milliseconds since 1970; None for now.
         """
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         away, self._away = self._away, None
         with self._once() if away else nullcontext():
             self.set_tags(run_id, {"state": state, **({"reason": reason} if reason else {})})
-            self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=now())
+            end = now() if ended is None else ended
+            self._call(self.client.set_terminated, run_id, status=State(state).mlflow, end_time=end)
 
     def _call(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         with self._noting_loss(self._ask_server), at_once() if self._asks_often else nullcontext():

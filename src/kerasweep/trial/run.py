@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
-from kerasweep.config.search import EPOCH_METRICS, OF_HALF
+from kerasweep.config.search import EACH_EPOCH, OF_HALF
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 # A trial that trained this long records its model at once: the seconds for it do not matter.
 SECONDS_WORTH_A_MODEL = 60.0
-EACH_EPOCH = (*EPOCH_METRICS, "learning_rate", "epoch_seconds", "epoch_cpu_seconds")
 
 
 def read_data(cfg: DictConfig) -> Prepared:

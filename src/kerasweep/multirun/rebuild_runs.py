@@ -1,0 +1,161 @@
+"""Records results again that MLflow has lost: its database was deleted, emptied, or is older."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from optuna.trial import FrozenTrial
+
+from kerasweep.multirun.trial_runs import WorkerTrialRuns
+from kerasweep.results import Outcome, State, TrialRef
+from kerasweep.search.ledger import (
+    RESULT,
+    SPOOLED,
+    as_outcome,
+    clean_params,
+    completed_repeats,
+    counts,
+    own_repeats,
+)
+from kerasweep.search.storage import under_lock
+from kerasweep.sweep.reconcile import DIED_AGAIN
+from kerasweep.sweep.recording import Opening, SweepRecord
+from kerasweep.sweep.replaced_runs import record_again
+from kerasweep.terminal import say
+from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.run_record import RunRecord
+
+OWN = None  # stands for a trial's own run, beside the numbers of its repeats
+RUNNING = "RUNNING"
+LACKING = (
+    "MLflow lacks results of {} of {}, since its database is new or older: they are recorded "
+    "again from the storage, without the metrics of each epoch and without artifacts"
+)
+
+
+@dataclass(frozen=True)
+class _Lacking:
+    """A trial of which MLflow lacks results."""
+
+    trial: FrozenTrial
+    results: Mapping[int | None, Outcome]  # those that it lacks, by repeat
+    runs: Mapping[int | None, str]  # the ids of the runs that there are, by repeat
+
+
+def rebuild_runs(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
+    """Records the results that the storage has and MLflow lacks, in their runs or in new ones.
+
+    For a database that is whole this takes one query, for the run of the trial that ended last. Runs that a
+    user deleted stay deleted. Call this after `reconcile`.
+
+    Args:
+        record: The sweep's runs.
+        trial_runs: Opens the runs of trials.
+
+    Raises:
+        TrackingError: MLflow cannot be used.
+    """
+    ended = _ended(record)
+    if ended and _lacking(record, ended[-1:], {"trial": str(ended[-1].number)}):
+        lock = partial(record.sweep.storage.winner_lock, record.sweep.name)
+        under_lock(lock, partial(_rebuild, record, trial_runs))
+
+
+def _rebuild(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
+    """Call this with the lock of the winners held: another driver may rebuild the same runs.
+
+    Trials are recorded in the order in which they ended, so that the last one shows whether all are.
+    """
+    lacking = _lacking(record, _ended(record), {})
+    if lacking:
+        trials = "1 trial" if len(lacking) == 1 else f"{len(lacking)} trials"
+        say(f"note: {LACKING.format(trials, record.sweep.name)}")
+    for trial in lacking:
+        _record(record, trial_runs, trial)
+
+
+def _ended(record: SweepRecord) -> list[FrozenTrial]:
+    """Returns the trials that have a result, in the order in which they ended."""
+    trials = record.sweep.study.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state.is_finished() and counts(trial)]
+    return sorted(ended, key=lambda trial: (trial.datetime_complete or datetime.min, trial.number))
+
+
+def _lacking(record: SweepRecord, trials: Iterable[FrozenTrial], tags: Mapping[str, str]) -> list[_Lacking]:
+    """Returns the trials of which MLflow lacks results. tags: those of all of their runs."""
+    find = partial(find_runs, record.cfg.tracking, {"sweep": record.sweep.name, **tags})
+    runs, deleted = _by_repeat(find()), _by_repeat(find(lifecycle="deleted"))
+    here = record.sweep.storage.place()["id"]
+    lacking = []
+    for trial in trials:
+        results = _results(record, trial)
+        own = {repeat: _run_of(runs[trial.number, repeat], results[repeat]) for repeat in results}
+        missing = {
+            repeat: outcome
+            for repeat, outcome in results.items()
+            if not _is_recorded(own[repeat], outcome)
+            and not (own[repeat] is None and (trial.number, repeat) in deleted)
+        }
+        is_kept_elsewhere = trial.user_attrs.get(SPOOLED, {"id": here})["id"] != here
+        has_own = own[OWN] is not None
+        if missing and (not is_kept_elsewhere if has_own else (trial.number, OWN) not in deleted):
+            ids = {repeat: run.run_id for repeat, run in own.items() if run is not None}
+            lacking.append(_Lacking(trial, missing, ids))
+    return lacking
+
+
+def _by_repeat(runs: Iterable[RunRecord]) -> Mapping[tuple[int, int | None], list[RunRecord]]:
+    """Returns the runs of trials by trial and repeat, the newest first."""
+    found: dict[tuple[int, int | None], list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        if run.tags.get("trial", "").isdigit():
+            found[int(run.tags["trial"]), int(run.tags["repeat"]) if "repeat" in run.tags else OWN].append(
+                run
+            )
+    return found
+
+
+def _results(record: SweepRecord, trial: FrozenTrial) -> Mapping[int | None, Outcome]:
+    """Returns the results that a trial and its repeats have stored."""
+    failed = Outcome(State.FAILED, "", reason=DIED_AGAIN)
+    own = as_outcome(trial.user_attrs[RESULT]) if RESULT in trial.user_attrs else failed
+    results: dict[int | None, Outcome] = {OWN: own}
+    if record.sweep.repeats > 1:
+        for stored in (completed_repeats(record.sweep.study, trial.number), own_repeats(trial)):
+            results.update(stored.items())
+    return results
+
+
+def _run_of(runs: Iterable[RunRecord], outcome: Outcome) -> RunRecord | None:
+    """Returns the run in which a result was recorded first, else the newest; None if there is none."""
+    return min(runs, key=lambda run: run.run_id != outcome.run_id, default=None)
+
+
+def _is_recorded(run: RunRecord | None, outcome: Outcome) -> bool:
+    """Whether a run has what its result has. One that an earlier start began to rebuild may be open."""
+    if run is None or not run.params or (run.status == RUNNING and run.run_id != outcome.run_id):
+        return False
+    return outcome.state != State.COMPLETE or "objective" in run.metrics
+
+
+def _record(record: SweepRecord, trial_runs: WorkerTrialRuns, lacking: _Lacking) -> None:
+    """Records the results of a trial in the runs that lack them, or in new ones; its own run comes last."""
+    trial, results, runs = lacking.trial, lacking.results, lacking.runs
+    params = clean_params(record.sweep.space, trial)
+    begun, ended = _milliseconds(trial.datetime_start), _milliseconds(trial.datetime_complete)
+    ref = TrialRef(runs.get(OWN, ""), trial.number)
+    if OWN in results:
+        ref = trial_runs.open_trial_run(trial.number, params, Opening(run_id=runs.get(OWN), begun=begun))
+    for repeat in sorted(repeat for repeat in results if repeat is not OWN):
+        opening = Opening(run_id=runs.get(repeat), begun=begun)
+        run_id = trial_runs.open_repeat_run(params, ref, repeat, opening).run_id
+        record_again(record, run_id, results[repeat], ended)
+    if OWN in results:
+        record_again(record, ref.run_id, results[OWN], ended)
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    """Returns one of Optuna's times as MLflow counts them."""
+    return None if moment is None else int(1000 * moment.timestamp())
