@@ -20,7 +20,7 @@ from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
 from kerasweep.tracking.failures import tracking_errors
 from kerasweep.tracking.location import SQLITE, database_path
-from kerasweep.tracking.moved import artifact_folder, follow
+from kerasweep.tracking.moved import artifact_folder, follow, relocate_artifacts
 from kerasweep.tracking.retry import CONNECT_SECONDS, with_retries, without_retries
 
 QUIET = ("alembic", "mlflow.tracking")
@@ -62,6 +62,8 @@ def _open(uri: str, database: Path | None, create: bool) -> Any:
                 _make_database(database)
             except OSError as error:  # the disk is full
                 raise _unusable(database, error) from error
+        if database is not None:
+            relocate_artifacts()
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client
