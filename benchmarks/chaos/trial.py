@@ -38,7 +38,7 @@ def train(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, fo
         recorder.log_epoch(ref.run_id, epoch, dict.fromkeys(METRICS, value * epoch / EPOCHS))
         if report(epoch, value * epoch / EPOCHS):
             return Outcome("pruned", ref.run_id, (value,), reason="the pruner ended it")
-    recorder.log_metrics(ref.run_id, {"seconds": seconds, "objective": value})
+    recorder.log_metrics(ref.run_id, {"seconds": seconds})
     outcome = Outcome("complete", ref.run_id, (value,), {"val_accuracy": value}, EPOCHS, seconds)
     if not any(dominates(other, outcome.values, ("maximize",)) for other in ref.incumbents):
         outcome = _with_weights(outcome, rate, folder)
