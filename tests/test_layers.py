@@ -51,7 +51,7 @@ OWNERS = {
         "kerasweep.commands",
         "hydra_plugins",
     ),
-    "ray": ("kerasweep.workers.ray_cluster", "kerasweep.workers.ray_pool"),
+    "ray": ("kerasweep.workers.ray_cluster", "kerasweep.workers.ray_pool", "kerasweep.workers.ray_worker"),
     "matplotlib": ("kerasweep.trial.figures", "kerasweep.report.figures"),
 }
 # kerasweep/__init__.py exports names of rooms below the doors and imports each at its first use.

@@ -56,6 +56,11 @@ def test_what_only_a_sweep_reads_is_refused(override: str, configured: Callable[
         single.run_single(configured(), hydra_cfg)
 
 
+def test_data_are_not_sent_by_a_single_run(configured: Callable[..., DictConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.ship is used by sweeps on a Ray cluster\. Leave it"):
+        single.run_single(configured("data.ship=true"), OmegaConf.create({"overrides": {"task": []}}))
+
+
 def test_a_job_of_another_sweeper_may_have_keys_of_the_sweep(
     configured: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,7 @@ NAMES = [
         "the database of storage.url must be one of postgresql, sqlite, but got mysql.",
     ),
     ("storage=rdb", "storage=rdb needs storage.url, as in postgresql+psycopg://USER@HOST/DATABASE."),
+    ("trial.gpus=1.5", "trial.gpus must be whole above 1, as Ray demands, but got 1.5."),
 ]
 # group, key, the last value that is refused, what must hold, a value that is allowed
 BOUNDS = [
@@ -209,6 +210,8 @@ BOUNDS = [
     ("", "trial.timeout_seconds", NAN, "above 0", "1e9"),
     ("", "trial.memory_mb", "0", "at least 1", "1"),
     ("", "trial.recycle_mb", "-1", "at least 1", "1"),
+    ("", "trial.cpus", "0.0", "above 0", "0.5"),
+    ("", "trial.gpus", "-1.0", "at least 0", "0.5"),
     ("pruner=patient", "pruner.patience", "0", "at least 1", "1"),
     ("pruner=patient", "pruner.min_delta", "-0.1", "at least 0", "0.0"),
     ("pruner=hyperband", "pruner.reduction_factor", "1", "at least 2", "2"),

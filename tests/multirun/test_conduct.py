@@ -162,6 +162,7 @@ def test_a_budget_that_a_tuning_used_up_is_no_failure(
             "No configuration of this space can be trained. The first one: model.ker",
         ),
         (["data.seed=0,1", "tracking.experiment=a,b"], "tracking.experiment cannot be swept"),
+        (["data.seed=0,1", "data.ship=true"], "data.ship=true sends the data to the nodes of a Ray cluster."),
     ],
 )
 def test_refused_sweep_leaves_nothing_behind(

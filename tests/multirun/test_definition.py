@@ -34,6 +34,15 @@ def test_options_that_may_change_keep_the_sweep(
     assert plan(*axes).open_sweep(fresh=False).name == plan(*axes, *arguments).open_sweep(fresh=False).name
 
 
+@pytest.mark.parametrize("axis", ["sampler=grid model.kernel_size=3,5", "sampler=grid data=digits,mnist"])
+def test_the_way_of_the_data_keeps_the_sweep(plan: Callable[..., Plan], axis: str) -> None:
+    plain, shipped = (plan(*axis.split(), f"data.ship={ship}") for ship in ("false", "true"))
+    left_out = plan(*axis.split())
+    assert plain.open_sweep(fresh=False).name == shipped.open_sweep(fresh=False).name
+    assert plain.inputs == shipped.inputs == left_out.inputs
+    assert left_out.open_sweep(fresh=False).name == shipped.open_sweep(fresh=False).name
+
+
 def test_constraints_and_repeats_make_another_sweep_and_defaults_keep_the_old_one(
     plan: Callable[..., Plan],
 ) -> None:

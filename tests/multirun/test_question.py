@@ -169,11 +169,11 @@ def test_second_reading_gives_the_same_question(ask: Ask) -> None:
     assert one.fixed == other.fixed and without_hydra(one.master) == without_hydra(other.master)
 
 
-@pytest.mark.parametrize("key", ["tracking.uri", "study.trials", "budget.hours", "sampler"])
+@pytest.mark.parametrize("key", ["tracking.uri", "study.trials", "budget.hours", "sampler", "data.ship"])
 def test_key_that_does_not_define_a_run_is_not_swept(
     key: str, context: HydraContext, compose: Callable[[list[str]], DictConfig]
 ) -> None:
-    values = "tpe,random" if key == "sampler" else "1,2"
+    values = {"sampler": "tpe,random", "data.ship": "true,false"}.get(key, "1,2")
     arguments = [f"{key}={values}"]
     with pytest.raises(ConfigError) as refused:
         conduct(context, compose(arguments), arguments, {})

@@ -42,6 +42,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     check_command(cfg, hydra_cfg)
     if cfg.trial.target != TrialConf.target:
         raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
+    if cfg.data.ship:
+        raise ConfigError("data.ship is used by sweeps on a Ray cluster. Leave it out.")
     check_user_tags(cfg.tracking.tags)
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")

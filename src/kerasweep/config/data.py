@@ -28,6 +28,7 @@ def open_mapping() -> Any:
 class DataConf:
     source: str = MISSING  # one of SOURCES
     path: str | None = None  # a local copy; None: the cache or the download of Keras
+    ship: bool = False  # whether the driver sends the decoded data to the nodes of a Ray cluster
     limit: int | None = None  # the number of training images, and the most test images; None: all
     test_split: float = 0.2  # the share of each class for the test set, if the source has none
     validation_split: float = 0.2  # the share of each class of the training images

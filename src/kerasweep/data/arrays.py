@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,14 @@ class Arrays:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def in_memory(self) -> "Arrays":
+        """Returns the same arrays as plain ones: memory-mapped ones would be copied when they are sent."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        mapped: dict[str, Any] = {
+            name: np.asarray(value) for name, value in values.items() if isinstance(value, np.memmap)
+        }
+        return replace(self, **mapped)
 
     @property
     def nbytes(self) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasweep.config.data import DataConf
+from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,11 @@ _MARKER = "complete.json"
 # Raise it whenever a format is decoded to other pixels, labels or names than before.
 _VERSION = 2
 _ABANDONED_SECONDS = 3600
+
+
+def cache_of(cfg: DataConf) -> Path:
+    """Returns the folder of the cache that a config uses on this machine."""
+    return Path(cfg.cache_dir).expanduser() if cfg.cache_dir else cache_folder()
 
 
 def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[], Arrays]) -> Arrays:
@@ -36,19 +43,19 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
         decode: Reads the files.
     """
     entry = folder / _key(files, variant)
-    entry_arrays = _read(entry)
+    entry_arrays = read_entry(entry)
     if entry_arrays is not None:
         return entry_arrays
     arrays = decode()
     try:
-        _write(entry, arrays)
+        write_entry(entry, arrays)
     except OSError as error:
-        entry_arrays = _read(entry)  # another process may have written it meanwhile
+        entry_arrays = read_entry(entry)  # another process may have written it meanwhile
         if entry_arrays is not None:
             return entry_arrays
         log.warning("The data cache %s cannot be written (%s): every process decodes again.", folder, error)
         return arrays
-    return _read(entry) or arrays
+    return read_entry(entry) or arrays
 
 
 def _key(files: Sequence[Path], variant: str) -> str:
@@ -61,7 +68,8 @@ def _key(files: Sequence[Path], variant: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read(entry: Path) -> Arrays | None:
+def read_entry(entry: Path) -> Arrays | None:
+    """Returns the arrays of an entry, memory-mapped; None if there is none, or a damaged one."""
     try:
         marker = json.loads((entry / _MARKER).read_text())
         names, digest = tuple(marker["class_names"]), str(marker["digest"])
@@ -93,7 +101,7 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(entry: Path, arrays: Arrays) -> None:
+def write_entry(entry: Path, arrays: Arrays) -> None:
     """Writes to a temporary folder, the marker last, then renames it; of two processes at once one wins."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(entry.parent)
@@ -109,7 +117,7 @@ def _write(entry: Path, arrays: Arrays) -> None:
             "has_validation": has_validation,
         }
         (temporary / _MARKER).write_text(json.dumps(marker, ensure_ascii=False))
-        if entry.exists() and _read(entry) is None:
+        if entry.exists() and read_entry(entry) is None:
             shutil.rmtree(entry, ignore_errors=True)
         if not entry.exists():
             temporary.rename(entry)

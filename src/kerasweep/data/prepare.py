@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
+from kerasweep.data.cache import cache_of
 from kerasweep.data.scaling import Scaling, fit_scaling
+from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
 from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ChangedError, ConfigError, DataError
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
 MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
@@ -140,18 +142,23 @@ def with_older_halves(cfg: DataConf, prepared: Prepared) -> Prepared:
     return replace(prepared, half=stratified_half(labels, _split_seed(cfg), draws_odd=False))
 
 
-def load_prepared(cfg: DataConf) -> Prepared:
+def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
     """Loads and prepares the data of a configuration, and keeps the last ones in memory.
 
     Splits of one data set share its images: files are decoded, and data.target is called, once for all.
 
+    Args:
+        cfg: The group `data`.
+        digest: Of the sweep's data set: with data.ship it is loaded as the driver sent it.
+
     Raises:
+        ChangedError: The data that the driver sent is gone.
         DataError: See `load` and `prepare`.
         ConfigError: See `load`.
     """
     key = OmegaConf.to_yaml(cfg, resolve=True)
     if key not in _kept:
-        arrays = _load_once(cfg)
+        arrays = load_arrays(cfg, digest)
         _kept[key] = prepare(cfg, arrays), arrays
     _kept.move_to_end(key)
     while len(_kept) > 1 and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
@@ -159,9 +166,19 @@ def load_prepared(cfg: DataConf) -> Prepared:
     return _kept[key][0]
 
 
-def _load_once(cfg: DataConf) -> Arrays:
+def load_arrays(cfg: DataConf, digest: str | None = None) -> Arrays:
+    """Returns the whole data set, see `load_prepared`."""
     key = source_key(cfg)
-    arrays = _sources.get(key) or load(cfg)
+    shipped = None if digest is None or not cfg.ship else find_shipped(cfg, digest)
+    try:
+        arrays = _sources.get(key) or shipped or load(cfg)
+    except DataError as error:
+        if digest is None or not cfg.ship:
+            raise
+        raise ChangedError(
+            f"The data that the driver sent is no longer in {cache_of(cfg)}. Start the same command again, "
+            "which sends it again."
+        ) from error
     _sources[key] = arrays
     return arrays
 

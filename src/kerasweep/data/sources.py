@@ -5,9 +5,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from kerasweep.config.data import DataConf
-from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays
-from kerasweep.data.cache import cached
+from kerasweep.data.cache import cache_of, cached
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from kerasweep.data.custom import load_custom
 from kerasweep.data.digits import digits_package, load_digits
@@ -31,7 +30,7 @@ def load(cfg: DataConf) -> Arrays:
     """
     if cfg.source == "custom":
         return load_custom(cfg)
-    folder = Path(cfg.cache_dir).expanduser() if cfg.cache_dir else cache_folder()
+    folder = cache_of(cfg)
     if cfg.source == "digits":
         variant = f"digits {cfg.test_split} {cfg.seed}"
         return cached(folder, [digits_package()], variant, lambda: load_digits(cfg))

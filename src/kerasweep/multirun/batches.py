@@ -9,18 +9,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
-from kerasweep.errors import ConfigError, RefusedError
+from kerasweep.errors import RefusedError
 from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.owner import has_ended_here, this_owner
@@ -33,9 +32,6 @@ from kerasweep.workers.descendants import end_children
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, WorkerPool
 from kerasweep.workers.worker import Finished, Job
-
-if TYPE_CHECKING:
-    from kerasweep.workers.ray_pool import RayPool
 
 WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"
 RAY = "hydra_plugins.kerasweep.launcher.RayLauncher"
@@ -73,44 +69,18 @@ def start_workers(context: HydraContext, master: DictConfig, cfg: DictConfig, tr
         set_onednn()
     count = count_workers(cfg, trainings)
     variables = machine.worker_variables(count, machine.count_gpus(), machine.usable_cores())
-    pool = WorkerPool(variables, PREPARE, _setup(context, cfg), _limits(cfg))
+    pool = WorkerPool(variables, PREPARE, worker_setup(context, cfg), limits_of(cfg))
     pool.start(count)
     return pool
 
 
-def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig) -> "RayPool":
-    """Connects to the Ray cluster of the launcher, or starts one, and starts workers on it.
-
-    Args:
-        context: Hydra's context.
-        master: The composed sweep with Hydra's node.
-        cfg: The same without it, for the warm-up.
-
-    Raises:
-        ConfigError: Ray is not installed.
-        TrainingError: There is no such cluster.
-    """
-    if find_spec("ray") is None:
-        raise ConfigError("hydra/launcher=ray needs Ray: pip install 'kerasweep[ray]'.")
-    from kerasweep.workers import ray_cluster, ray_pool
-
-    if cfg.trial.target == TrialConf.target:
-        set_onednn()
-    launcher = master.hydra.launcher
-    runtime_env: Any = OmegaConf.to_container(launcher.runtime_env, resolve=True)
-    ray_cluster.connect(launcher.address, runtime_env)
-    variables = ray_cluster.variables_for(cfg.trial.cpus, os.environ)
-    paths = ray_cluster.modules_path()
-    setup = ray_pool.WorkerConfig(os.getcwd(), variables, paths, PREPARE, _setup(context, cfg), _limits(cfg))
-    max_workers = None if cfg.workers == "auto" else int(cfg.workers)
-    return ray_pool.RayPool(setup, ray_pool.Share(cfg.trial.cpus, cfg.trial.gpus), max_workers)
-
-
-def _setup(context: HydraContext, cfg: DictConfig) -> bytes:
+def worker_setup(context: HydraContext, cfg: DictConfig) -> bytes:
+    """Returns what `PREPARE` gets in each worker."""
     return WorkerSetup(context, Singleton.get_state(), cfg, cfg.trial.target).pack()
 
 
-def _limits(cfg: DictConfig) -> Limits:
+def limits_of(cfg: DictConfig) -> Limits:
+    """Returns the limits of each job."""
     return Limits(cfg.trial.timeout_seconds, cfg.trial.memory_mb, cfg.trial.recycle_mb)
 
 

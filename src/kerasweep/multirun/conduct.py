@@ -7,7 +7,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS, SHIP
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.batches import batch_size, count_workers, uses_ray, uses_workers
 from kerasweep.multirun.composer import make_composer
@@ -19,6 +19,7 @@ from kerasweep.multirun.open_sweeps import SweepOpener
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
+from kerasweep.multirun.start_ray import check_ship
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest
@@ -65,6 +66,7 @@ def conduct(
     question = read_question(context, config, arguments, translation)
     _check_axes(question)
     _check_limits(question.master)
+    check_ship(question.master)
     composer = make_composer(context, question.master, question.fixed, question.searched)
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
@@ -162,7 +164,7 @@ def _check_axes(question: Question) -> None:
     """Raises ConfigError for an axis that does not define a run, such as tracking.uri."""
     for axis in question.searched.axes:
         root = axis.key.lstrip("+").partition(".")[0].partition("@")[0]
-        if root not in RUN_GROUPS:
+        if root not in RUN_GROUPS or axis.name == SHIP:
             raise ConfigError(
                 f"{axis.key} cannot be swept: it does not define a run. "
                 f"Sweep keys of {', '.join(RUN_GROUPS)}."

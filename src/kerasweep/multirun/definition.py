@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.schemas import RUN_GROUPS, SHIP
 from kerasweep.config.search import StudyConf, TrialConf
 from kerasweep.space.axis import Axis, Space
 
@@ -31,7 +31,9 @@ def sweep_definition(
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
     axes = (*space.axes, *nuisance.axes)
-    left_out = {axis.key for axis in axes} | {key for key in NEW_KEYS if OmegaConf.select(base, key) is None}
+    left_out = {SHIP, *(axis.key for axis in axes)} | {
+        key for key in NEW_KEYS if OmegaConf.select(base, key) is None
+    }
     return {
         "groups": _without(groups, left_out),
         "below": _fixed_below_groups(axes, fixed),
@@ -66,7 +68,8 @@ def default_name(short_names: Iterable[str]) -> str:
 def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]:
     """Returns the overrides below swept groups: the content of these groups is not in the definition."""
     prefixes = tuple(f"{axis.key}." for axis in axes if axis.is_group)
-    return sorted(line for line in fixed if line.lstrip("+").startswith(prefixes))
+    kept = [line for line in fixed if line.lstrip("+").partition("=")[0] != SHIP]
+    return sorted(line for line in kept if line.lstrip("+").startswith(prefixes))
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

@@ -10,9 +10,10 @@ from hydra.types import HydraContext
 
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import StorageError, SweepStopped, TrackingError, disk_advice
-from kerasweep.multirun.batches import BatchPool, batch_size, start_ray, start_workers, uses_ray
+from kerasweep.multirun.batches import BatchPool, batch_size, start_workers, uses_ray
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.record_winners import note_lost_weights, record_winners
+from kerasweep.multirun.start_ray import start_ray
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import State
 from kerasweep.search.stops import Ending, StopRequest
@@ -109,7 +110,7 @@ def _run(opened: OpenSweep) -> Ending:
         pool: WorkerPool | RayPool | BatchPool
         if has_workers:
             trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
-            pool = opened.workers or start_ray(opened.context, master, plan.base)
+            pool = opened.workers or start_ray(opened.context, master, plan.base, plan.data)
             if opened.workers is None:
                 stack.callback(pool.stop)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.folders import config_folder
-from kerasweep.config.schemas import ROOTS, RUN_GROUPS
+from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
 from kerasweep.multirun.composer import Composer, config_path
 from kerasweep.space.axis import Space
 
@@ -32,7 +32,7 @@ def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict
         of a user's own option, `optimizer.learning_rate` for a value by interpolation, and keys at the top
         that the user added.
     """
-    swept = {axis.name for axis in space.axes}
+    swept = {SHIP, *(axis.name for axis in space.axes)}
     contents = {
         **{axis.name: _below(base, axis.name, swept) for axis in space.axes if axis.is_group},
         **dict(_own_options(space, composer)),

@@ -1,8 +1,8 @@
 """Reads and digests the data sets of a sweep, with which later starts and workers compare their own."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 
 from omegaconf import DictConfig
@@ -27,6 +27,8 @@ class SweepData:
     digests: Mapping[str, str]  # of each data set, by `source_key`
     # Whether the data set comes with its own validation images, if there is only one.
     has_own_validation: bool = False
+    # The group `data` of each data set.
+    configs: Sequence[DictConfig] = field(default_factory=tuple)
     is_only: bool = True  # whether all trials have the same data set, however they split it
 
     @property
@@ -57,20 +59,24 @@ def read_sweep_data(
     if not choosing:
         prepared = read(base)
         digests = {source_key(base.data): prepared.digest}
-        return SweepData(None if axes else prepared, digests, prepared.has_own_validation)
+        return SweepData(None if axes else prepared, digests, prepared.has_own_validation, [base.data])
     listed = {axis.key: values for axis in choosing if (values := axis.values()) is not None}
     if math.prod(map(len, listed.values())) > MAX_SOURCES:  # a search would read all before its first trial
         return SweepData(None, {}, is_only=False)
     chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
-    return SweepData(None, dict(_digests(chosen, composer, read)), is_only=False)
+    return _chosen_data(chosen, composer, read)
 
 
-def _digests(
+def _chosen_data(
     choices: Iterable[Params], composer: Composer, read: Callable[[DictConfig], Prepared]
-) -> Iterator[tuple[str, str]]:
+) -> SweepData:
+    digests: dict[str, str] = {}
+    configs: list[DictConfig] = []
     for params in choices:
         try:
             cfg = composer.compose(params)
-            yield source_key(cfg.data), read(cfg).digest
+            digests[source_key(cfg.data)] = read(cfg).digest
         except (ConfigError, DataError):
             continue
+        configs.append(cfg.data)
+    return SweepData(None, digests, configs=configs, is_only=False)

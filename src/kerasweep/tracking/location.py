@@ -56,6 +56,12 @@ def is_local(uri: str | None) -> bool:
     return database_path(resolve_uri(uri)) is not None
 
 
+def is_within_reach(uri: str | None) -> bool:
+    """Whether this process can write there: a server, or a file that this machine has."""
+    file = database_path(resolve_uri(uri))
+    return file is None or file.exists()
+
+
 def database_path(uri: str) -> Path | None:
     """Returns the file of a sqlite URI, None for any other."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None

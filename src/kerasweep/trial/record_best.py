@@ -97,7 +97,7 @@ def _candidate(cfg: DictConfig, ref: TrialRef) -> _Candidate:
     with np.load(ref.weights, allow_pickle=False) as file:
         notes = json.loads(str(file["notes"]))
         weights = [file[f"array_{index}"] for index in range(len(file.files) - 1)]
-    prepared = load_prepared(cfg.data)
+    prepared = load_prepared(cfg.data, ref.data_digest)
     check_digest(prepared, ref)
     network = build_network(cfg, prepared)
     network.model.set_weights(weights)

@@ -12,6 +12,7 @@ from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
+from kerasweep.tracking.location import is_within_reach
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import (
     BEST_EPOCH,
@@ -35,15 +36,19 @@ if TYPE_CHECKING:
 SECONDS_WORTH_A_MODEL = 60.0
 
 
-def read_data(cfg: DictConfig) -> Prepared:
+def read_data(cfg: DictConfig, digest: str | None = None) -> Prepared:
     """Checks the configuration, and loads and prepares its data.
+
+    Args:
+        cfg: The configuration.
+        digest: See `load_prepared`.
 
     Raises:
         ConfigError: The configuration cannot be trained.
         DataError: The data cannot be used.
     """
     check(cfg)
-    prepared = load_prepared(cfg.data)
+    prepared = load_prepared(cfg.data, digest)
     check_images(cfg, prepared)
     return prepared
 
@@ -80,7 +85,7 @@ def run_trial(
         DataError: The data cannot be read.
         DivergedError: A loss is not finite.
     """
-    prepared = read_data(cfg)
+    prepared = read_data(cfg, ref.data_digest)
     check_digest(prepared, ref)
     record_data(cfg, ref.run_id, tracker, prepared)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
@@ -143,7 +148,8 @@ def _records_model_now(cfg: DictConfig, ref: TrialRef, outcome: Outcome, is_cand
     """Whether to record the model now instead of when the best trial is known."""
     if ref.is_single or cfg.tracking.models != "best":
         return bool(cfg.tracking.models != "none")
-    return is_candidate and not (ref.defers_model and outcome.seconds < SECONDS_WORTH_A_MODEL)
+    is_short = outcome.seconds < SECONDS_WORTH_A_MODEL
+    return is_candidate and not (ref.defers_model and (is_short or not is_within_reach(cfg.tracking.uri)))
 
 
 def _reporter(

@@ -11,8 +11,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from kerasweep.data.arrays import Arrays
 from kerasweep.errors import TrainingError
 from kerasweep.workers.machine import usable_cores
+from kerasweep.workers.ray_worker import Share, ShippedData
 
 CONNECT_SECONDS = 10.0
 
@@ -57,18 +59,35 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def variables_for(cpus: float, environment: Mapping[str, str]) -> dict[str, str]:
+def send(cfg: Any, arrays: Arrays) -> ShippedData:
+    """Puts a data set into the cluster's object store, from which each node gets it once.
+
+    Raises:
+        TrainingError: There is no room for it.
+    """
+    try:
+        return ShippedData(cfg, arrays.digest, ray.put(arrays.in_memory()))
+    except (OSError, RayError) as error:
+        raise TrainingError(
+            f"The data cannot be sent to the Ray cluster: {str(error).strip().splitlines()[0]} Leave "
+            "data.ship out, and give each node the data."
+        ) from error
+
+
+def variables_for(share: Share, environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment variables of each worker: the driver's that concern it, and its threads.
 
     Args:
-        cpus: What a worker reserves.
+        share: What a worker reserves.
         environment: The driver's variables.
     """
     prefixes = ("TF_", "XLA_", "KERAS_", "KERASWEEP_", "MLFLOW_", "AWS_")
     kept = {name: value for name, value in environment.items() if name.startswith(prefixes)}
-    threads = str(max(1, int(cpus)))
+    threads = str(max(1, int(share.cpus)))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    return {**kept, **{name: environment.get(name, threads) for name in names}}
+    # Ray leaves all GPUs of a node to a worker without a share, and TensorFlow would take their memory.
+    hidden = {} if share.gpus else {"CUDA_VISIBLE_DEVICES": "-1"}
+    return {**kept, **hidden, **{name: environment.get(name, threads) for name in names}}
 
 
 def modules_path() -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,31 +13,14 @@ from ray.exceptions import RayError, RayTaskError
 
 from kerasweep.errors import TrainingError
 from kerasweep.terminal import say
+from kerasweep.workers.carried import Carried, unpack
 from kerasweep.workers.pool import MAX_FAILED_STARTS, Event, JobFailed, JobLost
-from kerasweep.workers.ray_worker import RayWorker, WorkerConfig
+from kerasweep.workers.ray_worker import RayWorker, Share, WorkerConfig
 from kerasweep.workers.worker import Finished, Job
 
 LOOK_SECONDS = 2.0  # between two looks at the nodes of the cluster
 MAX_PAUSE_SECONDS = 60.0
 POLL_SECONDS = 10.0  # an actor answers at least this often
-
-
-def _units(amount: float) -> int:
-    """Returns an amount of a resource in Ray's smallest unit."""
-    return round(amount * 10_000)
-
-
-@dataclass(frozen=True)
-class Share:
-    """What each worker reserves of its node."""
-
-    cpus: float
-    gpus: float
-
-    def fits(self, resources: Mapping[str, float]) -> int:
-        """Returns how many workers fit on a node with these resources."""
-        wanted = {"CPU": _units(self.cpus), "GPU": _units(self.gpus)}
-        return min(_units(resources.get(name, 0.0)) // units for name, units in wanted.items() if units)
 
 
 @dataclass
@@ -71,7 +54,8 @@ class RayPool:
         self._share = share
         self._max_workers = max_workers
         self._actors: list[_Actor | None] = []
-        self._events: deque[tuple[int, Event]] = deque()
+        self._events: deque[tuple[int, Event | Carried]] = deque()
+        self._folder = Path.cwd()  # for the files of nodes without it
         self._looked = -math.inf
         self._failed_starts = 0  # actors in a row that ended before they were ready
         self._has_warned = False
@@ -106,6 +90,7 @@ class RayPool:
 
         Raises:
             TrainingError: A worker process cannot be started, or the cluster has ended.
+            OSError: A file that a worker sent cannot be written.
         """
         deadline = time.monotonic() + timeout
         while not self._events:
@@ -114,7 +99,8 @@ class RayPool:
             is_new = self._poll(left)
             if is_new or (left == 0 and not self._events):
                 return None
-        number, event = self._events.popleft()
+        number, packed = self._events.popleft()
+        event = unpack(packed, self._folder)
         actor = self._actors[number]
         if actor is not None and isinstance(event, Finished | JobFailed):
             actor.job = None  # only now: until its last event is read, a worker is not free
