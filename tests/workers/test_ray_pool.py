@@ -1,54 +1,36 @@
 """Workers on a Ray cluster of two nodes: jobs, nodes that go in the middle, nodes that come."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 
 from kerasweep.errors import TrainingError
+from kerasweep.workers import ray_pool
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, JobFailed, JobLost
-from kerasweep.workers.ray_cluster import connect, modules_path
-from kerasweep.workers.ray_pool import RayPool, Share, WorkerConfig
-from kerasweep.workers.worker import Channel, Finished, Job, Report
+from kerasweep.workers.ray_cluster import connect, modules_path, variables_for
+from kerasweep.workers.ray_pool import RayPool
+from kerasweep.workers.ray_worker import Share, WorkerConfig
+from kerasweep.workers.worker import Finished, Job, Report
 
-MODULE = "tests.workers.test_ray_pool"
-
-
-def prepare(shared: bytes) -> None:
-    if shared == b"ends":
-        os._exit(4)
+MODULE = "tests.workers.ray_jobs"
 
 
-def obey(order: str, channel: Channel) -> Any:
-    """Does what the payload says."""
-    if order == "crash":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if order == "hang":
-        channel.report(1, 0.5, False)
-        time.sleep(600)
-    if order == "ask":
-        return channel.report(1, 0.5, True), channel.report(2, 0.75, True)
-    return order, os.getcwd(), os.environ["TF_NUM_INTRAOP_THREADS"]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield cluster
-    cluster.shutdown()
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at the nodes more often than a driver on a large cluster does."""
+    monkeypatch.setattr(ray_pool, "LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture
 def pool(cluster: Cluster, tmp_path: Path) -> Iterator[RayPool]:
     connect(cluster.address, {})
-    pool = RayPool(setup(tmp_path), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path), Share(1, 0), 1)
     yield pool
     pool.stop()
 
@@ -111,7 +93,7 @@ def test_a_crash_costs_its_job_alone(pool: RayPool) -> None:
 
 def test_limits_hold(cluster: Cluster, tmp_path: Path) -> None:
     connect(cluster.address, {})
-    pool = RayPool(setup(tmp_path, limits=Limits(timeout_seconds=0.5)), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path, limits=Limits(timeout_seconds=0.5)), Share(1, 0), 1)
     (worker,) = wait_for(pool, 1)
     submit(pool, worker, 1, "hang")
     assert isinstance(next_event(pool)[1], Report)
@@ -120,35 +102,35 @@ def test_limits_hold(cluster: Cluster, tmp_path: Path) -> None:
     pool.stop()
 
 
-def test_nodes_come_and_go(cluster: Cluster, pool: RayPool) -> None:
-    (first,) = wait_for(pool, 1)
+def test_nodes_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
+    connect(cluster.address, {})
+    pool = RayPool(setup(tmp_path), Share(1, 0), None)
+    before = wait_for(pool, 2)
     node = cluster.add_node(num_cpus=1)
-    free = wait_for(pool, 2)
-    (second,) = set(free) - {first}
-    submit(pool, second, 1, "hang")
-    assert next_event(pool) == (second, Report(1, 1, 0.5, False))
+    (third,) = set(wait_for(pool, 3)) - set(before)
+    submit(pool, third, 1, "hang")
+    assert next_event(pool) == (third, Report(1, 1, 0.5, False))
     cluster.remove_node(node, allow_graceful=False)
     number, event = next_event(pool)
-    assert number == second and isinstance(event, JobLost) and event.job == 1
+    assert number == third and isinstance(event, JobLost) and event.job == 1
     assert event.reason.startswith("its worker on the cluster has ended: The actor")
-    assert pool.free() == [first]
-    pool.answer(second, True)  # the answer of a driver that has not heard of it
+    assert pool.free() == before
+    pool.answer(third, True)  # the answer of a driver that has not heard of it
     node = cluster.add_node(num_cpus=1)
-    assert first in wait_for(pool, 2)
+    assert set(before) < set(wait_for(pool, 3))
     deadline = time.monotonic() + 120
-    while (
-        sum(actor is not None for actor in pool._actors) != 2
-    ):  # until the cluster says that a node has gone
+    while sum(actor is not None for actor in pool._actors) != 3:  # until the cluster knows of the node's end
         assert pool.next_event(1.0) is None and time.monotonic() < deadline
-    assert len(pool.free()) == 2
+    assert len(pool.free()) == 3
     cluster.remove_node(node, allow_graceful=False)
+    pool.stop()
 
 
 def test_no_more_workers_than_the_user_wants(cluster: Cluster, tmp_path: Path) -> None:
     connect(cluster.address, {})
     pool = RayPool(setup(tmp_path), Share(0.25, 0), 2)
     assert wait_for(pool, 2) == [0, 1]
-    assert pool.next_event(3.0) is None and len(pool) == 2
+    assert pool.next_event(3 * ray_pool.LOOK_SECONDS) is None and len(pool) == 2
     pool.stop()
 
 
@@ -184,7 +166,7 @@ def test_a_folder_that_nodes_lack_is_named(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connect(cluster.address, {})
-    pool = RayPool(setup(tmp_path / "absent"), Share(1, 0), None)
+    pool = RayPool(setup(tmp_path / "absent"), Share(1, 0), 1)
     with pytest.raises(
         TrainingError, match="No worker starts on the Ray cluster: FileNotFoundError: .*absent"
     ):
@@ -193,11 +175,17 @@ def test_a_folder_that_nodes_lack_is_named(
     pool.stop()
 
 
-def test_workers_that_do_not_start(cluster: Cluster, tmp_path: Path) -> None:
+def test_workers_that_do_not_start_are_named(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     connect(cluster.address, {})
-    pool = RayPool(setup(tmp_path, b"ends"), Share(1, 0), None)
-    with pytest.raises(TrainingError, match="Workers ended before they were ready, 3 times in a row"):
-        next_event(pool)
+    pool = RayPool(setup(tmp_path, b"ends"), Share(1, 0), 1)
+    said, deadline = "", time.monotonic() + 120
+    while not said:
+        assert pool.next_event(0.1) is None and time.monotonic() < deadline
+        said = capsys.readouterr().out
+    cause = "Workers ended before they were ready, 3 times in a row"
+    assert said.startswith(f"note: a worker does not start on the cluster: {cause}")
     pool.stop()
 
 
@@ -207,3 +195,13 @@ def test_no_cluster_at_the_address() -> None:
         connect("127.0.0.1:1", {})
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_variables_of_workers() -> None:
+    mine = {"TF_ENABLE_ONEDNN_OPTS": "1", "MLFLOW_TRACKING_TOKEN": "secret", "HOME": "/home/me"}
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    kept = {"TF_ENABLE_ONEDNN_OPTS": "1", "MLFLOW_TRACKING_TOKEN": "secret"}
+    assert variables_for(Share(2.5, 0.5), mine) == {**kept, **dict.fromkeys(names, "2")}
+    without_gpu = variables_for(Share(0.5, 0), {"OMP_NUM_THREADS": "3"})
+    threads = {**dict.fromkeys(names, "1"), "OMP_NUM_THREADS": "3"}
+    assert without_gpu == {**threads, "CUDA_VISIBLE_DEVICES": "-1"}  # else TensorFlow takes all of them
