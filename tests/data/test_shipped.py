@@ -1,6 +1,6 @@
 """Data that a driver sent is fetched once for all processes of a machine, and read in place of the source."""
 
-from concurrent.futures import ThreadPoolExecutor
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +26,18 @@ def cfg(tmp_path: Path) -> DataConf:
     return DataConf(source="npz", path=str(tmp_path / "absent.npz"), ship=True, cache_dir=cache)
 
 
-def test_of_several_processes_one_fetches(cfg: DataConf) -> None:
+def test_of_several_processes_one_fetches(cfg: DataConf, tmp_path: Path) -> None:
     fetched: list[Arrays] = []
+    digest = sent().digest
 
     def fetch() -> Arrays:
+        with open(tmp_path / f"cache/shipped/{digest}.lock") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # another process waits meanwhile
         fetched.append(sent())
         return fetched[0]
 
-    digest = sent().digest
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: keep_shipped(cfg, digest, fetch), range(8)))
+    for _ in range(2):
+        keep_shipped(cfg, digest, fetch)
     assert len(fetched) == 1
     found = find_shipped(cfg, digest)
     assert found is not None and isinstance(found.train_images, np.memmap)
