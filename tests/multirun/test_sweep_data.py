@@ -63,6 +63,7 @@ def test_each_of_several_data_sets_is_digested(plan: Callable[..., Plan], tmp_pa
     made = plan(*command)
     sweep = made.open_sweep(fresh=False)
     assert len(set(sweep.data_digests.values())) == 2 and made.data.shared is None
+    assert [cfg.path for cfg in made.data.configs] == [f"{tmp_path}/{name}.npz" for name in "ab"]
     sweep.study.ask()
     write_archive(tmp_path / "b.npz", level=7)
     with pytest.raises(DataError, match="has changed since it began"):
