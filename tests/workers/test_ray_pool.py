@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -195,6 +196,21 @@ def test_no_cluster_at_the_address() -> None:
         connect("127.0.0.1:1", {})
     assert not ray.is_initialized()
     assert signal.getsignal(signal.SIGTERM) == handler
+
+
+@pytest.mark.parametrize(
+    ("runtime_env", "reason"),
+    [
+        ({"working_dir": "absent"}, "directory absent must be an existing directory or a supported archive"),
+        ({"env_vars": 1}, r"runtime_env\['env_vars'\] must be of type Dict"),
+    ],
+)
+def test_a_runtime_environment_that_ray_refuses_is_named(
+    cluster: Cluster, runtime_env: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(TrainingError, match=f"^Ray cannot be used: {reason}.*hydra.launcher.runtime_env.$"):
+        connect(cluster.address, runtime_env)
+    assert not ray.is_initialized()
 
 
 def test_variables_of_workers() -> None:

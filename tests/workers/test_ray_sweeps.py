@@ -35,6 +35,7 @@ def train(cfg, ref, recorder, report, folder):
         "gpus": os.environ["CUDA_VISIBLE_DEVICES"],
         "cache": os.environ.get("XDG_CACHE_HOME", ""),
         "code": str(pathlib.Path(__file__).parent),
+        "number": os.environ.get("NUMBER", ""),
     })
     (folder / "notes.txt").write_text("kept")
     recorder.log_file(ref.run_id, folder / "notes.txt", "notes")
@@ -131,7 +132,7 @@ def test_data_and_code_reach_nodes_that_lack_them(cluster: Cluster, folder: Path
     images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1)).astype(np.uint8)
     np.savez(folder / "images.npz", x=images, y=np.arange(60) % 2)
     sweep = (*SHIPPED, "training.batch_size=1,2,3,4,5,6", "data=npz", "data.path=images.npz", of(cluster))
-    brought = "hydra.launcher.runtime_env={working_dir: ., excludes: [images.npz]}"
+    brought = "hydra.launcher.runtime_env={working_dir: ., excludes: [images.npz], env_vars: {NUMBER: 1}}"
     done = call(folder, "train", *sweep, brought, "trial.cpus=0.5", "trial.gpus=0.5")
     assert done.code == 0, done
     assert states(folder) == once("123456")
@@ -140,7 +141,7 @@ def test_data_and_code_reach_nodes_that_lack_them(cluster: Cluster, folder: Path
         # One copy a node, which its two workers share; the network's code is Ray's copy of the project.
         (copy,) = Path(run.tags["cache"]).glob("kerasweep/shipped/*/train_images.npy")
         assert run.tags["file"] == str(copy) and not run.tags["code"].startswith(str(folder))
-        assert run.tags["gpus"] == "0"  # half of its node's only one
+        assert (run.tags["gpus"], run.tags["number"]) == ("0", "1")  # half of its node's only GPU
     assert {run.tags["images"] for run in found} == {str(np.load(copy).sum())}
     notes = [file.read_text() for file in folder.rglob("artifacts/notes/notes.txt")]
     assert notes == ["kept"] * 6 and not list(folder.rglob(".outbox/*"))

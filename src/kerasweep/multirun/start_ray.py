@@ -55,6 +55,8 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig, data: 
         set_onednn()
     launcher = master.hydra.launcher
     runtime_env: Any = OmegaConf.to_container(launcher.runtime_env, resolve=True)
+    if isinstance(variables := runtime_env.get("env_vars"), dict):  # Hydra has read NAME=1 as a number
+        runtime_env["env_vars"] = {name: str(value) for name, value in variables.items()}
     brings_folder = "working_dir" in runtime_env
     if brings_folder:
         _check_models(cfg)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RuntimeEnvSetupError
 
 from kerasweep.data.arrays import Arrays
 from kerasweep.errors import TrainingError
@@ -27,7 +27,7 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
         runtime_env: Ray's runtime environment of the workers.
 
     Raises:
-        TrainingError: There is no such cluster.
+        TrainingError: There is no such cluster, or Ray refuses the runtime environment.
     """
     is_new = address is None and "RAY_ADDRESS" not in os.environ
     local: dict[str, Any] = {}
@@ -43,10 +43,12 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
             logging_level=logging.ERROR,
             runtime_env=dict(runtime_env) or None,
         )
-    except (OSError, RayError, RuntimeError, ValueError) as error:
+    except (OSError, RayError, RuntimeError, TypeError, ValueError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[-1] if isinstance(error, RuntimeEnvSetupError) else lines[0]
         raise TrainingError(
-            f"Ray cannot be used: {str(error).strip().splitlines()[0]} Start a cluster, or correct "
-            "hydra.launcher.address."
+            f"Ray cannot be used: {reason.rstrip('.')}. Start a cluster, or correct hydra.launcher.address "
+            "or hydra.launcher.runtime_env."
         ) from error
     finally:
         signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process at once
