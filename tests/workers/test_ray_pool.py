@@ -1,5 +1,6 @@
 """Workers on a Ray cluster of two nodes: jobs, nodes that go in the middle, nodes that come."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ import ray
 from ray.cluster_utils import Cluster
 
 from kerasweep.errors import TrainingError
+from kerasweep.tracking.entries import File
 from kerasweep.workers import ray_pool
 from kerasweep.workers.limits import Limits
 from kerasweep.workers.pool import Event, JobFailed, JobLost
 from kerasweep.workers.ray_cluster import connect, modules_path, variables_for
 from kerasweep.workers.ray_pool import RayPool
 from kerasweep.workers.ray_worker import Share, WorkerConfig
-from kerasweep.workers.worker import Finished, Job, Report
+from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
 MODULE = "tests.workers.ray_jobs"
 
@@ -36,10 +38,10 @@ def pool(cluster: Cluster, tmp_path: Path) -> Iterator[RayPool]:
     pool.stop()
 
 
-def setup(folder: Path, shared: bytes = b"", limits: Limits | None = None) -> WorkerConfig:
+def setup(folder: Path | None, shared: bytes = b"", limits: Limits | None = None) -> WorkerConfig:
     variables = {"TF_NUM_INTRAOP_THREADS": "1"}
     return WorkerConfig(
-        str(folder), variables, modules_path(), f"{MODULE}:prepare", shared, limits or Limits()
+        folder and str(folder), variables, modules_path(), f"{MODULE}:prepare", shared, limits or Limits()
     )
 
 
@@ -100,6 +102,23 @@ def test_limits_hold(cluster: Cluster, tmp_path: Path) -> None:
     assert isinstance(next_event(pool)[1], Report)
     event = next_event(pool)[1]
     assert isinstance(event, JobFailed) and event.exceeded_limit
+    pool.stop()
+
+
+def test_files_of_a_node_without_the_folder_come_to_the_driver(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brought").mkdir()
+    connect(cluster.address, {"working_dir": "brought"})
+    pool = RayPool(setup(None), Share(1, 0), 1)
+    (worker,) = wait_for(pool, 1)
+    submit(pool, worker, 1, "record")
+    place = tmp_path / "notes.txt"
+    assert next_event(pool) == (worker, Recorded(1, "run", File(place, "notes")))
+    assert place.read_text() == "content"
+    _, end = next_event(pool)
+    assert isinstance(end, Finished) and "working_dir_files" in end.result.partition(os.pathsep)[0]
     pool.stop()
 
 
@@ -202,7 +221,7 @@ def test_no_cluster_at_the_address() -> None:
     ("runtime_env", "reason"),
     [
         ({"working_dir": "absent"}, "directory absent must be an existing directory or a supported archive"),
-        ({"env_vars": 1}, r"runtime_env\['env_vars'\] must be of type Dict"),
+        ({"env_vars": {"A": 1}}, r"runtime_env\['env_vars'\] must be of type Dict"),
     ],
 )
 def test_a_runtime_environment_that_ray_refuses_is_named(
