@@ -44,6 +44,7 @@ def connect(address: str | None, runtime_env: Mapping[str, Any]) -> None:
             runtime_env=dict(runtime_env) or None,
         )
     except (OSError, RayError, RuntimeError, TypeError, ValueError) as error:
+        ray.shutdown()  # of what has begun
         lines = str(error).strip().splitlines()
         reason = lines[-1] if isinstance(error, RuntimeEnvSetupError) else lines[0]
         raise TrainingError(
