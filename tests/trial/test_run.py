@@ -24,7 +24,7 @@ from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import POOL_IMAGES, VALIDATION_IMAGES
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.record_best import record_best_figures_and_test, record_best_model, record_best_test
-from kerasweep.trial.run import read_data, run_trial
+from kerasweep.trial.run import SECONDS_WORTH_A_MODEL, _records_model_now, read_data, run_trial
 
 Configured = Callable[..., DictConfig]
 FIGURES = {"learning_curves.png", "confusion_matrix.png", "wrong_images.png"}
@@ -275,6 +275,16 @@ def test_model_recorded_later_is_that_of_the_candidates_best_epoch(
     one, other = (trials.model(each)(pixels) for each in (outcome, direct))
     np.testing.assert_array_equal(one, other)
     assert trials.run(outcome).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize(("uri", "is_now"), [("http://127.0.0.1:1", True), ("sqlite:///absent.db", False)])
+def test_a_long_training_records_its_model_at_once_unless_the_database_is_out_of_reach(
+    configured: Configured, uri: str, is_now: bool
+) -> None:
+    """As on a node of a cluster that has no copy of the project's folder."""
+    long = Outcome("complete", "run", (0.5,), seconds=SECONDS_WORTH_A_MODEL)
+    ref = TrialRef("run", 0, defers_model=True)
+    assert _records_model_now(configured(f"tracking.uri={uri}"), ref, long, True) is is_now
 
 
 def test_epochs_are_reported_without_a_value_where_they_do_not_measure_the_first_objective(
