@@ -33,6 +33,11 @@ MANY = ",".join(f"{number}.npz" for number in range(MAX_SOURCES + 1))
             "tracking.models=all lets workers record models, but with runtime_env.working_dir they cannot "
             "reach the local database. Name an MLflow server with tracking.uri, or use tracking.models=best.",
         ),
+        (
+            ["model.kernel_size=3,5", "hydra.sweep.dir=/jobs", "hydra.launcher.runtime_env.working_dir=."],
+            "hydra.sweep.dir must lie in this folder with runtime_env.working_dir, but got /jobs. "
+            "Write it as in hydra.sweep.dir=mlruns/jobs/mine.",
+        ),
     ],
 )
 def test_refusals(

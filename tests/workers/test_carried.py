@@ -39,13 +39,12 @@ def test_weights_are_carried(places: tuple[Path, Path]) -> None:
     assert (driver / "mlruns/jobs/a/0/file").read_text() == "content"
 
 
-def test_a_file_elsewhere_keeps_its_path(places: tuple[Path, Path], tmp_path: Path) -> None:
-    node, driver = places
-    (tmp_path / "scratch").write_text("content")
-    event = Recorded(1, "run", File(tmp_path / "scratch", ""))
-    carried = carry(event, node)
-    assert not (tmp_path / "scratch").exists()
-    assert unpack(carried, driver) == event and (tmp_path / "scratch").read_text() == "content"
+@pytest.mark.parametrize("name", ["weights.npz", "node/../weights.npz"])
+def test_a_file_elsewhere_stays_there(name: str, places: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "weights.npz").write_text("content")
+    event = Finished(1, Outcome("complete", "run", (0.5,), weights=str(tmp_path / name)))
+    assert carry(event, places[0]) is event
+    assert (tmp_path / "weights.npz").read_text() == "content"
 
 
 @pytest.mark.parametrize(

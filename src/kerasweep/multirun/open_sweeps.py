@@ -15,7 +15,6 @@ from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
-from kerasweep.multirun.rebuild_runs import rebuild_runs
 from kerasweep.multirun.restore import restore_trials
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.search.stops import StopRequest
@@ -23,6 +22,7 @@ from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep import summary
 from kerasweep.sweep.driver import recover_trials
+from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED

@@ -2,6 +2,7 @@
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.types import HydraContext
@@ -60,6 +61,7 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig, data: 
     brings_folder = "working_dir" in runtime_env
     if brings_folder:
         _check_models(cfg)
+        _check_jobs(master)
         # The nodes have no use for it, and it may be large.
         runtime_env["excludes"] = [*runtime_env.get("excludes", []), "/mlruns/"]
     ray_cluster.connect(launcher.address, runtime_env)
@@ -85,4 +87,13 @@ def _check_models(cfg: DictConfig) -> None:
         raise ConfigError(
             "tracking.models=all lets workers record models, but with runtime_env.working_dir they cannot "
             "reach the local database. Name an MLflow server with tracking.uri, or use tracking.models=best."
+        )
+
+
+def _check_jobs(master: DictConfig) -> None:
+    """Raises ConfigError if the folder of jobs does not lie in the folder that nodes get a copy of."""
+    if os.path.isabs(master.hydra.sweep.dir) or ".." in Path(master.hydra.sweep.dir).parts:
+        raise ConfigError(
+            f"hydra.sweep.dir must lie in this folder with runtime_env.working_dir, but got "
+            f"{master.hydra.sweep.dir}. Write it as in hydra.sweep.dir=mlruns/jobs/mine."
         )

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from kerasweep.search.storage import LockLostError
 
 MAX_WAIT = "1s"  # of one attempt, in PostgreSQL's notation
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for an attempt that took too long
 PAUSE_SECONDS = 0.1  # without a pause, this thread would take the connection again at once
 LOST_LOCK = "the database was restarted, and the lock of the sweep with it"
 
@@ -67,7 +68,7 @@ class AdvisoryLocks:
             try:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             except OperationalError as error:
-                if error.connection_invalidated:
+                if getattr(error.orig, "sqlstate", LOCK_NOT_AVAILABLE) != LOCK_NOT_AVAILABLE:
                     raise
                 connection.rollback()
                 return False

@@ -15,21 +15,23 @@ class Carried:
     """An event that names a file, with the file's content."""
 
     event: Event
-    path: str  # relative to the project's folder if the file lies in it
+    path: str  # relative to the project's folder
     content: bytes
 
 
 def carry(event: Event, folder: Path) -> Event | Carried:
     """Returns an event with the file that it names, an artifact or weights, and removes that file.
 
+    A file outside of the folder is the user's: it stays where it is.
+
     Args:
         event: A worker's event.
         folder: This node's copy of the project's folder.
     """
     file = _file(event)
-    if file is None or not file.exists():
+    if file is None or not file.exists() or not file.resolve().is_relative_to(folder.resolve()):
         return event
-    path = file.relative_to(folder) if file.is_relative_to(folder) else file
+    path = file.resolve().relative_to(folder.resolve())
     content = file.read_bytes()
     file.unlink()
     return Carried(event, str(path), content)

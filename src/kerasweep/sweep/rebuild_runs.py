@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from optuna.trial import FrozenTrial
 
-from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.search.ledger import (
     RESULT,
@@ -20,6 +20,7 @@ from kerasweep.search.ledger import (
     own_repeats,
 )
 from kerasweep.search.storage import under_lock
+from kerasweep.space.axis import Params
 from kerasweep.sweep.reconcile import DIED_AGAIN
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
@@ -35,6 +36,15 @@ LACKING = (
 )
 
 
+class RunOpener(Protocol):
+    """Opens runs of trials; see `WorkerTrialRuns`."""
+
+    def open_trial_run(self, number: int, params: Params, opening: Opening) -> TrialRef: ...
+    def open_repeat_run(
+        self, trial_params: Params, ref: TrialRef, repeat: int, opening: Opening
+    ) -> TrialRef: ...
+
+
 @dataclass(frozen=True)
 class _Lacking:
     """A trial of which MLflow lacks results."""
@@ -44,7 +54,7 @@ class _Lacking:
     runs: Mapping[int | None, str]  # the ids of the runs that there are, by repeat
 
 
-def rebuild_runs(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
+def rebuild_runs(record: SweepRecord, opener: RunOpener) -> None:
     """Records the results that the storage has and MLflow lacks, in their runs or in new ones.
 
     For a database that is whole this takes one query, for the run of the trial that ended last. Runs that a
@@ -52,7 +62,7 @@ def rebuild_runs(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
 
     Args:
         record: The sweep's runs.
-        trial_runs: Opens the runs of trials.
+        opener: Opens the runs of trials.
 
     Raises:
         TrackingError: MLflow cannot be used.
@@ -60,10 +70,10 @@ def rebuild_runs(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
     ended = _ended(record)
     if ended and _lacking(record, ended[-1:], {"trial": str(ended[-1].number)}):
         lock = partial(record.sweep.storage.winner_lock, record.sweep.name)
-        under_lock(lock, partial(_rebuild, record, trial_runs))
+        under_lock(lock, partial(_rebuild, record, opener))
 
 
-def _rebuild(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
+def _rebuild(record: SweepRecord, opener: RunOpener) -> None:
     """Call this with the lock of the winners held: another driver may rebuild the same runs.
 
     Trials are recorded in the order in which they ended, so that the last one shows whether all are.
@@ -73,7 +83,7 @@ def _rebuild(record: SweepRecord, trial_runs: WorkerTrialRuns) -> None:
         trials = "1 trial" if len(lacking) == 1 else f"{len(lacking)} trials"
         say(f"note: {LACKING.format(trials, record.sweep.name)}")
     for trial in lacking:
-        _record(record, trial_runs, trial)
+        _record(record, opener, trial)
 
 
 def _ended(record: SweepRecord) -> list[FrozenTrial]:
@@ -140,17 +150,17 @@ def _is_recorded(run: RunRecord | None, outcome: Outcome) -> bool:
     return outcome.state != State.COMPLETE or "objective" in run.metrics
 
 
-def _record(record: SweepRecord, trial_runs: WorkerTrialRuns, lacking: _Lacking) -> None:
+def _record(record: SweepRecord, opener: RunOpener, lacking: _Lacking) -> None:
     """Records the results of a trial in the runs that lack them, or in new ones; its own run comes last."""
     trial, results, runs = lacking.trial, lacking.results, lacking.runs
     params = clean_params(record.sweep.space, trial)
     begun, ended = _milliseconds(trial.datetime_start), _milliseconds(trial.datetime_complete)
     ref = TrialRef(runs.get(OWN, ""), trial.number)
     if OWN in results:
-        ref = trial_runs.open_trial_run(trial.number, params, Opening(run_id=runs.get(OWN), begun=begun))
+        ref = opener.open_trial_run(trial.number, params, Opening(run_id=runs.get(OWN), begun=begun))
     for repeat in sorted(repeat for repeat in results if repeat is not OWN):
         opening = Opening(run_id=runs.get(repeat), begun=begun)
-        run_id = trial_runs.open_repeat_run(params, ref, repeat, opening).run_id
+        run_id = opener.open_repeat_run(params, ref, repeat, opening).run_id
         record_again(record, run_id, results[repeat], ended)
     if OWN in results:
         record_again(record, ref.run_id, results[OWN], ended)
