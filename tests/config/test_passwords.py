@@ -1,11 +1,17 @@
 """A password is used, and written nowhere."""
 
 import os
+import pickle
+from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from kerasweep.config.passwords import VARIABLES, hide_passwords, hide_passwords_in
+from kerasweep.errors import ConfigError
+from kerasweep.search.database import Database
+from kerasweep.tracking.writer import Tracker
 from tests.compositions import compose_train
 
 URI = "http://me:p%40ss:word@host:5000/path"
@@ -62,3 +68,31 @@ def test_passwords_of_other_forms(argument: str, hidden: str) -> None:
     variable = VARIABLES["tracking.uri" if argument.startswith("tracking") else "storage.url"]
     assert hide_passwords([argument]) == [hidden.format(variable)]
     assert os.environ[variable].startswith("p@ss")
+
+
+def packed(made: Any) -> bytes:
+    """Returns what another launcher of Hydra's writes into a file for its job."""
+    written = pickle.dumps(made)
+    assert b"word" not in written
+    return written
+
+
+@pytest.mark.parametrize("url", [URI, "sqlite:////f/optuna.db"])
+def test_a_storage_is_pickled_without_its_password(url: str) -> None:
+    assert pickle.loads(packed(Database(url, Path("/f")))) == Database(url, Path("/f"))
+
+
+def test_a_tracker_is_pickled_without_its_password() -> None:
+    packed(Tracker(None, URI, "1"))
+    assert os.environ[VARIABLES["tracking.uri"]] == "p%40ss:word"
+
+
+def test_a_job_without_the_password_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = packed(Database(URI, Path("/f")))
+    monkeypatch.delenv("KERASWEEP_STORAGE_PASSWORD")
+    with pytest.raises(ConfigError) as raised:
+        pickle.loads(written)
+    assert str(raised.value) == (
+        "The environment has no KERASWEEP_STORAGE_PASSWORD, the password of an address. "
+        "Let the launcher pass the command's environment on to its jobs."
+    )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, open_dict
 
+from kerasweep.errors import ConfigError
+
 # The keys of addresses, with the variables of their passwords. Workers have the same environment.
 VARIABLES = {
     "tracking.uri": "KERASWEEP_TRACKING_PASSWORD",
@@ -17,6 +19,7 @@ PASSWORD = re.compile(
     rf"(?<!http://)(?<!https://){_USER.format('', '')}|{_USER.format('http_', '/')}"
     r"|(?<=[?&]password=)[^&\s}'\",]+"
 )
+REFERENCE = re.compile(rf"\$\{{oc\.env:({'|'.join(VARIABLES.values())})\}}")
 
 
 def without_password(address: str, shown: str = "***") -> str:
@@ -40,7 +43,7 @@ def hide_passwords(arguments: Sequence[str]) -> list[str]:
 def _hidden(argument: str) -> str:
     key = argument.lstrip("+").partition("=")[0]
     within = [name for name in VARIABLES if name.startswith(f"{key}.")]  # as in storage={name:rdb,url:…}
-    return _without_password(within[0] if within else key, argument)
+    return with_reference(within[0] if within else key, argument)
 
 
 def hide_passwords_in(cfg: DictConfig) -> None:
@@ -51,13 +54,18 @@ def hide_passwords_in(cfg: DictConfig) -> None:
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing()) and name in node:
             value = node._get_node(name)
             text = value._value() if value is not None else None
-            if isinstance(text, str) and _without_password(key, text) != text:
+            if isinstance(text, str) and with_reference(key, text) != text:
                 with open_dict(node):
-                    node[name] = _without_password(key, text)
+                    node[name] = with_reference(key, text)
 
 
-def _without_password(key: str, text: str) -> str:
-    """Returns a text in which a reference replaces the password, and keeps the password in its variable."""
+def with_reference(key: str, text: str) -> str:
+    """Returns a text in which a reference replaces the password, and keeps the password in its variable.
+
+    Args:
+        key: The key of the configuration that holds the text, one of VARIABLES; the text of others stays.
+        text: An address, or a command's argument with one.
+    """
 
     def keep(match: re.Match[str]) -> str:
         password = match[0].removeprefix(user_of(match))
@@ -67,3 +75,21 @@ def _without_password(key: str, text: str) -> str:
         return f"{user_of(match)}${{oc.env:{VARIABLES[key]}}}"
 
     return PASSWORD.sub(keep, text) if key in VARIABLES else text
+
+
+def without_reference(address: str) -> str:
+    """Returns an address with its password in place of the reference of `with_reference`.
+
+    Raises:
+        ConfigError: The environment of this process lacks the variable.
+    """
+
+    def read(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ConfigError(
+                f"The environment has no {match[1]}, the password of an address. "
+                "Let the launcher pass the command's environment on to its jobs."
+            )
+        return os.environ[match[1]]
+
+    return REFERENCE.sub(read, address)

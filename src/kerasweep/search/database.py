@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import get_storage
 from optuna.study import Study
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from kerasweep.config.passwords import with_reference, without_reference
 from kerasweep.search.connect import connect
 from kerasweep.search.patient_storage import PatientStorage
 from kerasweep.search.storage import Storage, create_or_load, locked
@@ -27,6 +29,10 @@ class Database(Storage):
 
     url: str
     folder: Path
+
+    def __reduce__(self) -> Any:
+        """Pickles without the password: other launchers of Hydra's write their jobs into files."""
+        return _restored, (with_reference("storage.url", self.url), self.folder)
 
     def names(self) -> list[str]:
         return [study.study_name for study in self._storage.get_all_studies()]
@@ -51,6 +57,10 @@ class Database(Storage):
     @property
     def _storage(self) -> PatientStorage:
         return _open(self.url)
+
+
+def _restored(url: str, folder: Path) -> Database:
+    return Database(without_reference(url), folder)
 
 
 # The storages of this process by URL: a study is read once, and then what is new.

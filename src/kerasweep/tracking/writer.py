@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice, zip_longest
 from typing import Any, TypeVar, assert_never
 
+from kerasweep.config.passwords import with_reference, without_reference
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.results import State
@@ -52,6 +53,7 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
 
 
 def _reopen(uri: str, experiment: str) -> "Tracker":
+    uri = without_reference(uri)
     return Tracker(open_client(uri, create=False), uri, experiment)
 
 
@@ -73,8 +75,8 @@ class Tracker(Recorder):
         self._pause, self._asks_from = FIRST_PAUSE_SECONDS, 0.0  # until it is asked again
 
     def __reduce__(self) -> Any:
-        """Pickles as URI and experiment: another process opens its own client."""
-        return _reopen, (self.uri, self.experiment_id)
+        """Pickles as URI, without its password, and experiment: another process opens its own client."""
+        return _reopen, (with_reference("tracking.uri", self.uri), self.experiment_id)
 
     @property
     def is_default(self) -> bool:
