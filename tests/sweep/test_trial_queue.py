@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from kerasweep.search.owner import renew_lease
 from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
+from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from tests.sweep.stand_ins import Notes
 
@@ -24,3 +27,35 @@ def test_graphs_of_a_dead_worker_are_free_for_others(
         queue.forget_worker(0)
     trial = queue.next_for(1, 0.0, False)
     assert trial is not None and trial.proposal.params == second
+
+
+def test_two_drivers_do_not_trace_the_same_graphs(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configurations with the same `a` share a graph; a driver that has none left helps the other one."""
+
+    def open_queue(host: str) -> TrialQueue:
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        sweep = sweep_of({"a": "1,2,3,4,5", "b": "range(4)"}, total=20, sampler="grid")
+        renew_lease(sweep.study)
+        return TrialQueue(replace(sweep, graph_of=lambda params: str(params["a"])), Notes())
+
+    queues = {host: open_queue(host) for host in ("pod-a", "pod-b")}
+    trained: dict[str, list[Params]] = {host: [] for host in queues}
+    under_way: dict[str, RepeatedTrial] = {}
+    for host in (*(["pod-a", "pod-b"] * 9), "pod-a", "pod-a"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        queue = queues[host]
+        if host in under_way:
+            ended = under_way.pop(host)
+            queue.end_job(0, ended, 0, is_complete=True)
+            ended.proposal.trial.study.tell(ended.number, 1.0)
+            queue.remove(ended)
+        trial = queue.next_for(0, 0.0, False)
+        assert trial is not None
+        queue.begin_job(0, trial, 0)
+        under_way[host] = trial
+        trained[host].append(trial.proposal.params)
+    assert [params["a"] for params in trained["pod-a"]] == [1] * 4 + [3] * 4 + [5] * 3
+    assert [params["a"] for params in trained["pod-b"]] == [2] * 4 + [4] * 4 + [5]
+    assert len({str(params) for params in [*trained["pod-a"], *trained["pod-b"]]}) == 20

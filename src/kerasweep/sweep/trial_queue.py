@@ -1,15 +1,18 @@
 """Chooses the trial that each worker trains next: one under way with repeats to train, or a new one."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
 from kerasweep.errors import RefusedError
 from kerasweep.search.ask import Elsewhere, ask
+from kerasweep.search.graphs_elsewhere import GraphsElsewhere
 from kerasweep.search.ledger import completed_repeats
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import Ending
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
+from kerasweep.space.axis import Params
 from kerasweep.sweep.protocols import TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.workers.affinity import GraphAffinity
@@ -30,6 +33,7 @@ class TrialQueue:
         self._runs = runs
         self._under_way: list[RepeatedTrial] = []
         self._affinity = GraphAffinity(sweep.graph_of, sweep.repeats)
+        self._graphs_elsewhere = GraphsElsewhere(sweep)
         self._waiting: set[int] = set()  # workers that found no trial
 
     @property
@@ -102,7 +106,7 @@ class TrialQueue:
         postponed = next((trial for trial in self._under_way if trial.opened is None), None)
         if postponed is not None:
             return self._open(postponed)
-        pick = partial(self._affinity.pick, worker)
+        pick = partial(self._pick, worker)
         numbers = {trial.number for trial in self._under_way}
         answer = ask(self._sweep, numbers, hours, pick, self.elsewhere)
         self.ending = answer if isinstance(answer, Ending) else None
@@ -112,6 +116,9 @@ class TrialQueue:
         trial = RepeatedTrial(answer, self._sweep.repeats)
         self._under_way.append(trial)  # first, so that no error leaves it behind
         return self._open(trial)
+
+    def _pick(self, worker: int, waiting: Iterable[Params]) -> Params | None:
+        return self._affinity.pick(worker, waiting, self._graphs_elsewhere.read())
 
     def _open(self, trial: RepeatedTrial) -> RepeatedTrial:
         """Opens a trial's run, and skips the repeats that earlier attempts trained."""

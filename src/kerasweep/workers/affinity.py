@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -69,22 +69,35 @@ class GraphAffinity:
         """Notes that a worker's process has died, and its graphs with it."""
         self._jobs = {graph: jobs for graph, jobs in self._jobs.items() if jobs.worker != worker}
 
-    def pick(self, worker: int, waiting: Iterable[Params]) -> Params | None:
+    def pick(
+        self, worker: int, waiting: Iterable[Params], of_others: Collection[str | None] = ()
+    ) -> Params | None:
         """Returns the configuration that a free worker should train next.
 
         This is one whose graph this worker has traced, so that it finishes its graphs before it begins
         another and leaves no job of them behind for which the next free worker would trace them again. It is
         searched at most MAX_AHEAD configurations beyond the first whose graph nobody has traced, which comes
-        next. If there is neither, it is the first for which a second trace saves time. None if the other
-        workers should train all of them, or if none waits.
+        next. If there is neither, it is the first for which a second trace saves time; else the last that
+        another driver has begun the graph of, whose workers are likely to come to it last.
+
+        Args:
+            worker: The free worker.
+            waiting: The configurations that can be trained.
+            of_others: The graphs that other drivers have traced.
+
+        Returns:
+            None if the other workers should train all of them, or if none waits.
         """
-        elsewhere, fresh, ahead = [], None, 0
+        elsewhere, shared, fresh, ahead = [], None, None, 0
         for params in islice(waiting, MAX_LOOKED_AT):
-            jobs = self._jobs.get(self._graph_of(params) or "")
+            graph = self._graph_of(params)
+            jobs = self._jobs.get(graph or "")
             if jobs is not None and jobs.worker == worker:
                 return params
             if jobs is not None:
                 elsewhere.append(params)
+            elif graph is not None and graph in of_others:
+                shared = params
             elif fresh is None:
                 fresh = params
             ahead += fresh is not None
@@ -93,7 +106,7 @@ class GraphAffinity:
         if fresh is not None:
             return fresh
         left = Counter(self._graph_of(params) for params in elsewhere)
-        return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), None)
+        return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), shared)
 
     def _is_worth_a_trace(self, params: Params, left: Counter[str | None]) -> bool:
         """Whether this worker finishes one, trace included, before the other worker finishes all of them.
