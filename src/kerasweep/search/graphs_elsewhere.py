@@ -18,13 +18,10 @@ class GraphsElsewhere:
 
     def read(self) -> set[str | None]:
         """Returns the graphs of the newest trials of drivers that train one now, apart from this driver."""
-        study, me = self._sweep.study, _name(this_owner())
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        others = {_owner(trial) for trial in running} - {me, None}
-        if not others:
-            return set()
-        newest = study.get_trials(deepcopy=False)[-MAX_TRIALS:]
-        return {self._graph(trial) for trial in newest if _owner(trial) in others}
+        me, newest = this_owner(), self._sweep.study.get_trials(deepcopy=False)[-MAX_TRIALS:]
+        running = (trial for trial in newest if trial.state is TrialState.RUNNING)
+        others = {_name(trial) for trial in running if trial.user_attrs.get(OWNER, me) != me}
+        return {self._graph(trial) for trial in newest if _name(trial) in others} if others else set()
 
     def _graph(self, trial: FrozenTrial) -> str | None:
         if trial.number not in self._graphs:
@@ -32,10 +29,6 @@ class GraphsElsewhere:
         return self._graphs[trial.number]
 
 
-def _owner(trial: FrozenTrial) -> str | None:
-    owner = trial.user_attrs.get(OWNER)
-    return None if owner is None else _name(owner)
-
-
-def _name(owner: dict[str, object]) -> str:
-    return str(sorted(owner.items()))
+def _name(trial: FrozenTrial) -> tuple[object, ...]:
+    """Returns a hashable name of the trial's owner."""
+    return tuple(trial.user_attrs.get(OWNER, {}).values())
