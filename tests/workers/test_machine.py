@@ -1,11 +1,12 @@
 """Cores, memory and GPUs give the number of workers and the share of each."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kerasweep.workers import machine as cores
-from kerasweep.workers.machine import count_gpus, usable_cores, worker_count, worker_variables
+from kerasweep.workers.machine import count_gpus, free_memory_mb, usable_cores, worker_count, worker_variables
 
 PLENTY = 1e6
 
@@ -69,6 +70,29 @@ def test_quota_of_a_container_limits_the_cores(monkeypatch: pytest.MonkeyPatch, 
     assert counts == [16, 2, 1, 16, 16]
     quota.unlink()
     assert usable_cores() == 16
+
+
+@pytest.mark.parametrize(
+    ("variables", "usable", "free_mb"),
+    [
+        ({}, 16, 64_000),
+        ({"SLURM_CPUS_ON_NODE": "4", "SLURM_MEM_PER_NODE": "8192"}, 4, 8192),
+        ({"SLURM_CPUS_ON_NODE": "4", "SLURM_MEM_PER_CPU": "2000"}, 4, 8000),
+        ({"SLURM_CPUS_ON_NODE": "64", "SLURM_MEM_PER_CPU": "2000"}, 16, 64_000),
+        ({"SLURM_CPUS_ON_NODE": "", "SLURM_MEM_PER_NODE": "0"}, 16, 64_000),  # 0: all of the node's
+    ],
+)
+def test_a_job_of_slurm_has_its_cores_and_memory(
+    variables: dict[str, str], usable: int, free_mb: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Many clusters bind no job to its cores: the machine shows all of them."""
+    monkeypatch.setattr(cores, "CGROUP_QUOTA", tmp_path / "missing")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)))
+    available = SimpleNamespace(available=64_000 * 2**20)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: available)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert (usable_cores(), free_memory_mb()) == (usable, free_mb)
 
 
 def test_without_a_device_file_no_process_counts_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,19 @@ COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may use, by its affinity and by the quota of its container."""
+    """Returns how many cores this process may use: by its affinity, its container's quota, its job of SLURM.
+
+    SLURM binds a job to its cores on some clusters only.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(CGROUP_QUOTA)
-    return max(1, min(cores, round(quota))) if quota else cores
+    limits = [limit for limit in (_quota(CGROUP_QUOTA), _of_slurm("SLURM_CPUS_ON_NODE")) if limit]
+    return max(1, min([cores, *map(round, limits)]))
+
+
+def _of_slurm(variable: str) -> int:
+    """Returns a number that SLURM tells its jobs, 0 if there is none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _quota(file: Path) -> float | None:
@@ -72,8 +81,11 @@ def worker_count(wanted: int | str, trainings: int, gpus: int, cores: int, free_
 
 
 def free_memory_mb() -> float:
-    """Returns the memory that new processes can have, in MiB."""
-    return psutil.virtual_memory().available / 2**20
+    """Returns the memory that new processes can have, in MiB: of the machine, or of the job of SLURM."""
+    free = psutil.virtual_memory().available / 2**20
+    per_cpu = _of_slurm("SLURM_MEM_PER_CPU") * _of_slurm("SLURM_CPUS_ON_NODE")
+    limits = (_of_slurm("SLURM_MEM_PER_NODE"), per_cpu)
+    return min([free, *(limit for limit in limits if limit)])
 
 
 def worker_variables(count: int, gpus: int, cores: int) -> Callable[[int], dict[str, str]]:
