@@ -148,3 +148,10 @@ def test_only_needed_jobs_are_read(affinity: GraphAffinity) -> None:
         raise AssertionError
 
     assert affinity.pick(0, chain(grid(3), (never() for _ in range(1)))) == {"k": 3, "n": 0}
+
+
+def test_a_driver_helps_with_the_graph_that_has_the_most_left(affinity: GraphAffinity) -> None:
+    waiting = [*grid(7, 5, 5), *grid(3)]
+    assert affinity.pick(0, waiting, {"graph 5", "graph 7"}) == {"k": 3, "n": 0}
+    assert affinity.pick(0, waiting[:3], {"graph 5", "graph 7"}) == {"k": 5, "n": 1}
+    assert affinity.pick(0, waiting[:3], {"graph 5"}) == {"k": 7, "n": 0}

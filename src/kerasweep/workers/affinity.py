@@ -77,8 +77,8 @@ class GraphAffinity:
         This is one whose graph this worker has traced, so that it finishes its graphs before it begins
         another and leaves no job of them behind for which the next free worker would trace them again. It is
         searched at most MAX_AHEAD configurations beyond the first whose graph nobody has traced, which comes
-        next. If there is neither, it is the first for which a second trace saves time; else the last that
-        another driver has begun the graph of, whose workers are likely to come to it last.
+        next. If there is neither, it is the first for which a second trace saves time; else the first of the
+        other drivers' graph with the most configurations left.
 
         Args:
             worker: The free worker.
@@ -88,7 +88,7 @@ class GraphAffinity:
         Returns:
             None if the other workers should train all of them, or if none waits.
         """
-        elsewhere, shared, fresh, ahead = [], None, None, 0
+        elsewhere, shared, fresh, ahead = [], [], None, 0
         for params in islice(waiting, MAX_LOOKED_AT):
             graph = self._graph_of(params)
             jobs = self._jobs.get(graph or "")
@@ -97,7 +97,7 @@ class GraphAffinity:
             if jobs is not None:
                 elsewhere.append(params)
             elif graph is not None and graph in of_others:
-                shared = params
+                shared.append(params)
             elif fresh is None:
                 fresh = params
             ahead += fresh is not None
@@ -105,8 +105,9 @@ class GraphAffinity:
                 break
         if fresh is not None:
             return fresh
-        left = Counter(self._graph_of(params) for params in elsewhere)
-        return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), shared)
+        left = Counter(self._graph_of(params) for params in elsewhere + shared)
+        most_left = max(shared, key=lambda params: left[self._graph_of(params)], default=None)
+        return next((params for params in elsewhere if self._is_worth_a_trace(params, left)), most_left)
 
     def _is_worth_a_trace(self, params: Params, left: Counter[str | None]) -> bool:
         """Whether this worker finishes one, trace included, before the other worker finishes all of them.
