@@ -12,6 +12,7 @@ from kerasweep.config.search import BudgetConf, CmaEsConf, NSGAIIConf, QMCConf, 
 from kerasweep.results import Outcome
 from kerasweep.search.journal import JournalFolder
 from kerasweep.search.stops import StopRequest
+from kerasweep.search.storage import Storage
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params, Space
 from kerasweep.space.parse import axis_of_entry, make_space
@@ -37,39 +38,42 @@ def number(params: Mapping[str, Any]) -> Outcome:
     return Outcome("complete", "run", values=(float(sum(numeric)),))
 
 
+def make_sweep(
+    storage: Storage,
+    space: Space,
+    total: int = 5,
+    sampler: str = "random",
+    directions: tuple[str, ...] = ("maximize",),
+    refusal: Callable[[Mapping[str, Any]], str | None] = lambda params: None,
+    seed: int = 0,
+    **budget: Any,
+) -> Sweep:
+    """Opens the sweep of a storage, as each start of the command does."""
+    study = storage.open("s-0", directions)
+    study.pruner = NopPruner()
+    cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
+    limits = OmegaConf.structured(BudgetConf(**budget))
+    return Sweep("s-0", study, space, storage, storage.folder, total, cfg, limits, refusal)
+
+
+def make_numbers(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
+    """Returns the space of the entries of a study's `space`. fixed: the values of other keys."""
+    axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
+    return make_space(axes, (fixed or {}).get)
+
+
 @pytest.fixture
 def space_of() -> Callable[..., Space]:
-    """Returns a function that builds a space from the entries of a study's `space`.
-
-    The function's argument `fixed` holds the values of other keys.
-    """
-
-    def build(entries: Mapping[str, Any], fixed: Params | None = None) -> Space:
-        axes = [axis_of_entry(key, entry, lambda key: GROUPS.get(key, [])) for key, entry in entries.items()]
-        return make_space(axes, (fixed or {}).get)
-
-    return build
+    """Returns `make_numbers`."""
+    return make_numbers
 
 
 @pytest.fixture
-def sweep_of(tmp_path: Path, space_of: Callable[..., Space]) -> Callable[..., Sweep]:
-    """Returns a function that opens the sweep in this test's journal, as each start of the command does."""
+def sweep_of(tmp_path: Path) -> Callable[..., Sweep]:
+    """Returns a function that opens the sweep of some entries in this test's journal, see `make_sweep`."""
 
-    def open_sweep(
-        entries: Mapping[str, Any],
-        total: int = 5,
-        sampler: str = "random",
-        directions: tuple[str, ...] = ("maximize",),
-        refusal: Callable[[Mapping[str, Any]], str | None] = lambda params: None,
-        seed: int = 0,
-        **budget: Any,
-    ) -> Sweep:
-        storage = JournalFolder(tmp_path)
-        study = storage.open("s-0", directions)
-        study.pruner = NopPruner()
-        cfg = OmegaConf.merge(OmegaConf.structured(SAMPLERS[sampler]), {"seed": seed})
-        limits = OmegaConf.structured(BudgetConf(**budget))
-        return Sweep("s-0", study, space_of(entries), storage, tmp_path, total, cfg, limits, refusal)
+    def open_sweep(entries: Mapping[str, Any], *arguments: Any, **options: Any) -> Sweep:
+        return make_sweep(JournalFolder(tmp_path), make_numbers(entries), *arguments, **options)
 
     return open_sweep
 

@@ -1,4 +1,4 @@
-"""A sweep whose study is in a database continues, begins anew, is checked and compared."""
+"""A sweep whose study is in a database continues, begins anew, is checked, compared and shared."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optuna.trial import FrozenTrial
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.data import prepare
@@ -14,7 +16,7 @@ from kerasweep.search.database import Database
 from kerasweep.search.ledger import counts
 from kerasweep.tracking.reader import find_runs
 from tests import postgres
-from tests.processes import Done, call
+from tests.processes import Command, Done, call, environment
 
 SWEEP = (
     *("-m", "model.kernel_size=3,5", "optimizer.learning_rate=tag(log,interval(0.001,0.1))"),
@@ -119,3 +121,50 @@ def test_sqlite_keeps_a_sweep_too(tmp_path: Path, copy_database: Callable[[Path]
     assert len(trials(database, name)) == len(set(trained(tmp_path, name))) == 3
     assert not list((tmp_path / "mlruns").glob("studies/*.journal"))
     postgres.close_connections()
+
+
+# python -c DRIVER URL FOLDER TOTAL: asks for trials of a database and ends them, once the file `go` is there.
+DRIVER = """
+import sys, time
+from pathlib import Path
+from kerasweep.results import Outcome
+from kerasweep.search.ask import ask
+from kerasweep.search.database import Database
+from kerasweep.search.database import Database
+from kerasweep.search.ledger import settle
+from kerasweep.search.stops import Ending
+from kerasweep.search.suggest import Proposal
+from tests.searches import make_numbers, make_sweep
+
+url, folder, total = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+sweep = make_sweep(Database(url, folder), make_numbers({"a": "range(100)"}), total, sampler="grid")
+print("open", flush=True)
+while not (folder / "go").exists():
+    time.sleep(0.01)
+ended = 0
+while not isinstance(answer := ask(sweep, (), 0.0), Ending):
+    if isinstance(answer, Proposal):
+        settle(sweep.study, answer.trial, Outcome("complete", str(answer.trial.number), (1.0,)))
+        ended += 1
+    else:  # the last trials of others are under way
+        time.sleep(0.05)
+print(ended)
+"""
+
+
+def test_eight_drivers_of_a_database_keep_to_the_total(postgresql: postgres.Server, tmp_path: Path) -> None:
+    url, total = postgresql.create(), 24
+    arguments = ["-c", DRIVER, url, str(tmp_path), str(total)]
+    drivers = [Command(tmp_path, arguments, environment()) for _ in range(8)]
+    assert [driver.stdout.readline() for driver in drivers] == ["open\n"] * 8
+    count = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        assert connection.execute(count).scalar() == 8 + 1  # and this one
+    (tmp_path / "go").touch()
+    ended = [driver.communicate(timeout=120) for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0] * 8, ended
+    assert sum(int(stdout) for stdout, _ in ended) == total
+    kept = trials(Database(url, tmp_path), "s-0")
+    postgres.close_connections()
+    assert sorted(trial.params["a"] for trial in kept) == list(range(total))
+    assert {trial.state.name for trial in kept} == {"COMPLETE"}
