@@ -133,10 +133,13 @@ def test_a_restart_of_the_server_costs_nothing(postgresql: postgres.Server, tmp_
 def test_a_lock_that_a_restart_took_is_noticed(postgresql: postgres.Server, tmp_path: Path) -> None:
     database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
+    went_on = False
     with pytest.raises(LockLostError), database.lock("s"):
         postgresql.kill()
         postgresql.start()
-        study.ask()
+        study.set_user_attr("a", 1)
+        went_on = True
+    assert not went_on
     with database.lock("s"):
         study.tell(study.ask(), 1.0)
     assert study.trials[-1].state is TrialState.COMPLETE
@@ -167,13 +170,16 @@ def test_a_lock_is_lost_although_another_thread_reconnects_first(
     """The thread that renews the lease does."""
     database = Database(postgresql.create(), tmp_path)
     study = database.open("s", ["maximize"])
+    went_on = False
     with pytest.raises(LockLostError), database.lock("s"):
         postgresql.kill()
         postgresql.start()
         thread = threading.Thread(target=study.set_user_attr, args=("lease", 1))
         thread.start()
         thread.join()
-        study.ask()
+        study.set_user_attr("a", 1)
+        went_on = True
+    assert not went_on
 
 
 def test_a_lock_that_was_lost_in_silence_is_noticed_at_its_end(
