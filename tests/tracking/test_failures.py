@@ -5,6 +5,8 @@ import sys
 from types import ModuleType
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.tracking.failures import tracking_errors
@@ -17,6 +19,17 @@ def test_a_locked_database_is_away_and_not_to_be_started() -> None:
     assert str(raised.value) == (
         "MLflow at sqlite:///mlflow.db cannot be used: database is locked. Another program holds it: start "
         "this command again once that has ended."
+    )
+
+
+def test_a_server_without_a_free_connection_is_away() -> None:
+    """Its pool has 15 connections by default; such an answer comes after half a minute."""
+    answer = "QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00"
+    with pytest.raises(UnreachableError) as raised, tracking_errors("http://a"):
+        raise MlflowException(answer, error_code=BAD_REQUEST)
+    assert str(raised.value) == (
+        f"MLflow at http://a says: {answer}. Too many write at once: start the server with a larger "
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE, and then this command again."
     )
 
 

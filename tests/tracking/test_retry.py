@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service import utils
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -319,16 +320,24 @@ def database_of(tracker: Tracker) -> Path:
     return Path(tracker.uri.removeprefix("sqlite:///"))
 
 
-@pytest.mark.parametrize("seconds", [0.0, 5.0, 20.0])
-def test_a_locked_database_is_waited_for_a_minute(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite itself waits for some seconds in each call."""
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        *((sqlite3.OperationalError("database is locked"), seconds) for seconds in (0.0, 5.0, 20.0)),
+        (MlflowException("QueuePool limit of size 5 overflow 10 reached, connection timed out"), 30.0),
+    ],
+)
+def test_a_database_that_others_hold_is_waited_for_a_minute(
+    error: Exception, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite and MLflow's server wait themselves for some seconds in each call."""
     clock, calls = Clock(), []
     monkeypatch.setattr(retry, "time", clock)
 
     def locked_call() -> None:
         calls.append(clock.seconds)
         clock.seconds += seconds
-        raise sqlite3.OperationalError("database is locked")
+        raise error
 
     with pytest.raises(UnreachableError):
         retry.with_retries("sqlite:///mlflow.db", locked_call)

@@ -13,7 +13,8 @@ from kerasweep.errors import RefusedError, TrackingError, UnreachableError
 
 MAX_REASON_CHARACTERS = 300
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
-LOCKED = "database is locked"
+# The database cannot be used now, and soon it may be: others hold it, or all connections of the server to it.
+LOCKED, CROWDED = "database is locked", "QueuePool limit"
 DRIVER_ERROR = re.compile(r"^\(\w+\.\w+\) ")  # SQLAlchemy begins with it, as in (sqlite3.OperationalError)
 # The errors of the clients of artifact stores, which are installed only where they are used.
 STORES = {
@@ -25,6 +26,10 @@ STORES = {
 ARTIFACTS_ENDPOINT = "/mlflow-artifacts/"
 AGAIN = "Start it again, and then this command."
 HELD = "Another program holds it: start this command again once that has ended."
+TOO_MANY = (
+    "Too many write at once: start the server with a larger MLFLOW_SQLALCHEMYSTORE_POOL_SIZE, and then this "
+    "command again."
+)
 
 
 @contextmanager
@@ -48,12 +53,19 @@ def tracking_errors(uri: str, advice: str = "") -> Iterator[None]:
             kind = RefusedError
         elif LOCKED in str(error):
             kind, advice = UnreachableError, HELD
+        elif CROWDED in str(error):
+            kind, advice = UnreachableError, TOO_MANY
         elif _failed_request(error) is not None or _lost_database(error) or _store_is_away(error):
             kind, verb = UnreachableError, verb if advice else "can no longer be used"
             advice = advice or AGAIN
         name = "The artifact store of MLflow" if _is_of_store(error) else "MLflow"
         text = f"{name} at {uri} {verb}: {_reason(error)}. {advice}"
         raise kind(without_password(text).strip()) from error
+
+
+def is_held(error: TrackingError) -> bool:
+    """Whether others hold the database, or all connections to it: a later call may succeed."""
+    return LOCKED in str(error) or CROWDED in str(error)
 
 
 def lost_the_answer(error: TrackingError) -> bool:

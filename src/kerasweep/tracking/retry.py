@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from kerasweep.errors import TrackingError, UnreachableError
-from kerasweep.tracking.failures import LOCKED, lost_the_answer, tracking_errors
+from kerasweep.tracking.failures import is_held, lost_the_answer, tracking_errors
 
 # How long a call is retried while the database is locked or the server is away; and how long a server may
 # take to answer: it may pass a model on to a slow store.
@@ -64,7 +64,7 @@ def with_retries(uri: str, call: Callable[..., T], *arguments: Any, **options: A
         except TrackingError as error:
             is_away = isinstance(error, UnreachableError) and asks_again and SILENT not in str(error)
             is_away = is_away and not (call.__name__ in ONCE and lost_the_answer(error))
-            if not (is_away or LOCKED in str(error)) or time.monotonic() >= deadline:
+            if not (is_away or is_held(error)) or time.monotonic() >= deadline:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if is_away else pause

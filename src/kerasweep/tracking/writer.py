@@ -25,7 +25,7 @@ from kerasweep.tracking.entries import (
     Values,
     now,
 )
-from kerasweep.tracking.failures import AGAIN, HELD
+from kerasweep.tracking.failures import AGAIN, HELD, TOO_MANY
 from kerasweep.tracking.keras_model import log_keras_model
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.recorder import Recorder
@@ -174,7 +174,10 @@ class Tracker(Recorder):
         """Returns why MLflow is away, None if it is not; it is asked again if it is time."""
         if self._away is None or (self._asks_often and self._is_back()):
             return None
-        return str(self._away).removesuffix(AGAIN).removesuffix(HELD).rstrip(". ")
+        text = str(self._away)
+        for advice in (AGAIN, HELD, TOO_MANY):
+            text = text.removesuffix(advice)
+        return text.rstrip(". ")
 
     def resume(self, run_id: str) -> None:
         """Shows a closed run as running again."""
