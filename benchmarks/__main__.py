@@ -10,17 +10,18 @@ python -m benchmarks throughput    images a second, against model.fit (6 minutes
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
+python -m benchmarks scale         thousands of trials, drivers and runs, beside Ray Tune (hours; see --part)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
-fashion and the benchmarks of trials save each measurement in benchmarks/results: the same command continues
-an interrupted one, and --fresh measures all again.
+fashion, scale and the benchmarks of trials save each measurement in benchmarks/results: the same command
+continues an interrupted one, and --fresh measures all again.
 """
 
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks import compare, engine, fashion, honest, memory, single, studies, throughput, trials
+from benchmarks import compare, engine, fashion, honest, memory, scale, single, studies, throughput, trials
 from benchmarks.peers import compile_packages
 
 FOUR_SEEDS = replace(trials.TWO_GRAPHS, seed=(0, 1, 2, 3))
@@ -43,13 +44,20 @@ MINUTES = 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
-    parser.add_argument("name", choices=BENCHMARKS, help="which benchmark")
+    parser.add_argument("name", choices=[*BENCHMARKS, "scale"], help="which benchmark")
     parser.add_argument(
         "--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5; fashion: 10)"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all again")
+    parser.add_argument("--part", action="append", choices=scale.PARTS, help="of scale; may be repeated")
+    parser.add_argument(
+        "--small", action="store_true", help="a small version of scale, which is only printed"
+    )
     arguments = parser.parse_args()
     compile_packages()
+    if arguments.name == "scale":
+        scale.run(arguments.part or [], arguments.fresh, arguments.small)
+        return
     repeats = arguments.repeats or REPEATS.get(arguments.name, 3)
     BENCHMARKS[arguments.name](repeats, arguments.fresh)
 

@@ -1,14 +1,16 @@
-"""Measures time and memory of src.compare over ten thousand recorded runs."""
+"""Measures time and memory of src.compare over thousands of recorded runs."""
 
 import itertools
 import random
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -20,6 +22,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.writer import open_tracker
 
 SEEDS, EPOCHS = 5, 5
+MAX_RECORDED = 10_000  # more runs would take MLflow's client hours
 AXES = {
     "kernel_size": ["3", "5", "7", "9", "11"],
     "batch_size": [str(8 * number) for number in range(1, 21)],
@@ -29,20 +32,38 @@ AXES = {
 OTHERS = {f"model.key_{number}": "a value" for number in range(40)}
 
 
-def run(repeats: int, runs: int = 10_000) -> None:
-    """Records a full grid of runs through MLflow's client, and times src.compare as a whole process."""
+def run(repeats: int, runs: int = 10_000, name: str = "compare", is_small: bool = False) -> None:
+    """Records a full grid of runs, and times src.compare as a whole process.
+
+    Args:
+        repeats: How often.
+        runs: How many are recorded.
+        name: Of the section of the page.
+        is_small: Whether to print alone.
+    """
     with tempfile.TemporaryDirectory() as folder:
         record(Path(folder), runs)
         found = [compared(Path(folder)) for _ in range(repeats)]
     table, page, megabytes = (sorted(each)[len(each) // 2] for each in zip(*found, strict=True))
     sentence = f"the table appears after {table:.1f} s, the page after {page:.1f} s, with {megabytes:.0f} MB"
-    publish(
-        "compare",
-        f"## Comparing {runs:,} runs\n\n`python -m src.compare study=made` over {runs // SEEDS:,} "
-        f"configurations of four axes with {SEEDS} seeds each, recorded through MLflow's client with "
-        f"{len(OTHERS) + 2} params per run: {sentence}.\n\n{repeats} repeats, medians, {machine()}.\n",
-    )
     print(sentence)
+    if is_small:
+        return
+    copies = "" if runs <= MAX_RECORDED else f" ({runs - MAX_RECORDED:,} of them are copies of its rows)"
+    often = "once" if repeats == 1 else f"{repeats} repeats, medians"
+    publish(
+        name,
+        f"## Comparing {runs:,} runs\n\n`python -m src.compare study=made` over {runs // SEEDS:,} "
+        f"configurations of {len(axes_for(runs))} axes with {SEEDS} seeds each, recorded through MLflow's "
+        f"client{copies} with {len(OTHERS) + 2} params per run: {sentence}.\n\n{often}, {machine()}.\n",
+    )
+
+
+def axes_for(runs: int) -> dict[str, list[str]]:
+    """Returns the axes of the grid; more than MAX_RECORDED runs have another one."""
+    if runs <= MAX_RECORDED:
+        return AXES
+    return {"dropout": [f"{rate / 20}" for rate in range(-(-runs // MAX_RECORDED))], **AXES}
 
 
 def record(folder: Path, runs: int) -> None:
@@ -51,15 +72,46 @@ def record(folder: Path, runs: int) -> None:
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
     tracker = open_tracker(TrackingConf(uri=uri))
     own = {"study": "made", "sweep": "made-1", "dataset": "digits", "objective": "val_accuracy maximize"}
-    tracker.start("made-1", {**own, "kind": "study", "axes": ",".join(AXES)}, {})
-    for number, (values, seed) in enumerate(itertools.islice(_grid(), runs)):
+    axes = axes_for(runs)
+    tracker.start("made-1", {**own, "kind": "study", "axes": ",".join(axes)}, {})
+    for number, (values, seed) in enumerate(itertools.islice(_grid(axes), min(runs, MAX_RECORDED))):
         _record(tracker.client, tracker.experiment_id, {**own, **values, "trial": str(number)}, seed)
+    for number, rate in enumerate(axes.get("dropout", [])[1:], start=1):
+        copy_runs(folder / "mlruns" / "mlflow.db", number, rate)
 
 
-def _grid() -> Iterator[tuple[dict[str, str], int]]:
-    for values in itertools.product(*AXES.values()):
+def _grid(axes: Mapping[str, list[str]]) -> Iterator[tuple[dict[str, str], int]]:
+    for values in itertools.product(*axes.values()):
         for seed in range(SEEDS):
-            yield dict(zip(AXES, values, strict=True)), seed
+            yield dict(zip(axes, values, strict=True)), seed
+
+
+def copy_runs(database: Path, number: int, rate: str) -> None:
+    """Adds copies of all recorded trials, with another rate of dropout and a slightly lower accuracy.
+
+    Args:
+        database: MLflow's.
+        number: The number of the copy, from 1 to 255.
+        rate: The value of the tag `dropout`.
+    """
+    values = {
+        "run_uuid": f"'{number:02x}' || substr(run_uuid, 3)",
+        "tags.value": f"CASE key WHEN 'dropout' THEN '{rate}' "
+        f"WHEN 'trial' THEN CAST(value + {number * MAX_RECORDED} AS TEXT) ELSE value END",
+        "metrics.value": f"value - {0.001 * number} * (key IN ('objective', 'val_accuracy'))",
+    }
+    values["latest_metrics.value"] = values["metrics.value"]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "CREATE TEMP TABLE recorded AS SELECT run_uuid FROM tags WHERE key = 'dropout' AND value = '0.0'"
+        )
+        for table in ("runs", "tags", "params", "metrics", "latest_metrics"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            chosen = [values.get(f"{table}.{name}", values.get(name, name)) for name in columns]
+            connection.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(chosen)} FROM {table} "
+                "WHERE run_uuid IN (SELECT run_uuid FROM recorded)"
+            )
 
 
 def _record(client: MlflowClient, experiment_id: str, tags: dict[str, str], seed: int) -> None:

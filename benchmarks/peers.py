@@ -17,6 +17,7 @@ REQUIREMENTS = {
         "hydra-joblib-launcher==1.2.0",
         "mlflow==3.17.2",
     ),
+    "ray": ("ray[tune]==2.60.0",),
 }
 
 
@@ -49,7 +50,7 @@ def versions(peer: str) -> dict[str, str]:
     program = (
         "import importlib.metadata as m\n"
         "names = ['tensorflow', 'keras', 'keras-tuner', 'hydra-core', 'hydra-optuna-sweeper', "
-        "'hydra-joblib-launcher', 'optuna', 'mlflow', 'numpy']\n"
+        "'hydra-joblib-launcher', 'optuna', 'mlflow', 'numpy', 'ray']\n"
         "print([n + ' ' + m.version(n) for n in names if any(d.name == n for d in m.distributions())])"
     )
     told = subprocess.run([python_of(peer), "-c", program], check=True, capture_output=True, text=True)

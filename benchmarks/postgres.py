@@ -32,8 +32,9 @@ class Server:
         """Returns SQLAlchemy's URL of a database."""
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
-        options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    def start(self, waits_for_disk: bool = False) -> None:
+        fsync = f"fsync={'on' if waits_for_disk else 'off'}"
+        options = ["-c", fsync, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         self._process = subprocess.Popen(
             command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._owner

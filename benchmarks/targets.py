@@ -1,5 +1,6 @@
 """Training functions that do not import TensorFlow, so that only the engine is timed."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from kerasweep.results import Outcome, TrialRef
 from kerasweep.tracking.recorder import Recorder
 
 EPOCHS = 5
+NAP = "NAP_SECONDS"  # a variable of the environment
 Report = Callable[[int, float], bool]
 
 
@@ -23,6 +25,18 @@ def sleeping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report,
     """Records as `instant` does, over 1 to 10 seconds, which the configuration decides."""
     drawn = random.Random(cfg.optimizer.learning_rate)
     return _trained(cfg, ref, recorder, report, drawn.uniform(1, 10))
+
+
+def napping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+    """Sleeps for $NAP_SECONDS, then records and reports one epoch."""
+    value = 1 / (1 + abs(cfg.optimizer.learning_rate - 0.01))
+    seconds = float(os.environ[NAP])
+    time.sleep(seconds)
+    recorder.log_epoch(ref.run_id, 1, {"val_accuracy": value})
+    recorder.log_metrics(ref.run_id, {"seconds": seconds})
+    if report(1, value):
+        return Outcome("pruned", ref.run_id, (value,), reason="the pruner ended it")
+    return Outcome("complete", ref.run_id, (value,), {"val_accuracy": value}, 1, seconds)
 
 
 def _trained(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, seconds: float) -> Outcome:
