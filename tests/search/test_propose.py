@@ -13,6 +13,7 @@ from kerasweep.search.propose import NothingLeft, propose
 from kerasweep.search.samplers import build_sampler
 from kerasweep.search.suggest import MAX_ASKS, Proposal
 from kerasweep.search.sweep import Sweep
+from kerasweep.search.tally import tally_of
 from kerasweep.space.axis import Params
 
 SPACE = {"a": "1,2,3", "b": "true,false"}
@@ -21,7 +22,9 @@ SPACE = {"a": "1,2,3", "b": "true,false"}
 def next_of(sweep: Sweep) -> Proposal | NothingLeft:
     sweep.study.sampler = build_sampler(sweep.sampler, len(sweep.study.trials))
     in_order = sweep.sampler.name == "grid"
-    return propose(sweep.study, sweep.space, sweep.refusal, sweep.sampler.seed, in_order)
+    return propose(
+        sweep.study, tally_of(sweep.study, sweep.space), sweep.refusal, sweep.sampler.seed, in_order
+    )
 
 
 def all_of(sweep: Sweep) -> tuple[list[Params], str]:

@@ -82,7 +82,7 @@ def _ask(
         propose_now = partial(propose_in_arms, arms=sweep.arms) if sweep.arms is not None else propose
         proposal = propose_now(
             sweep.study,
-            sweep.space,
+            tally,
             sweep.refusal,
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",

@@ -17,7 +17,7 @@ from kerasweep.search.suggest import (
     objection_of,
     suggested_trial,
 )
-from kerasweep.search.tally import tally_of
+from kerasweep.search.tally import Tally
 from kerasweep.space.axis import Params, Space
 
 MAX_DRAWS = 1000
@@ -37,7 +37,7 @@ def take_first(possible: Iterable[Params]) -> Params | None:
 
 def propose(
     study: Study,
-    space: Space,
+    tally: Tally,
     refusal: Callable[[Mapping[str, object]], str | None],
     seed: int,
     in_order: bool,
@@ -53,7 +53,7 @@ def propose(
 
     Args:
         study: The study to ask.
-        space: The axes that are suggested.
+        tally: Of the study, as it is now.
         refusal: Returns why a configuration cannot be trained, None if it can.
         seed: Seeds the random draw.
         in_order: Whether to list the finite space in order (a grid) instead of asking the sampler.
@@ -65,7 +65,7 @@ def propose(
         The proposal; `NothingLeft` if no configuration is left; None if `pick` takes none, or with
         `only_waiting` if no trial waits.
     """
-    objection = objection_of(study, space, refusal)
+    space, objection = tally.space, objection_of(tally, refusal)
     answer = suggested_trial(study, space, objection, only_waiting=in_order or only_waiting)
     if isinstance(answer, Proposal):
         return answer
@@ -81,7 +81,7 @@ def propose(
     else:
         params = _draw(space, new_seed, objection)
     if params is None and space.is_finite:
-        return NothingLeft(f"all {tally_of(study, space).configurations} configurations have been tried")
+        return NothingLeft(f"all {tally.configurations} configurations have been tried")
     if params is None:
         return NothingLeft(
             f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
@@ -92,7 +92,7 @@ def propose(
 
 def propose_in_arms(
     study: Study,
-    space: Space,
+    tally: Tally,
     refusal: Callable[[Mapping[str, object]], str | None],
     seed: int,
     in_order: bool,
@@ -102,7 +102,7 @@ def propose_in_arms(
     arms: Arms,
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial of an arm that lacks trials; otherwise as `propose`."""
-    objection = objection_of(study, space, refusal)
+    space, objection = tally.space, objection_of(tally, refusal)
     waiting = suggested_trial(study, space, objection, only_waiting=True)
     if isinstance(waiting, Proposal):
         return waiting

@@ -9,7 +9,7 @@ from optuna.trial import Trial
 
 from kerasweep.search.ledger import REJECTED, fail, has_waiting
 from kerasweep.search.owner import OWNER, this_owner
-from kerasweep.search.tally import tally_of
+from kerasweep.search.tally import Tally
 from kerasweep.space.axis import Params, Space
 
 MAX_ASKS = 20
@@ -24,11 +24,8 @@ class Proposal:
     params: Params
 
 
-def objection_of(
-    study: Study, space: Space, refusal: Callable[[Mapping[str, object]], str | None]
-) -> Objection:
+def objection_of(tally: Tally, refusal: Callable[[Mapping[str, object]], str | None]) -> Objection:
     """Returns a function that says why a configuration should not be trained, by the trials so far."""
-    tally = tally_of(study, space)
 
     def objection(params: Params) -> str | None:
         return "it was tried already" if tally.has_tried(params) else refusal(params)

@@ -94,6 +94,7 @@ class Tally:
         self.best = (*kept, values)
 
 
+# The tallies of this process, as of the last ask.
 _tallies: WeakKeyDictionary[Study, Tally] = WeakKeyDictionary()
 
 
@@ -105,3 +106,9 @@ def tally_of(study: Study, space: Space) -> Tally:
         _tallies[study] = tally
     tally.update(study.get_trials(deepcopy=False))
     return tally
+
+
+def best_at_last_ask(study: Study, space: Space) -> tuple[tuple[float, ...], ...]:
+    """Returns the `best` of the study's tally, without another look at its trials."""
+    tally = _tallies.get(study)
+    return tally.best if tally is not None and tally.space is space else tally_of(study, space).best

@@ -13,7 +13,7 @@ from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
-from kerasweep.search.tally import tally_of
+from kerasweep.search.tally import best_at_last_ask
 from kerasweep.space.axis import Params
 from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.tracking.buffer import BufferedRecorder
@@ -180,7 +180,7 @@ class SweepRecord:
         """
         if self.sweep.has_repeated_axis:
             return ()
-        return tally_of(self.sweep.study, self.sweep.space).best
+        return best_at_last_ask(self.sweep.study, self.sweep.space)
 
     def close_trial(self, outcome: Outcome, ended: int | None = None) -> None:
         """Closes the run of a trial or of a repeat, with the means of its repeats.
