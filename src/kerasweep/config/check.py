@@ -3,7 +3,9 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from kerasweep.config import data, model, search, training
 from kerasweep.config.bounds import between, one_of
@@ -43,7 +45,10 @@ def check_shared(cfg: DictConfig) -> None:
 
 
 def _check_missing(cfg: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    may_miss = _has_missing(
+        OmegaConf.to_container(cfg, resolve=True)
+    )  # looks through plain values, which is fast
+    missing = sorted(OmegaConf.missing_keys(cfg)) if may_miss else []
     if missing:
         raise _no_value(missing[0])
     # OmegaConf merges ??? into a schema's null as null.
@@ -53,6 +58,14 @@ def _check_missing(cfg: DictConfig) -> None:
         raise _no_value("data.target")
     if cfg.model.architecture == "custom" and cfg.model.target is None:
         raise _no_value("model.target")
+
+
+def _has_missing(content: Any) -> bool:
+    if isinstance(content, dict):
+        return any(map(_has_missing, content.values()))
+    if isinstance(content, list):
+        return any(map(_has_missing, content))
+    return isinstance(content, str) and content == MISSING
 
 
 def _no_value(key: str) -> ConfigError:

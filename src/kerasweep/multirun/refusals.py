@@ -127,7 +127,8 @@ class Refusals:
                 raise
             return CheckedConfig(str(error))
         reason = _too_large(cfg, prepared)
-        return CheckedConfig(reason, graph_of(cfg, prepared) if reason is None else None)
+        has_graph = reason is None and self.space.is_finite  # else nobody asks for it
+        return CheckedConfig(reason, graph_of(cfg, prepared) if has_graph else None)
 
 
 def _too_large(cfg: DictConfig, prepared: Prepared) -> str | None:

@@ -1,5 +1,6 @@
 """Opens, fills and closes the MLflow runs of a sweep's trials, and makes the jobs that train them."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from kerasweep.data.sources import source_key
 from kerasweep.errors import UnreachableError
 from kerasweep.multirun.batches import BatchJob
-from kerasweep.multirun.composer import Composer, copy_of, without_hydra
+from kerasweep.multirun.composer import Composer
 from kerasweep.multirun.jobs import TrialJob
 from kerasweep.multirun.tuning import MAX_SEED, SEED
 from kerasweep.results import Outcome, TrialRef
@@ -53,7 +54,7 @@ class WorkerTrialRuns:
         self._record = record
         self.repeats = repeats
         self.target = target
-        self._configs: dict[tuple[int, int], DictConfig] = {}  # of a trial's repeats
+        self._configs: dict[int, DictConfig] = {}  # of the first repeats, by trial
         self._asked: set[tuple[int, int | None]] = set()  # trials and repeats whose run was to be opened
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
@@ -69,7 +70,7 @@ class WorkerTrialRuns:
         return self._record.start_trial(
             number,
             params,
-            without_hydra(self._config(number, params)),
+            self._config(number, params),
             self.composer.choices(params),
             self.composer.space.overrides(params),
             opening,
@@ -77,11 +78,9 @@ class WorkerTrialRuns:
 
     def open_repeat_run(self, trial_params: Params, ref: TrialRef, repeat: int, opening: Opening) -> TrialRef:
         """Opens the run of one repeat. ref: the trial's run; trial_params: its configuration."""
-        number = ref.number
-        assert number is not None
         params = self._record.sweep.params_of(trial_params, repeat)
         ref = replace(ref, overrides=tuple(self.composer.space.overrides(params)))
-        cfg = without_hydra(self._config(number, trial_params, repeat))
+        cfg = self._compose(self.composer.compose, trial_params, repeat)
         self._set_repeat(cfg, repeat)
         return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params), opening)
 
@@ -94,7 +93,7 @@ class WorkerTrialRuns:
     def job(self, proposal: Proposal, ref: TrialRef, waits: bool) -> tuple[str, Any]:
         """Returns the function and the payload that train a repeat in a worker."""
         number = proposal.trial.number
-        config = self._job_config(number, proposal.params, number, ref.repeat)
+        config = self._job_config(proposal.params, number, ref.repeat)
         ref = replace(ref, resume_from=self._checkpoints(proposal, ref.repeat), defers_model=True)
         return TRAIN, TrialJob(config, ref, self.target, waits)
 
@@ -119,7 +118,7 @@ class WorkerTrialRuns:
         if is_end and "test_accuracy" not in run.metrics:
             both = parts.pop("figures", None) is not None
             parts |= {"figures": RECORD_FIGURES_AND_TEST} if both else {"test score": RECORD_TEST}
-        config = self._job_config(winner.number, winner.params, winner.number, winner.repeat)
+        config = self._job_config(winner.params, winner.number, winner.repeat)
         ref = TrialRef(
             run_id,
             winner.number,
@@ -135,19 +134,25 @@ class WorkerTrialRuns:
     def warmup_epochs(self, proposal: Proposal) -> int:
         return warmup_epochs(self._config(proposal.trial.number, proposal.params))
 
-    def _config(self, trial: int, params: Params, repeat: int = 0) -> DictConfig:
-        """Returns the configuration of a trial's repeat, without its seed; that of a tuning has its seed."""
-        repeat = repeat if self._record.sweep.by_repeat else 0  # else they differ in the seed alone
-        if (trial, repeat) not in self._configs:
-            config = self.composer.job_config(self._record.sweep.params_of(params, repeat))
-            if self._record.sweep.arms is not None:
-                self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % MAX_SEED)
-            self._configs[trial, repeat] = config
-        return self._configs[trial, repeat]
+    def _config(self, trial: int, params: Params) -> DictConfig:
+        """Returns the configuration of a trial's first repeat, which nobody may change."""
+        if trial not in self._configs:
+            self._configs[trial] = self._compose(self.composer.compose, params, 0)
+        return self._configs[trial]
 
-    def _job_config(self, trial: int, params: Params, number: int, repeat: int) -> DictConfig:
+    def _compose(self, compose: Callable[[Params], DictConfig], params: Params, repeat: int) -> DictConfig:
+        """Returns the configuration of a trial's repeat, without its seed; that of a tuning has its seed.
+
+        Composing again takes less time than a copy.
+        """
+        config = compose(self._record.sweep.params_of(params, repeat))
+        if self._record.sweep.arms is not None:
+            self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % MAX_SEED)
+        return config
+
+    def _job_config(self, params: Params, number: int, repeat: int) -> DictConfig:
         """Returns the configuration of a trial's repeat for the job with this number."""
-        config = copy_of(self._config(trial, params, repeat))
+        config = self._compose(self.composer.job_config, params, repeat)
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
             config.hydra.job.id = f"job_id_for_{number}"
@@ -174,7 +179,7 @@ class WorkerTrialRuns:
         if not self._config(trial, params).training.checkpoint.enabled:
             return None
         for attempt in attempts(self._record.sweep.study, trial)[1:]:
-            config = self._job_config(trial, params, attempt.number, repeat)
+            config = self._job_config(params, attempt.number, repeat)
             folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
             if state_path(folder).exists():
                 return folder
@@ -212,7 +217,7 @@ class WorkerTrialRuns:
     def forget(self, proposal: Proposal) -> None:
         number = proposal.trial.number
         self._asked = {asked for asked in self._asked if asked[0] != number}
-        self._configs = {key: config for key, config in self._configs.items() if key[0] != number}
+        self._configs.pop(number, None)
 
     def cancel(self, run_id: str, reason: str) -> None:
         self._record.cancel(run_id, reason)
@@ -242,10 +247,10 @@ class BatchTrialRuns(WorkerTrialRuns):
         number = proposal.trial.number
         overrides = self.composer.overrides(self._record.sweep.params_of(proposal.params, ref.repeat))
         # The launcher numbers the jobs of a batch one by one: with repeats its numbers occur twice.
-        folder = str(self._job_config(number, proposal.params, number, ref.repeat).hydra.sweep.subdir)
+        folder = str(self._job_config(proposal.params, number, ref.repeat).hydra.sweep.subdir)
         overrides.append(f"hydra.sweep.subdir={QuotedString(folder, Quote.single).with_quotes()}")
         if self.repeats > 1 or self._record.sweep.arms is not None:
-            cfg = copy_of(self._config(number, proposal.params, ref.repeat))
+            cfg = self._compose(self.composer.compose, proposal.params, ref.repeat)
             if self.repeats > 1:
                 self._set_repeat(cfg, ref.repeat)
             seeds = {"training.seed": cfg.training.seed, "data.split_seed": cfg.data.split_seed}
