@@ -90,7 +90,7 @@ def test_request_is_retried_until_the_server_answers(server: Server) -> None:
     server.statuses = [503, 500, 200]
     before = dict(os.environ)
     tracker_of(server.uri).set_tags(RUN, {"a": "1"})
-    assert server.asked == ["log-batch"] * 3
+    assert server.asked == ["set-tag"] * 3
     assert dict(os.environ) == before
 
 
@@ -134,7 +134,7 @@ def test_without_waiting_a_lost_server_is_asked_after_pauses_that_grow(
         assert tracker.outage() is None
         with pytest.raises(UnreachableError, match="too many 503"):
             tracker.set_tags(RUN, {"a": "1"})
-        assert server.asked == ["log-batch"]
+        assert server.asked == ["set-tag"]
         said = f"MLflow at {server.uri} can no longer be used: too many 503 error responses"
         asked = []
         for _ in range(80):
@@ -148,7 +148,7 @@ def test_without_waiting_a_lost_server_is_asked_after_pauses_that_grow(
         clock[0] += 10
         assert tracker.outage() is None
         tracker.set_tags(RUN, {"a": "1"})
-    assert server.asked[-2:] == ["get", "log-batch"]
+    assert server.asked[-2:] == ["get", "set-tag"]
 
 
 def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_environment_limits_the_retries(server: Server, monkeypatch: pytest.Monk
     server.statuses = [503]
     with pytest.raises(UnreachableError):
         tracker_of(server.uri).set_tags(RUN, {"a": "1"})
-    assert server.asked == ["log-batch"] * 3
+    assert server.asked == ["set-tag"] * 3
 
 
 def test_refused_request_is_not_retried(server: Server) -> None:
@@ -218,7 +218,7 @@ def test_refused_request_is_not_retried(server: Server) -> None:
     with pytest.raises(TrackingError, match="says: ") as raised:
         tracker_of(server.uri).set_tags(RUN, {"a": "1"})
     assert not isinstance(raised.value, UnreachableError)
-    assert server.asked == ["log-batch"]
+    assert server.asked == ["set-tag"]
 
 
 def test_artifact_is_saved_again_until_its_store_takes_it(server: Server) -> None:

@@ -150,6 +150,10 @@ class Tracker(Recorder):
                     params |= {
                         key: Param(key, _cut(text, MAX_PARAM_CHARACTERS)) for key, text in values.items()
                     }
+        if len(tags) == 1 and not params and not metrics:  # a batch takes three sessions of the database
+            (tag,) = tags.values()
+            self._call(self.client.set_tag, run_id, tag.key, tag.value)
+            return
         chunks = zip_longest(
             _chunks(list(params.values()), MAX_PER_BATCH),
             _chunks(list(tags.values()), MAX_PER_BATCH),
