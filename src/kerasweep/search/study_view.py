@@ -34,6 +34,7 @@ class ViewSampler(BaseSampler):
 
     def __init__(self, sampler: BaseSampler) -> None:
         self._sampler = sampler
+        self._last: tuple[int, Study] | None = None  # the trial that was suggested for last, with its view
 
     def shown(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
         """Returns the trials that the sampler sees when it suggests for this one."""
@@ -59,10 +60,13 @@ class ViewSampler(BaseSampler):
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        self._sampler.after_trial(self._view(study, trial), trial, state, values)
+        self._sampler.after_trial(StudyView(study, self.shown(study, trial)), trial, state, values)
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()
 
     def _view(self, study: Study, trial: FrozenTrial) -> Study:
-        return StudyView(study, self.shown(study, trial))
+        """Returns one view for all suggestions of a trial: to read all trials for each takes long."""
+        if self._last is None or self._last[0] != trial.number:
+            self._last = trial.number, StudyView(study, self.shown(study, trial))
+        return self._last[1]
