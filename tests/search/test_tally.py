@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import REJECTED, fail_and_retry, settle
@@ -84,3 +85,30 @@ def test_the_best_values_are_those_that_no_other_trial_dominates(sweep_of: Calla
         found.append(set(tally_of(sweep.study, sweep.space).best))
     assert found[3] == {(1, 3), (2, 4)} and found[6] == {(3, 2), (4, 9)}
     assert len(tally_of(sweep.study, sweep.space).best) == 2
+
+
+class Counted(list[FrozenTrial]):
+    """A list that notes which of its items are read."""
+
+    def __init__(self, trials: list[FrozenTrial]) -> None:
+        super().__init__(trials)
+        self.read: list[int] = []
+
+    def __getitem__(self, number: Any) -> Any:
+        self.read.append(number)
+        return super().__getitem__(number)
+
+
+def test_a_trial_that_has_ended_is_read_once(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = sweep_of({"a": "range(40)"})
+    tally = Tally(sweep.space, sweep.directions)
+    running = [start(sweep, value) for value in range(3)]
+    end(sweep, running[1], "complete", 0.5)
+    tally.update(sweep.study.get_trials(deepcopy=False))
+    end(sweep, running[2], "pruned")
+    start(sweep, 3)
+    for expected in ([0, 2, 3], [0, 3]):
+        trials = Counted(sweep.study.get_trials(deepcopy=False))
+        tally.update(trials)
+        assert trials.read == expected
+    assert numbers(tally) == (4, 2, 2, 4, [0, 1, 2, 3])
