@@ -9,7 +9,7 @@ COMPILED := $(ENVIRONMENT)/.compiled
 
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
-	tests/test_faults.py tests/test_packaging.py tests/test_storages.py tests/test_sweep_end_to_end.py \
+	tests/test_faults.py tests/test_packaging.py tests/test_scale.py tests/test_storages.py tests/test_sweep_end_to_end.py \
 	tests/test_tutorial.py \
 	tests/commands tests/model tests/multirun tests/training tests/trial tests/workers \
 	tests/config/test_compose.py tests/config/test_composition.py tests/report/test_ranking.py \

@@ -18,12 +18,11 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks import compare, fashion, honest, memory, page, results, single, studies, throughput
+from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
 from benchmarks.contenders.task import network
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
 from benchmarks.results import Results
-from benchmarks.scale import asks, storages, trials
 from benchmarks.scores import Score, score_table
 from benchmarks.search import Search, searched
 from benchmarks.trials import TWELVE_GRAPHS, Grid, export, ours, script, table_of
@@ -419,49 +418,6 @@ def test_copied_runs_are_compared_as_recorded_ones(tmp_path: Path, monkeypatch: 
     recorded, copied = by_trial[7], by_trial[27]
     assert copied.metrics["objective"] == pytest.approx(recorded.metrics["objective"] - 0.002)
     assert copied.params == recorded.params and len(copied.params) == 42
-
-
-def test_asks_are_measured_at_each_mark_with_each_sampler(
-    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
-    asks.run((3, 8), 2)
-    rows = re.findall(
-        r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", published.read_text(), re.MULTILINE
-    )
-    assert [row[0] for row in rows] == ["random", "tpe"] and float(rows[0][1]) > 0
-    (line,) = (tmp_path / "results" / "scale-asks.jsonl").read_text().splitlines()
-    monkeypatch.setattr(asks, "measure", None)
-    asks.run((3, 8), 2)  # takes what was measured
-    assert (tmp_path / "results" / "scale-asks.jsonl").read_text().splitlines() == [line]
-
-
-@pytest.mark.parametrize("name", ["journal", "SQLite"])
-def test_drivers_of_a_storage_keep_to_the_total(name: str) -> None:
-    found = storages.measure(name, drivers=2, trials=12)
-    assert (found["complete"], found["others"], found["errors"]) == (12, 0, {})
-    assert 0 < found["ask_median"] <= found["ask_95"] and found["trials_a_second"] > 0
-    row = storages.section({(name, 2): found}, 13).splitlines()[-1]
-    assert row.startswith(f"| {name} | 2 | ") and row.endswith(" | 1 |")  # a trial is missing
-
-
-def test_light_workers_train_a_sweep() -> None:
-    """They are real to the driver, the journal and MLflow."""
-    naps = trials.Naps(20, 0.1, 10)
-    found = trials.measure(trials.MANY, naps)
-    assert found["span_seconds"] >= naps.ideal == 0.2
-    assert found["early_cpu_seconds"] > 0 and found["driver_mb"] >= found["late_mb"] > 50
-    assert found["cpu_seconds"] > found["driver_cpu_seconds"] > 0
-
-
-def test_late_trials_are_compared_with_early_ones() -> None:
-    naps = trials.Naps(100, 1.0, 1)
-    whole = {"seconds": 130.0, "cpu_seconds": 200.0, "driver_cpu_seconds": 75.0, "driver_mb": 80.0}
-    growth = {"early_cpu_seconds": 0.1, "early_mb": 60.0, "late_cpu_seconds": 0.12, "late_mb": 70.0}
-    lines = trials.section(naps, {"ours": {**whole, **growth}, "peer": whole}).splitlines()
-    assert "| ours | 130 | 1.30 | 0.750 | 2.000 | 80 |" in lines and "| peer | 130 | 1.30 " in lines[-3]
-    assert lines[-1].startswith("ours: around trial 10 the driver takes 0.100 CPU-s a trial and has 60 MB")
-    assert "over the last 10 0.120 CPU-s (1.20 ×)" in lines[-1]
 
 
 @pytest.mark.usefixtures("forked")
