@@ -1,6 +1,5 @@
 """Runs trials that sleep with Ray Tune: TRIALS SECONDS WORKERS REUSE, where REUSE=1 reuses actors."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,6 @@ def nap(config):
 
 def main():
     folder = Path.cwd()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, _temp_dir=str(folder / "ray"))
     tuner = tune.Tuner(
         nap,

@@ -45,6 +45,7 @@ OURS = {
     "kerasweep, sampler=tpe": ("src.train", "sampler=tpe"),
     MANY: ("benchmarks.scale.light_train", "sampler=random"),
 }
+RAY_VARIABLES = {"RAY_raylet_start_wait_time_s": "300", "RAY_USAGE_STATS_ENABLED": "0"}
 RAYS = {"Ray Tune": "0", "Ray Tune, reuse_actors=True": "1"}
 
 
@@ -54,7 +55,8 @@ def measure(name: str, naps: Naps) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         if name in RAYS:
             size = (str(naps.trials), str(naps.seconds), str(naps.workers))
-            watched = watch(Path(folder), [python_of("ray"), str(RAY), *size, RAYS[name]], {})
+            command = [python_of("ray"), str(RAY), *size, RAYS[name]]
+            watched = watch(Path(folder), command, RAY_VARIABLES)
             return _whole(watched)
         module, sampler = OURS[name]
         command = [sys.executable, "-m", module, "-m", sampler, *TARGET, f"workers={naps.workers}"]
