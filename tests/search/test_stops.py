@@ -19,6 +19,18 @@ def test_a_second_sighup_changes_nothing() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_third_sigterm_does_not_interrupt_the_cleaning_up() -> None:
+    """At a time limit SLURM sends it to the job, and srun passes it on; Ctrl-C interrupts each time."""
+    stop = StopRequest()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]

@@ -25,10 +25,14 @@ NOTED_SECONDS = 60.0
 
 
 class StopRequest:
-    """Whether the user asked to stop: the first signal of STOPPING sets it, the second interrupts."""
+    """Whether the user asked to stop: the first signal of STOPPING sets it, the second interrupts.
+
+    Further SIGTERMs do nothing: at a time limit SLURM sends several, while the sweep is being closed.
+    """
 
     def __init__(self) -> None:
         self.is_set = False
+        self._has_interrupted = False
         self._is_announced = False
 
     @contextmanager
@@ -47,7 +51,10 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self.is_set and number != signal.SIGHUP:  # a shell that ends sends it, and then the kernel
+        is_repeated = number == signal.SIGTERM and self._has_interrupted
+        # A shell that ends sends SIGHUP, and then the kernel does.
+        if self.is_set and number != signal.SIGHUP and not is_repeated:
+            self._has_interrupted = True
             raise KeyboardInterrupt
         self.is_set = True  # print nothing here: the interrupted code may be printing
 
