@@ -30,13 +30,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
 
 
-# MLflow's server on the database of the working directory; it prints its port, which PORT may choose.
+# MLflow's server on the database of the working directory, or on STORE, with artifacts where ARTIFACTS says.
+# It prints its port, which PORT may choose.
 SERVER = """
 import os
 from mlflow.server import app, handlers
 from werkzeug.serving import make_server
 
-handlers.initialize_backend_stores("sqlite:///mlruns/mlflow.db", default_artifact_root="artifacts")
+store = os.environ.get("STORE", "sqlite:///mlruns/mlflow.db")
+handlers.initialize_backend_stores(store, default_artifact_root=os.environ.get("ARTIFACTS", "artifacts"))
 server = make_server("127.0.0.1", int(os.environ.get("PORT", "0")), app, threaded=True)
 print(server.server_port, flush=True)
 server.serve_forever()
