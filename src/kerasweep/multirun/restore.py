@@ -1,4 +1,4 @@
-"""Restores trials that the storage has lost from their runs: a journal was deleted, emptied, or is older."""
+"""Restores trials that the storage lacks from their runs: a journal was deleted, emptied, or is older."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
 from kerasweep.results import RETURNED, WEIGHTS, Outcome, State
-from kerasweep.search.lost_trials import LostTrial, add_results, add_trials, unfinished
+from kerasweep.search.recorded_trials import RecordedTrial, add_results, add_trials, unfinished
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Axis, Params, Value
@@ -72,7 +72,7 @@ def _restore(plan: Plan, sweep: Sweep, newest: int) -> bool:
     if newest < stored and not interrupted:
         return True
     runs = _runs(plan, sweep)
-    ended = {number: _lost_trial(plan, sweep, runs.get(number, ())) for number in interrupted}
+    ended = {number: _recorded_trial(plan, sweep, runs.get(number, ())) for number in interrupted}
     add_results(sweep, {number: trial for number, trial in ended.items() if trial is not None})
     numbers = range(stored, max([newest, *runs]) + 1)
     if not numbers:
@@ -80,7 +80,7 @@ def _restore(plan: Plan, sweep: Sweep, newest: int) -> bool:
     parents = find_runs(plan.base.tracking, {"sweep": sweep.name, "kind": RunKind.STUDY})
     if not parents or parents[0].tags.get(INPUTS) != plan.inputs:
         return False
-    trials = [_lost_trial(plan, sweep, runs.get(number, ())) for number in numbers]
+    trials = [_recorded_trial(plan, sweep, runs.get(number, ())) for number in numbers]
     recorded = [trial for trial in trials if trial is not None]
     if len(recorded) < len(trials):
         return False
@@ -99,20 +99,20 @@ def _runs(plan: Plan, sweep: Sweep) -> Runs:
     return found
 
 
-def _say_restored(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
+def _say_restored(sweep: Sweep, trials: Sequence[RecordedTrial]) -> None:
     count = sum(trial.outcome is not None for trial in trials)
     if count:
-        say(f"note: the storage had lost trials of {sweep.name}: {count} are taken from their runs in MLflow")
+        say(f"note: the storage lacked trials of {sweep.name}: {count} are taken from their runs in MLflow")
 
 
-def _lost_trial(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> LostTrial | None:
+def _recorded_trial(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> RecordedTrial | None:
     """Returns what these runs record of their trial; None if they do not record all of it.
 
     A trial that was interrupted and trained again has the run of each attempt; the newest comes first.
     """
     own = next((run for run in runs if run.tags["kind"] != RunKind.REPEAT), None)
     if own is None:
-        return LostTrial()
+        return RecordedTrial()
     complete = {
         int(run.tags["repeat"]): _outcome(sweep, run)
         for run in runs
@@ -120,7 +120,7 @@ def _lost_trial(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> LostTria
     }
     has_ended = own.tags.get("state") in RETURNED
     if not (has_ended or complete):
-        return LostTrial()
+        return RecordedTrial()
     if len(plan.directions) > 1 or sweep.by_repeat:
         return None
     params = _params(sweep, own.tags, plan.short_names())
@@ -131,7 +131,7 @@ def _lost_trial(plan: Plan, sweep: Sweep, runs: Sequence[RunRecord]) -> LostTria
     seeds = tuple(complete[repeat].values[0] for repeat in sorted(complete))
     if has_ended and own.tags["state"] == State.COMPLETE and "objective" not in own.metrics:
         return None
-    return LostTrial(params, _outcome(sweep, own, seeds) if has_ended else None, complete)
+    return RecordedTrial(params, _outcome(sweep, own, seeds) if has_ended else None, complete)
 
 
 def _outcome(sweep: Sweep, run: RunRecord, seeds: tuple[float, ...] = ()) -> Outcome:

@@ -1,4 +1,4 @@
-"""Adds trials to a study again that its storage has lost."""
+"""Adds trials to a study that runs record and its storage lacks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from kerasweep.space.axis import Params
 
 
 @dataclass(frozen=True)
-class LostTrial:
+class RecordedTrial:
     """A trial as its runs record it."""
 
     params: Params = field(default_factory=dict)
@@ -29,7 +29,7 @@ def unfinished(study: Study) -> list[int]:
     return [trial.number for trial in running if not is_alive(study, trial.user_attrs.get(OWNER))]
 
 
-def add_results(sweep: Sweep, trials: Mapping[int, LostTrial]) -> None:
+def add_results(sweep: Sweep, trials: Mapping[int, RecordedTrial]) -> None:
     """Adds results to trials that run in the storage; `recover` ends these. Call it with the lock held."""
     stored = sweep.study.get_trials(deepcopy=False)
     for number, trial in trials.items():
@@ -38,7 +38,7 @@ def add_results(sweep: Sweep, trials: Mapping[int, LostTrial]) -> None:
                 sweep.study._storage.set_trial_user_attr(stored[number]._trial_id, name, value)
 
 
-def add_trials(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
+def add_trials(sweep: Sweep, trials: Sequence[RecordedTrial]) -> None:
     """Adds trials in the order of their numbers. Call it with the lock held.
 
     One that did not end is added as a running one without an owner, so that `recover` retries it.
@@ -47,14 +47,14 @@ def add_trials(sweep: Sweep, trials: Sequence[LostTrial]) -> None:
         sweep.study.add_trial(_frozen(sweep, trial))
 
 
-def _attributes(trial: LostTrial) -> dict[str, Any]:
+def _attributes(trial: RecordedTrial) -> dict[str, Any]:
     attributes = {f"{REPEAT}:{repeat}": as_attribute(outcome) for repeat, outcome in trial.repeats.items()}
     if trial.outcome is not None:
         attributes[RESULT] = as_attribute(trial.outcome)
     return attributes
 
 
-def _frozen(sweep: Sweep, trial: LostTrial) -> FrozenTrial:
+def _frozen(sweep: Sweep, trial: RecordedTrial) -> FrozenTrial:
     state, values = TrialState.RUNNING, None
     if trial.outcome is not None:
         state = TrialState[State(trial.outcome.state).optuna]
@@ -66,5 +66,5 @@ def _frozen(sweep: Sweep, trial: LostTrial) -> FrozenTrial:
         values=values,
         params=trial.params,
         distributions={axis.key: axis.distribution for axis in sweep.space.axes if axis.key in trial.params},
-        user_attrs={**_attributes(trial), **({LOST: True} if trial == LostTrial() else {})},
+        user_attrs={**_attributes(trial), **({LOST: True} if trial == RecordedTrial() else {})},
     )
