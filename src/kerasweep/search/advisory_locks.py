@@ -9,13 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 from sqlalchemy.event import listen
-from sqlalchemy.exc import OperationalError
 
 from kerasweep.search.storage import LockLostError
 
-MAX_WAIT = "1s"  # of one attempt, in PostgreSQL's notation
-LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for an attempt that took too long
-PAUSE_SECONDS = 0.1  # without a pause, this thread would take the connection again at once
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 0.5
 LOST_LOCK = "the database was restarted, and the lock of the sweep with it"
 
 
@@ -33,8 +30,8 @@ class AdvisoryLocks:
     def held(self, name: str, wait: Callable[..., Any]) -> Iterator[None]:
         """Holds a lock.
 
-        PostgreSQL gives it to the waiting drivers in turn. Between two attempts the connection is free for
-        other threads, such as the one that renews the lease.
+        Between two attempts the connection is free for other threads, such as the one that renews the lease.
+        To wait in the server for a time only (lock_timeout) may leave the lock with a session that gave up.
 
         Args:
             name: Tells locks apart.
@@ -44,8 +41,10 @@ class AdvisoryLocks:
             LockLostError: The lock had ended before its block did.
         """
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        pause = FIRST_PAUSE_SECONDS
         while not wait(self._take, key):
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
         outer, self._holder = self._holder, (threading.get_ident(), self._connections)
         try:
             yield
@@ -63,20 +62,14 @@ class AdvisoryLocks:
             raise LockLostError(LOST_LOCK)
 
     def _take(self, key: int) -> bool:
-        with self._engine.begin() as connection:
-            connection.execute(text(f"SET LOCAL lock_timeout = '{MAX_WAIT}'"))
-            try:
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
-            except OperationalError as error:
-                if getattr(error.orig, "sqlstate", LOCK_NOT_AVAILABLE) != LOCK_NOT_AVAILABLE:
-                    raise
-                connection.rollback()
-                return False
-        return True
+        return self._ask("SELECT pg_try_advisory_lock(:key)", key)
 
     def _free(self, key: int) -> bool:
+        return self._ask("SELECT pg_advisory_unlock(:key)", key)
+
+    def _ask(self, statement: str, key: int) -> bool:
         with self._engine.begin() as connection:
-            return bool(connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key}).scalar())
+            return bool(connection.execute(text(statement), {"key": key}).scalar())
 
     def _count_connection(self, *_: Any) -> None:
         self._connections += 1
