@@ -45,7 +45,7 @@ OURS = {
     "kerasweep, sampler=tpe": ("src.train", "sampler=tpe"),
     MANY: ("benchmarks.scale.light_train", "sampler=random"),
 }
-RAY_VARIABLES = {"RAY_raylet_start_wait_time_s": "300", "RAY_USAGE_STATS_ENABLED": "0"}
+RAY_VARIABLES = {"RAY_USAGE_STATS_ENABLED": "0"}
 RAYS = {"Ray Tune": "0", "Ray Tune, reuse_actors=True": "1"}
 
 
