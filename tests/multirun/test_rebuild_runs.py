@@ -162,10 +162,7 @@ def test_a_run_that_was_open_when_the_database_was_copied_gets_its_result(run: R
     damage(
         folder,
         f"UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid IN {last}",
-        *(
-            f"DELETE FROM {table} WHERE run_uuid IN {last}"
-            for table in ("latest_metrics", "metrics", "params")
-        ),
+        *(f"DELETE FROM {table} WHERE run_uuid IN {last}" for table in ("latest_metrics", "metrics")),
         f"DELETE FROM tags WHERE key = 'state' AND run_uuid IN {last}",
     )
     run(*GRID)
@@ -206,12 +203,17 @@ def test_rebuilding_goes_on_after_a_kill(run: Run, folder: Path, monkeypatch: py
     assert content(folder) == whole
 
 
-def test_a_run_that_the_user_deleted_stays_deleted(run: Run, folder: Path) -> None:
-    run(*GRID)
-    (last,) = find_runs(tracking_of(folder), {"trial": "1"})
-    open_tracker(tracking_of(folder)).client.delete_run(last.run_id)
-    run(*GRID)
-    assert last.run_id not in ids(folder) and len(ids(folder)) == 2
+def test_runs_that_the_user_deleted_stay_deleted(run: Run, folder: Path) -> None:
+    run(*REPEATS)
+    client = open_tracker(tracking_of(folder)).client
+    (repeat,) = find_runs(tracking_of(folder), {"trial": "1", "repeat": "1"})
+    deleted = [repeat, *find_runs(tracking_of(folder), {"trial": "0"})]
+    for each in deleted:
+        client.delete_run(each.run_id)
+    left = ids(folder)
+    damage(folder, "DELETE FROM latest_metrics WHERE key = 'objective'")
+    run(*REPEATS)
+    assert ids(folder) == left and len(deleted) == 4
 
 
 def test_failed_trials_come_back(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mlflow.tracking._tracking_service import utils
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.reader import download, list_artifacts
+from kerasweep.tracking.reader import download, find_runs, list_artifacts
 from kerasweep.tracking.writer import Tracker, open_tracker
 
 
@@ -78,6 +78,7 @@ def test_two_drivers_may_see_one_folder_under_two_paths(original: tuple[Path, st
         assert f"here-{each}.txt" in list_artifacts(conf(folder), each, "")
     assert "there.txt" in list_artifacts(conf(folder), new, "")
     assert download(conf(folder), new, "there.txt", tmp_path).read_text() == "c"
+    assert len(find_runs(conf(folder), {})) == 2
     assert locations(here, new) == stored  # only a start changes it, so that they do not alternate
     assert not other.exists()
 
