@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
@@ -166,3 +167,14 @@ def test_a_locked_sqlite_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(patient_storage, "time", clock)
         study.set_user_attr("a", 1)
     assert study.user_attrs == {"a": 1} and len(pauses) == 1
+
+
+def test_a_result_that_the_database_has_already_is_the_drivers_own(stored: Callable[..., Sweep]) -> None:
+    """The answer to the first call was lost; it is another driver's if the results differ."""
+    study = stored({"a": "1,2"}).study
+    trial = study.ask()
+    for _ in range(2):
+        settle(study, trial, Outcome("complete", "run", (1.0,)))
+    assert [each.value for each in study.trials] == [1.0]
+    with pytest.raises(UpdateFinishedTrialError, match="was ended by another driver"):
+        settle(study, trial, Outcome("complete", "run", (2.0,)))
