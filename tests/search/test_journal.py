@@ -2,9 +2,13 @@
 
 import json
 import multiprocessing
+import random
 from pathlib import Path
 
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from kerasweep.errors import ConfigError
 from kerasweep.search.journal import LINE, JournalFolder, open_study
@@ -161,3 +165,37 @@ def test_lock_is_freed_when_its_owner_dies(tmp_path: Path) -> None:
     owner.join()
     with JournalFolder(tmp_path / "new").lock("s"):
         assert (tmp_path / "new" / "s.lock").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trials_are_listed_as_optuna_lists_them(seed: int, tmp_path: Path) -> None:
+    """Two drivers begin and end trials in any order."""
+    luck, journal = random.Random(seed), tmp_path / "s.journal"
+    studies = [open_study(journal, "s", ["maximize"]) for _ in range(2)]
+    plain = JournalStorage(JournalFileBackend(str(journal)))
+    filters = (None, (TrialState.WAITING,), (TrialState.RUNNING, TrialState.WAITING), (TrialState.COMPLETE,))
+    running = []
+    for value in range(15):
+        study = luck.choice(studies)
+        if luck.random() < 0.5:
+            study.enqueue_trial({"a": value / 15})
+        running.append(study.ask())
+        running[-1].suggest_float("a", 0, 1)
+        if luck.random() < 0.6:
+            ended = running.pop(luck.randrange(len(running)))
+            luck.choice(studies).tell(ended.number, luck.random())
+        for states in filters:
+            for one in studies:
+                listed = one.get_trials(deepcopy=luck.random() < 0.5, states=states)
+                assert listed == plain.get_all_trials(one._study_id, states=states)
+
+
+def test_a_list_of_trials_stays_as_it_is(tmp_path: Path) -> None:
+    """Also the one that is not copied: a caller may keep it while trials end."""
+    study = open_study(tmp_path / "s.journal", "s", ["maximize"])
+    trial = study.ask()
+    listed = study.get_trials(deepcopy=False)
+    study.tell(trial, 0.5)
+    study.ask()
+    assert [each.state for each in listed] == [TrialState.RUNNING]
+    assert study.get_trials()[0] is not study.get_trials(deepcopy=False)[0]

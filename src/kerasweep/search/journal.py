@@ -1,8 +1,9 @@
 """Keeps each study in a journal file of Optuna's, which a torn line or a dead driver does not hurt."""
 
+import copy
 import json
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -13,12 +14,14 @@ from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import ConfigError
 from kerasweep.search.storage import Storage, create_or_load, locked
 
 GRACE_PERIOD_SECONDS = 5
 SUFFIX = ".journal"
+ENDED = [state for state in TrialState if state.is_finished()]
 LINE = "line"  # a name in journals: never change it
 
 
@@ -119,7 +122,34 @@ class MendingBackend(JournalFileBackend):
 
 
 class CheckedJournalStorage(JournalStorage):
-    """A JournalStorage that names a journal whose lines cannot be read."""
+    """A JournalStorage that names a journal whose lines cannot be read, and lists trials quickly."""
+
+    def __init__(self, backend: MendingBackend) -> None:
+        super().__init__(backend)
+        self._listed: list[FrozenTrial] = []
+        self._open: dict[int, None] = {}  # the numbers of trials that had not ended
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Returns the trials of the journal's only study, as Optuna does, but looks up ended ones once."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            by_id = self._replay_result._trials
+            ids = self._replay_result._study_id_to_trial_ids[study_id]
+            self._open |= dict.fromkeys(range(len(self._listed), len(ids)))
+            self._listed += [by_id[trial_id] for trial_id in ids[len(self._listed) :]]
+            for number in self._open:
+                self._listed[number] = by_id[ids[number]]
+            trials = list(self._listed)
+            if states is not None and not any(state in states for state in ENDED):
+                trials = [trials[number] for number in self._open]
+            self._open = {
+                number: None for number in self._open if not self._listed[number].state.is_finished()
+            }
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
     def _sync_with_backend(self) -> None:
         backend: Any = self._backend
