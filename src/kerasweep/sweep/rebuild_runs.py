@@ -57,8 +57,8 @@ class _Lacking:
 def rebuild_runs(record: SweepRecord, opener: RunOpener) -> None:
     """Records the results that the storage has and MLflow lacks, in their runs or in new ones.
 
-    For a database that is whole this takes two queries, for the runs of the trial that ended last. Runs that a
-    user deleted stay deleted. Call this after `reconcile`.
+    For a database that is whole this takes two queries, for the runs of the trial that ended last. Runs that
+    a user deleted stay deleted. Call this after `reconcile`.
 
     Args:
         record: The sweep's runs.
