@@ -56,13 +56,17 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: the repository on the path, no proxies, and nothing of MLflow's."""
+    """The environment of a command: the repository on the path, no proxies, nothing of MLflow's.
+
+    The numbers of threads that a dry run in this process has set are left out, too.
+    """
     kept = {key: value for key, value in os.environ.items() if not _is_foreign(key)}
     return {**kept, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def _is_foreign(key: str) -> bool:
-    return key.startswith("MLFLOW_") or key.lower().endswith("_proxy")
+    is_threads = key.startswith(("TF_NUM_", "OMP_NUM_")) and key.endswith("_THREADS")
+    return key.startswith("MLFLOW_") or key.lower().endswith("_proxy") or is_threads
 
 
 def command(module: str, *arguments: str) -> list[str]:

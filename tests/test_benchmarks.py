@@ -403,7 +403,7 @@ def test_a_failed_search_raises_an_error() -> None:
 def test_compare_measures_a_page_over_recorded_runs(published: Path) -> None:
     compare.run(repeats=1, runs=15)
     text = published.read_text()
-    assert "over 3 configurations of four axes with 5 seeds each" in text
+    assert "over 3 configurations of 4 axes with 5 seeds each" in text
     assert re.search(r"the table appears after [\d.]+ s, the page after [\d.]+ s, with \d+ MB", text)
 
 

@@ -115,7 +115,8 @@ def test_databases_that_lost_something_are_noticed(
     copy = tmp_path / "mlruns" / "mlflow.db"
     copy.parent.mkdir()
     copy.write_bytes((project / "mlruns" / "mlflow.db").read_bytes())
-    (tmp_path / "mlruns" / "studies").symlink_to(project / "mlruns" / "studies")
+    for name in ("studies", "artifacts"):
+        (tmp_path / "mlruns" / name).symlink_to(project / "mlruns" / name)
     with closing(sqlite3.connect(copy)) as connection, connection:
         assert connection.execute(statement).rowcount > 0
     changed = read(tmp_path, "", "", folder / "records" / "trainings.jsonl")

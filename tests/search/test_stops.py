@@ -1,6 +1,5 @@
 """A signal requests a stop, and a message announces it later."""
 
-import os
 import signal
 
 import pytest
@@ -13,22 +12,22 @@ def test_a_second_sighup_changes_nothing() -> None:
     stop = StopRequest()
     with stop.listening():
         for _ in range(3):
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
         assert stop.is_set
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_third_sigterm_does_not_interrupt_the_cleaning_up() -> None:
     """At a time limit SLURM sends it to the job, and srun passes it on; Ctrl-C interrupts each time."""
     stop = StopRequest()
     with stop.listening():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -39,7 +38,7 @@ def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
     stop = StopRequest()
     with stop.listening():
         stop.announce()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.is_set and capsys.readouterr().out == ""
         for _ in range(2):
             stop.announce()
@@ -47,4 +46,4 @@ def test_signal_is_noted_at_once_and_announced_when_it_is_safe(
             "stopping: the trials under way are trained to their end; Ctrl-C again stops them now\n"
         )
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from kerasweep.config.search import ObjectiveConf, SamplerConf, StudyConf
+from kerasweep.config.search import ObjectiveConf, SamplerConf, StudyConf, TrackingConf
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
@@ -18,6 +19,12 @@ from kerasweep.sweep.summary import outcome_text, print_end, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
+
+
+@pytest.fixture(autouse=True)
+def database(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is in MLflow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_database}")
 
 
 def config(question: str | None = None) -> Any:
@@ -94,7 +101,7 @@ def test_header_ends_with_the_notes_of_the_sweep(
 def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """Returns the lines at the end of a sweep, without frames."""
     record: Any = SimpleNamespace(
-        cfg=OmegaConf.create({"objective": config().objective}),
+        cfg=OmegaConf.create({"objective": config().objective, "tracking": TrackingConf()}),
         keeps_model=lambda run_id: True,
         tracker=SimpleNamespace(uri="sqlite:///x.db", is_default=True),
         sweep=sweep,
