@@ -36,6 +36,9 @@ share_answers()
 # Background jobs of a shell ignore Ctrl-C, and commands that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under nohup they would inherit that SIGHUP is ignored.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Hydra closes all existing log handlers, and TensorFlow's handler would close pytest's capture stream.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 

@@ -56,6 +56,7 @@ class Site:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_hear_sighup,
             )
         self.drivers.append(driver)
 
@@ -106,6 +107,11 @@ class Site:
         self.ended()
         if self.has_disk:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
+
+
+def _hear_sighup() -> None:
+    """Undoes nohup's for a driver: the end of its terminal is a fault."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _mount(folder: Path) -> bool:
