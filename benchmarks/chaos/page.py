@@ -24,9 +24,9 @@ runs with plain MLflow:
 - the best trial has one model, with the weights that this trial saved, and a test score;
 - no process is left, no file lies outside of the project, and no command printed a traceback.
 
-A worker that is killed fails its trial, as a crash of its own does; so does a driver that dies three times with
-it. Each other training that was cut off comes again. The same seed draws the same faults; their moments depend
-on the machine.
+A worker that is killed fails its trial, as a crash of its own does; so does a driver that dies three times
+with it. Each other training that was cut off comes again. The same seed draws the same faults; their moments
+depend on the machine.
 """
 
 
