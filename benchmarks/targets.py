@@ -16,6 +16,11 @@ NAP = "NAP_SECONDS"  # a variable of the environment
 Report = Callable[[int, float], bool]
 
 
+def value_of(learning_rate: float) -> float:
+    """Returns the accuracy of a configuration: between 0 and 1, and best at 0.01."""
+    return 1 / (1 + abs(learning_rate - 0.01))
+
+
 def instant(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
     """Records five epochs of six metrics each, and ends at once."""
     return _trained(cfg, ref, recorder, report, 0.0)
@@ -29,7 +34,7 @@ def sleeping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report,
 
 def napping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
     """Sleeps for $NAP_SECONDS, then records and reports one epoch."""
-    value = 1 / (1 + abs(cfg.optimizer.learning_rate - 0.01))
+    value = value_of(cfg.optimizer.learning_rate)
     seconds = float(os.environ[NAP])
     time.sleep(seconds)
     recorder.log_epoch(ref.run_id, 1, {"val_accuracy": value})
@@ -40,7 +45,7 @@ def napping(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, 
 
 
 def _trained(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, seconds: float) -> Outcome:
-    value = 1 / (1 + abs(cfg.optimizer.learning_rate - 0.01))
+    value = value_of(cfg.optimizer.learning_rate)
     names = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
     for epoch in range(1, EPOCHS + 1):
         time.sleep(seconds / EPOCHS)

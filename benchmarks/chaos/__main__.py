@@ -20,12 +20,11 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
-from benchmarks import PYTHONPATH
 from benchmarks.chaos import campaign
 from benchmarks.chaos.page import publish
-from benchmarks.chaos.services import environment
 from benchmarks.chaos.setups import NETWORK, SETUPS, Setup
 from benchmarks.chaos.trial import LOG, UNTRAINED
+from benchmarks.race import environment
 from benchmarks.results import FOLDER
 
 RESULTS = FOLDER / "chaos.jsonl"
@@ -77,7 +76,7 @@ def save_untrained(folder: Path) -> Path:
     subprocess.run(
         [sys.executable, "-m", "src.train", "-m", target, *NETWORK, "study.trials=1", "model.kernel_size=3"],
         cwd=folder,
-        env=environment(PYTHONPATH=PYTHONPATH, **{UNTRAINED: str(file), LOG: str(folder / "log")}),
+        env={**environment(), UNTRAINED: str(file), LOG: str(folder / "log")},
         check=True,
         stdout=subprocess.DEVNULL,
     )

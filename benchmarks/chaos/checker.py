@@ -19,7 +19,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks.chaos.trial import EPOCHS, METRICS, NOTES, value_of
+from benchmarks.chaos.trial import EPOCHS, METRICS, NOTES
+from benchmarks.targets import value_of
 
 AXIS = "optimizer.learning_rate"
 

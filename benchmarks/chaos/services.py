@@ -1,6 +1,5 @@
 """Starts the services of a campaign on the loopback address: PostgreSQL, an MLflow server, a Ray cluster."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -112,10 +111,3 @@ class RayNodes:
         line = self._process.stdout.readline()
         assert line, "the Ray cluster does not start: see ray/nodes.log"
         return line.strip()
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Returns this process's variables without those that lead commands elsewhere."""
-    foreign = ("MLFLOW_", "RAY_ADDRESS", "PYTEST_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, **more}

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import PYTHONPATH
-from benchmarks.chaos.services import environment
 from benchmarks.chaos.trial import LOG, UNTRAINED
+from benchmarks.race import environment
 
 DISK_MB = 160
 CAMPAIGN = "CHAOS_CAMPAIGN"  # a variable that all processes of the drivers inherit
@@ -35,12 +34,13 @@ class Site:
         self.project.mkdir()
         self.log = self.records / "trainings.jsonl"
         self.log.touch()
-        self.variables = environment(
-            PYTHONPATH=PYTHONPATH,
-            HOME=str(self.home),
-            TF_ENABLE_ONEDNN_OPTS="1",  # else each home begins by measuring whether that is faster
-            **{LOG: str(self.log), UNTRAINED: str(untrained)},
-        )
+        self.variables = {
+            **environment(),
+            "HOME": str(self.home),
+            "TF_ENABLE_ONEDNN_OPTS": "1",  # else each home begins by measuring whether that is faster
+            LOG: str(self.log),
+            UNTRAINED: str(untrained),
+        }
         self.drivers: list[subprocess.Popen[bytes]] = []
         self.codes: list[int] = []  # of drivers that have ended
 

@@ -4,13 +4,14 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
+from benchmarks.targets import Report, value_of
 from kerasweep.results import WEIGHTS, Outcome, TrialRef, dominates
 from kerasweep.tracking.recorder import Recorder
 
@@ -19,12 +20,6 @@ LOG, UNTRAINED = "CHAOS_LOG", "CHAOS_WEIGHTS"
 EPOCHS = 5
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 NOTES = "notes.txt"
-Report = Callable[[int, float], bool]
-
-
-def value_of(learning_rate: float) -> float:
-    """Returns the accuracy of a configuration: between 0 and 1, and best at 0.01."""
-    return 1 / (1 + abs(learning_rate - 0.01))
 
 
 def train(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:

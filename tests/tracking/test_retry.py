@@ -40,7 +40,7 @@ class Server:
     uri: str
     statuses: list[int]
     saving: list[int] = field(default_factory=lambda: [200])  # those of requests that save an artifact
-    listing: list[int] = field(default_factory=lambda: [200])  # of those that list artifacts
+    listing: list[int] = field(default_factory=lambda: [200])  # statuses of requests that list artifacts
     artifacts: str = "mlflow-artifacts:/"
     asked: list[str] = field(default_factory=list)
 

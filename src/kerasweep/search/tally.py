@@ -1,4 +1,4 @@
-"""Counts the trials of a study: those that have ended are read once, however often a driver asks."""
+"""Counts the trials of a study, and reads each ended trial once, however often a driver asks."""
 
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary

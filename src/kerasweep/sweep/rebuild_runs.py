@@ -50,7 +50,7 @@ class _Lacking:
     """A trial of which MLflow lacks results."""
 
     trial: FrozenTrial
-    results: Mapping[int | None, Outcome]  # those that it lacks, by repeat
+    results: Mapping[int | None, Outcome]  # that MLflow lacks, by repeat
     runs: Mapping[int | None, str]  # the ids of the runs that there are, by repeat
 
 

@@ -33,9 +33,8 @@ from kerasweep.tracking.writer import Tracker
 class Opening:
     """How the run of a trial or of a repeat comes about."""
 
-    was_asked: bool = (
-        False  # whether it may exist, since only the server's answer to an earlier call was lost
-    )
+    # Whether it may exist: an earlier call asked for it, and perhaps only the server's answer was lost.
+    was_asked: bool = False
     run_id: str | None = None  # the run that exists
     begun: int | None = None  # when its training began, in milliseconds since 1970; None for now
 
