@@ -85,11 +85,10 @@ class Site:
         return found
 
     def fill_disk(self) -> None:
-        """Leaves no byte free."""
-        with open(self.disk / "ballast", "wb") as file, suppress(OSError):
+        """Leaves no byte free. Without a buffer, of which closing would write the rest."""
+        with open(self.disk / "ballast", "wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(2**16))
-                file.flush()
 
     def free_disk(self) -> None:
         (self.disk / "ballast").unlink()
