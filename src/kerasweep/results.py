@@ -120,6 +120,7 @@ class Outcome:
     weights: str | None = None  # the file with the weights of a candidate for the best of its sweep
     # Whether a failure shows that the configuration is poor: a loss is not finite, or a limit was exceeded.
     is_poor: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)  # that its run gets again if MLflow loses the run
 
 
 def sign_of(direction: str) -> int:

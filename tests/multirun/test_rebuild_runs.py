@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from hydra.types import HydraContext
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from omegaconf import DictConfig
 
+from benchmarks.targets import Report, instant
 from kerasweep.config.search import TrackingConf
 from kerasweep.multirun.conduct import conduct
+from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.journal import open_study
 from kerasweep.search.ledger import REPEAT, RESULT
 from kerasweep.sweep import recording
 from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.writer import open_tracker
 
@@ -27,7 +31,8 @@ Compose = Callable[[list[str]], DictConfig]
 Run = Callable[..., float | None]
 INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
 GRID = ("model.kernel_size=3,5", *INSTANT)
-REPEATS = ("regularizer=none,l2", "study.repeats=2", *INSTANT)
+TAGGED = ("trial.target=tests.multirun.test_rebuild_runs:tagged", "hydra/launcher=basic")
+REPEATS = ("regularizer=none,l2", "study.repeats=2", *TAGGED)
 TUNED = (
     *("training.batch_size=8,9", "study.repeats=2", "sampler=random", "study.nuisance_trials=2"),
     "study.nuisance={optimizer.learning_rate:'tag(log,interval(0.001,0.1))'}",
@@ -36,6 +41,13 @@ TUNED = (
 NOTE = "since its database is new or older: they are recorded again from the storage, without the metrics of"
 
 pytestmark = pytest.mark.usefixtures("folder")
+
+
+def tagged(cfg: DictConfig, ref: TrialRef, recorder: Recorder, report: Report, folder: Path) -> Outcome:
+    """Tags its run, as a training does with the split."""
+    tags = {"split": f"of seed {cfg.data.seed}"}
+    recorder.set_tags(ref.run_id, tags)
+    return replace(instant(cfg, ref, recorder, report, folder), tags=tags)
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def check_outcome(outcome: Outcome, ref: TrialRef, target: str, objectives: int)
         traceback=None if outcome.traceback is None else str(outcome.traceback),
         weights=None if outcome.weights is None else str(outcome.weights),
         is_poor=bool(outcome.is_poor),
+        tags={str(name): str(value) for name, value in outcome.tags.items()},
     )
 
 

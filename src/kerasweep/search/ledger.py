@@ -113,6 +113,7 @@ def as_attribute(outcome: Outcome) -> dict[str, Any]:
         "seeds": list(outcome.seeds),
         "left": outcome.weights,  # the stored name is that of older journals
         **({"is_poor": True} if outcome.is_poor else {}),
+        **({"tags": dict(outcome.tags)} if outcome.tags else {}),
     }
 
 

@@ -36,7 +36,7 @@ def record_again(record: SweepRecord, run_id: str, outcome: Outcome, ended: int 
         record.recorder.log_metrics(
             run_id, {"seconds": outcome.seconds, **once, **best, "objective": outcome.values[0]}
         )
-    record.recorder.set_tags(run_id, {"mlflow.note.content": NOTE})
+    record.recorder.set_tags(run_id, {**outcome.tags, "mlflow.note.content": NOTE})
     with suppress(RefusedError):  # the run is closed nevertheless
         record.close_trial(replace(outcome, run_id=run_id), ended)
 

@@ -96,7 +96,8 @@ def run_trial(
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
-    tracker.set_tags(ref.run_id, {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored})
+    tags = {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored}
+    tracker.set_tags(ref.run_id, tags)
     metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted) | _numbers_of_images(prepared)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
@@ -109,6 +110,7 @@ def run_trial(
         best_epoch=result.best_epoch,
         seconds=result.seconds,
         reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
+        tags=tags,
     )
     once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
     tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
