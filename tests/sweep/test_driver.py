@@ -2,9 +2,11 @@
 
 import os
 import re
+import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,16 @@ from optuna.trial import TrialState
 from kerasweep.results import Outcome
 from kerasweep.search import ledger, owner
 from kerasweep.search.ask import ask
-from kerasweep.search.ledger import EPOCH, LOST, RETRIES, RETRY_OF, counts, fail_and_retry, tell_result
+from kerasweep.search.ledger import (
+    EPOCH,
+    LOST,
+    RETRIES,
+    RETRY_OF,
+    counts,
+    disown,
+    fail_and_retry,
+    tell_result,
+)
 from kerasweep.search.owner import LEASE_SECONDS, OWNER, renew_lease, this_owner
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
@@ -118,6 +129,33 @@ def test_written_result_reaches_optuna_after_an_interrupt(
         search(sweep)
     assert [trial.state for trial in sweep.study.trials] == [TrialState.COMPLETE]
     assert len(search(sweep)[1]) == 5
+
+
+def test_a_disk_that_is_full_once_a_result_is_written_costs_no_result(
+    sweep_of: Callable[..., Sweep], search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal has the result, and no space for the end of the trial: its run is not cancelled."""
+    sweep, notes = sweep_of(GRID, total=6, sampler="grid"), Notes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(*given: Any) -> None:
+        monkeypatch.setattr(ledger, "tell_result", tell_result)
+        (journal,) = Path(sweep.storage.place()["folder"]).glob("*.journal")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size, limits[1]))
+        tell_result(*given)
+
+    monkeypatch.setattr(ledger, "tell_result", fill)
+    pool = OnePlace(lambda params: Outcome("complete", "run-0", (1.0,)))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Driver(sweep, pool, notes, View(Progress.read(sweep)), StopRequest()).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert notes.cancelled == []
+    again = sweep_of(GRID, total=6, sampler="grid")
+    disown(again.study, ())  # as the next start does with those of a dead process
+    assert again.study.trials[0].state is TrialState.COMPLETE
+    assert len(search(again)[1]) == 5
 
 
 def test_waiting_trial_is_trained_even_at_the_total(sweep_of: Callable[..., Sweep], search: Search) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import note_repeat, note_spooled, settle
+from kerasweep.search.ledger import LOST, RESULT, as_attribute, note_repeat, note_spooled, settle
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
@@ -74,6 +74,15 @@ def test_run_whose_results_are_kept_elsewhere_stays_open(
     assert recorded.reconciled(run_id).status == "RUNNING"
     said = capsys.readouterr().out
     assert f"results of trial {trial.number} are kept on pod-a in /data/mlruns/studies: start this" in said
+
+
+def test_run_of_a_trial_that_another_driver_retries_is_cancelled(recorded: Recorded) -> None:
+    """The other driver took this one for dead, and did not see the result that was written meanwhile."""
+    trial, run_id = recorded.start()
+    trial.set_user_attr(RESULT, as_attribute(replace(SEEDS, run_id=run_id)))
+    trial.set_user_attr(LOST, True)
+    recorded.sweep.study.tell(trial, state=TrialState.FAIL)
+    assert recorded.reconciled(run_id).tags["state"] == "cancelled"
 
 
 def test_run_whose_results_were_kept_here_is_closed(recorded: Recorded) -> None:

@@ -319,8 +319,8 @@ class Driver:
                 self.runs.cancel(run_id, "the sweep was stopped")
 
     def _enqueue_again(self, trial: RepeatedTrial) -> bool:
-        """Enqueues a trial again; returns False if its result is written, so that its run keeps it."""
+        """Enqueues a trial again; returns False if its result is, or may be, written: its run stays open."""
         with suppress(OSError, ValueError, StorageError), self.sweep.lock():
             self._ends.note_spooled(trial)
             return fail_and_retry(self.sweep.study, trial.number, blamed=False)
-        return True
+        return not trial.is_over

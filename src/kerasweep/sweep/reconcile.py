@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import MAX_RETRIES, REPEAT, RESULT, SPOOLED, as_outcome, counts
+from kerasweep.search.ledger import LOST, MAX_RETRIES, REPEAT, RESULT, SPOOLED, as_outcome, counts
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import find_runs
@@ -60,6 +60,10 @@ def _is_recorded_again(record: SweepRecord, trial: FrozenTrial, run: RunRecord) 
 
 
 def _result(trial: FrozenTrial, run_id: str) -> Mapping[str, Any] | None:
-    """Returns the result that the trial, or one of its repeats, stored for this run; None without one."""
-    results = [value for value in trial.user_attrs.values() if isinstance(value, dict)]
-    return next((result for result in results if result.get("run_id") == run_id), None)
+    """Returns the result that the trial, or one of its repeats, stored for this run; None without one.
+
+    A trial that another driver retries has no result of its own, even if its driver wrote one later.
+    """
+    ignored = {RESULT} if trial.user_attrs.get(LOST) else set()
+    values = (value for name, value in trial.user_attrs.items() if name not in ignored)
+    return next((v for v in values if isinstance(v, dict) and v.get("run_id") == run_id), None)
