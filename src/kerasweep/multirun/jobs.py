@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
-from kerasweep.errors import ChangedError, DivergedError, TrainingError
+from kerasweep.errors import ChangedError, DivergedError, TrainingError, disk_advice
 from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
@@ -29,6 +29,7 @@ from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+CANNOT_WRITE = "A trial cannot write: {error}. To go on from here, {advice}, and start the same command."
 Target = Callable[[DictConfig, TrialRef, Recorder, ReportEpoch, Path], Outcome]
 
 
@@ -163,11 +164,12 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
 
 def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
     """Returns the outcome of a trial that raised. It is lost if the disk is full or the data changed."""
-    is_lost = isinstance(error, ChangedError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
-    state = State.LOST if is_lost else State.FAILED
+    reason, state = _reason(error), State.LOST if isinstance(error, ChangedError) else State.FAILED
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        reason, state = CANNOT_WRITE.format(error=error, advice=disk_advice(error)), State.LOST
     lines = traceback.format_exception(error)
     poor = isinstance(error, DivergedError)
-    return Outcome(state, ref.run_id, reason=_reason(error), traceback="".join(lines), is_poor=poor)
+    return Outcome(state, ref.run_id, reason=reason, traceback="".join(lines), is_poor=poor)
 
 
 def _reason(error: BaseException) -> str:
