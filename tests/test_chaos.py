@@ -138,7 +138,8 @@ def test_the_page_names_broken_promises() -> None:
         "faults": {"driver killed": 3},
         "broken": ["trials [3] are open"],
     }
-    text = page.text_of([json.loads(json.dumps(result))] * 2)
+    text = page.text_of([json.loads(json.dumps(result)), {**result, "mended": "; mended since"}])
     assert "| all | 2 | 0 | 0 | 6 | 48 | 0 | 0 | 2 |  |" in text
     assert "| driver killed | 6 |" in text and "| disk full | 0 |" in text
-    assert "- journal, workers, database, seed 7: trials [3] are open" in text
+    line = "- journal, workers, database, seed 7: trials [3] are open"
+    assert f"\n{line}\n{line}; mended since\n" in text

@@ -31,7 +31,10 @@ depend on the machine.
 
 
 def text_of(results: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the page: a row for each setup and each fault, and the campaigns that broke a promise."""
+    """Returns the page: a row for each setup and each fault, and the campaigns that broke a promise.
+
+    A broken promise that was mended later has the key `mended`: the end of its sentence.
+    """
     setups: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         setups.setdefault(result["setup"], []).append(result)
@@ -49,7 +52,10 @@ def text_of(results: Sequence[Mapping[str, Any]]) -> str:
     broken = [result for result in results if result["broken"]]
     if broken:
         lines += ["", "## Broken promises", ""]
-        lines += [f"- {each['setup']}, seed {each['seed']}: {'; '.join(each['broken'])}" for each in broken]
+        lines += [
+            f"- {each['setup']}, seed {each['seed']}: {'; '.join(each['broken'])}{each.get('mended', '')}"
+            for each in broken
+        ]
     return "\n".join(lines) + "\n"
 
 
