@@ -793,8 +793,9 @@ def test_full_disk_fails_no_trial(folder: Path) -> None:
     (folder / "is_full").touch()
     arguments = ("trial.target=full:train", "workers=1", "model.dropout=0", "training.batch_size=1,2,3")
     done = run(folder, "train", "-m", *arguments)
-    said = "A trial cannot write: [Errno 28] No space left on device. To go on from here, free some space"
-    assert done.code == 2 and done.stderr.startswith(f"error: {said} on its disk, and start the same command")
+    said = "A trial cannot write: [Errno 28] No space left on device"
+    advice = "To go on from here, free some space on its disk, and start the same command."
+    assert (done.code, done.stderr) == (2, f"error: {said}. {advice}\n")
     (folder / "is_full").unlink()
     assert run(folder, "train", "-m", *arguments).code == 0
     assert_whole(folder, 3)
