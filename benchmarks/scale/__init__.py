@@ -13,12 +13,13 @@ SMALL_TRIALS, SMALL_RUNS = 100, 100_000 // 100
 
 def _trials(fresh: bool, is_small: bool) -> None:
     naps = trials.Naps(SMALL_TRIALS, 0.2, 4) if is_small else trials.ONE_SECOND
-    trials.run(naps, "trials", ("kerasweep", "kerasweep, sampler=tpe", *trials.RAYS), fresh, is_small)
+    contenders = {name: min(naps.trials, most) for name, most in trials.ONE_SECOND_EACH.items()}
+    trials.run(naps, "trials", contenders, fresh, is_small)
 
 
 def _workers(fresh: bool, is_small: bool) -> None:
     naps = trials.Naps(SMALL_TRIALS, 1.0, 50) if is_small else trials.MANY_WORKERS
-    trials.run(naps, "workers", (trials.MANY,), fresh, is_small)
+    trials.run(naps, "workers", {trials.MANY: naps.trials}, fresh, is_small)
 
 
 def _asks(fresh: bool, is_small: bool) -> None:
