@@ -7,16 +7,20 @@ RUN := $(ENVIRONMENT)/bin/python
 INSTALLED := $(ENVIRONMENT)/.installed
 COMPILED := $(ENVIRONMENT)/.compiled
 
+# The tests that start databases, Ray clusters and servers, and run a campaign of faults.
+CLUSTER := tests/test_chaos.py tests/test_storages.py tests/test_tracking_server.py tests/search/test_database.py \
+	tests/search/test_patient_storage.py tests/workers/test_ray_pool.py tests/workers/test_ray_sweeps.py
+
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
-	tests/test_faults.py tests/test_packaging.py tests/test_scale.py tests/test_storages.py tests/test_sweep_end_to_end.py \
+	tests/test_faults.py tests/test_packaging.py tests/test_scale.py tests/test_sweep_end_to_end.py \
 	tests/test_tutorial.py \
 	tests/commands tests/model tests/multirun tests/training tests/trial tests/workers \
 	tests/config/test_compose.py tests/config/test_composition.py tests/report/test_ranking.py \
 	tests/report/test_claims.py tests/search/test_poor_trials.py tests/search/test_propose.py \
 	tests/search/test_samplers.py tests/sweep/test_view.py tests/tracking/test_client.py
 
-.PHONY: venv compile sweep test quick ui lint
+.PHONY: venv compile sweep test cluster quick ui lint
 
 venv: $(INSTALLED)
 
@@ -44,12 +48,16 @@ sweep: $(INSTALLED)
 	$(RUN) -m src.train -m
 
 test: $(COMPILED)
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) -m pytest -n 2 --dist worksteal $(addprefix --ignore=,$(CLUSTER))
+	@echo "left out, see make cluster: $(CLUSTER)"
+
+cluster: $(COMPILED)
+	$(RUN) -m pytest -n 2 --dist worksteal $(CLUSTER)
 
 # For work in progress.
 quick: $(COMPILED)
-	$(RUN) -m pytest -n 2 --dist worksteal -q $(addprefix --ignore=,$(SLOW))
-	@echo "left out, see make test: $(SLOW)"
+	$(RUN) -m pytest -n 2 --dist worksteal -q $(addprefix --ignore=,$(SLOW) $(CLUSTER))
+	@echo "left out, see make test and make cluster: $(SLOW) $(CLUSTER)"
 
 ui: $(INSTALLED)
 	@mkdir -p mlruns
