@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from omegaconf import OmegaConf
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 from benchmarks import ROOT
 from benchmarks.courses import COURSES, lessons_of, overrides, study_of, tuned_tags
 from benchmarks.studies import content
-from kerasweep.config.search import EPOCH_METRICS, ClaimConf
+from kerasweep.config.search import EACH_EPOCH, ClaimConf
 from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
 from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
@@ -37,9 +38,9 @@ INTRODUCTION = (
     "validate; five repeats with a seed and a split of their own; and, unless the study or its command "
     "names another schedule, a learning rate that falls to zero. Where the study names the rate as "
     "nuisance, it is tuned for each configuration, once: the intervals leave out the luck of that tuning, "
-    "with which up to 12 in 100 verdicts would be wrong. The times leave the tuning out. Tuned values and "
-    "notes were not kept for the lessons that were measured first: batch_norm, downsampling, "
-    "feature_scaling, optimizer.\n\n"
+    "with which up to 12 in 100 verdicts would be wrong. The times leave the tuning out. Tuned values were "
+    "not kept for the lessons that were measured first (batch_norm, downsampling, feature_scaling, "
+    "optimizer), and neither were the notes of `src.compare` for {without_notes}.\n\n"
     "On Fashion-MNIST a lesson has 3,000 images for each repeat, drawn from 60,000, of which 600 "
     "validate; five repeats with a seed and a split of their own; and the study's own schedule, by "
     "default a constant rate. Where the study names the rate as nuisance, it is tuned for each "
@@ -73,7 +74,8 @@ def page() -> str:
     """Returns the text of docs/lessons.md: a table of all lessons, then a section for each."""
     datasets = {name: [dataset for dataset in COURSES if name in measured(dataset)] for name in _lessons()}
     done = {name: own for name, own in datasets.items() if own}
-    introduction = f"# Lessons, measured\n\n{INTRODUCTION}\n"
+    lacking = ", ".join(name for name in measured("cifar10") if not _notes_of("cifar10", name).exists())
+    introduction = f"# Lessons, measured\n\n{INTRODUCTION.format(without_notes=lacking)}\n"
     columns = [f"{column} {TITLES[dataset]}" for dataset in COURSES for column in ("verdict on", "effect on")]
     rows = [_row(name, own) for name, own in done.items()]
     head = [f"| lesson | the claim | {' | '.join(columns)} |", "| --- " * (2 + len(columns)) + "|"]
@@ -112,7 +114,7 @@ def _effect(verdict: Verdict) -> str:
     if not found:
         return "–"
     measure = "" if comparison.measure == "objective" else f"{comparison.measure} "
-    if comparison.measure in EPOCH_METRICS:
+    if comparison.measure in EACH_EPOCH:
         measure = f"the last epoch's {measure}"
     if comparison.spread_over:
         measure = f"variance over {comparison.spread_over} "
@@ -159,11 +161,15 @@ def _results(dataset: str, name: str, claim: ClaimConf | None) -> str:
     lines += [*notes(known), "", _table(groups, known, axes), "", *_tuned(groups, name), figure, ""]
     lines.append(f"{len(networks)} networks, {_time_of(networks)}.")
     lines += _winner(groups)
-    kept = LESSONS / dataset / f"{name}.notes"
+    kept = _notes_of(dataset, name)
     noted = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
     lines += ["", *(f"- note: {line}" for line in noted)] if noted else []
     surprise = _surprises().get(dataset, {}).get(name)
     return "\n".join([*lines, "", surprise.strip(), ""] if surprise else [*lines, ""])
+
+
+def _notes_of(dataset: str, name: str) -> Path:
+    return LESSONS / dataset / f"{name}.notes"
 
 
 def _time_of(networks: Sequence[RunRecord]) -> str:

@@ -121,7 +121,7 @@ def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pyte
     text = lesson_page.section("downsampling", ["cifar10"])
     assert "**Supported.**" in text and "A stride of 2 is as accurate as max pooling" in text
     sides = "with model.downsampling=stride than with model.downsampling=max"
-    assert f"- holds: epoch_cpu_seconds is lower {sides}" in text
+    assert f"- holds: the last epoch's epoch_cpu_seconds is lower {sides}" in text
     assert text.count("\n| ") == 4 + 1 and "15 networks, 0:00:25 of training." in text
     assert text.rstrip().endswith("How alike they are.")
 
@@ -130,7 +130,7 @@ def test_a_section_has_the_verdict_of_its_runs(tmp_path: Path, monkeypatch: pyte
     ("stride_seconds", "cells"),
     [
         (1.0, ["supported", "-0.0004 (-0.0011 to +0.00028), margin 0.01"]),
-        (3.0, ["contradicted", "epoch_cpu_seconds +0.2 (+0.19 to +0.2)"]),
+        (3.0, ["contradicted", "the last epoch's epoch_cpu_seconds +0.2 (+0.19 to +0.2)"]),
     ],
 )
 def test_the_effect_is_that_of_the_comparison_with_the_verdict(
