@@ -110,7 +110,8 @@ class Outcome:
     state: str  # complete, pruned or failed; lost if a full disk ended it
     run_id: str  # the trial's, from TrialRef.run_id
     values: tuple[float, ...] = ()  # one per objective, cross-fitted if from validation; empty when failed
-    metrics: Mapping[str, float] = field(default_factory=dict)  # as the values; others at the best epoch
+    # As its run shows them: a metric of each epoch, such as val_accuracy, is the last epoch's.
+    metrics: Mapping[str, float] = field(default_factory=dict)
     best_epoch: int | None = None  # from 1
     seconds: float = 0.0  # training alone
     reason: str | None = None  # why it was pruned or failed

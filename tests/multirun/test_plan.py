@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasweep.errors import ConfigError, StorageError
-from kerasweep.multirun.plan import HALVES, OLDER, OWN_VALIDATION, Plan
+from kerasweep.multirun.plan import HALVES, OLDER, OTHER_TEST_IMAGES, OWN_VALIDATION, Plan
 from kerasweep.search.study import BEGUN_WITH, SETTINGS
 from kerasweep.search.sweep import Sweep
 from tests.compositions import write_files
@@ -106,6 +106,11 @@ def test_own_validation_images_are_noted_and_shared_by_the_repeats(
     assert plan(*axes).open_sweep(fresh=False).notes == ()
     seeds = plan("data.split_seed=1,2", *axes[1:]).open_sweep(fresh=False)
     assert seeds.notes == (OWN_VALIDATION,)  # both train and validate on the same images
+
+
+def test_seeds_that_draw_the_test_images_are_noted(plan: Callable[..., Plan]) -> None:
+    assert plan("data.seed=1,2").open_sweep(fresh=False).notes == (OTHER_TEST_IMAGES,)
+    assert plan("data.split_seed=1,2").open_sweep(fresh=False).notes == ()
 
 
 @pytest.mark.parametrize(

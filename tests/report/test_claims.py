@@ -241,9 +241,11 @@ def test_remaining_runs_of_pruned_or_failed_settings_decide_nothing() -> None:
     verdict = judge(claimed, left, without_measures(pruned[:1]))
     assert verdict.decision == UNDECIDED
     assert verdict.findings[0].untested == (
-        "in 1 of 2 settings a side was pruned, failed or has not ended, and the remaining runs would be "
-        "selected by their results"
+        "in 1 of 2 settings a side was pruned, failed, has not ended or lacks the measure, and the remaining "
+        "runs would be selected by their results"
     )
+    unmeasured = judge(claimed, [*left, *without_measures(pruned)])
+    assert unmeasured.findings[0].untested == verdict.findings[0].untested
 
 
 def test_remaining_runs_of_failed_seeds_decide_nothing() -> None:

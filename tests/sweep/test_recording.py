@@ -18,6 +18,7 @@ from kerasweep.space.axis import Space
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile
 from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.replaced_runs import record_again
 from kerasweep.tracking.reader import claim_of, get_run
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import claim_tag
@@ -62,6 +63,18 @@ def test_run_of_a_settled_trial_gets_its_state_and_the_means_of_its_seeds(record
     run = recorded.reconciled(run_id)
     assert (run.status, run.tags["state"]) == ("FINISHED", "complete")
     assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
+
+
+def test_a_run_that_is_recorded_again_shows_its_last_epoch(recorded: Recorded) -> None:
+    """A claim about val_accuracy is about the last epoch's, not about the objective."""
+    _, run_id = recorded.start()
+    metrics = {"val_accuracy": 0.4, "trained_epochs": 7.0, "max_val_accuracy": 0.6}
+    record_again(recorded.record, run_id, Outcome("complete", "lost", (0.5,), metrics, best_epoch=3), None)
+    run = get_run(recorded.cfg.tracking, run_id)
+    expected = {**metrics, "objective": 0.5, "best_epoch": 3.0, "seconds": 0.0}
+    assert (run.status, run.metrics) == ("FINISHED", expected)
+    (point,) = recorded.record.tracker.client.get_metric_history(run_id, "val_accuracy")
+    assert (point.step, point.value) == (7, 0.4)
 
 
 def test_run_whose_results_are_kept_elsewhere_stays_open(

@@ -105,3 +105,21 @@ def test_a_combination_without_a_nuisance_axis_has_nothing_to_tune(
     search(sweep, lambda params: Outcome("complete", "run", values=(0.5,)))
     print_tuned(sweep, best_of_arms(sweep.study, sweep.space, arms), "all 1 trials are done")
     assert "nothing: no axis applies" in capsys.readouterr().out
+
+
+def test_tunings_at_both_borders_have_no_note(
+    sweep_of: Callable[..., Sweep], search: Callable[..., Any]
+) -> None:
+    """Two of five chose the lowest rate and two the highest."""
+    best = {7: 1, 8: 1, 9: 2, 10: 3, 11: 3}
+    listed = tuple({"size": 3, "training.seed": seed} for seed in best)
+    arms = Arms(frozenset({"size", "training.seed"}), listed, (3,) * 5)
+    entries = {"size": "3,5", "rate": "choice(1,2,3)", "training.seed": "range(7,12)"}
+    sweep = replace(sweep_of(entries, total=15, sampler="grid"), arms=arms)
+    search(
+        sweep,
+        lambda params: Outcome(
+            "complete", "run", values=(float(params["rate"] == best[params["training.seed"]]),)
+        ),
+    )
+    assert border_notes(sweep, best_of_arms(sweep.study, sweep.space, arms)) == []

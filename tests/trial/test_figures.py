@@ -80,15 +80,15 @@ def test_learning_curves_count_epochs_from_one_and_mark_the_best() -> None:
 
 
 def test_confusion_figure_writes_counts_and_the_share_that_is_right() -> None:
-    figure = confusion_figure(np.array([[8, 2], [1, 9]]), ["a", "b"])
+    figure = confusion_figure(np.array([[8, 2], [1, 9]]), ["a", "b"], "test images")
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ["8", "2", "1", "9"]
-    assert axes.get_title() == "20 images, 85.0% right"
+    assert axes.get_title() == "20 test images, 85.0% right"
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0.1, 0.9]])
 
 
 def test_many_classes_are_drawn_without_numbers() -> None:
-    figure = confusion_figure(np.eye(100, dtype=np.int64), [str(number) for number in range(100)])
+    figure = confusion_figure(np.eye(100, dtype=np.int64), [str(number) for number in range(100)], "images")
     assert not figure.axes[0].texts
 
 
@@ -114,7 +114,7 @@ def test_dollars_are_shown_as_text() -> None:
     labels = np.array([0, 1])
     for figure in (
         dataset_figure(images, labels, names, "$5$"),
-        confusion_figure(np.eye(2, dtype=np.int64), names),
+        confusion_figure(np.eye(2, dtype=np.int64), names, "images"),
         wrong_images(images, labels, np.eye(2)[::-1], names, wrong=2, total=2),
     ):
         figure.canvas.draw()

@@ -18,7 +18,7 @@ from kerasweep.errors import DataError
 
 _LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 # They have a test set of their own, so data.seed and data.test_split draw none.
-_WITH_TEST_SET = (*_LAYOUTS, *CLASS_NAMES, "custom")
+WITH_TEST_SET = (*_LAYOUTS, *CLASS_NAMES, "custom")
 
 
 def load(cfg: DataConf) -> Arrays:
@@ -64,7 +64,7 @@ def source_key(cfg: DataConf) -> str:
         cfg if OmegaConf.is_config(cfg) else OmegaConf.structured(cfg), resolve=True
     )
     assert isinstance(values, dict)
-    drawn = () if cfg.source in _WITH_TEST_SET else ("test_split", "seed")
+    drawn = () if cfg.source in WITH_TEST_SET else ("test_split", "seed")
     names = ("source", "path", "image_size", "cache_dir", "target", "kwargs", *drawn)
     return repr([values[name] for name in names])
 

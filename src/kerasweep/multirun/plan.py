@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
+from kerasweep.data.sources import WITH_TEST_SET
 from kerasweep.errors import StorageError, disk_advice
 from kerasweep.multirun.claim_check import check_claim, claim_notes
 from kerasweep.multirun.code_digests import code_digests, digests_by_target
@@ -42,6 +43,10 @@ SPLIT_KEYS = REPEATED_KEYS[1:]
 OWN_VALIDATION = (
     "the data comes with its own validation images: all repeats validate on these, so differences and "
     "verdicts are about these images"
+)
+OTHER_TEST_IMAGES = (
+    "unless the data has a test set of its own, data.seed draws other test images, too, and those of the "
+    "winner may have helped to choose it; data.split_seed draws other validation images alone"
 )
 # The end of the name of a sweep that tunes nuisance axes.
 TUNING_SUFFIX = "-tuning"
@@ -128,7 +133,15 @@ class Plan:
         """Returns warnings for the user that do not stop the sweep."""
         varies = self._wants_resampling() or any(axis.name in SPLIT_KEYS for axis in self.space.axes)
         on_images = [OWN_VALIDATION] if varies and self.data.has_own_validation else []
-        return (*claim_notes(self.base, self.space), *on_images)
+        draws_test = (
+            any(axis.name == "data.seed" for axis in self.space.axes)
+            and self.base.data.source not in WITH_TEST_SET
+        )
+        return (
+            *claim_notes(self.base, self.space),
+            *on_images,
+            *([OTHER_TEST_IMAGES] if draws_test else []),
+        )
 
     def _wants_resampling(self) -> bool:
         """Whether repeats have splits of their own. A tuning always has: its images are not compared."""

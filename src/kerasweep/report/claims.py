@@ -92,17 +92,20 @@ def evaluate(
         comparison: The two sides, their relation and the measure.
         observations: The networks that were trained to their end.
         lacking: The networks that were pruned, failed or have not ended. A comparison that misses a setting
-            or seed because of them is not tested: pruners and failures select by results.
+            or seed because of them, or because a network lacks the measure, is not tested: pruners, failures
+            and early stopping select by results.
         overlap: See `Repetition.overlap`.
     """
     measured = [each for each in observations if comparison.measure in each.measures]
+    unmeasured = [each for each in observations if comparison.measure not in each.measures]
     if observations and not measured:
         return Finding(comparison, {}, untested=f"no run has the metric {comparison.measure}")
-    begun = [*measured, *(replace(each, measures={comparison.measure: 0.0}) for each in lacking)]
+    untested = [replace(each, measures={comparison.measure: 0.0}) for each in (*lacking, *unmeasured)]
+    begun = [*measured, *untested]
     levels = spread_levels(comparison, begun)
     pairs = pairs_of(comparison, measured, levels)
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in pairs.values()))) if pairs else []
-    missing = _untestable(pairs, pairs_of(comparison, begun, levels) if lacking else pairs, len(seeds))
+    missing = _untestable(pairs, pairs_of(comparison, begun, levels) if untested else pairs, len(seeds))
     if missing:
         return Finding(comparison, {}, untested=missing)
     sides = {
@@ -123,14 +126,14 @@ def evaluate(
 
 
 def _untestable(pairs: Pairs, begun: Pairs, seeds: int) -> str | None:
-    """Returns why a comparison is not tested: `pairs` were measured, `begun` includes lacking networks."""
+    """Returns why a comparison is not tested: `pairs` were measured, `begun` includes all networks."""
     if not pairs:
         return "no runs are complete on both sides with all else equal"
     dropped = [setting for setting, by_seed in begun.items() if set(by_seed) - set(pairs.get(setting, ()))]
     if dropped:
         return (
-            f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed or has not ended, "
-            "and the remaining runs would be selected by their results"
+            f"in {len(dropped)} of {len(begun)} settings a side was pruned, failed, has not ended or "
+            "lacks the measure, and the remaining runs would be selected by their results"
         )
     if seeds < MIN_SEEDS:
         return f"the sides need {MIN_SEEDS} seeds in common, but have {seeds}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kerasweep.report.fairness import caveats
+from kerasweep.report.fairness import SAME_IMAGES, caveats, images_line
 from kerasweep.report.groups import Group, best_run, by_dataset, measure_of
 from kerasweep.report.reading import Report
 from kerasweep.report.statistics import rounded, wilson
@@ -100,6 +100,11 @@ def lines_of(report: Report) -> list[str]:
             line
             for each in report.judged
             for line in verdict_lines(each.claim, each.verdict, each.sweep, measure_of(report.groups))
+        ),
+        *(
+            [f"note: {SAME_IMAGES[0].lower()}{SAME_IMAGES[1:-1]}"]
+            if report.judged and images_line(report) == SAME_IMAGES
+            else ()
         ),
         *winner_lines(report.candidates),
         *([f"note: {others}"] if others else ()),

@@ -10,6 +10,7 @@ from kerasweep.results import Outcome, State
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.tags import TRAINED_EPOCHS
 
 NOTE = (
     "Recorded again from the sweep's storage, since MLflow had lost it: without the metrics of each epoch "
@@ -20,7 +21,7 @@ NOTE = (
 def record_again(record: SweepRecord, run_id: str, outcome: Outcome, ended: int | None) -> None:
     """Records a stored result in a run that lacks it, and closes the run.
 
-    Metrics of each epoch are logged at the best one. With several seeds, the run gets their means alone.
+    The metrics of each epoch are those of the last one. With several seeds, the run gets their means alone.
 
     Args:
         run_id: The run.
@@ -28,11 +29,11 @@ def record_again(record: SweepRecord, run_id: str, outcome: Outcome, ended: int 
         ended: When its training ended, in milliseconds since 1970; None for now.
     """
     if not outcome.seeds and outcome.values:
-        epoch = outcome.best_epoch
-        at_best = {name: value for name, value in outcome.metrics.items() if name in EACH_EPOCH}
+        best_epoch = outcome.best_epoch
+        last = {name: value for name, value in outcome.metrics.items() if name in EACH_EPOCH}
         once = {name: value for name, value in outcome.metrics.items() if name not in EACH_EPOCH}
-        record.recorder.log_epoch(run_id, epoch or 0, at_best)
-        best = {} if epoch is None else {"best_epoch": float(epoch)}
+        record.recorder.log_epoch(run_id, int(once.get(TRAINED_EPOCHS, best_epoch or 0)), last)
+        best = {} if best_epoch is None else {"best_epoch": float(best_epoch)}
         record.recorder.log_metrics(
             run_id, {"seconds": outcome.seconds, **once, **best, "objective": outcome.values[0]}
         )

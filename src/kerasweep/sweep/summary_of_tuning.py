@@ -53,7 +53,7 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
 
     Args:
         sweep: The sweep that tuned them.
-        best: The best configuration of each tuning of each combination. Most of them must lie at the border.
+        best: The best configuration of each tuning of each combination. Most of them must lie at one border.
     """
     assert sweep.arms is not None
     combinations: dict[str, list[str]] = {}
@@ -63,8 +63,8 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
                 continue
             found = [params for params in tuned if axis.key in params]
             at_border = [params[axis.key] for params in found if may_be_wider(sweep, axis, params)]
-            if 2 * len(at_border) > len(tuned):
-                value, _ = Counter(at_border).most_common(1)[0]
+            value, count = Counter(at_border).most_common(1)[0] if at_border else (None, 0)
+            if 2 * count > len(tuned):
                 combinations.setdefault(border_text(axis, value), []).append(params_text(combination))
     return [f"with {' or '.join(named)}, {text}" for text, named in combinations.items()]
 

@@ -20,6 +20,8 @@ CLAIM = "claim"
 SPLIT = "split"
 # Metrics: how many images validate, and of how many the training and validation images were drawn.
 VALIDATION_IMAGES, POOL_IMAGES = "validation_images", "pool_images"
+# A metric: how many epochs a run trained, which early stopping and pruners may decide.
+TRAINED_EPOCHS = "trained_epochs"
 # A digest of the data, the code and the settings of a sweep, see `Plan.inputs`.
 INPUTS = "inputs"
 # How a run's values from validation are scored, see trial/metrics.py.

@@ -74,7 +74,10 @@ def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network:
     probabilities = network.probabilities(part)
     matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)
     names = prepared.class_names
-    tracker.log_figure(ref.run_id, lambda: confusion_figure(matrix, names), "figures/confusion_matrix.png")
+    kind = "test images" if ref.is_single else "validation images at the best epoch"
+    tracker.log_figure(
+        ref.run_id, lambda: confusion_figure(matrix, names, kind), "figures/confusion_matrix.png"
+    )
     total = int(matrix.sum())
     num_wrong = total - int(matrix.trace())
     shown = most_confidently_wrong(probabilities, part.labels, MAX_SHOWN)

@@ -117,8 +117,14 @@ def learning_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> 
 
 
 @plain_text
-def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draws the confusion matrix as shares of each true class, with counts for at most 20 classes."""
+def confusion_figure(matrix: np.ndarray, class_names: Sequence[str], images: str) -> Figure:
+    """Draws the confusion matrix as shares of each true class, with counts for at most 20 classes.
+
+    Args:
+        matrix: See `confusion_matrix`.
+        class_names: Of its rows and columns.
+        images: Names the images in the title, such as "test images".
+    """
     size = min(max(5.0, 0.6 * len(class_names) + 2.0), 16.0)
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()
@@ -126,7 +132,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     correct = np.trace(matrix) / max(matrix.sum(), 1)
-    axes.set_title(f"{matrix.sum():,} images, {correct:.1%} right")
+    axes.set_title(f"{matrix.sum():,} {images}, {correct:.1%} right")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(class_names) <= MAX_NUMBERED_CLASSES:

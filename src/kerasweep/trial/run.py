@@ -20,6 +20,7 @@ from kerasweep.tracking.tags import (
     POOL_IMAGES,
     SCORE,
     SPLIT,
+    TRAINED_EPOCHS,
     VALIDATION_IMAGES,
 )
 from kerasweep.training.runtime import arithmetic, start_tensorflow
@@ -98,14 +99,15 @@ def run_trial(
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
     tags = {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored}
     tracker.set_tags(ref.run_id, tags)
-    metrics = _final_metrics(result, network.parameters, ref.is_cross_fitted) | _numbers_of_images(prepared)
+    scores = _scores(result, network.parameters, ref.is_cross_fitted)
+    metrics = scores | _of_last_epoch(result) | _numbers_of_images(prepared)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
         metrics["test_images"] = float(len(prepared.test.labels))
     outcome = Outcome(
         state=State.PRUNED if result.pruned else State.COMPLETE,
         run_id=ref.run_id,
-        values=tuple(metrics[objective.metric] for objective in cfg.objective),
+        values=tuple(scores[objective.metric] for objective in cfg.objective),
         metrics=metrics,
         best_epoch=result.best_epoch,
         seconds=result.seconds,
@@ -167,7 +169,8 @@ def _reporter(
     return after_epoch
 
 
-def _final_metrics(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict[str, float]:
+def _scores(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict[str, float]:
+    """Returns what may be an objective, and what belongs to the same epochs."""
     history, objective = result.history, result.objective
     best = Choice(result.best_epoch - 1, result.best_epoch - 1)
     choice = choose_epochs(history, objective.metric, objective.direction) if is_cross_fitted else best
@@ -178,6 +181,11 @@ def _final_metrics(result: "FitResult", parameters: int, is_cross_fitted: bool) 
         "cpu_seconds": result.cpu_seconds,
     }
     return at_best | cross_fitted(history, choice) | of_history(history) | measured
+
+
+def _of_last_epoch(result: "FitResult") -> dict[str, float]:
+    last = {name: value for name, value in result.history[-1].items() if name not in OF_HALF}
+    return last | {TRAINED_EPOCHS: float(len(result.history))}
 
 
 def _numbers_of_images(prepared: Prepared) -> dict[str, float]:
