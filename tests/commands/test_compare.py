@@ -159,8 +159,8 @@ def test_seeds_are_ranked_and_the_claim_is_judged(run: Callable[..., list[str]])
         "  holds: val_accuracy is higher with model.kernel_size=5 than with model.kernel_size=3",
         "    difference +0.252 (95 %: +0.25 to +0.254), 5 seeds; "
         "such runs can detect a difference of 0.0027 or more (uncertain: 0.0016 to 0.0076)",
-        "note: all seeds validate on the same images: intervals cover the chance in weights and order, not the "
-        "chance in the choice of images",
+        "note: all seeds validate on the same images: intervals cover the chance in weights and order, not "
+        "the chance in the choice of images",
         "written: mlruns/compare-claimed.csv",
         "written: mlruns/compare-claimed.html",
     ]
