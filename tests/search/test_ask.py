@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search import owner
@@ -40,3 +42,16 @@ def test_waiting_for_the_last_trial_of_another_driver_writes_nothing(sweep_of: C
     assert isinstance(again, Proposal) and again.params == second.params
     settle(sweep.study, again.trial, Outcome("complete", "run", (1.0,)))
     assert isinstance(ask(sweep, (), 0.0, waiting=waiting), Ending)
+
+
+def test_a_budget_that_ends_a_sweep_leaves_no_trial_of_a_dead_driver(
+    sweep_of: Callable[..., Sweep], dead_owner: dict[str, Any]
+) -> None:
+    """Its run would stay open, and the best trial so far would have no model."""
+    sweep = sweep_of({"a": "1,2,3"}, total=3, hours=1.0)
+    lost = ask(sweep, (), 0.0)
+    assert isinstance(lost, Proposal)
+    lost.trial.set_user_attr(OWNER, dead_owner)
+    ending = ask(sweep, (), 2.0)
+    assert isinstance(ending, Ending) and not ending.is_whole
+    assert [trial.state for trial in sweep.study.trials] == [TrialState.FAIL, TrialState.WAITING]

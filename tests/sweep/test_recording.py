@@ -12,6 +12,7 @@ from optuna.trial import TrialState, create_trial
 from kerasweep.config.search import TrackingConf
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import LOST, RESULT, as_attribute, note_repeat, note_spooled, settle
+from kerasweep.search.owner import OWNER, renew_lease, this_owner
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
@@ -145,6 +146,20 @@ def test_parent_run_of_a_complete_sweep_has_its_number_of_trials(recorded: Recor
         "it ended",
         "1" if is_whole else str(recorded.sweep.total),
     )
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_stopped_driver_leaves_the_run_to_one_that_trains(recorded: Recorded, is_alive: bool) -> None:
+    """With many drivers, the sweep would otherwise look stopped whenever one of them is."""
+    trial, _ = recorded.start()
+    trial.set_user_attr(OWNER, {**this_owner(), "host": "pod-a"})
+    if is_alive:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("socket.gethostname", lambda: "pod-a")
+            renew_lease(recorded.sweep.study)
+    recorded.record.close("cancelled", Ending("the sweep was stopped", is_whole=False))
+    status = get_run(recorded.cfg.tracking, recorded.record.parent).status
+    assert status == ("RUNNING" if is_alive else "KILLED")
 
 
 @pytest.mark.parametrize(

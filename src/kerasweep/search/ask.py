@@ -40,7 +40,8 @@ def ask(
     """Returns the next trial.
 
     Counts and proposes under the sweep's lock, so that two drivers together do not exceed the total. When
-    the total is reached, trials of drivers that died meanwhile are retried first.
+    the total is reached, trials of drivers that died meanwhile are retried first; at any other end they are
+    enqueued for the next start.
 
     Args:
         sweep: The sweep to continue.
@@ -76,6 +77,7 @@ def _ask(
             total, is_known = total_reason(tally, sweep.total, under_way), False
         over = budget_reason(tally.trials, sweep.directions, sweep.budget, hours)
         if over is not None:
+            recover(sweep.study)
             return Ending(total or over, is_whole=total is not None)
         sampler = build_sampler(sweep.sampler, len(tally.trials))
         sweep.study.sampler = ArmSampler(sampler, sweep.arms) if sweep.arms is not None else sampler

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import State
+from kerasweep.search.owner import OWNER, is_alive, this_owner
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.progress import finished_trials
@@ -72,11 +74,18 @@ def close_parent(tracker: Tracker, sweep: Sweep, parent: str, state: str, ending
 
     The tag `trials` of a whole sweep is the number of its trials: a space may have fewer than requested.
     """
-    if state == State.COMPLETE and sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    running = sweep.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if running and (state == State.COMPLETE or _is_trained_elsewhere(sweep.study, running)):
         return
     if ending.is_whole:
         tracker.set_tags(parent, {"trials": str(len(finished_trials(sweep.study)))})
     tracker.finish(parent, state, ending.reason)
+
+
+def _is_trained_elsewhere(study: Study, running: Sequence[FrozenTrial]) -> bool:
+    """Returns whether another driver, which is alive, trains one of these trials."""
+    owners = [trial.user_attrs.get(OWNER) for trial in running]
+    return any(owner != this_owner() and is_alive(study, owner) for owner in owners)
 
 
 def _changeable_tags(cfg: DictConfig, sweep: Sweep) -> dict[str, str]:
