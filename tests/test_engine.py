@@ -32,6 +32,12 @@ def train(cfg, ref, recorder, report, folder):
         if report(epoch, score):
             return Outcome("pruned", ref.run_id, (score,), {"val_accuracy": score}, epoch, 0.1)
     return Outcome("complete", ref.run_id, (score,), {"val_accuracy": score}, 3, 0.1)
+
+def deadly(cfg, ref, recorder, report, folder):
+    """Batch size 3 kills its process."""
+    if cfg.training.batch_size == 3:
+        os._exit(3)
+    return train(cfg, ref, recorder, report, folder)
 '''
 TARGET = "trial.target=work:train"
 
@@ -113,6 +119,31 @@ def test_every_launcher_trains_prunes_and_repeats(launcher: str, swept: Callable
     assert 1 <= len(set(pids)) <= most
     assert launcher != "submitit_local" or len(set(pids)) == most  # it starts a process for each job
     assert (folder / "mlruns/jobs").exists()
+
+
+def test_a_job_that_kills_its_process_fails_alone(folder: Path) -> None:
+    """joblib then returns nothing of its batch; the other trials come again in batches of their own."""
+    target, axis = "trial.target=work:deadly", "training.batch_size=1,3,4"
+    done = run(folder, "train", "-m", target, axis, "hydra/launcher=joblib", "workers=3")
+    assert (done.code, "Traceback" in done.stderr) == (0, False), done
+    assert "its batch ended without its result: TerminatedWorkerError: " in done.stdout
+    ends = Counter((one.tags["batch_size"], one.tags["state"]) for one in runs(folder).values())
+    assert {end: count for end, count in ends.items() if end[1] != "cancelled"} == {
+        ("1", "complete"): 1,
+        ("3", "failed"): 1,
+        ("4", "complete"): 1,
+    }
+    (failed,) = [one for one in runs(folder).values() if one.tags["state"] == "failed"]
+    assert failed.tags["reason"].endswith(", in 3 attempts")
+    assert not list((folder / "mlruns/jobs").rglob(".batch-*"))
+
+
+def test_a_launcher_that_starts_no_job_ends_the_command_with_a_sentence(folder: Path) -> None:
+    options = ("hydra/launcher=joblib", "hydra.launcher.pre_dispatch=nothing")
+    done = call(folder, "train", "-m", TARGET, "training.batch_size=1,4", *options)
+    assert done.code == 2
+    assert "JoblibLauncher cannot start jobs: ValueError: 'nothing' is not" in done.stderr
+    assert {one.tags["state"] for one in runs(folder).values()} == {"cancelled"}
 
 
 def test_wilcoxon_drops_a_loser_after_fewer_seeds_and_says_so(folder: Path) -> None:

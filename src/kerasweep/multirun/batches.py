@@ -1,11 +1,13 @@
 """Starts kerasweep's workers, or trains trials in batches with another launcher of Hydra's."""
 
+import json
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -19,9 +21,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
-from kerasweep.errors import RefusedError
-from kerasweep.multirun.jobs import WorkerSetup, call_target, outcome_of
+from kerasweep.errors import RefusedError, TrainingError
+from kerasweep.multirun.composer import first_line
+from kerasweep.multirun.jobs import WorkerSetup, call_target, failed_outcome, outcome_of
 from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.ledger import as_attribute, as_outcome
 from kerasweep.search.owner import has_ended_here, this_owner
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.spool import Spool
@@ -30,7 +34,7 @@ from kerasweep.training.onednn import set_onednn
 from kerasweep.workers import machine
 from kerasweep.workers.descendants import end_children
 from kerasweep.workers.limits import Limits
-from kerasweep.workers.pool import Event, WorkerPool
+from kerasweep.workers.pool import Event, JobLost, WorkerPool
 from kerasweep.workers.worker import Finished, Job
 
 WORKERS = "hydra_plugins.kerasweep.launcher.WorkersLauncher"
@@ -95,13 +99,19 @@ class BatchJob:
 
 
 class BatchTask:
-    """Hydra's task function for a batch, in any process: Hydra's job number tells which job it runs."""
+    """Hydra's task function for a batch, in any process: Hydra's job number tells which job it runs.
 
-    def __init__(self, tracker: Tracker, spool: Spool, target: str, jobs: list[BatchJob]) -> None:
+    A launcher returns no result at all if one of its jobs dies, so each job also leaves its own in `results`.
+    """
+
+    def __init__(
+        self, tracker: Tracker, spool: Spool, target: str, jobs: Sequence[BatchJob], results: Path
+    ) -> None:
         self.tracker = tracker
         self.spool = spool
         self.target = target
         self.jobs = jobs
+        self.results = results
         self.driver = this_owner()
 
     def __call__(self, cfg: DictConfig) -> Outcome:
@@ -109,15 +119,35 @@ class BatchTask:
         hydra_cfg = HydraConfig.get()
         job = self.jobs[int(hydra_cfg.job.num) - self.jobs[0].index]
         folder = Path(hydra_cfg.runtime.output_dir)
+        begun_file(self.results, job).touch()
         recorder = BufferedRecorder(self.tracker, self.spool)
         try:
             outcome = call_target(self.target, cfg, job.ref, recorder, job.report, folder)
-        except BaseException:  # whatever ended the training, its metrics are kept
+        except BaseException as error:  # whatever ended the training, its metrics are kept
             with suppress(RefusedError):
                 recorder.flush_or_keep(job.ref.run_id)
+            if isinstance(error, Exception):
+                self._leave(job, failed_outcome(error, job.ref))
             raise
         recorder.flush_or_keep(job.ref.run_id)
+        self._leave(job, outcome)
         return outcome
+
+    def _leave(self, job: BatchJob, outcome: Outcome) -> None:
+        with suppress(OSError):  # on a full disk the launcher's own result has to do
+            begun = begun_file(self.results, job)
+            begun.write_text(json.dumps(as_attribute(outcome)))
+            begun.rename(result_file(self.results, job))
+
+
+def begun_file(results: Path, job: BatchJob) -> Path:
+    """Returns the file that is there while a job of a batch runs, and after its process has died."""
+    return results / f"{job.index}.begun"
+
+
+def result_file(results: Path, job: BatchJob) -> Path:
+    """Returns the file with the outcome of a job that has ended."""
+    return results / f"{job.index}.json"
 
 
 @cache
@@ -141,7 +171,11 @@ def end_with(driver: Mapping[str, Any]) -> None:
 
 
 class BatchPool:
-    """Trains jobs with any launcher of Hydra's, `size` at a time; each batch ends with its slowest job."""
+    """Trains jobs with any launcher of Hydra's, `size` at a time; each batch ends with its slowest job.
+
+    If a launcher fails because a job died, the jobs without a result are lost. So many batches after it have
+    a single job: the trials that come again do not die with the one that kills its process.
+    """
 
     def __init__(
         self,
@@ -158,6 +192,7 @@ class BatchPool:
         self.spool = spool
         self.target = target
         self._jobs: list[Job | None] = [None] * size
+        self._single_batches = 0  # how many follow
         self._events: deque[tuple[int, Event]] = deque()
 
     def __len__(self) -> int:
@@ -165,7 +200,10 @@ class BatchPool:
 
     def free(self) -> list[int]:
         """Returns the free places of the next batch, none before all events of the last batch are read."""
-        return [] if self._events else [place for place, job in enumerate(self._jobs) if job is None]
+        if self._events or (self._single_batches and any(self._jobs)):
+            return []
+        places = [place for place, job in enumerate(self._jobs) if job is None]
+        return places[:1] if self._single_batches else places
 
     def submit(self, worker: int, job: Job) -> None:
         self._jobs[worker] = job
@@ -186,10 +224,21 @@ class BatchPool:
 
     def _launch(self) -> None:
         placed = [(place, job) for place, job in enumerate(self._jobs) if job is not None]
+        self._single_batches = max(0, self._single_batches - 1)
+        jobs = Path(self.master.hydra.sweep.dir).absolute()
+        jobs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".batch-", dir=jobs) as results:
+            try:
+                self._events.extend(self._launched(placed, Path(results)))
+            except Exception as error:  # whatever another's launcher raises when a job of it dies
+                self._events.extend(self._left(placed, Path(results), error))
+
+    def _launched(self, placed: Sequence[tuple[int, Job]], results: Path) -> list[tuple[int, Event]]:
+        """Trains a batch and returns an event for each of its jobs."""
         batch: list[BatchJob] = [job.payload for _, job in placed]
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.context,
-            task_function=BatchTask(self.tracker, self.spool, self.target, batch),
+            task_function=BatchTask(self.tracker, self.spool, self.target, batch, results),
             config=self.master,
         )
         here = os.getcwd()
@@ -197,8 +246,34 @@ class BatchPool:
             done = launcher.launch([job.overrides for job in batch], initial_job_idx=batch[0].index)
         finally:
             os.chdir(here)  # a user's network may have changed it
-        for (place, job), result in zip(placed, done, strict=True):
-            self._events.append((place, Finished(job.id, outcome_of(result, job.payload.ref))))
+        return [
+            (place, Finished(job.id, outcome_of(result, job.payload.ref)))
+            for (place, job), result in zip(placed, done, strict=True)
+        ]
+
+    def _left(
+        self, placed: Sequence[tuple[int, Job]], results: Path, error: Exception
+    ) -> list[tuple[int, Event]]:
+        """Returns an event for each job of a batch whose launcher failed.
+
+        Raises:
+            TrainingError: No job has begun.
+        """
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if not any(results.iterdir()):
+            name = str(self.master.hydra.launcher._target_).rpartition(".")[2]
+            raise TrainingError(f"{name} cannot start jobs: {reason}. Check hydra.launcher.") from error
+        events: list[tuple[int, Event]] = []
+        for place, job in placed:
+            file = result_file(results, job.payload)
+            if file.exists():
+                outcome = as_outcome(json.loads(file.read_text()))
+                events.append((place, Finished(job.id, outcome)))
+            else:
+                self._single_batches += 1
+                lost = JobLost(place, job.id, f"its batch ended without its result: {reason}")
+                events.append((place, lost))
+        return events
 
 
 def batch_size(master: DictConfig, cfg: DictConfig, trainings: int) -> int:

@@ -23,7 +23,7 @@ from kerasweep.space.axis import Params, Space
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Only trials of other drivers are left. If these die, their trials come again."""
+    """Only trials of other drivers are left. If their drivers die, this one retries these trials."""
 
     owners: tuple[tuple[tuple[str, Any], ...], ...]  # of their trials
     text: str  # for the user
@@ -71,10 +71,10 @@ def _ask(
     with sweep.lock():
         tally = tally_of(sweep.study, sweep.space)
         total = total_reason(tally, sweep.total, under_way)
-        is_known = waiting is not None and waiting.ended == tally.ended
-        if (total is not None or is_known) and recover(sweep.study):
+        nothing_has_ended = waiting is not None and waiting.ended == tally.ended
+        if (total is not None or nothing_has_ended) and recover(sweep.study):
             tally = tally_of(sweep.study, sweep.space)
-            total, is_known = total_reason(tally, sweep.total, under_way), False
+            total, nothing_has_ended = total_reason(tally, sweep.total, under_way), False
         over = budget_reason(tally.trials, sweep.directions, sweep.budget, hours)
         if over is not None:
             recover(sweep.study)
@@ -88,16 +88,16 @@ def _ask(
             sweep.refusal,
             seed=sweep.sampler.seed,
             in_order=sweep.sampler.name == "grid",
-            only_waiting=total is not None or is_known,
+            only_waiting=total is not None or nothing_has_ended,
             most=max(1, sweep.total - tally.begun),
             pick=pick,
         )
-    if isinstance(proposal, Proposal) or (proposal is None and total is None and not is_known):
+    if isinstance(proposal, Proposal) or (proposal is None and total is None and not nothing_has_ended):
         return proposal
     elsewhere = _elsewhere(sweep.study, sweep.space)
     if elsewhere is not None:
         return elsewhere
-    if is_known and total is None:  # the other drivers have gone meanwhile
+    if nothing_has_ended and total is None:  # the other drivers have gone meanwhile
         return None
     if isinstance(proposal, NothingLeft):
         return Ending(f"{done_text(tally, sweep.total, under_way)}: {proposal.reason}", is_whole=True)
