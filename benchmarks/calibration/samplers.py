@@ -20,7 +20,7 @@ TEXT = """
 The best rate is 0.60, and training diverges above 0.62; {searches} searches of {trials} trials with two axes.
 *Failed* counts the trials that diverge, *distance* is that of the best value to the optimum. *Unseen*: the
 sampler is not shown the trials that diverge, as Optuna's samplers; *seen*: it is. NSGA-II crosses the best of
-its first twelve random trials: {trials} trials are too few for it to avoid a region.
+its first twelve trials, which keeps it away from the others, seen or not.
 """
 
 
