@@ -428,7 +428,7 @@ def test_a_study_is_measured_with_the_settings_of_its_file(
     file = Path(shutil.copy(studies.STUDIES / "feature_scaling.yaml", tmp_path))
     monkeypatch.setattr(studies, "STUDIES", tmp_path)
     monkeypatch.setattr(studies, "names", lambda: ["feature_scaling"])
-    studies.run("data.limit=200", "model.filters=[4]", "workers=1")
+    studies.run("data.limit=200", "model.filters=[4]", "workers=1", "study.repeats=2")
     row = re.search(r"^\| `feature_scaling` .*$", published.read_text(), re.MULTILINE)
     assert row is not None
     cells = [cell.strip() for cell in row[0].strip("|").split("|")]
