@@ -3,7 +3,6 @@
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from optuna.trial import FrozenTrial
 
@@ -31,7 +30,6 @@ from kerasweep.sweep.weight_files import stored
 from kerasweep.workers.pool import Event, JobLost
 from kerasweep.workers.worker import Finished, Job, Recorded, Report
 
-T = TypeVar("T")
 TICK_SECONDS = 0.5
 AWAY = "the trials under way go on, others wait until it answers; until then results are kept in {}"
 
