@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kerasweep.results import Outcome
-from kerasweep.search.ledger import settle
+from kerasweep.search.ledger import fail_and_retry, settle
 from kerasweep.search.stops import HOURS_USED
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -118,6 +118,23 @@ def test_settled_trial_counts_once_after_a_recount(sweep_of: Callable[..., Sweep
     assert (progress.done, progress.running) == (1, 0)
     progress.settled(trial.number, params, complete(3.0))
     assert (progress.done, progress.running) == (1, 0)
+
+
+def test_a_trial_that_is_trained_again_does_not_run_any_more(
+    sweep_of: Callable[..., Sweep], clock: Clock
+) -> None:
+    """Its node has gone, and a seed of it on another node ends later."""
+    sweep = sweep_of(GRID, total=6)
+    progress = Progress.read(sweep, clock)
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    for worker in (0, 1):
+        progress.started(worker, trial.number)
+    progress.idle(0)
+    fail_and_retry(sweep.study, trial.number, blamed=False)
+    progress.recount()
+    progress.idle(1)
+    assert (progress.done, progress.running) == (0, 0)
 
 
 def test_time_left_is_unknown_before_a_trial_has_ended(sweep_of: Callable[..., Sweep], clock: Clock) -> None:

@@ -88,7 +88,8 @@ class Progress:
     def idle(self, worker: int) -> None:
         """Notes that a worker's job has ended."""
         number, begun = self._jobs.pop(worker)
-        self._spent[number] += self.clock() - begun
+        if number in self._spent:
+            self._spent[number] += self.clock() - begun
 
     def settled(self, number: int, params: Mapping[str, object], outcome: Outcome) -> None:
         """Counts a trial that this driver has ended."""
@@ -104,7 +105,9 @@ class Progress:
         running = {trial.number for trial in trials if trial.state is TrialState.RUNNING}
         self._elsewhere = len(running - self._spent.keys())
         for trial in trials:
-            if trial.number not in self._counted and trial.state.is_finished() and counts(trial):
+            if not counts(trial):  # it has failed, and is trained again as another one
+                self._spent.pop(trial.number, None)
+            elif trial.number not in self._counted and trial.state.is_finished():
                 params = self.sweep.shown_params(clean_params(self.sweep.space, trial))
                 self._count(
                     trial.number, State.of_optuna(trial.state.name), tuple(trial.values or ()), params
