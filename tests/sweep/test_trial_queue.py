@@ -1,10 +1,11 @@
-"""A free worker gets the trial whose graph it has traced, while its process lives."""
+"""A free worker gets the trial whose graph it has traced, or waits until there may be one."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from kerasweep.search.journal import JournalFolder
 from kerasweep.search.owner import renew_lease
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
@@ -59,3 +60,22 @@ def test_two_drivers_do_not_trace_the_same_graphs(
     assert [params["a"] for params in trained["pod-a"]] == [1] * 4 + [3] * 4 + [5] * 3
     assert [params["a"] for params in trained["pod-b"]] == [2] * 4 + [4] * 4 + [5]
     assert len({str(params) for params in [*trained["pod-a"], *trained["pod-b"]]}) == 20
+
+
+def test_a_worker_that_finds_no_trial_asks_again_once_a_job_has_ended(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last trial is under way, and the driver looks for another one after each of its epochs."""
+    taken: list[str] = []
+    lock = JournalFolder.lock
+    monkeypatch.setattr(JournalFolder, "lock", lambda self, name: taken.append(name) or lock(self, name))
+    queue = TrialQueue(sweep_of({"a": "1,2"}, total=1), Notes())
+    last = queue.next_for(0, 0.0, False)
+    assert last is not None
+    last.start(0)
+    queue.begin_job(0, last, 0)
+    assert queue.next_for(1, 0.0, False) is None and queue.ending is not None
+    taken.clear()
+    assert [queue.next_for(1, 0.0, False) for _ in range(3)] == [None] * 3 and not taken
+    queue.end_job(0, last, 0, is_complete=True)
+    assert queue.next_for(1, 0.0, False) is None and len(taken) == 1

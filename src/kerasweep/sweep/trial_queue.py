@@ -65,8 +65,6 @@ class TrialQueue:
             trial = self._new_trial(worker, hours)
         if trial is None and (is_stopped or self.ending is not None or self.elsewhere is not None):
             trial = self._with_repeats()
-            if trial is not None or self.elsewhere is None:
-                return trial
         if trial is None:
             self._waiting.add(worker)  # until a job ends or a tick passes: asking takes the sweep's lock
         return trial
