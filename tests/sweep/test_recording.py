@@ -10,15 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState, create_trial
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import LOST, RESULT, as_attribute, note_repeat, note_spooled, settle
 from kerasweep.search.owner import OWNER, renew_lease, this_owner
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Space
 from kerasweep.sweep.driver import recover_trials
+from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile
-from kerasweep.sweep.recording import SweepRecord
+from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
 from kerasweep.tracking.reader import claim_of, get_run
 from kerasweep.tracking.run_record import RunRecord
@@ -76,6 +77,33 @@ def test_a_run_that_is_recorded_again_shows_its_last_epoch(recorded: Recorded) -
     assert (run.status, run.metrics) == ("FINISHED", expected)
     (point,) = recorded.record.tracker.client.get_metric_history(run_id, "val_accuracy")
     assert (point.step, point.value) == (7, 0.4)
+
+
+class Reopener:
+    """Opens the runs that exist, as `WorkerTrialRuns` does."""
+
+    def open_trial_run(self, number: int, params: Any, opening: Opening) -> TrialRef:
+        assert opening.run_id is not None
+        return TrialRef(opening.run_id, number)
+
+    def open_repeat_run(self, trial_params: Any, ref: TrialRef, repeat: int, opening: Opening) -> TrialRef:
+        raise AssertionError("no repeat has ended")
+
+
+def test_run_that_its_driver_is_about_to_close_is_not_recorded_again(
+    recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trial of a driver ends while another one starts, after that has closed the runs of dead ones."""
+    trial, run_id = recorded.start()
+    recorded.record.recorder.flush(run_id)
+    reconcile(recorded.record)
+    settle(recorded.sweep.study, trial, replace(SEEDS, run_id=run_id))
+    rebuild_runs(recorded.record, Reopener())
+    run = get_run(recorded.cfg.tracking, run_id)
+    assert (run.status, "mlflow.note.content" in run.tags) == ("RUNNING", False)
+    assert "MLflow lacks" not in capsys.readouterr().out
+    run = recorded.reconciled(run_id)  # its driver has died
+    assert (run.status, run.metrics["objective"], run.metrics["seeds"]) == ("FINISHED", 0.5, 2.0)
 
 
 def test_run_whose_results_are_kept_elsewhere_stays_open(

@@ -144,9 +144,15 @@ def _run_of(runs: Iterable[RunRecord], outcome: Outcome) -> RunRecord | None:
 
 
 def _is_recorded(run: RunRecord | None, outcome: Outcome) -> bool:
-    """Whether a run has what its result has. One that an earlier start began to rebuild may be open."""
-    if run is None or not run.params or (run.status == RUNNING and run.run_id != outcome.run_id):
+    """Whether a run has what its result has, or will have it.
+
+    The trial may have ended since `reconcile`: then its driver closes its run, or the next `reconcile` does.
+    Another open run is one that an earlier start began to rebuild.
+    """
+    if run is None or not run.params:
         return False
+    if run.status == RUNNING:
+        return run.run_id == outcome.run_id
     return outcome.state != State.COMPLETE or "objective" in run.metrics
 
 
