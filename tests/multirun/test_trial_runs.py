@@ -20,7 +20,9 @@ from kerasweep.search.ledger import RETRY_OF
 from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.search.suggest import Proposal
 from kerasweep.sweep.best_repeats import Winner
+from kerasweep.sweep.recording import SweepRecord
 from kerasweep.tracking.keras_model import MODEL
+from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.writer import Tracker, open_tracker
 
 Made = Callable[..., Any]
@@ -233,6 +235,35 @@ def test_a_tuning_has_the_seed_and_the_split_of_its_arm(
     assert seeds == [arm["training.seed"] for arm in tuning.arms.listed[:2]]
     assert seeds[1] == seeds[0] + 1 < 2**32 and seed not in range(seeds[0], seeds[1] + 1)
     assert configs[1].data.split_seed == configs[0].data.split_seed + 1 > 0
+
+
+@pytest.fixture
+def retried(tracker: Tracker, plan: Callable[..., Plan], folder: Path) -> tuple[Any, Proposal, Proposal]:
+    """Returns the trial runs of a sweep of two repeats, a lost trial and its retry."""
+    made = plan("model.kernel_size=3,5", f"tracking.uri={tracker.uri}")
+    sweep = replace(made.open_sweep(fresh=True), repeats=2, name=folder.name)
+    record = SweepRecord.open(tracker, made.base, sweep, "s", made.short_names(), {}, [], {})
+    lost, again = (Proposal(sweep.study.ask(), {"model.kernel_size": 3}) for _ in range(2))
+    again.trial.set_user_attr(RETRY_OF, lost.trial.number)
+    return WorkerTrialRuns(made.composer, record, 2, "work:train"), lost, again
+
+
+def repeats_below(tracker: Tracker, run_id: str) -> list[tuple[str, str, str | None]]:
+    """Returns the id, the trial and the state of each run of a repeat below a trial's run."""
+    found = find_runs(TrackingConf(uri=tracker.uri), {"kind": "repeat", "mlflow.parentRunId": run_id})
+    return [(run.run_id, run.tags["trial"], run.tags.get("state")) for run in found]
+
+
+def test_an_adopted_repeat_belongs_to_its_new_trial_at_once(
+    retried: tuple[Any, Proposal, Proposal], tracker: Tracker
+) -> None:
+    """Nothing is left to be written when the driver is killed."""
+    trial_runs, lost, again = retried
+    outcome = Outcome("complete", trial_runs.open_repeat(lost, trial_runs.open_trial(lost), 0).run_id, (0.5,))
+    trial_runs.close(outcome)
+    ref = trial_runs.open_trial(again)
+    assert not trial_runs.adopt_repeat(again, ref, 0, outcome)
+    assert repeats_below(tracker, ref.run_id) == [(outcome.run_id, "1", "complete")]
 
 
 def test_each_job_of_a_batch_has_a_folder_of_its_own(made: Made) -> None:

@@ -84,8 +84,9 @@ class Notes:
     def write_all(self) -> None:
         """Does nothing, since no entry waits."""
 
-    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> None:
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool:
         self.adopted.append(outcome)
+        return False
 
     def outage(self) -> str | None:
         return None

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from kerasweep.results import Outcome
-from kerasweep.search.ledger import MAX_RETRIES
+from kerasweep.results import Outcome, TrialRef
+from kerasweep.search.ledger import MAX_RETRIES, SPOOLED
 from kerasweep.search.stops import StopRequest
+from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
@@ -58,6 +59,21 @@ def test_complete_repeats_of_a_lost_trial_stay(sweep_of: Callable[..., Sweep]) -
     assert set(runs.cancelled) == {"run-0", "run-0-1"}
     lost, complete = sweep.study.trials
     assert (lost.state.name, complete.state.name, complete.value) == ("FAIL", "COMPLETE", 1.0)
+
+
+class Adopting(Notes):
+    """Trial runs that keep the tags of adopted repeats on disk: MLflow has just gone away."""
+
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool:
+        super().adopt_repeat(proposal, ref, repeat, outcome)
+        return True
+
+
+def test_a_trial_says_where_the_tags_of_its_adopted_repeats_are_kept(sweep_of: Callable[..., Sweep]) -> None:
+    sweep = replace(sweep_of({"a": "1,2"}, total=1, sampler="grid"), repeats=3)
+    drive(sweep, Adopting(), {2})
+    lost, complete = sweep.study.trials
+    assert SPOOLED not in lost.user_attrs and complete.user_attrs[SPOOLED] == sweep.storage.place()
 
 
 def test_a_trial_that_is_lost_too_often_fails(

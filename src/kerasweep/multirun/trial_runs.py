@@ -200,16 +200,17 @@ class WorkerTrialRuns:
     def outage(self) -> str | None:
         return self._record.tracker.outage()
 
-    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> None:
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool:
         numbers = [attempt.number for attempt in attempts(self._record.sweep.study, proposal.trial.number)]
         run_id: str | None = outcome.run_id
         with suppress(UnreachableError):
             run_id = find_repeat(self._record, numbers, repeat, outcome.run_id)
         if run_id is not None:
             self._record.adopt_repeat(ref, run_id)
-            return
+            return self.write(run_id)  # now: no later write is about this run
         opened = self.open_repeat_run(proposal.params, ref, repeat, NEW)
         record_again(self._record, opened.run_id, outcome, None)
+        return False
 
     def close(self, outcome: Outcome) -> None:
         self._record.close_trial(outcome)

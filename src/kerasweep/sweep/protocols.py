@@ -25,8 +25,8 @@ class TrialRuns(Protocol):
     the reasons; `write` and `write_all` keep on disk what MLflow cannot take now. `outage` returns why no run
     can be opened or closed now, None if they can. `job` returns the function (`module:name`) and the payload
     of a job; with `waits`, each report of an epoch waits for the pruner's answer. `adopt_repeat` puts a
-    repeat that an earlier driver trained below the trial's new run. The schedule warms up until the end of
-    `warmup_epochs`.
+    repeat that an earlier driver trained below the trial's new run, and returns the same as `write`. The
+    schedule warms up until the end of `warmup_epochs`.
     """
 
     def open_trial(self, proposal: Proposal) -> TrialRef: ...
@@ -38,7 +38,7 @@ class TrialRuns(Protocol):
     def write(self, run_id: str) -> bool: ...  # whether entries are kept on disk
     def write_all(self) -> None: ...
     def outage(self) -> str | None: ...
-    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> None: ...
+    def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool: ...
     def close(self, outcome: Outcome) -> None: ...  # the run of a trial or of a repeat
     def forget(self, proposal: Proposal) -> None: ...  # a trial that has ended
     def cancel(self, run_id: str, reason: str) -> None: ...

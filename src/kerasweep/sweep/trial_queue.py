@@ -126,7 +126,8 @@ class TrialQueue:
             trial.skip(completed_repeats(self._sweep.study, trial.number))
         for repeat, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
-                self._runs.adopt_repeat(proposal, trial.ref, repeat, outcome)
+                is_kept = self._runs.adopt_repeat(proposal, trial.ref, repeat, outcome)
+                trial.is_spooled = trial.is_spooled or is_kept
             if self._sweep.pruner_input is PrunerInput.REPEATS:
                 proposal.trial.report(outcome.values[0], repeat)
         return trial
