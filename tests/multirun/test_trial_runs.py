@@ -266,6 +266,17 @@ def test_an_adopted_repeat_belongs_to_its_new_trial_at_once(
     assert repeats_below(tracker, ref.run_id) == [(outcome.run_id, "1", "complete")]
 
 
+def test_a_repeat_that_mlflow_has_lost_gets_one_run_in_two_attempts(
+    retried: tuple[Any, Proposal, Proposal], tracker: Tracker
+) -> None:
+    """In the first one MLflow goes away before the new run is closed."""
+    trial_runs, _, again = retried
+    ref = trial_runs.open_trial(again)
+    run_id = trial_runs.open_repeat(again, ref, 0).run_id
+    trial_runs.adopt_repeat(again, ref, 0, Outcome("complete", "0" * 32, (0.5,)))
+    assert repeats_below(tracker, ref.run_id) == [(run_id, "1", "complete")]
+
+
 def test_each_job_of_a_batch_has_a_folder_of_its_own(made: Made) -> None:
     """Another launcher numbers the jobs of a batch one by one, so its numbers occur twice with repeats."""
     trial_runs, proposal = made(BatchTrialRuns, 3, OmegaConf.structured(PrunerConf("none")))

@@ -1,6 +1,7 @@
 """While MLflow is away, trials under way go on; nothing is lost, and nothing is trained twice."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kerasweep.errors import SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import RETRY_OF, SPOOLED, fail_and_retry
+from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
@@ -183,3 +185,56 @@ def test_after_the_last_trial_the_sweep_waits_for_mlflow(
         pool.free = lambda: [0, 1] if pool.job is None else [1]  # type: ignore[method-assign]
     Driver(sweep, pool, runs, View(Progress.read(sweep)), StopRequest()).run()
     assert len(ticks) == 3 and [outcome.run_id for outcome in runs.closed] == ["run-0"]
+
+
+def leave_repeats(sweep: Sweep) -> None:
+    """Trains the repeats of a trial, and ends its driver before the trial has a result."""
+
+    class Dying(Notes):
+        def write(self, run_id: str) -> bool:
+            if run_id == "run-0":
+                raise KeyboardInterrupt
+            return False
+
+    with pytest.raises(KeyboardInterrupt):
+        Driver(sweep, OnePlace(score), Dying(), View(Progress.read(sweep)), StopRequest()).run()
+
+
+def test_a_trial_whose_repeats_could_not_be_adopted_is_opened_later(sweep_of: Callable[..., Sweep]) -> None:
+    """An earlier driver trained all of them, and MLflow goes away once the run of their new trial is open."""
+    sweep, ticks = replace(sweep_of(GRID, total=1, sampler="grid"), repeats=2), []
+    leave_repeats(sweep)
+
+    class Going(Away):
+        def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool:
+            self.is_away = not ticks
+            self._ask()
+            return super().adopt_repeat(proposal, ref, repeat, outcome)
+
+    def tick() -> None:
+        ticks.append(1)
+        assert len(ticks) < 9, "the trial does not end"
+        runs.is_away = False
+
+    runs = Going()
+    Driver(sweep, Waiting(score, tick), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert (runs.trained, len(runs.adopted), sweep.study.trials[1].value) == ([], 2, 1.0)
+
+
+def test_a_trial_that_is_taken_while_its_repeats_are_adopted_ends_here(
+    sweep_of: Callable[..., Sweep], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = replace(sweep_of(GRID, total=1, sampler="grid"), repeats=2, pruner_input=PrunerInput.REPEATS)
+    leave_repeats(sweep)
+
+    class Slow(Notes):
+        def adopt_repeat(self, proposal: Proposal, ref: TrialRef, repeat: int, outcome: Outcome) -> bool:
+            if proposal.trial.number == 1 and repeat == 1:
+                fail_and_retry(sweep.study, 1, blamed=False)
+            return super().adopt_repeat(proposal, ref, repeat, outcome)
+
+    runs = Slow()
+    Driver(sweep, OnePlace(score), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert [trial.value for trial in sweep.study.trials] == [None, None, 1.0]
+    assert (runs.trained, runs.cancelled) == ([], ["run-1"])
+    assert "trial 1 is trained again by another driver" in capsys.readouterr().out

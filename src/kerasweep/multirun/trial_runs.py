@@ -22,7 +22,7 @@ from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.search.suggest import Proposal
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import Winner
-from kerasweep.sweep.recording import NEW, Opening, SweepRecord
+from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import find_repeat, record_again
 from kerasweep.tracking.entries import Entry
 from kerasweep.tracking.keras_model import has_model
@@ -208,7 +208,7 @@ class WorkerTrialRuns:
         if run_id is not None:
             self._record.adopt_repeat(ref, run_id)
             return self.write(run_id)  # now: no later write is about this run
-        opened = self.open_repeat_run(proposal.params, ref, repeat, NEW)
+        opened = self.open_repeat(proposal, ref, repeat)
         record_again(self._record, opened.run_id, outcome, None)
         return False
 

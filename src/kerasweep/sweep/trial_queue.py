@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
+from optuna.exceptions import UpdateFinishedTrialError
+
 from kerasweep.errors import RefusedError
 from kerasweep.search.ask import Elsewhere, ask
 from kerasweep.search.graphs_elsewhere import GraphsElsewhere
@@ -119,15 +121,21 @@ class TrialQueue:
         return self._affinity.pick(worker, waiting, self._graphs_elsewhere.read())
 
     def _open(self, trial: RepeatedTrial) -> RepeatedTrial:
-        """Opens a trial's run, and skips the repeats that earlier attempts trained."""
+        """Opens a trial's run, and skips the repeats that earlier attempts trained.
+
+        If MLflow goes away meanwhile, the trial is not open yet: a later call does this again.
+        """
         proposal = trial.proposal
-        trial.opened = self._runs.open_trial(proposal)
+        ref = self._runs.open_trial(proposal)
         if self._sweep.repeats > 1:
             trial.skip(completed_repeats(self._sweep.study, trial.number))
         for repeat, outcome in sorted(trial.done.items()):
             with suppress(RefusedError):  # the user deleted the run
-                is_kept = self._runs.adopt_repeat(proposal, trial.ref, repeat, outcome)
+                is_kept = self._runs.adopt_repeat(proposal, ref, repeat, outcome)
                 trial.is_spooled = trial.is_spooled or is_kept
-            if self._sweep.pruner_input is PrunerInput.REPEATS:
-                proposal.trial.report(outcome.values[0], repeat)
+        trial.opened = ref
+        if self._sweep.pruner_input is PrunerInput.REPEATS:
+            with suppress(UpdateFinishedTrialError):  # another driver trains it again, as its end will show
+                for repeat, outcome in sorted(trial.done.items()):
+                    proposal.trial.report(outcome.values[0], repeat)
         return trial
