@@ -254,16 +254,18 @@ def repeats_below(tracker: Tracker, run_id: str) -> list[tuple[str, str, str | N
     return [(run.run_id, run.tags["trial"], run.tags.get("state")) for run in found]
 
 
+@pytest.mark.parametrize("state", ["complete", None])
 def test_an_adopted_repeat_belongs_to_its_new_trial_at_once(
-    retried: tuple[Any, Proposal, Proposal], tracker: Tracker
+    state: str | None, retried: tuple[Any, Proposal, Proposal], tracker: Tracker
 ) -> None:
-    """Nothing is left to be written when the driver is killed."""
+    """Nothing is left to be written when the driver is killed. Its run may not be closed yet."""
     trial_runs, lost, again = retried
     outcome = Outcome("complete", trial_runs.open_repeat(lost, trial_runs.open_trial(lost), 0).run_id, (0.5,))
-    trial_runs.close(outcome)
+    if state is not None:
+        trial_runs.close(outcome)
     ref = trial_runs.open_trial(again)
     assert not trial_runs.adopt_repeat(again, ref, 0, outcome)
-    assert repeats_below(tracker, ref.run_id) == [(outcome.run_id, "1", "complete")]
+    assert repeats_below(tracker, ref.run_id) == [(outcome.run_id, "1", state)]
 
 
 def test_a_repeat_that_mlflow_has_lost_gets_one_run_in_two_attempts(

@@ -141,6 +141,25 @@ def test_run_of_a_repeat_gets_its_state(recorded: Recorded) -> None:
     assert recorded.reconciled(run_id).tags["state"] == "complete"
 
 
+@pytest.mark.parametrize(
+    ("machine", "status"), [({}, "FINISHED"), ({"id": "other", "host": "pod-a"}, "RUNNING")]
+)
+def test_run_of_an_adopted_repeat_is_closed_where_its_metrics_are_kept(
+    machine: dict[str, str], status: str, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost, run_id = recorded.start()
+    note_spooled(lost, {**recorded.sweep.storage.place(), **machine})
+    note_repeat(lost, 0, Outcome("complete", run_id, (0.5,)))
+    recover_trials(recorded.sweep)
+    again, own = recorded.start()
+    recorded.record.adopt_repeat(TrialRef(own, again.number), run_id)
+    recorded.record.recorder.flush(run_id)
+    settle(recorded.sweep.study, again, replace(SEEDS, run_id=own))
+    assert recorded.reconciled(run_id).status == status
+    said = f"results of trial {again.number} are kept on pod-a" in capsys.readouterr().out
+    assert said == (status == "RUNNING") and get_run(recorded.cfg.tracking, own).status == "FINISHED"
+
+
 def test_run_of_a_retried_trial_is_cancelled(recorded: Recorded) -> None:
     _, run_id = recorded.start()
     recover_trials(recorded.sweep)

@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import Outcome, State
-from kerasweep.search.ledger import LOST, MAX_RETRIES, REPEAT, RESULT, SPOOLED, as_outcome, counts
+from kerasweep.search.ledger import (
+    LOST,
+    MAX_RETRIES,
+    REPEAT,
+    RESULT,
+    SPOOLED,
+    as_outcome,
+    attempts,
+    counts,
+)
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import find_runs
@@ -34,8 +44,8 @@ def reconcile(record: SweepRecord) -> None:
         trial = trials.get(int(run.tags.get("trial", -1)))
         if trial is None or not trial.state.is_finished():
             continue
-        result = _result(trial, run.run_id)
-        spooled = trial.user_attrs.get(SPOOLED)
+        attempt = _attempt(sweep.study, trial, run.run_id)
+        result, spooled = _result(attempt, run.run_id), attempt.user_attrs.get(SPOOLED)
         if spooled is not None and spooled["id"] != sweep.storage.place()["id"]:
             elsewhere.setdefault(f"on {spooled['host']} in {spooled['folder']}", set()).add(trial.number)
         elif result is not None:
@@ -50,6 +60,11 @@ def reconcile(record: SweepRecord) -> None:
     for place, numbers in elsewhere.items():
         shown = ", ".join(map(str, sorted(numbers)))
         say(f"note: results of trial {shown} are kept {place}: start this command there to record them")
+
+
+def _attempt(study: Study, trial: FrozenTrial, run_id: str) -> FrozenTrial:
+    """Returns the attempt of a trial that stored the result of this run, perhaps an adopted repeat."""
+    return next((each for each in attempts(study, trial.number) if _result(each, run_id)), trial)
 
 
 def _is_recorded_again(record: SweepRecord, trial: FrozenTrial, run: RunRecord) -> bool:

@@ -66,6 +66,8 @@ def current_run(record: SweepRecord, number: int, repeat: int, recorded: str) ->
 def find_repeat(record: SweepRecord, numbers: Sequence[int], repeat: int, recorded: str) -> str | None:
     """Returns the run of a complete repeat that one of a trial's attempts trained; None if it is lost.
 
+    It may be open: its driver closes it later, or `reconcile` on the machine that keeps its metrics.
+
     Args:
         numbers: The numbers of the attempts.
         repeat: The repeat.
@@ -75,7 +77,12 @@ def find_repeat(record: SweepRecord, numbers: Sequence[int], repeat: int, record
         for number in numbers:
             tags = {"sweep": record.sweep.name, "trial": str(number), "repeat": str(repeat)}
             runs = find_runs(record.cfg.tracking, tags, lifecycle=stage)
-            complete = [run.run_id for run in runs if run.tags.get("state") == State.COMPLETE]
+            complete = [
+                run.run_id
+                for run in runs
+                if run.tags.get("state") == State.COMPLETE
+                or (run.run_id == recorded and run.status == State.RUNNING.mlflow)
+            ]
             if recorded in complete or (complete and stage == "deleted"):
                 return recorded
             if complete:
