@@ -5,14 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from optuna.trial import Trial
 
 from kerasweep.errors import SweepStopped, TrackingError, UnreachableError
 from kerasweep.results import Outcome, TrialRef
-from kerasweep.search.ledger import RETRY_OF, SPOOLED, fail_and_retry
+from kerasweep.search.ledger import RETRY_OF, SPOOLED, fail_and_retry, note_repeat
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
+from kerasweep.sweep import driver
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
@@ -163,6 +165,21 @@ def test_a_trial_says_where_its_results_are_kept(sweep_of: Callable[..., Sweep])
     place = sweep.storage.place()
     assert sweep.study.trials[0].user_attrs[SPOOLED] == place
     assert place["folder"] == str(sweep.storage.folder) and sweep.storage.place() == place
+
+
+def test_a_repeat_says_where_its_results_are_kept_before_it_has_one(
+    sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver may be killed once the repeat has one, and another machine then closes its run."""
+    sweep, noted = replace(sweep_of({"a": "1,2"}, total=1, sampler="grid"), repeats=2), []
+
+    def note(trial: Trial, repeat: int, outcome: Outcome) -> None:
+        noted.append(SPOOLED in sweep.study.trials[trial.number].user_attrs)
+        note_repeat(trial, repeat, outcome)
+
+    monkeypatch.setattr(driver, "note_repeat", note)
+    Driver(sweep, OnePlace(score), Kept(), View(Progress.read(sweep)), StopRequest()).run()
+    assert noted == [True, True]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -256,6 +256,7 @@ class Driver:
         if task.refusals and outcome.state in (State.COMPLETE, State.PRUNED):
             outcome = Outcome(State.FAILED, task.run_id, reason=task.refusals[0])
         if self.sweep.repeats > 1:
+            self._ends.note_spooled(trial)  # first: else another machine might close its run without them
             self._ends.unless_taken(trial, note_repeat, trial.proposal.trial, task.repeat, outcome)
             self._ends.add_run(outcome)
         trial.end(task.repeat, outcome)
