@@ -705,6 +705,35 @@ def test_a_sweep_goes_on_when_the_server_dies_and_comes_back(
     assert not list((folder / "mlruns/studies").glob("*.spool/*"))
 
 
+def test_a_sweep_ends_when_the_server_comes_back_with_another_database(
+    folder: Path, server: tuple[Command, str], copy_database: Callable[[Path], Path]
+) -> None:
+    """The trials that ended meanwhile are recorded once the first database is there again."""
+    (folder / "hold").touch()
+    arguments = (*HELD, "training.batch_size=range(1,6)")
+    process = start(folder, *arguments, f"tracking.uri={server[1]}")
+    wait_for_running(folder, 2)
+    server[0].kill()
+    server[0].wait()
+    (folder / "hold").unlink()
+    wait_for(lambda: sum(RESULT in trial.user_attrs for trial in stored_trials(folder)) == 2)
+    port, store = server[1].rpartition(":")[2], f"sqlite:///{copy_database(folder / 'other')}"
+    again = Command(folder, ["-c", SERVER], environment(PORT=port, STORE=store))
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        again.kill()
+        again.communicate()
+    assert process.returncode == 2
+    assert stderr.startswith(f"error: MLflow at {server[1]} says: ") and stderr.count("\n") == 1, stderr
+    assert "No Experiment with id=1 exists" in stderr
+    done = run(folder, "train", "-m", *arguments)
+    assert done.code == 0, done
+    assert_whole(folder, 5)
+    assert_all_epochs(folder)
+
+
 def test_runs_of_another_user_on_the_server_are_left_alone(
     folder: Path, server: tuple[Command, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

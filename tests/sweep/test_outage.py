@@ -18,6 +18,7 @@ from kerasweep.sweep import driver
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View
+from kerasweep.workers.pool import Event
 from tests.sweep.stand_ins import Notes, OnePlace, Waiting
 
 GRID = {"a": "1,2,3"}
@@ -129,6 +130,30 @@ def test_a_database_that_cannot_be_used_ends_the_sweep_after_the_trials_under_wa
     with pytest.raises(TrackingError, match="disk is full"):
         Driver(sweep, OnePlace(score), runs, View(Progress.read(sweep)), StopRequest()).run()
     assert [trial.value for trial in sweep.study.trials] == [1.0, 2.0]  # the second one was under way
+
+
+def test_a_server_that_answers_and_refuses_ends_the_sweep_after_the_trials_under_way(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    class Refusing(Away):
+        def outage(self) -> str | None:
+            if self.is_away and ticks:
+                raise TrackingError("MLflow at http://127.0.0.1:9 says: No Experiment with id=1 exists.")
+            return super().outage()
+
+    sweep, runs, ticks = sweep_of(GRID, total=3, sampler="grid"), Refusing(), []
+
+    class Reporting(OnePlace):
+        def next_event(self, timeout: float) -> tuple[int, Event] | None:
+            runs.is_away = True
+            if len(ticks) < 3:
+                ticks.append(1)
+                return None
+            return super().next_event(timeout)
+
+    with pytest.raises(TrackingError, match="No Experiment"):
+        Driver(sweep, Reporting(score), runs, View(Progress.read(sweep)), StopRequest()).run()
+    assert [trial.value for trial in sweep.study.trials] == [1.0] and len(ticks) == 3
 
 
 def test_a_trial_that_another_driver_has_ended_ends_here(

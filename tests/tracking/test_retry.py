@@ -151,6 +151,29 @@ def test_without_waiting_a_lost_server_is_asked_after_pauses_that_grow(
     assert server.asked[-2:] == ["get", "set-tag"]
 
 
+def test_a_server_that_answers_and_refuses_is_not_away(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token has expired meanwhile. Entries are not sent, and are kept."""
+    clock = [100.0]
+    monkeypatch.setattr("kerasweep.tracking.writer.time.monotonic", lambda: clock[0])
+    tracker = tracker_of(server.uri)
+    server.statuses = [503]
+    with tracker.without_waiting():
+        for ask in (tracker.outage, lambda: tracker.set_tags(RUN, {"a": "1"})):
+            server.statuses = [503]
+            with pytest.raises(UnreachableError):
+                tracker.set_tags(RUN, {"a": "1"})
+            server.statuses, clock[0] = [403], clock[0] + 20
+            with pytest.raises(TrackingError, match="says: ") as raised:
+                ask()
+            assert not isinstance(raised.value, UnreachableError | RefusedError)
+            assert server.asked[-1] == "get"
+            server.statuses, clock[0] = [200], clock[0] + 20
+            assert tracker.outage() is None
+        tracker.set_tags(RUN, {"a": "1"})
+
+
 def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT, "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -252,10 +275,13 @@ def test_artifact_host_that_does_not_answer_is_named(server: Server, monkeypatch
         tracker_of(server.uri).log_text(RUN, "text", "a.txt")
 
 
+@pytest.mark.parametrize("listing", [200, 403])
 def test_an_artifact_store_that_is_away_is_asked_itself(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    listing: int, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow's server answers meanwhile. A store that can be read and not written is an error."""
+    """MLflow's server answers meanwhile. A store that answers, even if only to refuse a list, and then takes
+    nothing is an error.
+    """
     clock = [100.0]
     monkeypatch.setattr("kerasweep.tracking.writer.time.monotonic", lambda: clock[0])
     tracker = tracker_of(server.uri)
@@ -266,7 +292,7 @@ def test_an_artifact_store_that_is_away_is_asked_itself(
         for _ in range(3):
             clock[0] += 20
             assert str(tracker.outage()).startswith(f"The artifact store of MLflow at {server.uri} ")
-        server.listing = [200]
+        server.listing = [listing]
         clock[0] += 20
         assert tracker.outage() is None
         with pytest.raises(TrackingError) as raised:

@@ -166,7 +166,11 @@ class Driver:
 
     def _note_outage(self) -> None:
         """Tells the user when MLflow goes away, and when it is back."""
-        outage = self.runs.outage()
+        try:
+            outage = self.runs.outage()
+        except TrackingError as error:
+            self._failure = error
+            return
         if outage is not None and self._outage is None:
             self.view.say(f"note: {outage}; {AWAY.format(self.sweep.spool)}")
         elif outage is None and self._outage is not None:

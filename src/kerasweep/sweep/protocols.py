@@ -23,10 +23,10 @@ class TrialRuns(Protocol):
 
     Recorded entries may be written later. `write_due` returns the runs of which MLflow refused entries, with
     the reasons; `write` and `write_all` keep on disk what MLflow cannot take now. `outage` returns why no run
-    can be opened or closed now, None if they can. `job` returns the function (`module:name`) and the payload
-    of a job; with `waits`, each report of an epoch waits for the pruner's answer. `adopt_repeat` puts a
-    repeat that an earlier driver trained below the trial's new run, and returns the same as `write`. The
-    schedule warms up until the end of `warmup_epochs`.
+    can be opened or closed now, None if they can, and raises TrackingError if they never can. `job` returns
+    the function (`module:name`) and the payload of a job; with `waits`, each report of an epoch waits for the
+    pruner's answer. `adopt_repeat` puts a repeat that an earlier driver trained below the trial's new run,
+    and returns the same as `write`. The schedule warms up until the end of `warmup_epochs`.
     """
 
     def open_trial(self, proposal: Proposal) -> TrialRef: ...

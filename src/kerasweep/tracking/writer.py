@@ -175,7 +175,11 @@ class Tracker(Recorder):
             self._asks_often = False
 
     def outage(self) -> str | None:
-        """Returns why MLflow is away, None if it is not; it is asked again if it is time."""
+        """Returns why MLflow is away, None if it is not; it is asked again if it is time.
+
+        Raises:
+            TrackingError: It answers again, and refuses.
+        """
         if self._away is None or (self._asks_often and self._is_back()):
             return None
         text = str(self._away)
@@ -252,16 +256,25 @@ class Tracker(Recorder):
         self.client.get_experiment(self.experiment_id)
 
     def _is_back(self) -> bool:
-        """Asks again what was away, after pauses that grow, and waits for a few seconds only."""
+        """Asks again what was away, after pauses that grow, and waits for a few seconds only.
+
+        Raises:
+            TrackingError: The server answers and refuses: its database is another one, or access has ended.
+                No RefusedError, since no entry is to blame: all are kept.
+        """
         if time.monotonic() < self._asks_from:
             return False
         try:
             with self._once():
                 with_retries(self.uri, self._ask)
-        except TrackingError:
+        except UnreachableError:
+            return False
+        except TrackingError as error:
+            if self._ask == self._ask_server:  # a store may take what it does not list
+                raise TrackingError(str(error)) from error
+        finally:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             self._asks_from = time.monotonic() + self._pause
-            return False
         self._away = None
         return True
 
