@@ -310,6 +310,28 @@ def test_a_sweep_goes_on_when_postgresql_dies_and_comes_back(folder: Path, postg
     assert len(runs(folder, "trial")) == 2
 
 
+def test_a_second_signal_ends_a_sweep_that_waits_for_postgresql(folder: Path, postgresql: Server) -> None:
+    """It would wait for an hour, and then again for each trial under way."""
+    url = postgresql.create()
+    (folder / "hold").touch()
+    arguments = (*HELD, "training.batch_size=1,2", *stored_at(url))
+    process = start(folder, *arguments)
+    wait_for_running(folder, 2)
+    postgresql.kill()
+    (folder / "hold").unlink()
+    wait_for_line(process, "correct storage.url. The sweep waits for it.")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)  # two of a kind might arrive as one
+    try:
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        postgresql.start()
+    assert (process.returncode, stderr) == (130, "stopped\n")
+    assert run(folder, "train", "-m", *arguments).code == 0
+    assert_whole(folder, 2, url)
+
+
 # The kills of a study with nuisance axes: in its tuning, between its sweeps, and in its comparison.
 KILLS_OF_A_TUNED_STUDY = {
     "the tuning has no run": ("kerasweep.multirun.open_sweeps._open_record", 1),

@@ -1,9 +1,10 @@
 """Each call of a database may lose its connection, or the answer: a sweep goes on, and repeats nothing."""
 
+import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,27 @@ def test_a_database_that_stays_away_ends_the_sweep(
     monkeypatch.setattr(patient_storage, "WAITING_SECONDS", 600.0)
     with pytest.raises(StorageError):  # at once, so that the command ends
         study.set_user_attr("a", 1)
+    postgresql.start()
+
+
+def test_a_user_who_stops_twice_while_the_database_is_away_waits_no_more(
+    stored: Callable[..., Sweep], postgresql: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, stop, pauses = stored({"a": "1,2"}, total=2, sampler="grid"), StopRequest(), []
+
+    def train(params: Mapping[str, Any]) -> Outcome:
+        postgresql.kill()
+        return number(params)
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(patient_storage, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
+        Driver(sweep, OnePlace(train), Notes(), View(Progress.read(sweep)), stop).run()
+    assert len(pauses) == 1
     postgresql.start()
 
 

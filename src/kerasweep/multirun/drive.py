@@ -89,7 +89,8 @@ def drive(opened: OpenSweep) -> Ending:
         with suppress(TrackingError) if not ended else nullcontext():
             record.close(State.COMPLETE if ended else State.CANCELLED, ending)
         if not ended:
-            summary.print_stopped(sweep, opened.plan.base.study)
+            with suppress(StorageError):  # the database is away
+                summary.print_stopped(sweep, opened.plan.base.study)
     return ending
 
 

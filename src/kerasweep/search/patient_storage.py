@@ -25,7 +25,8 @@ class PatientStorage(RDBStorage):
     """An RDBStorage that waits while its database is restarted, and has locks. Its tables are there.
 
     A call whose answer was lost is made again: a trial that is created twice has no owner, and is lost. Once
-    the database has been away for too long, every further call fails at once.
+    the database has been away for too long, or the user has interrupted a call, further calls fail at once
+    until it answers.
     """
 
     def __init__(self, url: str, engine_options: dict[str, Any]) -> None:
@@ -53,12 +54,22 @@ class PatientStorage(RDBStorage):
             LockLostError: This thread held a lock, which has ended with its connection.
             StorageError: The database cannot be used, or has been away for too long.
         """
+        try:
+            result = self._wait(call, *arguments, **options)
+        except KeyboardInterrupt:  # the user stops the sweep: its end does not wait again
+            self._has_given_up = True
+            raise
+        self._has_given_up = False
+        if self._locks is not None:
+            self._locks.check()
+        return result
+
+    def _wait(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         is_told = False
         while True:
             try:
-                result = call(*arguments, **options)
-                break
+                return call(*arguments, **options)
             except (SQLAlchemyError, StorageInternalError) as error:
                 if self._locks is None:
                     raise
@@ -71,9 +82,6 @@ class PatientStorage(RDBStorage):
                     is_told = True
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        if self._locks is not None:
-            self._locks.check()
-        return result
 
 
 def _patient(name: str) -> Callable[..., Any]:
