@@ -86,7 +86,7 @@ def drive(opened: OpenSweep) -> Ending:
             f"To go on from here, {disk_advice(error)}, and start {again}."
         ) from error
     finally:
-        with suppress(TrackingError) if not ended else nullcontext():
+        with suppress(StorageError, TrackingError) if not ended else nullcontext():
             record.close(State.COMPLETE if ended else State.CANCELLED, ending)
         if not ended:
             with suppress(StorageError):  # the database is away
