@@ -41,9 +41,9 @@ Where a rate is off its level: on one split, with one tuning for all repeats, an
 move the arms more than a third as far as the validation images. The correction for shared images (Nadeau and
 Bengio, 2003) takes two splits for as alike as their validation images; what an arm owes to its training
 images is more alike, since two splits share four fifths of them, or a fifth if each split draws from four
-times as many images. `mixed` takes evidence in both directions, and hardly errs. Among so many rows some lie two errors off by chance: 70 images
-with five repeats give 4.6 ± 0.5 in 1,500 studies, and jumps by luck with three, five and ten repeats 4.5, 4.3
-and 5.5 ± 0.5 in 2,000, with early stopping 4.2, 5.3 and 5.2.
+times as many images. `mixed` takes evidence in both directions, and hardly errs. Among so many rows some lie
+two errors off by chance: 70 images with five repeats give 4.6 ± 0.5 in 1,500 studies, and jumps by luck with
+three, five and ten repeats 4.5, 4.3 and 5.5 ± 0.5 in 2,000, with early stopping 4.2, 5.3 and 5.2.
 Tuned arms: one training each tells which of eight random rates is the best, see
 [comparing.md](comparing.md#nuisance-parameters); one tuning for all repeats leaves out its luck.
 """
