@@ -141,3 +141,20 @@ def test_a_winner_without_weights_is_named_unless_it_was_tested(
     note_lost_weights(winners, tracking)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("note: trial 1 has no model and no test score: its weights were deleted")
+
+
+def test_a_winner_whose_weights_are_on_another_machine_is_not_lost(
+    tracker: Tracker, tracking: TrackingConf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [tracker.start(name, {}, {}) for name in ("tested", "waits")]
+    tracker.log_metrics(runs[0], {"test_accuracy": 0.5})
+    winners = [
+        Winner(number, {}, 0, Outcome("complete", run, weights="7/best.npz"), host="node-a")
+        for number, run in enumerate(runs)
+    ]
+    for has_repeated_axis in (False, True):
+        note_lost_weights(winners, tracking, has_repeated_axis)
+        assert capsys.readouterr().out.splitlines() == [
+            "note: the weights of trial 1 are on node-a: if no driver there records its model, start this "
+            "command there once more"
+        ]

@@ -1,5 +1,6 @@
 """At the end the best trial's model must be recorded, and the weights of the others are deleted."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from optuna.trial import TrialState
 
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, fail_and_retry, note_repeat, settle
+from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
@@ -193,3 +195,46 @@ def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
     sweep.study.tell(running, state=TrialState.FAIL)
     delete_other_weights(sweep, due_winners(sweep), jobs)
     assert list(jobs.rglob("best.npz*")) == [jobs / "0" / "best.npz"]
+
+
+def train_on(sweep: Sweep, host: str, file: Path) -> None:
+    """Trains a trial as a driver on a machine does, which saves its weights there."""
+    trial = sweep.study.ask()
+    sweep.space.suggest(trial)
+    trial.set_user_attr(OWNER, {**this_owner(), "host": host})
+    settle(sweep.study, trial, Outcome("complete", "run", (0.9,), weights=str(file)))
+
+
+@pytest.mark.parametrize(
+    ("host", "folder", "expected"),
+    [
+        ("node-a", "elsewhere", "node-a"),
+        ("node-a", ".", None),  # the machines share the folder, and someone removed the file
+        (socket.gethostname(), "elsewhere", None),
+    ],
+)
+def test_weights_that_another_machine_keeps_are_told_from_lost_ones(
+    sweep_of: Callable[..., Sweep], tmp_path: Path, host: str, folder: str, expected: str | None
+) -> None:
+    sweep = sweep_of(SPACE)
+    train_on(sweep, host, tmp_path / folder / "best.npz")
+    (lost,) = lost_winners(sweep)
+    assert (lost.number, lost.host) == (0, expected)
+
+
+def test_weights_of_a_repeat_are_on_the_machine_that_trained_it(
+    sweep_of: Callable[..., Sweep], tmp_path: Path
+) -> None:
+    """Its driver died after the first repeat, and this one trained the second."""
+    sweep = replace(sweep_of(SPACE), repeats=2)
+    for host, repeat, value in (("node-a", 0, 0.9), (socket.gethostname(), 1, 0.7)):
+        trial = sweep.study.ask()
+        sweep.space.suggest(trial)
+        trial.set_user_attr(OWNER, {**this_owner(), "host": host})
+        file = tmp_path / f"{trial.number}/best.npz"
+        note_repeat(trial, repeat, Outcome("complete", f"run-{repeat}", (value,), weights=str(file)))
+        if repeat == 0:
+            fail_and_retry(sweep.study, trial.number, blamed=False)
+    settle(sweep.study, trial, Outcome("complete", "run", (0.8,), seeds=(0.9, 0.7)))
+    (lost,) = lost_winners(sweep)
+    assert (lost.number, lost.repeat, lost.host) == (1, 0, "node-a")

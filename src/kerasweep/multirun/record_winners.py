@@ -85,21 +85,28 @@ def record_winners(
 def note_lost_weights(
     winners: Sequence[Winner], tracking: TrackingConf, has_repeated_axis: bool = True
 ) -> None:
-    """Names the winners without weights that were not tested, hence have no model either.
+    """Names the winners that this machine cannot record: their weights are on another one, or are gone.
 
     Args:
-        winners: The best trials whose weights are gone.
+        winners: The best trials whose weights are not here.
         tracking: Where their runs are.
         has_repeated_axis: Whether a seed is an axis, so that a loser may have become the best.
     """
     for winner in winners:
         with suppress(RefusedError):  # the user deleted the run
             if "test_accuracy" not in get_run(tracking, winner.outcome.run_id).metrics:
-                file = winner.outcome.weights
-                say(
-                    f"note: trial {winner.number} has no model and no test score: its weights "
-                    + (LOSER if has_repeated_axis else f"are missing: there is no {file}")
-                )
+                say(f"note: {_where_weights_are(winner, has_repeated_axis)}")
+
+
+def _where_weights_are(winner: Winner, has_repeated_axis: bool) -> str:
+    if winner.host is not None:
+        return (
+            f"the weights of trial {winner.number} are on {winner.host}: if no driver there records its "
+            "model, start this command there once more"
+        )
+    file = winner.outcome.weights
+    cause = LOSER if has_repeated_axis else f"are missing: there is no {file}"
+    return f"trial {winner.number} has no model and no test score: its weights {cause}"
 
 
 def _missing_parts(

@@ -1,5 +1,6 @@
 """Finds the best trials of a sweep that are not fully recorded, and deletes the weights of all others."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.results import WEIGHTS, Outcome
-from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_repeats
+from kerasweep.search.ledger import RESULT, as_outcome, attempts, clean_params, completed_repeats
+from kerasweep.search.owner import OWNER
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_trials import MAX_FRONT, best_repeat, best_trials
@@ -23,6 +25,7 @@ class Winner:
     repeat: int
     outcome: Outcome  # names the file with its weights, an absolute path
     may_delete: bool = True  # whether that file lies in the sweep's folder
+    host: str | None = None  # the other machine that keeps the weights, None if they are here, or lost
 
 
 def due_winners(sweep: Sweep) -> list[Winner]:
@@ -38,7 +41,8 @@ def due_winners(sweep: Sweep) -> list[Winner]:
 def lost_winners(sweep: Sweep) -> list[Winner]:
     """Returns the winners without saved weights: parts that their runs lack cannot be recorded any more.
 
-    Where a seed is an axis, a loser may have become the best. Else someone removed the file.
+    Where a seed is an axis, a loser may have become the best. Else another machine has the file, or someone
+    removed it.
     """
     if is_training(sweep):
         return []
@@ -99,7 +103,18 @@ def _best_repeat(sweep: Sweep, trial: FrozenTrial) -> Winner:
     outcome = outcomes[repeat] if outcomes else as_outcome(trial.user_attrs[RESULT])
     outcome = found(outcome, sweep.jobs)
     may_delete = outcome.weights is not None and is_within(Path(outcome.weights), sweep.jobs)
-    return Winner(trial.number, params, repeat, outcome, may_delete)
+    return Winner(trial.number, params, repeat, outcome, may_delete, _other_host(sweep, trial, outcome))
+
+
+def _other_host(sweep: Sweep, trial: FrozenTrial, outcome: Outcome) -> str | None:
+    """Returns the machine that trained an outcome, if its job's folder is there and not here."""
+    if outcome.weights is None or Path(outcome.weights).parent.exists():
+        return None
+    for attempt in attempts(sweep.study, trial.number):
+        if any(trained.run_id == outcome.run_id for trained in _outcomes(attempt)):
+            host = attempt.user_attrs.get(OWNER, {}).get("host")
+            return None if host == socket.gethostname() else host
+    return None
 
 
 def _outcomes(trial: FrozenTrial) -> Iterator[Outcome]:
