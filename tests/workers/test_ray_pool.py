@@ -182,6 +182,22 @@ def test_a_cluster_without_room_is_named(
     pool.stop()
 
 
+def test_each_warning_is_said_once(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """First no node has room for a worker; then one comes, which lacks the project's folder."""
+    connect(cluster.address, {})
+    pool = RayPool(setup(tmp_path / "absent"), Share(3, 0), 1)
+    node = cluster.add_node(num_cpus=3)
+    with pytest.raises(TrainingError, match="No worker starts on the Ray cluster"):
+        next_event(pool)
+    cluster.remove_node(node, allow_graceful=False)
+    pool.stop()
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2 and "no node of the cluster has room" in notes[0]
+    assert notes[1].startswith("note: a worker does not start on the cluster: FileNotFoundError")
+
+
 def test_a_folder_that_nodes_lack_is_named(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

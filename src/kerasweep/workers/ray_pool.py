@@ -58,7 +58,7 @@ class RayPool:
         self._folder = Path.cwd()  # for the files of nodes without it
         self._looked = -math.inf
         self._failed_starts = 0  # actors in a row that ended before they were ready
-        self._has_warned = False
+        self._said: set[str] = set()  # the warnings that the user knows
         self._adapt()
 
     def __len__(self) -> int:
@@ -199,9 +199,9 @@ class RayPool:
         self._warn(f"a worker does not start on the cluster: {reason}")
 
     def _warn(self, sentence: str) -> None:
-        if not self._has_warned:
+        if sentence not in self._said:
             say(f"note: {sentence}")
-            self._has_warned = True
+            self._said.add(sentence)
 
 
 def _reason(error: RayError) -> str:
