@@ -38,6 +38,14 @@ MANY = ",".join(f"{number}.npz" for number in range(MAX_SOURCES + 1))
             "hydra.sweep.dir must lie in this folder with runtime_env.working_dir, but got /jobs. "
             "Write it as in hydra.sweep.dir=mlruns/jobs/mine.",
         ),
+        (
+            [
+                *("model.kernel_size=3,5", "hydra.launcher.runtime_env.working_dir=."),
+                "hydra.launcher.runtime_env.excludes=photos",
+            ],
+            "hydra.launcher.runtime_env.excludes needs a list, but got photos. "
+            "Write it as in 'hydra.launcher.runtime_env.excludes=[photos]'.",
+        ),
     ],
 )
 def test_refusals(

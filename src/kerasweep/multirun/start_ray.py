@@ -1,6 +1,7 @@
 """Starts kerasweep's workers on a Ray cluster, and sends them the data if the user wants that."""
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -63,7 +64,7 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig, data: 
         _check_models(cfg)
         _check_jobs(master)
         # The nodes have no use for it, and it may be large.
-        runtime_env["excludes"] = [*runtime_env.get("excludes", []), "/mlruns/"]
+        runtime_env["excludes"] = [*_excludes(runtime_env), "/mlruns/"]
     ray_cluster.connect(launcher.address, runtime_env)
     share = ray_pool.Share(cfg.trial.cpus, cfg.trial.gpus)
     setup = ray_pool.WorkerConfig(
@@ -79,6 +80,17 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig, data: 
     )
     max_workers = None if cfg.workers == "auto" else int(cfg.workers)
     return ray_pool.RayPool(setup, share, max_workers)
+
+
+def _excludes(runtime_env: Mapping[str, Any]) -> list[str]:
+    """Returns what the copy of the folder leaves out. Raises ConfigError for anything but a list."""
+    excludes = runtime_env.get("excludes") or []
+    if not isinstance(excludes, list):
+        raise ConfigError(
+            f"hydra.launcher.runtime_env.excludes needs a list, but got {excludes}. "
+            "Write it as in 'hydra.launcher.runtime_env.excludes=[photos]'."
+        )
+    return excludes
 
 
 def _check_models(cfg: DictConfig) -> None:
