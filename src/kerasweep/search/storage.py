@@ -1,6 +1,7 @@
 """Declares what keeps the studies of sweeps, and locks them for their drivers."""
 
 import fcntl
+import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -85,8 +86,10 @@ class Storage(ABC):
         """Identifies `folder`, wherever it is moved, and says to the user where it is."""
         file = self.folder / PLACE
         with locked(self.folder / f"{PLACE}.lock"):
-            if not file.exists():
-                file.write_text(uuid4().hex)
+            if not file.exists() or not file.read_text():  # an older version left it empty on a full disk
+                unfinished = file.with_suffix(".unfinished")
+                unfinished.write_text(uuid4().hex)
+                os.replace(unfinished, file)
         return {"id": file.read_text(), "host": socket.gethostname(), "folder": str(self.folder)}
 
     def spool(self, name: str) -> Path:
