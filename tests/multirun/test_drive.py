@@ -1,6 +1,7 @@
 """An open sweep is trained to its end, beginning with the trials that wait in its journal."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,13 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from kerasweep.multirun.conduct import conduct
+from kerasweep.multirun.drive import _record_winners
+from kerasweep.multirun.open_sweeps import SweepOpener
+from kerasweep.multirun.plan import Plan
+from kerasweep.results import Outcome
 from kerasweep.search.journal import open_study
+from kerasweep.search.ledger import settle
+from kerasweep.search.stops import StopRequest
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -30,3 +37,26 @@ def test_waiting_trial_beyond_a_lowered_total_is_trained(
     trials = open_study(journal, journal.stem, ["maximize"]).trials
     assert [trial.params for trial in trials] == [{"model.kernel_size": 3}, {"model.kernel_size": 7}]
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
+
+
+def test_the_winner_keeps_its_weights_where_the_folder_of_jobs_has_two_dots(
+    folder: Path, context: HydraContext, plan: Callable[..., Plan], copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(folder)
+    (folder / "there").mkdir()
+    given = ["model.kernel_size=3,5", "tracking.models=none", "hydra/launcher=basic"]
+    name = plan(*given).open_sweep(fresh=False).name
+    made = plan(*given, f"hydra.sweep.dir=there/../jobs/{name}")
+    with ExitStack() as stack:
+        opener = SweepOpener(context, made.question.master, [], StopRequest(), stack, None)
+        opened = opener.open(made, fresh=False)
+    weights = opened.sweep.jobs / "0/best.npz"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    trial = opened.sweep.study.ask()
+    opened.sweep.space.suggest(trial)
+    settle(opened.sweep.study, trial, Outcome("complete", "run", (0.5,), weights="0/best.npz"))
+    unnamed = weights.with_name("best.npz.tmp")
+    unnamed.touch()
+    _record_winners(opened, is_end=False)
+    assert weights.exists() and not unnamed.exists()

@@ -183,17 +183,18 @@ def test_weights_that_no_trial_names_are_removed_once_nothing_runs(
     sweep_of: Callable[..., Sweep], left: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     """Such weights are complete or partial files of a driver that died before it stored their trial."""
-    sweep, jobs = sweep_of(SPACE), tmp_path / "jobs"
+    sweep, jobs = sweep_of(SPACE), tmp_path / "jobs" / "s-0"
+    sweep = replace(sweep, jobs=jobs)
     for name in ("0", "1", "2"):
         (jobs / name).mkdir(parents=True)
-    train(sweep, left("jobs/0/best.npz", 0.5))
+    train(sweep, left("jobs/s-0/0/best.npz", 0.5))
     (jobs / "1" / "best.npz").touch()
     (jobs / "2" / "best.npz.tmp").touch()
     running = sweep.study.ask()
-    delete_other_weights(sweep, due_winners(sweep), jobs)
+    delete_other_weights(sweep, due_winners(sweep))
     assert len(list(jobs.rglob("best.npz*"))) == 3
     sweep.study.tell(running, state=TrialState.FAIL)
-    delete_other_weights(sweep, due_winners(sweep), jobs)
+    delete_other_weights(sweep, due_winners(sweep))
     assert list(jobs.rglob("best.npz*")) == [jobs / "0" / "best.npz"]
 
 

@@ -45,7 +45,7 @@ def test_a_journal_that_names_a_file_outside_removes_nothing(
 ) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/best.npz").touch()
-    jobs = tmp_path / "jobs"
+    jobs = tmp_path / "s-0"
     jobs.mkdir()
     (jobs / "link").symlink_to(tmp_path / "other")
     sweep = replace(sweep_of({"a": "range(9)"}), jobs=jobs)
@@ -55,7 +55,7 @@ def test_a_journal_that_names_a_file_outside_removes_nothing(
         sweep.space.suggest(trial)
         settle(sweep.study, trial, replace(outcome(weights), values=(value,)))
     (jobs / "best.npz").touch()
-    delete_other_weights(sweep, due_winners(sweep), jobs)
+    delete_other_weights(sweep, due_winners(sweep))
     assert (tmp_path / "other/best.npz").exists() and Path("/etc/hostname").exists()
     assert (jobs / "best.npz").exists()
 
@@ -75,7 +75,7 @@ def test_weights_of_a_copied_sweep_are_its_own(sweep_of: Callable[..., Sweep], t
     copy = replace(sweep, jobs=tmp_path / "copy/s-0")
     (winner,) = due_winners(copy)
     assert winner.outcome.weights == str(tmp_path / "copy/s-0/0/best.npz") and winner.may_delete
-    delete_other_weights(copy, [winner], copy.jobs)
+    delete_other_weights(copy, [winner])
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/s-0/*/best.npz")) == [
         "copy/s-0/0/best.npz",
         "one/s-0/0/best.npz",

@@ -3,7 +3,6 @@
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.types import HydraContext
@@ -145,11 +144,10 @@ def _record_winners(opened: OpenSweep, is_end: bool) -> None:
 def _record_due(opened: OpenSweep, is_end: bool) -> None:
     """Records what the winners still lack; call it with the lock of the winners held."""
     plan, sweep, master = opened.plan, opened.sweep, opened.plan.question.master
-    jobs = Path(master.hydra.sweep.dir)
     trial_runs = WorkerTrialRuns(plan.composer, opened.record, sweep.repeats, plan.base.trial.target)
     with ExitStack() as stack:
         due = [with_current_run(opened.record, winner) for winner in due_winners(sweep)]
-        delete_other_weights(sweep, due, jobs if jobs.name == sweep.name else None, is_end)
+        delete_other_weights(sweep, due, is_end)
         if plan.base.tracking.models == "none" and not is_end:
             due = []
         if due:

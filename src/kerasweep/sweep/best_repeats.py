@@ -50,17 +50,15 @@ def lost_winners(sweep: Sweep) -> list[Winner]:
     return [winner for winner in without if sweep.has_repeated_axis or winner.outcome.weights is not None]
 
 
-def delete_other_weights(
-    sweep: Sweep, due: Sequence[Winner], jobs: Path | None = None, is_end: bool = True
-) -> None:
+def delete_other_weights(sweep: Sweep, due: Sequence[Winner], is_end: bool = True) -> None:
     """Deletes the weights of all trials except the best ones; while a driver trains, none.
 
-    Weights of a trial that waits for its other repeats are kept: it may become the best.
+    Weights of a trial that waits for its other repeats are kept: it may become the best. Weights that no
+    trial names are deleted, too, in a folder that is named after the sweep: no other one has jobs there.
 
     Args:
         sweep: The sweep.
         due: The result of `due_winners`: their weights are kept.
-        jobs: The sweep's folder of jobs: weights in it that no trial names are deleted, too.
         is_end: Whether the sweep is finished. If not, and a seed is an axis, all weights are kept: seeds to
             come may change which trial wins.
     """
@@ -77,8 +75,8 @@ def delete_other_weights(
             file = found(outcome, sweep.jobs).weights
             if file and file not in kept and is_within(Path(file), sweep.jobs):
                 Path(file).unlink(missing_ok=True)
-    for unnamed in jobs.rglob(f"{WEIGHTS}*") if jobs is not None else ():
-        if str(unnamed.absolute()) not in kept:
+    for unnamed in sweep.jobs.rglob(f"{WEIGHTS}*") if sweep.jobs.name == sweep.name else ():
+        if str(unnamed) not in kept:
             unnamed.unlink(missing_ok=True)
 
 
