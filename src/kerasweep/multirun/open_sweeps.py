@@ -1,20 +1,17 @@
 """Opens a sweep with its run, its workers and its study."""
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
-from kerasweep.multirun.plan import DEFAULT_JOBS, Plan
+from kerasweep.multirun.job_folder import with_job_folder
+from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.restore import restore_trials
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.search.stops import StopRequest
@@ -59,7 +56,7 @@ class SweepOpener:
         self._stack = stack
         self._tracker = tracker
         self._workers: WorkerPool | None = None
-        self._uses_default_folder = master.hydra.sweep.dir == DEFAULT_JOBS
+        self._jobs: str = master.hydra.sweep.dir  # as the command names it
 
     def open(self, plan: Plan, fresh: bool, later: int = 0) -> OpenSweep:
         """Opens a plan's sweep and its run, prints its header, and retries the trials of dead drivers.
@@ -76,10 +73,11 @@ class SweepOpener:
         if not is_new:
             self._start_workers(plan.base, trials_left(sweep) * repeats, later)
         self._tracker = self._tracker or open_tracker(plan.base.tracking)
-        sweep = restore_trials(plan, self._with_jobs(sweep), fresh)
-        sweep = self._with_jobs(sweep)  # another one if a new generation begins
-        if self._uses_default_folder:
-            _use_job_folder(self._master, sweep.name)
+        sweep = with_job_folder(sweep, self._master, self._jobs)
+        restored = restore_trials(plan, sweep, fresh)
+        if restored.name != sweep.name:  # a new generation begins
+            restored = with_job_folder(restored, self._master, self._jobs)
+        sweep = restored
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
@@ -89,11 +87,6 @@ class SweepOpener:
         repeats, target = plan.base.study.repeats, plan.base.trial.target
         rebuild_runs(record, WorkerTrialRuns(plan.composer, record, repeats, target))
         return OpenSweep(self._context, plan, sweep, record, self._workers, self._stop)
-
-    def _with_jobs(self, sweep: Sweep) -> Sweep:
-        """Returns the sweep with its folder of jobs: the user's, or one with the sweep's name."""
-        folder = f"{DEFAULT_JOBS}/{sweep.name}" if self._uses_default_folder else self._master.hydra.sweep.dir
-        return replace(sweep, jobs=Path(os.path.abspath(folder)))
 
     def _start_workers(self, cfg: DictConfig, trainings: int, later: int) -> None:
         """Starts workers early: they import TensorFlow while this process opens Optuna and MLflow."""
@@ -119,14 +112,3 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
     if plan.data.shared is not None and not record.is_resumed:
         record_data(plan.base, record.parent, tracker, plan.data.shared)
     return record
-
-
-def _use_job_folder(master: DictConfig, sweep: str) -> None:
-    """Moves the jobs into a folder named after the sweep."""
-    folder = f"{DEFAULT_JOBS}/{sweep}"
-    key = "hydra.sweep.dir="
-    with open_dict(master):
-        master.hydra.sweep.dir = folder
-        text = QuotedString(folder, Quote.single).with_quotes()
-        kept = [line for line in master.hydra.overrides.hydra if not str(line).startswith(key)]
-        master.hydra.overrides.hydra = [*kept, f"{key}{text}"]
