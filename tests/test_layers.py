@@ -26,6 +26,7 @@ ROWS = {
         "kerasweep.errors",
         "kerasweep.terminal",
         "kerasweep.fast_start",
+        "kerasweep.file_lock",
     ),
 }
 ROW_OF = {room: row for row, rooms in ROWS.items() for room in rooms}

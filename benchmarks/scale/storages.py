@@ -25,13 +25,14 @@ from benchmarks.page import publish
 from benchmarks.results import Results
 from benchmarks.scale.asks import settle_one, sweep_of
 from kerasweep.errors import KerasweepError
+from kerasweep.file_lock import locked
 from kerasweep.search.ask import ask
 from kerasweep.search.database import OPENED, Database
 from kerasweep.search.journal import JournalFolder
 from kerasweep.search.ledger import counts
 from kerasweep.search.owner import leased
 from kerasweep.search.stops import Ending
-from kerasweep.search.storage import Storage, create_or_load, locked
+from kerasweep.search.storage import Storage, create_or_load
 from kerasweep.search.suggest import Proposal
 
 DRIVERS = (1, 4, 16, 64)

@@ -1,8 +1,10 @@
 """Metrics of quick epochs reach MLflow together, those of slow epochs at once, and none is lost."""
 
-from collections.abc import Iterator
+import fcntl
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
@@ -10,7 +12,7 @@ from mlflow import MlflowClient
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.tracking.buffer import MAX_SECONDS, BufferedRecorder
-from kerasweep.tracking.entries import Metrics
+from kerasweep.tracking.entries import File, Metrics, Values
 from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.writer import Tracker, open_tracker
 
@@ -206,3 +208,60 @@ def test_while_mlflow_is_away_due_entries_wait_without_an_error(
     clock.now += 2 * MAX_SECONDS
     assert recorder.flush_due() == {}
     assert seen(tracker, run_id)[0] == [(1, 1.0), (2, 2.0)]
+
+
+class Halting(Tracker):
+    """Calls `meanwhile` before its first write: the entries on disk are read then, and still there."""
+
+    meanwhile: Callable[[], None]
+
+    def write_values(self, run_id: str, entries: Iterable[Values]) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        super().write_values(run_id, entries)
+
+
+def halting(tracker: Tracker, spool: Spool, other: Thread) -> Halting:
+    """Returns a tracker that starts another thread, and goes on once that has ended or waits for the lock."""
+
+    def meanwhile() -> None:
+        other.start()
+        while other.is_alive() and not is_locked(spool):
+            other.join(0.01)
+
+    halted = Halting(tracker.client, tracker.uri, tracker.experiment_id)
+    halted.meanwhile = meanwhile
+    return halted
+
+
+def is_locked(spool: Spool) -> bool:
+    with open(f"{spool.folder}.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_entries_that_another_driver_keeps_during_a_replay_stay(tracker: Tracker, spool: Spool) -> None:
+    run_id = tracker.start("run", {}, {})
+    spool.add(run_id, [Metrics({"loss": 1.0}, step=1)])
+    other = Thread(target=Spool(spool.folder).add, args=(run_id, [Metrics({"loss": 2.0}, step=2)]))
+    assert BufferedRecorder(halting(tracker, spool, other), spool, Clock()).replay() == {}
+    other.join()
+    assert seen(tracker, run_id)[0] == [(1, 1.0)]
+    assert BufferedRecorder(tracker, spool, Clock()).replay() == {}
+    assert seen(tracker, run_id)[0] == [(1, 1.0), (2, 2.0)]
+
+
+def test_a_file_that_two_drivers_find_on_disk_is_recorded_by_one(
+    tracker: Tracker, spool: Spool, tmp_path: Path
+) -> None:
+    run_id = tracker.start("run", {}, {})
+    (tmp_path / "curve.png").write_bytes(b"png")
+    spool.add(run_id, [spool.adopt(run_id, File(tmp_path / "curve.png", "figures"))])
+    other = Thread(target=BufferedRecorder(tracker, Spool(spool.folder), Clock()).replay)
+    assert BufferedRecorder(halting(tracker, spool, other), spool, Clock()).replay() == {}
+    other.join()
+    assert {file.path for file in tracker.client.list_artifacts(run_id)} == {"figures"}
+    assert spool.runs() == []

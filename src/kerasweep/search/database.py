@@ -13,9 +13,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from kerasweep.config.passwords import with_reference, without_reference
+from kerasweep.file_lock import locked
 from kerasweep.search.connect import connect
 from kerasweep.search.patient_storage import PatientStorage
-from kerasweep.search.storage import Storage, create_or_load, locked
+from kerasweep.search.storage import Storage, create_or_load
 
 
 @dataclass(frozen=True)

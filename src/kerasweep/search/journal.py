@@ -17,7 +17,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import ConfigError
-from kerasweep.search.storage import Storage, create_or_load, locked
+from kerasweep.file_lock import locked
+from kerasweep.search.storage import Storage, create_or_load
 
 GRACE_PERIOD_SECONDS = 5
 SUFFIX = ".journal"

@@ -1,11 +1,10 @@
 """Declares what keeps the studies of sweeps, and locks them for their drivers."""
 
-import fcntl
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -15,6 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 
 from kerasweep.errors import ConfigError, StorageError
+from kerasweep.file_lock import locked
 
 T = TypeVar("T")
 PLACE = "place"  # a file with the id of its folder
@@ -32,15 +32,6 @@ def under_lock(lock: Callable[[], AbstractContextManager[None]], call: Callable[
                 return call()
         except LockLostError:
             continue
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a file; the kernel frees it when its owner dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 class Storage(ABC):

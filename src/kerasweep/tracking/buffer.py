@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from kerasweep.errors import RefusedError, StorageError, TrackingError
 from kerasweep.tracking.entries import Entry, File, Metrics, Model, Params, Tags, Values, single_values
@@ -142,12 +143,14 @@ class BufferedRecorder(Recorder):
 
     def _flush(self, run_id: str) -> None:
         """Writes the entries of a run on disk and in memory; they keep waiting if MLflow cannot be used."""
-        is_kept = self._spool.has(run_id)
-        entries = [*(self._spool.load(run_id) if is_kept else ()), *self._waiting.get(run_id, ())]
-        refusal = self._write(run_id, entries)
-        self._waiting.pop(run_id, None)
-        if is_kept or any(isinstance(entry, File) for entry in entries):
-            self._spool.remove(run_id, entries)
+        waiting = self._waiting.get(run_id, [])
+        is_on_disk = self._spool.has(run_id) or any(isinstance(entry, File) for entry in waiting)
+        with self._spool.lock() if is_on_disk else nullcontext():
+            entries = [*(self._spool.load(run_id) if is_on_disk else ()), *waiting]
+            refusal = self._write(run_id, entries)
+            self._waiting.pop(run_id, None)
+            if is_on_disk:
+                self._spool.remove(run_id, entries)
         if refusal is not None:
             raise refusal
 

@@ -5,11 +5,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kerasweep.errors import StorageError
+from kerasweep.file_lock import locked
 from kerasweep.tracking.entries import Entry, File, as_json, of_json
 
 SUFFIX = ".json"
@@ -24,6 +26,13 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds the lock of all entries: `add` takes it; hold it from `load` to `remove`.
+
+        Drivers on one machine keep and write entries of the same runs.
+        """
+        return locked(self.folder.with_name(f"{self.folder.name}.lock"))
 
     def runs(self) -> list[str]:
         """Returns the ids of the runs that have entries."""
@@ -60,16 +69,20 @@ class Spool:
         Raises:
             OSError: The disk is full or cannot be written.
         """
-        stored = [as_json(self._relative(entry)) for entry in (*self.load(run_id), *entries)]
+        with self.lock():
+            stored = [as_json(self._relative(entry)) for entry in (*self.load(run_id), *entries)]
+            self._replace(run_id, stored)
+
+    def _replace(self, run_id: str, stored: list[Any]) -> None:
+        """Writes the file of a run under another name, then renames it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self._file(run_id)
         descriptor, unfinished = tempfile.mkstemp(dir=self.folder, suffix=".unfinished")
         try:
             with open(descriptor, "w", encoding="utf-8") as output:
                 json.dump(stored, output)
                 output.flush()
                 os.fsync(output.fileno())
-            os.replace(unfinished, file)
+            os.replace(unfinished, self._file(run_id))
         except OSError:
             os.unlink(unfinished)
             raise
