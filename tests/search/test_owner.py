@@ -20,6 +20,7 @@ from kerasweep.search.owner import (
     RENEWAL_SECONDS,
     WATCHED_SECONDS,
     _lease,
+    has_ended_here,
     is_alive,
     renew_lease,
     this_owner,
@@ -40,6 +41,13 @@ def test_this_process_is_alive_and_a_finished_one_is_not(study: Study, dead_owne
     assert is_alive(study, this_owner())
     assert not is_alive(study, dead_owner)
     assert not is_alive(study, None)
+
+
+def test_only_a_process_of_this_place_is_known_to_have_ended(dead_owner: dict[str, Any]) -> None:
+    assert has_ended_here(dead_owner)
+    assert has_ended_here({**this_owner(), "started": this_owner()["started"] - 60})
+    assert not has_ended_here(this_owner())
+    assert not has_ended_here({**dead_owner, "host": "elsewhere"})
 
 
 def test_zombie_process_is_dead(study: Study) -> None:

@@ -103,16 +103,18 @@ def is_alive(study: Study, owner: Mapping[str, Any] | None) -> bool:
     """Returns whether the owner still runs; in another place, whether its lease is fresh."""
     if owner is None:
         return False
-    if not _is_here(owner):
-        return not _has_ended(study, owner)
-    began = _began(owner["pid"])
-    return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
+    return _is_running(owner) if _is_here(owner) else not _has_ended(study, owner)
 
 
 def has_ended_here(owner: Mapping[str, Any]) -> bool:
     """Whether the owner was a process of this place, and has ended."""
-    began = _began(owner["pid"]) if _is_here(owner) else owner["started"]
-    return began is None or abs(began - owner["started"]) >= CLOCK_SECONDS
+    return _is_here(owner) and not _is_running(owner)
+
+
+def _is_running(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner, a process of this place, still runs: another process may have its id now."""
+    began = _began(owner["pid"])
+    return began is not None and abs(began - owner["started"]) < CLOCK_SECONDS
 
 
 def _is_here(owner: Mapping[str, Any]) -> bool:
