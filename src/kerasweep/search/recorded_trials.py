@@ -41,7 +41,7 @@ def add_results(sweep: Sweep, trials: Mapping[int, RecordedTrial]) -> None:
 def add_trials(sweep: Sweep, trials: Sequence[RecordedTrial]) -> None:
     """Adds trials in the order of their numbers. Call it with the lock held.
 
-    One that did not end is added as a running one without an owner, so that `recover` retries it.
+    A trial without an end is added as RUNNING, without an owner, so that `recover` retries it.
     """
     for trial in trials:
         sweep.study.add_trial(_frozen(sweep, trial))

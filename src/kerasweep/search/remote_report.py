@@ -22,7 +22,7 @@ class RemoteReport:
     epochs: int  # of a whole trial
     trial_id: int  # Optuna's
     warmup_epochs: int = 0
-    arms: Arms | None = None  # those that the sweep tunes: the pruner compares trials of one arm
+    arms: Arms | None = None  # the arms whose axes are tuned: the pruner compares trials of one arm
 
     def __call__(self, epoch: int, value: float | None) -> bool:
         return _trial(self).report(epoch, value)

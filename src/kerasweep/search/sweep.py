@@ -44,7 +44,7 @@ class Sweep:
     draws_odd: bool = True  # how the validation images are halved, see TrialRef
     code: Mapping[str, str] = field(default_factory=dict)  # the digests of the user's code, by target
     data_digests: Mapping[str, str] = field(default_factory=dict)  # of the trials' data, by `source_key`
-    arms: Arms | None = None  # those whose nuisance axes this sweep tunes; None for a comparison
+    arms: Arms | None = None  # the arms whose nuisance axes this sweep tunes; None for a comparison
     tuned: frozenset[str] = frozenset()  # the keys of nuisance axes that an earlier sweep tuned
     # The configurations of a tuned combination's repeats, by that of the first: each repeat has a tuning of
     # its own. They start again after the last.

@@ -57,7 +57,7 @@ class BufferedRecorder(Recorder):
             self._waiting.setdefault(run_id, []).append(entry)
 
     def flush(self, run_id: str) -> None:
-        """Writes the waiting entries of a run, at its end; those on disk, too.
+        """Writes the waiting entries of a run, at its end, and the entries on disk.
 
         Raises:
             RefusedError: MLflow refuses some of them; the others are written.
