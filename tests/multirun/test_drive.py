@@ -60,3 +60,20 @@ def test_the_winner_keeps_its_weights_where_the_folder_of_jobs_has_two_dots(
     unnamed.touch()
     _record_winners(opened, is_end=False)
     assert weights.exists() and not unnamed.exists()
+
+
+def test_a_finished_sweep_needs_no_cluster(
+    folder: Path,
+    context: HydraContext,
+    compose: Compose,
+    copy_database: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy_database(folder)
+    given = ["model.kernel_size=3,5", "trial.target=benchmarks.targets:instant"]
+    ends = []
+    for launcher in (["basic"], ["basic"], ["ray", "hydra.launcher.address=127.0.0.1:1"], ["workers"]):
+        arguments = [*given, f"hydra/launcher={launcher[0]}", *launcher[1:]]
+        conduct(context, compose(arguments), arguments, {})
+        ends += [line for line in capsys.readouterr().out.splitlines() if line.startswith("finished: ")]
+    assert ends == ["finished: all 2 trials are done"] * 4

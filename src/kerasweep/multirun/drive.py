@@ -9,15 +9,16 @@ from hydra.types import HydraContext
 
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import StorageError, SweepStopped, TrackingError, disk_advice
-from kerasweep.multirun.batches import BatchPool, batch_size, start_workers, uses_ray
+from kerasweep.multirun.batches import BatchPool, batch_size, start_workers, uses_ray, uses_workers
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.record_winners import note_lost_weights, record_winners
 from kerasweep.multirun.start_ray import start_ray
 from kerasweep.multirun.trial_runs import BatchTrialRuns, WorkerTrialRuns
 from kerasweep.results import State
-from kerasweep.search.stops import Ending, StopRequest
+from kerasweep.search.stops import Ending, StopRequest, done_text
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep, unknown_graph
+from kerasweep.search.tally import tally_of
 from kerasweep.sweep import summary
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
 from kerasweep.sweep.best_trials import best_value
@@ -104,13 +105,15 @@ def _note_best(opened: OpenSweep) -> None:
 def _run(opened: OpenSweep) -> Ending:
     plan, sweep, record = opened.plan, opened.sweep, opened.record
     target, master = plan.base.trial.target, plan.question.master
-    has_workers = opened.workers is not None or uses_ray(master)
+    if trials_left(sweep) == 0 and not opened.stop.is_set:
+        return Ending(done_text(tally_of(sweep.study, sweep.space), sweep.total, under_way=0), is_whole=True)
+    has_workers = uses_workers(master) or uses_ray(master)
     trial_runs: WorkerTrialRuns
     with ExitStack() as stack:
         pool: WorkerPool | RayPool | BatchPool
         if has_workers:
             trial_runs = WorkerTrialRuns(plan.composer, record, sweep.repeats, target)
-            pool = opened.workers or start_ray(opened.context, master, plan.base, plan.data)
+            pool = opened.workers or _start_pool(opened)
             if opened.workers is None:
                 stack.callback(pool.stop)
         else:
@@ -124,6 +127,14 @@ def _run(opened: OpenSweep) -> Ending:
             view = open_view(sweep, objective_text(plan.base), len(pool), plan.base.training.epochs)
         with view, record.tracker.without_waiting():
             return Driver(sweep, pool, trial_runs, view, opened.stop).run()
+
+
+def _start_pool(opened: OpenSweep) -> "WorkerPool | RayPool":
+    """Starts workers on the Ray cluster; on this machine, if trials came since the sweep was opened."""
+    plan, master = opened.plan, opened.plan.question.master
+    if uses_ray(master):
+        return start_ray(opened.context, master, plan.base, plan.data)
+    return start_workers(opened.context, master, plan.base, opened.sweep.repeats)
 
 
 def _record_winners(opened: OpenSweep, is_end: bool) -> None:
