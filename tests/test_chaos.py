@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,34 +18,61 @@ from optuna.trial import TrialState
 from benchmarks.chaos import campaign, page
 from benchmarks.chaos.checker import AXIS, Left, breaches, read
 from benchmarks.chaos.faults import FAULTS, weights
+from benchmarks.chaos.services import RayNodes
 from benchmarks.chaos.setups import NETWORK, SETUPS, Setup, make_plan
+from benchmarks.race import environment
 from kerasweep.data.prepare import load_prepared
 from kerasweep.trial.network import build_network
+from kerasweep.workers.limits import Limits
+from kerasweep.workers.ray_cluster import connect, modules_path
+from kerasweep.workers.ray_pool import RayPool
+from kerasweep.workers.ray_worker import Share, WorkerConfig
 
 pytestmark = pytest.mark.timeout(900)  # it starts five commands, one after the other
 TRIALS = 5
 SETUP = Setup("journal", "workers", "database")
 SEED = 53  # kills the driver in a training, then moves the folder
+REPEATED, REPEATED_TRIALS = 455, 3  # has repeats, and kills the driver in a training
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, configured: Callable[..., DictConfig]) -> Path:
-    """Runs a campaign, and returns its folder."""
-    root = tmp_path_factory.mktemp("campaign")
-    untrained = tmp_path_factory.mktemp("weights") / "untrained.npz"
+def untrained(tmp_path_factory: pytest.TempPathFactory, configured: Callable[..., DictConfig]) -> Path:
+    """Returns the weights of the network that campaigns train, before any training."""
+    file = tmp_path_factory.mktemp("weights") / "untrained.npz"
     cfg = configured(*NETWORK)
     network = build_network(cfg, load_prepared(cfg.data)).model.get_weights()
-    np.savez(untrained, **{f"array_{index}": array for index, array in enumerate(network)})
+    np.savez(file, **{f"array_{index}": array for index, array in enumerate(network)})
+    return file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, untrained: Path) -> Path:
+    """Runs a campaign, and returns its folder."""
+    root = tmp_path_factory.mktemp("campaign")
     result = campaign.run(SETUP, SEED, untrained, TRIALS, steps=2, folder=root)
     assert result.broken == [], [log.read_text() for log in (root / "records").glob("*.log")]
     assert (result.faults, result.starts) == ({"driver killed": 1, "folder moved": 1}, 3)
     return root
 
 
-@pytest.fixture
-def left(folder: Path) -> Left:
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory, untrained: Path) -> Path:
+    """Runs a campaign whose trials have three repeats, and returns its folder."""
+    root = tmp_path_factory.mktemp("repeated")
+    result = campaign.run(SETUP, REPEATED, untrained, REPEATED_TRIALS, steps=1, folder=root)
+    assert result.broken == [], [log.read_text() for log in (root / "records").glob("*.log")]
+    assert (result.faults, result.repeats) == ({"driver killed": 1}, 3)
+    return root
+
+
+def left_in(folder: Path) -> Left:
     (project,) = (folder / "disk").iterdir()
     return read(project, "", "", folder / "records" / "trainings.jsonl")
+
+
+@pytest.fixture
+def left(folder: Path) -> Left:
+    return left_in(folder)
 
 
 def test_a_campaign_of_kills_loses_nothing(left: Left) -> None:
@@ -86,22 +115,23 @@ def test_storages_that_lost_something_are_noticed(
 
 
 RUN = """(SELECT runs.run_uuid FROM runs JOIN tags USING (run_uuid)
-    WHERE runs.status = 'FINISHED' AND tags.key = 'kind' AND tags.value = 'trial' LIMIT 1)"""
+    WHERE runs.status = 'FINISHED' AND tags.key = 'kind' AND tags.value = '{}' LIMIT 1)"""
+TRIAL, REPEAT = RUN.format("trial"), RUN.format("repeat")
 
 
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        (f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = {RUN}", "1 runs are RUNNING"),
-        (f"UPDATE runs SET status = 'KILLED' WHERE run_uuid = {RUN}", "has 0 finished runs"),
+        (f"UPDATE runs SET status = 'RUNNING' WHERE run_uuid = {TRIAL}", "1 runs are RUNNING"),
+        (f"UPDATE runs SET status = 'KILLED' WHERE run_uuid = {TRIAL}", "has 0 finished runs"),
         (
-            f"UPDATE tags SET value = '77' WHERE key = 'trial' AND run_uuid = {RUN}",
+            f"UPDATE tags SET value = '77' WHERE key = 'trial' AND run_uuid = {TRIAL}",
             "runs of trials [77] are finished, the trials are not complete",
         ),
-        (f"DELETE FROM params WHERE run_uuid = {RUN}", "its run has the learning rate None"),
+        (f"DELETE FROM params WHERE run_uuid = {TRIAL}", "its run has the learning rate None"),
         ("DELETE FROM metrics WHERE step = 5 AND key = 'loss'", "the epochs [1, 2, 3, 4] of loss"),
         ("DELETE FROM latest_metrics WHERE key = 'objective'", "its run has the objective None"),
-        ("DELETE FROM latest_metrics WHERE key = 'test_accuracy'", "was not tested"),
+        ("DELETE FROM latest_metrics WHERE key = 'test_accuracy'", "was tested 0 times"),
         ("DELETE FROM inputs", "has 0 models"),
         ("UPDATE tags SET value = '1000' WHERE key = 'trial'", "has 0 finished runs"),
         ("UPDATE tags SET value = 'cancelled' WHERE key = 'state'", "has the state cancelled"),
@@ -109,23 +139,82 @@ RUN = """(SELECT runs.run_uuid FROM runs JOIN tags USING (run_uuid)
     ],
 )
 def test_databases_that_lost_something_are_noticed(
-    statement: str, said: str, folder: Path, left: Left, tmp_path: Path
+    statement: str, said: str, folder: Path, tmp_path: Path
 ) -> None:
+    assert said in "; ".join(breaches(changed(folder, statement, tmp_path), TRIALS))
+
+
+def changed(folder: Path, statement: str, copy: Path) -> Left:
+    """Returns what a campaign left, with a copy of its database that a statement changes."""
     (project,) = (folder / "disk").iterdir()
-    copy = tmp_path / "mlruns" / "mlflow.db"
-    copy.parent.mkdir()
-    copy.write_bytes((project / "mlruns" / "mlflow.db").read_bytes())
+    database = copy / "mlruns" / "mlflow.db"
+    database.parent.mkdir()
+    database.write_bytes((project / "mlruns" / "mlflow.db").read_bytes())
     for name in ("studies", "artifacts"):
-        (tmp_path / "mlruns" / name).symlink_to(project / "mlruns" / name)
-    with closing(sqlite3.connect(copy)) as connection, connection:
+        (copy / "mlruns" / name).symlink_to(project / "mlruns" / name)
+    with closing(sqlite3.connect(database)) as connection, connection:
         assert connection.execute(statement).rowcount > 0
-    changed = read(tmp_path, "", "", folder / "records" / "trainings.jsonl")
-    assert said in "; ".join(breaches(changed, TRIALS))
+    return read(copy, "", "", folder / "records" / "trainings.jsonl")
+
+
+def test_a_campaign_of_repeats_loses_none(repeated: Path) -> None:
+    assert list(breaches(left_in(repeated), REPEATED_TRIALS, repeats=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (f"UPDATE runs SET status = 'KILLED' WHERE run_uuid = {REPEAT}", "it has the finished repeats ["),
+        (
+            f"UPDATE tags SET value = '77' WHERE key = 'trial' AND run_uuid = {REPEAT}",
+            "it has the finished repeats [",
+        ),
+        (
+            f"UPDATE tags SET value = '0' WHERE key = 'mlflow.parentRunId' AND run_uuid = {REPEAT}",
+            "its run lies below another one",
+        ),
+        (f"DELETE FROM params WHERE run_uuid = {REPEAT}", "its run has the learning rate None"),
+        (
+            f"DELETE FROM metrics WHERE step = 5 AND key = 'loss' AND run_uuid = {REPEAT}",
+            "the epochs [1, 2, 3, 4] of loss",
+        ),
+        (f"UPDATE runs SET end_time = 1 WHERE run_uuid = {REPEAT}", "trained again after its run ended"),
+        ("DELETE FROM latest_metrics WHERE key = 'test_accuracy'", "was tested 0 times"),
+    ],
+)
+def test_repeats_that_lost_something_are_noticed(
+    statement: str, said: str, repeated: Path, tmp_path: Path
+) -> None:
+    assert said in "; ".join(breaches(changed(repeated, statement, tmp_path), REPEATED_TRIALS, repeats=3))
+
+
+@pytest.fixture
+def nodes() -> Iterator[RayNodes]:
+    """Returns a Ray cluster, whose sockets need a short path."""
+    with TemporaryDirectory(prefix="chaos-") as folder:
+        nodes = RayNodes(Path(folder) / "ray", environment())
+        yield nodes
+        nodes.stop()
+
+
+def test_workers_that_are_left_on_a_cluster_are_noticed(nodes: RayNodes, tmp_path: Path) -> None:
+    connect(nodes.address, {})
+    prepare = "tests.workers.ray_jobs:prepare"
+    pool = RayPool(WorkerConfig(str(tmp_path), {}, modules_path(), prepare, b"", Limits()), Share(1, 0), 1)
+    while not pool.free():
+        assert pool.next_event(1.0) is None
+    commands = [" ".join(process.cmdline()) for process in nodes.workers()]
+    assert {"ray::RayWorker" in command for command in commands} == {True, False}
+    pool.stop()
+    while nodes.workers():
+        time.sleep(0.1)
 
 
 def test_the_same_seed_draws_the_same_campaign() -> None:
     plans = [make_plan(setup, seed, weights(setup, True)) for setup in SETUPS for seed in (1, 2)]
     assert len(set(plans)) == len(plans)
+    later = [make_plan(setup, seed, weights(setup, True)) for setup in SETUPS for seed in range(400, 410)]
+    assert {plan.repeats for plan in plans} == {1} and {plan.repeats for plan in later} == {1, 3}
     assert plans == [make_plan(plan.setup, plan.seed, weights(plan.setup, True)) for plan in plans]
     assert {
         step.fault for setup in SETUPS for step in make_plan(setup, 3, weights(setup, True), 1, 500).steps
@@ -138,7 +227,9 @@ def test_the_page_names_broken_promises() -> None:
         "faults": {"driver killed": 3},
         "broken": ["trials [3] are open"],
     }
-    text = page.text_of([json.loads(json.dumps(result)), {**result, "mended": "; mended since"}])
+    mended = {**result, "repeats": 3, "mended": "; mended since"}
+    text = page.text_of([json.loads(json.dumps(result)), mended])
+    assert "\n1 of these campaigns had `study.repeats=3`.\n" in text
     assert "| all | 2 | 0 | 0 | 6 | 48 | 0 | 0 | 2 |  |" in text
     assert "| driver killed | 6 |" in text and "| disk full | 0 |" in text
     line = "- journal, workers, database, seed 7: trials [3] are open"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.chaos import campaign
 from benchmarks.chaos.page import publish
-from benchmarks.chaos.setups import NETWORK, SETUPS, Setup
+from benchmarks.chaos.setups import FIRST_SEED_WITH_REPEATS, NETWORK, SETUPS, Setup
 from benchmarks.chaos.trial import LOG, UNTRAINED
 from benchmarks.race import environment
 from benchmarks.results import FOLDER
@@ -64,8 +64,8 @@ def main() -> None:
 def _pairs(setups: "list[Setup] | tuple[Setup, ...]") -> "Iterator[tuple[Setup, int]]":
     """Yields the setups in turn, with seeds that no campaign had yet."""
     lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    first = 1 + max((json.loads(line)["seed"] for line in lines), default=0)
-    for seed in count(first):
+    newest = max((json.loads(line)["seed"] for line in lines), default=0)
+    for seed in count(max(newest + 1, FIRST_SEED_WITH_REPEATS)):
         yield setups[seed % len(setups)], seed
 
 

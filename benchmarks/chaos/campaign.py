@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from optuna.trial import TrialState
 
 from benchmarks.chaos.checker import Left, breaches, leftovers, read
@@ -29,8 +30,9 @@ class Result:
     Attributes:
         faults: How often each fault was injected.
         starts: Of drivers.
-        retried: Trainings that began, beyond one of each trial that counts.
-        failed: Trials that failed: their worker was killed, or their driver three times.
+        retried: Trainings that began, beyond one of each configuration and repeat.
+        failed: Trials that failed: their worker was killed, or their driver or Ray actor three times.
+        repeats: The trainings of each trial.
         broken: A sentence for each broken promise.
     """
 
@@ -43,6 +45,7 @@ class Result:
     seconds: float = 0.0
     retried: int = 0
     failed: int = 0
+    repeats: int = 1
     broken: list[str] = field(default_factory=list)
 
 
@@ -68,7 +71,7 @@ def run(
     root = folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     site = Site(root, untrained, has_disk=folder is None)
     plan = make_plan(setup, seed, weights(setup, site.has_disk), trials, steps)
-    result = Result(setup.name, seed, plan.trials, plan.drivers)
+    result = Result(setup.name, seed, plan.trials, plan.drivers, repeats=plan.repeats)
     scene = Scene(site, None, None, None)
     began = time.monotonic()
     try:
@@ -171,7 +174,7 @@ class _Campaign:
             return [f"it did not finish within {MAX_SECONDS:.0f} s"]
         broken = list(self._again())
         left = read(site.project, self.storage_url, self.tracking_url, site.log)
-        broken += breaches(left, self.plan.trials)
+        broken += breaches(left, self.plan.trials, self.plan.repeats)
         self._count(left)
         broken += [f"{site_log.name} has a traceback" for site_log in self._tracebacks()]
         broken += leftovers(site.disk, [site.project.name])
@@ -188,9 +191,14 @@ class _Campaign:
         if site.log.read_text() != before:
             broken.append("the command on the finished sweep trains")
         deadline = time.monotonic() + LEAVE_SECONDS
-        while site.processes() and time.monotonic() < deadline:
+        while self._processes() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        return broken + [f"a process is left: {process}" for process in site.processes()]
+        return broken + [f"a process is left: {process}" for process in self._processes()]
+
+    def _processes(self) -> list[psutil.Process]:
+        """Returns what the drivers started and is alive, on the Ray cluster too."""
+        on_nodes = self.scene.ray.workers() if self.scene.ray else []
+        return [*self.scene.site.processes(), *on_nodes]
 
     def _tracebacks(self) -> list[Path]:
         logs = sorted(self.scene.site.records.glob("driver-*.log"))
@@ -198,5 +206,5 @@ class _Campaign:
 
     def _count(self, left: Left) -> None:
         begun = sum(event["event"] == "begin" for event in left.trainings)
-        self.result.retried = begun - len({event["rate"] for event in left.trainings})
+        self.result.retried = begun - len({(event["rate"], event["repeat"]) for event in left.trainings})
         self.result.failed = sum(trial.state is TrialState.FAIL for trial in left.counted)

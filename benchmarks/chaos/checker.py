@@ -62,12 +62,12 @@ def read(project: Path, storage_url: str, tracking_url: str, log: Path) -> Left:
     return Left(trials, runs, [json.loads(line) for line in log.read_text().splitlines()], client, uri)
 
 
-def breaches(left: Left, total: int) -> Iterator[str]:
-    """Yields a sentence for each promise that is broken."""
+def breaches(left: Left, total: int, repeats: int = 1) -> Iterator[str]:
+    """Yields a sentence for each promise that is broken. repeats: `study.repeats` of the sweep."""
     yield from _of_trials(left, total)
-    yield from _of_trainings(left)
-    yield from _of_runs(left)
-    yield from _of_model(left)
+    yield from _of_trainings(left, repeats)
+    yield from _of_runs(left, repeats)
+    yield from _of_model(left, repeats)
 
 
 def _of_trials(left: Left, total: int) -> Iterator[str]:
@@ -81,11 +81,16 @@ def _of_trials(left: Left, total: int) -> Iterator[str]:
         if count > 1:
             yield f"the learning rate {rate} counts {count} times"
     for trial in left.counted:
-        if trial.state is TrialState.COMPLETE and trial.value != value_of(trial.params[AXIS]):
+        if trial.state is TrialState.COMPLETE and not _is(trial.value, value_of(trial.params[AXIS])):
             yield f"trial {trial.number} has the value {trial.value} of another configuration"
 
 
-def _of_trainings(left: Left) -> Iterator[str]:
+def _is(value: float | None, expected: float) -> bool:
+    """Whether a value is the expected one; the last digit of a mean may differ."""
+    return value is not None and math.isclose(value, expected, rel_tol=1e-12)
+
+
+def _of_trainings(left: Left, repeats: int) -> Iterator[str]:
     """A configuration is trained again only if its training did not end, or ended without a saved result."""
     done = {
         trial.params[AXIS]: trial.datetime_complete.timestamp()
@@ -95,23 +100,21 @@ def _of_trainings(left: Left) -> Iterator[str]:
     for event in left.trainings:
         if event["event"] == "begin" and event["time"] > done.get(event["rate"], math.inf):
             yield f"trial {event['trial']} trained a configuration that was complete"
-    trained = Counter(event["rate"] for event in left.trainings if event["event"] == "begin")
+    trained = {(event["rate"], event["repeat"]) for event in left.trainings if event["event"] == "begin"}
     for trial in left.counted:
-        if trial.state is TrialState.COMPLETE and not trained[trial.params[AXIS]]:
+        wanted = {(trial.params[AXIS], repeat) for repeat in range(repeats)}
+        if trial.state is TrialState.COMPLETE and not wanted <= trained:
             yield f"trial {trial.number} is complete, and was never trained"
 
 
-def _of_runs(left: Left) -> Iterator[str]:
+def _of_runs(left: Left, repeats: int) -> Iterator[str]:
     running = [run.info.run_id for run in left.runs if run.info.status == "RUNNING"]
     if running:
         yield f"{len(running)} runs are RUNNING"
     parents = [run for run in left.runs if run.data.tags.get("kind") == "study"]
     if [run.info.status for run in parents] != ["FINISHED"]:
         yield f"the sweep has runs of its own with {[run.info.status for run in parents]}"
-    finished: dict[int, list[Run]] = {}
-    for run in left.runs:
-        if run.data.tags.get("kind") == "trial" and run.info.status == "FINISHED":
-            finished.setdefault(int(run.data.tags["trial"]), []).append(run)
+    finished = _finished(left, "trial")
     complete = [trial for trial in left.counted if trial.state is TrialState.COMPLETE]
     strangers = finished.keys() - {trial.number for trial in complete}
     if strangers:
@@ -121,17 +124,50 @@ def _of_runs(left: Left) -> Iterator[str]:
         if len(runs) != 1:
             yield f"trial {trial.number} has {len(runs)} finished runs"
         for run in runs:
-            yield from (f"trial {trial.number}: {what}" for what in _of_run(left, trial, run))
+            found = [*_of_run(trial, run)]
+            found += _of_repeats(left, trial, run, repeats) if repeats > 1 else _of_training(left, trial, run)
+            yield from (f"trial {trial.number}: {what}" for what in found)
 
 
-def _of_run(left: Left, trial: FrozenTrial, run: Run) -> Iterator[str]:
+def _finished(left: Left, kind: str) -> dict[int, list[Run]]:
+    """Returns the finished runs of a kind, by their trial."""
+    finished: dict[int, list[Run]] = {}
+    for run in left.runs:
+        if run.data.tags.get("kind") == kind and run.info.status == "FINISHED":
+            finished.setdefault(int(run.data.tags["trial"]), []).append(run)
+    return finished
+
+
+def _of_run(trial: FrozenTrial, run: Run) -> Iterator[str]:
     rate, value = trial.params[AXIS], trial.value
     if run.data.tags.get("state") != "complete":
         yield f"its run has the state {run.data.tags.get('state')}"
     if float(run.data.params.get(AXIS, "nan")) != rate:
         yield f"its run has the learning rate {run.data.params.get(AXIS)}, not {rate}"
-    if run.data.metrics.get("objective") != value:
+    if value is None or not _is(run.data.metrics.get("objective"), value):
         yield f"its run has the objective {run.data.metrics.get('objective')}, not {value}"
+
+
+def _of_repeats(left: Left, trial: FrozenTrial, run: Run, repeats: int) -> Iterator[str]:
+    """A complete trial has each repeat once, below its run; none was trained again once it was recorded."""
+    runs = _finished(left, "repeat").get(trial.number, [])
+    numbers = sorted(int(repeat.data.tags["repeat"]) for repeat in runs)
+    if numbers != list(range(repeats)):
+        yield f"it has the finished repeats {numbers}"
+    for repeat in runs:
+        number = int(repeat.data.tags["repeat"])
+        found = [*_of_run(trial, repeat), *_of_training(left, trial, repeat)]
+        if repeat.data.tags.get("mlflow.parentRunId") != run.info.run_id:
+            found.append("its run lies below another one")
+        again = {"event": "begin", "rate": trial.params[AXIS], "repeat": number}
+        ended = repeat.info.end_time / 1000
+        if any(event["time"] > ended and event.items() >= again.items() for event in left.trainings):
+            found.append("it was trained again after its run ended")
+        yield from (f"repeat {number}: {what}" for what in found)
+
+
+def _of_training(left: Left, trial: FrozenTrial, run: Run) -> Iterator[str]:
+    rate = trial.params[AXIS]
     for name in METRICS:
         history = left.client.get_metric_history(run.info.run_id, name)
         epochs = {each.step: each.value for each in history if each.step > 0}
@@ -144,28 +180,25 @@ def _of_run(left: Left, trial: FrozenTrial, run: Run) -> Iterator[str]:
         yield "its run has the notes of another trial"
 
 
-def _of_model(left: Left) -> Iterator[str]:
-    """The best trial has one model, with the weights that it saved, and a test score."""
+def _of_model(left: Left, repeats: int) -> Iterator[str]:
+    """The best trial, or its best repeat, has one model with the weights that it saved, and a test score."""
     complete = [trial for trial in left.counted if trial.state is TrialState.COMPLETE]
     best = max(complete, key=lambda trial: trial.value or 0.0)
-    runs = [
-        run
-        for run in left.runs
-        if run.data.tags.get("kind") == "trial"
-        and run.info.status == "FINISHED"
-        and run.data.tags["trial"] == str(best.number)
-    ]
-    for run in runs:
-        if "test_accuracy" not in run.data.metrics:
-            yield f"the best trial {best.number} was not tested"
-        models = [left.client.get_logged_model(each.model_id) for each in run.outputs.model_outputs]
-        ready = [model for model in models if str(model.status) == "READY"]
-        if len(ready) != 1:
-            yield f"the best trial {best.number} has {len(ready)} models"
-        for model in ready:
-            folder = _download(left, model.artifact_location)
-            if not _has_weights(Path(folder, "data", "model.keras"), best.params[AXIS]):
-                yield f"the model of the best trial {best.number} has the weights of another trial"
+    runs = _finished(left, "repeat" if repeats > 1 else "trial").get(best.number, [])
+    if not runs:
+        return  # which `_of_runs` has said
+    tested = sum("test_accuracy" in run.data.metrics for run in runs)
+    if tested != 1:
+        yield f"the best trial {best.number} was tested {tested} times"
+    outputs = [each.model_id for run in runs for each in run.outputs.model_outputs]
+    models = [left.client.get_logged_model(model) for model in outputs]
+    ready = [model for model in models if str(model.status) == "READY"]
+    if len(ready) != 1:
+        yield f"the best trial {best.number} has {len(ready)} models"
+    for model in ready:
+        folder = _download(left, model.artifact_location)
+        if not _has_weights(Path(folder, "data", "model.keras"), best.params[AXIS]):
+            yield f"the model of the best trial {best.number} has the weights of another trial"
 
 
 def _has_weights(file: Path, rate: float) -> bool:

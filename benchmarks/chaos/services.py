@@ -4,10 +4,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
+
 START_SECONDS = 120.0
+NODES = "CHAOS_NODES"  # a variable that all processes of a Ray cluster inherit
+# In the command lines of actors, and of the processes that they start.
+WORKERS = ("ray::RayWorker", "multiprocessing")
 # MLflow's own server, in one process.
 MLFLOW = """
 import sys
@@ -81,10 +87,11 @@ class RayNodes:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         folder.mkdir()
+        self._folder = folder
         with open(folder / "nodes.log", "w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.chaos.ray_nodes", str(folder)],
-                env=environment,
+                env={**environment, NODES: str(folder)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -100,11 +107,25 @@ class RayNodes:
         self._process.stdin.flush()
         self._read()
 
+    def workers(self) -> list[psutil.Process]:
+        """Returns the actors that are alive, and what they started, orphans among them."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                # An actor has written its name over its environment.
+                is_ours = process in below or process.environ().get(NODES) == str(self._folder)
+                is_worker = any(word in " ".join(process.cmdline()) for word in WORKERS)
+                if is_ours and is_worker and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
     def stop(self) -> None:
         """Ends all nodes."""
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def _read(self) -> str:
         assert self._process.stdout is not None

@@ -7,6 +7,8 @@ from itertools import product
 STORAGES, POOLS, TRACKINGS = ("journal", "postgresql"), ("workers", "ray"), ("database", "server")
 WAITING_SHARE, MEAN_PAUSE_SECONDS = 0.75, 3.0
 NETWORK = ("model.filters=[2]", "data.limit=100")
+REPEATS = 3  # of half of the campaigns with this seed or a later one; earlier ones have none
+FIRST_SEED_WITH_REPEATS = 400
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Plan:
     trials: int
     drivers: int
     sampler: str
+    repeats: int
     steps: tuple[Step, ...]
 
 
@@ -74,7 +77,8 @@ def make_plan(setup: Setup, seed: int, faults: dict[str, float], trials: int = 0
         )
         for _ in range(steps or draw.randint(8, 14))
     )
-    return Plan(setup, seed, trials, drivers, sampler, drawn)
+    has_repeats = seed >= FIRST_SEED_WITH_REPEATS and draw.random() < 0.5
+    return Plan(setup, seed, trials, drivers, sampler, REPEATS if has_repeats else 1, drawn)
 
 
 def overrides(plan: Plan, storage_url: str, tracking_url: str, ray_address: str) -> list[str]:
@@ -83,6 +87,8 @@ def overrides(plan: Plan, storage_url: str, tracking_url: str, ray_address: str)
         *("trial.target=benchmarks.chaos.trial:train", f"sampler={plan.sampler}", *NETWORK),
         *("optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", f"study.trials={plan.trials}", "workers=2"),
     ]
+    if plan.repeats > 1:
+        found += [f"study.repeats={plan.repeats}"]
     if storage_url:
         found += ["storage=rdb", f"storage.url={storage_url}"]
     if tracking_url:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,9 @@ def _with_weights(outcome: Outcome, rate: float, folder: Path) -> Outcome:
 
 
 def _note(event: str, ref: TrialRef, rate: float) -> None:
-    line: Mapping[str, Any] = {"event": event, "trial": ref.number, "rate": rate, "time": time.time()}
+    what = {"event": event, "trial": ref.number, "repeat": ref.repeat, "rate": rate, "time": time.time()}
     with open(os.environ[LOG], "a") as log:
-        log.write(json.dumps(line) + "\n")
+        log.write(json.dumps(what) + "\n")
 
 
 def save_untrained(
