@@ -91,11 +91,11 @@ def copy_runs(database: Path, number: int, rate: str) -> None:
 
     Args:
         database: MLflow's.
-        number: The number of the copy, from 1 to 255.
+        number: The number of the copy, from 1 to 15.
         rate: The value of the tag `dropout`.
     """
     values = {
-        "run_uuid": f"'{number:02x}' || substr(run_uuid, 3)",
+        "run_uuid": f"'x{number:x}' || substr(run_uuid, 3)",  # no recorded run's id begins with x
         "tags.value": f"CASE key WHEN 'dropout' THEN '{rate}' "
         f"WHEN 'trial' THEN CAST(value + {number * MAX_RECORDED} AS TEXT) ELSE value END",
         "metrics.value": f"value - {0.001 * number} * (key IN ('objective', 'val_accuracy'))",

@@ -416,6 +416,7 @@ def test_copied_runs_are_compared_as_recorded_ones(tmp_path: Path, monkeypatch: 
     by_trial = {int(run.tags["trial"]): run for run in runs}
     assert [by_trial[number].tags["dropout"] for number in (0, 10, 29)] == ["0.0", "0.05", "0.1"]
     recorded, copied = by_trial[7], by_trial[27]
+    assert copied.run_id == f"x2{recorded.run_id[2:]}"
     assert copied.metrics["objective"] == pytest.approx(recorded.metrics["objective"] - 0.002)
     assert copied.params == recorded.params and len(copied.params) == 42
 
