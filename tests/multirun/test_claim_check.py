@@ -300,7 +300,7 @@ def test_without_a_claim_there_is_nothing_to_check() -> None:
         ("study=shuffle study.repeats=3", []),
         ("study=shuffle study.repeats=2", [SEEDS.format(2)]),
         ("study=shuffle study.repeats=1", [SEEDS.format(1)]),
-        ("study=shuffle study.repeats=1 data.seed=0,1,2", []),
+        ("study=shuffle study.repeats=1 data.split_seed=0,1,2", []),
         ("study=shuffle training.epochs=3", [EPOCHS.format(3)]),
         ("study=shuffle training.epochs=4", []),
         ("study=shuffle training.epochs=3,6", []),
