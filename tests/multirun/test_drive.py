@@ -1,5 +1,6 @@
 """An open sweep is trained to its end, beginning with the trials that wait in its journal."""
 
+import errno
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +10,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
+from kerasweep.errors import StorageError
 from kerasweep.multirun.conduct import conduct
-from kerasweep.multirun.drive import _record_winners
+from kerasweep.multirun.drive import _record_winners, drive
 from kerasweep.multirun.open_sweeps import SweepOpener
 from kerasweep.multirun.plan import Plan
 from kerasweep.results import Outcome
@@ -77,3 +79,23 @@ def test_a_finished_sweep_needs_no_cluster(
         conduct(context, compose(arguments), arguments, {})
         ends += [line for line in capsys.readouterr().out.splitlines() if line.startswith("finished: ")]
     assert ends == ["finished: all 2 trials are done"] * 4
+
+
+def test_a_disk_that_is_full_when_a_stopped_sweep_records_its_winner_is_said(
+    folder: Path,
+    context: HydraContext,
+    plan: Callable[..., Plan],
+    copy_database: Callable[[Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    copy_database(folder)
+    made, stop = plan("model.kernel_size=3,5", "hydra/launcher=basic"), StopRequest()
+    stop.is_set = True
+    with ExitStack() as stack:
+        opened = SweepOpener(context, made.question.master, [], stop, stack, None).open(made, fresh=False)
+    monkeypatch.setattr("kerasweep.multirun.drive._record_winners", full)
+    with pytest.raises(StorageError, match="cannot write .*: No space left on device. To go on from here"):
+        drive(opened)

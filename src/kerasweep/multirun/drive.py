@@ -69,16 +69,8 @@ def drive(opened: OpenSweep) -> Ending:
     sweep, record = opened.sweep, opened.record
     ending, ended = Ending("the sweep was stopped", is_whole=False), False
     try:
-        ending = _run(opened)
-        reconcile(record)  # closes the runs of a driver that died meanwhile
-        _record_winners(opened, is_end=True)
-        _note_best(opened)
+        ending = _train(opened)
         ended = True
-    except SweepStopped:
-        if record.tracker.outage() is None:
-            _record_winners(opened, is_end=False)
-            _note_best(opened)
-        raise KeyboardInterrupt from None
     except OSError as error:
         again = summary.same_command(opened.plan.base.study)
         raise StorageError(
@@ -91,6 +83,22 @@ def drive(opened: OpenSweep) -> Ending:
         if not ended:
             with suppress(StorageError):  # the database is away
                 summary.print_stopped(sweep, opened.plan.base.study)
+    return ending
+
+
+def _train(opened: OpenSweep) -> Ending:
+    """Trains a sweep to its end and records its winners, also if the user stops it."""
+    record = opened.record
+    try:
+        ending = _run(opened)
+    except SweepStopped:
+        if record.tracker.outage() is None:
+            _record_winners(opened, is_end=False)
+            _note_best(opened)
+        raise KeyboardInterrupt from None
+    reconcile(record)  # closes the runs of a driver that died meanwhile
+    _record_winners(opened, is_end=True)
+    _note_best(opened)
     return ending
 
 
