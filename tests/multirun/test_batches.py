@@ -1,9 +1,11 @@
 """A batch whose launcher failed keeps what its jobs left behind."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import OmegaConf
 
 from kerasweep.multirun.batches import BatchJob, BatchPool, begun_file, result_file
@@ -36,3 +38,12 @@ def test_lost_jobs_come_again_in_batches_of_their_own(tmp_path: Path) -> None:
         assert pool.free() == []
         pool._single_batches, pool._jobs[0] = pool._single_batches - 1, None  # the batch was launched
     assert pool.free() == [0, 1, 2]
+
+
+def test_a_full_disk_costs_no_job_of_a_batch(tmp_path: Path) -> None:
+    """Such as that of Hydra's own files: three such batches would fail their trials for good."""
+    unused: Any = None
+    pool = BatchPool(unused, OmegaConf.create(), unused, unused, "unused", size=1)
+    begun_file(tmp_path, job(0).payload).touch()
+    with pytest.raises(OSError, match="No space left on device"):
+        pool._left([(0, job(0))], tmp_path, OSError(errno.ENOSPC, "No space left on device"))

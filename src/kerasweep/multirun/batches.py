@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import RefusedError, TrainingError
 from kerasweep.multirun.composer import first_line
-from kerasweep.multirun.jobs import WorkerSetup, call_target, failed_outcome, outcome_of
+from kerasweep.multirun.jobs import DISK_ERRORS, WorkerSetup, call_target, failed_outcome, outcome_of
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import as_attribute, as_outcome
 from kerasweep.search.owner import has_ended_here, this_owner
@@ -258,7 +258,10 @@ class BatchPool:
 
         Raises:
             TrainingError: No job has begun.
+            OSError: The disk is full or cannot be written.
         """
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:  # no job's fault: the sweep ends
+            raise error
         reason = f"{type(error).__name__}: {first_line(error)}"
         if not any(results.iterdir()):
             name = str(self.master.hydra.launcher._target_).rpartition(".")[2]
