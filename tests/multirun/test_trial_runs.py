@@ -258,7 +258,7 @@ def repeats_below(tracker: Tracker, run_id: str) -> list[tuple[str, str, str | N
 def test_an_adopted_repeat_belongs_to_its_new_trial_at_once(
     state: str | None, retried: tuple[Any, Proposal, Proposal], tracker: Tracker
 ) -> None:
-    """Nothing is left to be written when the driver is killed. Its run may not be closed yet."""
+    """The kill comes after the last write, and the run may still be open."""
     trial_runs, lost, again = retried
     outcome = Outcome("complete", trial_runs.open_repeat(lost, trial_runs.open_trial(lost), 0).run_id, (0.5,))
     if state is not None:
