@@ -781,8 +781,8 @@ def test_runs_of_another_user_on_the_server_are_left_alone(
 @pytest.mark.parametrize("launcher", ["workers", "submitit_local"])
 def test_a_password_is_written_nowhere(folder: Path, server: tuple[Command, str], launcher: str) -> None:
     address = server[1].replace("://", "://me:pass%40word@")
-    arguments = ("trial.target=work:slow", "model.dropout=0", "workers=1", f"hydra/launcher={launcher}")
-    values = ("training.batch_size=1,2", f"tracking.uri={address}")
+    arguments = ("debug=fast", "model.filters=[4]", "workers=1", f"hydra/launcher={launcher}")
+    values = ("training.batch_size=64,32", f"tracking.uri={address}")
     done = run(folder, "train", "-m", *arguments, *values, **processes.forking(folder))
     assert done.code == 0 and "pass%40word" not in done.stdout + done.stderr
     assert f"browse:  {server[1].replace('://', '://me:***@')}" in done.stdout

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from kerasweep.config.passwords import VARIABLES, hide_passwords, hide_passwords_in
+from kerasweep.config.passwords import VARIABLES, hide_passwords, hide_passwords_in, resolved_text
 from kerasweep.errors import ConfigError
 from kerasweep.search.database import Database
 from kerasweep.tracking.writer import Tracker
@@ -31,6 +31,15 @@ def test_the_password_of_an_override_is_a_reference(key: str) -> None:
     assert OmegaConf.select(cfg, key) == URI
     assert "word" not in OmegaConf.to_yaml(cfg) and os.environ[VARIABLES[key]] == "p%40ss:word"
     assert hide_passwords([hidden]) == [hidden]
+
+
+@pytest.mark.parametrize("key", VARIABLES)
+def test_the_password_of_a_resolved_configuration_is_a_reference(key: str) -> None:
+    """Each run has this text as its artifact config.yaml."""
+    (hidden,) = hide_passwords([f"{key}={URI}"])
+    text = resolved_text(compose_train(hidden, "model.dropout=0.25", "model.dense_dropout=${model.dropout}"))
+    assert "word" not in text and f"${{oc.env:{VARIABLES[key]}}}" in text
+    assert "dense_dropout: 0.25" in text
 
 
 @pytest.mark.parametrize("key", VARIABLES)

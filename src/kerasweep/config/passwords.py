@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from kerasweep.errors import ConfigError
 
@@ -57,6 +57,14 @@ def hide_passwords_in(cfg: DictConfig) -> None:
             if isinstance(text, str) and with_reference(key, text) != text:
                 with open_dict(node):
                     node[name] = with_reference(key, text)
+
+
+def resolved_text(cfg: DictConfig) -> str:
+    """Returns a configuration as YAML: its interpolations are resolved, and references replace passwords."""
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(plain, DictConfig)
+    hide_passwords_in(plain)
+    return OmegaConf.to_yaml(plain)
 
 
 def with_reference(key: str, text: str) -> str:

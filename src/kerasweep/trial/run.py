@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
+from kerasweep.config.passwords import resolved_text
 from kerasweep.config.search import EACH_EPOCH, OF_HALF
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.location import is_within_reach
+from kerasweep.tracking.reader import CONFIG
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import (
     BEST_EPOCH,
@@ -89,7 +91,7 @@ def run_trial(
     prepared = read_data(cfg, ref.data_digest)
     check_digest(prepared, ref)
     record_data(cfg, ref.run_id, tracker, prepared)
-    tracker.log_text(ref.run_id, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+    tracker.log_text(ref.run_id, resolved_text(cfg), CONFIG)
     tracker.log_text(ref.run_id, OmegaConf.to_yaml(list(ref.overrides)), "overrides.yaml")
     if not ref.draws_odd:
         prepared = with_older_halves(cfg.data, prepared)
