@@ -88,6 +88,8 @@ class TrialRef:
     # compares these with its own.
     data_digest: str | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+    # Tags that name the code, see tracking/source.py: git's commit and the digest of its diff.
+    source: Mapping[str, str] = field(default_factory=dict)
     is_tuning: bool = False  # whether it tunes nuisance values: then it is no candidate for the best
     # Whether a candidate's model can be made at the end of the sweep, from its saved weights.
     defers_model: bool = False

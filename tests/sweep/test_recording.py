@@ -1,5 +1,6 @@
 """The runs of a sweep agree with its journal after any end of the driver."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState, create_trial
 
 from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import LOST, RESULT, as_attribute, note_repeat, note_spooled, settle
 from kerasweep.search.owner import OWNER, renew_lease, this_owner
@@ -21,8 +23,10 @@ from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
-from kerasweep.tracking.reader import claim_of, get_run
+from kerasweep.tracking.reader import claim_of, get_run, list_artifacts
+from kerasweep.tracking.recorded_run import read_diff
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.source import diff_artifact, diff_digest
 from kerasweep.tracking.tags import claim_tag
 from kerasweep.tracking.writer import open_tracker
 
@@ -65,6 +69,43 @@ def test_run_of_a_settled_trial_gets_its_state_and_the_means_of_its_seeds(record
     run = recorded.reconciled(run_id)
     assert (run.status, run.tags["state"]) == ("FINISHED", "complete")
     assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
+
+
+def test_each_start_records_the_diff_of_its_code(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial of the second start is trained again with the second diff."""
+    repository = tmp_path / "code"
+    repository.mkdir()
+    monkeypatch.chdir(repository)
+    file = repository / "nets.py"
+    file.write_text("width = 1\n")
+    for arguments in (
+        ["init"],
+        ["add", "nets.py"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m1"],
+    ):
+        subprocess.run(["git", *arguments], check=True, capture_output=True)
+    cfg = OmegaConf.merge(recorded.cfg, {"tracking": {"experiment": "code"}})
+    diffs = []
+    for width in (2, 3, 2):
+        file.write_text(f"width = {width}\n")
+        start = Recorded(recorded.sweep, cfg)
+        _, run_id = start.start()
+        ref = start.record.start_trial(9, {"a": 1}, cfg, {}, [])
+        start.record.tracker.set_tags(run_id, ref.source)
+        diffs.append(read_diff(cfg.tracking, get_run(cfg.tracking, run_id)))
+    assert [diff.splitlines()[-1] for diff in diffs] == ["+width = 2", "+width = 3", "+width = 2"]
+    there = list_artifacts(cfg.tracking, start.record.parent, "")
+    assert sorted(path for path in there if path.endswith(".diff")) == [
+        diff_artifact(diff_digest(diffs[1])),
+        "git.diff",
+    ]
+    start.record.tracker.set_tags(run_id, {"git.diff": "0123456789ab"})
+    with pytest.raises(
+        TrackingError, match="^The diff 0123456789ab of the run .* is not among its artifacts"
+    ):
+        read_diff(cfg.tracking, get_run(cfg.tracking, run_id))
 
 
 def test_a_run_that_is_recorded_again_shows_its_last_epoch(recorded: Recorded) -> None:

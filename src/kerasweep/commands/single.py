@@ -1,6 +1,7 @@
 """Runs a single training from its configuration to its last line of output."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.types import RunMode
@@ -9,12 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrialConf
 from kerasweep.config.unread_keys import check_command
+from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ConfigError
-from kerasweep.results import Outcome, State, TrialRef
+from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
-from kerasweep.tracking.source import git_diff, source_tags
+from kerasweep.tracking.source import FIRST_DIFF, git_diff, source_tags
 from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
@@ -38,7 +40,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         )
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     if OmegaConf.select(hydra_cfg, "mode") != RunMode.MULTIRUN:  # another sweeper's jobs come here, too
-        _check_overrides(overrides)
+        check_are_of_run(overrides)
     check_command(cfg, hydra_cfg)
     if cfg.trial.target != TrialConf.target:
         raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
@@ -50,20 +52,50 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     with interrupts_held():
         import_mlflow(resolve_uri(cfg.tracking.uri))
     tracker = open_tracker(cfg.tracking)
+    choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
+    ref, folder = TrialRef("", overrides=overrides), Path(hydra_cfg.runtime.output_dir)
+    tags = run_tags(cfg, choices)
+    outcome = train_in_run(cfg, prepared, tracker, tags, ref, print_epoch(cfg), folder)
+    _print_result(cfg, outcome, tracker)
+    return outcome.values[0]
+
+
+def train_in_run(
+    cfg: DictConfig,
+    prepared: Prepared,
+    tracker: Tracker,
+    tags: Mapping[str, str],
+    ref: TrialRef,
+    report: ReportEpoch,
+    folder: Path,
+) -> Outcome:
+    """Opens a run, trains one network in it, and closes it however the training ends.
+
+    Args:
+        cfg: The configuration.
+        prepared: Its data.
+        tracker: Writes to MLflow.
+        tags: The run's, besides those of its code, of the user, and of its objective.
+        ref: How to train; its `run_id` is replaced.
+        report: Called after each epoch, see `run_trial`.
+        folder: For checkpoints.
+    """
     run_id: str | None = None
     state = State.CANCELLED
     reason = "it was stopped"
     try:
         with interrupts_held():
-            run_id = _start(cfg, hydra_cfg, tracker, overrides)
+            all_tags = {**source_tags(), **user_tags(cfg), "kind": RunKind.RUN, **tags}
+            all_tags["objective"] = objective_text(cfg)
+            run_id = tracker.start(" ".join(ref.overrides) or "default", all_tags, run_params(cfg))
             warm_up(cfg)
         diff = git_diff()
         if diff:
-            tracker.log_text(run_id, diff, "git.diff")
+            tracker.log_text(run_id, diff, FIRST_DIFF)
         record_images(cfg, run_id, tracker, prepared)
-        ref, folder = TrialRef(run_id, overrides=overrides), Path(hydra_cfg.runtime.output_dir)
-        outcome = run_trial(cfg, ref, tracker, _print_epoch(cfg), folder)
+        outcome = run_trial(cfg, replace(ref, run_id=run_id), tracker, report, folder)
         state, reason = State(outcome.state), outcome.reason or ""
+        return outcome
     except Exception as error:  # whatever ended the training is the run's reason; it is raised again
         state, reason = State.FAILED, f"{type(error).__name__}: {error}"
         raise
@@ -71,11 +103,9 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         if run_id is not None:
             with interrupts_held():  # a second Ctrl-C would leave the run open
                 tracker.finish(run_id, state, reason or None)
-    _print_result(cfg, outcome, tracker)
-    return outcome.values[0]
 
 
-def _check_overrides(overrides: Sequence[str]) -> None:
+def check_are_of_run(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override that only sweeps read."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
@@ -83,20 +113,8 @@ def _check_overrides(overrides: Sequence[str]) -> None:
             raise ConfigError(f"{key} is used by sweeps. Add -m, or leave it out.")
 
 
-def _start(cfg: DictConfig, hydra_cfg: DictConfig, tracker: Tracker, overrides: tuple[str, ...]) -> str:
-    """Opens the run and returns its id."""
-    choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
-    tags = {
-        **source_tags(),
-        **user_tags(cfg),
-        **run_tags(cfg, choices),
-        "kind": RunKind.RUN,
-        "objective": objective_text(cfg),
-    }
-    return tracker.start(" ".join(overrides) or "default", tags, run_params(cfg))
-
-
-def _print_epoch(cfg: DictConfig) -> Callable[[int, float | None], bool]:
+def print_epoch(cfg: DictConfig) -> ReportEpoch:
+    """Returns a report that prints each epoch and its first objective."""
     metric, epochs = cfg.objective[0].metric, cfg.training.epochs
 
     def report(epoch: int, value: float | None) -> bool:

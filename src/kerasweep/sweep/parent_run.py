@@ -12,7 +12,16 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.tracking.reader import CONFIG, find_runs
-from kerasweep.tracking.source import command_text, git_diff, source_tags, versions_text
+from kerasweep.tracking.source import (
+    DIFF,
+    FIRST_DIFF,
+    command_text,
+    diff_artifact,
+    diff_digest,
+    git_diff,
+    source_tags,
+    versions_text,
+)
 from kerasweep.tracking.tags import CLAIM, RunKind, claim_tag, objective_text, run_params, user_tags
 from kerasweep.tracking.writer import Tracker
 
@@ -64,8 +73,11 @@ def open_parent(
             tags["mlflow.note.content"] = cfg.study.question
         parent = tracker.start(sweep.name, tags, run_params(cfg))
     tracker.log_text(parent, OmegaConf.to_yaml(cfg), CONFIG)  # that of the latest start
-    if not earlier and (diff := git_diff()):
-        tracker.log_text(parent, diff, "git.diff")
+    diff = git_diff()
+    if diff is not None and not earlier:
+        tracker.log_text(parent, diff, FIRST_DIFF)
+    elif diff is not None and earlier[0].tags.get(DIFF) != diff_digest(diff):
+        tracker.log_text(parent, diff, diff_artifact(diff_digest(diff)))
     return parent, bool(earlier)
 
 

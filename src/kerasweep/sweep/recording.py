@@ -19,6 +19,7 @@ from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.source import code_tags
 from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.tags import (
     RunKind,
@@ -54,6 +55,7 @@ class SweepRecord:
     short_names: Mapping[str, str]  # an axis's key -> its tag
     parent: str  # the id of the sweep's run
     is_resumed: bool  # whether an earlier start opened that run
+    source: Mapping[str, str]  # see TrialRef.source
 
     @classmethod
     def open(
@@ -81,7 +83,7 @@ class SweepRecord:
         """
         parent, is_resumed = open_parent(tracker, cfg, sweep, study, choices, axes, more)
         recorder = BufferedRecorder(tracker, Spool(sweep.spool))
-        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, is_resumed)
+        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, is_resumed, code_tags())
 
     def start_trial(
         self,
@@ -121,6 +123,7 @@ class SweepRecord:
             is_cross_fitted=self.sweep.is_cross_fitted,
             draws_odd=self.sweep.draws_odd,
             code=self.sweep.code,
+            source=self.source,
             data_digest=self.sweep.digest_of(source_key(cfg.data)),
             is_tuning=self.sweep.arms is not None,
         )

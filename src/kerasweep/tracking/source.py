@@ -1,6 +1,7 @@
 """Describes the code of a run: git's commit, whether the tree was dirty, its diff, and the command."""
 
 import getpass
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -11,18 +12,42 @@ from pathlib import Path
 
 from kerasweep.config.passwords import without_password
 
+# The tags of the code: git's commit, whether the working tree was dirty, and the digest of its diff.
+COMMIT, DIRTY, DIFF = "mlflow.source.git.commit", "git.dirty", "git.diff"
+# The artifact with the diff of a run, or of a sweep's first start.
+FIRST_DIFF = "git.diff"
 MAX_DIFF_CHARACTERS = 1_000_000
 PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
 
 
 def source_tags() -> dict[str, str]:
-    """Returns MLflow's source tags and `git.dirty`; only program and user if there is no repository."""
-    tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+    """Returns MLflow's source tags and those of the code."""
+    started = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
+    return started | code_tags()
+
+
+def code_tags() -> dict[str, str]:
+    """Returns git's commit, whether the tree is dirty, and the digest of its diff if it has one.
+
+    Empty if the working directory is in no repository.
+    """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
-        return tags
+        return {}
     dirty = bool(_git("status", "--porcelain"))
-    return tags | {"mlflow.source.git.commit": commit.strip(), "git.dirty": str(dirty).lower()}
+    diff = git_diff()
+    changed = {} if diff is None else {DIFF: diff_digest(diff)}
+    return {COMMIT: commit.strip(), DIRTY: str(dirty).lower(), **changed}
+
+
+def diff_digest(diff: str) -> str:
+    """Returns 12 hex digits."""
+    return hashlib.sha256(diff.encode()).hexdigest()[:12]
+
+
+def diff_artifact(digest: str) -> str:
+    """Returns the path of the artifact with a later start's diff."""
+    return f"git-{digest}.diff"
 
 
 def command_text(module: str) -> str:

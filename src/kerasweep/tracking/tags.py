@@ -24,6 +24,12 @@ VALIDATION_IMAGES, POOL_IMAGES = "validation_images", "pool_images"
 TRAINED_EPOCHS = "trained_epochs"
 # A digest of the data, the code and the settings of a sweep, see `Plan.inputs`.
 INPUTS = "inputs"
+# The run that a run repeats, and the sentence on how the two compare.
+RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
+# The user's targets, with the digests of their code.
+TARGETS_TAG = "targets"
+# A digest of the weights that a run ends with, those of its best epoch.
+WEIGHTS_DIGEST = "weights_digest"
 # How a run's values from validation are scored, see trial/metrics.py.
 SCORE, CROSS_FITTED, BEST_EPOCH = "score", "cross-fitted", "best epoch"
 # The short name of an axis must differ from these tags, which it would overwrite.
@@ -55,6 +61,16 @@ RESERVED = {
     "threads",
     "onednn",
     "restored_epochs",
+    RERUN_OF,
+    RERUN_VERDICT,
+    TARGETS_TAG,
+    WEIGHTS_DIGEST,
+    "processor",
+    "instructions",
+    "cores",
+    "gpu",
+    "packages",
+    "kerasweep",
 }
 # The tags of `run_tags`.
 OF_EVERY_RUN = (

@@ -62,10 +62,14 @@ def recall_onednn(cache: Path | None = None) -> bool:
 
 def this_machine() -> str:
     """Returns the names of processor and TensorFlow, which the decision depends on."""
+    return f"{processor_name()}, TensorFlow {version('tensorflow')}"
+
+
+def processor_name() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, TensorFlow {version('tensorflow')}"
+    return names[0] if names else platform.processor()
 
 
 def _default_file() -> Path:

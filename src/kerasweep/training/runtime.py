@@ -13,7 +13,7 @@ from functools import cache
 
 from kerasweep.config.training import TrainingConf
 from kerasweep.fast_start import gc_paused, packages_hidden
-from kerasweep.training.onednn import VARIABLE, set_onednn
+from kerasweep.training.onednn import set_onednn
 
 # Keras imports them if they are installed, for its wrappers; they take a third of its import time.
 UNNEEDED = ("sklearn", "matplotlib", "matplotlib.pyplot")
@@ -55,17 +55,6 @@ def _banners_hidden() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-def arithmetic() -> dict[str, str]:
-    """Returns as tags the settings of the process that change the last bits of a training.
-
-    TensorFlow reads both when it is imported.
-    """
-    return {
-        "onednn": os.environ.get(VARIABLE, "default"),
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
-    }
 
 
 @cache

@@ -4,11 +4,13 @@ from functools import cache
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.search import TrialConf
 from kerasweep.config.target import TARGETS
 from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ChangedError
 from kerasweep.results import TrialRef
+from kerasweep.tracking.tags import TARGETS_TAG
 
 
 def check_digest(prepared: Prepared, ref: TrialRef) -> None:
@@ -41,6 +43,17 @@ def check_code(cfg: DictConfig, ref: TrialRef) -> None:
                 f"The code of {key}={target} changed while the sweep ran. Restore the file to go on with its "
                 "trials, or begin anew with study.fresh=true."
             )
+
+
+def targets_tag(cfg: DictConfig) -> dict[str, str]:
+    """Returns the tag with the user's targets and the digests of their code; empty without such targets.
+
+    A digest is `unknown` if the module has no source file.
+    """
+    targets = [str(OmegaConf.select(cfg, key)) for key in TARGETS if OmegaConf.select(cfg, key) is not None]
+    users = [target for target in targets if target != TrialConf.target]
+    text = " ".join(f"{target}={_digest_at_start(target) or 'unknown'}" for target in users)
+    return {TARGETS_TAG: text} if users else {}
 
 
 @cache

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kerasweep.training.program import Program
 
 
+WEIGHTS_DIGITS = 16
+
+
 def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
     """Returns a network with fresh weights, in a new program or in that of an earlier network."""
     start_tensorflow()
@@ -172,6 +175,14 @@ class Network:
         from kerasweep.data.feeds import feed_of
 
         return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def weights_digest(self) -> str:
+        """Returns 16 hex digits, equal for equal bits of all weights."""
+        digest = hashlib.sha256()
+        for array in self.model.get_weights():
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:WEIGHTS_DIGITS]
 
     def twin(self) -> Any:
         """Returns the model to save, see `plain_twin`."""

@@ -24,10 +24,12 @@ from kerasweep.tracking.tags import (
     SPLIT,
     TRAINED_EPOCHS,
     VALIDATION_IMAGES,
+    WEIGHTS_DIGEST,
 )
-from kerasweep.training.runtime import arithmetic, start_tensorflow
+from kerasweep.training.numerics import numerics
+from kerasweep.training.runtime import start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
-from kerasweep.trial.digest import check_digest
+from kerasweep.trial.digest import check_digest, targets_tag
 from kerasweep.trial.metrics import Choice, choose_epochs, cross_fitted, of_history
 from kerasweep.trial.network import build_network
 from kerasweep.trial.record_best import save_weights
@@ -99,7 +101,15 @@ def run_trial(
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
     restored = {"restored_epochs": str(result.restored)} if result.restored else {}
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
-    tags = {**arithmetic(), SPLIT: prepared.split, SCORE: score, **restored}
+    tags = {
+        **numerics(),
+        **ref.source,
+        **targets_tag(cfg),
+        SPLIT: prepared.split,
+        SCORE: score,
+        WEIGHTS_DIGEST: network.weights_digest(),
+        **restored,
+    }
     tracker.set_tags(ref.run_id, tags)
     scores = _scores(result, network.parameters, ref.is_cross_fitted)
     metrics = scores | _of_last_epoch(result) | _numbers_of_images(prepared)

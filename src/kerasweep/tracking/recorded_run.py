@@ -1,0 +1,128 @@
+"""Reads from MLflow what a run needs to be trained again."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerasweep.config.search import EPOCH_METRICS, TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.results import State
+from kerasweep.tracking.client import open_client
+from kerasweep.tracking.location import resolve_uri
+from kerasweep.tracking.reader import CONFIG, download, find_runs, get_run, histories, list_artifacts
+from kerasweep.tracking.retry import with_retries
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.source import COMMIT, DIFF, DIRTY, FIRST_DIFF, diff_artifact, diff_digest
+from kerasweep.tracking.tags import RunKind
+
+# The metrics of each epoch that equal trainings have in common.
+COMPARED = (*EPOCH_METRICS, "learning_rate")
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that has trained one network."""
+
+    run: RunRecord
+    config: str  # the YAML of its configuration
+    data_digest: str | None  # of its whole data set, None if it recorded none
+    history: Mapping[str, Sequence[float]]  # the values of each metric of COMPARED, by epoch
+
+    @property
+    def epochs(self) -> int:
+        return min(map(len, self.history.values()))
+
+    @property
+    def was_pruned(self) -> bool:
+        return self.run.tags.get("state") == State.PRUNED
+
+
+def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
+    """Reads a run that can be trained again.
+
+    Args:
+        cfg: Names the server or database, and the experiment.
+        run_id: A whole id, or at least six of its first digits.
+
+    Raises:
+        TrackingError: There is no such run, or it is not the finished training of one network.
+    """
+    run = get_run(cfg, run_id)
+    _check_kind(cfg, run)
+    _check_state(run)
+    if CONFIG not in list_artifacts(cfg, run.run_id, ""):
+        raise TrackingError(f"The run {run.run_id} has no {CONFIG}: kerasweep did not train it.")
+    history = history_of(cfg, run.run_id)
+    if not all(history.values()):
+        raise TrackingError(f"The run {run.run_id} has recorded no epoch, so nothing can be compared.")
+    return RecordedRun(run, read_text(cfg, run.run_id, CONFIG), _data_digest(cfg, run.run_id), history)
+
+
+def history_of(cfg: TrackingConf, run_id: str) -> dict[str, list[float]]:
+    """Returns the values of each metric of COMPARED by epoch."""
+    return {metric: histories(cfg, [run_id], metric)[run_id] for metric in COMPARED}
+
+
+def read_text(cfg: TrackingConf, run_id: str, path: str) -> str:
+    """Returns the content of an artifact. Raises TrackingError if the run lacks it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return download(cfg, run_id, path, Path(folder)).read_text(encoding="utf-8")
+
+
+def read_diff(cfg: TrackingConf, run: RunRecord) -> str:
+    """Returns the diff of the code with which a run was trained; empty if its tree was as committed.
+
+    Raises:
+        TrackingError: The run, or the run of its sweep, has lost it.
+    """
+    digest = run.tags.get(DIFF)
+    sweep = run.tags.get("sweep")
+    parents = find_runs(cfg, {"sweep": sweep, "kind": RunKind.STUDY}) if sweep else []
+    for owner in (run, *parents) if run.tags.get(DIRTY) == "true" else ():
+        there = list_artifacts(cfg, owner.run_id, "")
+        for path in (diff_artifact(str(digest)), FIRST_DIFF):
+            diff = read_text(cfg, owner.run_id, path) if path in there else None
+            if diff is not None and digest in (None, diff_digest(diff)):  # older versions tag no digest
+                return diff
+    if digest is None:
+        return ""
+    raise TrackingError(
+        f"The diff {digest} of the run {run.run_id} is not among its artifacts: its code differed from the "
+        f"commit {run.tags[COMMIT][:8]}. Without code=recorded, the code that is here trains it."
+    )
+
+
+def _check_kind(cfg: TrackingConf, run: RunRecord) -> None:
+    if run.tags.get("kind") == RunKind.STUDY:
+        raise TrackingError(
+            f"The run {run.run_id} is that of the sweep {run.name}, which trains through its trials. "
+            f"Name one of these: python -m src.compare study={run.name} shows them."
+        )
+    repeats = find_runs(cfg, {"mlflow.parentRunId": run.run_id, "kind": RunKind.REPEAT})
+    if repeats:
+        named = ", ".join(sorted(repeat.run_id[:8] for repeat in repeats)[:MAX_NAMED])
+        raise TrackingError(
+            f"The run {run.run_id} is a trial of {len(repeats)} seeds. Name the run of one seed: {named}."
+        )
+
+
+def _check_state(run: RunRecord) -> None:
+    if run.status == State.RUNNING.mlflow:
+        raise TrackingError(f"The run {run.run_id} is not finished yet.")
+    state = run.tags.get("state")
+    if state not in (State.COMPLETE, State.PRUNED):
+        reason = run.tags.get("reason", "")
+        because = f" ({reason})" if reason else ""
+        raise TrackingError(
+            f"The run {run.run_id} is {state or run.status.lower()}{because}, so it has no result to "
+            "compare. Name a run that is complete or pruned."
+        )
+
+
+def _data_digest(cfg: TrackingConf, run_id: str) -> str | None:
+    uri = resolve_uri(cfg.uri)
+    run = with_retries(uri, open_client(uri, create=False).get_run, run_id)
+    datasets = run.inputs.dataset_inputs if run.inputs else []
+    return str(datasets[0].dataset.digest) if datasets else None
