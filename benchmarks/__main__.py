@@ -11,6 +11,7 @@ python -m benchmarks single        one run, against a script without any tool (2
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
 python -m benchmarks scale         thousands of trials, drivers and runs, beside Ray Tune (hours; see --part)
+python -m benchmarks reruns        50 recorded runs trained again, for docs/reliability.md (half an hour)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
 fashion, scale and the benchmarks of trials save each measurement in benchmarks/results: the same command
@@ -21,7 +22,19 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks import compare, engine, fashion, honest, memory, scale, single, studies, throughput, trials
+from benchmarks import (
+    compare,
+    engine,
+    fashion,
+    honest,
+    memory,
+    reruns,
+    scale,
+    single,
+    studies,
+    throughput,
+    trials,
+)
 from benchmarks.peers import compile_packages
 
 FOUR_SEEDS = replace(trials.TWO_GRAPHS, seed=(0, 1, 2, 3))
@@ -36,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "single": lambda repeats, fresh: single.run(repeats),
     "memory": lambda repeats, fresh: memory.run(),
     "compare": lambda repeats, fresh: compare.run(repeats),
+    "reruns": lambda repeats, fresh: reruns.run(),
     "studies": lambda repeats, fresh: studies.run(),
 }
 REPEATS = {"honest": 5, "fashion": 10}

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src"
 
 # Rooms from the doors down to the ground. A room imports only from lower rows.
 ROWS = {
-    7: ("src.train", "src.compare", "src.predict", "hydra_plugins", "kerasweep.commands"),
+    7: ("src.train", "src.compare", "src.predict", "src.rerun", "hydra_plugins", "kerasweep.commands"),
     6: ("kerasweep.multirun",),
     5: ("kerasweep.sweep", "kerasweep.report"),
     4: ("kerasweep.trial", "kerasweep.search", "kerasweep.workers"),
@@ -36,6 +36,7 @@ SIDEWAYS = {
     ("src.train", "kerasweep.commands"),
     ("src.compare", "kerasweep.commands"),
     ("src.predict", "kerasweep.commands"),
+    ("src.rerun", "kerasweep.commands"),
     ("hydra_plugins", "kerasweep.commands"),
     ("kerasweep.config", "kerasweep.errors"),
 }
@@ -292,7 +293,8 @@ def test_names_each_breach(module: str, source: str, said: str) -> None:
 
 def test_commands_start_without_heavy_libraries() -> None:
     program = (
-        "import sys, kerasweep, hydra_plugins.kerasweep.sweeper, src.train, src.predict, src.compare;"
+        "import sys, kerasweep, hydra_plugins.kerasweep.sweeper;"
+        "import src.train, src.predict, src.compare, src.rerun;"
         "from hydra.core.plugins import Plugins; Plugins.instance();"
         "heavy = ('tensorflow', 'keras', 'optuna', 'mlflow', 'matplotlib');"
         "print(*(name for name in heavy if name in sys.modules))"

@@ -157,6 +157,19 @@ def test_predict_with_the_winner(swept: Path) -> None:
     assert "RGB" in second and "16x16" in second and "8x8" in second
 
 
+def test_a_trial_is_trained_again_by_another_process(swept: Path) -> None:
+    """Its worker had one thread, and trained other trials of the same graph before."""
+    newest, *_ = trials(swept)
+    done = run(swept, "rerun", f"run_id={newest.run_id[:8]}")
+    assert done.code == 0, done
+    *_, named, said = done.stdout.splitlines()
+    assert said == "equal: 2 epochs, all metrics and weights bitwise"
+    (again,) = find_runs(tracking(swept), {"rerun_of": newest.run_id})
+    assert named == f"run {again.run_id} repeats {newest.run_id}"
+    assert (again.tags["threads"], again.tags["rerun_verdict"]) == ("1", said)
+    assert "test_accuracy" not in again.metrics
+
+
 def test_mlflows_server_shows_the_runs(swept: Path) -> None:
     server = Command(swept, ["-c", SERVER], environment())
     port = int(server.stdout.readline())

@@ -86,5 +86,7 @@ def _row(name: str, results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def publish(results: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the page."""
-    PAGE.write_text(text_of(results), encoding="utf-8")
+    """Writes the page; the sections of other benchmarks, which begin with a comment, stay."""
+    _, comment, others = PAGE.read_text(encoding="utf-8").partition("<!--")
+    more = f"\n{comment}{others}" if comment else ""
+    PAGE.write_text(text_of(results) + more, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Starts a command. It imports nothing else before Ctrl-C is answered.
 
-From the first line of `train`, `compare` or `predict` on, Ctrl-C prints "stopped" and ends the command with
+From the first line of a command on, Ctrl-C prints "stopped" and ends the command with
 exit code 130. Before, while Python starts, Python prints a traceback and is killed by the signal, which a
 shell shows as 130 too.
 """
@@ -22,6 +22,11 @@ def compare() -> None:
 def predict() -> None:
     """Runs `kerasweep-predict`."""
     _start("predict")
+
+
+def rerun() -> None:
+    """Runs `kerasweep-rerun`."""
+    _start("rerun")
 
 
 def _start(command: str) -> None:

@@ -1,4 +1,4 @@
-"""Declares the schemas of the three commands, and lists the keys that define a run."""
+"""Declares the schemas of the commands, and lists the keys that define a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -39,6 +39,10 @@ RUN_GROUPS = (
 SHIP = "data.ship"
 
 
+# The code that trains a run again: what the working directory has, or what the run recorded.
+CODES = ("here", "recorded")
+
+
 def _accuracy() -> list[ObjectiveConf]:
     return [ObjectiveConf(metric="val_accuracy", direction="maximize")]
 
@@ -73,6 +77,13 @@ class PredictConf:
     run_id: str = MISSING
     images: Any = field(default_factory=list)  # one path or a list of them
     top: int = 3
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
+class RerunConf:
+    run_id: str = MISSING
+    code: str = "here"  # one of CODES
     tracking: TrackingConf = MISSING
 
 
@@ -126,6 +137,7 @@ SCHEMAS: Mapping[str, type] = {
     "tracking": search.TrackingConf,
     "train": TrainConf,
     "predict": PredictConf,
+    "rerun": RerunConf,
     "compare": CompareConf,
 }
 
@@ -144,7 +156,7 @@ def command_keys(command: str) -> set[str]:
     """Returns every dotted key of a command's configuration, and the keys above them, for all options.
 
     Args:
-        command: `train`, `compare` or `predict`.
+        command: `train`, `compare`, `predict` or `rerun`.
     """
     roots = {field.name for field in fields(SCHEMAS[command])}
     leaves = set(_leaves("", SCHEMAS[command]))

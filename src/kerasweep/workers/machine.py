@@ -14,6 +14,8 @@ from kerasweep.terminal import say
 WORKER_MB = 1200  # memory of a worker that trains a small network
 TRAININGS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# What TensorFlow and OpenMP read when they are imported: how many threads they start.
+THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
@@ -94,12 +96,11 @@ def worker_variables(count: int, gpus: int, cores: int) -> Callable[[int], dict[
     Variables that the user has set stay, such as TF_NUM_INTRAOP_THREADS.
     """
     threads = str(max(1, cores // count))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else [str(index) for index in range(gpus)]
 
     def variables(worker: int) -> dict[str, str]:
-        chosen = {name: os.environ.get(name, threads) for name in names}
+        chosen = {name: os.environ.get(name, threads) for name in THREAD_VARIABLES}
         if gpus:
             chosen["CUDA_VISIBLE_DEVICES"] = devices[worker % len(devices)]
         return chosen

@@ -1,0 +1,43 @@
+"""Reads the configuration that a run recorded back into the schemas."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from kerasweep.config.schemas import RUN_GROUPS, SCHEMAS
+from kerasweep.config.search import ObjectiveConf
+from kerasweep.errors import ConfigError
+
+
+def read_recorded(text: str) -> dict[str, Any]:
+    """Returns the groups that define a run, and its objective, as nodes of their schemas.
+
+    Keys that an older version did not have get their default.
+
+    Args:
+        text: YAML, the artifact `config.yaml` of a run.
+
+    Raises:
+        ConfigError: It is no such YAML, or has keys or values that this version does not know.
+    """
+    try:
+        content = OmegaConf.create(text)
+        assert isinstance(content, DictConfig)
+        groups = {group: _typed(group, content[group]) for group in RUN_GROUPS}
+        objective = [OmegaConf.merge(OmegaConf.structured(ObjectiveConf), one) for one in content.objective]
+    except (OmegaConfBaseException, YAMLError, KeyError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ConfigError(
+            f"The recorded configuration does not fit this version of kerasweep: {reason}. "
+            "code=recorded trains with the recorded code."
+        ) from error
+    return {**groups, "objective": objective}
+
+
+def _typed(group: str, content: DictConfig) -> DictConfig:
+    schema = SCHEMAS.get(f"{group}/{content.get('name')}") or SCHEMAS[group]
+    typed = OmegaConf.merge(OmegaConf.structured(schema), content)
+    assert isinstance(typed, DictConfig)
+    return typed

@@ -1,0 +1,305 @@
+"""`src.rerun` trains any recorded run again, and says whether the bits are equal."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.commands.rerun import compose_again, rerun
+from kerasweep.commands.single import train_in_run
+from kerasweep.config.folders import config_folder
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import ConfigError, KerasweepError
+from kerasweep.results import State, TrialRef
+from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import run_tags
+from kerasweep.tracking.writer import Tracker, open_tracker
+from kerasweep.trial.run import read_data
+from tests.processes import run
+
+Configured = Callable[..., DictConfig]
+DETERMINISTIC = ("training.deterministic=true", "training.epochs=3")
+
+
+def composing() -> initialize_config_dir:
+    """Returns the context of Hydra in which the command composes."""
+    return initialize_config_dir(config_folder("conf"), version_base="1.3")
+
+
+class Recorder:
+    """Records runs in a database, and runs them again."""
+
+    def __init__(self, uri: str, folder: Path, configured: Configured) -> None:
+        self.tracking = TrackingConf(uri=uri)
+        self.tracker = open_tracker(self.tracking)
+        self.folder = folder
+        self.configured = configured
+
+    def record(self, *overrides: str, end_after: int | None = None, **tags: str) -> RunRecord:
+        """Trains a network as a single run, or with tags as a trial, perhaps ended by a pruner."""
+        cfg = self.configured(*overrides)
+        cfg.tracking.uri = self.tracking.uri
+        number = int(tags["trial"]) if "trial" in tags else None
+        outcome = train_in_run(
+            cfg,
+            read_data(cfg),
+            self.tracker,
+            {**run_tags(cfg, {}), **tags},
+            TrialRef("", number, overrides=overrides),
+            lambda epoch, value: epoch == end_after,
+            self.folder,
+        )
+        return get_run(self.tracking, outcome.run_id)
+
+    def again(self, run_id: str, *changes: str) -> tuple[bool, RunRecord]:
+        """Returns whether the bits are said to be equal, and the new run."""
+        cfg = OmegaConf.create({"run_id": run_id, "code": "here"})
+        cfg.tracking = OmegaConf.structured(self.tracking)
+        with composing():
+            is_equal = rerun(cfg, self.folder, changes)
+        (newest, *_) = find_runs(self.tracking, {"rerun_of": get_run(self.tracking, run_id).run_id})
+        return is_equal, newest
+
+
+@pytest.fixture(scope="module")
+def recorder(
+    copy_database: Callable[[Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    configured: Configured,
+) -> Recorder:
+    folder = tmp_path_factory.mktemp("rerun")
+    return Recorder(f"sqlite:///{copy_database(folder)}", folder, configured)
+
+
+@pytest.fixture(scope="module")
+def single(recorder: Recorder) -> RunRecord:
+    return recorder.record(*DETERMINISTIC, "optimizer=sgd", "schedule=cosine", "model.dropout=0.2")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("optimizer=adamw", "schedule=warmup_cosine", "augment=flip_crop", "augment.crop_padding=1"),
+        ("optimizer=rmsprop", "schedule=step", "training.precision=mixed_float16", "model.dense_dropout=0.3"),
+        ("initializer=random_normal", "regularizer=l1_l2", "model.normalization.kind=none"),
+        (
+            "data.seed=3",
+            "data.split_seed=4",
+            "training.seed=5",
+            "training.shuffle=false",
+            "data.labels=one_hot",
+        ),
+        ("training.checkpoint.enabled=true", "training=early_stopping", "schedule=plateau"),
+        ("model=custom", "model.target=tests.training.networks:dropping"),
+    ],
+)
+def test_every_kind_of_training_has_equal_bits(recorder: Recorder, overrides: tuple[str, ...]) -> None:
+    recorded = recorder.record(*DETERMINISTIC, *overrides)
+    recorder.record(*DETERMINISTIC, "training.seed=9", "optimizer.learning_rate=0.1")  # used its program
+    is_equal, again = recorder.again(recorded.run_id[:6])
+    assert again.tags["rerun_verdict"] == "equal: 3 epochs, all metrics and weights bitwise"
+    assert is_equal
+    assert again.tags["weights_digest"] == recorded.tags["weights_digest"]
+    assert again.params == recorded.params
+    for tag in ("dataset", "model", "optimizer", "schedule", "initializer", "regularizer", "batch_size"):
+        assert again.tags[tag] == recorded.tags[tag]
+
+
+def test_a_repeated_single_run_is_tested_and_a_trial_is_not(recorder: Recorder, single: RunRecord) -> None:
+    _, again = recorder.again(single.run_id)
+    assert again.metrics["test_accuracy"] == single.metrics["test_accuracy"]
+    trial = recorder.record(*DETERMINISTIC, trial="3", kind="trial", sweep="s-1")
+    is_equal, again = recorder.again(trial.run_id)
+    assert is_equal
+    assert "test_accuracy" not in again.metrics
+    assert again.tags["kind"] == "run"
+
+
+def test_a_pruned_trial_ends_after_the_same_epoch(recorder: Recorder) -> None:
+    pruned = recorder.record(*DETERMINISTIC, end_after=2, trial="4", kind="trial", sweep="s-1")
+    is_equal, again = recorder.again(pruned.run_id)
+    assert is_equal
+    assert again.tags["rerun_verdict"] == "equal: 2 epochs, all metrics and weights bitwise"
+    assert (again.tags["state"], again.metrics["trained_epochs"]) == ("pruned", 2)
+
+
+def test_overrides_make_a_variation(recorder: Recorder, single: RunRecord) -> None:
+    is_equal, again = recorder.again(single.run_id, "training.epochs=1", "optimizer=adam")
+    assert is_equal
+    said = again.tags["rerun_verdict"]
+    assert said.startswith("a variation (training.epochs=1 optimizer=adam): val_accuracy 0.")
+    assert said.endswith(f", {single.metrics['objective']:.4g} in the recorded run")
+    assert (again.params["training.epochs"], again.tags["optimizer"]) == ("1", "adam")
+    assert again.params["model.dropout"] == "0.2"
+    assert again.params["schedule.name"] == "cosine"
+
+
+def test_a_difference_is_said_with_its_cause(recorder: Recorder, single: RunRecord) -> None:
+    """A run of other weights stands for one of another machine, whose tags it has."""
+    other = recorder.record(*DETERMINISTIC, "optimizer=sgd", "schedule=cosine")
+    recorder.tracker.log_text(other.run_id, config_of(recorder, single), "config.yaml")
+    recorder.tracker.set_tags(
+        other.run_id, {"instructions": "avx", "packages": "tensorflow==2.20.0 keras==1.0"}
+    )
+    is_equal, again = recorder.again(other.run_id)
+    assert not is_equal
+    said = again.tags["rerun_verdict"]
+    assert said.startswith("differs from epoch 1 on (")
+    assert "; keras is another version (1.0 / " in said
+    assert "the processor is another (none / " in said
+
+
+def config_of(recorder: Recorder, record: RunRecord) -> str:
+    from kerasweep.tracking.recorded_run import read_text
+
+    return read_text(recorder.tracking, record.run_id, "config.yaml")
+
+
+def test_changed_data_are_refused_and_moved_ones_found(recorder: Recorder, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    labels = np.arange(60) % 3
+    archive, moved = tmp_path / "images.npz", tmp_path / "moved.npz"
+    np.savez(archive, x=images, y=labels)
+    recorded = recorder.record(
+        *DETERMINISTIC, "data=npz", f"data.path={archive}", f"data.cache_dir={tmp_path / 'cache'}"
+    )
+    shutil.move(archive, moved)
+    with pytest.raises(KerasweepError, match="images.npz"):
+        recorder.again(recorded.run_id)
+    assert recorder.again(recorded.run_id, f"data.path={moved}")[0]
+    np.savez(archive, x=255 - images, y=labels)
+    with pytest.raises(KerasweepError, match="the images changed. Restore them, or name an unchanged copy"):
+        recorder.again(recorded.run_id)
+    assert len(find_runs(recorder.tracking, {"rerun_of": recorded.run_id})) == 1
+
+
+def ended(tracker: Tracker, state: str, **tags: str) -> str:
+    run_id = tracker.start("x", {"kind": "trial", **tags}, {})
+    tracker.finish(run_id, state, "a loss is NaN" if state == State.FAILED else None)
+    return run_id
+
+
+def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> None:
+    tracker = recorder.tracker
+    running = tracker.start("x", {"kind": "trial"}, {})
+    sweep = tracker.start("s-1", {"kind": "study", "sweep": "s-1"}, {})
+    trial = ended(tracker, State.COMPLETE)
+    seed = tracker.start("seed", {"kind": "repeat"}, {}, parent=trial)
+    refusals = {
+        running: "is not finished yet.",
+        sweep: "is that of the sweep s-1, which trains through its trials. Name one of these",
+        trial: rf"is a trial of 1 seeds. Name the run of one seed: {seed[:8]}\.",
+        ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it has no result to compare.",
+        ended(tracker, State.CANCELLED): "is cancelled, so it has no result to compare.",
+        ended(tracker, State.COMPLETE): "has no config.yaml: kerasweep did not train it.",
+        "0123456789": "No run 0123456789 in the experiment",
+        "x": "No run x in the experiment",
+    }
+    before = len(find_runs(recorder.tracking, {}))
+    for run_id, said in refusals.items():
+        with pytest.raises(KerasweepError, match=said):
+            recorder.again(run_id)
+    assert len(find_runs(recorder.tracking, {})) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("study.trials=3", "study.trials is used by sweeps"),
+        ("training.epochs=3,4", "src.rerun trains one network. Give one value."),
+        ("optimizer.momentum=x", "optimizer.momentum=x does not fit the recorded run"),
+        ("optimizer.beta_1=0.5", "optimizer.beta_1=0.5 does not fit the recorded run"),
+        ("optimizer=sgdd", "optimizer=sgdd does not fit the recorded run"),
+    ],
+)
+def test_overrides_that_do_not_fit(recorder: Recorder, single: RunRecord, change: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        recorder.again(single.run_id, change)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda text: text.replace("  momentum:", "  speed:"),
+            "does not fit this version of kerasweep: Key 'speed'",
+        ),
+        (lambda text: "[", "does not fit this version of kerasweep"),
+        (lambda text: "a: 1", "does not fit this version of kerasweep"),
+    ],
+)
+def test_a_configuration_of_another_version(
+    recorder: Recorder, single: RunRecord, edit: Callable[[str], str], said: str
+) -> None:
+    with composing(), pytest.raises(ConfigError, match=said):
+        compose_again(edit(config_of(recorder, single)), [])
+
+
+def test_keys_that_an_older_version_lacked_get_their_default(recorder: Recorder, single: RunRecord) -> None:
+    older = config_of(recorder, single).replace("  nesterov: false\n", "")
+    with composing():
+        cfg, variation = compose_again(older, [])
+    assert (cfg.optimizer.nesterov, cfg.optimizer.momentum, variation) == (False, 0.9, [])
+
+
+NETWORK = """
+import keras
+
+
+def small(shape, classes):
+    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes, activation="softmax")]
+    return keras.Sequential(layers)
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=me", "-c", "user.email=me@localhost")
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def last_run(folder: Path) -> RunRecord:
+    return find_runs(TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db"), {"kind": "run"})[0]
+
+
+def test_the_recorded_code_trains_again(tmp_path: Path, copy_database: Callable[[Path], Path]) -> None:
+    """The project lies in a subfolder of its repository, and has changes that were not committed."""
+    project = tmp_path / "project"
+    copy_database(project)
+    (project / ".gitignore").write_text("mlruns\n")
+    (project / "nets.py").write_text(NETWORK)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "project")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+    (project / "nets.py").write_text(NETWORK.replace("Dense(", "Dense(use_bias=False, units="))
+    overrides = ("debug=fast", "training.deterministic=true", "model=custom", "model.target=nets:small")
+    done = run(project, "train", *overrides)
+    assert done.code == 0, done
+    recorded = last_run(project)
+    (project / "nets.py").write_text(NETWORK)
+    changed = run(project, "rerun", f"run_id={recorded.run_id}")
+    assert changed.code == 1, changed
+    *_, said = changed.stdout.splitlines()
+    assert said.startswith("differs from epoch 1 on (")
+    assert f"the code is another (commit {recorded.tags['mlflow.source.git.commit'][:8]} with other" in said
+    assert "; your code is another (nets:small=" in said
+    again = run(project, "rerun", f"run_id={recorded.run_id}", "code=recorded")
+    assert again.code == 0, again
+    assert again.stdout.splitlines()[-1] == "equal: 1 epochs, all metrics and weights bitwise"
+    for tag in ("mlflow.source.git.commit", "git.dirty", "git.diff", "targets"):
+        assert last_run(project).tags[tag] == recorded.tags[tag]
+    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
+    shutil.rmtree(tmp_path / ".git")
+    git(tmp_path, "init", "--quiet")
+    gone = run(project, "rerun", f"run_id={recorded.run_id}", "code=recorded")
+    assert gone.code == 2
+    assert gone.stderr.startswith("error: The recorded code cannot be checked out: git says ")
+    assert gone.stderr.endswith("or leave code=recorded out.\n")
