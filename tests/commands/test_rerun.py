@@ -1,8 +1,14 @@
 """`src.rerun` trains any recorded run again, and says whether the bits are equal."""
 
+import io
+import os
+import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +16,8 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.commands.rerun import compose_again, rerun
+from kerasweep.commands.recorded_config import compose_again
+from kerasweep.commands.rerun import DIFFERS, rerun
 from kerasweep.commands.single import train_in_run
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
@@ -20,10 +27,12 @@ from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import run_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
+from kerasweep.training.numerics import THREAD_VARIABLES
 from kerasweep.trial.run import read_data
-from tests.processes import run
+from tests.processes import run, start
 
 Configured = Callable[..., DictConfig]
+ENVIRONMENT = (*THREAD_VARIABLES, "TF_ENABLE_ONEDNN_OPTS", "CUDA_VISIBLE_DEVICES")
 DETERMINISTIC = ("training.deterministic=true", "training.epochs=3")
 
 
@@ -57,14 +66,16 @@ class Recorder:
         )
         return get_run(self.tracking, outcome.run_id)
 
-    def again(self, run_id: str, *changes: str) -> tuple[bool, RunRecord]:
-        """Returns whether the bits are said to be equal, and the new run."""
+    def again(self, run_id: str, *changes: str) -> tuple[int, RunRecord]:
+        """Returns the exit code of src.rerun, and the new run."""
         cfg = OmegaConf.create({"run_id": run_id, "code": "here"})
         cfg.tracking = OmegaConf.structured(self.tracking)
-        with composing():
-            is_equal = rerun(cfg, self.folder, changes)
+        with composing(), pytest.MonkeyPatch.context() as patch:
+            for name in ENVIRONMENT:  # they are restored afterwards
+                patch.setenv(name, os.environ.get(name, ""))
+            code = rerun(cfg, self.folder, changes, [])
         (newest, *_) = find_runs(self.tracking, {"rerun_of": get_run(self.tracking, run_id).run_id})
-        return is_equal, newest
+        return code, newest
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +113,9 @@ def single(recorder: Recorder) -> RunRecord:
 def test_every_kind_of_training_has_equal_bits(recorder: Recorder, overrides: tuple[str, ...]) -> None:
     recorded = recorder.record(*DETERMINISTIC, *overrides)
     recorder.record(*DETERMINISTIC, "training.seed=9", "optimizer.learning_rate=0.1")  # used its program
-    is_equal, again = recorder.again(recorded.run_id[:6])
+    code, again = recorder.again(recorded.run_id[:6])
     assert again.tags["rerun_verdict"] == "equal: 3 epochs, all metrics and weights bitwise"
-    assert is_equal
+    assert code == 0
     assert again.tags["weights_digest"] == recorded.tags["weights_digest"]
     assert again.params == recorded.params
     for tag in ("dataset", "model", "optimizer", "schedule", "initializer", "regularizer", "batch_size"):
@@ -115,44 +126,88 @@ def test_a_repeated_single_run_is_tested_and_a_trial_is_not(recorder: Recorder, 
     _, again = recorder.again(single.run_id)
     assert again.metrics["test_accuracy"] == single.metrics["test_accuracy"]
     trial = recorder.record(*DETERMINISTIC, trial="3", kind="trial", sweep="s-1")
-    is_equal, again = recorder.again(trial.run_id)
-    assert is_equal
+    code, again = recorder.again(trial.run_id)
+    assert code == 0
     assert "test_accuracy" not in again.metrics
     assert again.tags["kind"] == "run"
 
 
 def test_a_pruned_trial_ends_after_the_same_epoch(recorder: Recorder) -> None:
     pruned = recorder.record(*DETERMINISTIC, end_after=2, trial="4", kind="trial", sweep="s-1")
-    is_equal, again = recorder.again(pruned.run_id)
-    assert is_equal
+    code, again = recorder.again(pruned.run_id)
+    assert code == 0
     assert again.tags["rerun_verdict"] == "equal: 2 epochs, all metrics and weights bitwise"
     assert (again.tags["state"], again.metrics["trained_epochs"]) == ("pruned", 2)
 
 
 def test_overrides_make_a_variation(recorder: Recorder, single: RunRecord) -> None:
-    is_equal, again = recorder.again(single.run_id, "training.epochs=1", "optimizer=adam")
-    assert is_equal
+    changes = (
+        "training.epochs=1",
+        "optimizer=adam",
+        "training.batch_size=32",
+        "model=strided",
+        "augment=none",
+    )
+    code, again = recorder.again(single.run_id, *changes)
+    assert code == 0
     said = again.tags["rerun_verdict"]
-    assert said.startswith("a variation (training.epochs=1 optimizer=adam): val_accuracy 0.")
+    assert re.match(r"a variation \(.*training\.epochs=1.*\): val_accuracy 0\.", said)
+    for key in (
+        "optimizer.name=adam",
+        "training.batch_size=32",
+        "model.downsampling=stride",
+        "model.filters=",
+    ):
+        assert key in said
+    assert "augment" not in said and "training.seed" not in said
     assert said.endswith(f", {single.metrics['objective']:.4g} in the recorded run")
-    assert (again.params["training.epochs"], again.tags["optimizer"]) == ("1", "adam")
-    assert again.params["model.dropout"] == "0.2"
-    assert again.params["schedule.name"] == "cosine"
+    tags = ("optimizer", "batch_size", "model", "schedule", "dataset", "kernel_size")
+    assert [again.tags[tag] for tag in tags] == ["adam", "32", "strided", "cosine", "digits", "3"]
+
+
+def test_a_key_that_only_the_recorded_option_has_can_vary(recorder: Recorder, single: RunRecord) -> None:
+    with composing():
+        again = compose_again(
+            config_of(recorder, single), ["optimizer.momentum=0.5", "schedule.alpha=0.1"], {}
+        )
+    assert (again.cfg.optimizer.momentum, again.cfg.optimizer.nesterov) == (0.5, False)
+    assert again.variation == {"optimizer.momentum": "0.5", "schedule.alpha": "0.1"}
+
+
+def test_an_override_that_changes_nothing_is_no_variation(recorder: Recorder, single: RunRecord) -> None:
+    code, again = recorder.again(single.run_id, "training.epochs=3", "data.path=null")
+    assert code == 0
+    assert again.tags["rerun_verdict"] == "equal: 3 epochs, all metrics and weights bitwise"
 
 
 def test_a_difference_is_said_with_its_cause(recorder: Recorder, single: RunRecord) -> None:
     """A run of other weights stands for one of another machine, whose tags it has."""
     other = recorder.record(*DETERMINISTIC, "optimizer=sgd", "schedule=cosine")
     recorder.tracker.log_text(other.run_id, config_of(recorder, single), "config.yaml")
+    pins = "tensorflow==2.20.0 keras==1.0 numpy==2.4.6"
     recorder.tracker.set_tags(
-        other.run_id, {"instructions": "avx", "packages": "tensorflow==2.20.0 keras==1.0"}
+        other.run_id, {"instructions": "avx", "packages": pins, "kerasweep": "0.0.1+abc"}
     )
-    is_equal, again = recorder.again(other.run_id)
-    assert not is_equal
+    with redirect_stdout(io.StringIO()) as stdout:
+        code, again = recorder.again(other.run_id)
+    assert code == DIFFERS
     said = again.tags["rerun_verdict"]
     assert said.startswith("differs from epoch 1 on (")
     assert "; keras is another version (1.0 / " in said
     assert "the processor is another (none / " in said
+    assert "pip install tensorflow==2.20.0 keras==1.0 " in stdout.getvalue()
+    assert " kerasweep==0.0.1\n" in stdout.getvalue()
+
+
+def test_a_repetition_that_diverges_differs(recorder: Recorder) -> None:
+    recorded = recorder.record(*DETERMINISTIC, "optimizer=sgd")
+    wild = config_of(recorder, recorded).replace("learning_rate: 0.01", "learning_rate: 1e30")
+    recorder.tracker.log_text(recorded.run_id, wild, "config.yaml")
+    code, again = recorder.again(recorded.run_id)
+    assert (code, again.tags["state"]) == (DIFFERS, "failed")
+    assert re.match(
+        r"differs after epoch \d: (val_)?loss became (nan|inf) in epoch \d: ", again.tags["rerun_verdict"]
+    )
 
 
 def config_of(recorder: Recorder, record: RunRecord) -> str:
@@ -172,10 +227,13 @@ def test_changed_data_are_refused_and_moved_ones_found(recorder: Recorder, tmp_p
     shutil.move(archive, moved)
     with pytest.raises(KerasweepError, match="images.npz"):
         recorder.again(recorded.run_id)
-    assert recorder.again(recorded.run_id, f"data.path={moved}")[0]
+    assert recorder.again(recorded.run_id, f"data.path={moved}")[0] == 0
     np.savez(archive, x=255 - images, y=labels)
-    with pytest.raises(KerasweepError, match="the images changed. Restore them, or name an unchanged copy"):
-        recorder.again(recorded.run_id)
+    for changes in ((), ("data.scaling=z_score",)):
+        with pytest.raises(
+            KerasweepError, match="the images changed. Restore them, or name an unchanged copy"
+        ):
+            recorder.again(recorded.run_id, *changes)
     assert len(find_runs(recorder.tracking, {"rerun_of": recorded.run_id})) == 1
 
 
@@ -194,10 +252,10 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
     refusals = {
         running: "is not finished yet.",
         sweep: "is that of the sweep s-1, which trains through its trials. Name one of these",
-        trial: rf"is a trial of 1 seeds. Name the run of one seed: {seed[:8]}\.",
+        trial: rf"is a trial of several seeds. Name the run of one seed: {seed[:8]}\.",
         ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it has no result to compare.",
         ended(tracker, State.CANCELLED): "is cancelled, so it has no result to compare.",
-        ended(tracker, State.COMPLETE): "has no config.yaml: kerasweep did not train it.",
+        ended(tracker, State.COMPLETE): "has no artifact config.yaml, which src.rerun needs",
         "0123456789": "No run 0123456789 in the experiment",
         "x": "No run x in the experiment",
     }
@@ -211,11 +269,23 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("study.trials=3", "study.trials is used by sweeps"),
+        ("study.trials=3", "^study.trials is no key of a training. src.rerun takes keys of data, augment, "),
+        ("storage.url=postgresql://me:secret@h/d", "^storage.url is no key of a training[^@]*$"),
+        ("debug=fast", "^debug is no key of a training"),
         ("training.epochs=3,4", "src.rerun trains one network. Give one value."),
-        ("optimizer.momentum=x", "optimizer.momentum=x does not fit the recorded run"),
-        ("optimizer.beta_1=0.5", "optimizer.beta_1=0.5 does not fit the recorded run"),
-        ("optimizer=sgdd", "optimizer=sgdd does not fit the recorded run"),
+        (
+            "optimizer.momentum=x",
+            "^optimizer.momentum=x does not fit the recorded run: Value 'x' of type 'str' could not be ",
+        ),
+        (
+            "optimizer.beta_1=0.5",
+            "^optimizer.beta_1=0.5 does not fit the recorded run: Key 'beta_1' not in 'SGDConf'",
+        ),
+        (
+            "optimizer=sgdd",
+            "^optimizer=sgdd does not fit the recorded run: .*Could not find 'optimizer/sgdd'",
+        ),
+        ("training.epochs=0", "training.epochs"),
     ],
 )
 def test_overrides_that_do_not_fit(recorder: Recorder, single: RunRecord, change: str, said: str) -> None:
@@ -231,21 +301,27 @@ def test_overrides_that_do_not_fit(recorder: Recorder, single: RunRecord, change
             "does not fit this version of kerasweep: Key 'speed'",
         ),
         (lambda text: "[", "does not fit this version of kerasweep"),
-        (lambda text: "a: 1", "does not fit this version of kerasweep"),
+        (lambda text: "a: 1", "does not fit this version of kerasweep: it has no group data"),
+        (lambda text: "- 1", "does not fit this version of kerasweep"),
+        (lambda text: re.sub("name: sgd", "name: sgdd", text), "optimizer.name=sgdd is unknown"),
+        (
+            lambda text: text.replace("kerasweep.trial.run:run_trial", "mine:train"),
+            "The run was trained by trial.target=mine:train, which src.rerun does not call",
+        ),
     ],
 )
 def test_a_configuration_of_another_version(
     recorder: Recorder, single: RunRecord, edit: Callable[[str], str], said: str
 ) -> None:
     with composing(), pytest.raises(ConfigError, match=said):
-        compose_again(edit(config_of(recorder, single)), [])
+        compose_again(edit(config_of(recorder, single)), [], {})
 
 
 def test_keys_that_an_older_version_lacked_get_their_default(recorder: Recorder, single: RunRecord) -> None:
     older = config_of(recorder, single).replace("  nesterov: false\n", "")
     with composing():
-        cfg, variation = compose_again(older, [])
-    assert (cfg.optimizer.nesterov, cfg.optimizer.momentum, variation) == (False, 0.9, [])
+        again = compose_again(older, [], {})
+    assert (again.cfg.optimizer.nesterov, again.cfg.optimizer.momentum, again.variation) == (False, 0.9, {})
 
 
 NETWORK = """
@@ -286,20 +362,27 @@ def test_the_recorded_code_trains_again(tmp_path: Path, copy_database: Callable[
     recorded = last_run(project)
     (project / "nets.py").write_text(NETWORK)
     changed = run(project, "rerun", f"run_id={recorded.run_id}")
-    assert changed.code == 1, changed
+    assert changed.code == DIFFERS, changed
     *_, said = changed.stdout.splitlines()
     assert said.startswith("differs from epoch 1 on (")
     assert f"the code is another (commit {recorded.tags['mlflow.source.git.commit'][:8]} with other" in said
     assert "; your code is another (nets:small=" in said
     again = run(project, "rerun", f"run_id={recorded.run_id}", "code=recorded")
     assert again.code == 0, again
-    assert again.stdout.splitlines()[-1] == "equal: 1 epochs, all metrics and weights bitwise"
+    assert again.stdout.splitlines()[-1] == "equal: 1 epoch, all metrics and weights bitwise"
     for tag in ("mlflow.source.git.commit", "git.dirty", "git.diff", "targets"):
         assert last_run(project).tags[tag] == recorded.tags[tag]
+    stopped = start(project, "rerun", f"run_id={recorded.run_id}", "code=recorded", "training.epochs=100000")
+    while "val_loss" not in last_run(project).metrics or "rerun_verdict" in last_run(project).tags:
+        assert stopped.poll() is None, stopped.communicate()
+        time.sleep(0.1)
+    stopped.send_signal(signal.SIGTERM)
+    stopped.communicate(timeout=60)
+    assert (stopped.returncode, last_run(project).status) == (128 + signal.SIGTERM, "KILLED")
     assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
     shutil.rmtree(tmp_path / ".git")
     git(tmp_path, "init", "--quiet")
     gone = run(project, "rerun", f"run_id={recorded.run_id}", "code=recorded")
     assert gone.code == 2
     assert gone.stderr.startswith("error: The recorded code cannot be checked out: git says ")
-    assert gone.stderr.endswith("or leave code=recorded out.\n")
+    assert gone.stderr.endswith("then the code that is here trains the run.\n")

@@ -24,7 +24,7 @@ from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
 from kerasweep.tracking.reader import claim_of, get_run, list_artifacts
-from kerasweep.tracking.recorded_run import read_diff
+from kerasweep.tracking.recorded_run import RecordedRun, read_diff
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.source import diff_artifact, diff_digest
 from kerasweep.tracking.tags import claim_tag
@@ -88,24 +88,25 @@ def test_each_start_records_the_diff_of_its_code(
         subprocess.run(["git", *arguments], check=True, capture_output=True)
     cfg = OmegaConf.merge(recorded.cfg, {"tracking": {"experiment": "code"}})
     diffs = []
-    for width in (2, 3, 2):
+
+    def diff_of(run_id: str) -> str:
+        run = get_run(cfg.tracking, run_id)
+        return read_diff(cfg.tracking, RecordedRun(run, run.tags, "", None, {}))
+
+    for width in (2, 3, 2, 1):
         file.write_text(f"width = {width}\n")
         start = Recorded(recorded.sweep, cfg)
         _, run_id = start.start()
         ref = start.record.start_trial(9, {"a": 1}, cfg, {}, [])
         start.record.tracker.set_tags(run_id, ref.source)
-        diffs.append(read_diff(cfg.tracking, get_run(cfg.tracking, run_id)))
-    assert [diff.splitlines()[-1] for diff in diffs] == ["+width = 2", "+width = 3", "+width = 2"]
+        diffs.append(diff_of(run_id))
+    assert [diff[-11:] for diff in diffs] == ["+width = 2\n", "+width = 3\n", "+width = 2\n", ""]
     there = list_artifacts(cfg.tracking, start.record.parent, "")
-    assert sorted(path for path in there if path.endswith(".diff")) == [
-        diff_artifact(diff_digest(diffs[1])),
-        "git.diff",
-    ]
-    start.record.tracker.set_tags(run_id, {"git.diff": "0123456789ab"})
-    with pytest.raises(
-        TrackingError, match="^The diff 0123456789ab of the run .* is not among its artifacts"
-    ):
-        read_diff(cfg.tracking, get_run(cfg.tracking, run_id))
+    second = diff_artifact(diff_digest(diffs[1]))
+    assert sorted(path for path in there if path.endswith(".diff")) == [second, "git.diff"]
+    start.record.tracker.set_tags(run_id, {"git.dirty": "true", "git.diff": "0123456789ab"})
+    with pytest.raises(TrackingError, match="^The diff 0123456789ab of the run .* is not among its art"):
+        diff_of(run_id)
 
 
 def test_a_run_that_is_recorded_again_shows_its_last_epoch(recorded: Recorded) -> None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from kerasweep.trial.rerun_verdict import Training, causes, different_packages, verdict
+from kerasweep.trial.rerun_verdict import (
+    NO_CAUSE,
+    Training,
+    compare_trainings,
+    different_packages,
+    find_causes,
+)
 
 TAGS = {
     "mlflow.source.git.commit": "1" * 40,
@@ -15,6 +21,7 @@ TAGS = {
     "threads": "1",
     "cores": "8",
     "onednn": "1",
+    "environment": "",
     "gpu": "none",
     "weights_digest": "w",
 }
@@ -27,21 +34,28 @@ def changed(**tags: str | None) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def test_equal_trainings() -> None:
-    assert verdict(Training(LOSSES, TAGS), Training(LOSSES, TAGS), True) == (
-        "equal: 3 epochs, all metrics and weights bitwise"
-    )
+def training(losses: dict[str, list[float]] = LOSSES, **tags: str | None) -> Training:
+    return Training(losses, changed(**tags), "data")
+
+
+def causes(before: Training, now: Training, is_deterministic: bool = True) -> list[str]:
+    return list(find_causes(before, now, is_deterministic))
+
+
+@pytest.mark.parametrize(("epochs", "text"), [(3, "3 epochs"), (1, "1 epoch")])
+def test_equal_trainings(epochs: int, text: str) -> None:
+    losses = {metric: values[:epochs] for metric, values in LOSSES.items()}
+    verdict = compare_trainings(training(losses), training(losses), True)
+    assert (verdict.is_equal, verdict.text) == (True, f"equal: {text}, all metrics and weights bitwise")
 
 
 def test_a_run_of_an_older_version_has_no_weights_to_compare() -> None:
-    older = changed(weights_digest=None, processor=None, instructions=None)
-    assert verdict(Training(LOSSES, older), Training(LOSSES, TAGS), True) == (
-        "equal: 3 epochs, all metrics bitwise"
-    )
+    verdict = compare_trainings(training(weights_digest=None, processor=None), training(), True)
+    assert (verdict.is_equal, verdict.text) == (True, "equal: 3 epochs, all metrics bitwise")
 
 
 @pytest.mark.parametrize(
-    ("losses", "tags", "where"),
+    ("losses", "tags", "place"),
     [
         (
             {"loss": [3.0, 2.0, 1.0], "val_loss": [4.0, 3.0, 2.0 + 2e-7]},
@@ -54,10 +68,16 @@ def test_a_run_of_an_older_version_has_no_weights_to_compare() -> None:
     ],
 )
 def test_the_first_difference_is_named(
-    losses: dict[str, list[float]], tags: dict[str, str], where: str
+    losses: dict[str, list[float]], tags: dict[str, str], place: str
 ) -> None:
-    text = verdict(Training(LOSSES, TAGS), Training(losses, changed(**tags)), True)
-    assert text == f"differs {where}: no cause is known, all that is recorded is equal"
+    verdict = compare_trainings(training(), training(losses, **tags), True)
+    assert (verdict.is_equal, verdict.text) == (False, f"differs {place}: {NO_CAUSE}")
+
+
+def test_a_loss_that_is_not_finite_is_a_difference() -> None:
+    losses = {"loss": [3.0], "val_loss": [4.0]}
+    verdict = compare_trainings(training(), training(losses), True, "loss became nan in epoch 2")
+    assert verdict.text == f"differs after epoch 1: loss became nan in epoch 2: {NO_CAUSE}"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +85,7 @@ def test_the_first_difference_is_named(
     [
         ({"commit": "2" * 40}, "the code is another (commit 11111111 / 22222222)"),
         ({"diff": "bbbb"}, "the code is another (commit 11111111 with other changes)"),
-        ({"dirty": "false", "diff": None}, "the code is another (commit 11111111 with other changes)"),
+        ({"dirty": "false", "diff": "none"}, "the code is another (commit 11111111 with other changes)"),
         ({"kerasweep": "0.3.0"}, "kerasweep is another version (0.2.0 / 0.3.0)"),
         (
             {"packages": "tensorflow==2.22.0 keras==3.15.1 numpy==2.4.6"},
@@ -77,36 +97,46 @@ def test_the_first_difference_is_named(
         ({"threads": "2"}, "the number of threads is another (1 / 2)"),
         ({"threads": "all"}, "the number of threads is another (1 / 8)"),
         ({"onednn": "0"}, "oneDNN's setting is another (1 / 0)"),
-        ({"gpu": "H200, cuda_version 12"}, "the GPU is another (none / H200, cuda_version 12)"),
+        ({"environment": "XLA_FLAGS=x"}, "the environment is another (none / XLA_FLAGS=x)"),
+        ({"gpu": "H200, driver 1"}, "the GPU is another (none / H200, driver 1)"),
     ],
 )
 def test_each_cause_is_named_alone(tags: dict[str, str | None], cause: str) -> None:
-    assert list(causes(TAGS, changed(**tags), is_deterministic=True)) == [cause]
+    assert causes(training(), training(**tags)) == [cause]
 
 
 def test_the_code_of_a_user_is_a_cause() -> None:
-    there, here = changed(targets="nets:small=1111"), changed(targets="nets:small=2222")
-    assert list(causes(there, here, True)) == ["your code is another (nets:small=1111 / nets:small=2222)"]
+    before, now = training(targets="nets:small=1111"), training(targets="nets:small=2222")
+    assert causes(before, now) == ["your code is another (nets:small=1111 / nets:small=2222)"]
+
+
+def test_files_that_git_does_not_know_may_be_a_cause() -> None:
+    tags = {"dirty": "true", "diff": "none"}
+    assert causes(training(**tags), training(**tags)) == ["files that git does not know are not recorded"]
 
 
 @pytest.mark.parametrize(
     ("threads", "gpu", "may_vary"), [("1", "none", False), ("2", "none", True), ("1", "H200", True)]
 )
 def test_threads_and_gpus_are_a_cause_without_determinism(threads: str, gpu: str, may_vary: bool) -> None:
-    tags = changed(threads=threads, gpu=gpu)
+    both = training(threads=threads, gpu=gpu)
     expected = ["training.deterministic=false lets threads add in any order"] if may_vary else []
-    assert list(causes(tags, tags, is_deterministic=False)) == expected
-    assert list(causes(tags, tags, is_deterministic=True)) == []
+    assert causes(both, both, is_deterministic=False) == expected
+    assert causes(both, both, is_deterministic=True) == []
 
 
-def test_what_an_older_version_did_not_record_is_said() -> None:
-    older = {"threads": "1", "onednn": "1"}
-    here = changed(commit=None, dirty=None, diff=None)
-    assert list(causes(older, here, True)) == [
-        "it was recorded by an older version, without processor and packages"
+def test_the_epochs_of_an_earlier_attempt_may_be_a_cause() -> None:
+    (cause,) = causes(training(restored_epochs="2"), training())
+    assert cause == "its first 2 epochs are of an earlier attempt, whose code and machine are not recorded"
+
+
+def test_what_was_not_recorded_is_said_and_not_compared() -> None:
+    older = Training(LOSSES, {"threads": "1", "onednn": "1"})
+    assert causes(older, training()) == [
+        "not recorded: the processor, the packages, the changes since the commit, the data"
     ]
 
 
 def test_packages_to_install_again() -> None:
-    here = changed(packages="tensorflow==2.22.0 keras==3.15.1 numpy==2.5.0")
-    assert different_packages(TAGS, here) == ["tensorflow==2.21.0", "numpy==2.4.6"]
+    now = changed(packages="tensorflow==2.22.0 keras==3.15.1 numpy==2.5.0")
+    assert different_packages(TAGS, now) == ["tensorflow==2.21.0", "numpy==2.4.6"]

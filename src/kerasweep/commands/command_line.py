@@ -41,7 +41,7 @@ def run_command(function: Callable[[], T]) -> T:
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
         sentence = key + str(error).partition("\n")[0]
-    return _refuse(sentence)
+    return refuse(sentence)
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
@@ -72,11 +72,11 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     overrides: list[Override] = []
     for text in get_args_parser().parse_args(list(arguments)).overrides:
         if text.startswith("=") or not text.startswith("~") and "=" not in text:
-            _refuse(f"{text}: an override is written key=value.")
+            refuse(f"{text}: an override is written key=value.")
         try:
             overrides.append(parser.parse_override(text))
         except HydraException as error:
-            _refuse(f"{text}: {str(error).strip()}\n{HINT}")
+            refuse(f"{text}: {str(error).strip()}\n{HINT}")
     known = command_keys(command) | _groups()
     has_user_files = any(argument.lstrip("+").startswith(USER_FILES) for argument in arguments)
     added = {override.key_or_group for override in overrides if _adds(override)}
@@ -107,14 +107,14 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
         return
     meant = suggestion(key, known)
     if meant:
-        _refuse(f"There is no key {key}. {meant}")
+        refuse(f"There is no key {key}. {meant}")
 
 
 def _check_added(key: str, known: Collection[str], has_user_files: bool) -> None:
     """Refuses a key that the command does not read; a user's own config groups may have any name."""
     is_users = has_user_files and key.partition(".")[0] not in known
     if not is_users and not _is_known(key, known):
-        _refuse(f"Nothing reads {key}. {suggestion(key, known)}".rstrip())
+        refuse(f"Nothing reads {key}. {suggestion(key, known)}".rstrip())
 
 
 def _is_known(key: str, known: Collection[str]) -> bool:
@@ -133,13 +133,13 @@ def _check_name(group: str, name: str) -> None:
     known = _options(group)
     meant = suggestion(name, known) if known and name not in known else ""
     if meant:
-        _refuse(f"There is no {group}={name}. {meant}")
+        refuse(f"There is no {group}={name}. {meant}")
 
 
 def _check_option(group: str, override: str) -> None:
     options = _options(group)
     if options and not override.startswith("~"):
-        _refuse(f"{override}: {group} takes the name of one of its options: {', '.join(options)}.")
+        refuse(f"{override}: {group} takes the name of one of its options: {', '.join(options)}.")
 
 
 def _groups() -> set[str]:
@@ -158,6 +158,7 @@ def _options(group: str) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """Ends the command with an error and exit code 2."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -16,10 +16,11 @@ from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
-from kerasweep.tracking.source import FIRST_DIFF, git_diff, source_tags
+from kerasweep.tracking.source import FIRST_DIFF, command_tags, read_code
 from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
+from kerasweep.trial.digest import note_code
 from kerasweep.trial.run import read_data, run_trial, warm_up
 from kerasweep.workers.signals import interrupts_held
 
@@ -40,13 +41,14 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         )
     overrides = tuple(str(override) for override in hydra_cfg.overrides.task)
     if OmegaConf.select(hydra_cfg, "mode") != RunMode.MULTIRUN:  # another sweeper's jobs come here, too
-        check_are_of_run(overrides)
+        _check_overrides(overrides)
     check_command(cfg, hydra_cfg)
     if cfg.trial.target != TrialConf.target:
         raise ConfigError("trial.target is used by sweeps. Add -m, or leave it out.")
     if cfg.data.ship:
         raise ConfigError("data.ship is used by sweeps on a Ray cluster. Leave it out.")
     check_user_tags(cfg.tracking.tags)
+    note_code(cfg)
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     with interrupts_held():
@@ -85,13 +87,13 @@ def train_in_run(
     reason = "it was stopped"
     try:
         with interrupts_held():
-            all_tags = {**source_tags(), **user_tags(cfg), "kind": RunKind.RUN, **tags}
-            all_tags["objective"] = objective_text(cfg)
+            code = read_code()
+            own = {"kind": RunKind.RUN, "objective": objective_text(cfg)}
+            all_tags = {**command_tags(), **code.tags, **user_tags(cfg), **own, **tags}
             run_id = tracker.start(" ".join(ref.overrides) or "default", all_tags, run_params(cfg))
             warm_up(cfg)
-        diff = git_diff()
-        if diff:
-            tracker.log_text(run_id, diff, FIRST_DIFF)
+        if code.diff:
+            tracker.log_text(run_id, code.diff, FIRST_DIFF)
         record_images(cfg, run_id, tracker, prepared)
         outcome = run_trial(cfg, replace(ref, run_id=run_id), tracker, report, folder)
         state, reason = State(outcome.state), outcome.reason or ""
@@ -105,7 +107,7 @@ def train_in_run(
                 tracker.finish(run_id, state, reason or None)
 
 
-def check_are_of_run(overrides: Sequence[str]) -> None:
+def _check_overrides(overrides: Sequence[str]) -> None:
     """Raises ConfigError for an override that only sweeps read."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")

@@ -64,7 +64,13 @@ def resolved_text(cfg: DictConfig) -> str:
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(plain, DictConfig)
     hide_passwords_in(plain)
-    return OmegaConf.to_yaml(plain)
+    return PASSWORD.sub(_masked, OmegaConf.to_yaml(plain))  # other keys may repeat an address
+
+
+def _masked(match: re.Match[str]) -> str:
+    """Returns a found password as ***; a reference to its variable stays."""
+    user = user_of(match)
+    return match[0] if match[0].removeprefix(user).startswith("${") else f"{user}***"
 
 
 def with_reference(key: str, text: str) -> str:

@@ -7,7 +7,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from kerasweep.config.schemas import RUN_GROUPS, SCHEMAS
-from kerasweep.config.search import ObjectiveConf
+from kerasweep.config.search import ObjectiveConf, TrialConf
 from kerasweep.errors import ConfigError
 
 
@@ -20,24 +20,31 @@ def read_recorded(text: str) -> dict[str, Any]:
         text: YAML, the artifact `config.yaml` of a run.
 
     Raises:
-        ConfigError: It is no such YAML, or has keys or values that this version does not know.
+        ConfigError: It is no such YAML, has keys or values that this version does not know, or was trained
+            by a function of the user's.
     """
     try:
         content = OmegaConf.create(text)
-        assert isinstance(content, DictConfig)
-        groups = {group: _typed(group, content[group]) for group in RUN_GROUPS}
+        groups = {group: _typed(group, OmegaConf.select(content, group)) for group in RUN_GROUPS}
         objective = [OmegaConf.merge(OmegaConf.structured(ObjectiveConf), one) for one in content.objective]
-    except (OmegaConfBaseException, YAMLError, KeyError, TypeError) as error:
+    except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigError(
             f"The recorded configuration does not fit this version of kerasweep: {reason}. "
             "code=recorded trains with the recorded code."
         ) from error
+    target = OmegaConf.select(content, "trial.target") or TrialConf.target
+    if target != TrialConf.target:
+        raise ConfigError(f"The run was trained by trial.target={target}, which src.rerun does not call.")
     return {**groups, "objective": objective}
 
 
-def _typed(group: str, content: DictConfig) -> DictConfig:
-    schema = SCHEMAS.get(f"{group}/{content.get('name')}") or SCHEMAS[group]
+def _typed(group: str, content: Any) -> DictConfig:
+    if not isinstance(content, DictConfig):
+        raise TypeError(f"it has no group {group}")
+    schema = SCHEMAS.get(f"{group}/{content.get('name')}") or SCHEMAS.get(group)
+    if schema is None:
+        raise ValueError(f"{group}.name={content.get('name')} is unknown")
     typed = OmegaConf.merge(OmegaConf.structured(schema), content)
     assert isinstance(typed, DictConfig)
     return typed

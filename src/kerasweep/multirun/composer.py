@@ -155,7 +155,7 @@ def choices_of(config: DictConfig) -> dict[str, str]:
     return {str(key): str(value) for key, value in choices.items() if value is not None}
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Returns an error's first sentence, without Hydra's and OmegaConf's lines about types."""
     cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
     return str(cause).strip().splitlines()[0].rstrip(".")

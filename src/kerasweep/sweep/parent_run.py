@@ -15,11 +15,10 @@ from kerasweep.tracking.reader import CONFIG, find_runs
 from kerasweep.tracking.source import (
     DIFF,
     FIRST_DIFF,
+    Code,
+    command_tags,
     command_text,
     diff_artifact,
-    diff_digest,
-    git_diff,
-    source_tags,
     versions_text,
 )
 from kerasweep.tracking.tags import CLAIM, RunKind, claim_tag, objective_text, run_params, user_tags
@@ -34,6 +33,7 @@ def open_parent(
     choices: Mapping[str, str],
     axes: Sequence[str],
     more: Mapping[str, str],
+    code: Code,
 ) -> tuple[str, bool]:
     """Reopens the run of a sweep, found by its tags, or starts one. Call this with the sweep's lock held.
 
@@ -45,6 +45,7 @@ def open_parent(
         choices: A config group -> the chosen option.
         axes: The tags of the axes that are compared.
         more: Further tags of a new run.
+        code: That of this start.
 
     Returns:
         Its id, and whether an earlier start opened it.
@@ -58,7 +59,8 @@ def open_parent(
         tracker.set_tags(parent, {**changeable, "state": State.RUNNING})
     else:
         tags = {
-            **source_tags(),
+            **command_tags(),
+            **code.tags,
             **user_tags(cfg),
             **identity,
             "study": study,
@@ -73,11 +75,10 @@ def open_parent(
             tags["mlflow.note.content"] = cfg.study.question
         parent = tracker.start(sweep.name, tags, run_params(cfg))
     tracker.log_text(parent, OmegaConf.to_yaml(cfg), CONFIG)  # that of the latest start
-    diff = git_diff()
-    if diff is not None and not earlier:
-        tracker.log_text(parent, diff, FIRST_DIFF)
-    elif diff is not None and earlier[0].tags.get(DIFF) != diff_digest(diff):
-        tracker.log_text(parent, diff, diff_artifact(diff_digest(diff)))
+    if code.diff and not earlier:
+        tracker.log_text(parent, code.diff, FIRST_DIFF)
+    elif code.diff and earlier[0].tags.get(DIFF) != code.tags[DIFF]:
+        tracker.log_text(parent, code.diff, diff_artifact(code.tags[DIFF]))
     return parent, bool(earlier)
 
 

@@ -19,7 +19,7 @@ from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, get_run
-from kerasweep.tracking.source import code_tags
+from kerasweep.tracking.source import read_code
 from kerasweep.tracking.spool import Spool
 from kerasweep.tracking.tags import (
     RunKind,
@@ -81,9 +81,10 @@ class SweepRecord:
             axes: The tags of the axes that are compared.
             more: Further tags of a new parent run.
         """
-        parent, is_resumed = open_parent(tracker, cfg, sweep, study, choices, axes, more)
+        code = read_code()
+        parent, is_resumed = open_parent(tracker, cfg, sweep, study, choices, axes, more, code)
         recorder = BufferedRecorder(tracker, Spool(sweep.spool))
-        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, is_resumed, code_tags())
+        return cls(tracker, recorder, cfg, sweep, study, short_names, parent, is_resumed, code.tags)
 
     def start_trial(
         self,

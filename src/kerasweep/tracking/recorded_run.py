@@ -13,7 +13,17 @@ from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.reader import CONFIG, download, find_runs, get_run, histories, list_artifacts
 from kerasweep.tracking.retry import with_retries
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.source import COMMIT, DIFF, DIRTY, FIRST_DIFF, diff_artifact, diff_digest
+from kerasweep.tracking.source import (
+    COMMIT,
+    COMMIT_DIGITS,
+    DIFF,
+    DIRTY,
+    FIRST_DIFF,
+    KERASWEEP,
+    NO_DIFF,
+    diff_artifact,
+    diff_digest,
+)
 from kerasweep.tracking.tags import RunKind
 
 # The metrics of each epoch that equal trainings have in common.
@@ -26,17 +36,19 @@ class RecordedRun:
     """A run that has trained one network."""
 
     run: RunRecord
+    tags: Mapping[str, str]  # the run's, and those of the code that only its sweep has
     config: str  # the YAML of its configuration
     data_digest: str | None  # of its whole data set, None if it recorded none
     history: Mapping[str, Sequence[float]]  # the values of each metric of COMPARED, by epoch
 
     @property
-    def epochs(self) -> int:
-        return min(map(len, self.history.values()))
+    def was_pruned(self) -> bool:
+        return self.tags.get("state") == State.PRUNED
 
     @property
-    def was_pruned(self) -> bool:
-        return self.run.tags.get("state") == State.PRUNED
+    def was_tested(self) -> bool:
+        """Whether the training ended with a test; that of a trial does not."""
+        return self.tags.get("kind") == RunKind.RUN and "test_accuracy" in self.run.metrics
 
 
 def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
@@ -53,34 +65,38 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
     _check_kind(cfg, run)
     _check_state(run)
     if CONFIG not in list_artifacts(cfg, run.run_id, ""):
-        raise TrackingError(f"The run {run.run_id} has no {CONFIG}: kerasweep did not train it.")
-    history = history_of(cfg, run.run_id)
+        raise TrackingError(
+            f"The run {run.run_id} has no artifact {CONFIG}, which src.rerun needs: a trial.target of your "
+            "own or another program trained it, or MLflow lost it."
+        )
+    history = read_history(cfg, run.run_id)
     if not all(history.values()):
         raise TrackingError(f"The run {run.run_id} has recorded no epoch, so nothing can be compared.")
-    return RecordedRun(run, read_text(cfg, run.run_id, CONFIG), _data_digest(cfg, run.run_id), history)
+    config, digest = read_text(cfg, run.run_id, CONFIG), _read_data_digest(cfg, run.run_id)
+    return RecordedRun(run, {**_code_of_sweep(cfg, run), **run.tags}, config, digest, history)
 
 
-def history_of(cfg: TrackingConf, run_id: str) -> dict[str, list[float]]:
+def read_history(cfg: TrackingConf, run_id: str) -> dict[str, list[float]]:
     """Returns the values of each metric of COMPARED by epoch."""
     return {metric: histories(cfg, [run_id], metric)[run_id] for metric in COMPARED}
 
 
 def read_text(cfg: TrackingConf, run_id: str, path: str) -> str:
-    """Returns the content of an artifact. Raises TrackingError if the run lacks it."""
+    """Returns the content of an artifact, with its line ends. Raises TrackingError if the run lacks it."""
     with tempfile.TemporaryDirectory() as folder:
-        return download(cfg, run_id, path, Path(folder)).read_text(encoding="utf-8")
+        return download(cfg, run_id, path, Path(folder)).read_bytes().decode(errors="replace")
 
 
-def read_diff(cfg: TrackingConf, run: RunRecord) -> str:
+def read_diff(cfg: TrackingConf, recorded: RecordedRun) -> str:
     """Returns the diff of the code with which a run was trained; empty if its tree was as committed.
 
     Raises:
-        TrackingError: The run, or the run of its sweep, has lost it.
+        TrackingError: The run, or the run of its sweep, has lost it, or it was not text in UTF-8.
     """
-    digest = run.tags.get(DIFF)
-    sweep = run.tags.get("sweep")
-    parents = find_runs(cfg, {"sweep": sweep, "kind": RunKind.STUDY}) if sweep else []
-    for owner in (run, *parents) if run.tags.get(DIRTY) == "true" else ():
+    digest, run = recorded.tags.get(DIFF), recorded.run
+    if digest == NO_DIFF or recorded.tags.get(DIRTY) != "true":
+        return ""
+    for owner in (run, *_parents_of(cfg, run)):
         there = list_artifacts(cfg, owner.run_id, "")
         for path in (diff_artifact(str(digest)), FIRST_DIFF):
             diff = read_text(cfg, owner.run_id, path) if path in there else None
@@ -89,9 +105,21 @@ def read_diff(cfg: TrackingConf, run: RunRecord) -> str:
     if digest is None:
         return ""
     raise TrackingError(
-        f"The diff {digest} of the run {run.run_id} is not among its artifacts: its code differed from the "
-        f"commit {run.tags[COMMIT][:8]}. Without code=recorded, the code that is here trains it."
+        f"The diff {digest} of the run {run.run_id} is not among its artifacts, or was too long, or no "
+        f"UTF-8: its code differed from the commit {recorded.tags[COMMIT][:COMMIT_DIGITS]}. Leave "
+        "code=recorded out."
     )
+
+
+def _code_of_sweep(cfg: TrackingConf, run: RunRecord) -> dict[str, str]:
+    """Returns the tags of the sweep's code for a run of an older version, which has none."""
+    parents = [] if COMMIT in run.tags or KERASWEEP in run.tags else _parents_of(cfg, run)
+    return {tag: parents[0].tags[tag] for tag in (COMMIT, DIRTY) if parents and tag in parents[0].tags}
+
+
+def _parents_of(cfg: TrackingConf, run: RunRecord) -> list[RunRecord]:
+    sweep = run.tags.get("sweep")
+    return find_runs(cfg, {"sweep": sweep, "kind": RunKind.STUDY}) if sweep else []
 
 
 def _check_kind(cfg: TrackingConf, run: RunRecord) -> None:
@@ -104,7 +132,7 @@ def _check_kind(cfg: TrackingConf, run: RunRecord) -> None:
     if repeats:
         named = ", ".join(sorted(repeat.run_id[:8] for repeat in repeats)[:MAX_NAMED])
         raise TrackingError(
-            f"The run {run.run_id} is a trial of {len(repeats)} seeds. Name the run of one seed: {named}."
+            f"The run {run.run_id} is a trial of several seeds. Name the run of one seed: {named}."
         )
 
 
@@ -121,7 +149,7 @@ def _check_state(run: RunRecord) -> None:
         )
 
 
-def _data_digest(cfg: TrackingConf, run_id: str) -> str | None:
+def _read_data_digest(cfg: TrackingConf, run_id: str) -> str | None:
     uri = resolve_uri(cfg.uri)
     run = with_retries(uri, open_client(uri, create=False).get_run, run_id)
     datasets = run.inputs.dataset_inputs if run.inputs else []

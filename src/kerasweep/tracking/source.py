@@ -8,36 +8,53 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from kerasweep.config.folders import PACKAGE
 from kerasweep.config.passwords import without_password
 
 # The tags of the code: git's commit, whether the working tree was dirty, and the digest of its diff.
 COMMIT, DIRTY, DIFF = "mlflow.source.git.commit", "git.dirty", "git.diff"
+# kerasweep's version, and its commit where it is another repository's.
+KERASWEEP = "kerasweep"
+NO_DIFF = "none"
 # The artifact with the diff of a run, or of a sweep's first start.
 FIRST_DIFF = "git.diff"
 MAX_DIFF_CHARACTERS = 1_000_000
+COMMIT_DIGITS = 8
 PACKAGES = ("tensorflow", "keras", "numpy", "optuna", "mlflow", "hydra-core")
+# Whatever the user has configured, git can apply this diff.
+DIFF_COMMAND = (
+    *("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--binary"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "HEAD"),
+)
 
 
-def source_tags() -> dict[str, str]:
-    """Returns MLflow's source tags and those of the code."""
-    started = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
-    return started | code_tags()
+@dataclass(frozen=True)
+class Code:
+    """The code of the working directory."""
+
+    tags: Mapping[str, str]
+    diff: str = ""  # of the working tree; only its beginning if it is longer than MAX_DIFF_CHARACTERS
 
 
-def code_tags() -> dict[str, str]:
-    """Returns git's commit, whether the tree is dirty, and the digest of its diff if it has one.
-
-    Empty if the working directory is in no repository.
-    """
+def read_code() -> Code:
+    """Returns the code of the working directory; without git's tags if it is in no repository."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
-        return {}
-    dirty = bool(_git("status", "--porcelain"))
-    diff = git_diff()
-    changed = {} if diff is None else {DIFF: diff_digest(diff)}
-    return {COMMIT: commit.strip(), DIRTY: str(dirty).lower(), **changed}
+        return Code({KERASWEEP: _version(None)})
+    is_dirty = bool(_git("status", "--porcelain"))
+    diff = _git(*DIFF_COMMAND) or b""
+    tags = {
+        COMMIT: commit.decode().strip(),
+        DIRTY: str(is_dirty).lower(),
+        DIFF: hashlib.sha256(diff).hexdigest()[:12] if diff else NO_DIFF,
+        KERASWEEP: _version(_git("rev-parse", "--show-toplevel")),
+    }
+    # Other encodings than UTF-8 are lost here, which the digest shows.
+    return Code(tags, diff.decode(errors="replace")[:MAX_DIFF_CHARACTERS])
 
 
 def diff_digest(diff: str) -> str:
@@ -48,6 +65,11 @@ def diff_digest(diff: str) -> str:
 def diff_artifact(digest: str) -> str:
     """Returns the path of the artifact with a later start's diff."""
     return f"git-{digest}.diff"
+
+
+def command_tags() -> dict[str, str]:
+    """Returns MLflow's tags of the program and the user."""
+    return {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
 
 
 def command_text(module: str) -> str:
@@ -67,10 +89,18 @@ def versions_text() -> str:
     return ", ".join([f"Python {platform.python_version()}", *versions, f"{os.cpu_count()} cores"])
 
 
-def git_diff() -> str | None:
-    """Returns the diff of the working tree, cut at a million characters; None if there is none."""
-    diff = _git("diff", "--no-color", "--no-ext-diff", "HEAD")
-    return diff[:MAX_DIFF_CHARACTERS] if diff else None
+def _version(repository: bytes | None) -> str:
+    """Returns kerasweep's version, with its commit if it is a checkout apart from the repository."""
+    version = importlib.metadata.version("kerasweep")
+    checkout = PACKAGE.parents[1]
+    is_apart = repository is None or Path(os.fsdecode(repository.rstrip(b"\n"))) != checkout
+    if not is_apart or not (checkout / ".git").exists():
+        return version
+    commit = _git("-C", str(checkout), "rev-parse", "HEAD")
+    if commit is None:
+        return version
+    is_dirty = bool(_git("-C", str(checkout), "status", "--porcelain", "--untracked-files=no"))
+    return f"{version}+{commit.decode()[:COMMIT_DIGITS]}{'.dirty' if is_dirty else ''}"
 
 
 def _user() -> str:
@@ -80,11 +110,10 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> bytes | None:
+    """Returns git's output, None if git fails or is missing."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, errors="replace", timeout=10, check=False
-        )
+        done = subprocess.run(["git", *arguments], capture_output=True, timeout=10, check=False)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

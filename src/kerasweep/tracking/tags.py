@@ -28,6 +28,8 @@ INPUTS = "inputs"
 RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
 # The user's targets, with the digests of their code.
 TARGETS_TAG = "targets"
+# How many epochs of a run an earlier attempt trained.
+RESTORED_EPOCHS = "restored_epochs"
 # A digest of the weights that a run ends with, those of its best epoch.
 WEIGHTS_DIGEST = "weights_digest"
 # How a run's values from validation are scored, see trial/metrics.py.
@@ -60,7 +62,7 @@ RESERVED = {
     SCORE,
     "threads",
     "onednn",
-    "restored_epochs",
+    RESTORED_EPOCHS,
     RERUN_OF,
     RERUN_VERDICT,
     TARGETS_TAG,
@@ -70,6 +72,7 @@ RESERVED = {
     "cores",
     "gpu",
     "packages",
+    "environment",
     "kerasweep",
 }
 # The tags of `run_tags`.

@@ -66,10 +66,15 @@ def this_machine() -> str:
 
 
 def processor_name() -> str:
+    names = cpu_info("model name")
+    return names[0] if names else platform.processor()
+
+
+def cpu_info(field: str) -> list[str]:
+    """Returns a field of each processor in /proc/cpuinfo; empty where there is no such file."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(field)]
 
 
 def _default_file() -> Path:

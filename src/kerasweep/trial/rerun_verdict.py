@@ -3,28 +3,60 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kerasweep.tracking.source import COMMIT, DIFF, DIRTY
-from kerasweep.tracking.tags import TARGETS_TAG, WEIGHTS_DIGEST
+from kerasweep.tracking.source import COMMIT, COMMIT_DIGITS, DIFF, DIRTY, KERASWEEP, NO_DIFF
+from kerasweep.tracking.tags import RESTORED_EPOCHS, TARGETS_TAG, WEIGHTS_DIGEST
+from kerasweep.training.numerics import ALL, NO_GPU
 
 Tags = Mapping[str, str]
-# A commit is named by its first digits.
-COMMIT_DIGITS = 8
-OLDER = "it was recorded by an older version, without {}"
+NO_CAUSE = "no cause is known, all that is recorded is equal"
+# Tags that runs of older versions lack, with their names in a sentence.
+RECORDED = {"processor": "the processor", "packages": "the packages", DIFF: "the changes since the commit"}
+# Tags of the machine whose values are shown if they differ.
+SETTINGS = {"onednn": "oneDNN's setting", "environment": "the environment", "gpu": "the GPU"}
 
 
 @dataclass(frozen=True)
 class Training:
-    """What two trainings are compared by."""
+    """A training as it was recorded."""
 
     history: Mapping[str, Sequence[float]]  # the values of each metric by epoch
     tags: Tags  # of its run
+    data_digest: str | None = None  # None if it was not recorded
 
     @property
     def epochs(self) -> int:
-        return min(map(len, self.history.values()))
+        return min(map(len, self.history.values()), default=0)
 
 
-def difference(recorded: Training, again: Training) -> str | None:
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two trainings are equal."""
+
+    is_equal: bool
+    text: str  # a sentence without its full stop
+
+
+def compare_trainings(
+    recorded: Training, again: Training, is_deterministic: bool, error: str | None = None
+) -> Verdict:
+    """Compares a training with its repetition.
+
+    Args:
+        recorded: The first training.
+        again: The second one.
+        is_deterministic: training.deterministic, which both share.
+        error: How the second one ended before its last epoch.
+    """
+    place = find_difference(recorded, again) if error is None else f"after epoch {again.epochs}: {error}"
+    if place is None:
+        epochs = f"{recorded.epochs} epoch{'' if recorded.epochs == 1 else 's'}"
+        compared = "metrics and weights" if WEIGHTS_DIGEST in recorded.tags else "metrics"
+        return Verdict(True, f"equal: {epochs}, all {compared} bitwise")
+    causes = list(find_causes(recorded, again, is_deterministic))
+    return Verdict(False, f"differs {place}: {'; '.join(causes) or NO_CAUSE}")
+
+
+def find_difference(recorded: Training, again: Training) -> str | None:
     """Returns where two trainings differ, as in `from epoch 3 on (val_loss 2e-07)`; None if they are equal.
 
     Weights are compared by their digests, if both have one.
@@ -39,92 +71,82 @@ def difference(recorded: Training, again: Training) -> str | None:
             metric = max(distances, key=lambda name: distances[name])
             return f"from epoch {epoch + 1} on ({metric} {distances[metric]:.1g})"
     if recorded.epochs != again.epochs:
-        return (
-            f"after epoch {min(recorded.epochs, again.epochs)}: {again.epochs} epochs, not {recorded.epochs}"
-        )
+        last = min(recorded.epochs, again.epochs)
+        return f"after epoch {last}: {again.epochs} epochs, not {recorded.epochs}"
     digests = {training.tags.get(WEIGHTS_DIGEST) for training in (recorded, again)} - {None}
     return "in the weights alone" if len(digests) > 1 else None
 
 
-def verdict(recorded: Training, again: Training, is_deterministic: bool) -> str:
-    """Returns the sentence on a training that was repeated.
+def find_causes(recorded: Training, again: Training, is_deterministic: bool) -> Iterator[str]:
+    """Yields what differs between two trainings, or was not recorded, and can change the bits.
 
     Args:
         recorded: The first training.
         again: The second one.
         is_deterministic: training.deterministic, which both share.
     """
-    where = difference(recorded, again)
-    if where is None:
-        compared = "metrics and weights" if WEIGHTS_DIGEST in recorded.tags else "metrics"
-        return f"equal: {recorded.epochs} epochs, all {compared} bitwise"
-    known = list(causes(recorded.tags, again.tags, is_deterministic))
-    return f"differs {where}: {'; '.join(known) or 'no cause is known, all that is recorded is equal'}"
-
-
-def causes(there: Tags, here: Tags, is_deterministic: bool) -> Iterator[str]:
-    """Yields what differs between two runs that can change the bits of a training.
-
-    Args:
-        there: The tags of the recorded run.
-        here: The tags of the new run.
-        is_deterministic: training.deterministic, which both share.
-    """
-    yield from _of_the_code(there, here)
-    for package, versions in _packages(there, here):
-        yield f"{package} is another version ({versions})"
-    yield from _of_the_processor(there, here)
-    for tag, name in (("onednn", "oneDNN's setting"), ("gpu", "the GPU")):
-        if tag in there and there[tag] != here.get(tag):
-            yield f"{name} is another ({there[tag]} / {here.get(tag)})"
-    if not is_deterministic and (_threads(here) != "1" or here.get("gpu", "none") != "none"):
+    before, now = recorded.tags, again.tags
+    yield from _causes_in_the_code(before, now)
+    for pin in different_packages(before, now):
+        package, version = pin.split("==")
+        yield f"{package} is another version ({version} / {_versions(now).get(package, 'none')})"
+    yield from _causes_in_the_processor(before, now)
+    for tag, name in SETTINGS.items():
+        if tag in before and before[tag] != now.get(tag):
+            yield f"{name} is another ({before[tag] or 'none'} / {now.get(tag) or 'none'})"
+    if not is_deterministic and (_threads(now) != "1" or now.get("gpu", NO_GPU) != NO_GPU):
         yield "training.deterministic=false lets threads add in any order"
-    missing = [name for name in ("processor", "packages") if name not in there]
+    if RESTORED_EPOCHS in before:
+        yield (
+            f"its first {before[RESTORED_EPOCHS]} epochs are of an earlier attempt, whose code and machine "
+            "are not recorded"
+        )
+    missing = [name for tag, name in RECORDED.items() if tag in now and tag not in before]
+    missing += ["the data"] if recorded.data_digest is None else []
     if missing:
-        yield OLDER.format(" and ".join(missing))
+        yield f"not recorded: {', '.join(missing)}"
 
 
-def different_packages(there: Tags, here: Tags) -> list[str]:
-    """Returns the pins of the recorded packages that have another version here."""
-    mine = set(here.get("packages", "").split())
-    return [pin for pin in there.get("packages", "").split() if pin not in mine]
+def different_packages(before: Tags, now: Tags) -> list[str]:
+    """Returns the pins of the recorded packages that have another version now."""
+    pins = set(now.get("packages", "").split())
+    return [pin for pin in before.get("packages", "").split() if pin not in pins]
 
 
-def _of_the_code(there: Tags, here: Tags) -> Iterator[str]:
-    if there.get(COMMIT) != here.get(COMMIT):
-        yield f"the code is another (commit {_commit(there)} / {_commit(here)})"
-    elif there.get(DIFF) != here.get(DIFF) or there.get(DIRTY) != here.get(DIRTY):
-        yield f"the code is another (commit {_commit(there)} with other changes)"
-    if there.get(TARGETS_TAG, here.get(TARGETS_TAG)) != here.get(TARGETS_TAG):
-        yield f"your code is another ({there[TARGETS_TAG]} / {here.get(TARGETS_TAG, 'none')})"
-    if there.get("kerasweep", here.get("kerasweep")) != here.get("kerasweep"):
-        yield f"kerasweep is another version ({there['kerasweep']} / {here['kerasweep']})"
+def _versions(tags: Tags) -> dict[str, str]:
+    return dict(pin.split("==") for pin in tags.get("packages", "").split())
+
+
+def _causes_in_the_code(before: Tags, now: Tags) -> Iterator[str]:
+    if COMMIT in before and before[COMMIT] != now.get(COMMIT):
+        yield f"the code is another (commit {_commit(before)} / {_commit(now)})"
+    elif DIFF in before and before[DIFF] != now.get(DIFF, NO_DIFF):
+        yield f"the code is another (commit {_commit(before)} with other changes)"
+    elif before.get(DIRTY) == "true" and before.get(DIFF) == NO_DIFF:
+        yield "files that git does not know are not recorded"
+    if TARGETS_TAG in before and before[TARGETS_TAG] != now.get(TARGETS_TAG):
+        yield f"your code is another ({before[TARGETS_TAG]} / {now.get(TARGETS_TAG, 'none')})"
+    if KERASWEEP in before and before[KERASWEEP] != now.get(KERASWEEP):
+        yield f"kerasweep is another version ({before[KERASWEEP]} / {now.get(KERASWEEP, 'none')})"
 
 
 def _commit(tags: Tags) -> str:
     return tags.get(COMMIT, "none")[:COMMIT_DIGITS]
 
 
-def _packages(there: Tags, here: Tags) -> Iterator[tuple[str, str]]:
-    mine = dict(pin.split("==") for pin in here.get("packages", "").split())
-    for pin in different_packages(there, here):
-        package, version = pin.split("==")
-        yield package, f"{version} / {mine.get(package, 'none')}"
-
-
-def _of_the_processor(there: Tags, here: Tags) -> Iterator[str]:
-    if there.get("instructions", here.get("instructions")) != here.get("instructions"):
-        ours, theirs = here["instructions"].split(), there["instructions"].split()
-        only_there = " ".join(name for name in theirs if name not in ours) or "none"
-        only_here = " ".join(name for name in ours if name not in theirs) or "none"
-        yield f"the processor is another ({only_there} / {only_here})"
-    elif there.get("processor", here.get("processor")) != here.get("processor"):
-        yield f"the processor is another ({there['processor']} / {here['processor']})"
-    if "threads" in there and _threads(there) != _threads(here):
-        yield f"the number of threads is another ({_threads(there)} / {_threads(here)})"
+def _causes_in_the_processor(before: Tags, now: Tags) -> Iterator[str]:
+    if before.get("instructions", now.get("instructions")) != now.get("instructions"):
+        old, new = before["instructions"].split(), now.get("instructions", "").split()
+        only_old = " ".join(name for name in old if name not in new) or "none"
+        only_new = " ".join(name for name in new if name not in old) or "none"
+        yield f"the processor is another ({only_old} / {only_new})"
+    elif "processor" in before and before["processor"] != now.get("processor"):
+        yield f"the processor is another ({before['processor']} / {now.get('processor', 'none')})"
+    if "threads" in before and _threads(before) != _threads(now):
+        yield f"the number of threads is another ({_threads(before)} / {_threads(now)})"
 
 
 def _threads(tags: Tags) -> str:
     """Returns the number of threads; `all` if the run did not record its cores."""
-    threads = tags.get("threads", "all")
-    return tags.get("cores", threads) if threads == "all" else threads
+    threads = tags.get("threads", ALL)
+    return tags.get("cores", threads) if threads == ALL else threads

@@ -20,13 +20,14 @@ from kerasweep.tracking.tags import (
     BEST_EPOCH,
     CROSS_FITTED,
     POOL_IMAGES,
+    RESTORED_EPOCHS,
     SCORE,
     SPLIT,
     TRAINED_EPOCHS,
     VALIDATION_IMAGES,
     WEIGHTS_DIGEST,
 )
-from kerasweep.training.numerics import numerics
+from kerasweep.training.numerics import read_numerics
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
 from kerasweep.trial.digest import check_digest, targets_tag
@@ -99,10 +100,10 @@ def run_trial(
         prepared = with_older_halves(cfg.data, prepared)
     network = build_network(cfg, prepared)
     result = network.fit(_reporter(cfg, ref, tracker, report), folder, ref.resume_from)
-    restored = {"restored_epochs": str(result.restored)} if result.restored else {}
+    restored = {RESTORED_EPOCHS: str(result.restored)} if result.restored else {}
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
     tags = {
-        **numerics(),
+        **read_numerics(),
         **ref.source,
         **targets_tag(cfg),
         SPLIT: prepared.split,

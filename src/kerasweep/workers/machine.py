@@ -10,12 +10,11 @@ from pathlib import Path
 import psutil
 
 from kerasweep.terminal import say
+from kerasweep.training.numerics import THREAD_VARIABLES
 
 WORKER_MB = 1200  # memory of a worker that trains a small network
 TRAININGS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-# What TensorFlow and OpenMP read when they are imported: how many threads they start.
-THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 

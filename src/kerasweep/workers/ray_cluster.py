@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RuntimeEnvSetupError
 
 from kerasweep.data.arrays import Arrays
 from kerasweep.errors import TrainingError
+from kerasweep.training.numerics import THREAD_VARIABLES
 from kerasweep.workers.machine import usable_cores
 from kerasweep.workers.ray_worker import Share, ShippedData
 
@@ -87,10 +88,9 @@ def variables_for(share: Share, environment: Mapping[str, str]) -> dict[str, str
     prefixes = ("TF_", "XLA_", "KERAS_", "KERASWEEP_", "MLFLOW_", "AWS_")
     kept = {name: value for name, value in environment.items() if name.startswith(prefixes)}
     threads = str(max(1, int(share.cpus)))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     # Ray leaves all GPUs of a node to a worker without a share, and TensorFlow would take their memory.
     hidden = {} if share.gpus else {"CUDA_VISIBLE_DEVICES": "-1"}
-    return {**kept, **hidden, **{name: environment.get(name, threads) for name in names}}
+    return {**kept, **hidden, **{name: environment.get(name, threads) for name in THREAD_VARIABLES}}
 
 
 def modules_path() -> tuple[str, ...]:

@@ -1,0 +1,122 @@
+"""Trains a recorded configuration again, in a run of its own, and compares the two."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.commands.recorded_config import Again
+from kerasweep.commands.single import print_epoch, train_in_run
+from kerasweep.config.unread_keys import check_command
+from kerasweep.data.prepare import Prepared
+from kerasweep.errors import DataError, DivergedError
+from kerasweep.results import Outcome, ReportEpoch, TrialRef
+from kerasweep.terminal import say
+from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.recorded_run import RecordedRun, read_history
+from kerasweep.tracking.source import KERASWEEP
+from kerasweep.tracking.tags import CROSS_FITTED, RERUN_OF, RERUN_VERDICT, SCORE
+from kerasweep.tracking.writer import open_tracker
+from kerasweep.training.numerics import read_packages, restore_environment
+from kerasweep.trial.digest import note_code
+from kerasweep.trial.rerun_verdict import Training, Verdict, compare_trainings, different_packages
+from kerasweep.trial.run import read_data
+
+
+def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], folder: Path) -> Verdict:
+    """Trains a configuration as a run was trained, and compares the two unless it is a variation.
+
+    Call it before TensorFlow is imported, which reads the environment that the run had.
+
+    Args:
+        again: The configuration; its `tracking` says where the new run is recorded.
+        recorded: The run.
+        changes: The overrides that make the difference between the two.
+        folder: For checkpoints.
+
+    Raises:
+        DataError: The images are gone, or changed.
+        ConfigError: The configuration cannot be trained.
+    """
+    cfg, run_id = again.cfg, recorded.run.run_id
+    restore_environment(recorded.tags)
+    check_command(cfg, OmegaConf.create({}))
+    note_code(cfg)
+    prepared = read_data(cfg)
+    if again.reads_same_source:
+        _check_data(cfg, recorded, prepared)
+    say(f"data: {cfg.data.source}, {prepared.describe()}")
+    _say_versions(recorded.tags)
+    tracker = open_tracker(cfg.tracking)
+    last_epoch = len(recorded.history["loss"]) if recorded.was_pruned and not again.variation else None
+    report = _ending_after(print_epoch(cfg), last_epoch)
+    tags, error = {**again.tags, RERUN_OF: run_id}, None
+    try:
+        outcome = train_in_run(cfg, prepared, tracker, tags, _ref(recorded, changes), report, folder)
+        new_id = outcome.run_id
+    except DivergedError as diverged:
+        if again.variation:
+            raise
+        new_id, error = (
+            find_runs(cfg.tracking, {RERUN_OF: run_id})[0].run_id,
+            str(diverged).partition(". ")[0],
+        )
+    if again.variation:
+        verdict = Verdict(True, _describe_variation(cfg, recorded, outcome, again.variation))
+    else:
+        first = Training(recorded.history, recorded.tags, recorded.data_digest)
+        second = Training(read_history(cfg.tracking, new_id), get_run(cfg.tracking, new_id).tags)
+        verdict = compare_trainings(first, second, cfg.training.deterministic, error)
+    tracker.set_tags(new_id, {RERUN_VERDICT: verdict.text})
+    say(f"run {new_id} repeats {run_id}")
+    return verdict
+
+
+def _check_data(cfg: DictConfig, recorded: RecordedRun, prepared: Prepared) -> None:
+    if recorded.data_digest in (None, prepared.digest):
+        return
+    advice = (
+        "Seed the draws of data.target, or restore its code."
+        if cfg.data.target
+        else "Restore them, or name an unchanged copy with data.path."
+    )
+    raise DataError(
+        f"The data of the run {recorded.run.run_id} had the digest {recorded.data_digest}, and what is there "
+        f"now has {prepared.digest}: the images changed. {advice}"
+    )
+
+
+def _say_versions(tags: Mapping[str, str]) -> None:
+    """Names the command that installs the recorded packages, if others are installed."""
+    pins = different_packages(tags, {"packages": read_packages()})
+    if pins:
+        release = tags.get(KERASWEEP, "").partition("+")[0]
+        named = [*pins, f"kerasweep=={release}"] if release else pins
+        say(f"note: the run had other versions; this installs them: pip install {' '.join(named)}")
+
+
+def _ref(recorded: RecordedRun, changes: Sequence[str]) -> TrialRef:
+    return TrialRef(
+        "",
+        number=None if recorded.was_tested else int(recorded.tags.get("trial", 0)),
+        overrides=tuple(changes),
+        is_cross_fitted=recorded.tags.get(SCORE, CROSS_FITTED) == CROSS_FITTED,
+    )
+
+
+def _ending_after(report: ReportEpoch, last_epoch: int | None) -> ReportEpoch:
+    """Returns a report that also ends the training after an epoch, as a pruner ended the recorded one."""
+
+    def reported(epoch: int, value: float | None) -> bool:
+        return report(epoch, value) or epoch == last_epoch
+
+    return reported
+
+
+def _describe_variation(
+    cfg: DictConfig, recorded: RecordedRun, outcome: Outcome, variation: Mapping[str, str]
+) -> str:
+    keys = " ".join(f"{key}={value}" for key, value in variation.items())
+    objective = recorded.run.metrics.get("objective")
+    compared = "" if objective is None else f", {objective:.4g} in the recorded run"
+    return f"a variation ({keys}): {cfg.objective[0].metric} {outcome.values[0]:.4g}{compared}"
