@@ -50,6 +50,10 @@ class StorageError(KerasweepError):
     """A file cannot be written, for example because the disk is full."""
 
 
+# The errors of a disk that is full, limited or read-only.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
 def disk_advice(error: OSError) -> str:
     """Returns what the user can do about a file that cannot be written, as the end of a sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,5 +1,7 @@
 """A user's error ends a command with one line, and overrides are checked before Hydra reads them."""
 
+import errno
+import os
 import re
 import shlex
 import signal
@@ -22,6 +24,35 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     output = capsys.readouterr()
     assert output.out == "" and output.err.startswith("error: ")
     return output.err.removeprefix("error: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some space on its disk"),
+        (errno.EROFS, "make it writable"),
+        (errno.EFBIG, "allow larger files, see ulimit -f"),
+    ],
+)
+def test_a_full_disk_is_one_line_wherever_it_is_met(
+    number: int, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "mlruns/place")
+
+    with pytest.raises(SystemExit) as raised:
+        run_command(fail)
+    assert raised.value.code == 2
+    error = f"error: mlruns/place cannot be written: {os.strerror(number)}. "
+    assert capsys.readouterr().err == f"{error}To go on, {advice}, and start the same command.\n"
+
+
+def test_another_error_of_the_system_stays_a_traceback() -> None:
+    def fail() -> None:
+        raise PermissionError(errno.EACCES, "no", "x")
+
+    with pytest.raises(PermissionError):
+        run_command(fail)
 
 
 def test_error_of_the_user_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

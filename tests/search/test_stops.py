@@ -1,6 +1,7 @@
 """A signal requests a stop, and a message announces it later."""
 
 import signal
+from contextlib import ExitStack
 
 import pytest
 
@@ -28,6 +29,22 @@ def test_a_third_sigterm_does_not_interrupt_the_cleaning_up() -> None:
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_a_library_replaces_by_an_error_stays_an_interrupt() -> None:
+    """OmegaConf undoes a change with values that it has not filled in yet."""
+    stop = StopRequest()
+    with pytest.raises(KeyboardInterrupt), stop.listening(), ExitStack() as stack:
+        stack.callback([].pop)  # raises IndexError
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_error_after_a_first_signal_stays_an_error() -> None:
+    stop = StopRequest()
+    with pytest.raises(IndexError), stop.listening():
+        signal.raise_signal(signal.SIGINT)
+        [].pop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,7 +11,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import command_keys
-from kerasweep.errors import KerasweepError, Terminated, suggestion
+from kerasweep.errors import DISK_ERRORS, KerasweepError, Terminated, disk_advice, suggestion
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -38,6 +38,13 @@ def run_command(function: Callable[[], T]) -> T:
         stop(interrupt)
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        sentence = (
+            f"{error.filename or 'A file'} cannot be written: {error.strerror}. "
+            f"To go on, {disk_advice(error)}, and start the same command."
+        )
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
         sentence = key + str(error).partition("\n")[0]

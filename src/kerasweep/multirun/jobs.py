@@ -1,6 +1,5 @@
 """Trains a trial inside a worker, as a job of Hydra's, and reports to the driver."""
 
-import errno
 import os
 import sys
 import traceback
@@ -18,7 +17,7 @@ from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
-from kerasweep.errors import ChangedError, DivergedError, TrainingError, disk_advice
+from kerasweep.errors import DISK_ERRORS, ChangedError, DivergedError, TrainingError, disk_advice
 from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
@@ -28,7 +27,6 @@ from kerasweep.trial.digest import check_code, note_code
 from kerasweep.workers.worker import Channel
 
 MAX_REASON_CHARACTERS = 4000
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 CANNOT_WRITE = "A trial cannot write: {error}. To go on from here, {advice}, and start the same command."
 Target = Callable[[DictConfig, TrialRef, Recorder, ReportEpoch, Path], Outcome]
 

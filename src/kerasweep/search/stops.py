@@ -46,6 +46,10 @@ class StopRequest:
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
+        except Exception as error:
+            if self._has_interrupted:  # a library may raise an error of its own while it is interrupted
+                raise KeyboardInterrupt from error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

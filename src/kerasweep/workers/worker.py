@@ -125,14 +125,19 @@ def run_worker(connection: Connection, environment: Mapping[str, str], prepare: 
     die_with_driver()
     import_function(prepare)(shared)
     signal.signal(signal.SIGTERM, ignore_signal)
-    connection.send(Ready(os.getpid()))
-    while True:
-        try:
+    do_jobs(connection)
+
+
+def do_jobs(connection: Connection) -> None:
+    """Does one job after another until the driver is gone."""
+    try:
+        connection.send(Ready(os.getpid()))
+        while True:
             job: Job = connection.recv()
-        except EOFError:
-            return
-        connection.send(Started(job.id))
-        _do(job, Channel(connection, job.id))
+            connection.send(Started(job.id))
+            _do(job, Channel(connection, job.id))
+    except (EOFError, ConnectionError):
+        return
 
 
 def _do(job: Job, channel: Channel) -> None:
