@@ -59,6 +59,7 @@ class Recorder:
             cfg,
             read_data(cfg),
             self.tracker,
+            "recorded",
             {**run_tags(cfg, {}), **tags},
             TrialRef("", number, overrides=overrides),
             lambda epoch, value: epoch == end_after,
@@ -127,7 +128,7 @@ def test_a_repeated_single_run_is_tested_and_a_trial_is_not(recorder: Recorder, 
     code, again = recorder.again(trial.run_id)
     assert code == 0
     assert "test_accuracy" not in again.metrics
-    assert again.tags["kind"] == "run"
+    assert (again.tags["kind"], again.name) == ("run", f"again {trial.run_id[:8]}")
 
 
 def test_a_pruned_trial_ends_after_the_same_epoch(recorder: Recorder) -> None:

@@ -21,7 +21,7 @@ TAGS = {
     "threads": "1",
     "cores": "8",
     "onednn": "1",
-    "environment": "",
+    "environment": "none",
     "gpu": "none",
     "weights_digest": "w",
 }

@@ -57,7 +57,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
     ref, folder = TrialRef("", overrides=overrides), Path(hydra_cfg.runtime.output_dir)
     tags = run_tags(cfg, choices)
-    outcome = train_in_run(cfg, prepared, tracker, tags, ref, print_epoch(cfg), folder)
+    name = " ".join(overrides) or "default"
+    outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, print_epoch(cfg), folder)
     _print_result(cfg, outcome, tracker)
     return outcome.values[0]
 
@@ -66,6 +67,7 @@ def train_in_run(
     cfg: DictConfig,
     prepared: Prepared,
     tracker: Tracker,
+    name: str,
     tags: Mapping[str, str],
     ref: TrialRef,
     report: ReportEpoch,
@@ -77,6 +79,7 @@ def train_in_run(
         cfg: The configuration.
         prepared: Its data.
         tracker: Writes to MLflow.
+        name: The run's.
         tags: The run's, besides those of its code, of the user, and of its objective.
         ref: How to train; its `run_id` is replaced.
         report: Called after each epoch, see `run_trial`.
@@ -90,7 +93,7 @@ def train_in_run(
             code = read_code()
             own = {"kind": RunKind.RUN, "objective": objective_text(cfg)}
             all_tags = {**command_tags(), **code.tags, **user_tags(cfg), **own, **tags}
-            run_id = tracker.start(" ".join(ref.overrides) or "default", all_tags, run_params(cfg))
+            run_id = tracker.start(name, all_tags, run_params(cfg))
             warm_up(cfg)
         if code.diff:
             tracker.log_text(run_id, code.diff, FIRST_DIFF)

@@ -50,9 +50,10 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     tracker = open_tracker(cfg.tracking)
     last_epoch = len(recorded.history["loss"]) if recorded.was_pruned and not again.variation else None
     report = _ending_after(print_epoch(cfg), last_epoch)
-    tags, error = {**again.tags, RERUN_OF: run_id}, None
+    name, tags, error = " ".join(["again", run_id[:8], *changes]), {**again.tags, RERUN_OF: run_id}, None
     try:
-        outcome = train_in_run(cfg, prepared, tracker, tags, _ref(recorded, changes), report, folder)
+        ref = _ref(recorded, changes)
+        outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, report, folder)
         new_id = outcome.run_id
     except DivergedError as diverged:
         if again.variation:

@@ -20,7 +20,7 @@ INSTRUCTIONS = (
     *("sse4_1", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"),
     *("avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "sve", "sve2", "bf16"),
 )
-ALL, DEFAULT, NO_GPU = "all", "default", "none"
+ALL, DEFAULT, NO_GPU, NO_VARIABLES = "all", "default", "none", "none"
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -30,7 +30,7 @@ def read_numerics() -> dict[str, str]:
     return {
         "onednn": os.environ.get(VARIABLE, DEFAULT),
         "threads": os.environ.get(INTRAOP, ALL),
-        "environment": shlex.join(f"{name}={value}" for name, value in variables.items()),
+        "environment": shlex.join(f"{name}={value}" for name, value in variables.items()) or NO_VARIABLES,
         **_of_the_machine(),
     }
 
@@ -47,7 +47,8 @@ def restore_environment(tags: Mapping[str, str]) -> None:
     if threads == ALL and cores not in (None, str(_count_cores())):
         threads = cores
     _set(INTRAOP, None if threads == ALL else threads, is_known=threads is not None)
-    recorded = dict(pair.split("=", 1) for pair in shlex.split(tags.get("environment", "")))
+    text = tags.get("environment", NO_VARIABLES)
+    recorded = dict(pair.split("=", 1) for pair in shlex.split(text) if text != NO_VARIABLES)
     for name in _VARIABLES:
         # Workers of older versions, which recorded `threads` alone, had the same value in all three.
         older = threads if name in THREAD_VARIABLES and threads != ALL else None

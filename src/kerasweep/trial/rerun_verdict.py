@@ -93,7 +93,7 @@ def find_causes(recorded: Training, again: Training, is_deterministic: bool) -> 
     yield from _causes_in_the_processor(before, now)
     for tag, name in SETTINGS.items():
         if tag in before and before[tag] != now.get(tag):
-            yield f"{name} is another ({before[tag] or 'none'} / {now.get(tag) or 'none'})"
+            yield f"{name} is another ({before[tag]} / {now.get(tag, 'none')})"
     if not is_deterministic and (_threads(now) != "1" or now.get("gpu", NO_GPU) != NO_GPU):
         yield "training.deterministic=false lets threads add in any order"
     if RESTORED_EPOCHS in before:
