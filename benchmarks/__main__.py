@@ -14,7 +14,7 @@ python -m benchmarks scale         thousands of trials, drivers and runs, beside
 python -m benchmarks reruns        50 recorded runs trained again, for docs/reliability.md (half an hour)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
-fashion, scale and the benchmarks of trials save each measurement in benchmarks/results: the same command
+fashion, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the same command
 continues an interrupted one, and --fresh measures all again.
 """
 
@@ -49,7 +49,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "single": lambda repeats, fresh: single.run(repeats),
     "memory": lambda repeats, fresh: memory.run(),
     "compare": lambda repeats, fresh: compare.run(repeats),
-    "reruns": lambda repeats, fresh: reruns.run(),
+    "reruns": lambda repeats, fresh: reruns.run(fresh),
     "studies": lambda repeats, fresh: studies.run(),
 }
 REPEATS = {"honest": 5, "fashion": 10}
