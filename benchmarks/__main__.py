@@ -14,8 +14,8 @@ python -m benchmarks scale         thousands of trials, drivers and runs, beside
 python -m benchmarks reruns        50 recorded runs trained again, for docs/reliability.md (half an hour)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
-fashion, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the same command
-continues an interrupted one, and --fresh measures all again.
+fashion, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the same
+command continues an interrupted one, and --fresh measures all again.
 """
 
 import argparse

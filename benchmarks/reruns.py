@@ -134,7 +134,14 @@ KINDS = (
     Kind(
         "resumed from a checkpoint",
         2,
-        ("-m", "model.dropout=0.1,0.2", "training.checkpoint.enabled=true", "training.epochs=150", *SHARED),
+        (
+            "-m",
+            "model.kernel_size=3,5",
+            "workers=2",
+            "training.checkpoint.enabled=true",
+            "training.epochs=150",
+            *SHARED,
+        ),
         _kill_then_run,
         _is_resumed,
     ),

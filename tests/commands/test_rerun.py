@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands.recorded_config import compose_again
 from kerasweep.commands.rerun import DIFFERS, rerun
+from kerasweep.commands.rerun import run as run_command_line
 from kerasweep.commands.single import train_in_run
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
@@ -140,6 +142,10 @@ def test_a_pruned_trial_ends_after_the_same_epoch(recorder: Recorder) -> None:
 
 
 def test_overrides_make_a_variation(recorder: Recorder, single: RunRecord) -> None:
+    """Changes of the code are named, too: they may make the difference."""
+    version = single.tags["kerasweep"]
+    changed = f"kerasweep is another version (0.0.1 / {version})"
+    recorder.tracker.set_tags(single.run_id, {"kerasweep": "0.0.1"})
     changes = (
         "training.epochs=1",
         "optimizer=adam",
@@ -148,6 +154,7 @@ def test_overrides_make_a_variation(recorder: Recorder, single: RunRecord) -> No
         "augment=none",
     )
     code, again = recorder.again(single.run_id, *changes)
+    recorder.tracker.set_tags(single.run_id, {"kerasweep": version})
     assert code == 0
     said = again.tags["rerun_verdict"]
     assert re.match(r"a variation \(.*training\.epochs=1.*\): val_accuracy 0\.", said)
@@ -159,7 +166,7 @@ def test_overrides_make_a_variation(recorder: Recorder, single: RunRecord) -> No
     ):
         assert key in said
     assert "augment" not in said and "training.seed" not in said
-    assert said.endswith(f", {single.metrics['objective']:.4g} in the recorded run")
+    assert said.endswith(f", {single.metrics['objective']:.4g} in the recorded run; {changed}")
     tags = ("optimizer", "batch_size", "model", "schedule", "dataset", "kernel_size")
     assert [again.tags[tag] for tag in tags] == ["adam", "32", "strided", "cosine", "digits", "3"]
 
@@ -171,6 +178,43 @@ def test_a_key_that_only_the_recorded_option_has_can_vary(recorder: Recorder, si
         )
     assert (again.cfg.optimizer.momentum, again.cfg.optimizer.nesterov) == (0.5, False)
     assert again.variation == {"optimizer.momentum": "0.5", "schedule.alpha": "0.1"}
+
+
+def test_another_objective_is_not_compared_with_the_recorded_one(
+    recorder: Recorder, single: RunRecord
+) -> None:
+    change = "objective=[{metric: val_loss, direction: minimize}]"
+    _, again = recorder.again(single.run_id, change)
+    assert re.fullmatch(
+        r"a variation \(objective=val_loss minimize\): val_loss [\d.]+", again.tags["rerun_verdict"]
+    )
+
+
+def test_tags_that_kerasweep_sets_are_refused(recorder: Recorder, single: RunRecord) -> None:
+    recorder.tracking.tags["git.dirty"] = "foo"
+    try:
+        with pytest.raises(ConfigError, match="tracking.tags.git.dirty would replace the tag git.dirty"):
+            recorder.again(single.run_id)
+    finally:
+        del recorder.tracking.tags["git.dirty"]
+
+
+@pytest.mark.parametrize("argument", ["-m", "--multi", "hydra.mode=MULTIRUN"])
+def test_a_sweep_of_reruns_is_refused(
+    argument: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["rerun.py", "run_id=12345678", argument])
+    with pytest.raises(SystemExit) as raised:
+        run_command_line()
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == "error: src.rerun trains one network. Leave -m and hydra.mode out.\n"
+
+
+@pytest.mark.parametrize("run_id", ["", ["a"], None])
+def test_a_run_id_that_is_no_text(recorder: Recorder, run_id: object) -> None:
+    cfg = OmegaConf.create({"run_id": run_id, "code": "here"})
+    with pytest.raises(ConfigError, match="^run_id needs the id of a recorded run: "):
+        rerun(cfg, recorder.folder, [], [])
 
 
 def test_an_override_that_changes_nothing_is_no_variation(recorder: Recorder, single: RunRecord) -> None:
@@ -185,7 +229,7 @@ def test_a_difference_is_said_with_its_cause(recorder: Recorder, single: RunReco
     recorder.tracker.log_text(other.run_id, config_of(recorder, single), "config.yaml")
     pins = "tensorflow==2.20.0 keras==1.0 numpy==2.4.6"
     recorder.tracker.set_tags(
-        other.run_id, {"instructions": "avx", "packages": pins, "kerasweep": "0.0.1+abc"}
+        other.run_id, {"instructions": "avx", "packages": pins, "kerasweep": "0.0.1"}
     )
     with redirect_stdout(io.StringIO()) as stdout:
         code, again = recorder.again(other.run_id)
@@ -236,6 +280,14 @@ def test_changed_data_are_refused_and_moved_ones_found(recorder: Recorder, tmp_p
     assert len(find_runs(recorder.tracking, {"rerun_of": recorded.run_id})) == 1
 
 
+def test_a_trial_of_several_seeds_in_another_experiment(recorder: Recorder) -> None:
+    other = open_tracker(TrackingConf(uri=recorder.tracking.uri, experiment="other"))
+    trial = ended(other, State.COMPLETE)
+    other.start("seed", {"kind": "repeat"}, {}, parent=trial)
+    with pytest.raises(KerasweepError, match="is a trial of several seeds"):
+        recorder.again(trial)
+
+
 def ended(tracker: Tracker, state: str, **tags: str) -> str:
     run_id = tracker.start("x", {"kind": "trial", **tags}, {})
     tracker.finish(run_id, state, "a loss is NaN" if state == State.FAILED else None)
@@ -246,7 +298,8 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
     tracker = recorder.tracker
     running = tracker.start("x", {"kind": "trial"}, {})
     sweep = tracker.start("s-1", {"kind": "study", "sweep": "s-1"}, {})
-    trial = ended(tracker, State.COMPLETE)
+    trial, deleted = ended(tracker, State.COMPLETE), ended(tracker, State.COMPLETE)
+    tracker.client.delete_run(deleted)
     seed = tracker.start("seed", {"kind": "repeat"}, {}, parent=trial)
     refusals = {
         running: "is not finished yet.",
@@ -255,6 +308,7 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
         ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it has no result to compare.",
         ended(tracker, State.CANCELLED): "is cancelled, so it has no result to compare.",
         ended(tracker, State.COMPLETE): "has no artifact config.yaml, which src.rerun needs",
+        deleted[:8]: f"The run {deleted} was deleted. Restore it with: ",
         "0123456789": "No run 0123456789 in the experiment",
         "x": "No run x in the experiment",
     }
@@ -366,10 +420,11 @@ def test_the_recorded_code_trains_again(tmp_path: Path, copy_database: Callable[
     assert said.startswith("differs from epoch 1 on (")
     assert f"the code is another (commit {recorded.tags['mlflow.source.git.commit'][:8]} with other" in said
     assert "; your code is another (nets:small=" in said
-    again = run(project, "rerun", f"run_id={recorded.run_id}", "code=recorded")
+    (project / "nets.py").unlink()
+    again = run(project, "rerun", f"run_id={recorded.run_id}", "++code=recorded")
     assert again.code == 0, again
     assert again.stdout.splitlines()[-1] == "equal: 1 epoch, all metrics and weights bitwise"
-    for tag in ("mlflow.source.git.commit", "git.dirty", "git.diff", "targets"):
+    for tag in ("mlflow.source.git.commit", "git.dirty", "git.diff", "targets", "kerasweep"):
         assert last_run(project).tags[tag] == recorded.tags[tag]
     stopped = start(project, "rerun", f"run_id={recorded.run_id}", "code=recorded", "training.epochs=100000")
     while "val_loss" not in last_run(project).metrics or "rerun_verdict" in last_run(project).tags:

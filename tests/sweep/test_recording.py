@@ -91,7 +91,7 @@ def test_each_start_records_the_diff_of_its_code(
 
     def diff_of(run_id: str) -> str:
         run = get_run(cfg.tracking, run_id)
-        return read_diff(cfg.tracking, RecordedRun(run, run.tags, "", None, {}))
+        return read_diff(RecordedRun(cfg.tracking, run, run.tags, "", None, {}))
 
     for width in (2, 3, 2, 1):
         file.write_text(f"width = {width}\n")

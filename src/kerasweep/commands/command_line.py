@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import command_keys
-from kerasweep.errors import DISK_ERRORS, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -57,6 +58,13 @@ def stop(interrupt: KeyboardInterrupt) -> NoReturn:
         print("stopped", file=sys.stderr)
     number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
+
+
+def read_run_id(cfg: DictConfig) -> str:
+    """Returns run_id. Raises ConfigError if it is missing, or no text."""
+    if OmegaConf.is_missing(cfg, "run_id") or not isinstance(cfg.run_id, (str, int)) or cfg.run_id == "":
+        raise ConfigError("run_id needs the id of a recorded run: python -m src.compare shows them.")
+    return str(cfg.run_id)
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
-from kerasweep.commands.command_line import check_overrides, run_command
+from kerasweep.commands.command_line import check_overrides, read_run_id, run_command
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
@@ -58,8 +58,7 @@ def predict(cfg: DictConfig) -> None:
 
 
 def _check(cfg: DictConfig) -> None:
-    if OmegaConf.is_missing(cfg, "run_id"):
-        raise ConfigError("run_id needs the id of a recorded run: python -m src.compare shows them.")
+    read_run_id(cfg)
     if not cfg.images:
         raise ConfigError("images needs one file or more, as in images=[digit.png].")
     if cfg.top < 1:

@@ -18,8 +18,8 @@ from kerasweep.tracking.tags import TARGETS_TAG
 
 DOOR = Path("src", "rerun.py")
 INSTALLED = "from kerasweep.commands.start import rerun; rerun()"
-# What this process does itself, or says in another way.
-ANSWERED = ("code=", "tracking.uri=")
+# Arguments that the process in the worktree gets in another way.
+REPLACED = ("code", "tracking.uri")
 GITLINK = "160000 "  # the mode of a submodule
 INSTEAD = "Leave code=recorded out: then the code that is here trains the run."
 
@@ -41,8 +41,8 @@ def run_recorded_code(recorded: RecordedRun, diff: str, arguments: Sequence[str]
     """
     commit = recorded.tags.get(COMMIT)
     if commit is None:
-        release = recorded.tags.get(KERASWEEP, "").partition("+")[0]
-        installed = f" pip install kerasweep=={release} installs its version." if release else ""
+        release = recorded.tags.get(KERASWEEP, "+")
+        installed = "" if "+" in release else f" pip install kerasweep=={release} installs its version."
         raise ConfigError(f"The run {recorded.run.run_id} recorded no commit.{installed} {INSTEAD}")
     if len(diff) >= MAX_DIFF_CHARACTERS:
         raise ConfigError(
@@ -54,7 +54,7 @@ def run_recorded_code(recorded: RecordedRun, diff: str, arguments: Sequence[str]
         if is_ours and not (tree / DOOR).exists():
             raise ConfigError(f"The commit {commit[:COMMIT_DIGITS]} is older than src.rerun. {INSTEAD}")
         command = [str(tree / DOOR)] if is_ours else ["-c", INSTALLED]
-        kept = [argument for argument in arguments if not argument.startswith(ANSWERED)]
+        kept = [argument for argument in arguments if _key_of(argument) not in REPLACED]
         environment = {
             **_without_git(),
             # A variable, since other users see the arguments of a process, and a URI may have a password.
@@ -64,7 +64,11 @@ def run_recorded_code(recorded: RecordedRun, diff: str, arguments: Sequence[str]
             "GIT_WORK_TREE": str(tree),
         }
         # -P: modules of the working directory come after those of the worktree.
-        return _run([sys.executable, "-P", *command, *kept], environment)
+        return _run([sys.executable, "-P", *command, *kept, "code=here"], environment)
+
+
+def _key_of(argument: str) -> str:
+    return argument.lstrip("+~").partition("=")[0]
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -85,11 +89,14 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
 def _module_folders(tree: Path, tags: Mapping[str, str]) -> list[str]:
     """Returns the worktree's counterparts of the repository's folders of modules, then PYTHONPATH."""
     repository = Path(_git("rev-parse", "--show-toplevel").rstrip("\n"))
-    folders = [Path.cwd(), *(Path(path).absolute() for path in sys.path if path)]
+    folders = [Path.cwd(), *(Path(path).resolve() for path in sys.path if path)]
     for target in tags.get(TARGETS_TAG, "").split():
-        spec = find_module(target.rpartition("=")[0])
+        try:
+            spec = find_module(target.rpartition("=")[0])
+        except Exception:  # a package of the user's may raise anything, or be gone
+            continue
         if spec is not None and spec.origin:
-            folders.append(Path(spec.origin).parents[spec.name.count(".")])
+            folders.append(Path(spec.origin).resolve().parents[spec.name.count(".")])
     inside = [folder.relative_to(repository) for folder in folders if folder.is_relative_to(repository)]
     before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return [*(str(tree / folder) for folder in dict.fromkeys(inside)), *before]

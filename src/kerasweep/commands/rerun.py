@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import cast
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig
 
-from kerasweep.commands.command_line import check_overrides, refuse, run_command
+from kerasweep.commands.command_line import check_overrides, read_run_id, refuse, run_command
 from kerasweep.config import register
 from kerasweep.config.bounds import one_of
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.config.hydra_setup import add_studies
 from kerasweep.config.schemas import CODES
-from kerasweep.errors import ConfigError
 from kerasweep.fast_start import collect_rarely, skip_last_collection
 from kerasweep.terminal import say
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 # The keys of this command; other keys change the training.
 KEYS = ("run_id", "code", "tracking", "hydra")
+MODE = re.compile(r"[+~]*hydra\.mode\b")
 DIFFERS = 3  # the exit code if some bits differ
 register()
 
@@ -50,12 +51,11 @@ def rerun(cfg: DictConfig, folder: Path, changes: Sequence[str], arguments: Sequ
     from kerasweep.commands.train_again import train_again
     from kerasweep.tracking.recorded_run import read_diff, read_recorded_run
 
-    if OmegaConf.is_missing(cfg, "run_id"):
-        raise ConfigError("run_id needs the id of a recorded run: python -m src.compare shows them.")
+    run_id = read_run_id(cfg)
     one_of("code", cfg.code, CODES)
-    recorded = read_recorded_run(cfg.tracking, cfg.run_id)
+    recorded = read_recorded_run(cfg.tracking, run_id)
     if cfg.code == "recorded":
-        return run_recorded_code(recorded, read_diff(cfg.tracking, recorded), arguments, cfg.tracking.uri)
+        return run_recorded_code(recorded, read_diff(recorded), arguments, cfg.tracking.uri)
     again = compose_again(recorded.config, changes, recorded.tags)
     again.cfg.tracking = cfg.tracking
     verdict = train_again(again, recorded, changes, folder)
@@ -67,8 +67,8 @@ def run() -> None:
     """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        refuse("src.rerun trains one network. Leave -m out.")
+    if get_args_parser().parse_args(sys.argv[1:]).multirun or any(map(MODE.match, sys.argv[1:])):
+        refuse("src.rerun trains one network. Leave -m and hydra.mode out.")
     # Quotes keep Hydra from reading an id such as 12e456 as infinity.
     arguments = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     changes = [argument for argument in arguments if _is_of_training(argument)]

@@ -1,6 +1,6 @@
 """Runs a single training from its configuration to its last line of output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def train_in_run(
     ref: TrialRef,
     report: ReportEpoch,
     folder: Path,
+    on_start: Callable[[str], None] = lambda run_id: None,
 ) -> Outcome:
     """Opens a run, trains one network in it, and closes it however the training ends.
 
@@ -84,6 +85,7 @@ def train_in_run(
         ref: How to train; its `run_id` is replaced.
         report: Called after each epoch, see `run_trial`.
         folder: For checkpoints.
+        on_start: Called with the run's id.
     """
     run_id: str | None = None
     state = State.CANCELLED
@@ -94,6 +96,7 @@ def train_in_run(
             own = {"kind": RunKind.RUN, "objective": objective_text(cfg)}
             all_tags = {**command_tags(), **code.tags, **user_tags(cfg), **own, **tags}
             run_id = tracker.start(name, all_tags, run_params(cfg))
+            on_start(run_id)
             warm_up(cfg)
         if code.diff:
             tracker.log_text(run_id, code.diff, FIRST_DIFF)

@@ -5,21 +5,27 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.commands.recorded_config import Again
+from kerasweep.commands.recorded_config import OBJECTIVE, Again
 from kerasweep.commands.single import print_epoch, train_in_run
 from kerasweep.config.unread_keys import check_command
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import DataError, DivergedError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.terminal import say
-from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.reader import get_run
 from kerasweep.tracking.recorded_run import RecordedRun, read_history
 from kerasweep.tracking.source import KERASWEEP
-from kerasweep.tracking.tags import CROSS_FITTED, RERUN_OF, RERUN_VERDICT, SCORE
+from kerasweep.tracking.tags import CROSS_FITTED, RERUN_OF, RERUN_VERDICT, SCORE, check_user_tags
 from kerasweep.tracking.writer import open_tracker
 from kerasweep.training.numerics import read_packages, restore_environment
 from kerasweep.trial.digest import note_code
-from kerasweep.trial.rerun_verdict import Training, Verdict, compare_trainings, different_packages
+from kerasweep.trial.rerun_verdict import (
+    Training,
+    Verdict,
+    compare_trainings,
+    different_packages,
+    find_changes,
+)
 from kerasweep.trial.run import read_data
 
 
@@ -41,6 +47,7 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     cfg, run_id = again.cfg, recorded.run.run_id
     restore_environment(recorded.tags)
     check_command(cfg, OmegaConf.create({}))
+    check_user_tags(cfg.tracking.tags)
     note_code(cfg)
     prepared = read_data(cfg)
     if again.reads_same_source:
@@ -50,26 +57,24 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     tracker = open_tracker(cfg.tracking)
     last_epoch = len(recorded.history["loss"]) if recorded.was_pruned and not again.variation else None
     report = _ending_after(print_epoch(cfg), last_epoch)
-    name, tags, error = " ".join(["again", run_id[:8], *changes]), {**again.tags, RERUN_OF: run_id}, None
+    name, tags = " ".join(["again", run_id[:8], *changes]), {**again.tags, RERUN_OF: run_id}
+    ref, opened, error = _ref(recorded, changes), list[str](), None
     try:
-        ref = _ref(recorded, changes)
-        outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, report, folder)
-        new_id = outcome.run_id
+        outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, report, folder, opened.append)
     except DivergedError as diverged:
         if again.variation:
             raise
-        new_id, error = (
-            find_runs(cfg.tracking, {RERUN_OF: run_id})[0].run_id,
-            str(diverged).partition(". ")[0],
-        )
+        error = str(diverged).partition(". ")[0]
+    (new_id,) = opened
+    second = Training(read_history(cfg.tracking, new_id), get_run(cfg.tracking, new_id).tags)
     if again.variation:
-        verdict = Verdict(True, _describe_variation(cfg, recorded, outcome, again.variation))
+        text = _describe_variation(cfg, recorded, outcome, again.variation)
+        verdict = Verdict(True, "; ".join([text, *find_changes(recorded.tags, second.tags)]))
     else:
         first = Training(recorded.history, recorded.tags, recorded.data_digest)
-        second = Training(read_history(cfg.tracking, new_id), get_run(cfg.tracking, new_id).tags)
         verdict = compare_trainings(first, second, cfg.training.deterministic, error)
     tracker.set_tags(new_id, {RERUN_VERDICT: verdict.text})
-    say(f"run {new_id} repeats {run_id}")
+    say(f"run {new_id} {'varies' if again.variation else 'repeats'} {run_id}")
     return verdict
 
 
@@ -91,8 +96,8 @@ def _say_versions(tags: Mapping[str, str]) -> None:
     """Names the command that installs the recorded packages, if others are installed."""
     pins = different_packages(tags, {"packages": read_packages()})
     if pins:
-        release = tags.get(KERASWEEP, "").partition("+")[0]
-        named = [*pins, f"kerasweep=={release}"] if release else pins
+        release = tags.get(KERASWEEP, "+")
+        named = pins if "+" in release else [*pins, f"kerasweep=={release}"]
         say(f"note: the run had other versions; this installs them: pip install {' '.join(named)}")
 
 
@@ -118,6 +123,7 @@ def _describe_variation(
     cfg: DictConfig, recorded: RecordedRun, outcome: Outcome, variation: Mapping[str, str]
 ) -> str:
     keys = " ".join(f"{key}={value}" for key, value in variation.items())
-    objective = recorded.run.metrics.get("objective")
-    compared = "" if objective is None else f", {objective:.4g} in the recorded run"
+    objective = None if OBJECTIVE in variation else recorded.run.metrics.get("objective")
+    when = f", pruned after {len(recorded.history['loss'])} epochs" if recorded.was_pruned else ""
+    compared = "" if objective is None else f", {objective:.4g} in the recorded run{when}"
     return f"a variation ({keys}): {cfg.objective[0].metric} {outcome.values[0]:.4g}{compared}"

@@ -74,7 +74,7 @@ ROOTS = tuple(field.name for field in fields(TrainConf))
 
 @dataclass
 class PredictConf:
-    run_id: str = MISSING
+    run_id: Any = MISSING
     images: Any = field(default_factory=list)  # one path or a list of them
     top: int = 3
     tracking: TrackingConf = MISSING
@@ -82,7 +82,7 @@ class PredictConf:
 
 @dataclass
 class RerunConf:
-    run_id: str = MISSING
+    run_id: Any = MISSING
     code: str = "here"  # one of CODES
     tracking: TrackingConf = MISSING
 

@@ -119,6 +119,9 @@ def get_run(cfg: TrackingConf, run_id: str) -> RunRecord:
     if len(run_id) >= WHOLE_ID:
         return _whole(cfg, run_id)
     runs = find_runs(cfg, {}, id_prefix=run_id) if len(run_id) >= MIN_DIGITS else []
+    if not runs and len(run_id) >= MIN_DIGITS:
+        for deleted in find_runs(cfg, {}, id_prefix=run_id, lifecycle="deleted"):
+            raise _deleted(cfg, deleted.run_id)
     if not runs:
         raise _no_run(cfg, run_id)
     if len(runs) > 1:
@@ -134,11 +137,16 @@ def _whole(cfg: TrackingConf, run_id: str) -> RunRecord:
     except RefusedError as error:
         raise _no_run(cfg, run_id) from error
     if run.info.lifecycle_stage == "deleted":
-        raise RefusedError(
-            f"The run {run_id} was deleted. Restore it with: "
-            f"MLFLOW_TRACKING_URI='{without_password(uri)}' mlflow runs restore --run-id {run_id}"
-        )
+        raise _deleted(cfg, run_id)
     return _record(run)
+
+
+def _deleted(cfg: TrackingConf, run_id: str) -> RefusedError:
+    uri = without_password(resolve_uri(cfg.uri))
+    return RefusedError(
+        f"The run {run_id} was deleted. Restore it with: "
+        f"MLFLOW_TRACKING_URI='{uri}' mlflow runs restore --run-id {run_id}"
+    )
 
 
 def _no_run(cfg: TrackingConf, run_id: str) -> RefusedError:

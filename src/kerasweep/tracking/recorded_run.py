@@ -35,6 +35,7 @@ MAX_NAMED = 5
 class RecordedRun:
     """A run that has trained one network."""
 
+    tracking: TrackingConf  # where it is recorded
     run: RunRecord
     tags: Mapping[str, str]  # the run's, and those of the code that only its sweep has
     config: str  # the YAML of its configuration
@@ -62,6 +63,7 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
         TrackingError: There is no such run, or it is not the finished training of one network.
     """
     run = get_run(cfg, run_id)
+    cfg, digest = _read_place_and_data(cfg, run.run_id)
     _check_kind(cfg, run)
     _check_state(run)
     if CONFIG not in list_artifacts(cfg, run.run_id, ""):
@@ -72,8 +74,8 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
     history = read_history(cfg, run.run_id)
     if not all(history.values()):
         raise TrackingError(f"The run {run.run_id} has recorded no epoch, so nothing can be compared.")
-    config, digest = read_text(cfg, run.run_id, CONFIG), _read_data_digest(cfg, run.run_id)
-    return RecordedRun(run, {**_code_of_sweep(cfg, run), **run.tags}, config, digest, history)
+    tags = {**_code_of_sweep(cfg, run), **run.tags}
+    return RecordedRun(cfg, run, tags, read_text(cfg, run.run_id, CONFIG), digest, history)
 
 
 def read_history(cfg: TrackingConf, run_id: str) -> dict[str, list[float]]:
@@ -87,13 +89,13 @@ def read_text(cfg: TrackingConf, run_id: str, path: str) -> str:
         return download(cfg, run_id, path, Path(folder)).read_bytes().decode(errors="replace")
 
 
-def read_diff(cfg: TrackingConf, recorded: RecordedRun) -> str:
+def read_diff(recorded: RecordedRun) -> str:
     """Returns the diff of the code with which a run was trained; empty if its tree was as committed.
 
     Raises:
         TrackingError: The run, or the run of its sweep, has lost it, or it was not text in UTF-8.
     """
-    digest, run = recorded.tags.get(DIFF), recorded.run
+    cfg, digest, run = recorded.tracking, recorded.tags.get(DIFF), recorded.run
     if digest == NO_DIFF or recorded.tags.get(DIRTY) != "true":
         return ""
     for owner in (run, *_parents_of(cfg, run)):
@@ -149,8 +151,12 @@ def _check_state(run: RunRecord) -> None:
         )
 
 
-def _read_data_digest(cfg: TrackingConf, run_id: str) -> str | None:
+def _read_place_and_data(cfg: TrackingConf, run_id: str) -> tuple[TrackingConf, str | None]:
+    """Returns where a run is, maybe in another experiment than that of `cfg`, and the digest of its data."""
     uri = resolve_uri(cfg.uri)
-    run = with_retries(uri, open_client(uri, create=False).get_run, run_id)
+    client = open_client(uri, create=False)
+    run = with_retries(uri, client.get_run, run_id)
+    experiment = with_retries(uri, client.get_experiment, run.info.experiment_id)
     datasets = run.inputs.dataset_inputs if run.inputs else []
-    return str(datasets[0].dataset.digest) if datasets else None
+    digest = str(datasets[0].dataset.digest) if datasets else None
+    return TrackingConf(uri=cfg.uri, experiment=experiment.name), digest

@@ -50,7 +50,7 @@ def read_code() -> Code:
     tags = {
         COMMIT: commit.decode().strip(),
         DIRTY: str(is_dirty).lower(),
-        DIFF: hashlib.sha256(diff).hexdigest()[:12] if diff else NO_DIFF,
+        DIFF: _digest(diff) if diff else NO_DIFF,
         KERASWEEP: _version(_git("rev-parse", "--show-toplevel")),
     }
     # Other encodings than UTF-8 are lost here, which the digest shows.
@@ -59,7 +59,11 @@ def read_code() -> Code:
 
 def diff_digest(diff: str) -> str:
     """Returns 12 hex digits."""
-    return hashlib.sha256(diff.encode()).hexdigest()[:12]
+    return _digest(diff.encode())
+
+
+def _digest(diff: bytes) -> str:
+    return hashlib.sha256(diff).hexdigest()[:12]
 
 
 def diff_artifact(digest: str) -> str:
@@ -90,17 +94,18 @@ def versions_text() -> str:
 
 
 def _version(repository: bytes | None) -> str:
-    """Returns kerasweep's version, with its commit if it is a checkout apart from the repository."""
+    """Returns kerasweep's version, with commit and digest of changes if it is a checkout of its own."""
     version = importlib.metadata.version("kerasweep")
     checkout = PACKAGE.parents[1]
     is_apart = repository is None or Path(os.fsdecode(repository.rstrip(b"\n"))) != checkout
     if not is_apart or not (checkout / ".git").exists():
         return version
-    commit = _git("-C", str(checkout), "rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD", folder=checkout)
     if commit is None:
         return version
-    is_dirty = bool(_git("-C", str(checkout), "status", "--porcelain", "--untracked-files=no"))
-    return f"{version}+{commit.decode()[:COMMIT_DIGITS]}{'.dirty' if is_dirty else ''}"
+    diff = _git(*DIFF_COMMAND, folder=checkout)
+    changes = f".{_digest(diff)}" if diff else ""
+    return f"{version}+{commit.decode()[:COMMIT_DIGITS]}{changes}"
 
 
 def _user() -> str:
@@ -110,10 +115,15 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _git(*arguments: str) -> bytes | None:
-    """Returns git's output, None if git fails or is missing."""
+def _git(*arguments: str, folder: Path | None = None) -> bytes | None:
+    """Returns git's output in the working directory or another folder; None if git fails or is missing."""
+    variables = dict(os.environ)
+    if folder is not None:  # git's variables name the repository of the working directory
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, env=variables, capture_output=True, timeout=10, check=False
+        )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.errors import ConfigError
+from kerasweep.tracking.source import COMMIT, DIFF, DIRTY
 
 # The tags of a sweep with tuned nuisance axes: these axes, the sweep that tuned them, and its notes.
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
@@ -63,6 +64,9 @@ RESERVED = {
     "threads",
     "onednn",
     RESTORED_EPOCHS,
+    COMMIT,
+    DIRTY,
+    DIFF,
     RERUN_OF,
     RERUN_VERDICT,
     TARGETS_TAG,

@@ -86,14 +86,9 @@ def find_causes(recorded: Training, again: Training, is_deterministic: bool) -> 
         is_deterministic: training.deterministic, which both share.
     """
     before, now = recorded.tags, again.tags
-    yield from _causes_in_the_code(before, now)
-    for pin in different_packages(before, now):
-        package, version = pin.split("==")
-        yield f"{package} is another version ({version} / {_versions(now).get(package, 'none')})"
-    yield from _causes_in_the_processor(before, now)
-    for tag, name in SETTINGS.items():
-        if tag in before and before[tag] != now.get(tag):
-            yield f"{name} is another ({before[tag]} / {now.get(tag, 'none')})"
+    yield from find_changes(before, now)
+    if before.get(DIRTY) == "true" and before.get(DIFF) == NO_DIFF:
+        yield "files that git does not know are not recorded"
     if not is_deterministic and (_threads(now) != "1" or now.get("gpu", NO_GPU) != NO_GPU):
         yield "training.deterministic=false lets threads add in any order"
     if RESTORED_EPOCHS in before:
@@ -107,6 +102,18 @@ def find_causes(recorded: Training, again: Training, is_deterministic: bool) -> 
         yield f"not recorded: {', '.join(missing)}"
 
 
+def find_changes(before: Tags, now: Tags) -> Iterator[str]:
+    """Yields what is another in the tags of two runs: code, packages, machine, environment."""
+    yield from _changes_of_code(before, now)
+    for pin in different_packages(before, now):
+        package, version = pin.split("==")
+        yield f"{package} is another version ({version} / {_versions(now).get(package, 'none')})"
+    yield from _changes_of_processor(before, now)
+    for tag, name in SETTINGS.items():
+        if tag in before and before[tag] != now.get(tag):
+            yield f"{name} is another ({before[tag]} / {now.get(tag, 'none')})"
+
+
 def different_packages(before: Tags, now: Tags) -> list[str]:
     """Returns the pins of the recorded packages that have another version now."""
     pins = set(now.get("packages", "").split())
@@ -117,13 +124,11 @@ def _versions(tags: Tags) -> dict[str, str]:
     return dict(pin.split("==") for pin in tags.get("packages", "").split())
 
 
-def _causes_in_the_code(before: Tags, now: Tags) -> Iterator[str]:
+def _changes_of_code(before: Tags, now: Tags) -> Iterator[str]:
     if COMMIT in before and before[COMMIT] != now.get(COMMIT):
         yield f"the code is another (commit {_commit(before)} / {_commit(now)})"
     elif DIFF in before and before[DIFF] != now.get(DIFF, NO_DIFF):
         yield f"the code is another (commit {_commit(before)} with other changes)"
-    elif before.get(DIRTY) == "true" and before.get(DIFF) == NO_DIFF:
-        yield "files that git does not know are not recorded"
     if TARGETS_TAG in before and before[TARGETS_TAG] != now.get(TARGETS_TAG):
         yield f"your code is another ({before[TARGETS_TAG]} / {now.get(TARGETS_TAG, 'none')})"
     if KERASWEEP in before and before[KERASWEEP] != now.get(KERASWEEP):
@@ -134,7 +139,7 @@ def _commit(tags: Tags) -> str:
     return tags.get(COMMIT, "none")[:COMMIT_DIGITS]
 
 
-def _causes_in_the_processor(before: Tags, now: Tags) -> Iterator[str]:
+def _changes_of_processor(before: Tags, now: Tags) -> Iterator[str]:
     if before.get("instructions", now.get("instructions")) != now.get("instructions"):
         old, new = before["instructions"].split(), now.get("instructions", "").split()
         only_old = " ".join(name for name in old if name not in new) or "none"
