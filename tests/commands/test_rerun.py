@@ -228,9 +228,7 @@ def test_a_difference_is_said_with_its_cause(recorder: Recorder, single: RunReco
     other = recorder.record(*DETERMINISTIC, "optimizer=sgd", "schedule=cosine")
     recorder.tracker.log_text(other.run_id, config_of(recorder, single), "config.yaml")
     pins = "tensorflow==2.20.0 keras==1.0 numpy==2.4.6"
-    recorder.tracker.set_tags(
-        other.run_id, {"instructions": "avx", "packages": pins, "kerasweep": "0.0.1"}
-    )
+    recorder.tracker.set_tags(other.run_id, {"instructions": "avx", "packages": pins, "kerasweep": "0.0.1"})
     with redirect_stdout(io.StringIO()) as stdout:
         code, again = recorder.again(other.run_id)
     assert code == DIFFERS

@@ -79,7 +79,8 @@ def test_a_checkout_of_kerasweep_is_named_by_its_commit(folder: Path, repository
     """Its commit is not that of the user's repository."""
     version = importlib.metadata.version("kerasweep")
     commit = git("-C", str(ROOT), "rev-parse", "HEAD")
-    assert re.fullmatch(rf"{re.escape(version)}\+{commit[:8]}(\.[0-9a-f]{{12}})?", read_code().tags["kerasweep"])
+    of_checkout = rf"{re.escape(version)}\+{commit[:8]}(\.[0-9a-f]{{12}})?"
+    assert re.fullmatch(of_checkout, read_code().tags["kerasweep"])
     os.chdir(ROOT)
     assert read_code().tags["kerasweep"] == version
 
