@@ -26,7 +26,8 @@ def read_recorded(text: str) -> dict[str, Any]:
     try:
         content = OmegaConf.create(text)
         groups = {group: _typed(group, OmegaConf.select(content, group)) for group in RUN_GROUPS}
-        objective = [OmegaConf.merge(OmegaConf.structured(ObjectiveConf), one) for one in content.objective]
+        schema = OmegaConf.structured(ObjectiveConf)
+        objective = [OmegaConf.merge(schema, objective) for objective in content.objective]
     except (OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigError(

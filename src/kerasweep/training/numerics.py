@@ -102,5 +102,6 @@ def _describe_gpu() -> str:
         return NO_GPU
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "unknown")
     driver = NVIDIA_DRIVER.read_text().partition("\n")[0] if NVIDIA_DRIVER.exists() else "unknown driver"
-    pins = {f"{one.name}=={one.version}" for one in distributions() if one.name.startswith("nvidia-")}
+    installed = [package for package in distributions() if package.name.startswith("nvidia-")]
+    pins = {f"{package.name}=={package.version}" for package in installed}
     return ", ".join([name, driver, *sorted(pins)])
