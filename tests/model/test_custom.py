@@ -57,6 +57,17 @@ class Subclassed(keras.Model):
 def subclassed(input_shape, num_classes):
     return Subclassed(num_classes)
 
+def negative(input_shape, num_classes):
+    bias = keras.initializers.RandomUniform(-1, 1, seed=1)
+
+    def shares(shape, dtype=None):
+        values = bias(shape, dtype)
+        return values / keras.ops.sum(values)
+
+    last = keras.layers.Dense(num_classes, kernel_initializer="zeros", bias_initializer=shares)
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), last])
+
+
 def broken(input_shape, num_classes):
     raise ZeroDivisionError("my own mistake")
 """
@@ -103,6 +114,7 @@ def test_keywords_may_be_left_out(build: Build, custom: Callable[..., ModelConf]
         ),
         ("feature_map", "one probability a class, but its output is (None, 8, 8, 10)."),
         ("logits", "must return a network that gives probabilities, but for a random image they add up to"),
+        ("negative", "must return a network that gives probabilities, but for a random image one is -"),
     ],
 )
 def test_wrong_network_is_refused(
