@@ -180,7 +180,7 @@ def again(folder: Path, run_id: str) -> str:
 
 
 def measure(kind: Kind) -> list[str]:
-    """Records runs of a kind in a new folder, and returns the sentences on those that are trained again."""
+    """Records runs of a kind in a new folder, trains some again, and returns the verdict on each."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "nets.py").write_text(NETWORK)
@@ -197,7 +197,7 @@ def measure(kind: Kind) -> list[str]:
 
 
 def run(is_fresh: bool = False) -> None:
-    """Measures all kinds, or those that an interrupted start has not, and publishes the table."""
+    """Measures each kind that has no result yet, and publishes the table."""
     results = Results("reruns", "src.rerun")
     if is_fresh:
         results.clear()

@@ -56,7 +56,7 @@ def test_a_worker_of_an_older_version_had_all_threads_set() -> None:
 
 
 def test_all_cores_of_another_machine_are_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numerics, "_count_cores", lambda: 2)
+    monkeypatch.setattr(numerics, "count_cores", lambda: 2)
     restore_environment({"threads": "all", "cores": "8", "environment": "none"})
     assert set_variables() == {"TF_NUM_INTRAOP_THREADS": "8"}
     restore_environment({"threads": "all", "cores": "2", "environment": "none"})

@@ -46,8 +46,8 @@ class StopRequest:
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
-        except Exception as error:
-            if self._has_interrupted:  # a library may raise an error of its own while it is interrupted
+        except Exception as error:  # a library that is interrupted may raise any error of its own
+            if self._has_interrupted:
                 raise KeyboardInterrupt from error
             raise
         finally:

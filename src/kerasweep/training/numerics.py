@@ -44,7 +44,7 @@ def restore_environment(tags: Mapping[str, str]) -> None:
     Where it used all cores and this machine has another number, it gets as many threads.
     """
     threads, cores = tags.get("threads"), tags.get("cores")
-    if threads == ALL and cores not in (None, str(_count_cores())):
+    if threads == ALL and cores not in (None, str(count_cores())):
         threads = cores
     _set(INTRAOP, None if threads == ALL else threads, is_known=threads is not None)
     text = tags.get("environment", NO_VARIABLES)
@@ -76,7 +76,7 @@ def _of_the_machine() -> dict[str, str]:
     return {
         "processor": processor_name(),
         "instructions": _read_instructions(),
-        "cores": str(_count_cores()),
+        "cores": str(count_cores()),
         "gpu": _describe_gpu(),
         "packages": read_packages(),
     }
@@ -88,8 +88,8 @@ def _read_instructions() -> str:
     return " ".join(name for name in INSTRUCTIONS if name in flags)
 
 
-def _count_cores() -> int:
-    """Returns how many threads TensorFlow starts where `threads` is `all`."""
+def count_cores() -> int:
+    """Returns how many cores this process may use by its affinity: TensorFlow starts as many threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from kerasweep.terminal import say
-from kerasweep.training.numerics import THREAD_VARIABLES
+from kerasweep.training.numerics import THREAD_VARIABLES, count_cores
 
 WORKER_MB = 1200  # memory of a worker that trains a small network
 TRAININGS_PER_WORKER = 2  # with fewer, the seconds of TensorFlow's start cost more than a worker brings
@@ -24,9 +24,8 @@ def usable_cores() -> int:
 
     SLURM binds a job to its cores on some clusters only.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [limit for limit in (_quota(CGROUP_QUOTA), _of_slurm("SLURM_CPUS_ON_NODE")) if limit]
-    return max(1, min([cores, *map(round, limits)]))
+    return max(1, min([count_cores(), *map(round, limits)]))
 
 
 def _of_slurm(variable: str) -> int:
