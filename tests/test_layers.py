@@ -15,7 +15,7 @@ SOURCE = ROOT / "src"
 # Rooms from the doors down to the ground. A room imports only from lower rows.
 ROWS = {
     7: ("src.train", "src.compare", "src.predict", "src.rerun", "hydra_plugins", "kerasweep.commands"),
-    6: ("kerasweep.multirun",),
+    6: ("kerasweep.multirun", "kerasweep.handover"),
     5: ("kerasweep.sweep", "kerasweep.report"),
     4: ("kerasweep.trial", "kerasweep.search", "kerasweep.workers"),
     3: ("kerasweep.training",),
@@ -40,10 +40,13 @@ SIDEWAYS = {
     ("hydra_plugins", "kerasweep.commands"),
     ("kerasweep.config", "kerasweep.errors"),
 }
-KERAS_OWNERS = ("kerasweep.data", "kerasweep.model", "kerasweep.training", "kerasweep.trial.network")
+KERAS_OWNERS = (
+    *("kerasweep.data", "kerasweep.model", "kerasweep.training", "kerasweep.trial.network"),
+    "kerasweep.handover",
+)
 OWNERS = {
     "tensorflow": KERAS_OWNERS,
-    "keras": (*KERAS_OWNERS, "kerasweep.commands.predict"),
+    "keras": KERAS_OWNERS,
     "mlflow": ("kerasweep.tracking",),
     "optuna": ("kerasweep.search", "kerasweep.sweep", "kerasweep.space", "kerasweep.report.figures"),
     "hydra": (

@@ -1,7 +1,8 @@
 """`src.predict` converts any image to the size and channels of a recorded model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -13,6 +14,8 @@ from kerasweep.commands.predict import predict
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
+from kerasweep.results import State
+from kerasweep.tracking.keras_model import find_model
 from kerasweep.tracking.writer import open_tracker
 from tests import processes
 
@@ -35,10 +38,22 @@ class Recorded:
     def record(self, name: str, channels: int | None, objective: float) -> str:
         """Records a trial of one sweep; without a model if channels is None."""
         tags = {"sweep": "s-1", "kind": "trial", "objective": "val_accuracy maximize"}
+        model = None if channels is None else brightness_model(channels)
+        return self.record_model(name, model, tags, {"objective": objective})
+
+    def record_model(
+        self,
+        name: str,
+        model: keras.Model | None,
+        tags: Mapping[str, str] = MappingProxyType({"kind": "run"}),
+        metrics: Mapping[str, float] = MappingProxyType({}),
+    ) -> str:
+        """Records a complete run, perhaps with a model."""
         run_id = self.tracker.start(name, tags, {})
-        self.tracker.log_metrics(run_id, {"objective": objective})
-        if channels is not None:
-            self.tracker.log_model(run_id, brightness_model(channels), CLASSES)
+        self.tracker.log_metrics(run_id, metrics)
+        if model is not None:
+            self.tracker.log_model(run_id, model, CLASSES)
+        self.tracker.finish(run_id, State.COMPLETE)
         return run_id
 
 
@@ -159,6 +174,46 @@ def test_other_images_are_converted_with_a_note(
     assert second == f"  converted: {converted}"
 
 
+def test_registered_model_is_named_by_its_alias_version_or_newest_version(
+    recorded: Recorded, run: Callable[..., list[str]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    tracking, client = TrackingConf(uri=recorded.uri), recorded.tracker.client
+    client.create_registered_model("shades")
+    for run_id in (recorded.color, recorded.grayscale):
+        client.create_model_version("shades", str(find_model(tracking, run_id)), run_id)
+    client.set_registered_model_alias("shades", "champion", "2")
+    expected = run(f"run_id={recorded.grayscale}", "images=[a.png]")
+    for address in ("models:/shades@champion", "models:/shades/2", "models:/shades/latest"):
+        assert run(f"registered_model={address}", "images=[a.png]") == expected
+    assert run("registered_model=models:/shades/1", "images=[a.png]")[1] == "  converted: grayscale to RGB"
+    place = f"MLflow at {recorded.uri} says:"
+    assert refused(TrackingError, "registered_model=models:/shades@best", "images=[a.png]") == (
+        f"{place} Registered model alias best not found."
+    )
+    assert refused(TrackingError, "registered_model=models:/shades/x/y", "images=[a.png]") == (
+        "A model of the registry is written models:/NAME@ALIAS or models:/NAME/VERSION, but got "
+        "models:/shades/x/y."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (State.FAILED, "The run {} is failed (no luck): its model is not complete."),
+        (None, "The run {} is not finished yet: its model is not complete."),
+    ],
+)
+def test_failed_or_running_run_is_refused(
+    recorded: Recorded, refused: Callable[..., str], tmp_path: Path, state: State | None, message: str
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    if state is not None:
+        recorded.tracker.finish(run_id, state, "no luck")
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]") == message.format(run_id)
+
+
 def test_run_without_a_model_names_the_best_that_has_one(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -174,7 +229,7 @@ def test_run_without_a_sweep_names_no_other_run(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    run_id = recorded.record_model("run", None)
     assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("that of every trial.")
 
 
@@ -182,9 +237,8 @@ def test_model_that_cannot_be_loaded_is_named(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
     before = set(recorded.folder.rglob("model.keras"))
-    recorded.tracker.log_model(run_id, brightness_model(1), CLASSES)
+    run_id = recorded.record_model("run", brightness_model(1))
     (path,) = set(recorded.folder.rglob("model.keras")) - before
     path.write_bytes(b"not a model")
     message = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
@@ -197,9 +251,7 @@ def test_model_that_takes_no_image_files_is_named(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     pixels = keras.Input(shape)
-    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
-    model = keras.Model(pixels, keras.layers.Activation("relu")(pixels))
-    recorded.tracker.log_model(run_id, model, CLASSES)
+    run_id = recorded.record_model("run", keras.Model(pixels, keras.layers.Activation("relu")(pixels)))
     assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]") == (
         f"src.predict makes grayscale or RGB images of one size, but the model of run {run_id} takes "
         f"{shape}. Call it from Python: mlflow.keras.load_model('runs:/{run_id}/model')."
@@ -219,6 +271,17 @@ def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> No
             ConfigError,
             ["images=[a.png]"],
             "run_id needs the id of a recorded run: python -m src.compare shows them.",
+        ),
+        (
+            ConfigError,
+            ["run_id=abcdef", "registered_model=models:/digits@champion", "images=[a.png]"],
+            "Give run_id or model, but not both: got run_id=abcdef model=models:/digits@champion.",
+        ),
+        (
+            ConfigError,
+            ["registered_model=digits", "images=[a.png]"],
+            "model needs an address in MLflow's registry, as in model=models:/digits@champion, but got "
+            "digits. A run is named by run_id.",
         ),
         (ConfigError, ["run_id=abcdef"], "images needs one file or more, as in images=[digit.png]."),
         (
@@ -276,3 +339,18 @@ def test_command_refuses_in_one_line_and_reads_an_id_as_text(recorded: Recorded,
     assert ended.stderr.startswith("error: No run 123e456 in the experiment kerasweep of ")
     assert len(ended.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_command_reads_an_address_of_the_registry(recorded: Recorded, tmp_path: Path) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    ended = processes.run(
+        tmp_path,
+        "predict",
+        "model=models:/absent@champion",
+        "images=[a.png]",
+        MLFLOW_TRACKING_URI=recorded.uri,
+    )
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"error: MLflow at {recorded.uri} says: Registered Model with name=absent not found.\n"
+    )

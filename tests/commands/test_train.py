@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.reader import download, find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
 from tests.processes import Done, run, run_new, start, start_new
@@ -108,7 +108,7 @@ def test_artifacts_are_the_configuration_the_figures_and_the_model(twice: Twice,
     assert overrides == list(ARGUMENTS)
     config = yaml.safe_load(download(uri, run_id, "config.yaml", tmp_path).read_text())
     assert (config["model"]["dropout"], config["training"]["epochs"]) == (0.2, 2)
-    path, classes = download_model(uri, run_id, tmp_path)
+    path, classes = download_model(uri, str(find_model(uri, run_id)), tmp_path)
     assert path.is_file() and classes == [str(digit) for digit in range(10)]
 
 

@@ -19,7 +19,7 @@ from kerasweep.data.split import stratified_half
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError, UnreachableError
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.tracking.entries import Entry, Model
-from kerasweep.tracking.keras_model import download_model, has_model
+from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import POOL_IMAGES, VALIDATION_IMAGES
 from kerasweep.tracking.writer import Tracker, open_tracker
@@ -70,7 +70,8 @@ class Trials:
 
     def model(self, outcome: Outcome) -> Any:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        path, names = download_model(TrackingConf(uri=self.tracker.uri), outcome.run_id, folder)
+        tracking = TrackingConf(uri=self.tracker.uri)
+        path, names = download_model(tracking, str(find_model(tracking, outcome.run_id)), folder)
         assert names == [str(digit) for digit in range(10)]
         return keras.models.load_model(path, safe_mode=True)
 

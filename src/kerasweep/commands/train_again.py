@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.commands.recorded_config import OBJECTIVE, Again
 from kerasweep.commands.single import print_epoch, train_in_run
 from kerasweep.config.unread_keys import check_command
-from kerasweep.data.prepare import Prepared
-from kerasweep.errors import DataError, DivergedError
+from kerasweep.errors import DivergedError
+from kerasweep.handover.recorded_data import check_recorded_digest
 from kerasweep.results import Outcome, ReportEpoch, TrialRef
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import get_run
@@ -51,7 +51,7 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     note_code(cfg)
     prepared = read_data(cfg)
     if again.reads_same_source:
-        _check_data(cfg, recorded, prepared)
+        check_recorded_digest(recorded.data_digest, prepared, run_id, cfg.data)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     _say_versions(recorded.tags)
     tracker = open_tracker(cfg.tracking)
@@ -76,20 +76,6 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     tracker.set_tags(new_id, {RERUN_VERDICT: verdict.text})
     say(f"run {new_id} {'varies' if again.variation else 'repeats'} {run_id}")
     return verdict
-
-
-def _check_data(cfg: DictConfig, recorded: RecordedRun, prepared: Prepared) -> None:
-    if recorded.data_digest in (None, prepared.digest):
-        return
-    advice = (
-        "Seed the draws of data.target, or restore its code."
-        if cfg.data.target
-        else "Restore them, or name an unchanged copy with data.path."
-    )
-    raise DataError(
-        f"The data of the run {recorded.run.run_id} had the digest {recorded.data_digest}, and what is there "
-        f"now has {prepared.digest}: the images changed. {advice}"
-    )
 
 
 def _say_versions(tags: Mapping[str, str]) -> None:

@@ -75,6 +75,7 @@ ROOTS = tuple(field.name for field in fields(TrainConf))
 @dataclass
 class PredictConf:
     run_id: Any = MISSING
+    registered_model: str | None = None  # `model=` on the command line: an address in MLflow's registry
     images: Any = field(default_factory=list)  # one path or a list of them
     top: int = 3
     tracking: TrackingConf = MISSING

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from yaml import YAMLError
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
@@ -74,42 +75,54 @@ def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
     return tuple(-1 if side is None else side for side in shape)
 
 
+def find_model(cfg: TrackingConf, run_id: str) -> str | None:
+    """Returns the location of a run's newest complete model; None if it has none."""
+    uri = resolve_uri(cfg.uri)
+    return with_retries(uri, _location, open_client(uri, create=False), run_id)
+
+
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
     """Whether a run has a model."""
-    uri = resolve_uri(cfg.uri)
-    client = open_client(uri, create=False)
-    return with_retries(uri, _location, client, run_id) is not None
+    return find_model(cfg, run_id) is not None
 
 
-def download_model(cfg: TrackingConf, run_id: str, into: Path) -> tuple[Path, list[str]]:
-    """Copies a run's model into a local folder; returns its `.keras` file and its class names.
+def download_model(cfg: TrackingConf, location: str, into: Path) -> tuple[Path, list[str]]:
+    """Copies a model into a local folder; returns its `.keras` file and its class names.
+
+    No code of the model runs: the file is not loaded.
+
+    Args:
+        cfg: Names the server or database.
+        location: Where the model is, see `find_model`.
+        into: The folder.
 
     Raises:
-        TrackingError: The run has no model.
+        TrackingError: The model is gone, or another program made it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
         from mlflow.models import Model
 
     uri = resolve_uri(cfg.uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    client = open_client(uri, create=False)
-    location = with_retries(uri, _location, client, run_id)
-    if location is None:
-        raise TrackingError(f"The run {run_id} has no model.")
     folder = Path(
         with_retries(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
     )
-    metadata = Model.load(str(folder)).metadata or {}
-    return folder / KERAS_FILE, [str(name) for name in metadata[CLASSES]]
+    try:
+        names = (Model.load(str(folder)).metadata or {}).get(CLASSES)
+    except (MlflowException, TypeError, ValueError, YAMLError) as error:
+        raise TrackingError(f"The model at {location} has no readable file MLmodel: {error}") from error
+    if not isinstance(names, list) or not (folder / KERAS_FILE).is_file():
+        raise TrackingError(
+            f"The model at {location} was not made by kerasweep: it has no {KERAS_FILE}, or no class names."
+        )
+    return folder / KERAS_FILE, [str(name) for name in names]
 
 
 def _location(client: Any, run_id: str) -> str | None:
-    """Returns the location of a run's newest complete model; None if it has none.
-
-    The client's list of artifacts would look for models in the global tracking URI.
-    """
+    # The client's list of artifacts would look for models in the global tracking URI.
     outputs = client.get_run(run_id).outputs
     for output in reversed(outputs.model_outputs if outputs else []):
         logged = client.get_logged_model(output.model_id)

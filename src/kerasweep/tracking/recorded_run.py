@@ -63,7 +63,7 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
         TrackingError: There is no such run, or it is not the finished training of one network.
     """
     run = get_run(cfg, run_id)
-    cfg, digest = _read_place_and_data(cfg, run.run_id)
+    cfg = _experiment_of(cfg, run.run_id)
     _check_kind(cfg, run)
     _check_state(run)
     if CONFIG not in list_artifacts(cfg, run.run_id, ""):
@@ -75,7 +75,8 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
     if not all(history.values()):
         raise TrackingError(f"The run {run.run_id} has recorded no epoch, so nothing can be compared.")
     tags = {**_code_of_sweep(cfg, run), **run.tags}
-    return RecordedRun(cfg, run, tags, read_text(cfg, run.run_id, CONFIG), digest, history)
+    config, digest = read_text(cfg, run.run_id, CONFIG), read_data_digest(cfg, run.run_id)
+    return RecordedRun(cfg, run, tags, config, digest, history)
 
 
 def read_history(cfg: TrackingConf, run_id: str) -> dict[str, list[float]]:
@@ -151,12 +152,18 @@ def _check_state(run: RunRecord) -> None:
         )
 
 
-def _read_place_and_data(cfg: TrackingConf, run_id: str) -> tuple[TrackingConf, str | None]:
-    """Returns where a run is, maybe in another experiment than that of `cfg`, and the digest of its data."""
+def read_data_digest(cfg: TrackingConf, run_id: str) -> str | None:
+    """Returns the digest of the whole data set that a run recorded, None if it recorded none."""
+    uri = resolve_uri(cfg.uri)
+    run = with_retries(uri, open_client(uri, create=False).get_run, run_id)
+    datasets = run.inputs.dataset_inputs if run.inputs else []
+    return str(datasets[0].dataset.digest) if datasets else None
+
+
+def _experiment_of(cfg: TrackingConf, run_id: str) -> TrackingConf:
+    """Returns where a run is, maybe in another experiment than that of `cfg`."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     run = with_retries(uri, client.get_run, run_id)
     experiment = with_retries(uri, client.get_experiment, run.info.experiment_id)
-    datasets = run.inputs.dataset_inputs if run.inputs else []
-    digest = str(datasets[0].dataset.digest) if datasets else None
-    return TrackingConf(uri=cfg.uri, experiment=experiment.name), digest
+    return TrackingConf(uri=cfg.uri, experiment=experiment.name)

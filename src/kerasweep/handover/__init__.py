@@ -1,0 +1,1 @@
+"""Hands a trained model over: test it, promote it, export it."""

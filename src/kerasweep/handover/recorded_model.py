@@ -1,0 +1,109 @@
+"""Loads a recorded model by the id of its run or by its address in the registry."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.errors import TrackingError
+from kerasweep.results import State, sign_of
+from kerasweep.tracking.keras_model import download_model, find_model, has_model
+from kerasweep.tracking.reader import find_runs, get_run
+from kerasweep.tracking.registry import SCHEME, find_version
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import read_objectives
+from kerasweep.training.runtime import start_tensorflow
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """A Keras model from raw pixels to probabilities, and the run that trained it."""
+
+    name: str  # "run ID", or the address in the registry
+    run: RunRecord
+    model: Any  # keras.Model, uncompiled: (n, height, width, channels), 0..255, to float32 (n, classes)
+    class_names: tuple[str, ...]  # of its outputs
+    location: str  # of its files
+
+
+def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
+    """Loads a model. No code that came with it runs.
+
+    Args:
+        cfg: Names the server or database, and the experiment.
+        name: The id of a run or at least six of its first digits, or an address such as
+            models:/digits@champion.
+
+    Raises:
+        TrackingError: There is no such run or model, the run is not complete, or its file cannot be loaded.
+    """
+    if name.startswith(SCHEME):
+        version = find_version(cfg, name)
+        if version.run_id is None:
+            raise TrackingError(f"{name} was not registered from a run, so nothing says how it was trained.")
+        run, location = get_run(cfg, version.run_id), version.location
+    else:
+        run = get_run(cfg, name)
+        name = f"run {run.run_id}"
+        location = _find(cfg, run)
+    with TemporaryDirectory() as folder:
+        path, class_names = download_model(cfg, location, Path(folder))
+        return RecordedModel(name, run, load_keras(path, name), tuple(class_names), location)
+
+
+def load_keras(path: Path, name: str) -> Any:
+    """Loads a `.keras` file, in Keras's safe mode.
+
+    Args:
+        path: The file.
+        name: Names the model in the error.
+
+    Raises:
+        TrackingError: It is damaged, needs layers that are not registered, or holds code.
+    """
+    start_tensorflow()
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise TrackingError(
+            f"The model of {name} cannot be loaded: {reason} A network with custom layers "
+            "needs them registered with keras.saving.register_keras_serializable, and imported."
+        ) from error
+
+
+def _find(cfg: TrackingConf, run: RunRecord) -> str:
+    """Returns the location of a run's model. Raises TrackingError if it is not complete, or has none."""
+    if run.status == State.RUNNING.mlflow:
+        raise TrackingError(f"The run {run.run_id} is not finished yet: its model is not complete.")
+    state = run.tags.get("state", run.status.lower())
+    if state in (State.FAILED, State.CANCELLED):
+        reason = f" ({run.tags['reason']})" if "reason" in run.tags else ""
+        raise TrackingError(f"The run {run.run_id} is {state}{reason}: its model is not complete.")
+    location = find_model(cfg, run.run_id)
+    if location is None:
+        raise TrackingError(_no_model(cfg, run))
+    return location
+
+
+def _no_model(cfg: TrackingConf, run: RunRecord) -> str:
+    text = (
+        f"The run {run.run_id} has no model: a sweep saves the model of its best trial, "
+        "and with tracking.models=all that of every trial."
+    )
+    sweep = run.tags.get("sweep")
+    siblings = find_runs(cfg, {"sweep": sweep}) if sweep else []
+    for sibling in sorted(siblings, key=_best_first):
+        if has_model(cfg, sibling.run_id):
+            return f"{text} The run {sibling.run_id} of the same sweep has one."
+    return text
+
+
+def _best_first(run: RunRecord) -> float:
+    _, direction = read_objectives(run.tags.get("objective", ""))[0]
+    value = run.metrics.get("objective", math.nan)
+    return math.inf if math.isnan(value) else -sign_of(direction) * value
