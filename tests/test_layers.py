@@ -14,7 +14,15 @@ SOURCE = ROOT / "src"
 
 # Rooms from the doors down to the ground. A room imports only from lower rows.
 ROWS = {
-    7: ("src.train", "src.compare", "src.predict", "src.rerun", "hydra_plugins", "kerasweep.commands"),
+    7: (
+        "src.train",
+        "src.compare",
+        "src.predict",
+        "src.rerun",
+        "src.refit",
+        "hydra_plugins",
+        "kerasweep.commands",
+    ),
     6: ("kerasweep.multirun", "kerasweep.handover"),
     5: ("kerasweep.sweep", "kerasweep.report"),
     4: ("kerasweep.trial", "kerasweep.search", "kerasweep.workers"),
@@ -37,6 +45,7 @@ SIDEWAYS = {
     ("src.compare", "kerasweep.commands"),
     ("src.predict", "kerasweep.commands"),
     ("src.rerun", "kerasweep.commands"),
+    ("src.refit", "kerasweep.commands"),
     ("hydra_plugins", "kerasweep.commands"),
     ("kerasweep.config", "kerasweep.errors"),
 }

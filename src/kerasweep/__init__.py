@@ -1,7 +1,7 @@
 """kerasweep finds out which choice helps a Keras network, and by how much.
 
-The commands are `kerasweep-train`, `kerasweep-compare`, `kerasweep-predict` and `kerasweep-rerun`. A training
-function that `trial.target` names uses:
+The commands are `kerasweep-train`, `kerasweep-compare`, `kerasweep-predict` and those of docs/winner.md. A
+training function that `trial.target` names uses:
 
 - `Outcome`: what a trial returns.
 - `TrialRef`: the run that a trial fills.

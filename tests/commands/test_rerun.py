@@ -305,7 +305,9 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
         trial: rf"is a trial of several seeds. Name the run of one seed: {seed[:8]}\.",
         ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it has no result to compare.",
         ended(tracker, State.CANCELLED): "is cancelled, so it has no result to compare.",
-        ended(tracker, State.COMPLETE): "has no artifact config.yaml, which src.rerun needs",
+        ended(
+            tracker, State.COMPLETE
+        ): "has no artifact config.yaml, without which it cannot be trained again",
         deleted[:8]: f"The run {deleted} was deleted. Restore it with: ",
         "0123456789": "No run 0123456789 in the experiment",
         "x": "No run x in the experiment",
@@ -357,7 +359,7 @@ def test_overrides_that_do_not_fit(recorder: Recorder, single: RunRecord, change
         (lambda text: re.sub("name: sgd", "name: sgdd", text), "optimizer.name=sgdd is unknown"),
         (
             lambda text: text.replace("kerasweep.trial.run:run_trial", "mine:train"),
-            "The run was trained by trial.target=mine:train, which src.rerun does not call",
+            "The run was trained by trial.target=mine:train, which this command does not call",
         ),
     ],
 )

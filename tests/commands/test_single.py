@@ -10,7 +10,7 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.commands import single
+from kerasweep.commands import open_run, single
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
 from kerasweep.tracking.reader import find_runs
@@ -32,7 +32,7 @@ def test_second_ctrl_c_does_not_leave_the_run_open(
         press_ctrl_c()
         finish(*given)
 
-    monkeypatch.setattr(single, "warm_up", lambda cfg: None)
+    monkeypatch.setattr(open_run, "warm_up", lambda cfg: None)
     monkeypatch.setattr(single, "run_trial", press_ctrl_c)
     monkeypatch.setattr(Tracker, "finish", finish_interrupted)
     cfg = configured()

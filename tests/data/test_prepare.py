@@ -10,7 +10,8 @@ import pytest
 
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.prepare import MAX_KEPT, check_augment, load_prepared, prepare
+from kerasweep.data.prepare import MAX_KEPT, check_augment, join_validation, load_prepared, prepare
+from kerasweep.data.scaling import fit_scaling
 from kerasweep.errors import ConfigError, DataError
 
 
@@ -200,3 +201,27 @@ def test_two_splits_share_the_share_of_the_pool_that_validates() -> None:
     chosen = [set(np.asarray(each.validation.indices).tolist()) for each in splits]
     shared = [len(one & other) for one, other in combinations(chosen, 2)]
     assert np.mean(shared) / 100 == pytest.approx(100 / 2000, abs=0.005)
+
+
+def test_joined_parts_hold_every_image_once_in_the_order_of_the_source() -> None:
+    cfg = DataConf(source="npz", scaling="z_score", validation_split=0.25)
+    arrays = hundred()
+    apart = prepare(cfg, arrays)
+    joined = join_validation(cfg, apart)
+    assert (joined.train.images == arrays.train_images).all()
+    assert (joined.train.labels == arrays.train_labels).all()
+    assert len(joined.validation) == len(joined.half) == 0
+    assert joined.test is apart.test
+    assert joined.scaling == fit_scaling("z_score", [arrays.train_images]) != apart.scaling
+
+
+def test_joined_parts_hold_an_own_validation_part() -> None:
+    arrays = replace(
+        hundred(),
+        validation_images=np.full((3, 2, 2, 1), 9, np.uint8),
+        validation_labels=np.array([1, 0, 1]),
+    )
+    cfg = DataConf(source="npz", scaling="none")
+    joined = join_validation(cfg, prepare(cfg, arrays))
+    assert (joined.train.images[-3:] == 9).all() and joined.train.labels[-3:].tolist() == [1, 0, 1]
+    assert (joined.train.images[:-3] == arrays.train_images).all()

@@ -1,17 +1,15 @@
 """Trains a recorded run again and compares the two to the last bit: python -m src.rerun run_id=ID"""
 
 import atexit
-import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from kerasweep.commands.command_line import check_overrides, read_run_id, refuse, run_command
+from kerasweep.commands.changes import take_changes
+from kerasweep.commands.command_line import read_run_id, run_command
 from kerasweep.config import register
 from kerasweep.config.bounds import one_of
 from kerasweep.config.composition import compose_once
@@ -24,7 +22,6 @@ from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 # The keys of this command; other keys change the training.
 KEYS = ("run_id", "code", "tracking", "hydra")
-MODE = re.compile(r"[+~]*hydra\.mode\b")
 DIFFERS = 3  # the exit code if some bits differ
 register()
 
@@ -67,15 +64,7 @@ def run() -> None:
     """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
-    if get_args_parser().parse_args(sys.argv[1:]).multirun or any(map(MODE.match, sys.argv[1:])):
-        refuse("src.rerun trains one network. Leave -m and hydra.mode out.")
-    # Quotes keep Hydra from reading an id such as 12e456 as infinity.
-    arguments = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
-    changes = [argument for argument in arguments if _is_of_training(argument)]
-    sys.argv[1:] = [argument for argument in arguments if argument not in changes]
-    flags = [argument for argument in sys.argv[1:] if not _has_key(argument, KEYS)]
-    check_overrides(sys.argv[1:], "rerun")
-    check_overrides([*flags, *changes], "train")
+    arguments, changes = take_changes("rerun", KEYS)
     compose_once()
     add_studies()
 
@@ -90,14 +79,3 @@ def run() -> None:
             raise SystemExit(code)
 
     hydra.main(config_path=config_folder("conf"), config_name="rerun", version_base="1.3")(task)()
-
-
-def _is_of_training(argument: str) -> bool:
-    """Whether an argument is an override of another key than KEYS."""
-    is_override = argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
-    return is_override and not _has_key(argument, KEYS)
-
-
-def _has_key(argument: str, keys: Sequence[str]) -> bool:
-    """Whether an override names one of these keys, or one below it."""
-    return re.split(r"[=./@]", argument.lstrip("+~"))[0] in keys

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.commands.open_run import open_run
 from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrialConf
 from kerasweep.config.unread_keys import check_command
@@ -16,12 +17,11 @@ from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.terminal import next_commands, say
 from kerasweep.tracking.client import import_mlflow
 from kerasweep.tracking.location import resolve_uri
-from kerasweep.tracking.source import FIRST_DIFF, command_tags, read_code
-from kerasweep.tracking.tags import RunKind, check_user_tags, objective_text, run_params, run_tags, user_tags
+from kerasweep.tracking.tags import RunKind, check_user_tags, run_tags
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_images
 from kerasweep.trial.digest import note_code
-from kerasweep.trial.run import read_data, run_trial, warm_up
+from kerasweep.trial.run import read_data, run_trial
 from kerasweep.workers.signals import interrupts_held
 
 # The keys and groups that a single run does not read.
@@ -81,36 +81,17 @@ def train_in_run(
         prepared: Its data.
         tracker: Writes to MLflow.
         name: The run's.
-        tags: The run's, besides those of its code, of the user, and of its objective.
+        tags: The run's, besides those of `open_run`.
         ref: How to train; its `run_id` is replaced.
         report: Called after each epoch, see `run_trial`.
         folder: For checkpoints.
         on_start: Called with the run's id.
     """
-    run_id: str | None = None
-    state = State.CANCELLED
-    reason = "it was stopped"
-    try:
-        with interrupts_held():
-            code = read_code()
-            own = {"kind": RunKind.RUN, "objective": objective_text(cfg)}
-            all_tags = {**command_tags(), **code.tags, **user_tags(cfg), **own, **tags}
-            run_id = tracker.start(name, all_tags, run_params(cfg))
-            on_start(run_id)
-            warm_up(cfg)
-        if code.diff:
-            tracker.log_text(run_id, code.diff, FIRST_DIFF)
-        record_images(cfg, run_id, tracker, prepared)
-        outcome = run_trial(cfg, replace(ref, run_id=run_id), tracker, report, folder)
-        state, reason = State(outcome.state), outcome.reason or ""
-        return outcome
-    except Exception as error:  # whatever ended the training is the run's reason; it is raised again
-        state, reason = State.FAILED, f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        if run_id is not None:
-            with interrupts_held():  # a second Ctrl-C would leave the run open
-                tracker.finish(run_id, state, reason or None)
+    with open_run(cfg, tracker, name, {"kind": RunKind.RUN, **tags}, on_start) as opened:
+        record_images(cfg, opened.run_id, tracker, prepared)
+        outcome = run_trial(cfg, replace(ref, run_id=opened.run_id), tracker, report, folder)
+        opened.state, opened.reason = State(outcome.state), outcome.reason
+    return outcome
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

@@ -29,6 +29,11 @@ def rerun() -> None:
     _start("rerun")
 
 
+def refit() -> None:
+    """Runs `kerasweep-refit`."""
+    _start("refit")
+
+
 def _start(command: str) -> None:
     _open_standard_streams()
     try:

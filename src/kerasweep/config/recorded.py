@@ -36,7 +36,7 @@ def read_recorded(text: str) -> dict[str, Any]:
         ) from error
     target = OmegaConf.select(content, "trial.target") or TrialConf.target
     if target != TrialConf.target:
-        raise ConfigError(f"The run was trained by trial.target={target}, which src.rerun does not call.")
+        raise ConfigError(f"The run was trained by trial.target={target}, which this command does not call.")
     return {**groups, "objective": objective}
 
 

@@ -89,6 +89,16 @@ class RerunConf:
 
 
 @dataclass
+class RefitConf:
+    sweep: str | None = None  # the study or the sweep whose winner is trained again
+    run_id: str | None = None  # or a run
+    seeds: int = 1  # how many networks are trained
+    ensemble: bool = False  # whether to average their probabilities in one more model
+    scale_epochs: bool = False  # whether to train as many steps as the winner, instead of as many epochs
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
 class CompareConf:
     study: str | None = None
     tags: Any = field(default_factory=open_mapping)
@@ -139,6 +149,7 @@ SCHEMAS: Mapping[str, type] = {
     "train": TrainConf,
     "predict": PredictConf,
     "rerun": RerunConf,
+    "refit": RefitConf,
     "compare": CompareConf,
 }
 
@@ -157,7 +168,7 @@ def command_keys(command: str) -> set[str]:
     """Returns every dotted key of a command's configuration, and the keys above them, for all options.
 
     Args:
-        command: `train`, `compare`, `predict` or `rerun`.
+        command: The name of a command, as in `src.NAME`.
     """
     roots = {field.name for field in fields(SCHEMAS[command])}
     leaves = set(_leaves("", SCHEMAS[command]))

@@ -27,6 +27,7 @@ MEASURES = (
     "epoch_seconds",
     "epoch_cpu_seconds",
     "best_epoch",
+    "cross_fitted_epoch",
     "trained_epochs",
     "traces",
     "max_val_accuracy",

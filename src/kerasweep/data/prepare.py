@@ -136,6 +136,28 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     )
 
 
+def join_validation(cfg: DataConf, prepared: Prepared) -> Prepared:
+    """Returns the data with training and validation images together for training, and none to validate.
+
+    The scaling is fitted to all of them.
+    """
+    train, validation = prepared.train, prepared.validation
+    labels = np.concatenate([train.labels, validation.labels])
+    if train.indices is not None and validation.indices is not None:
+        indices = np.concatenate([train.indices, validation.indices])
+        order = np.argsort(indices)
+        joined = Part(train.source, labels[order], indices[order])
+    else:  # the data set came with a validation part
+        joined = Part(np.concatenate([train.images, validation.images]), labels)
+    return replace(
+        prepared,
+        train=joined,
+        validation=validation.first(0),
+        half=prepared.half[:0],
+        scaling=fit_scaling(cfg.scaling, _pieces(joined)),
+    )
+
+
 def with_older_halves(cfg: DataConf, prepared: Prepared) -> Prepared:
     """Returns the data with the halves of sweeps that older versions began."""
     labels = prepared.validation.labels

@@ -7,6 +7,8 @@ import numpy as np
 
 from kerasweep.data.prepare import Part
 from kerasweep.report.statistics import wilson
+from kerasweep.report.summary import TESTED
+from kerasweep.tracking.run_record import RunRecord
 
 BATCH = 256  # images
 
@@ -37,6 +39,14 @@ class TestScore:
 def score(probabilities: np.ndarray, labels: np.ndarray) -> TestScore:
     """Returns the score of probabilities (n, classes) for the true classes (n,)."""
     return TestScore(int((probabilities.argmax(axis=1) == labels).sum()), len(labels))
+
+
+def recorded_score(run: RunRecord) -> TestScore | None:
+    """Returns the score that a run recorded, None if it was not tested."""
+    if not set(run.metrics) >= TESTED:
+        return None
+    images = round(run.metrics["test_images"])
+    return TestScore(round(run.metrics["test_accuracy"] * images), images)
 
 
 def probabilities_of(model: Any, part: Part) -> np.ndarray:

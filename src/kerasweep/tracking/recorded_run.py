@@ -24,7 +24,7 @@ from kerasweep.tracking.source import (
     diff_artifact,
     diff_digest,
 )
-from kerasweep.tracking.tags import RunKind
+from kerasweep.tracking.tags import REFIT_OF, RunKind
 
 # The metrics of each epoch that equal trainings have in common.
 COMPARED = (*EPOCH_METRICS, "learning_rate")
@@ -68,8 +68,8 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
     _check_state(run)
     if CONFIG not in list_artifacts(cfg, run.run_id, ""):
         raise TrackingError(
-            f"The run {run.run_id} has no artifact {CONFIG}, which src.rerun needs: a trial.target of your "
-            "own or another program trained it, or MLflow lost it."
+            f"The run {run.run_id} has no artifact {CONFIG}, without which it cannot be trained again: a "
+            "trial.target of your own or another program trained it, or MLflow lost it."
         )
     history = read_history(cfg, run.run_id)
     if not all(history.values()):
@@ -126,6 +126,11 @@ def _parents_of(cfg: TrackingConf, run: RunRecord) -> list[RunRecord]:
 
 
 def _check_kind(cfg: TrackingConf, run: RunRecord) -> None:
+    if run.tags.get("kind") == RunKind.REFIT:
+        raise TrackingError(
+            f"The run {run.run_id} trained the configuration of {run.tags[REFIT_OF]} on training and "
+            "validation images together. Name that run."
+        )
     if run.tags.get("kind") == RunKind.STUDY:
         raise TrackingError(
             f"The run {run.run_id} is that of the sweep {run.name}, which trains through its trials. "

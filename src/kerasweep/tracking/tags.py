@@ -23,10 +23,16 @@ SPLIT = "split"
 VALIDATION_IMAGES, POOL_IMAGES = "validation_images", "pool_images"
 # A metric: how many epochs a run trained, which early stopping and pruners may decide.
 TRAINED_EPOCHS = "trained_epochs"
+# A metric: the mean of the epochs that the two halves of the validation images choose, from 1.
+CROSS_FITTED_EPOCH = "cross_fitted_epoch"
 # A digest of the data, the code and the settings of a sweep, see `Plan.inputs`.
 INPUTS = "inputs"
 # The run that a run repeats, and the sentence on how the two compare.
 RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
+# The run whose configuration a refit trains, and a digest of everything that defines the refit.
+REFIT_OF, REFIT = "refit_of", "refit"
+# The runs whose probabilities a model averages.
+ENSEMBLE = "ensemble"
 # The user's targets, with the digests of their code.
 TARGETS_TAG = "targets"
 # How many epochs of a run an earlier attempt trained.
@@ -69,6 +75,10 @@ RESERVED = {
     DIFF,
     RERUN_OF,
     RERUN_VERDICT,
+    REFIT_OF,
+    REFIT,
+    ENSEMBLE,
+    "host",
     TARGETS_TAG,
     WEIGHTS_DIGEST,
     "processor",
@@ -94,6 +104,7 @@ class RunKind(StrEnum):
     REPEAT = "repeat"  # one seed of a trial
     TUNING = "tuning"  # a trial that tunes nuisance axes
     RUN = "run"  # a single run
+    REFIT = "refit"  # a winner that was trained on training and validation images together
 
 
 def short_names(keys: Sequence[str], run_keys: Sequence[str]) -> dict[str, str]:

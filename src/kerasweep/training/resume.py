@@ -52,11 +52,12 @@ class SaveState(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        keeper, reporter = _one(self.callbacks, KeepBestWeights), _one(self.callbacks, ReportEpochs)
+        reporter = _one(self.callbacks, ReportEpochs)
+        keepers = [callback for callback in self.callbacks if isinstance(callback, KeepBestWeights)]
         state = TrainingState(
             fingerprint=self.fingerprint,
             weights=_arrays(self.model),
-            best_weights=keeper.weights,
+            best_weights=keepers[0].weights if keepers else [],
             counters=_counters(self.callbacks),
             history=reporter.history,
             is_over=bool(self.model.stop_training) or epoch + 1 >= self.epochs,
@@ -83,8 +84,9 @@ class RestoreState(keras.callbacks.Callback):
         for callback in self.callbacks:
             for name, value in self.state.counters.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
-        keeper = _one(self.callbacks, KeepBestWeights)
-        keeper.weights = list(self.state.best_weights)
+        for keeper in self.callbacks:
+            if isinstance(keeper, KeepBestWeights):
+                keeper.weights = list(self.state.best_weights)
         _one(self.callbacks, ReportEpochs).restore(self.state.history, self.state.is_pruned)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from omegaconf import DictConfig
 
-from kerasweep.data.prepare import Prepared
+from kerasweep.data.prepare import Part, Prepared
 from kerasweep.results import TrialRef
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.trial.metrics import confusion_matrix, most_confidently_wrong
@@ -68,22 +68,34 @@ def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: N
 
 def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
     """Records figures of the errors: of a single run on the test set, of a trial on the validation set."""
+    part = prepared.test if ref.is_single else prepared.validation
+    kind = "test images" if ref.is_single else "validation images at the best epoch"
+    draw_errors(ref.run_id, tracker, part, network.probabilities(part), prepared.class_names, kind)
+
+
+def draw_errors(
+    run_id: str, tracker: Recorder, part: Part, probabilities: np.ndarray, names: Sequence[str], kind: str
+) -> None:
+    """Records the confusion matrix and the most confidently wrong images.
+
+    Args:
+        run_id: The run.
+        tracker: Records the figures.
+        part: The images.
+        probabilities: The model's, (n, classes).
+        names: Of the classes.
+        kind: Names the images in a title, such as "test images".
+    """
     from kerasweep.trial.figures import confusion_figure, wrong_images
 
-    part = prepared.test if ref.is_single else prepared.validation
-    probabilities = network.probabilities(part)
-    matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), prepared.num_classes)
-    names = prepared.class_names
-    kind = "test images" if ref.is_single else "validation images at the best epoch"
-    tracker.log_figure(
-        ref.run_id, lambda: confusion_figure(matrix, names, kind), "figures/confusion_matrix.png"
-    )
+    matrix = confusion_matrix(part.labels, probabilities.argmax(axis=1), len(names))
+    tracker.log_figure(run_id, lambda: confusion_figure(matrix, names, kind), "figures/confusion_matrix.png")
     total = int(matrix.sum())
     num_wrong = total - int(matrix.trace())
     shown = most_confidently_wrong(probabilities, part.labels, MAX_SHOWN)
     images, labels = part.take(shown), part.labels[shown]
     tracker.log_figure(
-        ref.run_id,
+        run_id,
         lambda: wrong_images(images, labels, probabilities[shown], names, num_wrong, total),
         "figures/wrong_images.png",
     )

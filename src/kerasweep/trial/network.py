@@ -144,6 +144,21 @@ class Network:
             self.twin,
         )
 
+    def fit_all(
+        self,
+        epochs: int,
+        rates: Callable[[int], Callable[[int], float]],
+        report: Callable[[int, dict[str, float]], bool],
+        folder: Path | None,
+    ) -> list[dict[str, float]]:
+        """Trains without validation, see `training.fit_all`. rates: From steps per epoch to rate by step."""
+        from kerasweep.training.fit_all import fit_all
+
+        steps = self.steps_per_epoch
+        return fit_all(
+            self.model, self.train_steps, steps, epochs, rates(steps), report, folder, self._fingerprint()
+        )
+
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches per epoch, including a smaller last one."""

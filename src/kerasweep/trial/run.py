@@ -19,6 +19,7 @@ from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.tags import (
     BEST_EPOCH,
     CROSS_FITTED,
+    CROSS_FITTED_EPOCH,
     POOL_IMAGES,
     RESTORED_EPOCHS,
     SCORE,
@@ -193,7 +194,8 @@ def _scores(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict
         "seconds": result.seconds,
         "cpu_seconds": result.cpu_seconds,
     }
-    return at_best | cross_fitted(history, choice) | of_history(history) | measured
+    epochs = {CROSS_FITTED_EPOCH: (choice.by_a + choice.by_b) / 2 + 1}
+    return at_best | cross_fitted(history, choice) | of_history(history) | measured | epochs
 
 
 def _of_last_epoch(result: "FitResult") -> dict[str, float]:

@@ -1,0 +1,253 @@
+"""`src.refit` trains the configuration of a winner on all images but those of the test set."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from kerasweep.commands.refit import refit
+from kerasweep.errors import ConfigError, KerasweepError, TrackingError
+from kerasweep.handover.recorded_data import read_recorded_data
+from kerasweep.handover.recorded_model import read_model
+from kerasweep.handover.scores import probabilities_of
+from kerasweep.results import State
+from kerasweep.tracking.reader import find_runs, get_run, histories
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import RunKind
+from kerasweep.training.schedules import cosine
+from tests.commands.test_rerun import Configured, Recorder, composing
+from tests.processes import start
+
+SMALL = ("training.epochs=3", "training.deterministic=true", "optimizer=sgd")
+
+
+class Refitter(Recorder):
+    """Records runs, and refits them."""
+
+    def refit(self, *changes: str, **keys: Any) -> list[str]:
+        """Calls src.refit; returns the ids of all refits of this database, the oldest first."""
+        defaults = {"sweep": None, "run_id": None, "seeds": 1, "ensemble": False, "scale_epochs": False}
+        cfg = OmegaConf.create({**defaults, **keys})
+        cfg.tracking = OmegaConf.structured(self.tracking)
+        with composing():
+            refit(cfg, changes)
+        return [run.run_id for run in reversed(self.refits())]
+
+    def refits(self) -> list[RunRecord]:
+        return find_runs(self.tracking, {"kind": RunKind.REFIT})
+
+    def run(self, run_id: str) -> RunRecord:
+        return get_run(self.tracking, run_id)
+
+
+@pytest.fixture
+def refitter(
+    copy_database: Callable[[Path], Path],
+    tmp_path: Path,
+    configured: Configured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Refitter]:
+    monkeypatch.chdir(tmp_path)
+    yield Refitter(f"sqlite:///{copy_database(tmp_path)}", tmp_path, configured)
+
+
+def test_a_refit_trains_on_all_images_and_is_tested_once(
+    refitter: Refitter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = refitter.record(*SMALL, "schedule=cosine")
+    capsys.readouterr()
+    (refit_id,) = refitter.refit(run_id=recorded.run_id[:8])
+    run = refitter.run(refit_id)
+    epochs = round(recorded.metrics["cross_fitted_epoch"])
+    # The schedule is that of the recorded training of 3 epochs, with the 4 steps of 200 images.
+    rate = cosine(0.01, 3 * 4, 0.0)
+    assert histories(refitter.tracking, [refit_id], "learning_rate")[refit_id] == pytest.approx(
+        [rate(4 * epoch - 1) for epoch in range(1, epochs + 1)]
+    )
+    assert "val_accuracy" not in run.metrics
+    parent, of = run.tags["mlflow.parentRunId"], run.tags["refit_of"]
+    assert parent == of == recorded.run_id
+    model = read_model(refitter.tracking, refit_id)
+    prepared = read_recorded_data(refitter.tracking, run)
+    probabilities = probabilities_of(model.model, prepared.test)
+    accuracy = float((probabilities.argmax(axis=1) == prepared.test.labels).mean())
+    assert run.metrics["test_accuracy"] == accuracy
+    assert run.metrics["test_accuracy_low"] < accuracy < run.metrics["test_accuracy_high"]
+    said = capsys.readouterr().out.splitlines()
+    images = f"{len(prepared.train) + len(prepared.validation):,} images to train on"
+    assert said[0].startswith(
+        f"winner of {recorded.run_id[:8]}: run {recorded.run_id[:8]}, on the test set: "
+    )
+    assert said[1].startswith(f"refit: {images}, training and validation together, ")
+    assert said[2 + epochs].startswith(f"seed 0: on the test set: accuracy {accuracy:.4f} (")
+
+
+def test_the_same_command_trains_nothing_twice_and_averages_its_seeds(refitter: Refitter) -> None:
+    recorded = refitter.record(*SMALL)
+    first = refitter.refit("training.epochs=2", run_id=recorded.run_id, seeds=2, ensemble=True)
+    assert len(first) == 3
+    assert refitter.refit("training.epochs=2", run_id=recorded.run_id, seeds=2, ensemble=True) == first
+    more = refitter.refit("training.epochs=2", run_id=recorded.run_id, seeds=3)
+    assert more[:3] == first and len(more) == 4
+    digests = [refitter.run(run_id).tags["weights_digest"] for run_id in (*first[:2], more[3])]
+    assert len(set(digests)) == 3
+    test = read_recorded_data(refitter.tracking, recorded).test
+    members = [probabilities_of(read_model(refitter.tracking, run_id).model, test) for run_id in first[:2]]
+    ensemble = probabilities_of(read_model(refitter.tracking, first[2]).model, test)
+    assert ensemble == pytest.approx(np.mean(members, axis=0), abs=1e-6)
+    assert refitter.run(first[2]).tags["ensemble"] == " ".join(first[:2])
+
+
+def test_an_ensemble_needs_only_keras(refitter: Refitter) -> None:
+    recorded = refitter.record(*SMALL, "model.normalization.kind=batch", "data.scaling=z_score")
+    *_, ensemble = refitter.refit("training.epochs=1", run_id=recorded.run_id, seeds=2, ensemble=True)
+    (file,) = Path(read_model(refitter.tracking, ensemble).location.removeprefix("file://")).rglob("*.keras")
+    code = (
+        "import sys; sys.modules['kerasweep'] = None; import keras, numpy; "
+        f"model = keras.models.load_model({str(file)!r}); "
+        "print(model.predict(numpy.zeros((2, 8, 8, 1), 'uint8'), verbose=0).sum(axis=1).round(4).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
+    assert done.stdout.strip() == "[1.0, 1.0]", done.stderr
+
+
+def test_a_plateau_repeats_the_recorded_rates(refitter: Refitter) -> None:
+    recorded = refitter.record(
+        *SMALL,
+        "schedule=plateau",
+        "schedule.patience=1",
+        "schedule.monitor=loss",
+        "schedule.factor=0.5",
+        "optimizer.learning_rate=0.3",
+        "training.epochs=4",
+        "training=early_stopping",
+    )
+    (refit_id,) = refitter.refit("training.epochs=6", run_id=recorded.run_id)
+    rates = histories(refitter.tracking, [recorded.run_id, refit_id], "learning_rate")
+    before = rates[recorded.run_id]
+    assert rates[refit_id] == before + before[-1:] * (6 - len(before))
+
+
+def test_the_winner_of_a_sweep_has_the_mean_epoch_of_its_seeds(
+    refitter: Refitter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two configurations of two seeds each; the better one is refitted, from its better seed."""
+    of_sweep = {"study": "sizes", "sweep": "sizes-1", "state": "complete"}
+    parent = refitter.tracker.start("sizes", {**of_sweep, "kind": RunKind.STUDY, "axes": "kernel_size"}, {})
+    refitter.tracker.finish(parent, State.COMPLETE)
+    winner = None
+    for trial, (size, value) in enumerate([(3, 0.5), (5, 0.9)]):
+        tags = {**of_sweep, "trial": str(trial), "kernel_size": str(size)}
+        above = refitter.tracker.start("trial", {**tags, "kind": RunKind.TRIAL}, {}, parent)
+        refitter.tracker.log_metrics(above, {"objective": value})
+        refitter.tracker.finish(above, State.COMPLETE)
+        for repeat in range(2):
+            run = refitter.record(*SMALL, f"model.kernel_size={size}", f"training.seed={repeat}", **tags)
+            own = {"kind": RunKind.REPEAT, "repeat": str(repeat), "mlflow.parentRunId": above}
+            refitter.tracker.set_tags(run.run_id, own)
+            metrics = {"objective": value + repeat / 100, "cross_fitted_epoch": 2.0 - repeat}
+            refitter.tracker.log_metrics(run.run_id, metrics)
+            winner = run.run_id
+    with pytest.raises(TrackingError, match="^sizes has no winner with a test score. Start the command of"):
+        refitter.refit(sweep="sizes")
+    refitter.tracker.log_metrics(str(winner), {"test_accuracy": 0.5, "test_images": 10.0})
+    capsys.readouterr()
+    (refit_id,) = refitter.refit(sweep="sizes")
+    assert refitter.run(refit_id).tags["refit_of"] == winner
+    assert refitter.run(refit_id).params["model.kernel_size"] == "5"
+    said = capsys.readouterr().out.splitlines()
+    assert (
+        said[0]
+        == f"winner of sizes: run {str(winner)[:8]}, on the test set: accuracy 0.5000 (0.2366 to 0.7634)"
+    )
+    assert said[1].endswith("; 2 epochs, the mean of the best epochs of 2 seeds, 1.5, rounded")
+    assert refitter.refit(sweep="sizes-1") == [refit_id]
+    with pytest.raises(TrackingError, match=f"The run {refit_id} trained the configuration of {winner} on"):
+        refitter.refit(run_id=refit_id)
+    second = refitter.tracker.start(
+        "sizes", {"study": "sizes", "sweep": "sizes-2", "kind": RunKind.STUDY}, {}
+    )
+    refitter.tracker.finish(second, State.COMPLETE)
+    other = refitter.record(*SMALL, "model.kernel_size=7", study="sizes", sweep="sizes-2", trial="0")
+    refitter.tracker.set_tags(other.run_id, {"kind": RunKind.TRIAL})
+    with pytest.raises(TrackingError, match="^sizes names 2 sweeps. Name one of them: sizes-1, sizes-2.$"):
+        refitter.refit(sweep="sizes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "message"),
+    [
+        ((), {}, "src.refit needs the winner of a sweep or a run: sweep=NAME or run_id=ID, one of the two."),
+        (
+            (),
+            {"sweep": "a", "run_id": "b"},
+            "src.refit needs the winner of a sweep or a run: sweep=NAME or run_id=ID, one of the two.",
+        ),
+        (
+            (),
+            {"sweep": "a", "seeds": 0},
+            "seeds must be at least 1, but got 0. It is how many networks are trained.",
+        ),
+        ((), {"sweep": "a", "ensemble": True}, "ensemble=true averages several networks. Add seeds=5."),
+        (
+            ("model.kernel_size=3",),
+            {"sweep": "a"},
+            "src.refit trains the winner's configuration, of which data.path, training.epochs, "
+            "training.seed, training.checkpoint can be changed, but got model.kernel_size=3. src.rerun "
+            "trains variations of a run.",
+        ),
+    ],
+)
+def test_wrong_keys_are_one_sentence(
+    refitter: Refitter, changes: tuple[str, ...], keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        refitter.refit(*changes, **keys)
+    assert str(raised.value) == message
+
+
+def test_runs_that_cannot_be_refitted(refitter: Refitter) -> None:
+    pruned = refitter.record(*SMALL, end_after=1, trial="0", kind=RunKind.TRIAL)
+    refitter.tracker.finish(pruned.run_id, State.PRUNED)
+    with pytest.raises(TrackingError, match=f"^The run {pruned.run_id} is pruned. Name a complete one.$"):
+        refitter.refit(run_id=pruned.run_id)
+    with pytest.raises(TrackingError, match="^No run has the tag study. The tags are"):
+        refitter.refit(sweep="sizes")
+    with pytest.raises(KerasweepError, match="^No run abcdef in the experiment"):
+        refitter.refit(run_id="abcdef")
+    assert not refitter.refits()
+
+
+def test_a_killed_refit_goes_on_with_the_same_command(refitter: Refitter, tmp_path: Path) -> None:
+    """It is killed after the first seed, within the second."""
+    recorded = refitter.record(*SMALL)
+    arguments = (
+        f"run_id={recorded.run_id}",
+        "seeds=2",
+        "training.epochs=100",
+        "training.checkpoint.enabled=true",
+    )
+    command = start(tmp_path, "refit", *arguments)
+    lines = iter(command.stdout.readline, "")
+    assert any(line.startswith("seed 0: ") for line in lines)
+    assert any(line.startswith("epoch 3/100 ") for line in lines)
+    os.kill(command.pid, signal.SIGKILL)
+    command.communicate()
+    (second, first) = refitter.refits()
+    assert (first.status, second.status) == ("FINISHED", "RUNNING")
+    done = start(tmp_path, "refit", *arguments)
+    output, errors = done.communicate(timeout=200)
+    assert done.returncode == 0, errors
+    assert "epoch 1/100" in output  # of the second seed, from its checkpoint
+    states = [run.tags["state"] for run in refitter.refits()]
+    assert states == ["complete", "cancelled", "complete"]
+    assert refitter.run(second.run_id).tags["reason"] == "its process died"
+    (newest, *_) = refitter.refits()
+    assert len(histories(refitter.tracking, [newest.run_id], "loss")[newest.run_id]) == 100
