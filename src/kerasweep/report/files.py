@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
+from kerasweep.report.afterwards import read_steps
 from kerasweep.report.groups import Group, natural_sort_key, values_of
 from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
@@ -47,7 +48,8 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
     from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
 
     title = path.stem.removeprefix("compare-")
-    page = render_page(report, title, command, _curves(cfg, report), EPOCH_METRIC)
+    steps = read_steps(cfg, report)
+    page = render_page(report, title, command, _curves(cfg, report), EPOCH_METRIC, steps)
     write_whole(path, page, "html")
     if report.is_whole_sweep:
         tracker, parent = open_tracker(cfg), report.parents[0].run_id

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from kerasweep.report import figures
+from kerasweep.report.afterwards import Step
 from kerasweep.report.effects import Effect, axis_effect, interactions, variance_shares
 from kerasweep.report.fairness import caveats, epochs_line, images_line, score_line
 from kerasweep.report.groups import by_dataset, label, maximizes, measure_of, natural_sort_key, values_of
@@ -27,7 +28,9 @@ ID_DIGITS, SEPARATOR = 8, " · "
 Curves = Mapping[str, Sequence[Sequence[float]]]
 
 
-def render_page(report: Report, title: str, command: str, curves: Curves, metric: str) -> str:
+def render_page(
+    report: Report, title: str, command: str, curves: Curves, metric: str, steps: Sequence[Step] = ()
+) -> str:
     """Renders the page.
 
     Args:
@@ -36,6 +39,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         command: The command that makes this page again.
         curves: The learning curves, see `figures.curves_figure`.
         metric: The metric of the curves.
+        steps: The winner, and what was done with it.
     """
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         files("kerasweep.report").joinpath("page.html").read_text(encoding="utf-8")
@@ -61,6 +65,7 @@ def render_page(report: Report, title: str, command: str, curves: Curves, metric
         importance=None if shares else _importance(report),
         shares=[(each.axis, _share_text(each.share), p_text(each.p)) for each in shares],
         **_others(report),
+        steps=steps,
         fairness=_fairness(report),
         origins=[_origin(parent) for parent in report.parents],
         own_command=command,

@@ -49,18 +49,24 @@ def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
     return next(len(group.runs) for group in groups if run in group.runs)
 
 
-def _scores(run: RunRecord, rivals: int) -> str:
-    """Returns the scores with Wilson's interval for other test images of the same kind."""
+def score_text(run: RunRecord) -> str:
+    """Returns the test score with Wilson's interval, an empty text if the run was not tested."""
+    if not set(run.metrics) >= TESTED:
+        return ""
     accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
     low, high = wilson(round(accuracy * images), images)
-    score = f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {images:,} images"
+    return f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {images:,} images"
+
+
+def _scores(run: RunRecord, rivals: int) -> str:
+    """Returns the scores with Wilson's interval for other test images of the same kind."""
     measure, _ = read_objectives(run.tags.get("objective", "objective"))[0]
     value = run.metrics["objective"]
     chosen_by = f"chosen by its {measure}, {value:.6g}"
     if measure.startswith("val_"):
         of_several = f", the best of {rivals} runs" if rivals > 1 else ""
         chosen_by = f"chosen by validation with {measure} {value:.4f}{of_several}"
-    return f"run {run.run_id[:8]}, on the test set: {score}; {chosen_by}"
+    return f"run {run.run_id[:8]}, on the test set: {score_text(run)}; {chosen_by}"
 
 
 def test_lines(groups: Sequence[Group], runs: Sequence[RunRecord]) -> list[str]:

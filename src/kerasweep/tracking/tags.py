@@ -33,6 +33,10 @@ RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
 REFIT_OF, REFIT = "refit_of", "refit"
 # The runs whose probabilities a model averages.
 ENSEMBLE = "ensemble"
+# The model and version under which a run's model was registered.
+REGISTERED_MODEL, REGISTERED_VERSION = "registered_model", "registered_version"
+# Begins the tags of exports, one for each format.
+EXPORT = "export."
 # The user's targets, with the digests of their code.
 TARGETS_TAG = "targets"
 # How many epochs of a run an earlier attempt trained.
@@ -78,6 +82,8 @@ RESERVED = {
     REFIT_OF,
     REFIT,
     ENSEMBLE,
+    REGISTERED_MODEL,
+    REGISTERED_VERSION,
     "host",
     TARGETS_TAG,
     WEIGHTS_DIGEST,

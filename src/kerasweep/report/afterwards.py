@@ -1,0 +1,60 @@
+"""Reads what was done with the winner of a sweep: runs of the same training, refits, promotions, exports."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kerasweep.config.search import TrackingConf
+from kerasweep.report.groups import by_dataset
+from kerasweep.report.reading import Report
+from kerasweep.report.summary import score_text, winner_run
+from kerasweep.tracking.links import run_links, version_link
+from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import (
+    ENSEMBLE,
+    EXPORT,
+    REFIT_OF,
+    REGISTERED_MODEL,
+    REGISTERED_VERSION,
+    RERUN_OF,
+    RERUN_VERDICT,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that was done with a winner."""
+
+    what: str  # such as `refit`
+    name: str  # the run's or the model's
+    link: str  # to it in MLflow's UI
+    result: str
+
+
+def read_steps(cfg: TrackingConf, report: Report) -> list[Step]:
+    """Returns the winner of each data set, and what was done with it, the oldest first."""
+    winners = [winner_run(groups) for groups in by_dataset(report.candidates).values()]
+    return [step for winner in winners if winner is not None for step in _steps(cfg, winner)]
+
+
+def _steps(cfg: TrackingConf, winner: RunRecord) -> Iterator[Step]:
+    link = run_links(cfg)
+    reruns = find_runs(cfg, {RERUN_OF: winner.run_id})
+    refits = [run for run in find_runs(cfg, {REFIT_OF: winner.run_id}) if score_text(run)]
+    done = [
+        ("winner", winner, score_text(winner)),
+        *(("run again", run, run.tags.get(RERUN_VERDICT, run.status.lower())) for run in reversed(reruns)),
+        *(
+            ("ensemble" if ENSEMBLE in run.tags else "refit", run, score_text(run))
+            for run in reversed(refits)
+        ),
+    ]
+    for what, run, result in done:
+        yield Step(what, run.run_id[:8], link(run.run_id), result)
+        if REGISTERED_MODEL in run.tags:
+            name, version = run.tags[REGISTERED_MODEL], run.tags.get(REGISTERED_VERSION, "")
+            address = version_link(cfg, name, version)
+            yield Step("registered", f"{name}, version {version}", address, f"the model of {run.run_id[:8]}")
+        for tag, text in sorted(run.tags.items()):
+            if tag.startswith(EXPORT):
+                yield Step("exported", tag.removeprefix(EXPORT), link(run.run_id), text)
