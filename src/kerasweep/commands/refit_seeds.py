@@ -188,7 +188,7 @@ def _record_score(refit: Refit, tracker: Tracker, opened: OpenRun, probabilities
     part = refit.prepared.test
     tested = score(probabilities, part.labels)
     low, high = tested.interval
-    metrics = {"test_accuracy": tested.accuracy, "test_images": tested.images}
+    metrics = {"test_accuracy": tested.accuracy, "test_images": float(tested.images)}
     tracker.log_metrics(opened.run_id, {**metrics, "test_accuracy_low": low, "test_accuracy_high": high})
     names = refit.prepared.class_names
     draw_errors(opened.run_id, tracker, part, probabilities, names, "test images")

@@ -4,11 +4,12 @@ from omegaconf import DictConfig
 
 from kerasweep.config.recorded import read_recorded
 from kerasweep.config.search import TrackingConf
-from kerasweep.data.prepare import Prepared, load_prepared
+from kerasweep.data.prepare import Prepared, join_validation, load_prepared
 from kerasweep.errors import DataError
 from kerasweep.tracking.reader import CONFIG
 from kerasweep.tracking.recorded_run import read_data_digest, read_text
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import RunKind
 
 
 def read_recorded_data(cfg: TrackingConf, run: RunRecord, path: str | None = None) -> Prepared:
@@ -30,7 +31,8 @@ def read_recorded_data(cfg: TrackingConf, run: RunRecord, path: str | None = Non
         data.path = path
     prepared = load_prepared(data)  # type: ignore[arg-type]
     check_recorded_digest(read_data_digest(cfg, run.run_id), prepared, run.run_id, data)
-    return prepared
+    is_refit = run.tags.get("kind") == RunKind.REFIT
+    return join_validation(data, prepared) if is_refit else prepared  # type: ignore[arg-type]
 
 
 def check_recorded_digest(recorded: str | None, prepared: Prepared, run_id: str, data: DictConfig) -> None:

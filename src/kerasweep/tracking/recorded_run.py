@@ -63,7 +63,7 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
         TrackingError: There is no such run, or it is not the finished training of one network.
     """
     run = get_run(cfg, run_id)
-    cfg = _experiment_of(cfg, run.run_id)
+    cfg = experiment_of(cfg, run.run_id)
     _check_kind(cfg, run)
     _check_state(run)
     if CONFIG not in list_artifacts(cfg, run.run_id, ""):
@@ -165,7 +165,7 @@ def read_data_digest(cfg: TrackingConf, run_id: str) -> str | None:
     return str(datasets[0].dataset.digest) if datasets else None
 
 
-def _experiment_of(cfg: TrackingConf, run_id: str) -> TrackingConf:
+def experiment_of(cfg: TrackingConf, run_id: str) -> TrackingConf:
     """Returns where a run is, maybe in another experiment than that of `cfg`."""
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
