@@ -35,6 +35,7 @@ ROWS = {
         "kerasweep.terminal",
         "kerasweep.fast_start",
         "kerasweep.file_lock",
+        "kerasweep.serving",
     ),
 }
 ROW_OF = {room: row for row, rooms in ROWS.items() for room in rooms}
@@ -51,12 +52,12 @@ SIDEWAYS = {
 }
 KERAS_OWNERS = (
     *("kerasweep.data", "kerasweep.model", "kerasweep.training", "kerasweep.trial.network"),
-    "kerasweep.handover",
+    *("kerasweep.handover", "kerasweep.serving"),
 )
 OWNERS = {
     "tensorflow": KERAS_OWNERS,
     "keras": KERAS_OWNERS,
-    "mlflow": ("kerasweep.tracking",),
+    "mlflow": ("kerasweep.tracking", "kerasweep.serving"),
     "optuna": ("kerasweep.search", "kerasweep.sweep", "kerasweep.space", "kerasweep.report.figures"),
     "hydra": (
         "kerasweep.config",

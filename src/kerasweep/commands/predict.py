@@ -14,10 +14,11 @@ from kerasweep.commands.command_line import check_overrides, read_run_id, run_co
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
-from kerasweep.data.image_file import open_image, to_pixels
+from kerasweep.data.image_file import open_image
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.recorded_model import RecordedModel, read_model
+from kerasweep.serving.pixels import to_pixels
 from kerasweep.terminal import say
 from kerasweep.tracking.registry import SCHEME
 from kerasweep.workers.signals import release_interrupts

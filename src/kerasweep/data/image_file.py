@@ -1,22 +1,15 @@
-"""Opens image files and converts them to the pixels that a network reads."""
+"""Opens image files."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kerasweep.errors import DataError
+from kerasweep.serving.pixels import DAMAGE
 
 GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
-# Pillow raises these for damage, even SyntaxError, and for a header that claims billions of pixels.
-_DAMAGE = (
-    *(UnidentifiedImageError, OSError, SyntaxError, ValueError, MemoryError),
-    Image.DecompressionBombError,
-)
-_NAMES = {"L": "grayscale", "RGB": "RGB", "1": "black and white", "P": "palette"}
-
 
 Read = TypeVar("Read")
 
@@ -37,40 +30,7 @@ def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
             return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(
             f"{path} cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out."
         ) from error
-
-
-def to_pixels(
-    image: Image.Image, channels: int, size: tuple[int, int] | None
-) -> tuple[np.ndarray, list[str]]:
-    """Converts an image to pixels.
-
-    Transparency becomes white, 16 bits per pixel become the upper 8; resizing is bilinear.
-
-    Args:
-        image: The decoded image.
-        channels: 1 or 3.
-        size: Height and width; None to keep the image's own.
-
-    Returns:
-        uint8 (height, width, channels), and a phrase for each change that was necessary.
-    """
-    mode, changes = "L" if channels == 1 else "RGB", []
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-        changes.append("transparency to white")
-    if image.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion would clip at 255
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-        changes.append("16 bits a pixel to 8")
-    if image.mode != mode:
-        changes.append(f"{_NAMES.get(image.mode, image.mode)} to {_NAMES[mode]}")
-        image = image.convert(mode)
-    if size is not None and image.size != (size[1], size[0]):
-        changes.append(f"{image.size[1]}x{image.size[0]} to {size[0]}x{size[1]} pixels")
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels.reshape(*pixels.shape[:2], channels), changes

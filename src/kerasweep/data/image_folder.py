@@ -8,9 +8,10 @@ import numpy as np
 
 from kerasweep.config.data import DataConf
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.image_file import is_grayscale, open_image, to_pixels
+from kerasweep.data.image_file import is_grayscale, open_image
 from kerasweep.data.split import stratified_split
 from kerasweep.errors import DataError
+from kerasweep.serving.pixels import to_pixels
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
 

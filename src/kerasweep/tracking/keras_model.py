@@ -7,18 +7,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from yaml import YAMLError
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
+from kerasweep.serving import INPUT
+from kerasweep.tracking import keras_flavor
 from kerasweep.tracking.client import import_mlflow, open_client
 from kerasweep.tracking.location import resolve_uri
 from kerasweep.tracking.retry import with_retries
 
 MODEL, CLASSES = "model", "class_names"
 KERAS_FILE = Path("data", "model.keras")
-REQUIRED = ("keras", "tensorflow", "numpy")
+REQUIRED = ("keras", "tensorflow", "numpy", "pillow")
 
 
 def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
@@ -34,13 +35,10 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
         class_names: The names of its outputs, which its metadata keep.
     """
     import_flavor(uri)
-    import mlflow.keras
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
+    import mlflow
+    from mlflow.models import Model
 
     mlflow.set_tracking_uri(uri)
-    pixels = TensorSpec(np.dtype(np.uint8), _sides(model.input_shape))
-    probabilities = TensorSpec(np.dtype(np.float32), _sides(model.output_shape))
 
     def log_it() -> None:
         experiment = client.get_run(run_id).info.experiment_id
@@ -49,12 +47,12 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
         Model.log(
             artifact_path=None,
             name=MODEL,
-            flavor=mlflow.keras,
+            flavor=keras_flavor,
             run_id=run_id,
             model_id=logged.model_id,
             model=model,
-            signature=ModelSignature(Schema([pixels]), Schema([probabilities])),
-            metadata={CLASSES: list(class_names)},
+            signature=keras_flavor.make_signature(model),
+            metadata={CLASSES: list(class_names), INPUT: keras_flavor.describe_input(model)},
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
         )
 
@@ -68,11 +66,6 @@ def import_flavor(uri: str) -> None:
         warnings.simplefilter("ignore", UserWarning)  # MLflow warns about its own type hints
         import mlflow.keras
         import mlflow.pyfunc  # noqa: F401  (else it is imported later, and its warnings are shown)
-
-
-def _sides(shape: Sequence[int | None]) -> tuple[int, ...]:
-    """Returns a shape as MLflow writes it, with -1 for any size."""
-    return tuple(-1 if side is None else side for side in shape)
 
 
 def find_model(cfg: TrackingConf, run_id: str) -> str | None:

@@ -1,0 +1,125 @@
+"""Answers MLflow's requests with a recorded model, by one call of a graph."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+# Relative, since the package has another name in a model's folder.
+from . import INPUT
+from .pixels import DAMAGE, to_pixels
+
+# Pillow also opens formats that start other programs: a server reads only these.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+
+
+class ServedModel:
+    """A classifier of raw pixels.
+
+    The graph is traced once, for batches of any size.
+
+    Args:
+        model: A keras.Model that takes one batch of images.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._shape = tuple(model.input_shape[1:])
+        signature = tf.TensorSpec((None, *self._shape), tf.uint8)
+        graph = tf.function(
+            lambda pixels: tf.cast(model(pixels, training=False), tf.float32),
+            input_signature=[signature],
+            autograph=False,
+        )
+        graph.get_concrete_function()  # else the first request would wait for the trace
+        self._graph = graph
+
+    def predict(self, data: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the probabilities of each image.
+
+        Args:
+            data: What MLflow makes of a request: an array named `image` of pixels (n, height, width, channels),
+                or (n,) of encoded image files, as bytes or as base64 text.
+
+        Returns:
+            float32 (n, classes).
+
+        Raises:
+            MlflowException: The input is neither; MLflow answers with HTTP 400.
+        """
+        images = data[INPUT]
+        pixels = self._decode_files(images.tolist()) if _are_files(images) else self._check_pixels(images)
+        return self._graph(pixels).numpy()
+
+    def _check_pixels(self, images: np.ndarray) -> np.ndarray:
+        """Returns pixels as uint8, unchanged in value."""
+        if images.dtype == object:  # as MLflow reads JSON
+            try:
+                images = np.asarray(images.tolist())
+            except ValueError as error:
+                raise _refusal(f"{self._expected()}, but the images or their rows differ in length.") from error
+        if images.dtype.kind not in "iuf":
+            raise _refusal(f"{self._expected()}, but got values that are not numbers.")
+        if images.shape[1:] != self._shape and not self._fits(images.shape):
+            raise _refusal(f"{self._expected()}, but got the shape {images.shape}.")
+        pixels = images.astype(np.uint8, copy=False)
+        if images.dtype != np.uint8 and not np.array_equal(pixels, images):
+            raise _refusal(
+                f"{self._expected()}, but got values from {images.min():g} to {images.max():g}. "
+                "Send raw pixels: the model scales them itself."
+            )
+        return pixels
+
+    def _fits(self, shape: Sequence[int]) -> bool:
+        sides = zip(self._shape, shape[1:], strict=False)
+        return len(shape) == 1 + len(self._shape) and all(side in (None, got) for side, got in sides)
+
+    def _expected(self) -> str:
+        sides = ", ".join("any" if side is None else str(side) for side in self._shape)
+        return f"Expected whole numbers from 0 to 255 of the shape (images, {sides})"
+
+    def _decode_files(self, files: Sequence[str | bytes]) -> np.ndarray:
+        """Decodes and converts image files as src.predict does."""
+        if len(self._shape) != 3 or None in self._shape or self._shape[2] not in (1, 3):
+            raise _refusal(f"{self._expected()}, but got image files, which this model cannot take.")
+        height, width, channels = self._shape
+        decoded = []
+        for number, file in enumerate(files, start=1):
+            try:
+                content = base64.b64decode(file) if isinstance(file, str) else file
+                with Image.open(BytesIO(content), formats=FORMATS) as image:
+                    decoded.append(to_pixels(image, channels, (height, width))[0])
+            except DAMAGE as error:
+                raise _refusal(
+                    f"Image {number} of {len(files)} cannot be decoded. "
+                    "Expected a PNG, JPEG, BMP or GIF file, in JSON as base64 text."
+                ) from error
+        return np.stack(decoded)
+
+
+def _are_files(images: np.ndarray) -> bool:
+    return images.ndim == 1 and images.size > 0 and all(isinstance(image, str | bytes) for image in images)
+
+
+def _refusal(sentence: str) -> MlflowException:
+    return MlflowException.invalid_parameter_value(sentence)
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """Loads the model from its data folder; the name is MLflow's."""
+    try:
+        model = keras.models.load_model(Path(path, "model.keras"), compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise _refusal(
+            f"The model cannot be loaded: {reason} A network with custom layers needs them registered "
+            "with keras.saving.register_keras_serializable, and imported."
+        ) from error
+    return ServedModel(model)
