@@ -18,6 +18,7 @@ from kerasweep.results import State
 from kerasweep.tracking.keras_model import find_model
 from kerasweep.tracking.writer import open_tracker
 from tests import processes
+from tests.hostile_models import HOSTILE
 
 ROOT = Path(__file__).resolve().parents[2]
 DARK, BRIGHT = 50, 250
@@ -55,6 +56,13 @@ class Recorded:
             self.tracker.log_model(run_id, model, CLASSES)
         self.tracker.finish(run_id, State.COMPLETE)
         return run_id
+
+    def record_alone(self) -> tuple[str, Path]:
+        """Records a single run with a model; returns its id and its model's folder."""
+        before = set(self.folder.rglob("MLmodel"))
+        run_id = self.record_model("run", brightness_model(1))
+        (description,) = set(self.folder.rglob("MLmodel")) - before
+        return run_id, description.parent
 
 
 def brightness_model(channels: int) -> keras.Model:
@@ -237,12 +245,41 @@ def test_model_that_cannot_be_loaded_is_named(
     recorded: Recorded, refused: Callable[..., str], tmp_path: Path
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
-    before = set(recorded.folder.rglob("model.keras"))
-    run_id = recorded.record_model("run", brightness_model(1))
-    (path,) = set(recorded.folder.rglob("model.keras")) - before
-    path.write_bytes(b"not a model")
+    run_id, folder = recorded.record_alone()
+    (folder / "data" / "model.keras").write_bytes(b"not a model")
     message = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
     assert message.startswith(f"The model of run {run_id} cannot be loaded: ")
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_model_is_refused_and_its_code_not_run(
+    kind: str,
+    recorded: Recorded,
+    refused: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gray(DARK).save(tmp_path / "a.png")
+    run_id, folder = recorded.record_alone()
+    save, reason = HOSTILE[kind]
+    save(folder / "data" / "model.keras", tmp_path / "marker")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")
+    assert message.startswith(f"The model of run {run_id} cannot be loaded: {reason}")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_code_in_the_models_folder_is_not_run(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    gray(BRIGHT).save(tmp_path / "a.png")
+    run_id, folder = recorded.record_alone()
+    modules = list(folder.glob("code/*/*.py"))
+    for module in modules:
+        module.write_text(f"open({str(tmp_path / 'marker')!r}, 'w').close()\n")
+    (line,) = run(f"run_id={run_id}", "images=a.png")
+    assert line.startswith("a.png: bright ")
+    assert len(modules) == 3 and not (tmp_path / "marker").exists()
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 2), (4, 6, 4), (None, None, 1), (8,)])

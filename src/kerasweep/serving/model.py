@@ -1,7 +1,6 @@
 """Answers MLflow's requests with a recorded model, by one call of a graph."""
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -45,8 +44,8 @@ class ServedModel:
         """Returns the probabilities of each image.
 
         Args:
-            data: What MLflow makes of a request: an array named `image` of pixels (n, height, width, channels),
-                or (n,) of encoded image files, as bytes or as base64 text.
+            data: What MLflow makes of a request: an array named `image`, of pixels (n, height, width,
+                channels), or (n,) of encoded image files, as bytes or as base64 text.
 
         Returns:
             float32 (n, classes).
@@ -55,8 +54,8 @@ class ServedModel:
             MlflowException: The input is neither; MLflow answers with HTTP 400.
         """
         images = data[INPUT]
-        pixels = self._decode_files(images.tolist()) if _are_files(images) else self._check_pixels(images)
-        return self._graph(pixels).numpy()
+        files = _find_files(images)
+        return self._graph(self._decode_files(files) if files else self._check_pixels(images)).numpy()
 
     def _check_pixels(self, images: np.ndarray) -> np.ndarray:
         """Returns pixels as uint8, unchanged in value."""
@@ -64,22 +63,19 @@ class ServedModel:
             try:
                 images = np.asarray(images.tolist())
             except ValueError as error:
-                raise _refusal(f"{self._expected()}, but the images or their rows differ in length.") from error
+                raise _refusal(
+                    f"{self._expected()}, but the images or their rows differ in length."
+                ) from error
         if images.dtype.kind not in "iuf":
             raise _refusal(f"{self._expected()}, but got values that are not numbers.")
-        if images.shape[1:] != self._shape and not self._fits(images.shape):
+        if not tf.TensorShape((None, *self._shape)).is_compatible_with(images.shape):
             raise _refusal(f"{self._expected()}, but got the shape {images.shape}.")
-        pixels = images.astype(np.uint8, copy=False)
-        if images.dtype != np.uint8 and not np.array_equal(pixels, images):
+        if not _fits_uint8(images):
             raise _refusal(
                 f"{self._expected()}, but got values from {images.min():g} to {images.max():g}. "
                 "Send raw pixels: the model scales them itself."
             )
-        return pixels
-
-    def _fits(self, shape: Sequence[int]) -> bool:
-        sides = zip(self._shape, shape[1:], strict=False)
-        return len(shape) == 1 + len(self._shape) and all(side in (None, got) for side, got in sides)
+        return images.astype(np.uint8, copy=False)
 
     def _expected(self) -> str:
         sides = ", ".join("any" if side is None else str(side) for side in self._shape)
@@ -104,8 +100,21 @@ class ServedModel:
         return np.stack(decoded)
 
 
-def _are_files(images: np.ndarray) -> bool:
-    return images.ndim == 1 and images.size > 0 and all(isinstance(image, str | bytes) for image in images)
+def _fits_uint8(images: np.ndarray) -> bool:
+    if images.dtype == np.uint8:
+        return True
+    return bool(np.all((images >= 0) & (images <= 255) & (images == np.trunc(images))))
+
+
+def _find_files(images: np.ndarray) -> list[str | bytes]:
+    """Returns the image files of a request; an empty list if it has pixels."""
+    if images.ndim != 1:
+        return []
+    # From rows such as {"image": TEXT}, MLflow makes an array of arrays without a dimension.
+    values = [
+        image.item() if isinstance(image, np.ndarray) and image.ndim == 0 else image for image in images
+    ]
+    return values if all(isinstance(value, str | bytes) for value in values) else []
 
 
 def _refusal(sentence: str) -> MlflowException:

@@ -53,7 +53,9 @@ def make_signature(model: Any) -> Any:
     from mlflow.types.schema import Schema, TensorSpec
 
     images = TensorSpec(np.dtype(object), (-1,), INPUT)
-    probabilities = TensorSpec(np.dtype(np.float32), [-1 if side is None else side for side in model.output_shape])
+    probabilities = TensorSpec(
+        np.dtype(np.float32), [-1 if side is None else side for side in model.output_shape]
+    )
     return ModelSignature(Schema([images]), Schema([probabilities]))
 
 
@@ -63,7 +65,7 @@ def describe_input(model: Any) -> str:
 
 
 def _copy_code(into: Path) -> str:
-    """Copies the serving package under a name of its content, so that one process can load any two versions."""
+    """Copies the serving package; its name has a digest, since a process may load models of two versions."""
     files = {file.name: file.read_bytes() for file in sorted(SERVING.glob("*.py"))}
     digest = hashlib.sha256(repr(files).encode()).hexdigest()[:12]
     package = f"kerasweep_serving_{digest}"
