@@ -12,6 +12,7 @@ python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
 python -m benchmarks scale         thousands of trials, drivers and runs, beside Ray Tune (hours; see --part)
 python -m benchmarks reruns        50 recorded runs trained again, for docs/reliability.md (half an hour)
+python -m benchmarks serving       requests of one image, against mlflow.keras, for docs/winner.md (5 minutes)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
 fashion, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the same
@@ -30,6 +31,7 @@ from benchmarks import (
     memory,
     reruns,
     scale,
+    serving,
     single,
     studies,
     throughput,
@@ -50,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "memory": lambda repeats, fresh: memory.run(),
     "compare": lambda repeats, fresh: compare.run(repeats),
     "reruns": lambda repeats, fresh: reruns.run(fresh),
+    "serving": lambda repeats, fresh: serving.run(repeats),
     "studies": lambda repeats, fresh: studies.run(),
 }
 REPEATS = {"honest": 5, "fashion": 10}

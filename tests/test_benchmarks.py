@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks import compare, fashion, honest, memory, page, single, studies, throughput
+from benchmarks import compare, fashion, honest, memory, page, serving, single, studies, throughput
 from benchmarks.contenders.task import network
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
@@ -456,3 +456,28 @@ def test_the_cost_in_a_study_is_rounded_to_five_seconds(line: str, tmp_path: Pat
 def test_the_table_of_studies_agrees_with_their_files(name: str) -> None:
     begins = f"| {' | '.join(studies.said(name))} | "
     assert [line for line in studies.README.read_text().splitlines() if line.startswith(begins)]
+
+
+def test_both_flavors_of_a_served_model_answer_alike_and_in_turns(
+    copy_database: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    shape = (8, 8, 1)
+    addresses = serving.record(f"sqlite:///{copy_database(tmp_path)}", shape)
+    asks = serving.asks_of_pyfunc(addresses, np.full((1, *shape), 7, np.uint8))
+    serving.check(list(asks.values()), asks["kerasweep"]())
+    rates = serving.alternate(asks, requests=3)
+    assert list(rates) == ["kerasweep", "mlflow.keras"]
+    assert rates["kerasweep"] > 3 * rates["mlflow.keras"]
+
+
+def test_table_of_served_models_has_medians_and_ratios() -> None:
+    small = (8, 8, 1)
+    rates = {
+        (small, "pixels", "kerasweep"): [30.0, 10.0, 20.0],
+        (small, "pixels", "mlflow.keras"): [4.0, 4.0, 5.0],
+        (small, "file", "kerasweep"): [7.0],
+    }
+    assert serving.table_of(rates).splitlines()[2:] == [
+        "| 8×8×1 | HTTP, pixels in JSON | 4 (4–5) | 20 (10–30) | 5.0 |",
+        "| 8×8×1 | HTTP, a PNG file in base64 | not possible | 7 (7–7) | – |",
+    ]

@@ -284,7 +284,7 @@ def test_admits_what_the_table_allows(module: str, source: str) -> None:
         (
             "kerasweep.trial.run",
             "import mlflow.entities",
-            "mlflow.entities, which only kerasweep.tracking may",
+            "mlflow.entities, which only kerasweep.tracking, kerasweep.serving may",
         ),
         (
             "kerasweep.commands.train",

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.tracking.keras_model import download_model
+from kerasweep.tracking.keras_model import download_model, find_model
 from kerasweep.tracking.writer import open_tracker
 from tests import processes
 
@@ -208,7 +208,8 @@ def test_dockerfile_comes_with_the_model_its_code_and_its_packages(
 
 
 def test_keras_loads_the_model_without_kerasweep(recorded: Recorded, tmp_path: Path) -> None:
-    path, names = download_model(TrackingConf(uri=recorded.uri), recorded.run_id, tmp_path)
+    tracking = TrackingConf(uri=recorded.uri)
+    path, names = download_model(tracking, str(find_model(tracking, recorded.run_id)), tmp_path)
     mlflow.set_tracking_uri(recorded.uri)
     by_mlflow = mlflow.keras.load_model(f"runs:/{recorded.run_id}/model")
     for loaded in (keras.models.load_model(path), by_mlflow):

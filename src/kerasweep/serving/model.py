@@ -31,14 +31,12 @@ class ServedModel:
 
     def __init__(self, model: Any) -> None:
         self._shape = tuple(model.input_shape[1:])
-        signature = tf.TensorSpec((None, *self._shape), tf.uint8)
-        graph = tf.function(
+        self._function = tf.function(
             lambda pixels: tf.cast(model(pixels, training=False), tf.float32),
-            input_signature=[signature],
+            input_signature=[tf.TensorSpec((None, *self._shape), tf.uint8)],
             autograph=False,
         )
-        graph.get_concrete_function()  # else the first request would wait for the trace
-        self._graph = graph
+        self._graph = self._function.get_concrete_function()  # traced before the first request
 
     def predict(self, data: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns the probabilities of each image.
@@ -55,7 +53,8 @@ class ServedModel:
         """
         images = data[INPUT]
         files = _find_files(images)
-        return self._graph(self._decode_files(files) if files else self._check_pixels(images)).numpy()
+        pixels = self._decode_files(files) if files else self._check_pixels(images)
+        return self._graph(tf.constant(pixels)).numpy()
 
     def _check_pixels(self, images: np.ndarray) -> np.ndarray:
         """Returns pixels as uint8, unchanged in value."""

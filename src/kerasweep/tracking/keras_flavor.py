@@ -46,8 +46,8 @@ def save_model(model: Any, path: str, mlflow_model: Any, **options: Any) -> None
 def make_signature(model: Any) -> Any:
     """Returns the mlflow.models.ModelSignature of a classifier.
 
-    The input is an object, since MLflow would cast 0.5 and 300.0 in JSON to uint8 without a word, and refuse
-    image files; the code that serves the model checks each value.
+    The input is an object, since for uint8 MLflow would cut 0.5 in JSON to 0 without a word, and refuse image
+    files; the code that serves the model checks each value.
     """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
