@@ -143,9 +143,10 @@ def test_file_that_is_no_image_is_named(file: str | bytes) -> None:
     assert refusal(images) == f"Image 2 of 2 {UNDECODABLE}"
 
 
-def test_format_that_starts_other_programs_is_not_decoded() -> None:
-    (postscript,) = files(Image.new("L", (6, 4)), kind="EPS")
-    assert refusal(np.array([postscript], dtype=object)) == f"Image 1 of 1 {UNDECODABLE}"
+@pytest.mark.parametrize("kind", ["EPS", "TIFF"])
+def test_other_formats_are_not_decoded(kind: str) -> None:
+    (file,) = files(Image.new("L", (6, 4)), kind=kind)
+    assert refusal(np.array([file], dtype=object)) == f"Image 1 of 1 {UNDECODABLE}"
 
 
 def test_model_without_an_image_shape_refuses_files() -> None:
