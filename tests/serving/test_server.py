@@ -17,6 +17,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import keras
 import mlflow
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from PIL import Image
@@ -182,6 +183,14 @@ def test_other_input_is_refused_and_the_server_goes_on(body: Any, said: str, ser
     status, answer = post(server, body)
     assert (status, answer["message"].rpartition("Error: ")[2]) == (400, said)
     assert post(server, BODIES["inputs"])[0] == 200
+
+
+def test_python_sends_pixels_or_a_column_of_files(recorded: Recorded) -> None:
+    mlflow.set_tracking_uri(recorded.uri)
+    loaded = mlflow.pyfunc.load_model(f"runs:/{recorded.run_id}/model")
+    files = pd.DataFrame({"image": [base64.b64decode(file) for file in FILES]})
+    for images in (PIXELS, files):
+        np.testing.assert_allclose(loaded.predict(images), recorded.model(PIXELS), atol=1e-6)
 
 
 def test_model_of_a_run_predicts_a_file_of_json(recorded: Recorded, tmp_path: Path) -> None:
