@@ -20,6 +20,7 @@ ROWS = {
         "src.predict",
         "src.rerun",
         "src.refit",
+        "src.export",
         "hydra_plugins",
         "kerasweep.commands",
     ),
@@ -47,6 +48,7 @@ SIDEWAYS = {
     ("src.predict", "kerasweep.commands"),
     ("src.rerun", "kerasweep.commands"),
     ("src.refit", "kerasweep.commands"),
+    ("src.export", "kerasweep.commands"),
     ("hydra_plugins", "kerasweep.commands"),
     ("kerasweep.config", "kerasweep.errors"),
 }
@@ -307,7 +309,7 @@ def test_names_each_breach(module: str, source: str, said: str) -> None:
 def test_commands_start_without_heavy_libraries() -> None:
     program = (
         "import sys, kerasweep, hydra_plugins.kerasweep.sweeper;"
-        "import src.train, src.predict, src.compare, src.rerun;"
+        "import src.train, src.predict, src.compare, src.rerun, src.export;"
         "from hydra.core.plugins import Plugins; Plugins.instance();"
         "heavy = ('tensorflow', 'keras', 'optuna', 'mlflow', 'matplotlib');"
         "print(*(name for name in heavy if name in sys.modules))"

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerasweep.report.statistics import difference, estimate, holm, p_text, p_values, variance_between, wilson
+from kerasweep.report.statistics import (
+    difference,
+    estimate,
+    holm,
+    mcnemar,
+    p_text,
+    p_values,
+    variance_between,
+    wilson,
+)
 
 DRAWS = 4000
 
@@ -32,6 +41,15 @@ def test_a_mean_takes_finite_numbers(values: list[float]) -> None:
 def test_interval_of_a_probability_is_wilsons(successes: int, count: int) -> None:
     expected = stats.binomtest(successes, count).proportion_ci(0.95, method="wilson")
     assert wilson(successes, count) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(1, 0), (5, 0), (6, 0), (3, 9), (9, 3), (5, 5), (200, 150)])
+def test_losses_and_gains_are_tested_exactly(lost: int, gained: int) -> None:
+    assert mcnemar(lost, gained) == pytest.approx(stats.binomtest(lost, lost + gained).pvalue)
+
+
+def test_without_losses_and_gains_nothing_differs() -> None:
+    assert mcnemar(0, 0) == 1.0
 
 
 def test_variance_between_levels_lacks_the_noise_of_the_seeds() -> None:

@@ -1,5 +1,6 @@
 """Turns errors of a command into one sentence, and checks its overrides before Hydra reads them."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -65,6 +66,31 @@ def read_run_id(cfg: DictConfig) -> str:
     if OmegaConf.is_missing(cfg, "run_id") or not isinstance(cfg.run_id, (str, int)) or cfg.run_id == "":
         raise ConfigError("run_id needs the id of a recorded run: python -m src.compare shows them.")
     return str(cfg.run_id)
+
+
+def read_model_name(cfg: DictConfig) -> str:
+    """Returns the run's id or the model's address in the registry. Raises ConfigError without either."""
+    from kerasweep.tracking.registry import SCHEME
+
+    address = cfg.registered_model
+    if address is None:
+        return read_run_id(cfg)
+    if not OmegaConf.is_missing(cfg, "run_id"):
+        raise ConfigError(f"Give run_id or model, but not both: got run_id={cfg.run_id} model={address}.")
+    if not address.startswith(SCHEME):
+        raise ConfigError(
+            f"model needs an address in MLflow's registry, as in model={SCHEME}digits@champion, but got "
+            f"{address}. A run is named by run_id."
+        )
+    return str(address)
+
+
+def model_arguments(arguments: Sequence[str]) -> list[str]:
+    """Returns arguments that name a model, as Hydra reads them."""
+    # Quotes keep Hydra from reading an id such as 12e456 as infinity.
+    quoted = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in arguments]
+    # `model` is a group of config files, which Hydra would look for.
+    return [re.sub(r"^model=", "registered_model=", argument) for argument in quoted]
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:

@@ -1,16 +1,20 @@
 """Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]"""
 
 import atexit
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
-from kerasweep.commands.command_line import check_overrides, read_run_id, run_command
+from kerasweep.commands.command_line import (
+    check_overrides,
+    model_arguments,
+    read_model_name,
+    run_command,
+)
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
@@ -20,7 +24,6 @@ from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.serving.pixels import to_pixels
 from kerasweep.terminal import say
-from kerasweep.tracking.registry import SCHEME
 from kerasweep.workers.signals import release_interrupts
 
 IMAGE_CHANNELS = (1, 3)
@@ -36,7 +39,7 @@ def predict(cfg: DictConfig) -> None:
         DataError: An image cannot be read.
         TrackingError: The run does not exist, or has no model.
     """
-    name = _model_name(cfg)
+    name = read_model_name(cfg)
     _check(cfg)
     paths = _paths(cfg.images)
     images = [open_image(path) for path in paths]
@@ -59,21 +62,6 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("images needs one file or more, as in images=[digit.png].")
     if cfg.top < 1:
         raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
-
-
-def _model_name(cfg: DictConfig) -> str:
-    """Returns the run's id or the address in the registry, whichever is given."""
-    address = cfg.registered_model
-    if address is None:
-        return read_run_id(cfg)
-    if not OmegaConf.is_missing(cfg, "run_id"):
-        raise ConfigError(f"Give run_id or model, but not both: got run_id={cfg.run_id} model={address}.")
-    if not address.startswith(SCHEME):
-        raise ConfigError(
-            f"model needs an address in MLflow's registry, as in model={SCHEME}digits@champion, but got "
-            f"{address}. A run is named by run_id."
-        )
-    return str(address)
 
 
 def _paths(images: Any) -> list[Path]:
@@ -106,10 +94,7 @@ def _predict(cfg: DictConfig) -> None:
 def run() -> None:
     """Runs the command."""
     atexit.register(skip_last_collection)
-    # Quotes keep Hydra from reading an id such as 12e456 as infinity.
-    sys.argv[1:] = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
-    # `model` is a group of config files, which Hydra would look for.
-    sys.argv[1:] = [re.sub(r"^model=", "registered_model=", argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = model_arguments(sys.argv[1:])
     check_overrides(sys.argv[1:], "predict")
     compose_once()
     _predict()

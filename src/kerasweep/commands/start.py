@@ -34,6 +34,11 @@ def refit() -> None:
     _start("refit")
 
 
+def export() -> None:
+    """Runs `kerasweep-export`."""
+    _start("export")
+
+
 def _start(command: str) -> None:
     _open_standard_streams()
     try:

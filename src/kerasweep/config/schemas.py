@@ -99,6 +99,23 @@ class RefitConf:
 
 
 @dataclass
+class DataPathConf:
+    path: str | None = None  # where the run's images have moved
+
+
+@dataclass
+class ExportConf:
+    run_id: Any = MISSING
+    registered_model: str | None = None  # `model=` on the command line: an address in MLflow's registry
+    format: Any = MISSING  # one format or a list of them
+    quantize: str | None = None  # int8 or None
+    custom_objects: Any = None  # package.module:name of a class, or a list of them
+    folder: str | None = None  # gets a subfolder for each format; None: exports/RUN
+    data: DataPathConf = field(default_factory=DataPathConf)
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
 class CompareConf:
     study: str | None = None
     tags: Any = field(default_factory=open_mapping)
@@ -150,6 +167,7 @@ SCHEMAS: Mapping[str, type] = {
     "predict": PredictConf,
     "rerun": RerunConf,
     "refit": RefitConf,
+    "export": ExportConf,
     "compare": CompareConf,
 }
 

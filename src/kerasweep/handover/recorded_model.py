@@ -1,6 +1,7 @@
 """Loads a recorded model by the id of its run or by its address in the registry."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,11 @@ from kerasweep.tracking.registry import SCHEME, find_version
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import read_objectives
 from kerasweep.training.runtime import start_tensorflow
+
+# Keras's message about a class or function that is not registered.
+_CUSTOM = re.compile(
+    r"Could not locate (?:class|function) '(?P<name>\w+)'.*?'module': '(?P<module>[\w.]+)'", re.S
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ def load_keras(path: Path, name: str) -> Any:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
+        if (lacking := _CUSTOM.search(str(error))) is not None:
+            raise TrackingError(
+                f"The model of {name} needs {lacking['name']} of {lacking['module']}, which Keras does not "
+                f"have. src.export takes it with custom_objects=[{lacking['module']}:{lacking['name']}]; in "
+                "Python, import it before keras.models.load_model."
+            ) from error
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise TrackingError(
             f"The model of {name} cannot be loaded: {reason} A network with custom layers "

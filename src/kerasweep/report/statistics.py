@@ -129,6 +129,18 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def mcnemar(lost: int, gained: int) -> float:
+    """Returns the two-sided exact p-value of McNemar's test of two classifiers on the same images.
+
+    McNemar (1947), Sampling error of correlated proportions, https://doi.org/10.1007/BF02295996
+
+    Args:
+        lost: How many images only the first classifier gets right.
+        gained: How many only the second one does.
+    """
+    return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5)))
+
+
 def _error(values: np.ndarray, overlap: float) -> float:
     """Returns the standard error of the mean of values (n,), n >= 2."""
     return float(values.std(ddof=1)) * math.sqrt(1 / values.size + overlap)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 from kerasweep.config.training import TrainingConf
+from kerasweep.errors import KerasweepError
 from kerasweep.fast_start import gc_paused, packages_hidden
 from kerasweep.training.onednn import set_onednn
 
@@ -31,14 +32,14 @@ def import_tensorflow() -> None:
         return
     set_onednn()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _banners_hidden(), gc_paused(), packages_hidden(UNNEEDED):
+    with banners_hidden(), gc_paused(), packages_hidden(UNNEEDED):
         import tensorflow  # noqa: F401
     logging.getLogger("tensorflow").addFilter(_is_no_retracing_advice)
 
 
 @contextmanager
-def _banners_hidden() -> Iterator[None]:
-    """Hides the output to stderr inside the block, and shows it if an error is raised.
+def banners_hidden() -> Iterator[None]:
+    """Hides the output to stderr inside the block, and shows it if an error of no user is raised.
 
     TensorFlow's C++ part reports the processor and the missing GPU at every log level.
     """
@@ -48,6 +49,8 @@ def _banners_hidden() -> Iterator[None]:
         os.dup2(banners.fileno(), 2)
         try:
             yield
+        except (KerasweepError, KeyboardInterrupt):
+            raise
         except BaseException:  # the hidden text explains it
             banners.seek(0)
             os.write(stderr, banners.read())
@@ -63,7 +66,7 @@ def _share_gpus() -> None:
     import tensorflow as tf
 
     # A RuntimeError means that the GPU is in use already: whoever opened it has decided.
-    with _banners_hidden(), suppress(RuntimeError):
+    with banners_hidden(), suppress(RuntimeError):
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
 

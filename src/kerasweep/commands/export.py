@@ -1,0 +1,95 @@
+"""Exports a recorded model to other formats: python -m src.export run_id=ID format=[onnx,litert]"""
+
+import atexit
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from kerasweep.commands.command_line import (
+    check_overrides,
+    model_arguments,
+    read_model_name,
+    run_command,
+)
+from kerasweep.config import register
+from kerasweep.config.composition import compose_once
+from kerasweep.config.folders import config_folder
+from kerasweep.fast_start import skip_last_collection
+from kerasweep.terminal import say, show
+from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
+
+EXPORTS = "exports"
+RUN_DIGITS = 8
+register()
+
+
+def export(cfg: DictConfig) -> None:
+    """Exports a model, and prints how each export does on the test images.
+
+    Raises:
+        ConfigError: No or an unknown format, packages are missing, or the network does not fit the format.
+        TrackingError: The run does not exist, is not complete, or has no model.
+        DataError: The images of the run are gone, or changed.
+    """
+    from kerasweep.handover.export_formats import chosen_formats
+
+    name = read_model_name(cfg)
+    formats = chosen_formats(_texts(cfg, "format"), cfg.quantize)
+    # All formats run on the processor, where GPUs would round in another way.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    from kerasweep.handover.custom_objects import custom_objects
+    from kerasweep.handover.recorded_data import read_recorded_data
+    from kerasweep.handover.recorded_model import read_model
+
+    with custom_objects(_texts(cfg, "custom_objects")):
+        recorded = read_model(cfg.tracking, name)
+    from kerasweep.handover.export import export_model, subfolder, table_of  # TensorFlow has started
+
+    data = read_recorded_data(cfg.tracking, recorded.run, cfg.data.path)
+    folder = Path(EXPORTS, _folder_name(name, recorded.run.run_id))
+    if cfg.folder is not None:
+        folder = Path(cfg.folder).expanduser()
+    rows = export_model(recorded, data, formats, cfg.quantize, folder)
+    say(f"{recorded.name} on its {len(data.test):,} test images:")
+    show(table_of(rows))
+    for row in rows:
+        if row.comparison is not None and cfg.quantize is not None:
+            say(f"{row.name} {row.comparison}")
+    for format in formats:
+        say(f"exported: {folder / subfolder(format, cfg.quantize)}")
+
+
+def _texts(cfg: DictConfig, key: str) -> list[str]:
+    """Returns the texts of a list, or a single text as a list; empty if the key has no value."""
+    value: Any = None if OmegaConf.is_missing(cfg, key) else cfg[key]
+    if isinstance(value, ListConfig):
+        return [str(text) for text in value]
+    return [] if value is None else [str(value)]
+
+
+def _folder_name(name: str, run_id: str) -> str:
+    """Returns the name of a registered model, or the first digits of the run's id."""
+    from kerasweep.tracking.registry import MODEL_URI
+
+    parts = MODEL_URI.fullmatch(name)
+    return parts["name"] if parts else run_id[:RUN_DIGITS]
+
+
+@hydra.main(config_path=config_folder("conf"), config_name="export", version_base="1.3")
+def _export(cfg: DictConfig) -> None:
+    release_interrupts()
+    with interrupted_by_signals():
+        run_command(lambda: export(cfg))
+
+
+def run() -> None:
+    """Runs the command."""
+    atexit.register(skip_last_collection)
+    sys.argv[1:] = model_arguments(sys.argv[1:])
+    check_overrides(sys.argv[1:], "export")
+    compose_once()
+    _export()
