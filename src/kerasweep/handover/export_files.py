@@ -30,7 +30,8 @@ RUNTIMES = {
     "saved_model": Runtime(
         "tensorflow",
         "import tensorflow as tf",
-        'probabilities = tf.saved_model.load("model").serve(pixels)["probabilities"].numpy()[0]',
+        'model = tf.saved_model.load("model")\n'
+        'probabilities = model.serve(pixels)["probabilities"].numpy()[0]',
     ),
     "onnx": Runtime(
         "onnxruntime",
