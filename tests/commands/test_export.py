@@ -21,7 +21,7 @@ from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.report.statistics import wilson
 from kerasweep.results import State
 from kerasweep.tracking.keras_model import find_model
-from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.writer import open_tracker
 from tests import processes
 from tests.commands.test_interrupts import interrupt
@@ -121,6 +121,10 @@ def test_all_formats_stand_in_one_table_after_the_keras_model(
     assert all(float(row[5]) > 0 for row in rows)
     folder = f"exports/{trained.run_id[:8]}"
     assert lines[-3:] == [f"exported: {folder}/{name}" for name in FORMATS]
+    tags = get_run(trained.tracking, trained.run_id).tags
+    assert {name: tags[f"export.{name}"] for name in FORMATS} == {
+        name: f"{trained.folder / folder / name}: {rows[0][3]}" for name in FORMATS
+    }
     for row in rows[1:]:
         files = [path for path in (trained.folder / folder / row[0]).rglob("model*") if path.is_file()]
         model = trained.folder / folder / row[0] / "model"

@@ -66,21 +66,37 @@ def test_int8_is_smaller_and_predicts_nearly_the_same(
 
 
 class Inverse(keras.Layer):
-    """An operation that only TensorFlow has."""
+    """An operation that neither ONNX nor LiteRT has."""
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         return keras.ops.erfinv(inputs / 2)
 
 
-@pytest.mark.parametrize(("name", "title"), [("onnx", "ONNX"), ("litert", "LiteRT")])
+class Determinant(keras.Layer):
+    """An operation that LiteRT has only beside TensorFlow."""
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.det(inputs[:, :3, :3])
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "message"),
+    [
+        ("onnx", Inverse, "ONNX lacks an operation of this network: Erfinv. Use format=saved_model."),
+        ("litert", Inverse, "LiteRT lacks an operation of this network: Erfinv. Use format=saved_model."),
+        (
+            "litert",
+            Determinant,
+            "LiteRT lacks an operation of this network: MatrixDeterminant. Use format=saved_model.",
+        ),
+    ],
+)
 def test_operation_that_a_format_lacks_is_named(
-    name: str, title: str, classifier: Classifier, tmp_path: Path
+    name: str, layer: type[keras.Layer], message: str, classifier: Classifier, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError) as raised:
-        exported(classifier(Inverse()), name, tmp_path)
-    assert str(raised.value) == (
-        f"{title} lacks an operation of this network: Erfinv. Use format=saved_model."
-    )
+        exported(classifier(layer()), name, tmp_path)
+    assert str(raised.value) == message
 
 
 def test_saved_model_keeps_layers_of_the_users_own(

@@ -21,10 +21,10 @@ from kerasweep.handover.export_check import (
 
 
 def test_comparison_counts_images_of_each_kind() -> None:
-    keras = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.2, 0.8]])
-    exported = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2], [0.75, 0.25]])
-    assert compare(exported, keras, np.array([0, 0, 1, 1, 0])) == Comparison(
-        agreeing=3, largest_difference=pytest.approx(0.55), keras_correct=3, lost=1, gained=1
+    keras = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    exported = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2], [0.75, 0.25], [0.7, 0.3]])
+    assert compare(exported, keras, np.array([0, 0, 1, 1, 0, 1])) == Comparison(
+        agreeing=3, largest_difference=pytest.approx(0.6), keras_correct=4, lost=2, gained=1
     )
 
 

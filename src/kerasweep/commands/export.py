@@ -20,6 +20,7 @@ from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.terminal import say, show
+from kerasweep.tracking.tags import EXPORT
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 EXPORTS = "exports"
@@ -28,7 +29,7 @@ register()
 
 
 def export(cfg: DictConfig) -> None:
-    """Exports a model, and prints how each export does on the test images.
+    """Exports a model, and prints how each export does on the test images. Tags the run with their folders.
 
     Raises:
         ConfigError: No or an unknown format, packages are missing, or the network does not fit the format.
@@ -44,10 +45,11 @@ def export(cfg: DictConfig) -> None:
     from kerasweep.handover.custom_objects import custom_objects
     from kerasweep.handover.recorded_data import read_recorded_data
     from kerasweep.handover.recorded_model import read_model
+    from kerasweep.tracking.writer import tag_run
 
     with custom_objects(_texts(cfg, "custom_objects")):
         recorded = read_model(cfg.tracking, name)
-    from kerasweep.handover.export import export_model, subfolder, table_of  # TensorFlow has started
+    from kerasweep.handover.export import export_model, table_of  # TensorFlow has started
 
     data = read_recorded_data(cfg.tracking, recorded.run, cfg.data.path)
     folder = Path(EXPORTS, _folder_name(name, recorded.run.run_id))
@@ -56,11 +58,13 @@ def export(cfg: DictConfig) -> None:
     rows = export_model(recorded, data, formats, cfg.quantize, folder)
     say(f"{recorded.name} on its {len(data.test):,} test images:")
     show(table_of(rows))
-    for row in rows:
-        if row.comparison is not None and cfg.quantize is not None:
-            say(f"{row.name} {row.comparison}")
-    for format in formats:
-        say(f"exported: {folder / subfolder(format, cfg.quantize)}")
+    exports = rows[1:]  # the first row is the Keras model
+    for row in exports if cfg.quantize else []:
+        say(f"{row.name} {row.comparison}")
+    for row in exports:
+        say(f"exported: {folder / row.name}")
+    places = {f"{EXPORT}{row.name}": f"{folder.absolute() / row.name}: {row.score}" for row in exports}
+    tag_run(cfg.tracking, recorded.run.run_id, places)
 
 
 def _texts(cfg: DictConfig, key: str) -> list[str]:

@@ -52,6 +52,18 @@ def open_tracker(cfg: TrackingConf) -> "Tracker":
     return Tracker(client, uri, experiment)
 
 
+def tag_run(cfg: TrackingConf, run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets tags of a recorded run, whatever its experiment.
+
+    Raises:
+        TrackingError: MLflow cannot be used, or there is no such run.
+    """
+    uri = resolve_uri(cfg.uri)
+    client = open_client(uri, create=False)
+    for key, text in tags.items():
+        with_retries(uri, client.set_tag, run_id, key, text)
+
+
 def _reopen(uri: str, experiment: str) -> "Tracker":
     uri = without_reference(uri)
     return Tracker(open_client(uri, create=False), uri, experiment)
