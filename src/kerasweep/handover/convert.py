@@ -73,7 +73,7 @@ def _to_onnx(named: keras.Model, path: Path, calibration: np.ndarray | None) -> 
 
 def _quantize_onnx(path: Path, calibration: np.ndarray) -> None:
     """Replaces a file by its quantized form, which is made of a form without batch normalization."""
-    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
@@ -86,7 +86,15 @@ def _quantize_onnx(path: Path, calibration: np.ndarray) -> None:
 
     folded = path.with_suffix(".folded")
     quant_pre_process(path, folded, skip_symbolic_shape=True)
-    quantize_static(folded, path, Reader(), op_types_to_quantize=["Conv", "MatMul", "Gemm"])
+    quantize_static(
+        folded,
+        path,
+        Reader(),
+        op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        # Sums of signed weights saturate on processors without VNNI.
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QUInt8,
+    )
     folded.unlink()
 
 
