@@ -261,7 +261,8 @@ def test_hostile_model_is_refused_and_its_code_not_run(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     run_id, folder = recorded.record_alone()
-    save, reason = HOSTILE[kind]
+    save, keras_reason = HOSTILE[kind]
+    reason = {"foreign class": "it needs Hostile of hostile_module"}.get(kind, keras_reason)
     save(folder / "data" / "model.keras", tmp_path / "marker")
     monkeypatch.syspath_prepend(tmp_path)
     message = refused(TrackingError, f"run_id={run_id}", "images=[a.png]")

@@ -76,10 +76,11 @@ def load_keras(path: Path, name: str) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
         if (lacking := _CUSTOM.search(str(error))) is not None:
+            layer, module = lacking["name"], lacking["module"]
             raise TrackingError(
-                f"The model of {name} needs {lacking['name']} of {lacking['module']}, which Keras does not "
-                f"have. src.export takes it with custom_objects=[{lacking['module']}:{lacking['name']}]; in "
-                "Python, import it before keras.models.load_model."
+                f"The model of {name} cannot be loaded: it needs {layer} of {module}, which Keras does not "
+                f"have. If that is your own code, src.export takes it with custom_objects=[{module}:{layer}]; "
+                "in Python, import it before keras.models.load_model."
             ) from error
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise TrackingError(
