@@ -79,8 +79,8 @@ def load_keras(path: Path, name: str) -> Any:
             layer, module = lacking["name"], lacking["module"]
             raise TrackingError(
                 f"The model of {name} cannot be loaded: it needs {layer} of {module}, which Keras does not "
-                f"have. If that is your own code, src.export takes it with custom_objects=[{module}:{layer}]; "
-                "in Python, import it before keras.models.load_model."
+                "have. If that is your own code, src.export takes it with "
+                f"custom_objects=[{module}:{layer}]; in Python, import it before keras.models.load_model."
             ) from error
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise TrackingError(
