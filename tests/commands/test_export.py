@@ -153,6 +153,16 @@ def test_signature_says_what_goes_in_and_out_and_how_the_export_did(
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_each_export_has_a_card_with_its_own_test(name: str, exported: Done, trained: Trained) -> None:
+    folder = trained.folder / "exports" / trained.run_id[:8] / name
+    text = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# run {trained.run_id}, exported as {name}\n")
+    (row,) = (row for row in cells(exported) if row[0] == name)
+    assert f"Accuracy {row[3]} on 359 test images" in text
+    assert (folder / "confusion_matrix.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_example_of_the_readme_classifies_an_image(
     name: str, exported: Done, trained: Trained, probabilities: np.ndarray
 ) -> None:
@@ -194,7 +204,14 @@ def test_second_export_replaces_the_first(exported: Done, trained: Trained, tmp_
         )
         assert (done.code, done.stderr) == (0, ""), done.stdout
         assert files_below(tmp_path) == [
-            f"é x/litert/{name}" for name in ("README.md", "model.tflite", "signature.json")
+            f"é x/litert/{name}"
+            for name in (
+                "MODEL_CARD.md",
+                "README.md",
+                "confusion_matrix.png",
+                "model.tflite",
+                "signature.json",
+            )
         ]
         (tmp_path / "é x" / "litert" / "README.md").write_text("old")
 

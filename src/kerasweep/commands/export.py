@@ -55,7 +55,7 @@ def export(cfg: DictConfig) -> None:
     folder = Path(EXPORTS, _folder_name(name, recorded.run.run_id))
     if cfg.folder is not None:
         folder = Path(cfg.folder).expanduser()
-    rows = export_model(recorded, data, formats, cfg.quantize, folder)
+    rows = export_model(cfg.tracking, recorded, data, formats, cfg.quantize, folder)
     say(f"{recorded.name} on its {len(data.test):,} test images:")
     show(table_of(rows))
     exports = rows[1:]  # the first row is the Keras model

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.data.split import stratified_subset
 from kerasweep.errors import TrackingError
+from kerasweep.handover.card import make_card
 from kerasweep.handover.convert import convert, with_names
 from kerasweep.handover.export_check import (
     Figures,
@@ -32,11 +34,17 @@ PACKAGES = ("kerasweep", "keras", "tensorflow")
 
 
 def export_model(
-    recorded: RecordedModel, data: Prepared, formats: Sequence[Format], quantize: str | None, folder: Path
+    cfg: TrackingConf,
+    recorded: RecordedModel,
+    data: Prepared,
+    formats: Sequence[Format],
+    quantize: str | None,
+    folder: Path,
 ) -> list[Figures]:
-    """Writes each format into a subfolder, all of them or none.
+    """Writes each format into a subfolder, with a card of the exported model, all of them or none.
 
     Args:
+        cfg: Where the model's run is recorded.
         recorded: The model.
         data: The images of its run: int8 is fitted to training images, and each export is checked on all test
             images.
@@ -74,6 +82,8 @@ def export_model(
             milliseconds = milliseconds_an_image(loaded.predict, _first(data.test))
             figures = Figures(name, score(exported, data.test.labels), size, milliseconds, comparison)
             write_files(stage / name, format, loaded, figures, about)
+            title = f"{recorded.name}, exported as {name}"
+            make_card(cfg, recorded, data, exported, title).write(stage / name)
             rows.append(figures)
     return rows
 
