@@ -1,5 +1,7 @@
 """`src.refit` trains the configuration of a winner on all images but those of the test set."""
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import read_model
 from kerasweep.handover.scores import probabilities_of
 from kerasweep.results import State
+from kerasweep.search.owner import this_owner
 from kerasweep.tracking.reader import find_runs, get_run, histories
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import RunKind
@@ -37,7 +40,7 @@ class Refitter(Recorder):
         cfg = OmegaConf.create({**defaults, **keys})
         cfg.tracking = OmegaConf.structured(self.tracking)
         with composing():
-            refit(cfg, changes)
+            refit(cfg, changes, "the command")
         return [run.run_id for run in reversed(self.refits())]
 
     def refits(self) -> list[RunRecord]:
@@ -65,7 +68,7 @@ def test_a_refit_trains_on_all_images_and_is_tested_once(
     capsys.readouterr()
     (refit_id,) = refitter.refit(run_id=recorded.run_id[:8])
     run = refitter.run(refit_id)
-    epochs = round(recorded.metrics["cross_fitted_epoch"])
+    epochs = math.floor(recorded.metrics["cross_fitted_epoch"] + 0.5)
     # The schedule is that of the recorded training of 3 epochs, with the 4 steps of 200 images.
     rate = cosine(0.01, 3 * 4, 0.0)
     assert histories(refitter.tracking, [refit_id], "learning_rate")[refit_id] == pytest.approx(
@@ -79,6 +82,8 @@ def test_a_refit_trains_on_all_images_and_is_tested_once(
     probabilities = probabilities_of(model.model, prepared.test)
     accuracy = float((probabilities.argmax(axis=1) == prepared.test.labels).mean())
     assert run.metrics["test_accuracy"] == accuracy
+    assert run.metrics["trained_epochs"] == epochs
+    assert run.tags["command"] == "the command"
     assert run.metrics["test_accuracy_low"] < accuracy < run.metrics["test_accuracy_high"]
     said = capsys.readouterr().out.splitlines()
     images = f"{len(prepared.train) + len(prepared.validation):,} images to train on"
@@ -86,7 +91,8 @@ def test_a_refit_trains_on_all_images_and_is_tested_once(
         f"winner of {recorded.run_id[:8]}: run {recorded.run_id[:8]}, on the test set: "
     )
     assert said[1].startswith(f"refit: {images}, training and validation together, ")
-    assert said[2 + epochs].startswith(f"seed 0: on the test set: accuracy {accuracy:.4f} (")
+    assert said[2] == "note: data.limit=200 holds, as in the winner's training"
+    assert said[3 + epochs].startswith(f"seed 0: on the test set: accuracy {accuracy:.4f} (")
 
 
 def test_the_same_command_trains_nothing_twice_and_averages_its_seeds(refitter: Refitter) -> None:
@@ -116,6 +122,26 @@ def test_an_ensemble_needs_only_keras(refitter: Refitter) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert done.stdout.strip() == "[1.0, 1.0]", done.stderr
+
+
+@pytest.mark.parametrize(
+    "schedule", [("cosine",), ("exponential", "schedule.decay_rate=0.5"), ("warmup_cosine",)]
+)
+def test_a_scaled_refit_follows_the_schedule_step_by_step(
+    refitter: Refitter, schedule: tuple[str, ...]
+) -> None:
+    """160 images in 3 steps an epoch, then 200 images in 4: each rate is that of the same step."""
+    name, *changes = schedule
+    recorded = refitter.record(*SMALL, "training.epochs=9", f"schedule={name}", *changes)
+    refitter.tracker.log_metrics(recorded.run_id, {"cross_fitted_epoch": 8.0})
+    (refit_id,) = refitter.refit(run_id=recorded.run_id, scale_epochs=True)
+    before, rates = (
+        histories(refitter.tracking, [run_id], "learning_rate")[run_id]
+        for run_id in (recorded.run_id, refit_id)
+    )
+    assert len(rates) == 6  # 8 · 160 / 200, rounded
+    # Steps 12 and 24 end an epoch of both.
+    assert (rates[2], rates[5]) == pytest.approx((before[3], before[7]), rel=1e-6)
 
 
 def test_a_plateau_repeats_the_recorded_rates(refitter: Refitter) -> None:
@@ -181,6 +207,34 @@ def test_the_winner_of_a_sweep_has_the_mean_epoch_of_its_seeds(
         refitter.refit(sweep="sizes")
 
 
+def test_a_sweep_without_a_single_winner_is_refused(refitter: Refitter) -> None:
+    tracker, tested = refitter.tracker, {"objective": 0.5, "test_accuracy": 0.5, "test_images": 10.0}
+    for name, tags in (
+        ("open", {"trials": "3", "objective": "val_accuracy maximize"}),
+        ("front", {"objective": "val_accuracy maximize, seconds minimize"}),
+    ):
+        of_sweep = {"study": name, "sweep": f"{name}-1", **tags}
+        parent = tracker.start(name, {**of_sweep, "kind": RunKind.STUDY, "axes": "kernel_size"}, {})
+        tracker.finish(parent, State.COMPLETE)
+        trial = tracker.start("trial", {**of_sweep, "kind": RunKind.TRIAL, "trial": "0"}, {}, parent)
+        tracker.log_metrics(trial, tested)
+        tracker.finish(trial, State.COMPLETE)
+    with pytest.raises(TrackingError, match="^open is not finished: 2 of its trials have not ended. Start"):
+        refitter.refit(sweep="open")
+    with pytest.raises(TrackingError, match="^front has several objectives, so a front of best trials and"):
+        refitter.refit(sweep="front")
+
+
+def test_a_refit_that_another_process_trains_is_not_ended(refitter: Refitter) -> None:
+    recorded = refitter.record(*SMALL)
+    (first,) = refitter.refit("training.epochs=1", run_id=recorded.run_id)
+    refitter.tracker.resume(first)
+    refitter.tracker.set_tags(first, {"state": "running", "owner": json.dumps(this_owner())})
+    with pytest.raises(TrackingError, match=f"^The run {first} of this refit is being trained by process "):
+        refitter.refit("training.epochs=1", run_id=recorded.run_id)
+    assert refitter.run(first).status == "RUNNING"
+
+
 @pytest.mark.parametrize(
     ("changes", "keys", "message"),
     [
@@ -194,6 +248,12 @@ def test_the_winner_of_a_sweep_has_the_mean_epoch_of_its_seeds(
             (),
             {"sweep": "a", "seeds": 0},
             "seeds must be at least 1, but got 0. It is how many networks are trained.",
+        ),
+        (
+            ("training.epochs=3",),
+            {"sweep": "a", "scale_epochs": True},
+            "scale_epochs=true scales the epochs that the seeds found best, but training.epochs sets another "
+            "number. Leave one of them out.",
         ),
         ((), {"sweep": "a", "ensemble": True}, "ensemble=true averages several networks. Add seeds=5."),
         (
@@ -250,4 +310,7 @@ def test_a_killed_refit_goes_on_with_the_same_command(refitter: Refitter, tmp_pa
     assert states == ["complete", "cancelled", "complete"]
     assert refitter.run(second.run_id).tags["reason"] == "its process died"
     (newest, *_) = refitter.refits()
-    assert len(histories(refitter.tracking, [newest.run_id], "loss")[newest.run_id]) == 100
+    assert int(newest.tags["restored_epochs"]) >= 2  # the state of the third may not be saved
+    seconds = histories(refitter.tracking, [second.run_id, newest.run_id], "epoch_seconds")
+    assert len(seconds[newest.run_id]) == 100
+    assert seconds[newest.run_id][:2] == seconds[second.run_id][:2]

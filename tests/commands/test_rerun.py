@@ -207,7 +207,9 @@ def test_a_sweep_of_reruns_is_refused(
     with pytest.raises(SystemExit) as raised:
         run_command_line()
     assert raised.value.code == 2
-    assert capsys.readouterr().err == "error: src.rerun trains one network. Leave -m and hydra.mode out.\n"
+    assert (
+        capsys.readouterr().err == "error: src.rerun trains one configuration. Leave -m and hydra.mode out.\n"
+    )
 
 
 @pytest.mark.parametrize("run_id", ["", ["a"], None])
@@ -303,8 +305,8 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
         running: "is not finished yet.",
         sweep: "is that of the sweep s-1, which trains through its trials. Name one of these",
         trial: rf"is a trial of several seeds. Name the run of one seed: {seed[:8]}\.",
-        ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it has no result to compare.",
-        ended(tracker, State.CANCELLED): "is cancelled, so it has no result to compare.",
+        ended(tracker, State.FAILED): r"is failed \(a loss is NaN\), so it cannot be trained again.",
+        ended(tracker, State.CANCELLED): "is cancelled, so it cannot be trained again.",
         ended(
             tracker, State.COMPLETE
         ): "has no artifact config.yaml, without which it cannot be trained again",
@@ -325,7 +327,7 @@ def test_runs_that_cannot_be_repeated(recorder: Recorder, single: RunRecord) -> 
         ("study.trials=3", "^study.trials is no key of a training. src.rerun takes keys of data, augment, "),
         ("storage.url=postgresql://me:secret@h/d", "^storage.url is no key of a training[^@]*$"),
         ("debug=fast", "^debug is no key of a training"),
-        ("training.epochs=3,4", "src.rerun trains one network. Give one value."),
+        ("training.epochs=3,4", "src.rerun trains one configuration. Give one value."),
         (
             "optimizer.momentum=x",
             "^optimizer.momentum=x does not fit the recorded run: Value 'x' of type 'str' could not be ",

@@ -133,13 +133,47 @@ def test_each_class_has_recall_and_precision_with_intervals(carded: Carded) -> N
         assert row in text
 
 
-def test_the_choice_names_how_many_were_tried(carded: Carded) -> None:
+def test_the_choice_of_a_person_is_no_choice_of_the_sweep(carded: Carded) -> None:
     run = carded.recorded.run
     text = carded.section("How it was chosen")
     value = f"val_accuracy {run.metrics['objective']:.6g}"
-    assert f"The run `{run.run_id}` was chosen by {value} in the sweep `s-1`, out of 2 trials " in text
-    assert "(1 complete, 1 failed). 1 of its networks have a value." in text
+    assert f"The run `{run.run_id}` with {value} belongs to the sweep `s-1`, out of 2 trials " in text
+    assert "(1 complete, 1 failed). A person named it." in text
     assert "The verdict on the claim of the study: supported." in text
+    assert "took no part" not in text
+
+
+def test_the_choice_of_a_sweep_is_by_the_mean_of_its_seeds(recorder: Recorder) -> None:
+    of_sweep = {"study": "m", "sweep": "m-1", "state": "complete", "objective": "val_accuracy maximize"}
+    parent = recorder.tracker.start("m", {**of_sweep, "kind": "study", "axes": "kernel_size"}, {})
+    recorder.tracker.finish(parent, State.COMPLETE)
+    trial = recorder.tracker.start("trial", {**of_sweep, "kind": "trial", "trial": "0"}, {}, parent)
+    recorder.tracker.finish(trial, State.COMPLETE)
+    for repeat, value in enumerate((0.5, 0.75)):
+        seed = recorder.record("training.epochs=1", **of_sweep, trial="0", repeat=str(repeat))
+        recorder.tracker.set_tags(seed.run_id, {"kind": "repeat", "mlflow.parentRunId": trial})
+        recorder.tracker.log_metrics(seed.run_id, {"objective": value})
+    recorder.tracker.log_metrics(seed.run_id, {"test_accuracy": 0.5, "test_images": 10.0})
+    again = recorder.record(
+        "training.epochs=1",
+        rerun_of=seed.run_id,
+        rerun_verdict="a variation (data.limit=null): val_loss 1, 2",
+    )
+    for run_id, start in (
+        (seed.run_id, "The configuration of the run"),
+        (again.run_id, f"It is a variation (data.limit=null) of the run `{seed.run_id}`; a person chose"),
+    ):
+        recorded = read_model(recorder.tracking, run_id)
+        data = read_recorded_data(recorder.tracking, recorded.run)
+        text = make_card(
+            recorder.tracking, recorded, data, probabilities_of(recorded.model, data.test), "x"
+        ).text
+        assert text.partition("## How it was chosen\n\n")[2].startswith(start)
+        assert (
+            f"The configuration of the run `{seed.run_id}` was chosen by the mean of 2 seeds, 0.625, and "
+            "this run as the best of them, with val_accuracy 0.75, in the sweep `m-1`, out of 1 trials "
+            "(1 complete). The test images took no part in this choice."
+        ) in text
 
 
 def test_facts_are_those_of_the_run(carded: Carded) -> None:
@@ -161,7 +195,7 @@ def test_a_single_training_says_so(recorder: Recorder) -> None:
     run = recorder.record("training.epochs=1")
     recorded, data = read_model(recorder.tracking, run.run_id), read_recorded_data(recorder.tracking, run)
     card = make_card(recorder.tracking, recorded, data, probabilities_of(recorded.model, data.test), "x")
-    assert "A single training, which no sweep compared with others." in card.text
+    assert "No sweep compared its configuration with others." in card.text
 
 
 def test_card_and_picture_are_written_and_recorded(carded: Carded, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kerasweep.handover.refit_epochs import RefitEpochs, seeds_epochs
+from kerasweep.errors import TrackingError
+from kerasweep.handover.refit_epochs import RefitEpochs, mean_best_epochs
 from kerasweep.tracking.run_record import RunRecord
 
 
@@ -11,24 +12,32 @@ def seed(**metrics: float) -> RunRecord:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "more_images", "expected"),
+    ("epochs", "images", "expected"),
     [
-        ([7.0], None, RefitEpochs(7, 10, "the best epoch of its run, 7")),
-        ([7.0, 8.0, 9.5], None, RefitEpochs(8, 10, "the mean of the best epochs of 3 seeds, 8.167, rounded")),
-        ([0.4], None, RefitEpochs(1, 10, "the best epoch of its run, 0.4, rounded")),
+        ([7.0], None, RefitEpochs(7, 10, None, "the best epoch of its run, 7")),
+        (
+            [7.0, 8.0, 9.5],
+            None,
+            RefitEpochs(8, 10, None, "the mean of the best epochs of 3 seeds, 8.167, rounded"),
+        ),
+        ([2.5], None, RefitEpochs(3, 10, None, "the best epoch of its run, 2.5, rounded")),
+        ([0.4], None, RefitEpochs(1, 10, None, "the best epoch of its run, 0.4, rounded")),
         (
             [8.0, 8.0],
-            100,
-            RefitEpochs(6, 8, "the mean of the best epochs of 2 seeds, 8, scaled from 80 to 100 images"),
+            (80, 100),
+            RefitEpochs(6, 10, 3, "the mean of the best epochs of 2 seeds, 8, scaled from 80 to 100 images"),
         ),
     ],
 )
 def test_epochs_are_the_mean_of_the_seeds(
-    epochs: list[float], more_images: int | None, expected: RefitEpochs
+    epochs: list[float], images: tuple[int, int] | None, expected: RefitEpochs
 ) -> None:
     seeds = [seed(cross_fitted_epoch=epoch, best_epoch=99.0) for epoch in epochs]
-    assert seeds_epochs(seeds, 10, 80, more_images) == expected
+    assert mean_best_epochs(seeds, 10, images, batch_size=32) == expected
 
 
 def test_runs_of_older_versions_have_only_their_best_epoch() -> None:
-    assert seeds_epochs([seed(best_epoch=3.0)], 10, 80, None).count == 3
+    assert mean_best_epochs([seed(best_epoch=3.0)], 10, None, 32).count == 3
+    assert mean_best_epochs([seed(cross_fitted_epoch=2.0)], 10, None, 32).count == 2
+    with pytest.raises(TrackingError, match="^The run a has recorded no best epoch. Set training.epochs.$"):
+        mean_best_epochs([seed()], 10, None, 32)

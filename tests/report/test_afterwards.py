@@ -34,7 +34,7 @@ def complete(tracker: Tracker, tags: dict[str, str], metrics: dict[str, float]) 
 
 def steps(tracking: TrackingConf) -> list[tuple[str, str, str]]:
     return [
-        (step.what, step.name, step.result)
+        (step.kind, step.name, step.result)
         for step in read_steps(tracking, read_report(tracking, {"study": "sizes"}))
     ]
 
@@ -55,7 +55,8 @@ def test_what_was_done_is_listed_in_its_order_with_links(
     again = complete(tracker, {"rerun_of": winner, "rerun_verdict": verdict}, {"objective": 0.9})
     refit = complete(tracker, {"refit_of": winner, "kind": "refit"}, TESTED)
     ensemble = complete(tracker, {"refit_of": winner, "kind": "refit", "ensemble": "a b"}, TESTED)
-    complete(tracker, {"refit_of": winner, "kind": "refit"}, {})  # not tested
+    failed = complete(tracker, {"refit_of": winner, "kind": "refit"}, TESTED)
+    tracker.finish(failed, State.FAILED, "the disk is full")
     tracker.set_tags(refit, {"registered_model": "my digits", "registered_version": "3"})
     tracker.set_tags(winner, {"export.onnx": "exports/onnx"})
     assert steps(tracking) == [

@@ -1,4 +1,4 @@
-"""Tells the keys of a command from overrides of the training that it repeats."""
+"""Separates the keys of a command from overrides of the training that it repeats."""
 
 import re
 import sys
@@ -11,8 +11,8 @@ from kerasweep.commands.command_line import check_overrides, refuse
 MODE = re.compile(r"[+~]*hydra\.mode\b")
 
 
-def take_changes(command: str, keys: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Leaves the overrides of a command in sys.argv, and checks and removes those of the training.
+def split_arguments(command: str, keys: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separates the arguments: those of the command stay in sys.argv, overrides of the training do not.
 
     Ends the command with a message and exit code 2 for -m or a misspelt key.
 
@@ -24,7 +24,7 @@ def take_changes(command: str, keys: Sequence[str]) -> tuple[list[str], list[str
         All arguments, and the overrides of the training.
     """
     if get_args_parser().parse_args(sys.argv[1:]).multirun or any(map(MODE.match, sys.argv[1:])):
-        refuse(f"src.{command} trains one network. Leave -m and hydra.mode out.")
+        refuse(f"src.{command} trains one configuration. Leave -m and hydra.mode out.")
     # Quotes keep Hydra from reading an id such as 12e456 as infinity.
     arguments = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]
     changes = [argument for argument in arguments if _is_of_training(argument, keys)]

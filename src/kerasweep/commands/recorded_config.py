@@ -1,4 +1,4 @@
-"""Composes the configuration of a recorded training with the overrides of src.rerun."""
+"""Composes the configuration of a recorded training with overrides."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,13 +33,16 @@ class Again:
     reads_same_source: bool  # whether it should read the recorded images
 
 
-def compose_again(config: str, changes: Sequence[str], tags: Mapping[str, str]) -> Again:
+def compose_again(
+    config: str, changes: Sequence[str], tags: Mapping[str, str], command: str = "rerun"
+) -> Again:
     """Composes a recorded configuration with overrides.
 
     Args:
         config: The recorded configuration, YAML.
         changes: Overrides of the groups that define a run, as on the command line of src.train.
         tags: The tags of the recorded run.
+        command: Names the command in errors, as in `src.NAME`.
 
     Raises:
         ConfigError: The overrides do not fit the recorded configuration, or that this version.
@@ -50,7 +53,7 @@ def compose_again(config: str, changes: Sequence[str], tags: Mapping[str, str]) 
 
     overrides = OverridesParser.create().parse_overrides(list(changes))
     for override in overrides:
-        _check(override)
+        _check(override, command)
     recorded = read_recorded(config)
     choices = {override.key_or_group: override for override in overrides if _is_choice(override)}
     values = [override for override in overrides if not _is_choice(override)]
@@ -73,14 +76,15 @@ def compose_again(config: str, changes: Sequence[str], tags: Mapping[str, str]) 
     return Again(cfg, _varied(before, cfg), {**new_tags, **kept_tags}, _source(before) == _source(cfg))
 
 
-def _check(override: "Override") -> None:
+def _check(override: "Override", command: str) -> None:
     key = str(override.key_or_group)
     if key.partition(".")[0] not in (*RUN_GROUPS, OBJECTIVE):
         raise ConfigError(
-            f"{key} is no key of a training. src.rerun takes keys of {', '.join(RUN_GROUPS)} and {OBJECTIVE}."
+            f"{key} is no key of a training. src.{command} takes keys of {', '.join(RUN_GROUPS)} and "
+            f"{OBJECTIVE}."
         )
     if override.is_sweep_override():
-        raise ConfigError(f"{override.input_line}: src.rerun trains one network. Give one value.")
+        raise ConfigError(f"{override.input_line}: src.{command} trains one configuration. Give one value.")
 
 
 def _is_choice(override: "Override") -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
-from kerasweep.commands.changes import take_changes
+from kerasweep.commands.changes import split_arguments
 from kerasweep.commands.command_line import run_command
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
@@ -15,31 +15,34 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.hydra_setup import add_studies
 from kerasweep.errors import ConfigError
 from kerasweep.fast_start import collect_rarely, skip_last_collection
+from kerasweep.handover.refit_epochs import fixes_epochs
+from kerasweep.tracking.source import command_text
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 # The keys of this command; other keys change the training.
 KEYS = ("sweep", "run_id", "seeds", "ensemble", "scale_epochs", "tracking", "hydra")
-# What of the training they may change: a winner with another network or rate would not be the winner.
+# Keys of the training that may be changed: a winner with another network or rate would not be the winner.
 CHANGEABLE = ("data.path", "training.epochs", "training.seed", "training.checkpoint")
 register()
 
 
-def refit(cfg: DictConfig, changes: Sequence[str]) -> None:
-    """Trains a winner's configuration on all images but those of the test set, and tests the result.
+def refit(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
+    """Trains a winner's configuration on training and validation images together, and tests the result.
 
     Args:
         cfg: The command's configuration.
         changes: Overrides of the training.
+        command: The command as it was typed.
 
     Raises:
         ConfigError: A key has a wrong value, or the recorded configuration does not fit this version.
         TrackingError: There is no such winner, or it cannot be trained again.
         DataError: The images are gone, or changed.
     """
-    from kerasweep.commands.refit_seeds import refit_seeds
+    from kerasweep.commands.refit_seeds import refit_seeds  # imports Optuna and MLflow
 
     _check(cfg, changes)
-    refit_seeds(cfg, changes)
+    refit_seeds(cfg, changes, command)
 
 
 def _check(cfg: DictConfig, changes: Sequence[str]) -> None:
@@ -53,6 +56,11 @@ def _check(cfg: DictConfig, changes: Sequence[str]) -> None:
         )
     if cfg.ensemble and cfg.seeds < 2:
         raise ConfigError("ensemble=true averages several networks. Add seeds=5.")
+    if cfg.scale_epochs and fixes_epochs(changes):
+        raise ConfigError(
+            "scale_epochs=true scales the epochs that the seeds found best, but training.epochs sets another "
+            "number. Leave one of them out."
+        )
     for change in changes:
         key = re.split(r"[=@]", change.lstrip("+~"))[0]
         if not any(key == known or key.startswith(f"{known}.") for known in CHANGEABLE):
@@ -66,13 +74,14 @@ def run() -> None:
     """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
-    _, changes = take_changes("refit", KEYS)
+    arguments, changes = split_arguments("refit", KEYS)
+    command = command_text("src.refit", arguments)
     compose_once()
     add_studies()
 
     def task(cfg: DictConfig) -> None:
         release_interrupts()
         with interrupted_by_signals():
-            run_command(lambda: refit(cfg, changes))
+            run_command(lambda: refit(cfg, changes, command))
 
     hydra.main(config_path=config_folder("conf"), config_name="refit", version_base="1.3")(task)()

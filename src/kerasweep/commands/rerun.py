@@ -8,7 +8,7 @@ from typing import cast
 import hydra
 from omegaconf import DictConfig
 
-from kerasweep.commands.changes import take_changes
+from kerasweep.commands.changes import split_arguments
 from kerasweep.commands.command_line import read_run_id, run_command
 from kerasweep.config import register
 from kerasweep.config.bounds import one_of
@@ -64,7 +64,7 @@ def run() -> None:
     """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
-    arguments, changes = take_changes("rerun", KEYS)
+    arguments, changes = split_arguments("rerun", KEYS)
     compose_once()
     add_studies()
 

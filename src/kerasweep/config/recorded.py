@@ -32,7 +32,7 @@ def read_recorded(text: str) -> dict[str, Any]:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ConfigError(
             f"The recorded configuration does not fit this version of kerasweep: {reason}. "
-            "code=recorded trains with the recorded code."
+            "src.rerun trains it with the recorded code: add code=recorded."
         ) from error
     target = OmegaConf.select(content, "trial.target") or TrialConf.target
     if target != TrialConf.target:

@@ -7,6 +7,7 @@ https://doi.org/10.1145/3287560.3287596
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.handover.origin import Origin, read_origin
 from kerasweep.handover.recorded_model import RecordedModel
-from kerasweep.handover.scores import TestScore, score
+from kerasweep.handover.scores import score
+from kerasweep.report.score import TestScore
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import REFIT_OF, WEIGHTS_DIGEST
+from kerasweep.tracking.tags import REFIT_EPOCHS, REFIT_OF, WEIGHTS_DIGEST
 from kerasweep.trial.metrics import confusion_matrix
 
 CARD, CONFUSION = "MODEL_CARD.md", "confusion_matrix.png"
@@ -77,7 +79,7 @@ def make_card(
         _choice(recorded.run, origin),
         _results(tested, matrix, data.class_names),
         _limits(data),
-        _again(recorded, origin),
+        _commands(recorded, origin),
     )
     text = "\n\n".join([f"# {name}", *("\n".join(section) for section in sections)])
     return Card(f"{text}\n", facts, matrix, data.class_names)
@@ -155,10 +157,12 @@ def _counts(part: Part, classes: int) -> np.ndarray:
 
 
 def _training(run: RunRecord, origin: Origin) -> list[str]:
+    stops_early = run.params.get("training.early_stopping.enabled") == "true"
+    unshown = UNSHOWN if stops_early else (*UNSHOWN, "training.early_stopping.")
     shown = [
         [key, value]
         for key, value in sorted(run.params.items())
-        if key.startswith(TRAINING) and not key.startswith(UNSHOWN) and value not in ("null", "none")
+        if key.startswith(TRAINING) and not key.startswith(unshown) and value not in ("null", "none")
     ]
     tags = {"processor": "", "instructions": "", "gpu": "GPU "}
     machine = [f"{text}{run.tags[tag]}" for tag, text in tags.items() if tag in run.tags]
@@ -167,9 +171,10 @@ def _training(run: RunRecord, origin: Origin) -> list[str]:
         named = ", ".join(f"`{member.run_id}`" for member in origin.members)
         lines += [f"The mean of the probabilities of {len(origin.members)} networks, the runs {named}.", ""]
     if REFIT_OF in run.tags:
+        epochs = run.tags.get(REFIT_EPOCHS)
         lines += [
-            f"Trained on training and validation images together, with the configuration of the run "
-            f"`{run.tags[REFIT_OF]}`.",
+            "Trained on training and validation images together, with the configuration of the run "
+            f"`{run.tags[REFIT_OF]}` and {run.params.get('training.epochs')} epochs: {epochs}.",
             "",
         ]
     if machine:
@@ -178,19 +183,30 @@ def _training(run: RunRecord, origin: Origin) -> list[str]:
 
 
 def _choice(run: RunRecord, origin: Origin) -> list[str]:
+    chosen, parent = origin.chosen, origin.parent
     lines = ["## How it was chosen", ""]
-    if origin.parent is None:
-        return [*lines, "A single training, which no sweep compared with others."]
-    question = origin.parent.tags.get("mlflow.note.content")
+    if origin.variation:
+        changed = f"It is {_inline(origin.variation)} of the run `{chosen.run_id}`"
+        lines += [f"{changed}; a person chose the change.", ""]
+    if parent is None:
+        return [*lines, "No sweep compared its configuration with others."]
+    question = parent.tags.get("mlflow.note.content")
     lines += [f"> {_inline(question)}", ""] if question else []
-    by = f" by {origin.chosen_by}" if origin.chosen_by else ""
-    sweep = origin.parent.tags.get("sweep")
-    lines.append(
-        f"The run `{origin.chosen.run_id}` was chosen{by} in the sweep `{sweep}`, out of {origin.out_of}. "
-        f"{origin.networks} of its networks have a value. The test images took no part in this choice."
-    )
-    if "verdict" in origin.parent.tags:
-        lines += ["", f"The verdict on the claim of the study: {_inline(origin.parent.tags['verdict'])}."]
+    sweep = f"the sweep `{parent.tags.get('sweep')}`, out of {origin.out_of}"
+    if origin.is_winner and origin.winner is not None:
+        count = len(origin.winner.seeds)
+        values = [seed.metrics["objective"] for seed in origin.winner.seeds]
+        by = f"by {origin.chosen_by}" if count == 1 else f"by the mean of {count} seeds, {fmean(values):.6g}"
+        best = "" if count == 1 else f", and this run as the best of them, with {origin.chosen_by}"
+        lines.append(
+            f"The configuration of the run `{chosen.run_id}` was chosen {by}{best}, in {sweep}. The test "
+            "images took no part in this choice."
+        )
+    else:
+        value = f" with {origin.chosen_by}" if origin.chosen_by else ""
+        lines.append(f"The run `{chosen.run_id}`{value} belongs to {sweep}. A person named it.")
+    if "verdict" in parent.tags:
+        lines += ["", f"The verdict on the claim of the study: {_inline(parent.tags['verdict'])}."]
     return lines
 
 
@@ -233,23 +249,17 @@ def _limits(data: Prepared) -> list[str]:
     ]
 
 
-def _again(recorded: RecordedModel, origin: Origin) -> list[str]:
+def _commands(recorded: RecordedModel, origin: Origin) -> list[str]:
     run = recorded.run
-    if origin.members:
-        seeds = len(origin.members)
-        command = f"python -m src.refit run_id={origin.chosen.run_id} seeds={seeds} ensemble=true"
-    elif REFIT_OF in run.tags:
-        command = f"python -m src.refit run_id={origin.chosen.run_id}"
-    else:
-        command = f"python -m src.rerun run_id={run.run_id}"
-    lines = ["## Run it again", "", "```", command]
+    again = run.tags.get("command") or f"python -m src.rerun run_id={run.run_id}"
+    commands = [again]
     if origin.parent is not None and "command" in origin.parent.tags:
-        lines += [f"{origin.parent.tags['command']}     # the sweep"]
-    lines += ["```", ""]
+        commands.append(f"{origin.parent.tags['command']}     # the sweep")
+    lines = ["## Run it again", "", "```", *commands, "```", ""]
     commit = run.tags.get("mlflow.source.git.commit")
     is_changed = run.tags.get("git.dirty") == "true"
     changes = " with changes, which are the artifact `git.diff` of the run" if is_changed else ""
-    lines += [f"Code: commit `{commit}`{changes}."] if commit else []
+    lines += [f"Code: commit `{commit}`{changes}.", ""] if commit else []
     return [*lines, *([f"The newest rerun: {origin.rerun_verdict}."] if origin.rerun_verdict else [])]
 
 

@@ -94,7 +94,7 @@ def _find(cfg: TrackingConf, run: RunRecord) -> str:
     if run.status == State.RUNNING.mlflow:
         raise TrackingError(f"The run {run.run_id} is not finished yet: its model is not complete.")
     state = run.tags.get("state", run.status.lower())
-    if state in (State.FAILED, State.CANCELLED):
+    if run.status != State.COMPLETE.mlflow:
         reason = f" ({run.tags['reason']})" if "reason" in run.tags else ""
         raise TrackingError(f"The run {run.run_id} is {state}{reason}: its model is not complete.")
     location = find_model(cfg, run.run_id)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
-from kerasweep.report.groups import by_dataset
+from kerasweep.report.groups import by_dataset, objective_of
 from kerasweep.report.reading import read_report
 from kerasweep.report.summary import winner_run
 from kerasweep.results import State
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import RunKind
+from kerasweep.tracking.tags import RunKind, read_objectives
 
 PARENT = "mlflow.parentRunId"
 
@@ -31,7 +31,8 @@ def find_winner(cfg: TrackingConf, sweep: str) -> Winner:
         sweep: The name of the study, or the sweep's id.
 
     Raises:
-        TrackingError: There is no such sweep, it is not finished, or the name fits several sweeps.
+        TrackingError: There is no such sweep, it is not finished, it has no single winner, or the name fits
+            several sweeps.
     """
     report = read_report(cfg, {"study": sweep})
     sweeps = sorted({parent.tags["sweep"] for parent in report.parents})
@@ -39,6 +40,17 @@ def find_winner(cfg: TrackingConf, sweep: str) -> Winner:
         raise TrackingError(f"{sweep} names {len(sweeps)} sweeps. Name one of them: {', '.join(sweeps)}.")
     if len(by_dataset(report.candidates)) > 1:
         raise TrackingError(f"{sweep} has several data sets, and a winner for each. Name its run by run_id.")
+    if len(read_objectives(objective_of(report.candidates))) > 1:
+        raise TrackingError(
+            f"{sweep} has several objectives, so a front of best trials and no single winner. Name one of "
+            "their runs by run_id."
+        )
+    untrained = sum(report.untrained.values())
+    if untrained:
+        raise TrackingError(
+            f"{sweep} is not finished: {untrained} of its trials have not ended. Start its command again, or "
+            "name one of its runs by run_id."
+        )
     run = winner_run(report.candidates)
     if run is None:
         raise TrackingError(

@@ -7,6 +7,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.report.groups import by_dataset
 from kerasweep.report.reading import Report
 from kerasweep.report.summary import score_text, winner_run
+from kerasweep.results import State
 from kerasweep.tracking.links import run_links, version_link
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.run_record import RunRecord
@@ -25,7 +26,7 @@ from kerasweep.tracking.tags import (
 class Step:
     """Something that was done with a winner."""
 
-    what: str  # such as `refit`
+    kind: str  # such as `refit`
     name: str  # the run's or the model's
     link: str  # to it in MLflow's UI
     result: str
@@ -40,7 +41,7 @@ def read_steps(cfg: TrackingConf, report: Report) -> list[Step]:
 def _steps(cfg: TrackingConf, winner: RunRecord) -> Iterator[Step]:
     link = run_links(cfg)
     reruns = find_runs(cfg, {RERUN_OF: winner.run_id})
-    refits = [run for run in find_runs(cfg, {REFIT_OF: winner.run_id}) if score_text(run)]
+    refits = find_runs(cfg, {REFIT_OF: winner.run_id, "state": State.COMPLETE})
     done = [
         ("winner", winner, score_text(winner)),
         *(("run again", run, run.tags.get(RERUN_VERDICT, run.status.lower())) for run in reversed(reruns)),
@@ -49,8 +50,8 @@ def _steps(cfg: TrackingConf, winner: RunRecord) -> Iterator[Step]:
             for run in reversed(refits)
         ),
     ]
-    for what, run, result in done:
-        yield Step(what, run.run_id[:8], link(run.run_id), result)
+    for kind, run, result in done:
+        yield Step(kind, run.run_id[:8], link(run.run_id), result)
         if REGISTERED_MODEL in run.tags:
             name, version = run.tags[REGISTERED_MODEL], run.tags.get(REGISTERED_VERSION, "")
             address = version_link(cfg, name, version)

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from kerasweep.report.fairness import SAME_IMAGES, caveats, images_line
 from kerasweep.report.groups import Group, best_run, by_dataset, measure_of
 from kerasweep.report.reading import Report
-from kerasweep.report.statistics import rounded, wilson
+from kerasweep.report.score import TESTED, recorded_score
+from kerasweep.report.statistics import rounded
 from kerasweep.report.tables import notes, tally
 from kerasweep.report.verdicts import verdict_lines
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import read_objectives
-
-TESTED = {"test_accuracy", "test_images"}
 
 
 def winner_run(groups: Sequence[Group]) -> RunRecord | None:
@@ -51,11 +50,8 @@ def _rivals(groups: Sequence[Group], run: RunRecord) -> int:
 
 def score_text(run: RunRecord) -> str:
     """Returns the test score with Wilson's interval, an empty text if the run was not tested."""
-    if not set(run.metrics) >= TESTED:
-        return ""
-    accuracy, images = run.metrics["test_accuracy"], round(run.metrics["test_images"])
-    low, high = wilson(round(accuracy * images), images)
-    return f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) on {images:,} images"
+    score = recorded_score(run)
+    return "" if score is None else f"accuracy {score} on {score.images:,} images"
 
 
 def _scores(run: RunRecord, rivals: int) -> str:

@@ -73,7 +73,7 @@ def read_recorded_run(cfg: TrackingConf, run_id: str) -> RecordedRun:
         )
     history = read_history(cfg, run.run_id)
     if not all(history.values()):
-        raise TrackingError(f"The run {run.run_id} has recorded no epoch, so nothing can be compared.")
+        raise TrackingError(f"The run {run.run_id} has recorded no epoch, so it cannot be trained again.")
     tags = {**_code_of_sweep(cfg, run), **run.tags}
     config, digest = read_text(cfg, run.run_id, CONFIG), read_data_digest(cfg, run.run_id)
     return RecordedRun(cfg, run, tags, config, digest, history)
@@ -152,8 +152,8 @@ def _check_state(run: RunRecord) -> None:
         reason = run.tags.get("reason", "")
         because = f" ({reason})" if reason else ""
         raise TrackingError(
-            f"The run {run.run_id} is {state or run.status.lower()}{because}, so it has no result to "
-            "compare. Name a run that is complete or pruned."
+            f"The run {run.run_id} is {state or run.status.lower()}{because}, so it cannot be "
+            "trained again. Name a complete run."
         )
 
 

@@ -31,6 +31,8 @@ INPUTS = "inputs"
 RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
 # The run whose configuration a refit trains, and a digest of everything that defines the refit.
 REFIT_OF, REFIT = "refit_of", "refit"
+# Why a refit trains its number of epochs, and the process that trains it, as JSON.
+REFIT_EPOCHS, OWNER = "refit_epochs", "owner"
 # The runs whose probabilities a model averages.
 ENSEMBLE = "ensemble"
 # The model and version under which a run's model was registered.
@@ -84,7 +86,8 @@ RESERVED = {
     ENSEMBLE,
     REGISTERED_MODEL,
     REGISTERED_VERSION,
-    "host",
+    REFIT_EPOCHS,
+    OWNER,
     TARGETS_TAG,
     WEIGHTS_DIGEST,
     "processor",

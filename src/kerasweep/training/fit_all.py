@@ -23,7 +23,7 @@ def fit_all(
     report: EpochReport,
     folder: Path | None,
     fingerprint: str,
-) -> list[dict[str, float]]:
+) -> int:
     """Trains for `epochs` epochs.
 
     Args:
@@ -37,7 +37,7 @@ def fit_all(
         fingerprint: Identifies everything that the training depends on.
 
     Returns:
-        Per epoch loss, accuracy, learning_rate, epoch_seconds and epoch_cpu_seconds.
+        How many epochs an earlier attempt trained.
 
     Raises:
         DivergedError: A loss is not finite.
@@ -52,9 +52,10 @@ def fit_all(
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callback_list.on_train_begin()
-    for epoch in range(len(reporter.history), epochs):
+    restored = len(reporter.history)
+    for epoch in range(restored, epochs):
         callback_list.on_epoch_begin(epoch)
         rates = [rate(step) for step in range(epoch * steps, (epoch + 1) * steps)]
         callback_list.on_epoch_end(epoch, train_epoch(epoch, rates))
     callback_list.on_train_end()
-    return reporter.history
+    return restored

@@ -147,17 +147,15 @@ class Network:
     def fit_all(
         self,
         epochs: int,
-        rates: Callable[[int], Callable[[int], float]],
+        rate: Callable[[int], float],
         report: Callable[[int, dict[str, float]], bool],
         folder: Path | None,
-    ) -> list[dict[str, float]]:
-        """Trains without validation, see `training.fit_all`. rates: From steps per epoch to rate by step."""
+    ) -> int:
+        """Trains without validation, see `training.fit_all`."""
         from kerasweep.training.fit_all import fit_all
 
         steps = self.steps_per_epoch
-        return fit_all(
-            self.model, self.train_steps, steps, epochs, rates(steps), report, folder, self._fingerprint()
-        )
+        return fit_all(self.model, self.train_steps, steps, epochs, rate, report, folder, self._fingerprint())
 
     @property
     def steps_per_epoch(self) -> int:

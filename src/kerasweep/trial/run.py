@@ -194,7 +194,7 @@ def _scores(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict
         "seconds": result.seconds,
         "cpu_seconds": result.cpu_seconds,
     }
-    epochs = {CROSS_FITTED_EPOCH: (choice.by_a + choice.by_b) / 2 + 1}
+    epochs = {CROSS_FITTED_EPOCH: (choice.by_a + choice.by_b) / 2 + 1} if is_cross_fitted else {}
     return at_best | cross_fitted(history, choice) | of_history(history) | measured | epochs
 
 
