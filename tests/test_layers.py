@@ -21,6 +21,7 @@ ROWS = {
         "src.rerun",
         "src.refit",
         "src.export",
+        "src.promote",
         "hydra_plugins",
         "kerasweep.commands",
     ),
@@ -49,6 +50,7 @@ SIDEWAYS = {
     ("src.rerun", "kerasweep.commands"),
     ("src.refit", "kerasweep.commands"),
     ("src.export", "kerasweep.commands"),
+    ("src.promote", "kerasweep.commands"),
     ("hydra_plugins", "kerasweep.commands"),
     ("kerasweep.config", "kerasweep.errors"),
 }

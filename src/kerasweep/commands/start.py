@@ -39,6 +39,11 @@ def export() -> None:
     _start("export")
 
 
+def promote() -> None:
+    """Runs `kerasweep-promote`."""
+    _start("promote")
+
+
 def _start(command: str) -> None:
     _open_standard_streams()
     try:

@@ -116,6 +116,21 @@ class ExportConf:
 
 
 @dataclass
+class PlaceConf:
+    path: str | None = None  # where the images have moved; null for the recorded place
+
+
+@dataclass
+class PromoteConf:
+    run_id: Any = MISSING
+    name: Any = MISSING  # of the registered model
+    data: PlaceConf = field(default_factory=PlaceConf)
+    force: bool = False  # makes the model champion whatever the comparison says
+    reason: str | None = None  # for force, which is recorded
+    tracking: TrackingConf = MISSING
+
+
+@dataclass
 class CompareConf:
     study: str | None = None
     tags: Any = field(default_factory=open_mapping)
@@ -168,6 +183,7 @@ SCHEMAS: Mapping[str, type] = {
     "rerun": RerunConf,
     "refit": RefitConf,
     "export": ExportConf,
+    "promote": PromoteConf,
     "compare": CompareConf,
 }
 

@@ -51,7 +51,7 @@ def open_client(uri: str, create: bool) -> Any:
 
 
 def _open(uri: str, database: Path | None, create: bool) -> Any:
-    with tracking_errors(uri, ADVICE), creation_lock(database) if database else nullcontext():
+    with tracking_errors(uri, ADVICE), database_lock(database) if database else nullcontext():
         import_mlflow(uri)
         from mlflow import MlflowClient
 
@@ -158,7 +158,7 @@ def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
 
 
 def _experiment(client: Any, database: Path | None, name: str, create: bool) -> Any:
-    with creation_lock(database) if database else nullcontext():
+    with database_lock(database) if database else nullcontext():
         experiment = client.get_experiment_by_name(name)
         if experiment is None and create:
             _create_experiment(client, database, name)
@@ -225,11 +225,19 @@ def _header(database: Path) -> bytes:
 
 
 @contextmanager
-def creation_lock(database: Path) -> Iterator[None]:
-    """Lets one process at a time create the tables, which takes seconds."""
+def database_lock(database: Path, name: str = "lock") -> Iterator[None]:
+    """Lets one process at a time create the tables, which takes seconds, or write to the registry.
+
+    Args:
+        database: The file.
+        name: The ending of the lock's file beside it.
+
+    Raises:
+        TrackingError: The folder of the database cannot be written.
+    """
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(open(f"{database}.lock", "a"))
+            lock = stack.enter_context(open(f"{database}.{name}", "a"))
         except OSError as error:
             raise _unusable(database, error) from error
         fcntl.flock(lock, fcntl.LOCK_EX)

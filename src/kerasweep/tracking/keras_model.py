@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ from kerasweep.tracking.retry import with_retries
 MODEL, CLASSES = "model", "class_names"
 KERAS_FILE = Path("data", "model.keras")
 REQUIRED = ("keras", "tensorflow", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model that a run has logged."""
+
+    model_id: str
+    location: str  # of its files
 
 
 def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
@@ -70,8 +79,14 @@ def import_flavor(uri: str) -> None:
 
 def find_model(cfg: TrackingConf, run_id: str) -> str | None:
     """Returns the location of a run's newest complete model; None if it has none."""
+    model = find_logged_model(cfg, run_id)
+    return None if model is None else model.location
+
+
+def find_logged_model(cfg: TrackingConf, run_id: str) -> LoggedModel | None:
+    """Returns a run's newest complete model; None if it has none."""
     uri = resolve_uri(cfg.uri)
-    return with_retries(uri, _location, open_client(uri, create=False), run_id)
+    return with_retries(uri, _newest, open_client(uri, create=False), run_id)
 
 
 def has_model(cfg: TrackingConf, run_id: str) -> bool:
@@ -114,11 +129,11 @@ def download_model(cfg: TrackingConf, location: str, into: Path) -> tuple[Path, 
     return folder / KERAS_FILE, [str(name) for name in names]
 
 
-def _location(client: Any, run_id: str) -> str | None:
+def _newest(client: Any, run_id: str) -> LoggedModel | None:
     # The client's list of artifacts would look for models in the global tracking URI.
     outputs = client.get_run(run_id).outputs
     for output in reversed(outputs.model_outputs if outputs else []):
         logged = client.get_logged_model(output.model_id)
         if logged.name == MODEL and str(logged.status) == "READY":
-            return str(logged.artifact_location)
+            return LoggedModel(str(logged.model_id), str(logged.artifact_location))
     return None

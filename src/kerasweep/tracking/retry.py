@@ -20,8 +20,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 SILENT = "timed out"
 # MLflow's requests read these; by default they would retry for many minutes.
 RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
-# Not retried if the answer was lost: the run may exist already.
-ONCE = ("create_run",)
+# Not retried if the answer was lost: the run or the version may exist already.
+ONCE = ("create_run", "create_model_version")
 T = TypeVar("T")
 
 _environment = threading.RLock()

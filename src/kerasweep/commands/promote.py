@@ -1,0 +1,146 @@
+"""Registers a model, as champion if it beats the champion: python -m src.promote run_id=ID name=digits"""
+
+import atexit
+import re
+import sys
+from collections.abc import Iterator
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.commands.command_line import check_overrides, read_run_id, run_command
+from kerasweep.config import register
+from kerasweep.config.composition import compose_once
+from kerasweep.config.folders import config_folder
+from kerasweep.config.passwords import without_password
+from kerasweep.errors import ConfigError
+from kerasweep.fast_start import skip_last_collection
+from kerasweep.handover.candidate import Candidate, disagreement, read_candidate
+from kerasweep.handover.champions import Entered, enter, find_entered, is_settled, roles_of
+from kerasweep.handover.promotion import Role
+from kerasweep.report.statistics import p_text
+from kerasweep.terminal import next_commands, say
+from kerasweep.tracking.keras_model import find_logged_model
+from kerasweep.tracking.location import default_uri, resolve_uri
+from kerasweep.tracking.reader import get_run
+from kerasweep.tracking.registry import SCHEME, ModelVersion, Registry, open_registry
+from kerasweep.workers.signals import release_interrupts
+
+CHALLENGER = 3  # the exit code if the model does not become champion
+
+register()
+
+
+def promote(cfg: DictConfig) -> int:
+    """Registers the model of a run, and prints how it compares with the champion.
+
+    Returns:
+        The exit code: CHALLENGER if it is not the champion.
+
+    Raises:
+        ConfigError: The run's id or the name is missing, or force and reason do not come together.
+        TrackingError: The run has no complete model, or the registry refuses.
+        DataError: The images are gone, or the champion was trained on others.
+    """
+    run_id, name, forced = read_run_id(cfg), _name(cfg), _forced(cfg)
+    registry = open_registry(cfg.tracking, name)
+    run = get_run(cfg.tracking, run_id)
+    with registry.locked():
+        version = find_entered(registry, run.run_id)
+        if version is not None and is_settled(registry, version, forced is not None):
+            return _say_settled(registry, version)
+        candidate = read_candidate(cfg.tracking, run.run_id, cfg.data.path)
+        logged = find_logged_model(cfg.tracking, run.run_id)
+        assert logged is not None  # its files were read
+        entered = enter(cfg.tracking, registry, candidate, logged, forced)
+    for line in _lines(name, candidate, entered):
+        say(line)
+    _say_next(cfg, name, entered.decision.role)
+    return _exit_code(entered.decision.role == Role.CHAMPION)
+
+
+def _name(cfg: DictConfig) -> str:
+    """Returns the registered model's name. Raises ConfigError if it is missing, or no text."""
+    if OmegaConf.is_missing(cfg, "name") or not isinstance(cfg.name, (str, int)):
+        raise ConfigError("name needs the name of a registered model, as in name=digits.")
+    return str(cfg.name)
+
+
+def _forced(cfg: DictConfig) -> str | None:
+    """Returns the reason for force; None without force. Raises ConfigError if only one of them is given."""
+    reason = (cfg.reason or "").strip()
+    if cfg.force and not reason:
+        raise ConfigError(
+            "force=true needs a reason, which the registry keeps, as in reason='the champion is too large'."
+        )
+    if reason and not cfg.force:
+        raise ConfigError(f"reason={reason} is used with force=true. Add it, or leave reason out.")
+    return reason or None
+
+
+def _say_settled(registry: Registry, version: ModelVersion) -> int:
+    """Prints what a version is that needs no promotion any more; returns the exit code."""
+    roles = roles_of(registry, version.version)
+    aliases = f"with the alias {' and '.join(roles)}" if roles else "without an alias"
+    say(f"The run {version.run_id} is already version {version.version} of {registry.name}, {aliases}.")
+    if Role.CHAMPION not in roles:
+        say("force=true reason=TEXT makes it the champion.")
+    return _exit_code(Role.CHAMPION in roles)
+
+
+def _exit_code(is_champion: bool) -> int:
+    return 0 if is_champion else CHALLENGER
+
+
+def _lines(name: str, candidate: Candidate, entered: Entered) -> Iterator[str]:
+    """Yields what was measured and decided."""
+    decision, images = entered.decision, candidate.score.images
+    this, other = f"run {candidate.run.run_id[:8]}", f"version {decision.rival}"
+    yield f"{this}: accuracy {candidate.score} on {images:,} test images"
+    note = disagreement(candidate)
+    if note:
+        yield f"note: {note}"
+    if entered.rival_score is not None and decision.paired is not None:
+        paired = decision.paired
+        low, high = paired.interval
+        yield f"{other}: accuracy {entered.rival_score} on the same images"
+        yield (
+            f"only {this} is right on {paired.only_first:,}, only {other} on {paired.only_second:,}: "
+            f"McNemar's exact {p_text(paired.p_value)}; difference {paired.difference:+.4f} "
+            f"({low:+.4f} to {high:+.4f})"
+        )
+    yield f"version {entered.version} of {name} is the {decision.role}: {decision.reason.removesuffix('.')}."
+
+
+def _say_next(cfg: DictConfig, name: str, role: Role) -> None:
+    uri = resolve_uri(cfg.tracking.uri)
+    model = f"model={SCHEME}{name}@{role}"
+    for line in next_commands(without_password(uri), uri == default_uri(), None, model):
+        say(f"{line} (Model registry)" if line.startswith("browse:") else line)
+
+
+@hydra.main(config_path=config_folder("conf"), config_name="promote", version_base="1.3")
+def _promote(cfg: DictConfig) -> None:
+    release_interrupts()
+    code = run_command(lambda: promote(cfg))
+    if code:
+        raise SystemExit(code)
+
+
+def run() -> None:
+    """Runs the command."""
+    atexit.register(skip_last_collection)
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    check_overrides(sys.argv[1:], "promote")
+    compose_once()
+    _promote()
+
+
+def quoted(argument: str) -> str:
+    """Quotes texts that Hydra would read otherwise: an id such as 12e456, a reason with a comma."""
+    key, _, text = argument.partition("=")
+    if key not in ("run_id", "name", "reason") or text == "null" or text[:1] in ("'", '"'):
+        return argument
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    tail = re.search(r"\\*$", escaped)
+    return f"{key}='{escaped}{tail.group() if tail else ''}'"
