@@ -53,10 +53,14 @@ def promote(cfg: DictConfig) -> int:
         logged = find_logged_model(cfg.tracking, run.run_id)
         assert logged is not None  # its files were read
         entered = enter(cfg.tracking, registry, candidate, logged, forced)
+        champion = registry.aliases()[Role.CHAMPION]
     for line in _lines(name, candidate, entered):
         say(line)
-    _say_next(cfg, name, entered.decision.role)
-    return _exit_code(entered.decision.role == Role.CHAMPION)
+    role = entered.decision.role
+    if role == Role.CHAMPION and champion != entered.version:
+        say(f"note: meanwhile version {champion} was compared with it, and is the champion now")
+    _say_next(cfg, name, role)
+    return _exit_code(champion == entered.version)
 
 
 def _name(cfg: DictConfig) -> str:

@@ -72,8 +72,8 @@ def enter(
         registry.describe_version(version.version, {**facts, **entered.decision.tags})
     else:
         entered = _enter(cfg, registry, version, candidate, logged, facts, forced)
-    registry.describe_version(entered.version, {COMPLETE: TRUE})
     show_version(cfg, logged, registry.name, entered.version)
+    registry.describe_version(entered.version, {COMPLETE: TRUE})
     return entered
 
 

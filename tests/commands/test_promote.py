@@ -1,0 +1,666 @@
+"""`src.promote` registers a model, and makes it champion if it beats the champion on the same test images."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from PIL import Image
+
+from kerasweep.commands.promote import CHALLENGER, promote, quoted
+from kerasweep.config.folders import config_folder
+from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
+from kerasweep.results import State
+from kerasweep.tracking.client import open_client
+from tests import processes
+from tests.handover.recorded_runs import SHAPE, RecordedRuns
+
+# The test images that each model classifies wrongly.
+WRONG = {
+    "first": range(20),
+    "better": range(8),  # right on 12 more, and never wrong alone: p 0.0005
+    "similar": [*range(16), 40],  # alone right on 4, alone wrong on 1
+    "worse": range(40),
+    "equal": [*range(18), 50, 51],
+}
+
+
+@pytest.fixture(scope="session")
+def recorded(copy_database: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> RecordedRuns:
+    database = copy_database(tmp_path_factory.mktemp("promoted"))
+    return RecordedRuns(f"sqlite:///{database}", database.parent, WRONG)
+
+
+@pytest.fixture(scope="session")
+def runs(recorded: RecordedRuns) -> dict[str, str]:
+    """Returns the id of a complete run of each model."""
+    return {name: recorded.record(name) for name in WRONG}
+
+
+@dataclass
+class Promoter:
+    """Promotes models in a copy of the database, and reads its registry."""
+
+    uri: str
+    output: pytest.CaptureFixture[str]
+
+    def __call__(self, run_id: str, *overrides: str, name: str = "digits") -> tuple[int, list[str]]:
+        """Returns the exit code and the printed lines."""
+        arguments = [f"tracking.uri={self.uri}", f"run_id='{run_id}'", f"name='{name}'", *overrides]
+        with initialize_config_dir(config_folder("conf"), version_base="1.3"):
+            code = promote(compose("promote", arguments))
+        return code, self.output.readouterr().out.splitlines()
+
+    def refused(self, kind: type[KerasweepError], run_id: str, *overrides: str, name: str = "digits") -> str:
+        """Returns the message of the error, after which the registry is as before."""
+        before = self.registry()
+        with pytest.raises(kind) as raised:
+            self(run_id, *overrides, name=name)
+        assert self.registry() == before
+        return str(raised.value)
+
+    @property
+    def client(self) -> Any:
+        return open_client(self.uri, create=False)
+
+    def registry(self) -> dict[str, tuple[dict[str, str], int]]:
+        """Returns the aliases of each registered model, and how many versions it has."""
+        models = self.client.search_registered_models()
+        versions = [version.name for version in self.client.search_model_versions()]
+        return {
+            model.name: (
+                {alias: str(version) for alias, version in model.aliases.items()},
+                versions.count(model.name),
+            )
+            for model in models
+        }
+
+    def tags(self, version: str, name: str = "digits") -> dict[str, str]:
+        return dict(self.client.get_model_version(name, version).tags)
+
+
+@pytest.fixture
+def copied(runs: dict[str, str], recorded: RecordedRuns, tmp_path: Path) -> Path:
+    """Returns a copy of the database with all runs; the models stay where they are."""
+    return Path(shutil.copy(recorded.folder / "mlflow.db", tmp_path / "copied.db"))
+
+
+@pytest.fixture
+def promoter(
+    copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Promoter:
+    monkeypatch.chdir(tmp_path)
+    return Promoter(f"sqlite:///{copied}", capsys)
+
+
+def test_first_model_is_champion_and_can_be_judged(promoter: Promoter, runs: dict[str, str]) -> None:
+    code, lines = promoter(runs["first"][:8])
+    assert code == 0
+    assert lines[:2] == [
+        f"run {runs['first'][:8]}: accuracy 0.6667 (0.5406 to 0.7727) on 60 test images",
+        "version 1 of digits is the champion: it is the first one.",
+    ]
+    assert lines[2].startswith("browse:  mlflow ui --backend-store-uri ")
+    assert lines[3] == (
+        "predict: python -m src.predict model=models:/digits@champion images=[IMAGE.png] "
+        f"tracking.uri='{promoter.uri}'"
+    )
+    assert promoter.registry() == {"digits": ({"champion": "1"}, 1)}
+    version = promoter.client.get_model_version("digits", "1")
+    run = promoter.client.get_run(runs["first"])
+    assert version.run_id == runs["first"]
+    assert version.description == "Champion: it is the first one."
+    assert version.tags == {
+        "test_score": "0.6667 (0.5406 to 0.7727)",
+        "test_accuracy": "0.666667",
+        "test_low": "0.540619",
+        "test_high": "0.772733",
+        "test_images": "60",
+        "data_digest": run.inputs.dataset_inputs[0].dataset.digest,
+        "class_names": '["0", "1"]',
+        "decision": "champion",
+        "promotion": "it is the first one",
+        "compared_with": "none",
+        "only_this_right": "none",
+        "only_other_right": "none",
+        "difference": "none",
+        "mcnemar_p": "none",
+        "forced": "none",
+        "complete": "true",
+    }
+    assert run.data.tags["registered_model"] == "digits"
+    assert run.data.tags["registered_version"] == "1"
+    logged = promoter.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "digits", "version": "1"}]
+
+
+def test_model_that_is_better_beyond_chance_becomes_champion(
+    promoter: Promoter, runs: dict[str, str]
+) -> None:
+    promoter(runs["first"])
+    code, lines = promoter(runs["better"])
+    assert code == 0
+    assert lines[:4] == [
+        f"run {runs['better'][:8]}: accuracy 0.8667 (0.7583 to 0.9309) on 60 test images",
+        "version 1: accuracy 0.6667 (0.5406 to 0.7727) on the same images",
+        f"only run {runs['better'][:8]} is right on 12, only version 1 on 0: McNemar's exact p 0.00049; "
+        "difference +0.2000 (+0.1130 to +0.3178)",
+        "version 2 of digits is the champion: it is right on 12 more test images than version 1, beyond "
+        "chance "
+        "(p 0.00049).",
+    ]
+    assert promoter.registry() == {"digits": ({"champion": "2"}, 2)}
+    assert promoter.tags("2")["compared_with"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            "similar",
+            "it is right on 3 more test images than version 1, which may be chance (p 0.38). It would "
+            "have to be "
+            "right on 6 more (+0.1000); if it is as much better as it seems, about 280 test images would "
+            "tell.",
+        ),
+        (
+            "equal",
+            "it is right on as many test images as version 1. It would have to be right on 6 more (+0.1000).",
+        ),
+        (
+            "worse",
+            "it is right on 20 fewer test images than version 1, beyond chance (p < 0.0001). It would "
+            "have to be "
+            "right on 10 more (+0.1667).",
+        ),
+    ],
+)
+def test_model_that_is_not_better_becomes_challenger(
+    promoter: Promoter, runs: dict[str, str], model: str, sentence: str
+) -> None:
+    promoter(runs["first"])
+    code, lines = promoter(runs[model])
+    assert code == CHALLENGER == 3
+    assert lines[3] == f"version 2 of digits is the challenger: {sentence}"
+    assert promoter.registry() == {"digits": ({"champion": "1", "challenger": "2"}, 2)}
+    assert promoter.client.get_model_version("digits", "2").description == f"Challenger: {sentence}"
+
+
+def test_run_is_registered_once(promoter: Promoter, runs: dict[str, str]) -> None:
+    promoter(runs["first"])
+    promoter(runs["worse"])
+    before = promoter.registry()
+    assert promoter(runs["first"]) == (
+        0,
+        [f"The run {runs['first']} is already version 1 of digits, with the alias champion."],
+    )
+    assert promoter(runs["worse"]) == (
+        CHALLENGER,
+        [
+            f"The run {runs['worse']} is already version 2 of digits, with the alias challenger.",
+            "force=true reason=TEXT makes it the champion.",
+        ],
+    )
+    promoter(runs["similar"])
+    assert promoter(runs["worse"])[1][0].endswith("of digits, without an alias.")
+    assert promoter.registry() == {"digits": ({"champion": "1", "challenger": "3"}, before["digits"][1] + 1)}
+    assert promoter(runs["worse"], name="others")[0] == 0
+
+
+def test_force_makes_a_champion_and_keeps_the_reason(promoter: Promoter, runs: dict[str, str]) -> None:
+    promoter(runs["first"])
+    promoter(runs["worse"])
+    code, lines = promoter(runs["worse"], "force=true", "reason='it is small, and fast'")
+    assert code == 0
+    assert lines[3] == (
+        "version 2 of digits is the champion: by force, because it is small, and fast; it is right on 20 "
+        "fewer "
+        "test images than version 1, beyond chance (p < 0.0001)."
+    )
+    assert promoter.registry() == {"digits": ({"champion": "2"}, 2)}
+    assert promoter.tags("2")["forced"] == "it is small, and fast"
+    again = promoter(runs["worse"], "force=true", "reason=again")
+    assert again[1] == [f"The run {runs['worse']} is already version 2 of digits, with the alias champion."]
+    back = promoter(runs["first"], "force=true", "reason=sorry")
+    assert back[0] == 0
+    assert promoter.registry() == {"digits": ({"champion": "1"}, 2)}
+
+
+def test_two_reasons_of_the_user_come_together(promoter: Promoter, runs: dict[str, str]) -> None:
+    assert promoter.refused(ConfigError, runs["first"], "force=true") == (
+        "force=true needs a reason, which the registry keeps, as in reason='the champion is too large'."
+    )
+    assert promoter.refused(ConfigError, runs["first"], "force=true", "reason=' '").startswith("force=true ")
+    assert promoter.refused(ConfigError, runs["first"], "reason=small") == (
+        "reason=small is used with force=true. Add it, or leave reason out."
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", "a@b", 'a"b'])
+def test_name_that_has_no_address_is_refused(promoter: Promoter, runs: dict[str, str], name: str) -> None:
+    assert promoter.refused(ConfigError, runs["first"], name=name) == (
+        f'name needs a name without / : @ ", as in name=digits, but got {name.strip() or "none"}.'
+    )
+
+
+def test_name_that_mlflow_refuses_is_refused(promoter: Promoter, runs: dict[str, str]) -> None:
+    message = promoter.refused(TrackingError, runs["first"], name="..")
+    assert message.startswith(f"MLflow at {promoter.uri} says: Invalid value \"..\" for parameter 'name'")
+
+
+@pytest.mark.parametrize("name", ["it''s", "손글씨 숫자", "7"])
+def test_name_may_be_any_other_text(promoter: Promoter, runs: dict[str, str], name: str) -> None:
+    promoter(runs["first"], name=name.replace("''", "\\'"))
+    code, lines = promoter(runs["first"], name=name.replace("''", "\\'"))
+    assert code == 0
+    assert lines[0].startswith(
+        f"The run {runs['first']} is already version 1 of {name.replace(2 * chr(39), chr(39))}, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "quoted_argument"),
+    [
+        ("run_id=12e456", "run_id='12e456'"),
+        ("name=7", "name='7'"),
+        ("reason=old, slow: it's \\", "reason='old, slow: it\\'s \\\\'"),
+        ('reason="a b"', 'reason="a b"'),
+        ("reason=null", "reason=null"),
+        ("force=true", "force=true"),
+    ],
+)
+def test_texts_need_no_quotes_for_hydra(argument: str, quoted_argument: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    assert quoted(argument) == quoted_argument
+    value = OverridesParser.create().parse_override(quoted(argument)).value()
+    if argument == "reason=old, slow: it's \\":
+        assert value == "old, slow: it's \\"
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "message"),
+    [
+        (
+            None,
+            State.COMPLETE,
+            "The run {} has no model: a sweep saves the model of its best trial, and with ",
+        ),
+        ("first", State.FAILED, "The run {} is failed (no luck): its model is not complete."),
+        ("first", None, "The run {} is not finished yet: its model is not complete."),
+    ],
+)
+def test_run_without_a_complete_model_is_refused(
+    recorded: RecordedRuns, promoter: Promoter, model: str | None, state: State | None, message: str
+) -> None:
+    run_id = recorded.record(model, state=state)
+    shutil.copy(recorded.folder / "mlflow.db", promoter.uri.removeprefix("sqlite:///"))
+    assert promoter.refused(TrackingError, run_id).startswith(message.format(run_id))
+
+
+def test_unknown_and_ambiguous_runs_are_refused(promoter: Promoter, runs: dict[str, str]) -> None:
+    assert promoter.refused(TrackingError, "0" * 32).startswith(f"No run {'0' * 32} in the experiment ")
+    client = promoter.client
+    with closing(sqlite3.connect(promoter.uri.removeprefix("sqlite:///"))) as connection, connection:
+        for number in (1, 2):
+            run = client.create_run(client.get_experiment_by_name("kerasweep").experiment_id)
+            new = f"abcdef{number:026}"
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute("UPDATE runs SET run_uuid = ? WHERE run_uuid = ?", (new, run.info.run_id))
+            connection.commit()
+    assert promoter.refused(TrackingError, "abcdef") == (
+        "abcdef begins the ids of 2 runs. Give more digits of the one."
+    )
+
+
+@pytest.fixture
+def record(recorded: RecordedRuns, promoter: Promoter) -> Callable[..., str]:
+    """Returns a function that records a run in the test's copy of the database."""
+    copy = RecordedRuns(promoter.uri, Path(promoter.uri.removeprefix("sqlite:///")).parent, WRONG)
+    return copy.record
+
+
+def test_model_of_other_data_is_refused_with_the_keys_that_differ(
+    recorded: RecordedRuns, record: Callable[..., str], promoter: Promoter, runs: dict[str, str]
+) -> None:
+    promoter(runs["first"])
+    other = recorded.with_label("other.npz", 0)
+    run_id = record("better", "data.seed=7", data=other)
+    digests = [
+        promoter.client.get_run(each).inputs.dataset_inputs[0].dataset.digest
+        for each in (runs["first"], run_id)
+    ]
+    expected = (
+        f"The champion, version 1 of digits, was trained on data with the digest {digests[0]}, but those "
+        f"of the "
+        f"run {run_id} have {digests[1]}; data.seed 0, 7 here. Models of different data are not compared: "
+        "promote this one under another name."
+    )
+    assert promoter.refused(DataError, run_id) == expected
+    assert promoter.refused(DataError, run_id, "force=true", "reason=new") == expected
+    assert promoter(run_id, name="others")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("class_names", "difference"),
+    [
+        (["0", "cat"], "only the champion has 1; only this model has cat"),
+        (["1", "0"], "they are in the order 0, 1, …"),
+    ],
+)
+def test_model_of_other_classes_is_refused(
+    record: Callable[..., str],
+    promoter: Promoter,
+    runs: dict[str, str],
+    class_names: list[str],
+    difference: str,
+) -> None:
+    promoter(runs["first"])
+    run_id = record("better", class_names=class_names)
+    assert promoter.refused(DataError, run_id) == (
+        f"The champion, version 1 of digits, has other classes: {difference}. Models of different data "
+        f"are not "
+        "compared: promote this one under another name."
+    )
+
+
+def test_images_are_found_where_they_have_moved(
+    recorded: RecordedRuns, record: Callable[..., str], promoter: Promoter, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.npz", tmp_path / "after.npz"
+    shutil.copy(recorded.data, before)
+    run_id = record("better", data=before)
+    before.rename(after)
+    message = promoter.refused(DataError, run_id)
+    assert str(before) in message
+    assert promoter.refused(
+        DataError, run_id, f"data.path='{recorded.with_label('changed.npz', 0)}'"
+    ).endswith("the images changed. Restore them, or name an unchanged copy with data.path.")
+    assert promoter(run_id, f"data.path='{after}'")[0] == 0
+
+
+def test_both_models_are_run_on_the_candidates_part_of_the_test_set(
+    record: Callable[..., str], promoter: Promoter, runs: dict[str, str]
+) -> None:
+    promoter(runs["first"])
+    code, lines = promoter(record("better", "data.limit=30"))
+    assert lines[0].endswith("on 30 test images")
+    assert promoter.tags("2")["test_images"] == "30"
+    only_this = int(promoter.tags("2")["only_this_right"])
+    assert 0 < only_this < 12
+    assert code == (0 if only_this >= 6 else CHALLENGER)
+
+
+def test_what_the_sweep_and_a_rerun_said_is_recorded(record: Callable[..., str], promoter: Promoter) -> None:
+    sweep = {"sweep": "s-1", "study": "filters", "objective": "val_accuracy maximize", "dataset": "npz"}
+    record(None, tags={"kind": "study", "sweep": "s-1", "verdict": "supported"})
+    run_id = record(
+        "better",
+        tags={**sweep, "kind": "trial"},
+        metrics={"objective": 0.9123456789, "best_epoch": 3.0, "test_accuracy": 0.9, "test_images": 60.0},
+    )
+    record(None, tags={"rerun_of": run_id, "rerun_verdict": "equal: 3 epochs, all metrics bitwise"})
+    _, lines = promoter(run_id)
+    assert lines[1] == "note: the run recorded the test accuracy 0.9000, but its model has 0.8667 here"
+    tags = promoter.tags("1")
+    assert {
+        key: tags[key] for key in ("study", "sweep", "dataset", "verdict", "objective", "best_epoch")
+    } == {
+        "study": "filters",
+        "sweep": "s-1",
+        "dataset": "npz",
+        "verdict": "supported",
+        "objective": "val_accuracy 0.912346",
+        "best_epoch": "3",
+    }
+    assert tags["rerun_verdict"] == "equal: 3 epochs, all metrics bitwise"
+
+
+def test_champion_that_cannot_be_loaded_is_replaced_only_by_force(
+    promoter: Promoter, runs: dict[str, str]
+) -> None:
+    promoter(runs["first"])
+    promoter.client.delete_run(runs["first"])
+    message = promoter.refused(TrackingError, runs["better"])
+    assert message.startswith(f"The run {runs['first']} was deleted. Restore it with: ")
+    assert message.endswith(
+        "So the champion, version 1 of digits, cannot be compared. force=true reason=TEXT promotes without a "
+        "comparison."
+    )
+    code, lines = promoter(runs["better"], "force=true", "reason=deleted")
+    assert (code, lines[1]) == (0, "version 2 of digits is the champion: by force, because deleted.")
+
+
+def test_version_that_was_registered_by_hand_is_completed(promoter: Promoter, runs: dict[str, str]) -> None:
+    client = promoter.client
+    client.create_registered_model("digits")
+    for name in ("first", "better"):
+        location = client.get_logged_model(client.get_run(runs[name]).outputs.model_outputs[0].model_id)
+        client.create_model_version("digits", location.artifact_location, runs[name])
+    client.set_registered_model_alias("digits", "champion", "1")
+    assert promoter(runs["better"])[1][3].startswith(
+        "version 2 of digits is the champion: it is right on 12 "
+    )
+    assert promoter.registry() == {"digits": ({"champion": "2"}, 2)}
+    client.set_registered_model_alias("digits", "champion", "1")
+    assert promoter(runs["first"])[1][1] == "version 1 of digits is the champion: it had this alias already."
+    assert promoter.tags("1")["test_score"] == "0.6667 (0.5406 to 0.7727)"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (
+            "./registry",
+            "MLFLOW_REGISTRY_URI must be a database or a server, but got ./registry: MLflow no longer "
+            "registers "
+            "models in folders. Unset it, or name one such as sqlite:///mlruns/mlflow.db or "
+            "http://localhost:5000.",
+        ),
+        (
+            "file:///registry",
+            "MLFLOW_REGISTRY_URI must be a database or a server, but got file:///registry: MLflow no longer "
+            "registers models in folders. Unset it, or name one such as sqlite:///mlruns/mlflow.db or "
+            "http://localhost:5000.",
+        ),
+        (
+            "sqlite:///absent.db",
+            "MLFLOW_REGISTRY_URI names sqlite:///absent.db, but there is no such file. Correct or unset it.",
+        ),
+    ],
+)
+def test_registry_that_is_not_there_is_named(
+    promoter: Promoter,
+    runs: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    uri: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    with pytest.raises(TrackingError) as raised:
+        promoter(runs["first"])
+    assert str(raised.value) == message
+    assert not (tmp_path / "absent.db").exists()
+
+
+def test_registry_may_be_another_database(
+    promoter: Promoter,
+    runs: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    empty_database: Path,
+) -> None:
+    shutil.copy(empty_database, tmp_path / "registry.db")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///registry.db")
+    promoter(runs["first"])
+    assert promoter(runs["better"])[0] == 0
+    assert promoter.registry() == {"digits": ({"champion": "2"}, 2)}
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI")
+    assert promoter.registry() == {}
+
+
+def test_database_that_refuses_writing_is_named(promoter: Promoter, runs: dict[str, str]) -> None:
+    with closing(sqlite3.connect(promoter.uri.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON registered_models "
+            "BEGIN SELECT RAISE(ABORT, 'attempt to write a readonly database'); END"
+        )
+    message = promoter.refused(TrackingError, runs["first"])
+    assert message.startswith(f"MLflow at {promoter.uri} says: ")
+    assert "attempt to write a readonly database" in message
+
+
+KILL = """
+import os, signal, sys
+from mlflow import MlflowClient
+
+method, moment = sys.argv.pop(1).split(":")
+call = getattr(MlflowClient, method)
+
+
+def killed(*arguments, **options):
+    if moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    call(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+setattr(MlflowClient, method, killed)
+from kerasweep.commands.start import promote
+
+promote()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "create_registered_model:after",
+        "create_model_version:before",
+        "create_model_version:after",
+        "set_registered_model_alias:before",
+        "set_registered_model_alias:after",
+        "set_logged_model_tags:before",
+        "set_tag:after",
+        "set_model_version_tag:before",
+    ],
+)
+@pytest.mark.parametrize("model", ["better", "worse"])
+def test_kill_is_healed_by_the_same_command(
+    promoter: Promoter, runs: dict[str, str], tmp_path: Path, moment: str, model: str
+) -> None:
+    if not moment.startswith("create_registered_model"):
+        promoter(runs["first"])
+    arguments = (f"run_id={runs[model]}", "name=digits", f"tracking.uri={promoter.uri}")
+    ended = processes.run_script(tmp_path, "-c", KILL, moment, *arguments)
+    assert ended.code == -9, ended
+    first = promoter.registry()["digits"][1]
+    code, _ = promoter(runs[model])
+    others = 0 if moment.startswith("create_registered_model") else 1
+    is_champion = model == "better" or not others
+    aliases = {"champion": str(others + 1)} if is_champion else {"champion": "1", "challenger": "2"}
+    assert first <= others + 1
+    assert promoter.registry() == {"digits": (aliases, others + 1)}
+    assert code == (0 if is_champion else CHALLENGER)
+    assert promoter.tags(str(others + 1))["complete"] == "true"
+    assert promoter.client.get_run(runs[model]).data.tags["registered_version"] == str(others + 1)
+    assert "is already version" in promoter(runs[model])[1][0]
+
+
+def test_champion_of_a_killed_promotion_gets_its_alias_from_the_next_one(
+    promoter: Promoter, runs: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = (f"run_id={runs['better']}", "name=digits", f"tracking.uri={promoter.uri}")
+    processes.run_script(tmp_path, "-c", KILL, "set_registered_model_alias:before", *arguments)
+    assert promoter.registry() == {"digits": ({}, 1)}
+    assert promoter(runs["worse"])[0] == CHALLENGER
+    assert promoter.registry() == {"digits": ({"champion": "1", "challenger": "2"}, 2)}
+
+
+@pytest.mark.parametrize("models", [("better", "similar"), ("better", "better")])
+def test_two_promotions_at_once_wait_for_each_other(
+    promoter: Promoter, runs: dict[str, str], tmp_path: Path, models: tuple[str, str]
+) -> None:
+    started = [
+        processes.start(
+            tmp_path, "promote", f"run_id={runs[model]}", "name=digits", f"tracking.uri={promoter.uri}"
+        )
+        for model in models
+    ]
+    outputs = [process.communicate(timeout=240) for process in started]
+    assert all(stderr == "" for _, stderr in outputs), outputs
+    aliases, versions = promoter.registry()["digits"]
+    assert versions == len(set(models))
+    champion = promoter.client.get_model_version("digits", aliases["champion"])
+    assert champion.run_id == runs["better"]
+    assert started[0].returncode == 0
+
+
+WITHOUT_KERASWEEP = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "kerasweep":
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocked())
+import warnings
+warnings.simplefilter("ignore")
+import keras, mlflow, numpy as np
+
+mlflow.set_tracking_uri(sys.argv[1])
+folder = mlflow.artifacts.download_artifacts("models:/digits@champion")
+model = keras.models.load_model(f"{folder}/data/model.keras")
+print(model.predict(np.full((1, 4, 6, 1), 255, "uint8"), verbose=0).argmax())
+assert not any(name.startswith("kerasweep") for name in sys.modules)
+"""
+
+
+def test_champion_is_loaded_by_keras_alone_and_by_predict(
+    promoter: Promoter, runs: dict[str, str], tmp_path: Path
+) -> None:
+    promoter(runs["first"])
+    alone = subprocess.run(
+        [sys.executable, "-I", "-c", WITHOUT_KERASWEEP, promoter.uri],
+        cwd=tmp_path,
+        env=processes.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (alone.returncode, alone.stdout.strip().splitlines()[-1]) == (0, "1"), alone.stderr
+    Image.new("L", (SHAPE[1], SHAPE[0]), 255).save(tmp_path / "a.png")
+    predicted = processes.run(
+        tmp_path, "predict", "model=models:/digits@champion", "images=[a.png]", f"tracking.uri={promoter.uri}"
+    )
+    assert predicted.stdout == "a.png: 1  (1 88.1%, 0 11.9%)\n"
+
+
+def test_command_says_why_in_one_line_and_with_its_code(
+    promoter: Promoter, runs: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = (f"run_id={runs['first']}", f"tracking.uri={promoter.uri}")
+    refused = processes.run(tmp_path, "promote", *arguments)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert refused.stderr == "error: name needs the name of a registered model, as in name=digits.\n"
+    assert processes.run(tmp_path, "promote", *arguments, "name=digits").code == 0
+    worse = processes.run(
+        tmp_path, "promote", f"run_id={runs['worse']}", f"tracking.uri={promoter.uri}", "name=digits"
+    )
+    assert (worse.code, worse.stderr) == (3, "")
+    forced = processes.run(
+        *(tmp_path, "promote", f"run_id={runs['worse']}", f"tracking.uri={promoter.uri}", "name=digits"),
+        *("force=true", "reason=smaller, and it's fast"),
+    )
+    assert (forced.code, forced.stderr) == (0, "")
+    assert promoter.tags("2")["forced"] == "smaller, and it's fast"
