@@ -133,7 +133,8 @@ def open_registry(cfg: TrackingConf, name: str) -> Registry:
     """
     if not name.strip() or any(character in name for character in FORBIDDEN):
         raise ConfigError(
-            f"name needs a name without {' '.join(FORBIDDEN)}, as in name=digits, but got {name or 'none'}."
+            f"name needs a name without {' '.join(FORBIDDEN)}, as in name=digits, but got "
+            f"{name.strip() or 'none'}."
         )
     uri, client = open_registry_client(cfg)
     return Registry(name, uri, client)
