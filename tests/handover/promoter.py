@@ -1,5 +1,7 @@
 """Promotes models in a test's process, and reads the registry."""
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +28,15 @@ class Promoter:
     """Promotes models in one registry."""
 
     uri: str
-    output: pytest.CaptureFixture[str]
 
     def __call__(self, run_id: str, *overrides: str, name: str = "digits") -> tuple[int, list[str]]:
         """Returns the exit code and the printed lines."""
         arguments = [f"tracking.uri={self.uri}", f"run_id='{run_id}'", f"name='{name}'", *overrides]
         with initialize_config_dir(config_folder("conf"), version_base="1.3"):
-            code = promote(compose("promote", arguments))
-        return code, self.output.readouterr().out.splitlines()
+            cfg = compose("promote", arguments)
+        with redirect_stdout(io.StringIO()) as output:
+            code = promote(cfg)
+        return code, output.getvalue().splitlines()
 
     def refused(self, kind: type[KerasweepError], run_id: str, *overrides: str, name: str = "digits") -> str:
         """Returns the message of the error, after which the registry is as before."""

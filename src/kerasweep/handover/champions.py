@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import DataError, TrackingError
+from kerasweep.errors import DataError, TrackingError, UnreachableError
 from kerasweep.handover.candidate import DATA_DIGEST, Candidate, right_of, version_tags
 from kerasweep.handover.paired import pair
 from kerasweep.handover.promotion import NONE, Decision, Role, decide
@@ -169,6 +169,8 @@ def _judge(
     champion = find_version(cfg, f"{SCHEME}{registry.name}/{rival}")
     try:
         recorded = read_model(cfg, champion.uri)
+    except UnreachableError:
+        raise
     except TrackingError as error:
         if forced is not None:
             return decide(rival, None, forced), None
