@@ -365,7 +365,8 @@ def test_what_the_sweep_and_a_rerun_said_is_recorded(record: Callable[..., str],
     assert lines[1] == "note: the run recorded the test accuracy 0.9000, but its model has 0.8667 here"
     tags = empty.tags("1")
     assert {
-        key: tags[key] for key in ("study", "sweep", "dataset", "verdict", "objective", "best_epoch")
+        key: tags[key]
+        for key in ("study", "sweep", "dataset", "verdict", "objective", "best_epoch", "chosen_of")
     } == {
         "study": "filters",
         "sweep": "s-1",
@@ -373,6 +374,7 @@ def test_what_the_sweep_and_a_rerun_said_is_recorded(record: Callable[..., str],
         "verdict": "supported",
         "objective": "val_accuracy 0.912346",
         "best_epoch": "3",
+        "chosen_of": "1 trials (1 complete)",
     }
     assert tags["rerun_verdict"] == "equal: 3 epochs, all metrics bitwise"
 

@@ -1,20 +1,18 @@
 """Tests a recorded model, and gathers the tags by which its version in the registry can be judged."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Prepared
+from kerasweep.handover.origin import Origin, read_origin
 from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.handover.scores import TestScore, probabilities_of
-from kerasweep.tracking.reader import find_runs, parents_of
-from kerasweep.tracking.recorded_run import experiment_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import RERUN_OF, RERUN_VERDICT, read_objectives
+from kerasweep.tracking.tags import ENSEMBLE, REFIT_OF, RERUN_VERDICT
 
 DATA_DIGEST, CLASS_NAMES = "data_digest", "class_names"
 
@@ -76,7 +74,8 @@ def version_tags(cfg: TrackingConf, candidate: Candidate) -> dict[str, str]:
         **_score_tags(candidate.score),
         DATA_DIGEST: candidate.data.digest,
         CLASS_NAMES: json.dumps(candidate.data.class_names, ensure_ascii=False),
-        **dict(_history_tags(experiment_of(cfg, candidate.run.run_id), candidate.run)),
+        **_origin_tags(read_origin(cfg, candidate.run)),
+        **{name: candidate.run.tags[name] for name in (REFIT_OF, ENSEMBLE) if name in candidate.run.tags},
     }
 
 
@@ -91,20 +90,14 @@ def _score_tags(score: TestScore) -> dict[str, str]:
     }
 
 
-def _history_tags(cfg: TrackingConf, run: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yields what is known of the training; a run without a sweep, or of another version, lacks some."""
-    for name in ("dataset", "study", "sweep"):
-        if name in run.tags:
-            yield name, run.tags[name]
-    for parent in parents_of(cfg, [run])[:1]:
-        if "verdict" in parent.tags:
-            yield "verdict", parent.tags["verdict"]
-    if "objective" in run.metrics and "objective" in run.tags:
-        metric, _ = read_objectives(run.tags["objective"])[0]
-        yield "objective", f"{metric} {run.metrics['objective']:.6g}"
-    if "best_epoch" in run.metrics:
-        yield "best_epoch", f"{run.metrics['best_epoch']:.0f}"
-    for again in find_runs(cfg, {RERUN_OF: run.run_id}):
-        if RERUN_VERDICT in again.tags:
-            yield RERUN_VERDICT, again.tags[RERUN_VERDICT]
-            return
+def _origin_tags(origin: Origin) -> dict[str, str]:
+    """Returns what is known of the training; a run without a sweep, or of another version, lacks some."""
+    chosen = origin.chosen
+    known = {name: chosen.tags.get(name) for name in ("dataset", "study", "sweep")} | {
+        "chosen_of": origin.out_of,
+        "objective": origin.chosen_by,
+        "verdict": origin.parent.tags.get("verdict") if origin.parent else None,
+        "best_epoch": f"{chosen.metrics['best_epoch']:.0f}" if "best_epoch" in chosen.metrics else None,
+        RERUN_VERDICT: origin.rerun_verdict,
+    }
+    return {name: value for name, value in known.items() if value is not None}
