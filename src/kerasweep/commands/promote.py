@@ -16,7 +16,7 @@ from kerasweep.config.passwords import without_password
 from kerasweep.errors import ConfigError
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.candidate import Candidate, disagreement, read_candidate
-from kerasweep.handover.champions import Entered, enter, find_entered, is_settled, roles_of
+from kerasweep.handover.champions import Entered, count_comparisons, enter, find_entered, is_settled, roles_of
 from kerasweep.handover.promotion import Role
 from kerasweep.report.statistics import p_text
 from kerasweep.terminal import next_commands, say
@@ -54,11 +54,14 @@ def promote(cfg: DictConfig) -> int:
         assert logged is not None  # its files were read
         entered = enter(cfg.tracking, registry, candidate, logged, forced)
         champion = registry.aliases()[Role.CHAMPION]
+        comparisons = count_comparisons(registry, candidate.data.digest)
     for line in _lines(name, candidate, entered):
         say(line)
     role = entered.decision.role
     if role == Role.CHAMPION and champion != entered.version:
         say(f"note: meanwhile version {champion} was compared with it, and is the champion now")
+    if comparisons > 1:
+        say(f"note: comparison {comparisons} of {name} on this test set; each p is that of one comparison")
     _say_next(cfg, name, role)
     return _exit_code(champion == entered.version)
 

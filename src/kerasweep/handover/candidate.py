@@ -71,22 +71,13 @@ def disagreement(candidate: Candidate) -> str | None:
 def version_tags(cfg: TrackingConf, candidate: Candidate) -> dict[str, str]:
     """Returns the tags by which a colleague can judge the model: its score, data, sweep and verdicts."""
     return {
-        **_score_tags(candidate.score),
+        "test_score": str(candidate.score),
+        "test_accuracy": f"{candidate.score.accuracy:.6g}",
+        "test_images": str(candidate.score.images),
         DATA_DIGEST: candidate.data.digest,
         CLASS_NAMES: json.dumps(candidate.data.class_names, ensure_ascii=False),
         **_origin_tags(read_origin(cfg, candidate.run)),
         **{name: candidate.run.tags[name] for name in (REFIT_OF, ENSEMBLE) if name in candidate.run.tags},
-    }
-
-
-def _score_tags(score: TestScore) -> dict[str, str]:
-    low, high = score.interval
-    return {
-        "test_score": str(score),
-        "test_accuracy": f"{score.accuracy:.6g}",
-        "test_low": f"{low:.6g}",
-        "test_high": f"{high:.6g}",
-        "test_images": str(score.images),
     }
 
 

@@ -34,6 +34,12 @@ def find_entered(registry: Registry, run_id: str) -> ModelVersion | None:
     return next((each for each in reversed(registry.versions()) if each.run_id == run_id), None)
 
 
+def count_comparisons(registry: Registry, digest: str) -> int:
+    """Returns how many versions were compared with a champion on the test images of this data set."""
+    compared = (each for each in registry.versions() if each.tags.get("compared_with", NONE) != NONE)
+    return sum(each.tags.get(DATA_DIGEST) == digest for each in compared)
+
+
 def roles_of(registry: Registry, version: str) -> list[str]:
     """Returns the aliases of a version."""
     return sorted(alias for alias, owner in registry.aliases().items() if owner == version)
