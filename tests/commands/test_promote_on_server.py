@@ -16,7 +16,7 @@ from kerasweep.commands.promote import CHALLENGER
 from kerasweep.errors import TrackingError
 from tests.handover.promoter import WRONG, Promoter
 from tests.handover.recorded_runs import RecordedRuns
-from tests.processes import SERVER, Command, environment
+from tests.processes import SERVER, Command, environment, run
 
 # What `mlflow server --serve-artifacts --artifacts-destination ./artifacts` sets for its workers.
 PROXIED = {
@@ -57,11 +57,17 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name).replace("[", "-").replace("]", "")
 
 
-def test_server_keeps_versions_aliases_and_tags(promoter: Promoter, runs: dict[str, str], name: str) -> None:
+def test_server_keeps_versions_aliases_and_tags(
+    promoter: Promoter, runs: dict[str, str], name: str, tmp_path: Path
+) -> None:
     assert promoter(runs["first"], name=name)[0] == 0
     assert promoter(runs["worse"], name=name)[0] == CHALLENGER
     assert promoter(runs["better"], name=name)[0] == 0
     assert promoter(runs["better"], name=name)[1][0].endswith("with the alias champion.")
+    done = run(
+        tmp_path, "promote", f"run_id={runs['first']}", f"name={name}-2", f"tracking.uri={promoter.uri}"
+    )
+    assert (done.code, done.stderr) == (0, "")
     assert promoter.registry()[name] == ({"champion": "3", "challenger": "2"}, 3)
     assert promoter.tags("3", name)["compared_with"] == "1"
     assert promoter.client.get_run(runs["better"]).data.tags["registered_version"] == "3"

@@ -60,7 +60,7 @@ def promote(cfg: DictConfig) -> int:
     role = entered.decision.role
     if role == Role.CHAMPION and champion != entered.version:
         say(f"note: meanwhile version {champion} was compared with it, and is the champion now")
-    if comparisons > 1:
+    if entered.decision.paired is not None and comparisons > 1:
         say(f"note: comparison {comparisons} of {name} on this test set; each p is that of one comparison")
     _say_next(cfg, name, role)
     return _exit_code(champion == entered.version)

@@ -23,7 +23,7 @@ from kerasweep.tracking.location import SQLITE, database_path
 from kerasweep.tracking.moved import artifact_folder, follow, relocate_artifacts
 from kerasweep.tracking.retry import CONNECT_SECONDS, with_retries, without_retries
 
-QUIET = ("alembic", "mlflow.tracking")
+QUIET = ("alembic", "mlflow.tracking", "mlflow.store.model_registry")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
