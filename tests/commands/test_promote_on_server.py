@@ -16,7 +16,7 @@ from kerasweep.commands.promote import CHALLENGER
 from kerasweep.errors import TrackingError
 from tests.handover.promoter import WRONG, Promoter
 from tests.handover.recorded_runs import RecordedRuns
-from tests.processes import SERVER, Command, environment, run
+from tests.processes import SERVER, Command, environment, run_new
 
 # What `mlflow server --serve-artifacts --artifacts-destination ./artifacts` sets for its workers.
 PROXIED = {
@@ -64,7 +64,7 @@ def test_server_keeps_versions_aliases_and_tags(
     assert promoter(runs["worse"], name=name)[0] == CHALLENGER
     assert promoter(runs["better"], name=name)[0] == 0
     assert promoter(runs["better"], name=name)[1][0].endswith("with the alias champion.")
-    done = run(
+    done = run_new(
         tmp_path, "promote", f"run_id={runs['first']}", f"name={name}-2", f"tracking.uri={promoter.uri}"
     )
     assert (done.code, done.stderr) == (0, "")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from kerasweep.handover.paired import Paired, images_needed, mcnemar, needed_gain, pair, tango
+from kerasweep.handover.paired import Paired, images_needed, needed_gain, pair, tango
+from kerasweep.report.statistics import mcnemar
 
 Z = norm.ppf(0.975)
 COUNTS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(1, 300))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special  # scipy.stats takes a second to import
 
-from kerasweep.report.statistics import LEVEL, POWER, rounded
+from kerasweep.report.statistics import LEVEL, POWER, mcnemar, rounded
 
 # McNemar's exact test cannot tell two models apart that differ on fewer images.
 MIN_DISCORDANT = 6
@@ -70,17 +70,6 @@ def pair(first: np.ndarray, second: np.ndarray) -> Paired:
         second: Likewise.
     """
     return Paired(int((first & ~second).sum()), int((second & ~first).sum()), len(first))
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Returns the two-sided p-value of McNemar's exact test.
-
-    If both models are equally good, each image that only one classifies rightly is a fair coin's: McNemar
-    (1947), Note on the sampling error of the difference between correlated proportions,
-    https://doi.org/10.1007/BF02295996
-    """
-    smaller, tosses = min(only_first, only_second), only_first + only_second
-    return min(1.0, 2 * float(special.bdtr(smaller, tosses, 0.5)))
 
 
 def tango(only_first: int, only_second: int, images: int) -> tuple[float, float]:
