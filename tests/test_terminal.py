@@ -47,8 +47,8 @@ def test_next_commands(
     program: str, is_default: bool, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [program])
-    assert next_commands(URI, is_default, "s-1", "run_id=r") == said
-    assert next_commands(URI, is_default, None, "run_id=r") == [said[0], said[2]]
+    assert next_commands(URI, is_default, "s-1", "r") == said
+    assert next_commands(URI, is_default, None, "r") == [said[0], said[2]]
     assert next_commands(URI, is_default, "s-1", None) == said[:2]
 
 

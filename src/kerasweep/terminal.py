@@ -91,14 +91,17 @@ def duration_text(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def next_commands(uri: str, is_default: bool, compared: str | None, model: str | None) -> list[str]:
+def next_commands(
+    uri: str, is_default: bool, compared: str | None, run_id: str | None, address: str | None = None
+) -> list[str]:
     """Returns lines with the commands to type next, in the form in which this process was started.
 
     Args:
         uri: MLflow's tracking URI, without a password.
         is_default: Whether commands use this URI by default.
         compared: The study or sweep to compare; None for no such line.
-        model: A model as src.predict takes it, such as run_id=ID; None for no such line.
+        run_id: A run with a model; None for no such line.
+        address: The address of a registered model, instead of a run.
     """
     is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
     command = "kerasweep-" if is_installed else "python -m src."
@@ -108,6 +111,7 @@ def next_commands(uri: str, is_default: bool, compared: str | None, model: str |
     lines = [f"browse:  {'make ui' if by_make else ui}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
-    if model is not None:
-        lines.append(f"predict: {command}predict {model} images=[IMAGE.png]{flag}")
+    named = f"run_id={run_id}" if address is None else f"model={address}"
+    if run_id is not None or address is not None:
+        lines.append(f"predict: {command}predict {named} images=[IMAGE.png]{flag}")
     return lines

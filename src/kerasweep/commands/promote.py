@@ -121,8 +121,8 @@ def _lines(name: str, candidate: Candidate, entered: Entered) -> Iterator[str]:
 
 def _say_next(cfg: DictConfig, name: str, role: Role) -> None:
     uri = resolve_uri(cfg.tracking.uri)
-    model = f"model={SCHEME}{name}@{role}"
-    for line in next_commands(without_password(uri), uri == default_uri(), None, model):
+    address = f"{SCHEME}{name}@{role}"
+    for line in next_commands(without_password(uri), uri == default_uri(), None, None, address):
         say(f"{line} (Model registry)" if line.startswith("browse:") else line)
 
 

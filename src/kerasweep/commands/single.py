@@ -120,6 +120,6 @@ def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     remark = " without the luck of this choice" if is_cross_fitted else ""
     say(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}{remark}")
     say(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
-    kept = None if cfg.tracking.models == "none" else f"run_id={outcome.run_id}"
+    kept = None if cfg.tracking.models == "none" else outcome.run_id
     for line in next_commands(without_password(tracker.uri), tracker.is_default, None, kept):
         say(line)

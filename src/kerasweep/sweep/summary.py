@@ -201,8 +201,8 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
     best_run = _run_of_model(record, best)
-    model = f"run_id={best_run}" if record.keeps_model(best_run) else None
-    for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, model):
+    run_id = best_run if record.keeps_model(best_run) else None
+    for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, run_id):
         say(line)
 
 
