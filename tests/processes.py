@@ -22,6 +22,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 from unittest.mock import patch
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import psutil
 
 from kerasweep.workers.template import READ
 
@@ -30,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
 
 
+STARTED_SECONDS = 120
 # MLflow's server on the database of the working directory, or on STORE, with artifacts where ARTIFACTS says.
 # It prints its port, which PORT may choose.
 SERVER = """
@@ -304,3 +309,43 @@ def call(folder: Path, module: str, *arguments: str, **variables: str) -> Done:
         os.chdir(before)
         GlobalHydra.instance().clear()
     return Done(code, stdout.getvalue(), stderr.getvalue(), time.monotonic() - began)
+
+
+def free_port() -> int:
+    """Returns a port of this machine that no program listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(command: Sequence[str], port: int, log: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Runs `mlflow models serve` for the block, from its first answer on.
+
+    Args:
+        command: The command.
+        port: The port that it names.
+        log: The file for its output.
+        variables: Its environment.
+    """
+    with log.open("w") as output:
+        started = subprocess.Popen(command, env=variables, cwd=log.parent, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + STARTED_SECONDS
+        while not _answers(f"http://127.0.0.1:{port}/ping"):
+            assert started.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield
+    finally:
+        children = psutil.Process(started.pid).children(recursive=True)
+        started.terminate()
+        started.wait()
+        psutil.wait_procs(children, timeout=30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=5):
+            return True
+    except URLError:
+        return False

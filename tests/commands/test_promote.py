@@ -77,6 +77,13 @@ def test_first_model_is_champion_and_can_be_judged(empty: Promoter, runs: dict[s
     assert version.tags == {
         "test_score": "0.6667 (0.5406 to 0.7727)",
         "test_accuracy": "0.666667",
+        "test_low": "0.540569",
+        "test_high": "0.772707",
+        "run_id": runs["first"],
+        "input": "4×6×1",
+        "classes": "2",
+        "parameters": "48",
+        "training_images": "32",
         "test_images": "60",
         "data_digest": run.inputs.dataset_inputs[0].dataset.digest,
         "class_names": '["0", "1"]',
@@ -365,17 +372,19 @@ def test_what_the_sweep_and_a_rerun_said_is_recorded(record: Callable[..., str],
     tags = empty.tags("1")
     assert {
         key: tags[key]
-        for key in ("study", "sweep", "dataset", "verdict", "objective", "best_epoch", "chosen_of")
+        for key in ("study", "sweep", "dataset", "verdict", "chosen_by", "best_epoch", "chosen_out_of")
     } == {
         "study": "filters",
         "sweep": "s-1",
         "dataset": "npz",
         "verdict": "supported",
-        "objective": "val_accuracy 0.912346",
+        "chosen_by": "val_accuracy 0.912346",
         "best_epoch": "3",
-        "chosen_of": "1 trials (1 complete)",
+        "chosen_out_of": "1 trials (1 complete)",
     }
     assert tags["rerun_verdict"] == "equal: 3 epochs, all metrics bitwise"
+    artifacts = {artifact.path for artifact in empty.client.list_artifacts(run_id)}
+    assert {"MODEL_CARD.md", "confusion_matrix.png"} <= artifacts
 
 
 def test_champion_that_cannot_be_loaded_is_replaced_only_by_force(

@@ -2,23 +2,20 @@
 
 import base64
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import keras
 import mlflow
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from PIL import Image
 
@@ -28,7 +25,6 @@ from kerasweep.tracking.writer import open_tracker
 from tests import processes
 
 CLASSES = ["cat", "dog"]
-STARTED_SECONDS = 120
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 3), np.uint8)
 EXPECTED = "Expected whole numbers from 0 to 255 of the shape (images, 4, 6, 3), but "
 open_url = build_opener(ProxyHandler({})).open
@@ -77,38 +73,11 @@ def models_command(*arguments: str) -> list[str]:
 @pytest.fixture(scope="module")
 def server(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serves the registered model; returns the server's address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
+    log, port = tmp_path_factory.mktemp("server") / "log", processes.free_port()
     address = ("-h", "127.0.0.1", "-p", str(port))
-    with log.open("w") as output:
-        started = subprocess.Popen(
-            models_command("serve", "-m", "models:/digits@champion", *address),
-            env=recorded.environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + STARTED_SECONDS
-        while not answers(f"{url}/ping"):
-            assert started.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield url
-    finally:
-        family = [started, *psutil.Process(started.pid).children(recursive=True)]
-        started.terminate()
-        started.wait()
-        psutil.wait_procs(family[1:], timeout=30)
-
-
-def answers(url: str) -> bool:
-    try:
-        with open_url(url, timeout=5):
-            return True
-    except URLError:
-        return False
+    command = models_command("serve", "-m", "models:/digits@champion", *address)
+    with processes.served(command, port, log, recorded.environment):
+        yield f"http://127.0.0.1:{port}"
 
 
 def post(server: str, body: Any) -> tuple[int, Any]:

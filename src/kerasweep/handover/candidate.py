@@ -7,12 +7,12 @@ import numpy as np
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Prepared
-from kerasweep.handover.origin import Origin, read_origin
+from kerasweep.handover.card import Card
 from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.handover.scores import TestScore, probabilities_of
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import ENSEMBLE, REFIT_OF, RERUN_VERDICT
+from kerasweep.tracking.tags import ENSEMBLE
 
 DATA_DIGEST, CLASS_NAMES = "data_digest", "class_names"
 
@@ -23,7 +23,12 @@ class Candidate:
 
     recorded: RecordedModel
     data: Prepared
-    right: np.ndarray  # bool (test images,): whether it classifies the image rightly
+    probabilities: np.ndarray  # of the test images, float32 (n, classes)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the model classifies a test image rightly, bool (n,)."""
+        return right_of(self.probabilities, self.data)
 
     @property
     def run(self) -> RunRecord:
@@ -48,13 +53,12 @@ def read_candidate(cfg: TrackingConf, run_id: str, path: str | None) -> Candidat
     """
     recorded = read_model(cfg, run_id)
     data = read_recorded_data(cfg, recorded.run, path)
-    return Candidate(recorded, data, right_of(recorded, data))
+    return Candidate(recorded, data, probabilities_of(recorded.model, data.test))
 
 
-def right_of(recorded: RecordedModel, data: Prepared) -> np.ndarray:
-    """Returns bool (test images,): whether the model classifies the image rightly."""
-    answers = probabilities_of(recorded.model, data.test).argmax(axis=1)
-    return np.asarray(answers == data.test.labels)
+def right_of(probabilities: np.ndarray, data: Prepared) -> np.ndarray:
+    """Returns bool (test images,): whether probabilities (n, classes) are largest for the true class."""
+    return np.asarray(probabilities.argmax(axis=1) == data.test.labels)
 
 
 def disagreement(candidate: Candidate) -> str | None:
@@ -68,27 +72,8 @@ def disagreement(candidate: Candidate) -> str | None:
     return f"the run recorded the test accuracy {accuracy:.4f}, but its model has {score.accuracy:.4f} here"
 
 
-def version_tags(cfg: TrackingConf, candidate: Candidate) -> dict[str, str]:
-    """Returns the tags by which a colleague can judge the model: its score, data, sweep and verdicts."""
-    return {
-        "test_score": str(candidate.score),
-        "test_accuracy": f"{candidate.score.accuracy:.6g}",
-        "test_images": str(candidate.score.images),
-        DATA_DIGEST: candidate.data.digest,
-        CLASS_NAMES: json.dumps(candidate.data.class_names, ensure_ascii=False),
-        **_origin_tags(read_origin(cfg, candidate.run)),
-        **{name: candidate.run.tags[name] for name in (REFIT_OF, ENSEMBLE) if name in candidate.run.tags},
-    }
-
-
-def _origin_tags(origin: Origin) -> dict[str, str]:
-    """Returns what is known of the training; a run without a sweep, or of another version, lacks some."""
-    chosen = origin.chosen
-    known = {name: chosen.tags.get(name) for name in ("dataset", "study", "sweep")} | {
-        "chosen_of": origin.out_of,
-        "objective": origin.chosen_by,
-        "verdict": origin.parent.tags.get("verdict") if origin.parent else None,
-        "best_epoch": f"{chosen.metrics['best_epoch']:.0f}" if "best_epoch" in chosen.metrics else None,
-        RERUN_VERDICT: origin.rerun_verdict,
-    }
-    return {name: value for name, value in known.items() if value is not None}
+def version_tags(candidate: Candidate, card: Card) -> dict[str, str]:
+    """Returns the tags by which a colleague can judge the model: the facts of its card."""
+    ensemble = {name: candidate.run.tags[name] for name in (ENSEMBLE,) if name in candidate.run.tags}
+    names = json.dumps(candidate.data.class_names, ensure_ascii=False)
+    return {**card.facts, "test_score": str(candidate.score), CLASS_NAMES: names, **ensemble}

@@ -92,7 +92,8 @@ def _facts(
     run = recorded.run
     low, high = tested.interval
     yield "run_id", run.run_id
-    yield "dataset", run.tags.get("dataset", "?")
+    if "dataset" in run.tags:
+        yield "dataset", run.tags["dataset"]
     yield "data_digest", data.digest
     yield "input", "×".join(map(str, data.input_shape))
     yield "classes", str(data.num_classes)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import DataError, TrackingError, UnreachableError
 from kerasweep.handover.candidate import DATA_DIGEST, Candidate, right_of, version_tags
+from kerasweep.handover.card import make_card
 from kerasweep.handover.paired import pair
 from kerasweep.handover.promotion import NONE, Decision, Role, decide
 from kerasweep.handover.recorded_model import RecordedModel, read_model
-from kerasweep.handover.scores import TestScore
+from kerasweep.handover.scores import TestScore, probabilities_of
 from kerasweep.tracking.keras_model import LoggedModel
-from kerasweep.tracking.recorded_run import read_data_digest
+from kerasweep.tracking.recorded_run import experiment_of, read_data_digest
 from kerasweep.tracking.registry import SCHEME, ModelVersion, Registry, find_version, show_version
+from kerasweep.tracking.writer import open_tracker
 
 # The tag of a version that says whether all of its promotion is written. It is written last.
 COMPLETE, TRUE, FALSE = "complete", "true", "false"
@@ -72,13 +74,16 @@ def enter(
         TrackingError: The registry refuses, or the champion cannot be loaded.
     """
     version = find_entered(registry, candidate.run.run_id)
-    facts = version_tags(cfg, candidate)
+    recorded, data = candidate.recorded, candidate.data
+    card = make_card(cfg, recorded, data, candidate.probabilities, registry.name)
+    facts = version_tags(candidate, card)
     if version is not None and Role.CHAMPION in roles_of(registry, version.version):
         entered = Entered(version.version, _recorded_decision(version))
         registry.describe_version(version.version, {**facts, **entered.decision.tags})
     else:
         entered = _enter(cfg, registry, version, candidate, logged, facts, forced)
     show_version(cfg, logged, registry.name, entered.version)
+    card.record(open_tracker(experiment_of(cfg, candidate.run.run_id)), candidate.run.run_id)
     registry.describe_version(entered.version, {COMPLETE: TRUE})
     return entered
 
@@ -185,7 +190,8 @@ def _judge(
             "force=true reason=TEXT promotes without a comparison."
         ) from error
     _check_same_data(cfg, champion, recorded, candidate)
-    right = right_of(recorded, candidate.data)
+    answers = probabilities_of(recorded.model, candidate.data.test)
+    right = right_of(answers, candidate.data)
     return decide(rival, pair(candidate.right, right), forced), TestScore(int(right.sum()), len(right))
 
 

@@ -235,7 +235,7 @@ def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:
         path = download(cfg, parent.run_id, CONFIG, Path(folder))
         try:
             claim = OmegaConf.select(OmegaConf.load(path), "study.claim")
-            if claim is None:
+            if claim is None or (OmegaConf.is_dict(claim) and not claim.get("comparisons")):
                 return None
             return cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
