@@ -8,7 +8,8 @@ INSTALLED := $(ENVIRONMENT)/.installed
 COMPILED := $(ENVIRONMENT)/.compiled
 
 # The tests that start databases, Ray clusters and servers, and run a campaign of faults.
-CLUSTER := tests/test_chaos.py tests/test_storages.py tests/test_tracking_server.py tests/search/test_database.py \
+CLUSTER := tests/test_chaos.py tests/test_storages.py tests/test_tracking_server.py tests/test_winner.py \
+	tests/commands/test_promote_on_server.py tests/serving/test_server.py tests/search/test_database.py \
 	tests/search/test_patient_storage.py tests/workers/test_ray_pool.py tests/workers/test_ray_sweeps.py
 
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
