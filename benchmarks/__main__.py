@@ -12,11 +12,12 @@ python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
 python -m benchmarks scale         thousands of trials, drivers and runs, beside Ray Tune (hours; see --part)
 python -m benchmarks reruns        50 recorded runs trained again, for docs/reliability.md (half an hour)
+python -m benchmarks refits        winners trained on all images, for docs/winner.md (20 minutes)
 python -m benchmarks serving       requests of one image, against mlflow.keras, for docs/winner.md (5 minutes)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
-fashion, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the same
-command continues an interrupted one, and --fresh measures all again.
+fashion, refits, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the
+same command continues an interrupted one, and --fresh measures all again.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from benchmarks import (
     fashion,
     honest,
     memory,
+    refits,
     reruns,
     scale,
     serving,
@@ -52,10 +54,11 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "memory": lambda repeats, fresh: memory.run(),
     "compare": lambda repeats, fresh: compare.run(repeats),
     "reruns": lambda repeats, fresh: reruns.run(fresh),
+    "refits": lambda repeats, fresh: refits.run(repeats, fresh),
     "serving": lambda repeats, fresh: serving.run(repeats),
     "studies": lambda repeats, fresh: studies.run(),
 }
-REPEATS = {"honest": 5, "fashion": 10}
+REPEATS = {"honest": 5, "fashion": 10, "refits": 10}
 MINUTES = 2.0
 
 
@@ -63,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
     parser.add_argument("name", choices=[*BENCHMARKS, "scale"], help="which benchmark")
     parser.add_argument(
-        "--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5; fashion: 10)"
+        "--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5; fashion, refits: 10)"
     )
     parser.add_argument("--fresh", action="store_true", help="measure all again")
     parser.add_argument("--part", action="append", choices=scale.PARTS, help="of scale; may be repeated")
