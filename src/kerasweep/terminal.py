@@ -106,7 +106,7 @@ def next_commands(
     is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
     command = "kerasweep-" if is_installed else "python -m src."
     flag = "" if is_default else f" tracking.uri='{uri}'"
-    by_make = is_default and not is_installed
+    by_make = is_default and not is_installed and Path("Makefile").exists()
     ui = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
     lines = [f"browse:  {'make ui' if by_make else ui}"]
     if compared is not None:

@@ -281,7 +281,7 @@ def test_registered_model_is_exported_under_its_name(trained: Trained, tmp_path:
     )
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "models:/digits/1 on its 359 test images:"
-    assert done.stdout.splitlines()[-1] == "exported: exports/digits/litert"
+    assert done.stdout.splitlines()[-1] == "exported: exports/digits-1/litert"
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_failed_running_or_empty_run_is_refused(trained: Trained, refused: Calla
         f"The run {ids[0]} is not finished yet: its model is not complete.",
         f"The run {ids[1]} is failed (no luck): its model is not complete.",
         f"The run {ids[2]} has no model: a sweep saves the model of its best trial, and with "
-        "tracking.models=all that of every trial.",
+        "tracking.models=all that of every trial. src.rerun trains a run again and saves its model.",
     ]
 
 

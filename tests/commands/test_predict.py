@@ -228,7 +228,7 @@ def test_run_without_a_model_names_the_best_that_has_one(
     gray(DARK).save(tmp_path / "a.png")
     assert refused(TrackingError, f"run_id={recorded.pruned}", "images=[a.png]") == (
         f"The run {recorded.pruned} has no model: a sweep saves the model of its best trial, "
-        "and with tracking.models=all that of every trial. "
+        "and with tracking.models=all that of every trial. src.rerun trains a run again and saves its model. "
         f"The run {recorded.color} of the same sweep has one."
     )
 
@@ -238,7 +238,7 @@ def test_run_without_a_sweep_names_no_other_run(
 ) -> None:
     gray(DARK).save(tmp_path / "a.png")
     run_id = recorded.record_model("run", None)
-    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("that of every trial.")
+    assert refused(TrackingError, f"run_id={run_id}", "images=[a.png]").endswith("saves its model.")
 
 
 def test_model_that_cannot_be_loaded_is_named(

@@ -133,7 +133,8 @@ def test_model_that_is_better_beyond_chance_becomes_champion(
         ),
         (
             "equal",
-            "it is right on as many test images as version 1. It would have to be right on 6 more (+0.1000).",
+            "it is right on as many test images as version 1. It would have to be right on 6 more than "
+            "version 1 (+0.1000).",
         ),
         (
             "worse",

@@ -255,7 +255,11 @@ def test_a_refit_that_another_process_trains_is_not_ended(refitter: Refitter) ->
             "scale_epochs=true scales the epochs that the seeds found best, but training.epochs sets another "
             "number. Leave one of them out.",
         ),
-        ((), {"sweep": "a", "ensemble": True}, "ensemble=true averages several networks. Add seeds=5."),
+        (
+            (),
+            {"sweep": "a", "ensemble": True},
+            "ensemble=true averages several networks. Add seeds=2 or more.",
+        ),
         (
             ("model.kernel_size=3",),
             {"sweep": "a"},

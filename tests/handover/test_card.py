@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kerasweep.data.prepare import Prepared
-from kerasweep.handover.card import CARD, CONFUSION, make_card
+from kerasweep.handover.card import CARD, CONFUSION, make_card, weakest_class
 from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.handover.scores import probabilities_of
@@ -182,7 +182,22 @@ def test_facts_are_those_of_the_run(carded: Carded) -> None:
     assert (facts["input"], facts["classes"], facts["training_images"]) == ("6×6×3", "4", "64")
     assert facts["chosen_out_of"] == "2 trials (1 complete, 1 failed)"
     for name, text in facts.items():
-        assert f"| {name} | {text} |" in carded.section("Model details")
+        shown = text.replace("|", "\\|").replace("<", "&lt;")
+        assert f"| {name} | {shown} |" in carded.section("Model details")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [
+        ([[2, 0], [0, 3]], None),
+        ([[2, 0], [1, 3]], "b: recall 0.7500, 1 of its 4 images is called a"),
+        ([[0, 0], [0, 3]], None),  # no image of the first class
+        ([[0, 2], [2, 3]], "a: recall 0.0000, 2 of its 2 images are called b"),
+        ([[0, 1], [0, 0]], "a: recall 0.0000, 1 of its 1 image is called b"),
+    ],
+)
+def test_the_weakest_class_has_the_smallest_recall(matrix: list[list[int]], said: str | None) -> None:
+    assert weakest_class(np.array(matrix), ("a", "b")) == said
 
 
 def test_how_to_run_it_again(carded: Carded) -> None:

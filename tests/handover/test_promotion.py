@@ -19,34 +19,36 @@ from kerasweep.handover.promotion import Decision, Role, decide
             Role.CHALLENGER,
             "it is right on 5 more test images than version 1, which may be chance (p 0.27). It would "
             "have to be "
-            "right on 9 more (+0.0251); if it is as much better as it seems, about 1,600 test images "
-            "would tell.",
+            "right on 9 more than version 1 (+0.0251); if it is as much better as it seems, about 1,600 test "
+            "images would tell.",
         ),
         (
             (1, 0, 359),
             Role.CHALLENGER,
             "it is right on 1 more test image than version 1, which may be chance (p 1). It would have to "
             "be right "
-            "on 6 more (+0.0167); if it is as much better as it seems, about 3,200 test images would tell.",
+            "on 6 more than version 1 (+0.0167); if it is as much better as it seems, about 3,200 test images "
+            "would tell.",
         ),
         (
             (4, 4, 359),
             Role.CHALLENGER,
-            "it is right on as many test images as version 1. It would have to be right on 8 more (+0.0223).",
+            "it is right on as many test images as version 1. It would have to be right on 8 more than "
+            "version 1 (+0.0223).",
         ),
         (
             (4, 9, 359),
             Role.CHALLENGER,
             "it is right on 5 fewer test images than version 1, which may be chance (p 0.27). It would "
             "have to be "
-            "right on 9 more (+0.0251).",
+            "right on 9 more than version 1 (+0.0251).",
         ),
         (
             (0, 20, 359),
             Role.CHALLENGER,
             "it is right on 20 fewer test images than version 1, beyond chance (p < 0.0001). It would "
             "have to be "
-            "right on 10 more (+0.0279).",
+            "right on 10 more than version 1 (+0.0279).",
         ),
         (
             (5, 0, 5),

@@ -53,19 +53,24 @@ def test_what_was_done_is_listed_in_its_order_with_links(
 ) -> None:
     verdict = "equal: 3 epochs, all metrics & weights"
     again = complete(tracker, {"rerun_of": winner, "rerun_verdict": verdict}, {"objective": 0.9})
+    variation = {"rerun_of": winner, "rerun_verdict": "a variation (data.limit=null): val_accuracy 1"}
+    varied = complete(tracker, variation, TESTED)
     refit = complete(tracker, {"refit_of": winner, "kind": "refit"}, TESTED)
+    tracker.log_params(refit, {"training.seed": "3"})
     ensemble = complete(tracker, {"refit_of": winner, "kind": "refit", "ensemble": "a b"}, TESTED)
     failed = complete(tracker, {"refit_of": winner, "kind": "refit"}, TESTED)
     tracker.finish(failed, State.FAILED, "the disk is full")
     tracker.set_tags(refit, {"registered_model": "my digits", "registered_version": "3"})
+    tracker.set_tags(refit, {"promotion": "Champion: it is the first one."})
     tracker.set_tags(winner, {"export.onnx": "exports/onnx"})
     assert steps(tracking) == [
         ("winner", winner[:8], SCORE),
         ("exported", "onnx", "exports/onnx"),
         ("run again", again[:8], verdict),
-        ("refit", refit[:8], SCORE),
-        ("registered", "my digits, version 3", f"the model of {refit[:8]}"),
-        ("ensemble", ensemble[:8], SCORE),
+        ("run again", varied[:8], f"a variation (data.limit=null): val_accuracy 1; on the test set: {SCORE}"),
+        ("refit, training.seed=3", refit[:8], SCORE),
+        ("registered", "my digits, version 3", "Champion: it is the first one."),
+        ("ensemble of 2", ensemble[:8], SCORE),
     ]
     page = tmp_path / "page.html"
     write_page(tracking, read_report(tracking, {"study": "sizes"}), page, "command")

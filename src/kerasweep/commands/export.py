@@ -52,7 +52,7 @@ def export(cfg: DictConfig) -> None:
     from kerasweep.handover.export import export_model, table_of  # TensorFlow has started
 
     data = read_recorded_data(cfg.tracking, recorded.run, cfg.data.path)
-    folder = Path(EXPORTS, _folder_name(name, recorded.run.run_id))
+    folder = Path(EXPORTS, _folder_name(recorded.name, recorded.run.run_id))
     if cfg.folder is not None:
         folder = Path(cfg.folder).expanduser()
     rows = export_model(cfg.tracking, recorded, data, formats, cfg.quantize, folder)
@@ -76,11 +76,11 @@ def _texts(cfg: DictConfig, key: str) -> list[str]:
 
 
 def _folder_name(name: str, run_id: str) -> str:
-    """Returns the name of a registered model, or the first digits of the run's id."""
+    """Returns the name and version of a registered model, or the first digits of the run's id."""
     from kerasweep.tracking.registry import MODEL_URI
 
     parts = MODEL_URI.fullmatch(name)
-    return parts["name"] if parts else run_id[:RUN_DIGITS]
+    return f"{parts['name']}-{parts['version']}" if parts else run_id[:RUN_DIGITS]
 
 
 @hydra.main(config_path=config_folder("conf"), config_name="export", version_base="1.3")

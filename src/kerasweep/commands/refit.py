@@ -55,7 +55,7 @@ def _check(cfg: DictConfig, changes: Sequence[str]) -> None:
             f"seeds must be at least 1, but got {cfg.seeds}. It is how many networks are trained."
         )
     if cfg.ensemble and cfg.seeds < 2:
-        raise ConfigError("ensemble=true averages several networks. Add seeds=5.")
+        raise ConfigError("ensemble=true averages several networks. Add seeds=2 or more.")
     if cfg.scale_epochs and fixes_epochs(changes):
         raise ConfigError(
             "scale_epochs=true scales the epochs that the seeds found best, but training.epochs sets another "

@@ -75,16 +75,17 @@ def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
         say(f"ensemble: on the test set: accuracy {shown.score}, run {shown.run_id}")
     for line in next_commands(without_password(tracker.uri), tracker.is_default, None, shown.run_id):
         say(line)
+    say(f"promote: with src.promote run_id={shown.run_id} name=NAME, which tests it against the champion")
 
 
 def _say_plan(plan: RefitPlan, name: str) -> None:
-    run, prepared = plan.winner.run, plan.prepared
+    run, prepared, count = plan.winner.run, plan.prepared, plan.epochs.count
     tested = recorded_score(run)
     of_winner = "not tested on the test set" if tested is None else f"on the test set: accuracy {tested}"
     say(f"winner of {name}: run {run.run_id[:8]}, {of_winner}")
     say(
         f"refit: {len(prepared.train):,} images to train on, training and validation together, "
-        f"{len(prepared.test):,} to test; {plan.epochs.count} epochs, {plan.epochs.reason}"
+        f"{len(prepared.test):,} to test; {count} epoch{'' if count == 1 else 's'}, {plan.epochs.reason}"
     )
     if plan.cfg.data.limit is not None:
         say(f"note: data.limit={plan.cfg.data.limit} holds, as in the winner's training")
@@ -193,7 +194,7 @@ def _close_if_dead(tracker: Tracker, run: RunRecord) -> None:
 def _reporter(tracker: Tracker, run_id: str, epochs: int) -> Callable[[int, dict[str, float]], bool]:
     def after_epoch(epoch: int, metrics: dict[str, float]) -> bool:
         tracker.log_epoch(run_id, epoch, metrics)
-        say(f"epoch {epoch}/{epochs}  accuracy {metrics['accuracy']:.4g}")
+        say(f"epoch {epoch}/{epochs}  training accuracy {metrics['accuracy']:.4g}")
         return False
 
     return after_epoch

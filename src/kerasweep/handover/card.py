@@ -20,7 +20,7 @@ from kerasweep.handover.scores import score
 from kerasweep.report.score import TestScore
 from kerasweep.tracking.recorder import Recorder
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import REFIT_EPOCHS, REFIT_OF, WEIGHTS_DIGEST
+from kerasweep.tracking.tags import REFIT_EPOCHS, REFIT_OF, RERUN_OF, WEIGHTS_DIGEST
 from kerasweep.trial.metrics import confusion_matrix
 
 CARD, CONFUSION = "MODEL_CARD.md", "confusion_matrix.png"
@@ -56,7 +56,12 @@ class Card:
 
 
 def make_card(
-    cfg: TrackingConf, recorded: RecordedModel, data: Prepared, probabilities: np.ndarray, name: str
+    cfg: TrackingConf,
+    recorded: RecordedModel,
+    data: Prepared,
+    probabilities: np.ndarray,
+    name: str,
+    remark: str | None = None,
 ) -> Card:
     """Makes the card of a model from what was recorded and measured.
 
@@ -66,11 +71,12 @@ def make_card(
         data: The images of its run.
         probabilities: The model's, of the test images, (n, classes).
         name: The title.
+        remark: A sentence below the title; None for none.
     """
     origin = read_origin(cfg, recorded.run)
     tested = score(probabilities, data.test.labels)
     matrix = confusion_matrix(data.test.labels, probabilities.argmax(axis=1), data.num_classes)
-    facts = dict(_facts(recorded, data, tested, origin))
+    facts = dict(_facts(recorded, data, tested, matrix, origin))
     sections = (
         _details(facts),
         _intended_use(),
@@ -78,15 +84,16 @@ def make_card(
         _training(recorded.run, origin),
         _choice(recorded.run, origin),
         _results(tested, matrix, data.class_names),
-        _limits(data),
+        _limits(data, matrix),
         _commands(recorded, origin),
     )
-    text = "\n\n".join([f"# {name}", *("\n".join(section) for section in sections)])
+    title = [f"# {name}", *([remark] if remark else [])]
+    text = "\n\n".join([*title, *("\n".join(section) for section in sections)])
     return Card(f"{text}\n", facts, matrix, data.class_names)
 
 
 def _facts(
-    recorded: RecordedModel, data: Prepared, tested: TestScore, origin: Origin
+    recorded: RecordedModel, data: Prepared, tested: TestScore, matrix: np.ndarray, origin: Origin
 ) -> Iterator[tuple[str, str]]:
     """Yields the card's most important lines."""
     run = recorded.run
@@ -111,13 +118,19 @@ def _facts(
             yield tag, origin.chosen.tags[tag]
     if origin.parent is not None and "verdict" in origin.parent.tags:
         yield "verdict", origin.parent.tags["verdict"]
+    weakest = weakest_class(matrix, data.class_names)
+    if weakest:
+        yield "weakest_class", weakest
+    if origin.variation:
+        yield "variation", origin.variation
     if origin.chosen_by:
-        yield "chosen_by", origin.chosen_by
+        of_run = "" if origin.chosen.run_id == run.run_id else f" (run {origin.chosen.run_id})"
+        yield "chosen_by", f"{origin.chosen_by}{of_run}"
     if origin.out_of:
         yield "chosen_out_of", origin.out_of
     if origin.rerun_verdict:
         yield "rerun_verdict", origin.rerun_verdict
-    for tag in (REFIT_OF, WEIGHTS_DIGEST, "kerasweep", "packages"):
+    for tag in (REFIT_OF, RERUN_OF, WEIGHTS_DIGEST, "kerasweep", "packages"):
         if tag in run.tags:
             yield tag, run.tags[tag]
 
@@ -217,11 +230,13 @@ def _results(tested: TestScore, matrix: np.ndarray, class_names: Sequence[str]) 
         + [_share(matrix[index, index], matrix[:, index].sum())]
         for index, name in enumerate(class_names)
     ]
+    largest = matrix.sum(axis=1).max() / max(matrix.sum(), 1)
     return [
         "## Test results",
         "",
         f"Accuracy {tested} on {tested.images:,} test images, with the 95 % interval for other images of the "
-        "same kind (Wilson). Of each class, recall is the share of its images that are recognized, and "
+        f"same kind (Wilson). The same answer for all images, their largest class, would have {largest:.4f}. "
+        "Of each class, recall is the share of its images that are recognized, and "
         "precision the share of the answers with this class that are right:",
         "",
         *_table(("class", "images", "recall", "precision"), rows, numbers=True),
@@ -230,19 +245,47 @@ def _results(tested: TestScore, matrix: np.ndarray, class_names: Sequence[str]) 
     ]
 
 
+def weakest_class(matrix: np.ndarray, class_names: Sequence[str]) -> str | None:
+    """Describes the class with the smallest recall.
+
+    Such as `circle: recall 0.0833, 22 of its 24 images are called square`.
+
+    Args:
+        matrix: See `confusion_matrix`.
+        class_names: Of its rows and columns.
+
+    Returns:
+        None if all images of all classes are recognized, or there is none.
+    """
+    counts, right = matrix.sum(axis=1), matrix.diagonal()
+    recalls = np.where(counts > 0, right / np.maximum(counts, 1), 1.0)
+    index = int(recalls.argmin())
+    if recalls[index] == 1:
+        return None
+    wrong = np.where(np.arange(len(matrix)) == index, 0, matrix[index])
+    called, most = class_names[int(wrong.argmax())], int(wrong.max())
+    image = f"image{'' if counts[index] == 1 else 's'}"
+    return (
+        f"{class_names[index]}: recall {recalls[index]:.4f}, {most} of its {counts[index]} {image} "
+        f"{'is' if most == 1 else 'are'} called {called}"
+    )
+
+
 def _share(right: int, count: int) -> str:
     """Returns a share with its interval, as in `0.9714 (0.8547 to 0.9949)`."""
     return str(TestScore(int(right), int(count))) if count else "-"
 
 
-def _limits(data: Prepared) -> list[str]:
+def _limits(data: Prepared, matrix: np.ndarray) -> list[str]:
     height, width, channels = data.input_shape
+    weakest = weakest_class(matrix, data.class_names)
     kind = {1: "grayscale", 3: "RGB"}.get(channels, f"{channels} channels")
     return [
         "## Limits",
         "",
         f"- It takes images of {height}×{width} pixels, {kind}, with raw values 0 to 255. Others must be "
         "converted, which changes what it sees.",
+        *([f"- It is worst at {_inline(weakest)}."] if weakest else []),
         f"- It always answers with one of its {data.num_classes} classes, also for an image of none of them.",
         "- Not tested: images from another source than the test images, noise, blur, other light, rotation, "
         "attacks, and how well its probabilities are calibrated.",

@@ -82,7 +82,7 @@ def enter(
         registry.describe_version(version.version, {**facts, **entered.decision.tags})
     else:
         entered = _enter(cfg, registry, version, candidate, logged, facts, forced)
-    show_version(cfg, logged, registry.name, entered.version)
+    show_version(cfg, logged, registry.name, entered.version, entered.decision.description)
     card.record(open_tracker(experiment_of(cfg, candidate.run.run_id)), candidate.run.run_id)
     registry.describe_version(entered.version, {COMPLETE: TRUE})
     return entered

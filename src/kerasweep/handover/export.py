@@ -83,7 +83,8 @@ def export_model(
             figures = Figures(name, score(exported, data.test.labels), size, milliseconds, comparison)
             write_files(stage / name, format, loaded, figures, about)
             title = f"{recorded.name}, exported as {name}"
-            make_card(cfg, recorded, data, exported, title).write(stage / name)
+            remark = _remark(figures, quantize, len(_calibration(data)) if quantize else 0)
+            make_card(cfg, recorded, data, exported, title, remark).write(stage / name)
             rows.append(figures)
     return rows
 
@@ -121,6 +122,15 @@ def _about(recorded: RecordedModel, data: Prepared, format: Format, quantize: st
         "class_names": recorded.class_names,
         "versions": {package: version(package) for package in (*PACKAGES, *format.packages)},
     }
+
+
+def _remark(figures: Figures, quantize: str | None, calibrated: int) -> str:
+    """Says on a card how the export compares with the Keras model."""
+    compared, images = figures.comparison, figures.score.images
+    assert compared is not None
+    start = f"Its numbers are {quantize}, fitted to {calibrated} training images: it " if quantize else "It "
+    same = f"gives {compared.agreeing:,} of {images:,} test images the class that the Keras model gives"
+    return f"{start}{same}, and {compared}."
 
 
 def _keras_row(

@@ -97,14 +97,15 @@ Run this in the folder, with `pip install {RUNTIMES[format.name].package} numpy 
 def example(format: Format, pixels: Tensor) -> str:
     """Returns Python that classifies IMAGE.png; IMAGE.npy if no image file has these channels."""
     _, height, width, channels = pixels.shape
+    read: tuple[str, ...] = ("", 'image = np.load("IMAGE.npy")')
     if channels in IMAGES:
         read = (
             "from PIL import Image",
-            f'image = Image.open("IMAGE.png").convert("{IMAGES[channels][0]}")',
+            'image = Image.open("IMAGE.png").convert("RGBA")',
+            'image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)  # if transparent',
+            f'image = image.convert("RGB").convert("{IMAGES[channels][0]}")',
             f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
         )
-    else:
-        read = ("", 'image = np.load("IMAGE.npy")', "")
     lines = (
         "import json",
         "import numpy as np",

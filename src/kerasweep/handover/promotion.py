@@ -65,7 +65,7 @@ def decide(rival: str | None, paired: Paired | None, forced: str | None = None) 
         return Decision(Role.CHAMPION, "it is the first one")
     if paired.is_better:
         return Decision(Role.CHAMPION, _standing(rival, paired), rival, paired)
-    reason = f"{_standing(rival, paired)}. {_what_is_missing(paired)}"
+    reason = f"{_standing(rival, paired)}. {_what_is_missing(rival, paired)}"
     return Decision(Role.CHALLENGER, reason, rival, paired)
 
 
@@ -79,12 +79,13 @@ def _standing(rival: str, paired: Paired) -> str:
     return f"it is right on {amount} {noun} than version {rival}, {chance} ({p_text(paired.p_value)})"
 
 
-def _what_is_missing(paired: Paired) -> str:
+def _what_is_missing(rival: str, paired: Paired) -> str:
     """Says by how much the candidate would have to be better, and how many images would tell."""
     gain = needed_gain(paired.discordant)
     if gain > paired.images:
         return f"Only {paired.images:,} test images tell no two models apart: {gain} at least are needed."
-    need = f"It would have to be right on {gain:,} more ({gain / paired.images:+.4f})"
+    more = f"{gain:,} more than version {rival} ({gain / paired.images:+.4f})"
+    need = f"It would have to be right on {more}"
     count = images_needed(paired)
     if count is None:
         return f"{need}."

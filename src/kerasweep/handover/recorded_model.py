@@ -27,7 +27,7 @@ _CUSTOM = re.compile(
 class RecordedModel:
     """A Keras model from raw pixels to probabilities, and the run that trained it."""
 
-    name: str  # "run ID", or the address in the registry
+    name: str  # "run ID", or the address of a version in the registry
     run: RunRecord
     model: Any  # keras.Model, uncompiled: (n, height, width, channels), 0..255, to float32 (n, classes)
     class_names: tuple[str, ...]  # of its outputs
@@ -49,7 +49,7 @@ def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
         version = find_version(cfg, name)
         if version.run_id is None:
             raise TrackingError(f"{name} was not registered from a run, so nothing says how it was trained.")
-        run, location = get_run(cfg, version.run_id), version.location
+        run, location, name = get_run(cfg, version.run_id), version.location, version.uri
     else:
         run = get_run(cfg, name)
         name = f"run {run.run_id}"
@@ -106,7 +106,7 @@ def _find(cfg: TrackingConf, run: RunRecord) -> str:
 def _no_model(cfg: TrackingConf, run: RunRecord) -> str:
     text = (
         f"The run {run.run_id} has no model: a sweep saves the model of its best trial, "
-        "and with tracking.models=all that of every trial."
+        "and with tracking.models=all that of every trial. src.rerun trains a run again and saves its model."
     )
     sweep = run.tags.get("sweep")
     siblings = find_runs(cfg, {"sweep": sweep}) if sweep else []

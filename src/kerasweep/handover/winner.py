@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.report.groups import by_dataset, objective_of
-from kerasweep.report.reading import read_report
+from kerasweep.report.reading import Report, read_report
 from kerasweep.report.summary import winner_run
 from kerasweep.results import State
 from kerasweep.tracking.reader import find_runs
@@ -48,8 +48,8 @@ def find_winner(cfg: TrackingConf, sweep: str) -> Winner:
     untrained = sum(report.untrained.values())
     if untrained:
         raise TrackingError(
-            f"{sweep} is not finished: {untrained} of its trials have not ended. Start its command again, or "
-            "name one of its runs by run_id."
+            f"{sweep} is not finished: {untrained} of its trials have not ended. Start its command again"
+            f"{_command_of(report)}, or name one of its runs by run_id."
         )
     run = winner_run(report.candidates)
     if run is None:
@@ -59,6 +59,12 @@ def find_winner(cfg: TrackingConf, sweep: str) -> Winner:
         )
     group = next(group for group in report.candidates if run in group.runs)
     return Winner(run, group.runs)
+
+
+def _command_of(report: Report) -> str:
+    """Returns the command of a report's only sweep, in brackets; empty if it is not recorded."""
+    commands = [parent.tags["command"] for parent in report.parents if "command" in parent.tags]
+    return f" ({commands[0]})" if commands else ""
 
 
 def winner_of(cfg: TrackingConf, run: RunRecord) -> Winner:

@@ -14,6 +14,7 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import (
     ENSEMBLE,
     EXPORT,
+    PROMOTION,
     REFIT_OF,
     REGISTERED_MODEL,
     REGISTERED_VERSION,
@@ -44,18 +45,28 @@ def _steps(cfg: TrackingConf, winner: RunRecord) -> Iterator[Step]:
     refits = find_runs(cfg, {REFIT_OF: winner.run_id, "state": State.COMPLETE})
     done = [
         ("winner", winner, score_text(winner)),
-        *(("run again", run, run.tags.get(RERUN_VERDICT, run.status.lower())) for run in reversed(reruns)),
-        *(
-            ("ensemble" if ENSEMBLE in run.tags else "refit", run, score_text(run))
-            for run in reversed(refits)
-        ),
+        *(("run again", run, _verdict(run)) for run in reversed(reruns)),
+        *((_kind_of_refit(run), run, score_text(run)) for run in reversed(refits)),
     ]
     for kind, run, result in done:
         yield Step(kind, run.run_id[:8], link(run.run_id), result)
         if REGISTERED_MODEL in run.tags:
             name, version = run.tags[REGISTERED_MODEL], run.tags.get(REGISTERED_VERSION, "")
             address = version_link(cfg, name, version)
-            yield Step("registered", f"{name}, version {version}", address, f"the model of {run.run_id[:8]}")
+            yield Step("registered", f"{name}, version {version}", address, run.tags.get(PROMOTION, ""))
         for tag, text in sorted(run.tags.items()):
             if tag.startswith(EXPORT):
                 yield Step("exported", tag.removeprefix(EXPORT), link(run.run_id), text)
+
+
+def _verdict(rerun: RunRecord) -> str:
+    """Returns the verdict on a rerun; of a variation also its test score."""
+    verdict, score = rerun.tags.get(RERUN_VERDICT, rerun.status.lower()), score_text(rerun)
+    is_scored = score and verdict.startswith("a variation")
+    return f"{verdict}; on the test set: {score}" if is_scored else verdict
+
+
+def _kind_of_refit(run: RunRecord) -> str:
+    if ENSEMBLE in run.tags:
+        return f"ensemble of {len(run.tags[ENSEMBLE].split())}"
+    return f"refit, training.seed={run.params.get('training.seed')}"

@@ -88,7 +88,9 @@ class ServedModel:
         decoded = []
         for number, file in enumerate(files, start=1):
             try:
-                content = base64.b64decode(file) if isinstance(file, str) else file
+                # A browser writes data:image/png;base64, in front.
+                text = file.rpartition("base64,")[2] if isinstance(file, str) else ""
+                content = base64.b64decode(text) if isinstance(file, str) else file
                 with Image.open(BytesIO(content), formats=FORMATS) as image:
                     decoded.append(to_pixels(image, channels, (height, width))[0])
             except DAMAGE as error:

@@ -16,7 +16,7 @@ from kerasweep.tracking.client import database_lock, open_client
 from kerasweep.tracking.keras_model import LoggedModel
 from kerasweep.tracking.location import SQLITE, database_path, resolve_uri
 from kerasweep.tracking.retry import with_retries
-from kerasweep.tracking.tags import REGISTERED_MODEL, REGISTERED_VERSION
+from kerasweep.tracking.tags import PROMOTION, REGISTERED_MODEL, REGISTERED_VERSION
 
 SCHEME = "models:/"
 MODEL_URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))")
@@ -214,7 +214,7 @@ def _latest(uri: str, client: Any, name: str) -> Any:
     return versions[0]
 
 
-def show_version(cfg: TrackingConf, model: LoggedModel, name: str, version: str) -> None:
+def show_version(cfg: TrackingConf, model: LoggedModel, name: str, version: str, promotion: str) -> None:
     """Tags a model and its run with a version that was made of it.
 
     Args:
@@ -222,15 +222,17 @@ def show_version(cfg: TrackingConf, model: LoggedModel, name: str, version: str)
         model: The model. MLflow's own tag, which mlflow.register_model sets too, shows the version.
         name: The registered model's.
         version: The version.
+        promotion: How it was promoted.
     """
     uri = resolve_uri(cfg.uri)
     client = open_client(uri, create=False)
     logged = with_retries(uri, client.get_logged_model, model.model_id)
     shown = json.loads(logged.tags.get(VERSIONS_TAG, "[]"))
     if (name, version) not in [(entry["name"], str(entry["version"])) for entry in shown]:
-        tags = {VERSIONS_TAG: json.dumps([*shown, {"name": name, "version": version}])}
-        with_retries(uri, client.set_logged_model_tags, model.model_id, tags)
-    for key, value in ((REGISTERED_MODEL, name), (REGISTERED_VERSION, version)):
+        own = {VERSIONS_TAG: json.dumps([*shown, {"name": name, "version": version}])}
+        with_retries(uri, client.set_logged_model_tags, model.model_id, own)
+    tags = {REGISTERED_MODEL: name, REGISTERED_VERSION: version, PROMOTION: promotion}
+    for key, value in tags.items():
         with_retries(uri, client.set_tag, logged.source_run_id, key, value)
 
 

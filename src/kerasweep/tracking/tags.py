@@ -35,8 +35,8 @@ REFIT_OF, REFIT = "refit_of", "refit"
 REFIT_EPOCHS, OWNER = "refit_epochs", "owner"
 # The runs whose probabilities a model averages.
 ENSEMBLE = "ensemble"
-# The model and version under which a run's model was registered.
-REGISTERED_MODEL, REGISTERED_VERSION = "registered_model", "registered_version"
+# The model and version under which a run's model was registered, and the decision on it.
+REGISTERED_MODEL, REGISTERED_VERSION, PROMOTION = "registered_model", "registered_version", "promotion"
 # Begins the tags of exports, one for each format.
 EXPORT = "export."
 # The user's targets, with the digests of their code.
@@ -86,6 +86,7 @@ RESERVED = {
     ENSEMBLE,
     REGISTERED_MODEL,
     REGISTERED_VERSION,
+    PROMOTION,
     REFIT_EPOCHS,
     OWNER,
     TARGETS_TAG,
