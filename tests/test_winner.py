@@ -73,7 +73,7 @@ def test_every_command_does_what_the_page_says(tmp_path: Path, monkeypatch: pyte
     ]
     assert "equal: 3 epochs, all metrics and weights bitwise" in printed["python -m src.rerun run_id=WINNER"]
     first, second, third = (text for command, text in printed.items() if "src.promote" in command)
-    assert "version 1 of digits is the champion: it is the first one." in first
+    assert "version 1 of digits is the champion: there was no champion." in first
     assert "version 2 of digits is the challenger: " in second
     assert re.search(r"version 3 of digits is the champion: .*beyond chance", third)
     exported = next(text for command, text in printed.items() if "src.export" in command)

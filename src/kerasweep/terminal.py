@@ -111,7 +111,7 @@ def next_commands(
     lines = [f"browse:  {'make ui' if by_make else ui}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
-    named = f"run_id={run_id}" if address is None else f"model={address}"
+    named = f"run_id={run_id}" if address is None else shlex.quote(f"model={address}")
     if run_id is not None or address is not None:
         lines.append(f"predict: {command}predict {named} images=[IMAGE.png]{flag}")
     return lines

@@ -269,3 +269,23 @@ def test_a_key_that_compare_does_not_read_is_refused(
     assert capsys.readouterr().err == f"error: {said}\n"
     check_overrides(["+tags.owner=me", "+hydra.x=3", "++where=[a]"], "compare")
     check_overrides(["--config-dir", "mine", "+site=lab"], "compare")  # a config group of the user's
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "message"),
+    [
+        ("refit", "seeds=1.5", "seeds needs a whole number, but got 1.5."),
+        ("refit", "seeds=two", "seeds needs a whole number, but got two."),
+        ("refit", "seeds=true", "seeds needs a whole number, but got True."),
+        ("refit", "ensemble=2", "ensemble needs true or false, but got 2."),
+        ("predict", "top=1.5", "top needs a whole number, but got 1.5."),
+        ("promote", "force=maybe", "force needs true or false, but got maybe."),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    command: str, argument: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides([argument], command)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"

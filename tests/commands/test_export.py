@@ -259,8 +259,9 @@ def test_layers_of_the_users_own_are_named_and_taken(tmp_path: Path) -> None:
     assert (refused.code, refused.stdout) == (2, "")
     assert refused.stderr == (
         f"error: The model of run {run.run_id} cannot be loaded: it needs Twice of nets, which Keras does "
-        "not have. If that is your own code, src.export takes it with custom_objects=[nets:Twice]; in "
-        "Python, import it before keras.models.load_model.\n"
+        "not have. If that is your own code, src.export takes it with custom_objects=[nets:Twice], and "
+        "in Python you import it before keras.models.load_model. src.predict and src.promote take no such "
+        "model.\n"
     )
     assert not (tmp_path / "exports").exists()
     taken = processes.run(

@@ -130,7 +130,7 @@ def test_one_image_gets_its_batch_axis_and_top_limits_the_classes(
     recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     gray(BRIGHT).save(tmp_path / "a.png")
-    (line,) = run(f"run_id={recorded.grayscale[:8]}", "images=[a.png]", "top=1")
+    (line,) = run(f"run_id='{recorded.grayscale[:8]}'", "images=[a.png]", "top=1")
     assert line.count("%") == 1
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kerasweep.commands.promote import CHALLENGER, quoted
+from kerasweep.commands.command_line import quoted
+from kerasweep.commands.promote import CHALLENGER
 from kerasweep.data import prepare
 from kerasweep.errors import ConfigError, DataError, TrackingError
 from kerasweep.results import State
@@ -62,7 +63,7 @@ def test_first_model_is_champion_and_can_be_judged(empty: Promoter, runs: dict[s
     assert code == 0
     assert lines[:2] == [
         f"run {runs['first'][:8]}: accuracy 0.6667 (0.5406 to 0.7727) on 60 test images",
-        "version 1 of digits is the champion: it is the first one.",
+        "version 1 of digits is the champion: there was no champion.",
     ]
     assert lines[2].startswith("browse:  mlflow ui --backend-store-uri ")
     assert lines[3] == (
@@ -73,7 +74,7 @@ def test_first_model_is_champion_and_can_be_judged(empty: Promoter, runs: dict[s
     version = empty.client.get_model_version("digits", "1")
     run = empty.client.get_run(runs["first"])
     assert version.run_id == runs["first"]
-    assert version.description == "Champion: it is the first one."
+    assert version.description == "Champion: there was no champion."
     assert version.tags == {
         "test_score": "0.6667 (0.5406 to 0.7727)",
         "test_accuracy": "0.666667",
@@ -88,7 +89,8 @@ def test_first_model_is_champion_and_can_be_judged(empty: Promoter, runs: dict[s
         "data_digest": run.inputs.dataset_inputs[0].dataset.digest,
         "class_names": '["0", "1"]',
         "decision": "champion",
-        "promotion": "it is the first one",
+        "promotion": "there was no champion",
+        "weakest_class": "0: recall 0.6667, 10 of its 30 images are called 1",
         "compared_with": "none",
         "only_this_right": "none",
         "only_other_right": "none",
@@ -128,8 +130,8 @@ def test_model_that_is_better_beyond_chance_becomes_champion(
             "similar",
             "it is right on 3 more test images than version 1, which may be chance (p 0.38). It would "
             "have to be "
-            "right on 6 more (+0.1000); if it is as much better as it seems, about 280 test images would "
-            "tell.",
+            "right on 6 more than version 1 (+0.1000); if it is as much better as it seems, about 280 test "
+            "images would tell.",
         ),
         (
             "equal",
@@ -140,7 +142,7 @@ def test_model_that_is_better_beyond_chance_becomes_champion(
             "worse",
             "it is right on 20 fewer test images than version 1, beyond chance (p < 0.0001). It would "
             "have to be "
-            "right on 10 more (+0.1667).",
+            "right on 10 more than version 1 (+0.1667).",
         ),
     ],
 )

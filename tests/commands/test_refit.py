@@ -26,7 +26,7 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import RunKind
 from kerasweep.training.schedules import cosine
 from tests.commands.test_rerun import Configured, Recorder, composing
-from tests.processes import start
+from tests.processes import run, start
 
 SMALL = ("training.epochs=3", "training.deterministic=true", "optimizer=sgd")
 
@@ -318,3 +318,49 @@ def test_a_killed_refit_goes_on_with_the_same_command(refitter: Refitter, tmp_pa
     seconds = histories(refitter.tracking, [second.run_id, newest.run_id], "epoch_seconds")
     assert len(seconds[newest.run_id]) == 100
     assert seconds[newest.run_id][:2] == seconds[second.run_id][:2]
+
+
+NETWORK = """
+import keras
+
+
+@keras.saving.register_keras_serializable("mine")
+class Twice(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def small(shape, classes):
+    layers = [keras.Input(shape), Twice(), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
+    return keras.Sequential(layers)
+"""
+
+
+def test_an_ensemble_of_networks_with_layers_of_the_users_own_may_come_later(
+    refitter: Refitter, tmp_path: Path
+) -> None:
+    """A new process has not imported the module of the layer."""
+    (tmp_path / "nets.py").write_text(NETWORK)
+    trained = run(tmp_path, "train", "debug=fast", "model=custom", "model.target=nets:small")
+    assert trained.code == 0, trained
+    (recorded,) = find_runs(refitter.tracking, {"kind": RunKind.RUN})
+    arguments = (f"run_id={recorded.run_id}", "seeds=2", "training.epochs=1")
+    assert run(tmp_path, "refit", *arguments).code == 0
+    later = run(tmp_path, "refit", *arguments, "ensemble=true")
+    assert later.code == 0, later
+    assert [refit.tags["state"] for refit in refitter.refits()] == ["complete"] * 3
+
+
+def test_a_network_whose_model_is_gone_is_trained_again(refitter: Refitter) -> None:
+    recorded = refitter.record(*SMALL)
+    (first,) = refitter.refit("training.epochs=1", run_id=recorded.run_id)
+    (model,) = refitter.tracker.client.get_run(first).outputs.model_outputs
+    refitter.tracker.client.delete_logged_model(model.model_id)
+    assert len(refitter.refit("training.epochs=1", run_id=recorded.run_id)) == 2
+
+
+def test_a_seed_beyond_the_last_one_is_refused_before_anything_is_trained(refitter: Refitter) -> None:
+    recorded = refitter.record(*SMALL)
+    with pytest.raises(ConfigError, match="^training.seed must be "):
+        refitter.refit("training.epochs=1", "training.seed=4294967295", run_id=recorded.run_id, seeds=2)
+    assert not refitter.refits()

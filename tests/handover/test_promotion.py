@@ -27,8 +27,8 @@ from kerasweep.handover.promotion import Decision, Role, decide
             Role.CHALLENGER,
             "it is right on 1 more test image than version 1, which may be chance (p 1). It would have to "
             "be right "
-            "on 6 more than version 1 (+0.0167); if it is as much better as it seems, about 3,200 test images "
-            "would tell.",
+            "on 6 more than version 1 (+0.0167); if it is as much better as it seems, about 3,200 test "
+            "images would tell.",
         ),
         (
             (4, 4, 359),
@@ -65,7 +65,7 @@ def test_decision_follows_from_the_counts(counts: tuple[int, int, int], role: Ro
 
 
 def test_first_model_is_the_champion() -> None:
-    assert decide(None, None) == Decision(Role.CHAMPION, "it is the first one")
+    assert decide(None, None) == Decision(Role.CHAMPION, "there was no champion")
 
 
 @pytest.mark.parametrize(
@@ -103,5 +103,5 @@ def test_tags_of_a_later_decision_replace_all_of_an_earlier_one() -> None:
         "mcnemar_p": "0.02148",
         "forced": "none",
     }
-    assert set(first.values()) == {"champion", "it is the first one", "none"}
+    assert set(first.values()) == {"champion", "there was no champion", "none"}
     assert decide("1", Paired(9, 4, 359)).description.startswith("Challenger: it is right on 5 more")

@@ -61,7 +61,7 @@ def test_what_was_done_is_listed_in_its_order_with_links(
     failed = complete(tracker, {"refit_of": winner, "kind": "refit"}, TESTED)
     tracker.finish(failed, State.FAILED, "the disk is full")
     tracker.set_tags(refit, {"registered_model": "my digits", "registered_version": "3"})
-    tracker.set_tags(refit, {"promotion": "Champion: it is the first one."})
+    tracker.set_tags(refit, {"promotion": "Champion: there was no champion."})
     tracker.set_tags(winner, {"export.onnx": "exports/onnx"})
     assert steps(tracking) == [
         ("winner", winner[:8], SCORE),
@@ -69,7 +69,7 @@ def test_what_was_done_is_listed_in_its_order_with_links(
         ("run again", again[:8], verdict),
         ("run again", varied[:8], f"a variation (data.limit=null): val_accuracy 1; on the test set: {SCORE}"),
         ("refit, training.seed=3", refit[:8], SCORE),
-        ("registered", "my digits, version 3", "Champion: it is the first one."),
+        ("registered", "my digits, version 3", "Champion: there was no champion."),
         ("ensemble of 2", ensemble[:8], SCORE),
     ]
     page = tmp_path / "page.html"

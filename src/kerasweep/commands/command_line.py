@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from kerasweep.config.folders import config_folder
-from kerasweep.config.schemas import command_keys
+from kerasweep.config.schemas import SCHEMAS, command_keys
 from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FOLDERS = ("conf", "sweeps")
+# Keys whose value is a text, whatever it looks like.
+QUOTED = ("run_id", "name", "reason", "registered_model")
 # Arguments that name the user's config files, which may have other keys.
 USER_FILES = ("--config-", "-cd", "-cn", "-cp", "hydra.searchpath=")
 HINT = (
@@ -87,10 +89,22 @@ def read_model_name(cfg: DictConfig) -> str:
 
 def model_arguments(arguments: Sequence[str]) -> list[str]:
     """Returns arguments that name a model, as Hydra reads them."""
-    # Quotes keep Hydra from reading an id such as 12e456 as infinity.
-    quoted = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in arguments]
     # `model` is a group of config files, which Hydra would look for.
-    return [re.sub(r"^model=", "registered_model=", argument) for argument in quoted]
+    return [quoted(re.sub(r"^model=", "registered_model=", argument)) for argument in arguments]
+
+
+def quoted(argument: str) -> str:
+    """Quotes texts that Hydra would read otherwise: an id such as 12e456, a reason with a comma."""
+    key, _, text = argument.partition("=")
+    if (
+        key not in ("run_id", "name", "reason", "registered_model")
+        or text == "null"
+        or text[:1] in ("'", '"')
+    ):
+        return argument
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    tail = re.search(r"\\*$", escaped)
+    return f"{key}='{escaped}{tail.group() if tail else ''}'"
 
 
 def check_overrides(arguments: Sequence[str], command: str, plain: Collection[str] = ()) -> None:
@@ -129,6 +143,7 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         value = override.value()
+        _check_type(command, override.key_or_group, value)
         if isinstance(value, str) and not has_user_files:
             _check_name(override.key_or_group, value)
         if not isinstance(value, (str, list, dict)):
@@ -149,6 +164,15 @@ def _check_spelling(key: str, known: Collection[str], has_user_files: bool) -> N
     meant = suggestion(key, known)
     if meant:
         refuse(f"There is no key {key}. {meant}")
+
+
+def _check_type(command: str, key: str, value: object) -> None:
+    """Refuses a value of a command's own key that is no whole number or no boolean, where it needs one."""
+    kind = get_type_hints(SCHEMAS[command]).get(key)
+    if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+        refuse(f"{key} needs a whole number, but got {value}.")
+    if kind is bool and not isinstance(value, bool):
+        refuse(f"{key} needs true or false, but got {value}.")
 
 
 def _check_added(key: str, known: Collection[str], has_user_files: bool) -> None:

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from kerasweep.tracking.tags import EXPORT
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 EXPORTS = "exports"
-RUN_DIGITS = 8
+RUN_DIGITS, MAX_FOLDER_LETTERS = 8, 60
+UNSAFE = r"[^\w.-]"  # in the name of a folder
 register()
 
 
@@ -80,7 +82,9 @@ def _folder_name(name: str, run_id: str) -> str:
     from kerasweep.tracking.registry import MODEL_URI
 
     parts = MODEL_URI.fullmatch(name)
-    return f"{parts['name']}-{parts['version']}" if parts else run_id[:RUN_DIGITS]
+    if parts is None:
+        return run_id[:RUN_DIGITS]
+    return f"{re.sub(UNSAFE, '_', parts['name'])[:MAX_FOLDER_LETTERS]}-{parts['version']}"
 
 
 @hydra.main(config_path=config_folder("conf"), config_name="export", version_base="1.3")

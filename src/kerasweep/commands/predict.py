@@ -21,7 +21,7 @@ from kerasweep.config.folders import config_folder
 from kerasweep.data.image_file import open_image
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.fast_start import skip_last_collection
-from kerasweep.handover.recorded_model import RecordedModel, read_model
+from kerasweep.handover.recorded_model import RecordedModel, check_outputs, read_model
 from kerasweep.serving.pixels import to_pixels
 from kerasweep.terminal import say
 from kerasweep.workers.signals import release_interrupts
@@ -46,6 +46,7 @@ def predict(cfg: DictConfig) -> None:
     recorded = read_model(cfg.tracking, name)
     model, class_names = recorded.model, recorded.class_names
     height, width, channels = _input_shape(model, recorded)
+    check_outputs(recorded)
     converted = [to_pixels(image, channels, (height, width)) for image in images]
     batch = np.stack([pixels for pixels, _ in converted])
     probabilities = np.asarray(model.predict(batch, verbose=0))

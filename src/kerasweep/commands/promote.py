@@ -1,14 +1,13 @@
 """Registers a model, as champion if it beats the champion: python -m src.promote run_id=ID name=digits"""
 
 import atexit
-import re
 import sys
 from collections.abc import Iterator
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.commands.command_line import check_overrides, read_run_id, run_command
+from kerasweep.commands.command_line import check_overrides, quoted, read_run_id, run_command
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
@@ -141,13 +140,3 @@ def run() -> None:
     check_overrides(sys.argv[1:], "promote")
     compose_once()
     _promote()
-
-
-def quoted(argument: str) -> str:
-    """Quotes texts that Hydra would read otherwise: an id such as 12e456, a reason with a comma."""
-    key, _, text = argument.partition("=")
-    if key not in ("run_id", "name", "reason") or text == "null" or text[:1] in ("'", '"'):
-        return argument
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    tail = re.search(r"\\*$", escaped)
-    return f"{key}='{escaped}{tail.group() if tail else ''}'"

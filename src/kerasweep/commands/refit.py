@@ -74,8 +74,8 @@ def run() -> None:
     """Runs the command."""
     collect_rarely()
     atexit.register(skip_last_collection)
-    arguments, changes = split_arguments("refit", KEYS)
-    command = command_text("src.refit", arguments)
+    command = command_text("src.refit")  # before arguments are quoted for Hydra
+    _, changes = split_arguments("refit", KEYS)
     compose_once()
     add_studies()
 

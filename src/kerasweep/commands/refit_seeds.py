@@ -12,7 +12,9 @@ from omegaconf import DictConfig
 
 from kerasweep.commands.open_run import OpenRun, open_run
 from kerasweep.commands.refit_plan import RefitPlan, digest_of, plan_refit
+from kerasweep.config import check
 from kerasweep.config.passwords import resolved_text, without_password
+from kerasweep.config.target import import_target
 from kerasweep.errors import TrackingError
 from kerasweep.file_lock import locked
 from kerasweep.handover.recorded_model import read_model
@@ -21,6 +23,8 @@ from kerasweep.report.score import TestScore, recorded_score
 from kerasweep.results import State, TrialRef
 from kerasweep.search.owner import has_ended_here, this_owner
 from kerasweep.terminal import next_commands, say
+from kerasweep.tracking.keras_model import has_model
+from kerasweep.tracking.location import database_path
 from kerasweep.tracking.reader import CONFIG, find_runs
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import (
@@ -39,7 +43,7 @@ from kerasweep.trial.artifacts import draw_errors, record_data, record_model
 from kerasweep.trial.digest import targets_tag
 from kerasweep.trial.network import build_network
 
-FOLDER = Path("mlruns", "jobs", "refit")
+FOLDER = Path("jobs", "refit")  # beside the database, or below mlruns
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Trained:
     """A network of a refit."""
 
     run_id: str
+    key: str  # see `RefitPlan.key_of`
     score: TestScore
 
 
@@ -60,6 +65,7 @@ def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
     """
     plan = plan_refit(cfg, changes)
     plan.tags["command"] = command
+    check(plan.cfg_of(cfg.seeds - 1))  # its seed may be too large
     name = cfg.sweep or plan.winner.run.run_id[:8]
     _say_plan(plan, name)
     tracker = open_tracker(plan.cfg.tracking)
@@ -100,7 +106,7 @@ def _train_seed(plan: RefitPlan, tracker: Tracker, number: int, name: str) -> Tr
             return trained
         with _opened(plan, cfg, tracker, name, {REFIT: key}) as opened:
             network = build_network(cfg, plan.prepared)
-            folder = FOLDER / key if cfg.training.checkpoint.enabled else None
+            folder = _folder(tracker, key) if cfg.training.checkpoint.enabled else None
             rate = plan.rate(network.steps_per_epoch)
             restored = network.fit_all(epochs, rate, _reporter(tracker, opened.run_id, epochs), folder)
             tracker.set_tags(
@@ -115,25 +121,26 @@ def _train_seed(plan: RefitPlan, tracker: Tracker, number: int, name: str) -> Tr
             tracker.log_metrics(opened.run_id, {TRAINED_EPOCHS: float(epochs)})
             record_model(TrialRef(opened.run_id), tracker, plan.prepared, network)
             probabilities = network.probabilities(plan.prepared.test)
-            return _record_score(plan, tracker, opened, probabilities)
+            return _record_score(plan, tracker, opened, key, probabilities)
 
 
 def _average_seeds(plan: RefitPlan, tracker: Tracker, seeds: Sequence[Trained], name: str) -> Trained:
     """Records one more model, with the mean of the networks' probabilities."""
     members = " ".join(seed.run_id for seed in seeds)
-    key = digest_of([members])
+    key = digest_of([seed.key for seed in seeds])
     with _exclusive(plan, tracker, key) as trained:
         if trained is not None:
             return trained
-        with _opened(plan, plan.cfg, tracker, name, {REFIT: key, ENSEMBLE: members}) as opened:
-            start_tensorflow()
-            from kerasweep.handover.ensemble import average
+        start_tensorflow()
+        from kerasweep.handover.ensemble import average
 
-            models = [read_model(plan.cfg.tracking, seed.run_id).model for seed in seeds]
-            model = average(models)
+        if plan.cfg.model.architecture == "custom":
+            import_target(plan.cfg.model.target)  # registers its layers
+        model = average([read_model(plan.cfg.tracking, seed.run_id).model for seed in seeds])
+        with _opened(plan, plan.cfg, tracker, name, {REFIT: key, ENSEMBLE: members}) as opened:
             tracker.log_model(opened.run_id, model, plan.prepared.class_names)
             probabilities = probabilities_of(model, plan.prepared.test)
-            return _record_score(plan, tracker, opened, probabilities)
+            return _record_score(plan, tracker, opened, key, probabilities)
 
 
 @contextmanager
@@ -148,7 +155,9 @@ def _opened(
         yield opened
 
 
-def _record_score(plan: RefitPlan, tracker: Tracker, opened: OpenRun, probabilities: np.ndarray) -> Trained:
+def _record_score(
+    plan: RefitPlan, tracker: Tracker, opened: OpenRun, key: str, probabilities: np.ndarray
+) -> Trained:
     part = plan.prepared.test
     tested = score(probabilities, part.labels)
     low, high = tested.interval
@@ -157,28 +166,35 @@ def _record_score(plan: RefitPlan, tracker: Tracker, opened: OpenRun, probabilit
     names = plan.prepared.class_names
     draw_errors(opened.run_id, tracker, part, probabilities, names, "test images")
     opened.state, opened.reason = State.COMPLETE, None
-    return Trained(opened.run_id, tested)
+    return Trained(opened.run_id, key, tested)
 
 
 @contextmanager
 def _exclusive(plan: RefitPlan, tracker: Tracker, key: str) -> Iterator[Trained | None]:
     """Lets one process at a time train a network; yields the network if it is trained already.
 
-    A run that a killed process left open is closed.
+    A run that a killed process left open is closed. A network whose model is gone is trained again.
 
     Raises:
-        TrackingError: A process in another folder or on another machine trains it.
+        TrackingError: A process on another machine trains it.
     """
     waiting = "note: another process trains this network: waiting for its end"
-    with locked(FOLDER / key / "lock", lambda: say(waiting)):
-        for run in find_runs(plan.cfg.tracking, {REFIT: key, REFIT_OF: plan.recorded.run.run_id}):
-            tested = recorded_score(run)
-            if run.tags.get("state") == State.COMPLETE and tested is not None:
-                yield Trained(run.run_id, tested)
+    with locked(_folder(tracker, key) / "lock", lambda: say(waiting)):
+        runs = find_runs(plan.cfg.tracking, {REFIT: key, REFIT_OF: plan.recorded.run.run_id})
+        for run in reversed(runs):  # the oldest first, if there are several
+            tested, is_complete = recorded_score(run), run.tags.get("state") == State.COMPLETE
+            if is_complete and tested is not None and has_model(plan.cfg.tracking, run.run_id):
+                yield Trained(run.run_id, key, tested)
                 return
             if run.status == State.RUNNING.mlflow:
                 _close_if_dead(tracker, run)
         yield None
+
+
+def _folder(tracker: Tracker, key: str) -> Path:
+    """Returns the folder of a network's lock and state: the same for all commands with the same database."""
+    database = database_path(tracker.uri)
+    return (database.parent if database else Path("mlruns")) / FOLDER / key
 
 
 def _close_if_dead(tracker: Tracker, run: RunRecord) -> None:

@@ -10,7 +10,7 @@ from kerasweep.data.prepare import Prepared
 from kerasweep.handover.card import Card
 from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import RecordedModel, read_model
-from kerasweep.handover.scores import TestScore, probabilities_of
+from kerasweep.handover.scores import TestScore, checked_probabilities
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import ENSEMBLE
 
@@ -53,7 +53,7 @@ def read_candidate(cfg: TrackingConf, run_id: str, path: str | None) -> Candidat
     """
     recorded = read_model(cfg, run_id)
     data = read_recorded_data(cfg, recorded.run, path)
-    return Candidate(recorded, data, probabilities_of(recorded.model, data.test))
+    return Candidate(recorded, data, checked_probabilities(recorded, data))
 
 
 def right_of(probabilities: np.ndarray, data: Prepared) -> np.ndarray:

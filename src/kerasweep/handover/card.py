@@ -4,6 +4,7 @@ The sections are those of Mitchell et al. (2019), Model cards for model reportin
 https://doi.org/10.1145/3287560.3287596
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def make_card(
         _limits(data, matrix),
         _commands(recorded, origin),
     )
-    title = [f"# {name}", *([remark] if remark else [])]
+    title = [f"# {_inline(name)}", *([remark] if remark else [])]
     text = "\n\n".join([*title, *("\n".join(section) for section in sections)])
     return Card(f"{text}\n", facts, matrix, data.class_names)
 
@@ -316,4 +317,6 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool
 
 def _inline(text: str) -> str:
     """Returns a text that stays on its line and in its cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    escaped = re.sub(r"([\\|\[\]])", r"\\\1", " ".join(printable.split()))
+    return escaped.replace("<", "&lt;")

@@ -10,7 +10,7 @@ from kerasweep.handover.card import make_card
 from kerasweep.handover.paired import pair
 from kerasweep.handover.promotion import NONE, Decision, Role, decide
 from kerasweep.handover.recorded_model import RecordedModel, read_model
-from kerasweep.handover.scores import TestScore, probabilities_of
+from kerasweep.handover.scores import TestScore, checked_probabilities
 from kerasweep.tracking.keras_model import LoggedModel
 from kerasweep.tracking.recorded_run import experiment_of, read_data_digest
 from kerasweep.tracking.registry import SCHEME, ModelVersion, Registry, find_version, show_version
@@ -190,7 +190,7 @@ def _judge(
             "force=true reason=TEXT promotes without a comparison."
         ) from error
     _check_same_data(cfg, champion, recorded, candidate)
-    answers = probabilities_of(recorded.model, candidate.data.test)
+    answers = checked_probabilities(recorded, candidate.data)
     right = right_of(answers, candidate.data)
     return decide(rival, pair(candidate.right, right), forced), TestScore(int(right.sum()), len(right))
 

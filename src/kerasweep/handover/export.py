@@ -11,7 +11,6 @@ from rich.table import Table
 from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.data.split import stratified_subset
-from kerasweep.errors import TrackingError
 from kerasweep.handover.card import make_card
 from kerasweep.handover.convert import convert, with_names
 from kerasweep.handover.export_check import (
@@ -26,7 +25,7 @@ from kerasweep.handover.export_folder import check_free, disk_errors_of_tensorfl
 from kerasweep.handover.export_formats import Format
 from kerasweep.handover.recorded_model import RecordedModel
 from kerasweep.handover.runtimes import load_exported
-from kerasweep.handover.scores import probabilities_of, score
+from kerasweep.handover.scores import checked_probabilities, score
 from kerasweep.training.runtime import banners_hidden
 
 CALIBRATION_IMAGES = 300
@@ -63,11 +62,7 @@ def export_model(
     abouts = {subfolder(format, quantize): _about(recorded, data, format, quantize) for format in formats}
     check_free(folder, abouts)
     with staged(folder) as stage, banners_hidden(), disk_errors_of_tensorflow():
-        probabilities = probabilities_of(recorded.model, data.test)
-        if not np.isfinite(probabilities).all():
-            raise TrackingError(
-                f"The model of {recorded.name} predicts NaN for test images. Export another run."
-            )
+        probabilities = checked_probabilities(recorded, data)
         named = with_names(recorded.model, data.test.image_shape)
         rows = [_keras_row(recorded, named, probabilities, data.test, stage)]
         for format, (name, about) in zip(formats, abouts.items(), strict=True):

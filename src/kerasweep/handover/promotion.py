@@ -62,7 +62,7 @@ def decide(rival: str | None, paired: Paired | None, forced: str | None = None) 
         seen = f"; {_standing(rival, paired)}" if rival and paired else ""
         return Decision(Role.CHAMPION, f"by force, because {forced}{seen}", rival, paired, forced)
     if rival is None or paired is None:
-        return Decision(Role.CHAMPION, "it is the first one")
+        return Decision(Role.CHAMPION, "there was no champion")
     if paired.is_better:
         return Decision(Role.CHAMPION, _standing(rival, paired), rival, paired)
     reason = f"{_standing(rival, paired)}. {_what_is_missing(rival, paired)}"

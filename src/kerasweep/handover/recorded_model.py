@@ -2,6 +2,8 @@
 
 import math
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +19,8 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import read_objectives
 from kerasweep.training.runtime import start_tensorflow
 
+# What a damaged archive raises while it is read.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 # Keras's message about a class or function that is not registered.
 _CUSTOM = re.compile(
     r"Could not locate (?:class|function) '(?P<name>\w+)'.*?'module': '(?P<module>[\w.]+)'", re.S
@@ -69,24 +73,50 @@ def load_keras(path: Path, name: str) -> Any:
     Raises:
         TrackingError: It is damaged, needs layers that are not registered, or holds code.
     """
+    _check_whole(path, name)  # HDF5 would crash
     start_tensorflow()
     import keras
 
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError) as error:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError) as error:
         if (lacking := _CUSTOM.search(str(error))) is not None:
             layer, module = lacking["name"], lacking["module"]
             raise TrackingError(
                 f"The model of {name} cannot be loaded: it needs {layer} of {module}, which Keras does not "
                 "have. If that is your own code, src.export takes it with "
-                f"custom_objects=[{module}:{layer}]; in Python, import it before keras.models.load_model."
+                f"custom_objects=[{module}:{layer}], and in Python you import it before "
+                "keras.models.load_model. src.predict and src.promote take no such model."
             ) from error
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise TrackingError(
             f"The model of {name} cannot be loaded: {reason} A network with custom layers "
             "needs them registered with keras.saving.register_keras_serializable, and imported."
         ) from error
+    if not isinstance(getattr(model, "input_shape", None), tuple) or not isinstance(model, keras.Model):
+        raise TrackingError(f"The model of {name} must take one batch of images, which it does not.")
+    return model
+
+
+def check_outputs(recorded: RecordedModel) -> None:
+    """Raises TrackingError if a model does not give a probability for each of its class names."""
+    expected = (None, len(recorded.class_names))
+    if recorded.model.output_shape != expected:
+        raise TrackingError(
+            f"The model of {recorded.name} must give {expected} for its {len(recorded.class_names)} class "
+            f"names, but gives {recorded.model.output_shape}. Export or promote another run."
+        )
+
+
+def _check_whole(path: Path, name: str) -> None:
+    """Raises TrackingError if a byte of a `.keras` file has changed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except _DAMAGE as error:
+        raise TrackingError(f"The model of {name} cannot be loaded: its file is damaged: {error}.") from error
+    if damaged is not None:
+        raise TrackingError(f"The model of {name} cannot be loaded: its file is damaged in {damaged}.")
 
 
 def _find(cfg: TrackingConf, run: RunRecord) -> str:

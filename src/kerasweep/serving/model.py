@@ -18,6 +18,7 @@ from .pixels import DAMAGE, to_pixels
 
 # Pillow also opens formats that start other programs: a server reads only these.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+MAX_PIXELS = 50_000_000  # of an image file: each takes several bytes
 
 
 class ServedModel:
@@ -92,6 +93,8 @@ class ServedModel:
                 text = file.rpartition("base64,")[2] if isinstance(file, str) else ""
                 content = base64.b64decode(text) if isinstance(file, str) else file
                 with Image.open(BytesIO(content), formats=FORMATS) as image:
+                    if image.width * image.height > MAX_PIXELS:
+                        raise ValueError("the image is too large")
                     decoded.append(to_pixels(image, channels, (height, width))[0])
             except DAMAGE as error:
                 raise _refusal(

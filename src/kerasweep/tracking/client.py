@@ -27,6 +27,10 @@ QUIET = ("alembic", "mlflow.tracking", "mlflow.store.model_registry")
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
+# The servers that have answered this process: if one is away later, calls are retried.
+_reached: set[str] = set()
+
+
 def open_client(uri: str, create: bool) -> Any:
     """Opens an MlflowClient.
 
@@ -46,8 +50,10 @@ def open_client(uri: str, create: bool) -> Any:
     database = database_path(uri)
     if database is not None:
         check_file(database, create)
-    with without_retries():
-        return with_retries(uri, _open, uri, database, create)
+    with nullcontext() if uri in _reached else without_retries():
+        client = with_retries(uri, _open, uri, database, create)
+    _reached.add(uri)
+    return client
 
 
 def _open(uri: str, database: Path | None, create: bool) -> Any:

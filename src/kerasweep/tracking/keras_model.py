@@ -11,7 +11,7 @@ from typing import Any
 from yaml import YAMLError
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import TrackingError
+from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.serving import INPUT
 from kerasweep.tracking import keras_flavor
 from kerasweep.tracking.client import import_mlflow, open_client
@@ -20,6 +20,8 @@ from kerasweep.tracking.retry import with_retries
 
 MODEL, CLASSES = "model", "class_names"
 KERAS_FILE = Path("data", "model.keras")
+# What a file MLmodel of another program, or a damaged one, raises.
+UNREADABLE = (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError, YAMLError)
 REQUIRED = ("keras", "tensorflow", "numpy", "pillow")
 
 
@@ -115,25 +117,40 @@ def download_model(cfg: TrackingConf, location: str, into: Path) -> tuple[Path, 
 
     uri = resolve_uri(cfg.uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    folder = Path(
-        with_retries(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
-    )
     try:
-        names = (Model.load(str(folder)).metadata or {}).get(CLASSES)
-    except (MlflowException, TypeError, ValueError, YAMLError) as error:
+        folder = Path(
+            with_retries(uri, download_artifacts, artifact_uri=location, dst_path=str(into), tracking_uri=uri)
+        )
+    except UnreachableError:
+        raise
+    except TrackingError as error:  # MLflow's first line does not say why
+        reason = str(error.__cause__ or error).strip().splitlines()[-1]
+        raise TrackingError(f"The files of the model at {location} cannot be read: {reason}") from error
+    try:
+        metadata = Model.load(str(folder)).metadata
+        names = metadata[CLASSES] if isinstance(metadata, dict) else None
+    except (*UNREADABLE, MlflowException) as error:
         raise TrackingError(f"The model at {location} has no readable file MLmodel: {error}") from error
-    if not isinstance(names, list) or not (folder / KERAS_FILE).is_file():
+    is_listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is None or not is_listed or not (folder / KERAS_FILE).is_file():
         raise TrackingError(
             f"The model at {location} was not made by kerasweep: it has no {KERAS_FILE}, or no class names."
         )
-    return folder / KERAS_FILE, [str(name) for name in names]
+    return folder / KERAS_FILE, list(names)
 
 
 def _newest(client: Any, run_id: str) -> LoggedModel | None:
+    from mlflow.exceptions import MlflowException
+
     # The client's list of artifacts would look for models in the global tracking URI.
     outputs = client.get_run(run_id).outputs
     for output in reversed(outputs.model_outputs if outputs else []):
-        logged = client.get_logged_model(output.model_id)
+        try:
+            logged = client.get_logged_model(output.model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue  # the user deleted it
         if logged.name == MODEL and str(logged.status) == "READY":
             return LoggedModel(str(logged.model_id), str(logged.artifact_location))
     return None

@@ -131,7 +131,7 @@ def open_registry(cfg: TrackingConf, name: str) -> Registry:
         ConfigError: No address could have this name.
         TrackingError: The registry is not there.
     """
-    if not name.strip() or any(character in name for character in FORBIDDEN):
+    if not name.strip() or not name.isprintable() or any(character in name for character in FORBIDDEN):
         raise ConfigError(
             f"name needs a name without {' '.join(FORBIDDEN)}, as in name=digits, but got "
             f"{name.strip() or 'none'}."

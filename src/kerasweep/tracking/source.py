@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,17 +76,15 @@ def command_tags() -> dict[str, str]:
     return {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
 
 
-def command_text(module: str, arguments: Sequence[str] | None = None) -> str:
+def command_text(module: str) -> str:
     """Returns the command that started this process, to be typed again, with passwords masked.
 
     Args:
         module: The module after `python -m`, unless an installed `kerasweep-…` command was typed.
-        arguments: What was typed after it; None for `sys.argv`.
     """
     name = Path(sys.argv[0]).name
     typed = [name] if name.startswith("kerasweep-") else ["python", "-m", module]
-    given = sys.argv[1:] if arguments is None else arguments
-    return shlex.join([*typed, *map(without_password, given)])
+    return shlex.join([*typed, *map(without_password, sys.argv[1:])])
 
 
 def versions_text() -> str:

@@ -42,7 +42,7 @@ def image_grid(images: np.ndarray, titles: Sequence[str], heading: str | None = 
     """Draws images in rows of five, each under its title.
 
     Args:
-        images: uint8 (n, height, width, 1 or 3), n >= 1.
+        images: uint8 (n, height, width, channels), n >= 1. Of other than 3 channels the mean is shown.
         titles: One per image.
         heading: The title of the figure.
     """
@@ -73,10 +73,10 @@ def _draw_image(axes: Axes, image: np.ndarray, left: float, low: float) -> None:
     height, width = IMAGE_INCHES * np.array(image.shape[:2]) / max(image.shape[:2])
     left, low = left + (IMAGE_INCHES - width) / 2, low + (IMAGE_INCHES - height) / 2
     extent = (left, left + width, low, low + height)
-    if image.shape[-1] == 1:
-        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255, extent=extent)
-    else:
+    if image.shape[-1] == 3:
         axes.imshow(image, extent=extent)
+    else:  # one channel, or the mean of several without a known colour
+        axes.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255, extent=extent)
 
 
 def dataset_figure(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], name: str) -> Figure:
