@@ -1,5 +1,6 @@
 """Printed text looks the same everywhere, and next commands repeat the user's overrides."""
 
+import shlex
 import subprocess
 import sys
 
@@ -50,6 +51,17 @@ def test_next_commands(
     assert next_commands(URI, is_default, "s-1", "r") == said
     assert next_commands(URI, is_default, None, "r") == [said[0], said[2]]
     assert next_commands(URI, is_default, "s-1", None) == said[:2]
+
+
+def test_the_name_of_a_registered_model_is_quoted_for_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    *_, predict = next_commands(URI, True, None, None, "models:/a'b c@champion")
+    assert shlex.split(predict)[-2:] == ["model=models:/a'b c@champion", "images=[IMAGE.png]"]
+
+
+def test_what_steers_a_terminal_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[2Jb\x07\x9bc\nd")
+    assert capsys.readouterr().out == "a?[2Jb??c\nd\n"
 
 
 def test_a_server_is_browsed_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,13 @@ MAX_WHOLE = 1e15  # larger whole numbers may be rounded
 _printers: list[Callable[[str], None]] = []
 
 
+# What steers a terminal, which a recorded name could hold, is shown as a question mark.
+CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
+
+
 def say(line: str) -> None:
     """Prints a line without wrapping or markup."""
+    line = line.translate(CONTROLS)
     if _printers:
         _printers[-1](line)
     else:

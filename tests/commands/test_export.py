@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from kerasweep.commands.export import export
+from kerasweep.commands.export import _folder_name, export
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Prepared
@@ -269,6 +269,19 @@ def test_layers_of_the_users_own_are_named_and_taken(tmp_path: Path) -> None:
     )
     assert (taken.code, taken.stderr) == (0, "")
     assert [row[1] for row in cells(taken)] == ["", "200 of 200"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("run 3304a0bf", "3304a0bf"),
+        ("models:/digits/3", "digits-3"),
+        ("models:/a\\b c/1", "a_b_c-1"),
+        (f"models:/{'é' * 300}/12", f"{'é' * 60}-12"),
+    ],
+)
+def test_folder_is_named_after_run_or_version(name: str, folder: str) -> None:
+    assert _folder_name(name, "3304a0bf" + 24 * "0") == folder
 
 
 def test_registered_model_is_exported_under_its_name(trained: Trained, tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ HISTORY = [
 ]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_each_image_stands_under_its_title(channels: int) -> None:
     images = np.arange(7 * 4 * 4 * channels, dtype=np.uint8).reshape(7, 4, 4, channels)
     figure = image_grid(images, [f"title {number}" for number in range(7)], "heading")
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == [f"title {number}" for number in range(7)]
     for drawn, title, image in zip(axes.images, axes.texts, images, strict=True):
-        expected = image[..., 0] if channels == 1 else image
+        expected = image if channels == 3 else image.mean(axis=-1)
         np.testing.assert_array_equal(drawn.get_array(), expected)
         left, right, low, high = drawn.get_extent()
         middle, bottom = title.get_position()
