@@ -229,7 +229,7 @@ def test_a_refit_that_another_process_trains_is_not_ended(refitter: Refitter) ->
     recorded = refitter.record(*SMALL)
     (first,) = refitter.refit("training.epochs=1", run_id=recorded.run_id)
     refitter.tracker.resume(first)
-    refitter.tracker.set_tags(first, {"state": "running", "owner": json.dumps(this_owner())})
+    refitter.tracker.set_tags(first, {"state": "running", "refit_process": json.dumps(this_owner())})
     with pytest.raises(TrackingError, match=f"^The run {first} of this refit is being trained by process "):
         refitter.refit("training.epochs=1", run_id=recorded.run_id)
     assert refitter.run(first).status == "RUNNING"

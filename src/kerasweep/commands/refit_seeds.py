@@ -29,9 +29,9 @@ from kerasweep.tracking.reader import CONFIG, find_runs
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import (
     ENSEMBLE,
-    OWNER,
     REFIT,
     REFIT_OF,
+    REFIT_PROCESS,
     RESTORED_EPOCHS,
     TRAINED_EPOCHS,
     WEIGHTS_DIGEST,
@@ -148,7 +148,7 @@ def _opened(
     plan: RefitPlan, cfg: DictConfig, tracker: Tracker, name: str, tags: Mapping[str, str]
 ) -> Iterator[OpenRun]:
     """Opens a run below the winner's with the refit's configuration and data."""
-    all_tags = {**plan.tags, **tags, OWNER: json.dumps(this_owner())}
+    all_tags = {**plan.tags, **tags, REFIT_PROCESS: json.dumps(this_owner())}
     with open_run(cfg, tracker, name, all_tags, parent=plan.winner.run.run_id) as opened:
         record_data(cfg, opened.run_id, tracker, plan.prepared)
         tracker.log_text(opened.run_id, resolved_text(cfg), CONFIG)
@@ -198,7 +198,7 @@ def _folder(tracker: Tracker, key: str) -> Path:
 
 
 def _close_if_dead(tracker: Tracker, run: RunRecord) -> None:
-    owner = json.loads(run.tags[OWNER])
+    owner = json.loads(run.tags[REFIT_PROCESS])
     if not has_ended_here(owner):
         raise TrackingError(
             f"The run {run.run_id} of this refit is being trained by process {owner['pid']} on "

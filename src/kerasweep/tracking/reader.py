@@ -235,8 +235,9 @@ def claim_of(cfg: TrackingConf, parent: RunRecord) -> ClaimConf | None:
         path = download(cfg, parent.run_id, CONFIG, Path(folder))
         try:
             claim = OmegaConf.select(OmegaConf.load(path), "study.claim")
-            if claim is None or (OmegaConf.is_dict(claim) and not claim.get("comparisons")):
+            if claim is None:
                 return None
-            return cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+            typed = cast(ClaimConf, OmegaConf.merge(OmegaConf.structured(ClaimConf), claim))
+            return typed if typed.comparisons else None
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
             raise TrackingError(f"{CONFIG} of {parent.name} cannot be read: {error}") from error

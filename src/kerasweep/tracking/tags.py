@@ -32,7 +32,7 @@ RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
 # The run whose configuration a refit trains, and a digest of everything that defines the refit.
 REFIT_OF, REFIT = "refit_of", "refit"
 # Why a refit trains its number of epochs, and the process that trains it, as JSON.
-REFIT_EPOCHS, OWNER = "refit_epochs", "owner"
+REFIT_EPOCHS, REFIT_PROCESS = "refit_epochs", "refit_process"
 # The runs whose probabilities a model averages.
 ENSEMBLE = "ensemble"
 # The model and version under which a run's model was registered, and the decision on it.
@@ -88,7 +88,7 @@ RESERVED = {
     REGISTERED_VERSION,
     PROMOTION,
     REFIT_EPOCHS,
-    OWNER,
+    REFIT_PROCESS,
     TARGETS_TAG,
     WEIGHTS_DIGEST,
     "processor",
