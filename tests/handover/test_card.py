@@ -10,6 +10,7 @@ from PIL import Image
 
 from kerasweep.data.prepare import Prepared
 from kerasweep.handover.card import CARD, CONFUSION, make_card, weakest_class
+from kerasweep.handover.origin import read_origin
 from kerasweep.handover.recorded_data import read_recorded_data
 from kerasweep.handover.recorded_model import RecordedModel, read_model
 from kerasweep.handover.scores import probabilities_of
@@ -76,7 +77,9 @@ class Carded:
         self.recorded: RecordedModel = read_model(recorder.tracking, run.run_id)
         self.data: Prepared = read_recorded_data(recorder.tracking, run)
         self.probabilities = probabilities_of(self.recorded.model, self.data.test)
-        self.card = make_card(recorder.tracking, self.recorded, self.data, self.probabilities, "shades")
+        self.card = make_card(
+            read_origin(recorder.tracking, run), self.recorded, self.data, self.probabilities, "shades"
+        )
 
     def section(self, heading: str) -> str:
         return self.card.text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
@@ -166,7 +169,11 @@ def test_the_choice_of_a_sweep_is_by_the_mean_of_its_seeds(recorder: Recorder) -
         recorded = read_model(recorder.tracking, run_id)
         data = read_recorded_data(recorder.tracking, recorded.run)
         text = make_card(
-            recorder.tracking, recorded, data, probabilities_of(recorded.model, data.test), "x"
+            read_origin(recorder.tracking, recorded.run),
+            recorded,
+            data,
+            probabilities_of(recorded.model, data.test),
+            "x",
         ).text
         assert text.partition("## How it was chosen\n\n")[2].startswith(start)
         assert (
@@ -209,7 +216,13 @@ def test_how_to_run_it_again(carded: Carded) -> None:
 def test_a_single_training_says_so(recorder: Recorder) -> None:
     run = recorder.record("training.epochs=1")
     recorded, data = read_model(recorder.tracking, run.run_id), read_recorded_data(recorder.tracking, run)
-    card = make_card(recorder.tracking, recorded, data, probabilities_of(recorded.model, data.test), "x")
+    card = make_card(
+        read_origin(recorder.tracking, recorded.run),
+        recorded,
+        data,
+        probabilities_of(recorded.model, data.test),
+        "x",
+    )
     assert "No sweep compared its configuration with others." in card.text
 
 

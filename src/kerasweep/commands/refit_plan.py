@@ -66,12 +66,13 @@ def digest_of(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:KEY_DIGITS]
 
 
-def plan_refit(cfg: DictConfig, changes: Sequence[str]) -> RefitPlan:
+def plan_refit(cfg: DictConfig, changes: Sequence[str], command: str) -> RefitPlan:
     """Plans a refit.
 
     Args:
         cfg: The configuration of src.refit, checked.
         changes: Overrides of the training.
+        command: The command as it was typed, a tag of the runs.
 
     Raises:
         ConfigError: The recorded configuration does not fit this version, or a change does not fit it.
@@ -102,5 +103,10 @@ def plan_refit(cfg: DictConfig, changes: Sequence[str]) -> RefitPlan:
     again.cfg.training.epochs = epochs.count
     again.cfg.training.early_stopping.enabled = False
     study = {"study": recorded.tags["study"]} if "study" in recorded.tags else {}
-    own = {"kind": RunKind.REFIT, REFIT_OF: recorded.run.run_id, REFIT_EPOCHS: epochs.reason}
+    own = {
+        "kind": RunKind.REFIT,
+        REFIT_OF: recorded.run.run_id,
+        REFIT_EPOCHS: epochs.reason,
+        "command": command,
+    }
     return RefitPlan(again.cfg, prepared, winner, recorded, epochs, {**study, **again.tags, **own})

@@ -63,8 +63,7 @@ def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
         changes: Overrides of the training.
         command: The command as it was typed, a tag of the runs.
     """
-    plan = plan_refit(cfg, changes)
-    plan.tags["command"] = command
+    plan = plan_refit(cfg, changes, command)
     check(plan.cfg_of(cfg.seeds - 1))  # its seed may be too large
     name = cfg.sweep or plan.winner.run.run_id[:8]
     _say_plan(plan, name)

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Part, Prepared
-from kerasweep.handover.origin import Origin, read_origin
+from kerasweep.handover.origin import Origin
 from kerasweep.handover.recorded_model import RecordedModel
 from kerasweep.handover.scores import score
 from kerasweep.report.score import TestScore
@@ -57,7 +56,7 @@ class Card:
 
 
 def make_card(
-    cfg: TrackingConf,
+    origin: Origin,
     recorded: RecordedModel,
     data: Prepared,
     probabilities: np.ndarray,
@@ -67,14 +66,13 @@ def make_card(
     """Makes the card of a model from what was recorded and measured.
 
     Args:
-        cfg: Names the server or database.
+        origin: Where the model comes from, see `read_origin`.
         recorded: The model.
         data: The images of its run.
         probabilities: The model's, of the test images, (n, classes).
         name: The title.
         remark: A sentence below the title; None for none.
     """
-    origin = read_origin(cfg, recorded.run)
     tested = score(probabilities, data.test.labels)
     matrix = confusion_matrix(data.test.labels, probabilities.argmax(axis=1), data.num_classes)
     facts = dict(_facts(recorded, data, tested, matrix, origin))

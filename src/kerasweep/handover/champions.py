@@ -7,6 +7,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.errors import DataError, TrackingError, UnreachableError
 from kerasweep.handover.candidate import DATA_DIGEST, Candidate, right_of, version_tags
 from kerasweep.handover.card import make_card
+from kerasweep.handover.origin import read_origin
 from kerasweep.handover.paired import pair
 from kerasweep.handover.promotion import NONE, Decision, Role, decide
 from kerasweep.handover.recorded_model import RecordedModel, read_model
@@ -75,7 +76,7 @@ def enter(
     """
     version = find_entered(registry, candidate.run.run_id)
     recorded, data = candidate.recorded, candidate.data
-    card = make_card(cfg, recorded, data, candidate.probabilities, registry.name)
+    card = make_card(read_origin(cfg, recorded.run), recorded, data, candidate.probabilities, registry.name)
     facts = version_tags(candidate, card)
     if version is not None and Role.CHAMPION in roles_of(registry, version.version):
         entered = Entered(version.version, _recorded_decision(version))

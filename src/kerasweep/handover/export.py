@@ -23,6 +23,7 @@ from kerasweep.handover.export_check import (
 from kerasweep.handover.export_files import write_files
 from kerasweep.handover.export_folder import check_free, disk_errors_of_tensorflow, staged
 from kerasweep.handover.export_formats import Format
+from kerasweep.handover.origin import read_origin
 from kerasweep.handover.recorded_model import RecordedModel
 from kerasweep.handover.runtimes import load_exported
 from kerasweep.handover.scores import checked_probabilities, score
@@ -63,11 +64,13 @@ def export_model(
     check_free(folder, abouts)
     with staged(folder) as stage, banners_hidden(), disk_errors_of_tensorflow():
         probabilities = checked_probabilities(recorded, data)
+        calibration = _calibration(data) if quantize else None
+        origin = read_origin(cfg, recorded.run)
         named = with_names(recorded.model, data.test.image_shape)
         rows = [_keras_row(recorded, named, probabilities, data.test, stage)]
         for format, (name, about) in zip(formats, abouts.items(), strict=True):
             (stage / name).mkdir()
-            convert(named, format, stage / name, _calibration(data) if quantize else None)
+            convert(named, format, stage / name, calibration)
             loaded = load_exported(format, stage / name)
             exported = probabilities_by(loaded.predict, data.test)
             comparison = compare(exported, probabilities, data.test.labels)
@@ -78,8 +81,8 @@ def export_model(
             figures = Figures(name, score(exported, data.test.labels), size, milliseconds, comparison)
             write_files(stage / name, format, loaded, figures, about)
             title = f"{recorded.name}, exported as {name}"
-            remark = _remark(figures, quantize, len(_calibration(data)) if quantize else 0)
-            make_card(cfg, recorded, data, exported, title, remark).write(stage / name)
+            remark = _remark(figures, quantize, 0 if calibration is None else len(calibration))
+            make_card(origin, recorded, data, exported, title, remark).write(stage / name)
             rows.append(figures)
     return rows
 
