@@ -79,7 +79,8 @@ def _run(command: Sequence[str], folder: Path) -> tuple[float, float]:
 
 
 def environment() -> Mapping[str, str]:
-    """Returns the environment with this repository, without other databases, and with saved bytecode."""
+    """Returns the activated environment, with this repository, without other databases, saving bytecode."""
     unwanted = ("MLFLOW_", "PYTHONDONTWRITEBYTECODE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(unwanted)}
-    return {**kept, "PYTHONPATH": PYTHONPATH, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": PYTHONPATH, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -61,12 +61,13 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: the repository on the path, no proxies, nothing of MLflow's.
+    """The environment of a command: the virtual environment is activated, no proxies, nothing of MLflow's.
 
-    The numbers of threads that a dry run in this process has set are left out, too.
+    The repository is on Python's path; numbers of threads that a dry run in this process has set are dropped.
     """
     kept = {key: value for key, value in os.environ.items() if not _is_foreign(key)}
-    return {**kept, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1", **more}
+    programs = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return {**kept, **programs, "PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 def _is_foreign(key: str) -> bool:
@@ -337,10 +338,11 @@ def served(command: Sequence[str], port: int, log: Path, variables: dict[str, st
             time.sleep(0.2)
         yield
     finally:
-        children = psutil.Process(started.pid).children(recursive=True)
-        started.terminate()
-        started.wait()
-        psutil.wait_procs(children, timeout=30)
+        if started.poll() is None:
+            children = psutil.Process(started.pid).children(recursive=True)
+            started.terminate()
+            started.wait()
+            psutil.wait_procs(children, timeout=30)
 
 
 def _answers(url: str) -> bool:
