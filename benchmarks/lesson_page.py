@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from benchmarks import ROOT
 from benchmarks.courses import COURSES, lessons_of, overrides, study_of, tuned_tags
 from benchmarks.studies import content
-from kerasweep.config.search import EACH_EPOCH, ClaimConf
+from kerasweep.config.metrics import is_of_epoch
+from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
 from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
@@ -114,7 +115,7 @@ def _effect(verdict: Verdict) -> str:
     if not found:
         return "–"
     measure = "" if comparison.measure == "objective" else f"{comparison.measure} "
-    if comparison.measure in EACH_EPOCH:
+    if is_of_epoch(comparison.measure):
         measure = f"the last epoch's {measure}"
     if comparison.spread_over:
         measure = f"variance over {comparison.spread_over} "

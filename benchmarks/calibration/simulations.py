@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kerasweep.config.search import EPOCH_METRICS
+from kerasweep.config.metrics import EPOCH_METRICS
 from kerasweep.data.split import stratified_half
 from kerasweep.trial.metrics import History, choose_epochs, cross_fitted
 

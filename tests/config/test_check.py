@@ -68,7 +68,9 @@ SENTENCES = [
     (
         "pruner=asha objective=[{metric:seconds,direction:minimize}]",
         "pruner=asha compares epochs, but seconds is not measured after each. "
-        "Use pruner=none, or an objective of val_accuracy, val_loss, accuracy, loss.",
+        "Use pruner=none, or an objective of val_accuracy, val_loss, accuracy, loss, "
+        "val_f1_macro, val_balanced_accuracy, val_top_5_accuracy, val_auc, val_calibration_error, "
+        "val_log_loss.",
     ),
     (
         "pruner=threshold",
@@ -85,7 +87,8 @@ SENTENCES = [
     (
         "training.early_stopping.monitor=val_acc",
         "training.early_stopping.monitor must be one of val_accuracy, val_loss, accuracy, loss, "
-        "but got val_acc.",
+        "val_f1_macro, val_balanced_accuracy, val_top_5_accuracy, val_auc, val_calibration_error, "
+        "val_log_loss, but got val_acc.",
     ),
     ("training.checkpoint.monitor=x", "training.checkpoint.monitor must be one of val_accuracy, val_loss,"),
     ("schedule=plateau schedule.monitor=lr", "schedule.monitor must be one of val_accuracy, val_loss,"),
@@ -140,9 +143,46 @@ SENTENCES = [
     ("objective=[]", "objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}]."),
     (
         "objective=[{metric:speed,direction:maximize}]",
-        "objective.metric must be one of val_accuracy, val_loss, accuracy, loss, parameters, "
-        "seconds, cpu_seconds, but got speed.",
+        "objective.metric must be one of val_accuracy, val_loss, accuracy, loss, val_f1_macro, "
+        "val_balanced_accuracy, val_top_5_accuracy, val_auc, val_calibration_error, val_log_loss, "
+        "parameters, seconds, cpu_seconds, flops, latency_ms, but got speed.",
     ),
+    (
+        "training.metrics=[f1]",
+        "training.metrics must be one of f1_macro, balanced_accuracy, top_5_accuracy, auc, "
+        "calibration_error, log_loss, but got f1.",
+    ),
+    (
+        "training.callbacks=[EarlyStopping]",
+        "training.callbacks names functions as package.module:function, but got EarlyStopping. The function "
+        "is called without arguments and returns a keras.callbacks.Callback.",
+    ),
+    (
+        "training.loss=focal",
+        "training.loss must be one of crossentropy, categorical_focal_crossentropy, kl_divergence, "
+        "mean_squared_error, mean_absolute_error, categorical_hinge, squared_hinge, package.module:function, "
+        "but got focal.",
+    ),
+    ("training.label_smoothing=1", "training.label_smoothing must be at least 0 and below 1, but got 1.0."),
+    (
+        "training.loss=mine:focal training.label_smoothing=0.1",
+        "training.label_smoothing is for Keras's losses, but training.loss is mine:focal. Smooth there, or "
+        "leave it out.",
+    ),
+    *(
+        (
+            f"training.class_weight={given}",
+            "training.class_weight must be balanced, or give classes numbers of at least 0, but got "
+            f"{shown}. Write it as in training.class_weight={{0:1,1:2.5}}.",
+        )
+        for given, shown in (
+            ("even", "even"),
+            ("{0:-1}", "{0: -1}"),
+            ("{0:a}", "{0: 'a'}"),
+            ("[1,2]", "[1, 2]"),
+        )
+    ),
+    ("model.from_logits=true", "model.from_logits is for model=custom: the other networks end in a softmax."),
     (
         "objective=[{metric:loss,direction:up}]",
         "objective.direction must be one of maximize, minimize, but got up.",
@@ -184,7 +224,7 @@ NAMES = [
     ("initializer.name=ones", "initializer.name must be one of zeros, constant, random_normal, "),
     ("regularizer.name=l3", "regularizer.name must be one of none, l1, l2, l1_l2, but got l3."),
     ("regularizer.on=bias", "regularizer.on must be one of conv, dense, both, but got bias."),
-    ("optimizer.name=lion", "optimizer.name must be one of sgd, adam, adamw, rmsprop, but got lion."),
+    ("optimizer.name=lion", "optimizer.name must be one of sgd, adam, adamw, rmsprop, custom, "),
     ("schedule.name=linear", "schedule.name must be one of constant, plateau, cosine, "),
     ("training.precision=float64", "training.precision must be one of float32, mixed_float16, "),
     ("sampler.name=best", "sampler.name must be one of grid, random, tpe, qmc, cmaes, nsga2, but got best."),

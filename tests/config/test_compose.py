@@ -40,6 +40,7 @@ NEEDS = {
     "data=image_folder": "data.path",
     "data=custom": "data.target",
     "model=custom": "model.target",
+    "optimizer=custom": "optimizer.target",
 }
 
 

@@ -1,5 +1,6 @@
 """A target names a function; other targets are refused with a message."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,3 +54,14 @@ def test_import_of_the_old_module_is_answered_with_the_new_one(folder: Path) -> 
     (folder / "written_before_of_test.py").write_text("from src.outcome import Outcome\n")
     with pytest.raises(ConfigError, match="Write `from kerasweep import Outcome, TrialRef` there"):
         import_target("written_before_of_test:f")
+
+
+def test_a_class_of_keras_is_checked_without_its_import() -> None:
+    """The import would take the sweep's own process seconds."""
+    code = (
+        "import sys; from kerasweep.config.target import check_target; "
+        "from kerasweep.config.target_source import source_digest; check_target('keras.optimizers:Lion'); "
+        "print(source_digest('keras.optimizers:Lion'), 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "None False\n"

@@ -25,7 +25,7 @@ from tests.compositions import compose_train
             "the chosen optimizer has no learning_rat. Did you mean learning_rate?",
         ),
         ("+optimizer._target_=keras.optimizers.Lion", "Nothing reads optimizer._target_"),
-        ("+training.callbacks=[]", "Nothing reads training.callbacks"),
+        ("+training.optimizer=[]", "Nothing reads training.optimizer"),
         ("+training.early_stopping.wait=2", "Nothing reads training.early_stopping.wait"),
         ("+study.foo=2", "Nothing reads study.foo"),
         ("model.kwargs.width=3", "model.kwargs is for model=custom: nothing reads width."),

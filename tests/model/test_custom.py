@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from kerasweep.config.model import ModelConf
 from kerasweep.errors import ConfigError
+from kerasweep.model.custom import check_saveable, check_scaling
 
 Build = Callable[..., keras.Model]
 
@@ -54,8 +55,30 @@ class Subclassed(keras.Model):
     def call(self, inputs):
         return self.output_layer(keras.ops.reshape(inputs, (-1, 64)))
 
+class Saveable(Subclassed):
+    def get_config(self):
+        return {"num_classes": self.output_layer.units}
+
+def saveable(input_shape, num_classes):
+    return Saveable(num_classes)
+
 def subclassed(input_shape, num_classes):
     return Subclassed(num_classes)
+
+class Trained(Subclassed):
+    def train_step(self, data):
+        return {}
+
+def trained(input_shape, num_classes):
+    return Trained(num_classes)
+
+class Lossy(keras.Model):
+    def compute_loss(self, **arguments):
+        return 0.0
+
+def lossy(input_shape, num_classes):
+    network = dense(input_shape, num_classes)
+    return Lossy(network.inputs, network.outputs)
 
 def negative(input_shape, num_classes):
     bias = keras.initializers.RandomUniform(-1, 1, seed=1)
@@ -105,8 +128,6 @@ def test_keywords_may_be_left_out(build: Build, custom: Callable[..., ModelConf]
             "must return a network that takes (None, 8, 8, 1), but its input is (None, 4, 4, 3). Begin it "
             "with keras.Input(input_shape)",
         ),
-        ("without_input", "must return a network that takes (None, 8, 8, 1), but its input is None."),
-        ("subclassed", "must return a network that takes (None, 8, 8, 1), but its input is None."),
         (
             "other_output",
             "must return a network that gives (None, 10), one probability a class, but its output is "
@@ -114,6 +135,13 @@ def test_keywords_may_be_left_out(build: Build, custom: Callable[..., ModelConf]
         ),
         ("feature_map", "one probability a class, but its output is (None, 8, 8, 10)."),
         ("logits", "must return a network that gives probabilities, but for a random image they add up to"),
+        (
+            "trained",
+            "returns a Trained with a train_step of its own, which nothing would call: kerasweep has its own "
+            "training step. Use training.loss, add_loss in a layer, or trial.target for a training function "
+            "of your own.",
+        ),
+        ("lossy", "returns a Lossy with a compute_loss of its own"),
         ("negative", "must return a network that gives probabilities, but for a random image one is -"),
     ],
 )
@@ -122,15 +150,96 @@ def test_wrong_network_is_refused(
 ) -> None:
     with pytest.raises(ConfigError) as error:
         build(custom(name))
-    assert str(error.value).startswith(f"model.target=own_networks:{name} must return")
+    assert str(error.value).startswith(f"model.target=own_networks:{name} ")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["without_input", "saveable"])
+def test_network_without_an_input_is_called_on_an_image(
+    build: Build, custom: Callable[..., ModelConf], name: str
+) -> None:
+    network = build(custom(name))
+    assert (network.input_shape, network.output_shape) == ((None, 8, 8, 1), (None, 10))
+    check_saveable("own_networks", network)
+
+
+def test_classes_of_the_user_are_named_before_the_training(
+    build: Build, custom: Callable[..., ModelConf], caplog: pytest.LogCaptureFixture
+) -> None:
+    network = build(custom("saveable"))
+    for _ in range(2):
+        check_saveable("own_networks:named", network)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == (
+        "model.target=own_networks:named has classes of its own (Saveable): only a program that imports them "
+        "can load the saved model. Decorate them with keras.saving.register_keras_serializable(), so that an "
+        "import is enough."
+    )
+
+
+def test_logits_get_a_softmax(build: Build, custom: Callable[..., ModelConf]) -> None:
+    keras.utils.set_random_seed(0)
+    model = custom("logits")
+    model.from_logits = True
+    network = build(model)
+    images = np.random.default_rng(0).random((3, 8, 8, 1), dtype=np.float32)
+    logits = np.asarray(keras.Sequential(network.layers[:-1])(images))
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-5)
+
+
+def test_a_second_softmax_is_refused(build: Build, custom: Callable[..., ModelConf]) -> None:
+    model = custom("dense")
+    model.from_logits = True
+    with pytest.raises(
+        ConfigError, match="gives probabilities, but model.from_logits=true puts a softmax behind it"
+    ):
+        build(model)
+
+
+def test_network_that_cannot_be_saved_is_refused_before_its_training(
+    build: Build, custom: Callable[..., ModelConf]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_saveable("own_networks:subclassed", build(custom("subclassed")))
+    assert str(error.value) == (
+        "model.target=own_networks:subclassed returns a network that cannot be saved: Object Subclassed was "
+        "created by passing non-serializable argument values in `__init__()`, and therefore the object must "
+        "override `get_config()` in order to be serializable. Give its class get_config, as Keras's guide to "
+        "serialization shows, or record no model with tracking.models=none."
+    )
+
+
+def test_arguments_that_the_function_lacks_are_refused(
+    build: Build, custom: Callable[..., ModelConf]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        build(custom("dense", depth=3))
+    assert str(error.value) == (
+        "model.target=own_networks:dense is called with model.kwargs (depth), which it does not take: got an "
+        "unexpected keyword argument 'depth'. It takes (input_shape, num_classes, units=(4,), "
+        "activation='softmax')."
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "scaling", "warns"),
+    [(1 / 255, "min_max", True), (1 / 255, "none", False), (2.0, "min_max", False)],
+)
+def test_network_that_scales_pixels_again_is_warned_of(
+    caplog: pytest.LogCaptureFixture, factor: float, scaling: str, warns: bool
+) -> None:
+    layers = [keras.Input((4, 4, 3)), keras.layers.Rescaling(factor, name="scaled"), keras.layers.Flatten()]
+    check_scaling(f"nets:scaled_{factor}", keras.Sequential(layers), scaling)
+    assert [record.getMessage() for record in caplog.records] == warns * [
+        f"model.target=nets:scaled_{factor} scales pixels in its layer scaled, but receives pixels that "
+        "data.scaling=min_max has scaled already. Add data.scaling=none, or remove the layer."
+    ]
 
 
 def test_errors_of_the_function_are_not_caught(build: Build, custom: Callable[..., ModelConf]) -> None:
     with pytest.raises(ZeroDivisionError, match="my own mistake"):
         build(custom("broken"))
-    with pytest.raises(TypeError, match="unexpected keyword argument 'depth'"):
-        build(custom("dense", depth=3))
 
 
 def test_unknown_function_is_refused(build: Build, custom: Callable[..., ModelConf]) -> None:

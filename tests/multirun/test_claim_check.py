@@ -9,7 +9,8 @@ import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.search import MEASURES, ClaimConf
+from kerasweep.config.metrics import MEASURES
+from kerasweep.config.search import ClaimConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.claim_check import check_form, check_measures
 from kerasweep.multirun.composer import copy_of

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.search import EPOCH_METRICS, ObjectiveConf
+from kerasweep.config.metrics import EPOCH_METRICS
+from kerasweep.config.search import ObjectiveConf
 from kerasweep.config.training import (
     AdamConf,
     CheckpointConf,
@@ -62,7 +63,9 @@ def new_program(optimizer: str, labels: str, precision: str) -> tuple[Program, l
             ),
         ]
     )
-    made = Program(model, None, OPTIMIZERS[optimizer], labels, AugmentConf(), jit_compile=False)
+    made = Program(
+        model, None, OPTIMIZERS[optimizer], labels, TrainingConf(), AugmentConf(), jit_compile=False
+    )
     return made, model.get_weights()
 
 

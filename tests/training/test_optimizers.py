@@ -10,6 +10,7 @@ import tensorflow as tf
 from kerasweep.config.training import (
     AdamConf,
     AdamWConf,
+    CustomOptimizerConf,
     OptimizerConf,
     RMSpropConf,
     SGDConf,
@@ -93,6 +94,55 @@ def test_optimizers_use_their_settings(conf: OptimizerConf, kind: type) -> None:
     assert isinstance(optimizer, kind)
     expected = {key: float(value) for key, value in vars(conf).items() if key != "name"}
     assert {key: float(optimizer.get_config()[key]) for key in expected} == pytest.approx(expected)
+
+
+def custom(name: str, **kwargs: object) -> CustomOptimizerConf:
+    target = name if ":" in name else f"tests.training.own_parts:{name}"
+    return CustomOptimizerConf("custom", learning_rate=0.1, target=target, kwargs=kwargs)
+
+
+def test_any_other_optimizer_is_made_by_its_target() -> None:
+    optimizer = build_optimizer(custom("keras.optimizers:Lion", beta_2=0.9))
+    assert isinstance(optimizer, keras.optimizers.Lion)
+    assert (float(optimizer.learning_rate), optimizer.beta_2, optimizer.clipnorm) == (
+        pytest.approx(0.1),
+        0.9,
+        None,
+    )
+    assert isinstance(build_optimizer(custom("adagrad")), keras.optimizers.Adagrad)
+
+
+@pytest.mark.parametrize(
+    ("conf", "said"),
+    [
+        (
+            custom("nothing"),
+            "must return a keras.optimizers.Optimizer, but it returned NoneType. Name a class such as "
+            "keras.optimizers:Lion, or a function of learning_rate that returns one.",
+        ),
+        (
+            custom("scheduled"),
+            "must return a keras.optimizers.Optimizer with a number as its learning rate, but it has a "
+            "CosineDecay. Pass on learning_rate, and choose a schedule such as schedule=cosine.",
+        ),
+        (
+            custom("averaging"),
+            "must return a keras.optimizers.Optimizer without use_ema: validation would not see its averaged "
+            "weights. Leave use_ema out.",
+        ),
+        (
+            custom("adagrad", begin=1),
+            "is called with learning_rate, clipnorm and optimizer.kwargs (learning_rate, begin), which it "
+            "does not take: got an unexpected keyword argument 'begin'. It takes (learning_rate: float, "
+            "start: float = 0.5) -> keras.src.optimizers.optimizer.Optimizer.",
+        ),
+        (custom("keras.optimizers:Lion", beta_3=1), "refuses its arguments: "),
+    ],
+)
+def test_wrong_optimizer_is_refused(conf: CustomOptimizerConf, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_optimizer(conf)
+    assert str(error.value).startswith(f"optimizer.target={conf.target} {said}")
 
 
 def test_unknown_optimizer() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
 from kerasweep.data.prepare import Part
+from kerasweep.errors import ConfigError
 from kerasweep.training.program import Program
 from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import Network, build_network
@@ -36,6 +38,18 @@ STRIDED = (
 CUSTOM = (
     *("model=custom", "model.target=tests.training.networks:dropping"),
     *("optimizer=sgd", "optimizer.momentum=0.9"),
+)
+LOSS = ("training.loss=categorical_focal_crossentropy", "training.metrics=[auc]")
+OWN = (
+    *(
+        "optimizer=custom",
+        "optimizer.target=tests.training.own_parts:adagrad",
+        "optimizer.learning_rate=0.05",
+    ),
+    *(
+        "training.loss=tests.training.own_parts:focal",
+        "training.callbacks=[tests.training.own_parts:Halving]",
+    ),
 )
 AXES = [
     (),
@@ -66,9 +80,13 @@ AXES = [
     (*STRIDED, "training.seed=5", "training.batch_size=7"),
     CUSTOM,
     (*CUSTOM, "training.seed=8", "optimizer.learning_rate=0.1"),
+    (*LOSS, "training.label_smoothing=0.1", "training.class_weight=balanced"),
+    (*LOSS, "training.label_smoothing=0.3", "training.class_weight={3:5}", "training.seed=9"),
+    OWN,
+    (*OWN, "training.seed=7", "training.batch_size=7"),
     (),
 ]
-GRAPHS = 5  # four, and the first one again at the end: the cache holds three programs
+GRAPHS = 7  # six, and the first one again at the end: the cache holds three programs
 
 
 def test_used_programs_train_as_new_processes_do_to_the_last_bit(
@@ -193,23 +211,54 @@ def test_each_dropout_rate_is_set_in_a_used_program(configured: Configured) -> N
     assert losses[0.1] < losses[0.8]
 
 
-def test_training_equals_keras(configured: Configured) -> None:
+@pytest.mark.parametrize(
+    ("overrides", "loss", "class_weight"),
+    [
+        ((), "sparse_categorical_crossentropy", None),
+        (
+            ("training.label_smoothing=0.2", "training.class_weight={0:3,7:0.5}"),
+            keras.losses.CategoricalCrossentropy(label_smoothing=0.2),
+            {**dict.fromkeys(range(10), 1.0), 0: 3.0, 7: 0.5},
+        ),
+        (
+            ("training.loss=categorical_focal_crossentropy",),
+            keras.losses.CategoricalFocalCrossentropy(),
+            None,
+        ),
+        (
+            ("training.loss=tests.training.own_parts:Squared", "data.labels=one_hot"),
+            "mean_squared_error",
+            None,
+        ),
+    ],
+    ids=["cross-entropy", "smoothed and weighted", "focal", "own"],
+)
+def test_training_equals_keras(
+    configured: Configured, overrides: tuple[str, ...], loss: Any, class_weight: dict[int, float] | None
+) -> None:
     """The reference is Keras's fit of the stock network with the same batches in the same order."""
-    cfg = configured("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
+    small = ("training.batch_size=16", "regularizer=l1_l2", "initializer=he_normal")
+    cfg = configured(*small, *overrides)
     cfg.model.normalization.moving_statistics = "keras"
     network = network_of(cfg)
     data, stock = network.prepared, network.stock()
-    stock.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    stock.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
+    is_sparse = loss == "sparse_categorical_crossentropy"
+    labels, checked = (
+        part.labels if is_sparse else np.eye(10, dtype=np.float32)[part.labels]
+        for part in (data.train, data.validation)
+    )
     images, validation = (data.scaling.apply(part.images) for part in (data.train, data.validation))
     expected = []
     for epoch in (1, 2, 3):
         order = epoch_order(len(images), cfg.training.seed, epoch, shuffle=True)
         history = stock.fit(
             images[order],
-            data.train.labels[order],
+            labels[order],
             batch_size=16,
             shuffle=False,
-            validation_data=(validation, data.validation.labels),
+            validation_data=(validation, checked),
+            class_weight=class_weight,
             verbose=0,
         ).history
         expected.append({name: values[0] for name, values in history.items()})
@@ -219,6 +268,31 @@ def test_training_equals_keras(configured: Configured) -> None:
         ours = {name: ours[name] for name in keras_own}
         assert ours == pytest.approx(keras_own, rel=2e-3, abs=2e-3)
     np.testing.assert_allclose(network.probabilities(data.validation), stock(validation), atol=2e-3)
+
+
+def test_probabilities_of_an_evaluation_are_those_of_predictions(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over several graph calls, and with a last batch that is smaller."""
+    network = network_of(configured("training.batch_size=16", "training.deterministic=true"))
+    part, scaling = network.prepared.validation, network.prepared.scaling
+    batches: list[np.ndarray] = []
+    monkeypatch.setattr("kerasweep.training.program.MAX_EVALUATED", 0)
+    monkeypatch.setattr(Pace, "steps", lambda pace: 2)
+    measured = network.program.evaluate(feed_of(part), scaling, 16, None, batches)
+    assert len(batches) > 1 and len(part) % 16 > 0
+    np.testing.assert_array_equal(np.concatenate(batches), network.probabilities(part))
+    assert measured == network.program.evaluate(feed_of(part), scaling, 16)
+
+
+def test_a_loss_of_the_whole_batch_is_refused(configured: Configured) -> None:
+    network = network_of(configured("training.loss=tests.training.own_parts:total"))
+    with pytest.raises(ConfigError) as error:
+        network.evaluate(network.prepared.validation)
+    assert str(error.value) == (
+        "training.loss=tests.training.own_parts:total must return one loss an image, of shape (b,), but it "
+        "returned the shape (). Leave out the mean over the batch: kerasweep takes it."
+    )
 
 
 def test_the_first_half_adds_its_sums(configured: Configured) -> None:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.training import AdamConf
+from kerasweep.config.training import AdamConf, TrainingConf
 from kerasweep.training.program import Program
 from kerasweep.training.program_cache import ProgramCache, structure
 
@@ -18,7 +18,7 @@ def tiny(filters: int) -> Program:
     model = keras.Sequential(
         [keras.Input((4, 4, 1)), keras.layers.Conv2D(filters, 3), keras.layers.Flatten()]
     )
-    return Program(model, None, AdamConf("adam"), "sparse", AugmentConf(), jit_compile=False)
+    return Program(model, None, AdamConf("adam"), "sparse", TrainingConf(), AugmentConf(), jit_compile=False)
 
 
 def test_cache_keeps_the_programs_used_last() -> None:

@@ -13,7 +13,8 @@ import pytest
 from mlflow.entities import Run
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.search import MEASURES, TrackingConf
+from kerasweep.config.metrics import MEASURES
+from kerasweep.config.search import TrackingConf
 from kerasweep.data.prepare import Prepared
 from kerasweep.data.split import stratified_half
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrainingError, UnreachableError

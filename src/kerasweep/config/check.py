@@ -3,11 +3,13 @@
 `check(cfg)` runs before any data is read. The rules of a claim are in `multirun/claim_check.py`.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from kerasweep.config import data, model, search, training
+from kerasweep.config import data, metrics, model, search, training
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.check_search import check_search
 from kerasweep.config.schemas import RUN_GROUPS
@@ -105,6 +107,8 @@ def _check_model(cfg: DictConfig) -> None:
         return
     if cfg.target is not None:
         raise ConfigError("model.target is for model=custom. Add model=custom, or leave model.target out.")
+    if cfg.from_logits:
+        raise ConfigError("model.from_logits is for model=custom: the other networks end in a softmax.")
     if not cfg.filters or min(cfg.filters) < 1:
         raise ConfigError(
             f"model.filters needs at least one block of one filter or more, but got {list(cfg.filters)}. "
@@ -152,6 +156,8 @@ def _check_weights(cfg: DictConfig) -> None:
 
 def _check_optimizer(cfg: DictConfig) -> None:
     one_of("optimizer.name", cfg.name, training.OPTIMIZERS)
+    if cfg.name == "custom":
+        check_kwargs("optimizer", cfg.kwargs, are_read=True)
     between("optimizer.learning_rate", cfg.learning_rate, 0, open_low=True)
     if cfg.clipnorm is not None:
         between("optimizer.clipnorm", cfg.clipnorm, 0, open_low=True)
@@ -193,14 +199,31 @@ def _check_boundaries(boundaries: list[float]) -> None:
 
 
 def _check_monitors(cfg: DictConfig) -> None:
-    monitors = {
-        "training.early_stopping.monitor": cfg.training.early_stopping.monitor,
-        "training.checkpoint.monitor": cfg.training.checkpoint.monitor,
-    }
-    if cfg.schedule.name == "plateau":
-        monitors["schedule.monitor"] = cfg.schedule.monitor
-    for key, metric in monitors.items():
-        one_of(key, metric, search.EPOCH_METRICS)
+    """A metric of the user's has a direction only as an objective."""
+    objectives = [objective.metric for objective in cfg.objective if metrics.is_of_epoch(objective.metric)]
+    known = dict.fromkeys((*metrics.EPOCH_METRICS, *metrics.ASKED_METRICS, *objectives))
+    for key, metric in metrics.monitors(cfg).items():
+        one_of(key, metric, known)
+
+
+def _check_loss(cfg: DictConfig) -> None:
+    if not metrics.is_target(cfg.loss):
+        one_of("training.loss", cfg.loss, (*training.LOSSES, "package.module:function"))
+    between("training.label_smoothing", cfg.label_smoothing, 0, 1, open_high=True)
+    if cfg.label_smoothing and metrics.is_target(cfg.loss):
+        raise ConfigError(
+            f"training.label_smoothing is for Keras's losses, but training.loss is {cfg.loss}. "
+            "Smooth there, or leave it out."
+        )
+    weights = OmegaConf.to_container(cfg)["class_weight"]  # type: ignore[call-overload,index]
+    if weights is None or weights == training.BALANCED:
+        return
+    numbers = list(weights.values()) if isinstance(weights, Mapping) else [None]
+    if not all(isinstance(number, (int, float)) and 0 <= number < math.inf for number in numbers):
+        raise ConfigError(
+            "training.class_weight must be balanced, or give classes numbers of at least 0, but got "
+            f"{weights}. Write it as in training.class_weight={{0:1,1:2.5}}."
+        )
 
 
 def _check_training(cfg: DictConfig) -> None:
@@ -208,5 +231,15 @@ def _check_training(cfg: DictConfig) -> None:
     between("training.batch_size", cfg.batch_size, 1)
     between("training.seed", cfg.seed, 0, 2**32, open_high=True)
     one_of("training.precision", cfg.precision, training.PRECISIONS)
+    _check_loss(cfg)
+    for name in cfg.metrics:
+        if not metrics.is_target(name):
+            one_of("training.metrics", name, metrics.NAMES)
+    for name in cfg.callbacks:
+        if not metrics.is_target(name):
+            raise ConfigError(
+                f"training.callbacks names functions as package.module:function, but got {name}. "
+                "The function is called without arguments and returns a keras.callbacks.Callback."
+            )
     between("training.early_stopping.patience", cfg.early_stopping.patience, 0)
     between("training.early_stopping.min_delta", cfg.early_stopping.min_delta, 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config import search
+from kerasweep.config import metrics, search
 from kerasweep.config.bounds import between, one_of
 from kerasweep.errors import ConfigError
 
@@ -78,11 +78,17 @@ def _check_objective(cfg: DictConfig) -> None:
     if not cfg.objective:
         raise ConfigError("objective needs a metric, as in objective=[{metric:val_loss,direction:minimize}].")
     for objective in cfg.objective:
-        one_of("objective.metric", objective.metric, search.METRICS)
+        if not (_has_own_metrics(cfg) and objective.metric.startswith(metrics.VALIDATION)):
+            one_of("objective.metric", objective.metric, metrics.METRICS)
         one_of("objective.direction", objective.direction, search.DIRECTIONS)
-    metrics = [objective.metric for objective in cfg.objective]
-    if len(set(metrics)) != len(metrics):
-        raise ConfigError(f"objective names a metric twice: {', '.join(metrics)}.")
+    named = [objective.metric for objective in cfg.objective]
+    if len(set(named)) != len(named):
+        raise ConfigError(f"objective names a metric twice: {', '.join(named)}.")
+
+
+def _has_own_metrics(cfg: DictConfig) -> bool:
+    """Whether the user's functions give metrics whose names are known once they are called."""
+    return any(map(metrics.is_target, cfg.training.metrics))
 
 
 def _check_name(name: str | None) -> None:
@@ -110,10 +116,11 @@ def _check_pruner(cfg: DictConfig) -> None:
         )
     if pruner.name == "wilcoxon":
         _check_wilcoxon(pruner, cfg.study.repeats)
-    elif metric not in search.EPOCH_METRICS:
+    elif not metrics.is_of_epoch(metric):
+        known = (*metrics.EPOCH_METRICS, *metrics.ASKED_METRICS)
         raise ConfigError(
             f"pruner={pruner.name} compares epochs, but {metric} is not measured after each. "
-            f"Use pruner=none, or an objective of {', '.join(search.EPOCH_METRICS)}."
+            f"Use pruner=none, or an objective of {', '.join(known)}."
         )
     if pruner.name == "threshold":
         _check_threshold(pruner)

@@ -57,6 +57,7 @@ class ModelConf:
     dense_dropout: float = 0.0  # the rate after each dense layer
     target: str | None = None  # package.module:function, for custom
     kwargs: Any = field(default_factory=open_mapping)  # arguments of that function
+    from_logits: bool = False  # whether that function's network ends in logits, which then get a softmax
 
 
 @dataclass

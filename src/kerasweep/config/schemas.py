@@ -156,6 +156,7 @@ SCHEMAS: Mapping[str, type] = {
     "optimizer/adam": training.AdamConf,
     "optimizer/adamw": training.AdamWConf,
     "optimizer/rmsprop": training.RMSpropConf,
+    "optimizer/custom": training.CustomOptimizerConf,
     "schedule": training.ScheduleConf,
     "schedule/plateau": training.PlateauConf,
     "schedule/cosine": training.CosineConf,

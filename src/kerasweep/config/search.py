@@ -7,34 +7,6 @@ from omegaconf import MISSING
 
 from kerasweep.config.data import open_mapping
 
-# The metrics of each epoch, as training/program.py measures them, and the direction in which each improves.
-EPOCH_METRICS = {
-    "val_accuracy": "maximize",
-    "val_loss": "minimize",
-    "accuracy": "maximize",
-    "loss": "minimize",
-}
-EACH_EPOCH = (*EPOCH_METRICS, "learning_rate", "epoch_seconds", "epoch_cpu_seconds")
-# What the first half of the validation images adds to the epoch's val_loss and val_accuracy: kept in the
-# history, from which trial/metrics.py scores the run, and not logged.
-OF_HALF = ("val_loss_a", "val_accuracy_a")
-METRICS = (*EPOCH_METRICS, "parameters", "seconds", "cpu_seconds")
-# Every metric of a finished trial's run; the last one takes four epochs.
-MEASURES = (
-    "objective",
-    *METRICS,
-    "learning_rate",
-    "epoch_seconds",
-    "epoch_cpu_seconds",
-    "best_epoch",
-    "cross_fitted_epoch",
-    "trained_epochs",
-    "traces",
-    "max_val_accuracy",
-    "generalization_gap",
-    "best_epoch_gain",
-    "epoch_variability",
-)
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
 RELATIONS = ("higher", "lower", "similar", "mixed")

@@ -2,21 +2,48 @@
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.metrics import is_target
 from kerasweep.errors import ConfigError, suggestion
 
 # The keys that name a user's function.
-TARGETS = ("trial.target", "model.target", "data.target")
+TARGETS = ("trial.target", "model.target", "data.target", "optimizer.target")
+# The keys whose values, or one of them, may be the name of a user's function.
+PERHAPS_TARGETS = ("training.loss", "training.metrics", "training.callbacks")
 # Words of modules that may define a function without writing its name.
 DYNAMIC = {"__getattr__", "globals", "vars", "setattr", "exec"}
 # The modules in which version 0.1 had Outcome and TrialRef.
 OLD_NAMES = ("src.outcome", "src")
+# Their import takes seconds, and the versions of packages are recorded.
+LIBRARIES = ("keras", "tensorflow")
+
+
+def named_targets(cfg: DictConfig) -> list[tuple[str, str]]:
+    """Returns the keys of a configuration that name functions, each with the function's name."""
+    named = [(key, OmegaConf.select(cfg, key)) for key in TARGETS]
+    return [(key, str(target)) for key, target in named if target is not None] + [
+        (key, target) for key in PERHAPS_TARGETS for target in targets_in(OmegaConf.select(cfg, key))
+    ]
+
+
+def targets_in(value: Any) -> list[str]:
+    """Returns the names of functions in the value of one of PERHAPS_TARGETS, a text or a list of them."""
+    texts = [value] if isinstance(value, str) else list(value or [])
+    return [text for text in texts if is_target(text)]
+
+
+def is_of_library(target: str) -> bool:
+    """Whether a target names a class or function of Keras or TensorFlow."""
+    return target.partition(":")[0].partition(".")[0] in LIBRARIES
 
 
 def find_module(target: str) -> ModuleSpec | None:
@@ -32,6 +59,8 @@ def find_module(target: str) -> ModuleSpec | None:
 def check_target(target: str) -> None:
     """Raises ConfigError if there is no such module, or if its source nowhere has the function's name."""
     module_name, name = _module_of(target), target.partition(":")[2]
+    if is_of_library(target):
+        return
     try:
         spec = find_module(target)
     except ModuleNotFoundError as error:  # of a package above it, or of one that this imports
@@ -102,3 +131,37 @@ def import_target(target: str) -> Callable[..., Any]:
             f"{target!r} must name a function, but {name} is a {type(function).__name__}. Name a function."
         )
     return function
+
+
+def plain_arguments(kwargs: Any) -> dict[str, Any]:
+    """Returns a key such as model.kwargs with plain lists and dicts instead of OmegaConf's."""
+    if not kwargs:
+        return {}
+    plain = OmegaConf.to_container(kwargs, resolve=True) if OmegaConf.is_config(kwargs) else kwargs
+    assert isinstance(plain, dict)
+    return {str(name): value for name, value in plain.items()}
+
+
+def check_arguments(
+    origin: str, function: Callable[..., Any], *positional: Any, kwargs: Mapping[str, Any], key: str
+) -> None:
+    """Raises ConfigError for keyword arguments that a function does not take.
+
+    Args:
+        origin: Names the function, as in `model.target=nets:small`.
+        function: The function.
+        positional: Its positional arguments.
+        kwargs: Its keyword arguments.
+        key: The key that they come from, such as `model.kwargs`.
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function of C may have none
+        return
+    try:
+        signature.bind(*positional, **kwargs)
+    except TypeError as error:
+        raise ConfigError(
+            f"{origin} is called with {key} ({', '.join(kwargs) or 'empty'}), which it does not take: "
+            f"{error}. It takes {signature}."
+        ) from error

@@ -5,7 +5,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from kerasweep.config.target import find_module
+from kerasweep.config.target import find_module, is_of_library
 
 
 def source_digest(target: str, is_older: bool = False) -> str | None:
@@ -18,6 +18,8 @@ def source_digest(target: str, is_older: bool = False) -> str | None:
         target: `package.module:function`.
         is_older: Whether to return the digest of older versions, which depends on the version of Python.
     """
+    if is_of_library(target):
+        return None
     try:
         spec = find_module(target)
     except Exception:  # a package of the user's may raise anything; its import in a worker tells why

@@ -1,8 +1,11 @@
 """Declares the schemas of the groups `optimizer`, `schedule` and `training`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
+
+from kerasweep.config.data import open_mapping
 
 # The fields of each optimizer besides learning_rate and clipnorm.
 OPTIMIZERS = {
@@ -10,7 +13,19 @@ OPTIMIZERS = {
     "adam": ("beta_1", "beta_2", "epsilon"),
     "adamw": ("beta_1", "beta_2", "epsilon", "weight_decay"),
     "rmsprop": ("rho", "momentum", "epsilon"),
+    "custom": ("target", "kwargs"),
 }
+# Keras's losses that training.loss may name, besides a function of the user's.
+LOSSES = (
+    "crossentropy",
+    "categorical_focal_crossentropy",
+    "kl_divergence",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "categorical_hinge",
+    "squared_hinge",
+)
+BALANCED = "balanced"
 SCHEDULES = ("constant", "plateau", "cosine", "exponential", "step", "warmup_cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -49,13 +64,19 @@ class RMSpropConf(OptimizerConf):
 
 
 @dataclass
+class CustomOptimizerConf(OptimizerConf):
+    target: str = MISSING  # package.module:function, or a class: called with learning_rate and kwargs
+    kwargs: Any = field(default_factory=open_mapping)
+
+
+@dataclass
 class ScheduleConf:
     name: str = MISSING  # one of SCHEDULES
 
 
 @dataclass
 class PlateauConf(ScheduleConf):
-    monitor: str = "val_loss"  # one of EPOCH_METRICS
+    monitor: str = "val_loss"  # a metric of each epoch
     factor: float = 0.1  # of the rate, after `patience` epochs without improvement
     patience: int = 3  # epochs
     min_lr: float = 0.0
@@ -85,7 +106,7 @@ class WarmupCosineConf(CosineConf):
 @dataclass
 class EarlyStoppingConf:
     enabled: bool = False
-    monitor: str = "val_loss"  # one of EPOCH_METRICS
+    monitor: str = "val_loss"  # a metric of each epoch
     patience: int = 5  # epochs
     min_delta: float = 0.0  # the least change that is an improvement
 
@@ -93,7 +114,7 @@ class EarlyStoppingConf:
 @dataclass
 class CheckpointConf:
     enabled: bool = False  # also makes interrupted trials resume
-    monitor: str = "val_accuracy"  # one of EPOCH_METRICS
+    monitor: str = "val_accuracy"  # a metric of each epoch
     save_best_only: bool = True
     save_weights_only: bool = False
 
@@ -108,5 +129,12 @@ class TrainingConf:
     precision: str = "float32"  # one of PRECISIONS
     jit_compile: bool | None = None  # whether XLA compiles the step; None: if there is a GPU
     reuse_programs: bool = True  # whether trials share traced graphs
+    loss: str = "crossentropy"  # one of LOSSES, or package.module:function
+    label_smoothing: float = 0.0  # the share of each label that all classes get
+    # balanced, or the factor of each class in the training loss, by its number or name; None: all are 1.
+    class_weight: Any = None
+    # Of the validation images after each epoch: see config/metrics.py, or package.module:function.
+    metrics: list[str] = field(default_factory=list)
+    callbacks: list[str] = field(default_factory=list)  # package.module:function, which returns a callback
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)

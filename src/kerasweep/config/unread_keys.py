@@ -43,10 +43,11 @@ def check_keys_are_read(cfg: DictConfig, prefix: str = "", trusted: Sequence[str
                 group = prefix.rstrip(".")
                 said = suggestion(name, known, f"It has {', '.join(known)}.")
                 raise ConfigError(f"Nothing reads {prefix}{name}: the chosen {group} has no {name}. {said}")
-    for name in map(str, cfg):
+    for key in cfg:
+        name = str(key)
         if name in trusted:
             continue
-        node = cfg._get_node(name)
+        node = cfg._get_node(key)
         if isinstance(node, DictConfig) and not (
             node._is_none() or node._is_missing() or node._is_interpolation()
         ):

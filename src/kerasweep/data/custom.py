@@ -1,14 +1,9 @@
 """Loads a user's own data with the function that `data.target` names."""
 
-import inspect
 import traceback
-from collections.abc import Callable
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.data import DataConf
-from kerasweep.config.target import import_target
+from kerasweep.config.target import check_arguments, import_target, plain_arguments
 from kerasweep.data.arrays import Arrays, make_arrays
 from kerasweep.errors import ConfigError, DataError
 
@@ -22,9 +17,7 @@ def load_custom(cfg: DataConf) -> Arrays:
         DataError: The function raises, or returns something else.
         ConfigError: The function does not take data.kwargs.
     """
-    kwargs = cfg.kwargs
-    if isinstance(kwargs, DictConfig):
-        kwargs = OmegaConf.to_container(kwargs, resolve=True)
+    kwargs = plain_arguments(cfg.kwargs)
     origin = f"data.target={cfg.target}"
     try:
         function = import_target(str(cfg.target))
@@ -32,7 +25,7 @@ def load_custom(cfg: DataConf) -> Arrays:
         raise
     except Exception as error:  # a user's module may raise anything
         raise _raised(error, f"The import of {origin}", "Correct the module.") from error
-    _check_keywords(function, kwargs, origin)
+    check_arguments(origin, function, kwargs=kwargs, key="data.kwargs")
     try:
         made = function(**kwargs)
     except Exception as error:  # a user's code may raise anything; all of it means: no data
@@ -57,17 +50,3 @@ def _raised(error: Exception, what: str, advice: str) -> DataError:
     # A syntax error names its own line.
     where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"
     return DataError(f"{what} raised {type(error).__name__}: {error}{where}. {advice}")
-
-
-def _check_keywords(function: Callable[..., Any], kwargs: dict[str, Any], origin: str) -> None:
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # a function of C may have none
-        return
-    try:
-        signature.bind(**kwargs)
-    except TypeError as error:
-        raise ConfigError(
-            f"{origin} is called with data.kwargs ({', '.join(kwargs) or 'empty'}), which it does not take: "
-            f"{error}. It takes {signature}."
-        ) from error

@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.config.bounds import between, one_of
+from kerasweep.config.metrics import MEASURES
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
-from kerasweep.config.search import MEASURES, RELATIONS, ClaimConf, ComparisonConf, TrialConf
+from kerasweep.config.search import RELATIONS, ClaimConf, ComparisonConf, TrialConf
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.report.claims import MIN_SEEDS, evaluate

@@ -2,18 +2,18 @@
 
 import hashlib
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.search import TrialConf
-from kerasweep.config.target import TARGETS, check_target
+from kerasweep.config.target import PERHAPS_TARGETS, TARGETS, check_target, named_targets, targets_in
 from kerasweep.config.target_source import source_digest
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import Composer
 from kerasweep.space.axis import Params, Space
 
 # Their files hold no target; composing each of their options would take a while.
-WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in TARGETS}
+WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in (*TARGETS, *PERHAPS_TARGETS)}
 
 
 def code_digests(
@@ -55,9 +55,13 @@ def check_targets(base: DictConfig, space: Space) -> None:
 
 def _named(base: DictConfig, space: Space) -> list[tuple[str, str]]:
     """Returns the keys and targets of the shared configuration and of the axes."""
-    targets = {key: [OmegaConf.select(base, key)] for key in TARGETS}
-    targets |= {axis.name: list(axis.values() or []) for axis in space.axes if axis.name in TARGETS}
-    return [(key, str(target)) for key, values in targets.items() for target in values if _is_users(target)]
+    swept = {axis.name: list(axis.values() or []) for axis in space.axes}
+    targets = [(key, target) for key, target in named_targets(base) if key not in swept]
+    for key in (*TARGETS, *PERHAPS_TARGETS):
+        for value in swept.get(key, []):
+            named = [value] if key in TARGETS else targets_in(value)
+            targets += [(key, str(target)) for target in named]
+    return [(key, target) for key, target in targets if _is_users(target)]
 
 
 def _named_in_files(space: Space, composer: Composer) -> dict[str, list[tuple[str, str]]]:
@@ -80,8 +84,7 @@ def _named_by(composer: Composer, params: Params) -> list[tuple[str, str]]:
         cfg = composer.compose(params)
     except ConfigError:
         return []
-    targets = [(key, OmegaConf.select(cfg, key)) for key in TARGETS]
-    return [(key, str(target)) for key, target in targets if _is_users(target)]
+    return [(key, target) for key, target in named_targets(cfg) if _is_users(target)]
 
 
 def _digest_of(targets: list[tuple[str, str]], is_older: bool) -> str:

@@ -10,8 +10,16 @@ from kerasweep.config.search import StudyConf, TrialConf
 from kerasweep.space.axis import Axis, Space
 
 MAX_NAME_LENGTH = 60
-# Keys of run groups that older sweeps did not have; without a value they do not change a sweep's name.
-NEW_KEYS = ("data.split_seed",)
+# Keys of run groups that older sweeps did not have; at their defaults they do not change a sweep's name.
+NEW_KEYS = (
+    "data.split_seed",
+    "model.from_logits",
+    "training.loss",
+    "training.label_smoothing",
+    "training.class_weight",
+    "training.metrics",
+    "training.callbacks",
+)
 
 
 def sweep_definition(
@@ -31,9 +39,7 @@ def sweep_definition(
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
     axes = (*space.axes, *nuisance.axes)
-    left_out = {SHIP, *(axis.key for axis in axes)} | {
-        key for key in NEW_KEYS if OmegaConf.select(base, key) is None
-    }
+    left_out = {SHIP, *(axis.key for axis in axes)} | {key for key in NEW_KEYS if _is_default(base, key)}
     return {
         "groups": _without(groups, left_out),
         "below": _fixed_below_groups(axes, fixed),
@@ -70,6 +76,13 @@ def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]
     prefixes = tuple(f"{axis.key}." for axis in axes if axis.is_group)
     kept = [line for line in fixed if line.lstrip("+").partition("=")[0] != SHIP]
     return sorted(line for line in kept if line.lstrip("+").startswith(prefixes))
+
+
+def _is_default(base: DictConfig, key: str) -> bool:
+    """Whether a key of a group has the value of the group's schema."""
+    group, _, name = key.partition(".")
+    usual = OmegaConf.structured(OmegaConf.get_type(base[group]))
+    return bool(OmegaConf.select(base, key) == OmegaConf.select(usual, name))
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kerasweep.config.search import EACH_EPOCH, ClaimConf, ComparisonConf
+from kerasweep.config.metrics import is_of_epoch
+from kerasweep.config.search import ClaimConf, ComparisonConf
 from kerasweep.report.claims import Finding, Verdict, judge
 from kerasweep.report.pairs import Observation, side_texts
 from kerasweep.report.repetition import REPEATED, Repetition, repetition_of
@@ -106,7 +107,7 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
 
 def _sentence(comparison: ComparisonConf, objective: str) -> str:
     measure = objective if comparison.measure == "objective" else comparison.measure
-    if comparison.measure in EACH_EPOCH:
+    if is_of_epoch(comparison.measure):
         measure = f"the last epoch's {measure}"
     if comparison.spread_over:
         measure = f"the variance of {measure} between {comparison.spread_over}"

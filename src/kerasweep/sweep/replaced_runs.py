@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from kerasweep.config.search import EACH_EPOCH
+from kerasweep.config.metrics import is_of_epoch
 from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State
 from kerasweep.sweep.best_repeats import Winner
@@ -30,8 +30,8 @@ def record_again(record: SweepRecord, run_id: str, outcome: Outcome, ended: int 
     """
     if not outcome.seeds and outcome.values:
         best_epoch = outcome.best_epoch
-        last = {name: value for name, value in outcome.metrics.items() if name in EACH_EPOCH}
-        once = {name: value for name, value in outcome.metrics.items() if name not in EACH_EPOCH}
+        last = {name: value for name, value in outcome.metrics.items() if is_of_epoch(name)}
+        once = {name: value for name, value in outcome.metrics.items() if not is_of_epoch(name)}
         record.recorder.log_epoch(run_id, int(once.get(TRAINED_EPOCHS, best_epoch or 0)), last)
         best = {} if best_epoch is None else {"best_epoch": float(best_epoch)}
         record.recorder.log_metrics(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasweep.config.search import EPOCH_METRICS, TrackingConf
+from kerasweep.config.metrics import EPOCH_METRICS
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.results import State
 from kerasweep.tracking.client import open_client

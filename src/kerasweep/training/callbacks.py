@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasweep.config.search import OF_HALF
+from kerasweep.config.metrics import without_halves
 from kerasweep.errors import DivergedError
 from kerasweep.results import sign_of
 
@@ -71,7 +71,7 @@ class ReportEpochs(keras.callbacks.Callback):
 
     def _report(self, epoch: int) -> bool:
         metrics = self.history[epoch - 1]
-        return self.report(epoch, {name: metrics[name] for name in metrics if name not in OF_HALF})
+        return self.report(epoch, without_halves(metrics))
 
 
 class KeepBestWeights(keras.callbacks.Callback):

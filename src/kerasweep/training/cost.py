@@ -1,6 +1,7 @@
 """Measures the cost of a network: floating-point operations per image, seconds of a few real steps."""
 
 import logging
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.profiler.model_analyzer import profile
 from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
 
+MIN_CALLS, MAX_CALLS = 20, 500
 MAX_STEPS = 64
 MAX_SECONDS = 3.0
 
@@ -40,6 +42,21 @@ def count_flops(model: keras.Model) -> int:
         return int(profile(forward.graph, options=options).total_float_ops)
     finally:
         logger.setLevel(level)
+
+
+def median_ms(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Returns the median milliseconds of a call, over half a second or MAX_CALLS; the first one does not
+    count.
+
+     Other programs of the machine, such as other workers, make it slower.
+    """
+    call()
+    times: list[float] = []
+    while len(times) < MIN_CALLS or (sum(times) < 0.5 and len(times) < MAX_CALLS):
+        began = clock()
+        call()
+        times.append(clock() - began)
+    return 1000 * statistics.median(times)
 
 
 def probe(

@@ -1,13 +1,14 @@
 """Trains epoch by epoch, with the Keras callbacks of a config."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kerasweep.config.search import EPOCH_METRICS, ObjectiveConf
+from kerasweep.config.metrics import ASKED_METRICS, EPOCH_METRICS, is_of_epoch
+from kerasweep.config.search import ObjectiveConf
 from kerasweep.config.training import ScheduleConf, TrainingConf
 from kerasweep.training.callbacks import (
     CheckpointModel,
@@ -21,7 +22,7 @@ from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function
 
 # run_epoch(epoch, rates) trains the epoch, counted from 0, with a learning rate for each step, and returns
-# EPOCH_METRICS and OF_HALF.
+# the metrics of an epoch and of the halves of the validation images, see config/metrics.py.
 RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 
 
@@ -29,7 +30,7 @@ RunEpoch = Callable[[int, Sequence[float]], dict[str, float]]
 class FitResult:
     """The result of a training."""
 
-    # One dict per epoch: EPOCH_METRICS, OF_HALF, learning_rate, epoch_seconds, epoch_cpu_seconds.
+    # One dict per epoch, see config/metrics.py: its metrics, those of the halves, and OF_TRAINING.
     history: list[dict[str, float]]
     # The metric that decides which epoch is best: the first objective measured each epoch, or else the
     # validation accuracy.
@@ -57,6 +58,7 @@ def fit(
     resume_from: Path | None = None,
     fingerprint: str = "",
     checkpoint_model: Callable[[], keras.Model] | None = None,
+    own_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> FitResult:
     """Trains for up to training.epochs epochs; then the model holds the best epoch's weights.
 
@@ -73,6 +75,8 @@ def fit(
         resume_from: The folder of an interrupted attempt; it continues if its fingerprint is the same.
         fingerprint: Identifies everything that the training depends on.
         checkpoint_model: Returns the model to save in a checkpoint; None for `model` itself.
+        own_callbacks: The user's, called first: numbers that they add to an epoch's logs are recorded. A rate
+            that they set counts for constant schedules.
 
     Raises:
         DivergedError: A loss is not finite.
@@ -80,9 +84,10 @@ def fit(
     reporter = ReportEpochs(report)
     objective = _measured(objectives)
     keeper = KeepBestWeights(objective.metric, objective.direction)
-    plateau = _plateau(schedule)
-    stoppers = _stoppers(training, folder, checkpoint_model or (lambda: model))
-    callbacks = [StopOnNonFiniteLoss(), reporter, *plateau, keeper, *stoppers]
+    modes = _modes(objectives)
+    plateau = _plateau(schedule, modes)
+    stoppers = _stoppers(training, folder, checkpoint_model or (lambda: model), modes)
+    callbacks = [*own_callbacks, StopOnNonFiniteLoss(), reporter, *plateau, keeper, *stoppers]
     state = None
     if training.checkpoint.enabled:
         state = find_state(resume_from, fingerprint, model)
@@ -93,7 +98,8 @@ def fit(
         callbacks.append(SaveState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored
-    rate = None if plateau else rate_function(schedule, learning_rate, steps, training.epochs)
+    is_set = bool(plateau) or (schedule.name == "constant" and bool(own_callbacks))
+    rate = None if is_set else rate_function(schedule, learning_rate, steps, training.epochs)
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callback_list.on_train_begin()
@@ -112,23 +118,28 @@ def fit(
 
 
 def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:
-    """Returns the learning rate of each step of an epoch; with a plateau, the optimizer's current one."""
+    """Returns the learning rate of each step of an epoch; without a function, the optimizer's current one."""
     if rate is None:
         return [float(np.asarray(model.optimizer.learning_rate))] * steps
     return [rate(step) for step in range(first, first + steps)]
 
 
-def _mode(metric: str) -> str:
-    return {"maximize": "max", "minimize": "min"}[EPOCH_METRICS[metric]]
+def _modes(objectives: Sequence[ObjectiveConf]) -> dict[str, str]:
+    """Returns Keras's mode of each metric that a callback may monitor."""
+    own = {objective.metric: objective.direction for objective in objectives}
+    directions = {**own, **ASKED_METRICS, **EPOCH_METRICS}
+    return {
+        metric: {"maximize": "max", "minimize": "min"}[direction] for metric, direction in directions.items()
+    }
 
 
 def _measured(objectives: Sequence[ObjectiveConf]) -> ObjectiveConf:
     """Returns the first objective measured each epoch; the validation accuracy if there is none."""
-    measured = (objective for objective in objectives if objective.metric in EPOCH_METRICS)
+    measured = (objective for objective in objectives if is_of_epoch(objective.metric))
     return next(measured, ObjectiveConf("val_accuracy", "maximize"))
 
 
-def _plateau(schedule: ScheduleConf) -> list[keras.callbacks.Callback]:
+def _plateau(schedule: ScheduleConf, modes: Mapping[str, str]) -> list[keras.callbacks.Callback]:
     """Returns the callback that lowers the learning rate on a plateau; none for other schedules."""
     if schedule.name != "plateau":
         return []
@@ -138,13 +149,16 @@ def _plateau(schedule: ScheduleConf) -> list[keras.callbacks.Callback]:
             factor=schedule.factor,  # type: ignore[attr-defined]
             patience=schedule.patience,  # type: ignore[attr-defined]
             min_lr=schedule.min_lr,  # type: ignore[attr-defined]
-            mode=_mode(schedule.monitor),  # type: ignore[attr-defined]
+            mode=modes[schedule.monitor],  # type: ignore[attr-defined]
         )
     ]
 
 
 def _stoppers(
-    training: TrainingConf, folder: Path, checkpoint_model: Callable[[], keras.Model]
+    training: TrainingConf,
+    folder: Path,
+    checkpoint_model: Callable[[], keras.Model],
+    modes: Mapping[str, str],
 ) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     stopping, checkpoint = training.early_stopping, training.checkpoint
@@ -154,7 +168,7 @@ def _stoppers(
                 monitor=stopping.monitor,
                 patience=stopping.patience,
                 min_delta=stopping.min_delta,
-                mode=_mode(stopping.monitor),
+                mode=modes[stopping.monitor],
             )
         )
     if checkpoint.enabled:
@@ -163,7 +177,7 @@ def _stoppers(
                 checkpoint_model,
                 model_pattern(folder, checkpoint.save_best_only, checkpoint.save_weights_only),
                 monitor=checkpoint.monitor,
-                mode=_mode(checkpoint.monitor),
+                mode=modes[checkpoint.monitor],
                 save_best_only=checkpoint.save_best_only,
                 save_weights_only=checkpoint.save_weights_only,
             )

@@ -23,6 +23,7 @@ def fit_all(
     report: EpochReport,
     folder: Path | None,
     fingerprint: str,
+    own_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> int:
     """Trains for `epochs` epochs.
 
@@ -35,6 +36,7 @@ def fit_all(
         report: See `ReportEpochs`.
         folder: Keeps the state after each epoch, so that an interrupted training goes on; None for none.
         fingerprint: Identifies everything that the training depends on.
+        own_callbacks: The user's, called first.
 
     Returns:
         How many epochs an earlier attempt trained.
@@ -43,7 +45,7 @@ def fit_all(
         DivergedError: A loss is not finite.
     """
     reporter = ReportEpochs(report)
-    callbacks: list[keras.callbacks.Callback] = [StopOnNonFiniteLoss(), reporter]
+    callbacks: list[keras.callbacks.Callback] = [*own_callbacks, StopOnNonFiniteLoss(), reporter]
     state = find_state(folder, fingerprint, model)
     if state is not None:
         callbacks.append(RestoreState(state, callbacks[:]))

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasweep.config.target import check_arguments, import_target, plain_arguments
 from kerasweep.config.training import OPTIMIZERS, OptimizerConf
 from kerasweep.errors import ConfigError
 
@@ -63,8 +64,10 @@ def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
     """Builds an optimizer whose learning rate and weight decay can be set later, see `adjust`.
 
     Raises:
-        ConfigError: The name is unknown.
+        ConfigError: The name is unknown, or optimizer.target makes nothing that can be adjusted.
     """
+    if cfg.name == "custom":
+        return _build_custom(cfg)
     if cfg.name not in _CLASSES:
         raise ConfigError(f"optimizer.name must be one of {', '.join(_CLASSES)}, but got {cfg.name}.")
     arguments = {field: getattr(cfg, field) for field in OPTIMIZERS[cfg.name]}
@@ -74,9 +77,38 @@ def build_optimizer(cfg: OptimizerConf) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def _build_custom(cfg: Any) -> keras.optimizers.Optimizer:
+    """Calls optimizer.target with the learning rate, kwargs, and clipnorm if there is one."""
+    clipnorm = {} if cfg.clipnorm is None else {"clipnorm": cfg.clipnorm}
+    arguments = {"learning_rate": cfg.learning_rate, **clipnorm, **plain_arguments(cfg.kwargs)}
+    make, origin = import_target(cfg.target), f"optimizer.target={cfg.target}"
+    check_arguments(origin, make, kwargs=arguments, key="learning_rate, clipnorm and optimizer.kwargs")
+    try:
+        optimizer: Any = make(**arguments)
+    except (TypeError, ValueError) as error:  # Keras's classes take any name, and refuse it then
+        raise ConfigError(f"{origin} refuses its arguments: {error}. Correct optimizer.kwargs.") from error
+    expected = f"{origin} must return a keras.optimizers.Optimizer"
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ConfigError(
+            f"{expected}, but it returned {type(optimizer).__name__}. Name a class such as "
+            "keras.optimizers:Lion, or a function of learning_rate that returns one."
+        )
+    rate = optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        raise ConfigError(
+            f"{expected} with a number as its learning rate, but it has a {type(rate).__name__}. "
+            "Pass on learning_rate, and choose a schedule such as schedule=cosine."
+        )
+    if optimizer.use_ema:
+        raise ConfigError(
+            f"{expected} without use_ema: validation would not see its averaged weights. Leave use_ema out."
+        )
+    return optimizer
+
+
 def adjust(optimizer: keras.optimizers.Optimizer, cfg: OptimizerConf) -> None:
     """Sets learning rate and weight decay, also in an optimizer that Keras has wrapped for a loss scale."""
     optimizer.learning_rate = cfg.learning_rate
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if inner.weight_decay is not None:
+    if inner.weight_decay is not None and "weight_decay" in OPTIMIZERS[cfg.name]:
         inner.weight_decay.assign(cfg.weight_decay)  # type: ignore[attr-defined]

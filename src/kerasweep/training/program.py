@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -9,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.training import OptimizerConf
+from kerasweep.config.training import OptimizerConf, TrainingConf
 from kerasweep.data.feeds import Feed, Pace, augmented
 from kerasweep.data.scaling import Scaling
 from kerasweep.model.parts import AdjustableParts
+from kerasweep.training.cost import median_ms
+from kerasweep.training.losses import Smoothing, build_losses
 from kerasweep.training.optimizers import adjust, build_optimizer
 
 MAX_EVALUATED = 256
@@ -23,14 +26,16 @@ class Program:
     """A network, its optimizer, and the graph calls that train and evaluate it.
 
     Learning rate, batch size, order, scaling and seeds are arguments of these calls; `begin` resets the
-    optimizer, and `AdjustableParts.begin` the network. A call lasts about half a second (see `Pace`), so
-    that a user can interrupt it, and carries its sums to the next: how an epoch is divided changes no bit.
+    optimizer and sets the numbers of the loss, and `AdjustableParts.begin` resets the network. A call lasts
+    about half a second (see `Pace`), so that a user can interrupt it, and carries its sums to the next: how
+    an epoch is divided changes no bit.
 
     Args:
         model: From scaled float32 images (n, height, width, channels) to probabilities (n, classes).
         parts: The parts of the model; None for a custom network.
         optimizer: Its learning rate and weight decay are set again by `begin`.
-        labels: `sparse` or `one_hot`, which decides the loss.
+        labels: `sparse` or `one_hot`: what the loss is computed from.
+        training: Its loss, and whether labels are smoothed and classes weighted.
         augment: The augmentation of training batches, done in the graph.
         jit_compile: Whether XLA compiles the training step.
     """
@@ -41,6 +46,7 @@ class Program:
         parts: AdjustableParts | None,
         optimizer: OptimizerConf,
         labels: str,
+        training: TrainingConf,
         augment: AugmentConf,
         jit_compile: bool,
     ) -> None:
@@ -50,12 +56,18 @@ class Program:
         self.optimizer = model.optimizer
         self.optimizer.build(model.trainable_variables)
         self.traces = 0
-        self.one_hot = labels == "one_hot"
         self.augment = augment
-        self._scalars = {
+        classes = model.output_shape[-1]
+        self._smoothing = Smoothing(classes) if training.label_smoothing else None
+        self._class_weights = (
+            tf.Variable(tf.ones([classes]), trainable=False) if training.class_weight else None
+        )
+        self._losses = build_losses(training.loss, labels == "one_hot", self._smoothing)
+        # Slots begin at zero in most optimizers, in Adagrad and Ftrl at another number.
+        self._initial = {
             variable.path: variable.numpy()
             for variable in self.optimizer.variables
-            if variable.shape.rank == 0
+            if np.any(variable.numpy())
         }
         self._pace, self._evaluation_pace = Pace(), Pace()
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
@@ -71,9 +83,9 @@ class Program:
             input_signature=[*read, integer, integer, integer, vector, sums],
             autograph=False,
         )
-        self._evaluate = tf.function(
-            self._evaluate_piece, input_signature=[*read, halves, both_sums], autograph=False
-        )
+        evaluated = {"input_signature": [*read, halves, both_sums], "autograph": False}
+        self._evaluate = tf.function(self._evaluate_piece, **evaluated)
+        self._evaluate_and_predict = tf.function(partial(self._evaluate_piece, predicts=True), **evaluated)
         self._predict = tf.function(
             self._predict_batch, input_signature=[images, vector, vector], autograph=False
         )
@@ -88,17 +100,27 @@ class Program:
         """Weights, moving statistics and random states, then the optimizer's, its loss scale among them."""
         return [*self.model.variables, *self.optimizer.variables]
 
-    def begin(self, optimizer: OptimizerConf) -> None:
-        """Resets the optimizer to its state when it was built, with this learning rate and weight decay.
+    def begin(
+        self, optimizer: OptimizerConf, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None
+    ) -> None:
+        """Resets the optimizer to its state when it was built, and sets the numbers of a training.
 
-        Its slots become zeros, its scalars what they were: a loss scale of 0 would make every weight NaN.
+        Args:
+            optimizer: Its learning rate and weight decay.
+            label_smoothing: See `Smoothing`; for a program that was built with some.
+            class_weights: The factor of each class in the training loss (classes,); likewise.
         """
         for variable in self.optimizer.variables:
-            if variable.path in self._scalars:
-                variable.assign(self._scalars[variable.path])
+            if variable.path in self._initial:
+                variable.assign(self._initial[variable.path])
             else:
                 variable.assign(tf.zeros_like(variable.value))
         adjust(self.optimizer, optimizer)
+        if self._smoothing is not None:
+            self._smoothing.set(label_smoothing)
+        if self._class_weights is not None:
+            assert class_weights is not None
+            self._class_weights.assign(class_weights)
         self.model.stop_training = False
 
     def train(
@@ -137,7 +159,12 @@ class Program:
         return _means(sums, min(len(order), len(rates) * batch_size))
 
     def evaluate(
-        self, feed: Feed, scaling: Scaling, batch_size: int, half: np.ndarray | None = None
+        self,
+        feed: Feed,
+        scaling: Scaling,
+        batch_size: int,
+        half: np.ndarray | None = None,
+        batches: list[np.ndarray] | None = None,
     ) -> dict[str, float]:
         """Evaluates the network in inference.
 
@@ -148,6 +175,7 @@ class Program:
             scaling: Applied to each batch in the graph.
             batch_size: The last batch may be smaller.
             half: bool (n,), which images belong to the first half.
+            batches: Gets the probabilities of the images, float32 (b, classes) each.
 
         Returns:
             The means of loss and accuracy over the images; with `half`, also `loss_a` and `accuracy_a`: the
@@ -159,7 +187,11 @@ class Program:
         for piece in feed.pieces(np.arange(len(feed)), size, self._evaluation_pace.steps):
             began, count = time.perf_counter(), len(piece.order)
             read = (piece.images, piece.labels, piece.order, size, *numbers)
-            sums = self._evaluate(*read, is_first[first : first + count], sums)
+            if batches is None:
+                sums = self._evaluate(*read, is_first[first : first + count], sums)
+            else:
+                sums, outputs = self._evaluate_and_predict(*read, is_first[first : first + count], sums)
+                batches.append(outputs.numpy())
             sums.numpy()  # waits for it
             self._evaluation_pace.update(-(-count // size), time.perf_counter() - began)
             first += count
@@ -176,6 +208,11 @@ class Program:
                 images = tf.gather(piece.images, piece.order[start : start + size])
                 batches.append(self._predict(images, *_numbers(scaling)).numpy())
         return np.concatenate(batches)
+
+    def latency_ms(self, image: np.ndarray, scaling: Scaling) -> float:
+        """Returns the milliseconds in which one image uint8 (1, height, width, channels) is classified."""
+        pixels, numbers = tf.constant(image), _numbers(scaling)
+        return median_ms(lambda: self._predict(pixels, *numbers).numpy())
 
     def _inference_size(self, batch_size: int) -> int:
         """Returns the images per batch where nothing is trained."""
@@ -213,7 +250,7 @@ class Program:
         """Makes one step of the optimizer, as keras.Model.train_step; returns its addition to the sums."""
         weights = self.model.trainable_weights
         with tf.GradientTape() as tape:
-            loss, _, is_correct = self._measure(images, labels, scale, offset, training=True)
+            loss, _, is_correct, _ = self._measure(images, labels, scale, offset, training=True)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [weight.value for weight in weights])
         self.optimizer.learning_rate.assign(rate)
@@ -230,33 +267,44 @@ class Program:
         offset: Any,
         half: Any,
         sums: Any,
+        predicts: bool = False,
     ) -> Any:
         count = tf.size(order, out_type=tf.int64)
 
-        def evaluate(start: Any, sums: Any) -> tuple[Any, Any]:
+        def evaluate(start: Any, sums: Any, *outputs: Any) -> tuple[Any, ...]:
             index = order[start : start + batch_size]
             batch = tf.gather(images, index), tf.gather(labels, index)
-            loss, losses, is_correct = self._measure(*batch, scale, offset, training=False)
+            loss, losses, is_correct, probabilities = self._measure(*batch, scale, offset, training=False)
+            if predicts:
+                probabilities = tf.cast(probabilities, tf.float32)
+                outputs = (outputs[0].write(tf.cast(start // batch_size, tf.int32), probabilities),)
             penalty = loss - tf.reduce_mean(losses)
             both = tf.stack([tf.cast(losses + penalty, tf.float64), is_correct])
             of_half = tf.reduce_sum(both * half[start : start + batch_size], axis=1)
-            return start + batch_size, sums + tf.stack([_sums(loss, is_correct), of_half])
+            return start + batch_size, sums + tf.stack([_sums(loss, is_correct), of_half]), *outputs
 
         zero = tf.constant(0, tf.int64)
-        return tf.while_loop(lambda start, _: start < count, evaluate, [zero, sums], parallel_iterations=1)[1]
+        state = [zero, sums]
+        if predicts:
+            shape = [None, self.model.output_shape[-1]]
+            state.append(tf.TensorArray(tf.float32, 0, True, infer_shape=False, element_shape=shape))
+        results = tf.while_loop(lambda start, *_: start < count, evaluate, state, parallel_iterations=1)
+        return (results[1], results[2].concat()) if predicts else results[1]
 
     def _measure(self, images: Any, labels: Any, scale: Any, offset: Any, training: bool) -> tuple[Any, ...]:
-        """Returns the loss with its penalties; each image's loss (b,); its correctness, float64 (b,)."""
+        """Returns the loss with its penalties, and of each image its loss, correctness and probabilities.
+
+        Losses are (b,), the correctness is float64 (b,), probabilities are (b, classes).
+        """
         probabilities = self.model(_scaled(images, scale, offset), training=training)
-        if self.one_hot:
-            targets = tf.one_hot(labels, probabilities.shape[-1])
-            losses = keras.losses.categorical_crossentropy(targets, probabilities)
-        else:
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        losses = self._losses(labels, probabilities)
+        if training and self._class_weights is not None:
+            losses *= tf.cast(tf.gather(self._class_weights, labels), losses.dtype)
         loss = tf.reduce_mean(losses)
         for penalty in self.model.losses:
             loss += tf.reduce_sum(tf.cast(penalty, loss.dtype))
-        return loss, losses, tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64)
+        is_correct = tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64)
+        return loss, losses, is_correct, probabilities
 
     def _predict_batch(self, images: Any, scale: Any, offset: Any) -> Any:
         return tf.cast(self.model(_scaled(images, scale, offset), training=False), tf.float32)

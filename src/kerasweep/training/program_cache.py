@@ -23,6 +23,7 @@ MAX_MEMORY_MB = 1024.0
 FUNCTIONS = ("Lambda", "function", "__lambda__")
 RATES = ("dropout", "dense_dropout")
 ADJUSTABLE = ("learning_rate", "weight_decay")
+KERAS_OPTIMIZERS = "keras.optimizers:"
 
 
 def graph_key(
@@ -42,7 +43,8 @@ def graph_key(
     Args:
         model: The architecture.
         optimizer: Its learning rate and weight decay do not matter.
-        training: Precision, determinism and XLA matter.
+        training: Precision, determinism and XLA matter, the loss, and whether labels are smoothed and
+            classes weighted.
         augment: The augmentation of training batches, done in the graph.
         labels: `sparse` or `one_hot`.
         input_shape: The shape of one image, (height, width, channels).
@@ -60,15 +62,23 @@ def graph_key(
         "optimizer": _fixed_numbers(optimizer),
         "augment": _plain(augment),
         "training": [training.precision, training.deterministic, training.jit_compile],
+        "loss": [training.loss, training.label_smoothing > 0, training.class_weight is not None],
         "data": [labels, list(input_shape), num_classes],
     }
     return json.dumps(parts, sort_keys=True)
 
 
 def _fixed_numbers(cfg: OptimizerConf) -> dict[str, Any]:
-    """Returns the fields that are constants in an optimizer's graph: all that `adjust` does not set."""
-    fields = ("name", "clipnorm", *OPTIMIZERS[cfg.name])
-    return {field: getattr(cfg, field) for field in fields if field not in ADJUSTABLE}
+    """Returns the fields that are constants in an optimizer's graph: all that `adjust` does not set.
+
+    A function of the user's may build another optimizer for another learning rate.
+    """
+    if cfg.name == "custom":
+        fields = _plain(cfg)
+        is_known = fields["target"].startswith(KERAS_OPTIMIZERS)
+        return {name: value for name, value in fields.items() if name != "learning_rate" or not is_known}
+    names = ("name", "clipnorm", *OPTIMIZERS[cfg.name])
+    return {name: getattr(cfg, name) for name in names if name not in ADJUSTABLE}
 
 
 def structure(network: "keras.Model") -> str | None:

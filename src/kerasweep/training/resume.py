@@ -81,8 +81,8 @@ class RestoreState(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         for variable, value in zip(_variables(self.model), self.state.weights, strict=True):
             variable.assign(value)
-        for callback in self.callbacks:
-            for name, value in self.state.counters.get(type(callback).__name__, {}).items():
+        for key, callback in _by_key(self.callbacks).items():
+            for name, value in self.state.counters.get(key, {}).items():
                 setattr(callback, name, value)
         for keeper in self.callbacks:
             if isinstance(keeper, KeepBestWeights):
@@ -137,13 +137,32 @@ def _arrays(model: keras.Model) -> list[np.ndarray]:
 
 
 def _counters(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
-    by_name = {type(callback).__name__: callback for callback in callbacks}
     return {
-        kind: {name: _plain(getattr(by_name[kind], name)) for name in attributes}
-        for kind, attributes in COUNTERS.items()
-        if kind in by_name
+        key: {name: _plain(getattr(callback, name)) for name in names}
+        for key, callback in _by_key(callbacks).items()
+        if (names := _saved(callback))
     }
 
 
+def _by_key(callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
+    """Returns the callbacks by the name of their class; the second of a class gets a number."""
+    named: dict[str, keras.callbacks.Callback] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        named[name if name not in named else f"{name} {len(named)}"] = callback
+    return named
+
+
+def _saved(callback: keras.callbacks.Callback) -> Sequence[str]:
+    """Returns the attributes that are saved: of a user's callback its public numbers and texts."""
+    kind = type(callback)
+    if kind.__name__ in COUNTERS:
+        return COUNTERS[kind.__name__]
+    if kind.__module__.partition(".")[0] in ("keras", "kerasweep"):
+        return ()
+    plain = (int, float, str, type(None))
+    return [name for name, value in vars(callback).items() if isinstance(value, plain) and name[0] != "_"]
+
+
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int) else float(value)
+    return value if value is None or isinstance(value, (int, str)) else float(value)

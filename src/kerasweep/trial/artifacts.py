@@ -60,10 +60,15 @@ def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: 
 
 
 def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
-    """Records the accuracy on the test set, once, for the winner of a sweep."""
+    """Records the accuracy on the test set, and the asked metrics, once, for the winner of a sweep."""
     part = prepared.test
-    right = network.probabilities(part).argmax(axis=1) == part.labels
-    tracker.log_metrics(ref.run_id, {"test_accuracy": float(right.mean()), "test_images": float(len(right))})
+    probabilities = network.probabilities(part)
+    right = probabilities.argmax(axis=1) == part.labels
+    metrics = {"test_accuracy": float(right.mean()), "test_images": float(len(right))}
+    if network.epoch_metrics is not None:
+        asked = network.epoch_metrics.measure(part.labels, probabilities, None)
+        metrics |= {f"test_{name}": value for name, value in asked.items()}
+    tracker.log_metrics(ref.run_id, metrics)
 
 
 def record_errors(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:

@@ -2,10 +2,10 @@
 
 from functools import cache
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from kerasweep.config.search import TrialConf
-from kerasweep.config.target import TARGETS
+from kerasweep.config.target import named_targets
 from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ChangedError
@@ -25,9 +25,8 @@ def check_digest(prepared: Prepared, ref: TrialRef) -> None:
 
 def note_code(cfg: DictConfig) -> None:
     """Notes the code of the user's targets as this process finds it, before it imports them."""
-    for key in TARGETS:
-        if OmegaConf.select(cfg, key) is not None:
-            _digest_at_start(str(OmegaConf.select(cfg, key)))
+    for _, target in named_targets(cfg):
+        _digest_at_start(target)
 
 
 def check_code(cfg: DictConfig, ref: TrialRef) -> None:
@@ -35,9 +34,8 @@ def check_code(cfg: DictConfig, ref: TrialRef) -> None:
 
     Later edits do not change the module that this process has imported.
     """
-    for key in TARGETS:
-        target = OmegaConf.select(cfg, key)
-        found = _digest_at_start(str(target)) if target in ref.code else None
+    for key, target in named_targets(cfg):
+        found = _digest_at_start(target) if target in ref.code else None
         if found is not None and found != ref.code[target]:
             raise ChangedError(
                 f"The code of {key}={target} changed while the sweep ran. Restore the file to go on with its "
@@ -50,8 +48,7 @@ def targets_tag(cfg: DictConfig) -> dict[str, str]:
 
     A digest is `unknown` if the module has no source file.
     """
-    targets = [str(OmegaConf.select(cfg, key)) for key in TARGETS if OmegaConf.select(cfg, key) is not None]
-    users = [target for target in targets if target != TrialConf.target]
+    users = [target for _, target in named_targets(cfg) if target != TrialConf.target]
     text = " ".join(f"{target}={_digest_at_start(target) or 'unknown'}" for target in users)
     return {TARGETS_TAG: text} if users else {}
 

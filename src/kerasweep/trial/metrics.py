@@ -7,6 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
+from kerasweep.config.metrics import FIRST, SECOND
 from kerasweep.results import DECIMALS, sign_of
 
 MIN_EPOCHS = 4
@@ -52,23 +53,28 @@ def choose_epochs(history: History, metric: str, direction: str) -> Choice:
     """Returns each half's best epoch; of equal epochs the first, and NaN is never best.
 
     Args:
-        history: Per epoch EPOCH_METRICS and OF_HALF.
-        metric: One of EPOCH_METRICS. A metric of the training images does not look at the validation
+        history: The metrics of each epoch, and of its halves, see config/metrics.py.
+        metric: A metric of each epoch. A metric of the training images does not look at the validation
             images: both halves choose its best epoch.
         direction: `maximize` or `minimize`.
     """
     sign = sign_of(direction)
     whole = [sign * epoch[metric] for epoch in history]
-    if f"{metric}_a" not in history[0]:
+    if metric + FIRST not in history[0]:
         return Choice(_best(whole), _best(whole))
-    of_a = [sign * epoch[f"{metric}_a"] for epoch in history]
-    return Choice(_best(of_a), _best([both - a for both, a in zip(whole, of_a, strict=True)]))
+    of_a = [sign * epoch[metric + FIRST] for epoch in history]
+    if metric + SECOND in history[0]:
+        of_b = [sign * epoch[metric + SECOND] for epoch in history]
+    else:
+        of_b = [both - a for both, a in zip(whole, of_a, strict=True)]
+    return Choice(_best(of_a), _best(of_b))
 
 
 def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
-    """Returns val_loss, val_accuracy and what follows from it without the luck of the best epoch.
+    """Returns the metrics of the validation images, and what follows, without the luck of the best epoch.
 
-    What follows: generalization_gap, and best_epoch_gain over the last epoch.
+    What follows: generalization_gap, and best_epoch_gain over the last epoch. A metric that is no mean over
+    images is the mean of its two halves, each scored so.
 
     The largest of many validation accuracies is partly luck, and more so for a network whose accuracy jumps
     from epoch to epoch. Here each image is scored at the epoch that the other half of the images chose: the
@@ -76,7 +82,7 @@ def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
     Chernozhukov et al. (2018), Double/debiased machine learning, https://doi.org/10.1111/ectj.12097
 
     Args:
-        history: Per epoch EPOCH_METRICS and OF_HALF.
+        history: The metrics of each epoch, and of its halves, see config/metrics.py.
         choice: The epochs, see `choose_epochs`.
 
     Example:
@@ -91,9 +97,12 @@ def cross_fitted(history: History, choice: Choice) -> dict[str, float]:
     scores = {
         metric: by_a[metric]
         if choice.by_a == choice.by_b
-        else by_a[metric] - by_a[f"{metric}_a"] + by_b[f"{metric}_a"]
+        else by_a[metric] - by_a[metric + FIRST] + by_b[metric + FIRST]
         for metric in ("val_loss", "val_accuracy")
     }
+    for metric in (name.removesuffix(SECOND) for name in history[0] if name.endswith(SECOND)):
+        if metric + FIRST in history[0]:
+            scores[metric] = fmean([by_a[metric + SECOND], by_b[metric + FIRST]])
     # Keras's training accuracy is the mean over the epoch, while the network still learns.
     trained = fmean([by_a["accuracy"], by_b["accuracy"]])
     return {

@@ -13,6 +13,8 @@ from kerasweep.data.prepare import Part, Prepared
 from kerasweep.model.shapes import count_parameters
 from kerasweep.training.program_cache import graph_key, structure
 from kerasweep.training.runtime import start_tensorflow
+from kerasweep.trial.class_weights import class_weights
+from kerasweep.trial.epoch_metrics import EpochMetrics, build_epoch_metrics
 
 if TYPE_CHECKING:
     from kerasweep.training.fit import FitResult
@@ -31,8 +33,9 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
     set_precision(cfg.training.precision)
     is_custom = cfg.model.architecture == "custom"
     graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared)
-    program.begin(cfg.optimizer)
-    return Network(cfg, prepared, graph, program)
+    weights = class_weights(cfg.training.class_weight, prepared.train.labels, prepared.class_names)
+    program.begin(cfg.optimizer, cfg.training.label_smoothing, weights)
+    return Network(cfg, prepared, graph, program, build_epoch_metrics(cfg, prepared.num_classes))
 
 
 def _begin_built_in(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
@@ -52,11 +55,15 @@ def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Pro
     """Returns a program with the weights that the user's function draws."""
     import keras
 
+    from kerasweep.model.custom import check_saveable, check_scaling
     from kerasweep.training.runtime import seed_everything
 
     seed_everything(cfg.training.seed)
     keras.backend.clear_session()  # the numbers in layer names start at 0 again
     fresh = _make_model(cfg, prepared, None)
+    check_scaling(cfg.model.target, fresh, cfg.data.scaling)
+    if cfg.tracking.models != "none":
+        check_saveable(cfg.model.target, fresh)
     described = structure(fresh)
     if described is None:
         return None, _make_program(cfg, fresh, None)
@@ -81,7 +88,8 @@ def _make_program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
     from kerasweep.training.program import Program
     from kerasweep.training.runtime import uses_xla
 
-    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.augment, uses_xla(cfg.training))
+    xla = uses_xla(cfg.training)
+    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.training, cfg.augment, xla)
 
 
 def _make_model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
@@ -100,13 +108,22 @@ class Network:
         prepared: The data.
         graph: The key of the program; None if no other network reuses it.
         program: The program, with fresh weights.
+        epoch_metrics: What it measures after each epoch besides loss and accuracy; None for nothing.
     """
 
-    def __init__(self, cfg: DictConfig, prepared: Prepared, graph: str | None, program: "Program") -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        prepared: Prepared,
+        graph: str | None,
+        program: "Program",
+        epoch_metrics: EpochMetrics | None,
+    ) -> None:
         self.cfg = cfg
         self.prepared = prepared
         self.graph = graph
         self.program = program
+        self.epoch_metrics = epoch_metrics
         self.model = program.model
         self._traces_before = program.traces
 
@@ -127,6 +144,7 @@ class Network:
         resume_from: Path | None = None,
     ) -> "FitResult":
         from kerasweep.training.fit import fit
+        from kerasweep.training.own_callbacks import make_callbacks
 
         cfg = self.cfg
         return fit(
@@ -142,6 +160,7 @@ class Network:
             resume_from,
             self._fingerprint(),
             self.twin,
+            make_callbacks(cfg.training.callbacks),
         )
 
     def fit_all(
@@ -153,9 +172,19 @@ class Network:
     ) -> int:
         """Trains without validation, see `training.fit_all`."""
         from kerasweep.training.fit_all import fit_all
+        from kerasweep.training.own_callbacks import make_callbacks
 
-        steps = self.steps_per_epoch
-        return fit_all(self.model, self.train_steps, steps, epochs, rate, report, folder, self._fingerprint())
+        return fit_all(
+            self.model,
+            self.train_steps,
+            self.steps_per_epoch,
+            epochs,
+            rate,
+            report,
+            folder,
+            self._fingerprint(),
+            make_callbacks(self.cfg.training.callbacks),
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -179,15 +208,39 @@ class Network:
         )
 
     def evaluate(self, part: Part, half: np.ndarray | None = None) -> dict[str, float]:
+        """Measures loss, accuracy and the epoch metrics of a part.
+
+        Args:
+            part: The images.
+            half: bool (n,), which of them belong to the first half; then each metric also has its halves, see
+                config/metrics.py.
+        """
         from kerasweep.data.feeds import feed_of
 
-        batch_size = self.cfg.training.batch_size
-        return self.program.evaluate(feed_of(part), self.prepared.scaling, batch_size, half)
+        batches: list[np.ndarray] | None = None if self.epoch_metrics is None else []
+        read = (feed_of(part), self.prepared.scaling, self.cfg.training.batch_size, half)
+        measured = self.program.evaluate(*read, batches)
+        if self.epoch_metrics is None or not batches:
+            return measured
+        return measured | self.epoch_metrics.measure(part.labels, np.concatenate(batches), half)
 
     def probabilities(self, part: Part) -> Any:
         from kerasweep.data.feeds import feed_of
 
         return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+
+    def costs(self) -> dict[str, float]:
+        """Measures what an objective names besides the training: flops and latency_ms."""
+        names = {objective.metric for objective in self.cfg.objective}
+        costs = {}
+        if "flops" in names:
+            from kerasweep.training.cost import count_flops
+
+            costs["flops"] = float(count_flops(self.model))
+        if "latency_ms" in names:
+            image = self.prepared.validation.take(np.zeros(1, np.int64))
+            costs["latency_ms"] = self.program.latency_ms(image, self.prepared.scaling)
+        return costs
 
     def weights_digest(self) -> str:
         """Returns 16 hex digits, equal for equal bits of all weights."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
+from kerasweep.config.metrics import is_of_epoch, without_halves
 from kerasweep.config.passwords import resolved_text
-from kerasweep.config.search import EACH_EPOCH, OF_HALF
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
@@ -113,7 +113,7 @@ def run_trial(
         **restored,
     }
     tracker.set_tags(ref.run_id, tags)
-    scores = _scores(result, network.parameters, ref.is_cross_fitted)
+    scores = _scores(result, network.parameters, ref.is_cross_fitted) | network.costs()
     metrics = scores | _of_last_epoch(result) | _numbers_of_images(prepared)
     if ref.is_single:
         metrics |= {f"test_{name}": value for name, value in network.evaluate(prepared.test).items()}
@@ -188,7 +188,7 @@ def _scores(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict
     history, objective = result.history, result.objective
     best = Choice(result.best_epoch - 1, result.best_epoch - 1)
     choice = choose_epochs(history, objective.metric, objective.direction) if is_cross_fitted else best
-    at_best = {name: value for name, value in history[best.by_a].items() if name not in OF_HALF}
+    at_best = without_halves(history[best.by_a])
     measured = {
         "parameters": float(parameters),
         "seconds": result.seconds,
@@ -199,8 +199,7 @@ def _scores(result: "FitResult", parameters: int, is_cross_fitted: bool) -> dict
 
 
 def _of_last_epoch(result: "FitResult") -> dict[str, float]:
-    last = {name: value for name, value in result.history[-1].items() if name not in OF_HALF}
-    return last | {TRAINED_EPOCHS: float(len(result.history))}
+    return without_halves(result.history[-1]) | {TRAINED_EPOCHS: float(len(result.history))}
 
 
 def _numbers_of_images(prepared: Prepared) -> dict[str, float]:
@@ -211,4 +210,4 @@ def _numbers_of_images(prepared: Prepared) -> dict[str, float]:
 
 def _summary(metrics: dict[str, float]) -> dict[str, float]:
     """Returns the metrics to log once per run; the others are logged each epoch under the same name."""
-    return {name: value for name, value in metrics.items() if name not in EACH_EPOCH}
+    return {name: value for name, value in metrics.items() if not is_of_epoch(name)}

@@ -1,0 +1,49 @@
+"""Weights the classes of a training loss, as class_weight of keras.Model.fit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from kerasweep.config.training import BALANCED
+from kerasweep.errors import ConfigError
+
+
+def class_weights(value: Any, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray | None:
+    """Returns the factor of each class, float32 (classes,); None without weights.
+
+    Args:
+        value: training.class_weight: `balanced` gives each class the same total, as in scikit-learn: images /
+            (classes × images of the class). Or factors by number or name of the class; others have 1.
+        labels: Of the training images, int64 (n,).
+        class_names: Of all classes.
+
+    Raises:
+        ConfigError: A class is unknown.
+    """
+    if value is None:
+        return None
+    count = len(class_names)
+    if value == BALANCED:
+        images = np.bincount(labels, minlength=count)
+        return np.asarray(len(labels) / (count * np.maximum(images, 1)), np.float32)
+    if isinstance(value, DictConfig):
+        value = OmegaConf.to_container(value)
+    assert isinstance(value, Mapping)
+    weights = np.ones(count, np.float32)
+    for key, factor in value.items():
+        weights[_number(key, class_names)] = factor
+    return weights
+
+
+def _number(key: Any, class_names: Sequence[str]) -> int:
+    if str(key) in class_names:
+        return list(class_names).index(str(key))
+    text = str(key)
+    if text.isdecimal() and int(text) < len(class_names):
+        return int(text)
+    raise ConfigError(
+        f"training.class_weight names the class {key}, but the classes are {', '.join(class_names[:10])}"
+        f"{', …' if len(class_names) > 10 else ''}. Give numbers from 0 to {len(class_names) - 1}, or names."
+    )

@@ -1,0 +1,59 @@
+"""Defines what users bring: losses, an optimizer, callbacks."""
+
+import keras
+import tensorflow as tf
+
+
+def focal(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Returns the focal loss with gamma 2 (Lin et al., 2017), (b,), of int64 labels (b,)."""
+    of_class = tf.gather(probabilities, labels, batch_dims=1)
+    return -tf.square(1 - of_class) * tf.math.log(tf.clip_by_value(of_class, 1e-7, 1.0))
+
+
+class Squared(keras.losses.Loss):
+    """Returns the squared error of one-hot labels."""
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+
+def total(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(focal(labels, probabilities))
+
+
+def adagrad(learning_rate: float, start: float = 0.5) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=start)
+
+
+def scheduled(learning_rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(learning_rate, 10))
+
+
+def averaging(learning_rate: float) -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(learning_rate, use_ema=True)
+
+
+def nothing(**arguments: object) -> None:
+    return None
+
+
+class Halving(keras.callbacks.Callback):
+    """Halves the learning rate from the third epoch on, by a count of its own; adds a number to the logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epochs += 1
+        if self.epochs > 2:
+            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
+        logs["counted"] = self.epochs
+
+
+class OfBatches(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        raise AssertionError("never called")

@@ -1,0 +1,68 @@
+"""Callbacks of the user's run in a training, and continue with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from kerasweep.errors import ConfigError
+from kerasweep.training.own_callbacks import make_callbacks
+from kerasweep.trial.network import build_network
+from kerasweep.trial.run import read_data
+from tests.training.own_parts import Halving
+
+PLACE = "tests.training.own_parts"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "nothing",
+            "must return a keras.callbacks.Callback, but it returned NoneType. Name a class of "
+            "keras.callbacks.Callback, or a function without arguments that returns one.",
+        ),
+        (
+            "OfBatches",
+            "must return a keras.callbacks.Callback of epochs, but it has on_train_batch_end: one call of "
+            "the graph trains many batches, so it would never be called. Use on_epoch_begin and "
+            "on_epoch_end.",
+        ),
+    ],
+)
+def test_what_is_no_callback_of_epochs_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make_callbacks([f"{PLACE}:{name}"])
+    assert str(error.value) == f"training.callbacks={PLACE}:{name} {said}"
+
+
+def test_a_callback_sets_the_rate_and_adds_to_the_metrics(
+    configured: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    """The training is interrupted after three of its five epochs, and its callback counts on."""
+    cfg = configured(
+        f"training.callbacks=[{PLACE}:Halving]", "training.epochs=5", "training.checkpoint.enabled=true"
+    )
+    prepared = read_data(cfg)
+
+    def interrupt(epoch: int, metrics: dict[str, float]) -> bool:
+        if epoch == 4:
+            raise KeyboardInterrupt
+        return False
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    with pytest.raises(KeyboardInterrupt):
+        build_network(cfg, prepared).fit(interrupt, first)
+    result = build_network(cfg, prepared).fit(lambda epoch, metrics: False, second, first)
+    assert result.restored == 3
+    rate = cfg.optimizer.learning_rate
+    assert [epoch["learning_rate"] for epoch in result.history] == pytest.approx(
+        [rate, rate, rate / 2, rate / 4, rate / 8]
+    )
+    assert [epoch["counted"] for epoch in result.history] == [1, 2, 3, 4, 5]
+
+
+def test_each_training_has_a_callback_of_its_own() -> None:
+    first, second = (make_callbacks([f"{PLACE}:Halving"])[0] for _ in range(2))
+    assert isinstance(first, Halving) and first is not second
