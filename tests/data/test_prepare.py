@@ -56,6 +56,37 @@ def test_data_seed_moves_the_split() -> None:
     assert not np.array_equal(first.validation.images, second.validation.images)
 
 
+@pytest.mark.parametrize("limit", [None, 60])
+def test_folds_are_a_partition_of_the_same_images(limit: int | None) -> None:
+    """Seeds 3 to 7 give the folds of one division, seeds 8 to 12 those of another."""
+    divisions = []
+    for first in (3, 8):
+        confs = [
+            DataConf(source="custom", seed=3, split_seed=seed, folds=5, limit=limit)
+            for seed in range(first, first + 5)
+        ]
+        parts = [prepare(conf, hundred()) for conf in confs]
+        folds = [part.validation.images[:, 0, 0, 0].tolist() for part in parts]
+        images = sorted(sum(folds, []))
+        for part, fold in zip(parts, folds, strict=True):
+            assert sorted(part.train.images[:, 0, 0, 0].tolist() + fold) == images
+            assert np.bincount(part.validation.labels).tolist() == [len(fold) // 2] * 2
+        assert len(set(images)) == len(images) == (limit or 100)
+        divisions.append(folds)
+    assert divisions[0] != divisions[1]
+
+
+def test_folds_of_data_with_its_own_validation_are_refused() -> None:
+    part = hundred().train_images, hundred().train_labels
+    arrays = make_arrays(part, part, ["a", "b"], "mine", part)
+    with pytest.raises(DataError) as error:
+        prepare(DataConf(source="custom", folds=5), arrays)
+    assert str(error.value) == (
+        "data.folds=5 divides the training images, but this data comes with its own validation images. Leave "
+        "out data.folds and study.folds."
+    )
+
+
 def test_refuses_a_limit_below_two_images_a_class() -> None:
     with pytest.raises(DataError, match="has a single image"):
         prepare(DataConf(source="custom", limit=2), hundred())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
+from kerasweep.data.split import stratified_fold, stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import DataError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=6)
@@ -86,6 +86,27 @@ def test_same_seed_gives_the_same_split_on_any_machine() -> None:
     labels = np.arange(20) % 2
     assert stratified_split(labels, 0.2, 7).validation.tolist() == [0, 5, 9, 16]
     assert stratified_subset(labels, 6, 7).tolist() == [0, 5, 9, 14, 16, 17]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+def test_each_fold_has_the_share_of_each_class(folds: int) -> None:
+    labels = np.repeat([0, 1, 2], [50, 13, 8])
+    splits = [stratified_fold(labels, folds, fold, seed=4) for fold in range(folds)]
+    assert sorted(np.concatenate([split.validation for split in splits]).tolist()) == list(range(71))
+    for split in splits:
+        counts = np.bincount(labels[split.validation], minlength=3)
+        assert np.abs(counts - np.array([50, 13, 8]) / folds).max() < 1
+        assert set(split.train) == set(range(71)) - set(split.validation)
+    assert stratified_fold(labels, folds, 0, seed=5).validation.tolist() != splits[0].validation.tolist()
+
+
+def test_refuses_folds_of_a_single_image() -> None:
+    with pytest.raises(DataError) as error:
+        stratified_fold(np.array([0, 0, 3, 0]), 3, 0, 0)
+    assert str(error.value) == (
+        "Class 3 has 1 of 4 images, but data.folds=3 needs two or more of each class, and 3 in all. Add "
+        "images, or leave the class out."
+    )
 
 
 def test_another_seed_gives_another_split() -> None:

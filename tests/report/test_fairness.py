@@ -13,6 +13,7 @@ from kerasweep.report.fairness import (
     CROSS_FITTED_TEXT,
     LATER,
     MIXED,
+    OTHER_FOLDS,
     OTHER_IMAGES,
     PICKED,
     SAME_IMAGES,
@@ -83,6 +84,8 @@ def test_page_says_whether_repeats_share_their_validation_images(key: str) -> No
     one, other = (replace(run(k), params={**run(k).params, key: k}) for k in ("3", "5"))
     assert images_line(report(one, replace(one, tags=run("5").tags))) == SAME_IMAGES
     assert images_line(report(one, other)) == OTHER_IMAGES
+    folds = [replace(each, params={**each.params, "data.folds": "5"}) for each in (one, other)]
+    assert images_line(report(*folds)) == OTHER_FOLDS
     limited = replace(one, params={**one.params, "data.limit": "200"})
     assert images_line(report(one, limited)) is None
 

@@ -56,6 +56,12 @@ def test_the_largest_overlap_counts() -> None:
     assert repetition_of(runs).overlap == pytest.approx(1.0)
 
 
+def test_folds_share_all_training_images_but_their_own() -> None:
+    images = {"validation_images": 2500.0, "pool_images": 50_000.0}
+    runs = [replace(run(data__split_seed=seed, data__folds=5), metrics=images) for seed in (0, 1)]
+    assert repetition_of(runs).overlap == pytest.approx(1 / 4)
+
+
 def test_splits_of_a_larger_pool_share_fewer_images() -> None:
     """data.limit draws 12,500 of 50,000 images, of which 2,500 validate: two splits share a twentieth."""
     images = {"validation_images": 2500.0, "pool_images": 50_000.0}

@@ -82,6 +82,8 @@ def _check_data(cfg: DictConfig) -> None:
     between("data.seed", cfg.seed, 0)
     if cfg.split_seed is not None:
         between("data.split_seed", cfg.split_seed, 0)
+    if cfg.folds is not None:
+        between("data.folds", cfg.folds, 2)
     if cfg.limit is not None:
         between("data.limit", cfg.limit, 2)
     if cfg.image_size is not None and (len(cfg.image_size) != 2 or min(cfg.image_size) < 1):

@@ -24,6 +24,7 @@ _MIN_VALUES = {
     "pruner.min_delta": 0,
     "study.trials": 1,
     "study.repeats": 1,
+    "study.folds": 2,
     "study.nuisance_trials": 1,
     "budget.patience": 1,
     "budget.max_parameters": 1,
@@ -45,6 +46,11 @@ def check_search(cfg: DictConfig) -> None:
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
     if "qmc_type" in cfg.sampler:
         one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
+    if cfg.study.folds is not None and cfg.study.splits == "fixed":
+        raise ConfigError(
+            "study.folds gives each repeat another validation set, and study.splits=fixed the same one. "
+            "Leave one of them out."
+        )
     _check_storage(cfg.storage)
     _check_name(cfg.study.name)
     for key, low in {**_MIN_VALUES, **dict.fromkeys(_ABOVE_ZERO, 0)}.items():

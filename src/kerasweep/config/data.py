@@ -35,6 +35,9 @@ class DataConf:
     seed: int = 0  # of the splits and of the subset for `limit`
     # Of the validation split and the training subset alone, so that the test set stays; None: data.seed.
     split_seed: int | None = None
+    # How many stratified folds the training images have. Seed s of the split validates on fold s - data.seed;
+    # the seeds after the last fold divide the images anew. None: `validation_split`.
+    folds: int | None = None
     scaling: str = "min_max"  # one of SCALINGS
     labels: str = "sparse"  # one of LABELS; the losses are equal
     image_size: list[int] | None = None  # [height, width] in pixels, for image_folder

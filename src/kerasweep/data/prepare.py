@@ -15,7 +15,7 @@ from kerasweep.data.cache import cache_of
 from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
-from kerasweep.data.split import stratified_half, stratified_split, stratified_subset
+from kerasweep.data.split import stratified_fold, stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import ChangedError, ConfigError, DataError
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
@@ -112,14 +112,26 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     Raises:
         DataError: A class has too few images to be split, or the limit is below the number of classes.
     """
-    seed = _split_seed(cfg)
+    seed, fold = _split_seed(cfg), 0
+    if cfg.folds is not None:  # all folds of a division have the same images
+        division, fold = divmod(seed - cfg.seed, cfg.folds)
+        seed = cfg.seed + division
     indices = _limited(arrays.train_labels, cfg.limit, seed)
+    if arrays.validation is not None and cfg.folds is not None:
+        raise DataError(
+            f"data.folds={cfg.folds} divides the training images, but this data comes with its own "
+            "validation images. Leave out data.folds and study.folds."
+        )
     if arrays.validation is not None:
         train = _part(arrays.train_images, arrays.train_labels, indices)
         validation = Part(arrays.validation[0], np.asarray(arrays.validation[1]))
     else:
         labels = np.asarray(arrays.train_labels)[indices]
-        split = stratified_split(labels, cfg.validation_split, seed)
+        split = (
+            stratified_split(labels, cfg.validation_split, seed)
+            if cfg.folds is None
+            else stratified_fold(labels, cfg.folds, fold, seed)
+        )
         train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
         validation = _part(arrays.train_images, arrays.train_labels, indices[split.validation])
     return Prepared(
@@ -130,7 +142,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
-        half=stratified_half(validation.labels, seed),
+        half=stratified_half(validation.labels, _split_seed(cfg)),
         has_own_validation=arrays.validation is not None,
         pool=len(arrays.train_labels),
     )

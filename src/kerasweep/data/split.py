@@ -41,6 +41,31 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
     return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
 
 
+def stratified_fold(labels: np.ndarray, folds: int, fold: int, seed: int) -> Split:
+    """Divides indices into folds so that each class keeps its share, and returns the split of one of them.
+
+    Args:
+        labels: int64 (n,).
+        folds: How many, 2 or more. A class has floor or ceil of its images / folds in each.
+        fold: The validation part, from 0.
+        seed: The same seed gives the same division on any machine.
+
+    Raises:
+        DataError: A class has a single image, or there are fewer images than folds.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2 or len(labels) < folds:
+        raise DataError(
+            f"Class {classes[counts.argmin()]} has {counts.min()} of {len(labels)} images, but "
+            f"data.folds={folds} needs two or more of each class, and {folds} in all. Add images, or leave "
+            "the class out."
+        )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    order = np.concatenate([generator.permutation(np.flatnonzero(labels == label)) for label in classes])
+    chosen = np.sort(order[fold::folds])
+    return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
+
+
 def stratified_half(labels: np.ndarray, seed: int, draws_odd: bool = True) -> np.ndarray:
     """Draws half of the images so that each class is halved.
 

@@ -61,6 +61,7 @@ def read_question(
         added.append(f"study={DEFAULT_STUDY}")
     elif not (has_study or translation.axes or config.study.nuisance or _chose_sampler(config, chosen)):
         added.append("sampler=grid")
+    added += _fold_overrides(config.study)
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
     options = _group_options(context, master)
@@ -85,6 +86,14 @@ def read_question(
     space = make_space(list(axes.values()), values)
     searched = make_space([*axes.values(), *nuisance.values()], values)
     return Question(master, lines, space, searched)
+
+
+def _fold_overrides(study: DictConfig) -> list[str]:
+    """Returns the overrides of study.folds: as many repeats as folds, unless their number is given."""
+    if study.folds is None:
+        return []
+    repeats = [f"study.repeats={study.folds}"] if study.repeats == 1 else []
+    return [f"data.folds={study.folds}", *repeats]
 
 
 def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.report.groups import comparable, measure_of, mixed_sweeps
 from kerasweep.report.reading import EPOCH_METRIC, Report
-from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, repetition_of
+from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, has_folds, repetition_of
 from kerasweep.report.selection import keys_by_name, nuisance_of
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
@@ -24,6 +24,12 @@ OTHER_IMAGES = (
     "Each repeat has its own seed and its own split into training and validation images, the same for all "
     "configurations: intervals cover the choice of images, too. They are widened for the images that the "
     "splits share (Nadeau and Bengio, 2003)."
+)
+OTHER_FOLDS = (
+    "Each repeat has its own seed, and validates on another fold of the images, the same for all "
+    "configurations: intervals cover the choice of images, too. They are widened for the training images "
+    "that the folds share (Nadeau and Bengio, 2003); no estimate of the variance from folds is free of bias "
+    "(Bengio and Grandvalet, 2004)."
 )
 # The measures that are scored without the luck of the best epoch.
 SCORED = ("val_accuracy", "val_loss", "generalization_gap", "best_epoch_gain")
@@ -127,7 +133,9 @@ def images_line(report: Report) -> str | None:
     chosen = {run.tags.get(SPLIT) or tuple(run.params.get(key) for key in SPLIT_KEYS) for run in complete}
     if len(chosen) == 1:
         return SAME_IMAGES
-    return OTHER_IMAGES if repetition_of(complete).has_splits else None
+    if not repetition_of(complete).has_splits:
+        return None
+    return OTHER_FOLDS if all(map(has_folds, complete)) else OTHER_IMAGES
 
 
 def _unequal_epochs(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | None:

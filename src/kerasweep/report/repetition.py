@@ -9,7 +9,7 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import POOL_IMAGES, SPLIT, VALIDATION_IMAGES
 
 SEED, DATA_SEED, SPLIT_SEED = REPEATED_KEYS
-VALIDATION = "data.validation_split"
+VALIDATION, FOLDS = "data.validation_split", "data.folds"
 SOURCES = ("data.path", "data.target")
 # The keys that repeat a training, and their tags where they are axes. They are never compared.
 REPEATED = {SEED: "training.seed", DATA_SEED: "data.seed", SPLIT_SEED: "split_seed"}
@@ -23,7 +23,7 @@ class Repetition:
     # If the splits differ, v / (p - v) for v validation images drawn from a pool of p images, else 0. Means
     # over n splits have the variance s² (1/n + overlap), since splits share images: two of them correlate by
     # v / p. Without data.limit it is the number of validation images divided by that of training images:
-    # Nadeau and Bengio (2003), Inference for the generalization error,
+    # With folds it is 1 / (folds - 1). Nadeau and Bengio (2003), Inference for the generalization error,
     # https://doi.org/10.1023/A:1024068626366
     overlap: float = 0.0
     # By the seeds of a split the name of its block: several seeds may draw the same validation images.
@@ -63,8 +63,15 @@ def repetition_of(runs: Iterable[RunRecord]) -> Repetition:
     return Repetition(True, overlap, {seeds: min(block) for block in joined for seeds in block})
 
 
+def has_folds(run: RunRecord) -> bool:
+    """Whether a run's validation images are a fold of its images."""
+    return run.params.get(FOLDS, "null") != "null"
+
+
 def _validating_share(run: RunRecord) -> float | None:
     """Returns the share of the pool that validates; for runs of older versions, of the drawn images."""
+    if has_folds(run):
+        return 1 / int(run.params[FOLDS])
     if POOL_IMAGES in run.metrics:
         return run.metrics[VALIDATION_IMAGES] / run.metrics[POOL_IMAGES]
     return float(run.params[VALIDATION]) if VALIDATION in run.params else None
