@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from kerasweep.config.interpolations import resolve_values
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
 from kerasweep.errors import DISK_ERRORS, ChangedError, DivergedError, TrainingError, disk_advice
@@ -128,6 +129,7 @@ def call_target(
         TrainingError: The function exits, or returns no valid Outcome.
         ChangedError: Its code was edited since the sweep began.
     """
+    resolve_values(cfg)  # another launcher's job comes as Hydra composed it
     check_code(cfg, ref)
     function: Target = import_target(target)
 

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-from optuna.study import Study
+from typing import Any
 
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.job_folder import FOLDERS
@@ -46,7 +45,7 @@ def adopt_from_similar_sweeps(plan: Plan, sweep: Sweep, fresh: bool) -> None:
             )
 
 
-def _similar(plan: Plan, sweep: Sweep) -> Iterator[tuple[Study, Space]]:
+def _similar(plan: Plan, sweep: Sweep) -> Iterator[tuple[Any, Space]]:
     """Yields the similar studies, the one that trained last first, each with its space."""
     names = plan.storage.names()
     pattern = re.compile(rf"{re.escape(plan.study)}-([0-9a-f]{{8}})(?:-\d+)?")
