@@ -125,7 +125,10 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
 
     parser = OverridesParser.create()
     overrides: list[Override] = []
-    for text in get_args_parser().parse_args(list(arguments)).overrides:
+    given = get_args_parser().parse_args(list(arguments))
+    if given.shell_completion:  # install=bash and the like are no overrides
+        return
+    for text in given.overrides:
         if text.startswith("=") or not text.startswith("~") and "=" not in text:
             refuse(f"{text}: an override is written key=value.")
         try:
@@ -136,6 +139,9 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     has_user_files = any(argument.lstrip("+").startswith(USER_FILES) for argument in arguments)
     added = {override.key_or_group for override in overrides if _adds(override)}
     for override in overrides:
+        if _adds(override) and command == "train" and override.key_or_group in _groups():
+            text = str(override.input_line).lstrip("+")
+            refuse(f"{override.input_line}: {override.key_or_group} is there already. Write it as {text}.")
         if not (_adds(override) or override.is_delete()):
             _check_spelling(override.key_or_group, known | added, has_user_files)
         if _adds(override) and command != "train":

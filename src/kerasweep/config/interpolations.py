@@ -34,9 +34,22 @@ def resolve_values(cfg: DictConfig) -> None:
                     OmegaConf.resolve(node)
             except OmegaConfBaseException as error:
                 raise ConfigError(
-                    f"{error.full_key or name} cannot be resolved: {first_line(error)}. An interpolation "
+                    f"{_unresolved(node) or name} cannot be resolved: {first_line(error)}. An interpolation "
                     "names a key from the top, as in model.dropout='${model.dense_dropout}'."
                 ) from error
+
+
+def _unresolved(node: DictConfig | ListConfig) -> str | None:
+    """Returns the first key below a node whose interpolation cannot be resolved."""
+    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
+        try:
+            child = node[key]
+        except OmegaConfBaseException:
+            return str(node._get_full_key(key))
+        below = _unresolved(child) if isinstance(child, DictConfig | ListConfig) else None
+        if below is not None:
+            return below
+    return None
 
 
 def resolve_shared_tags(cfg: DictConfig) -> None:
@@ -67,6 +80,13 @@ def has_interpolations(node: DictConfig | ListConfig) -> bool:
         if is_one or (isinstance(child, Node) and child._is_interpolation()):
             return True
     return False
+
+
+def texts_of(lines: ListConfig) -> list[str]:
+    """Returns overrides as they were typed: those in Hydra's lists would be resolved when they are read."""
+    texts = OmegaConf.to_container(lines, resolve=False)
+    assert isinstance(texts, list)
+    return [str(text) for text in texts]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from kerasweep.config.interpolations import as_job, first_line, has_interpolations, resolve_values
+from kerasweep.config.interpolations import as_job, first_line, has_interpolations, resolve_values, texts_of
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.freeze_configs import read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
@@ -26,7 +26,7 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
     """
     groups = [axis for axis in space.axes if axis.is_group]
     options = [config_path(axis, option) for axis in groups for option in axis.values() or []]
-    read_ahead(context, options, master.hydra.job.config_name, master.hydra.overrides.hydra)
+    read_ahead(context, options, master.hydra.job.config_name, texts_of(master.hydra.overrides.hydra))
     return Composer(context, master, fixed, space)
 
 
@@ -131,7 +131,7 @@ def config_path(axis: Axis, option: Value) -> str:
 def _override_dirname(hydra_cfg: DictConfig) -> str:
     """Returns Hydra's override_dirname: the task overrides sorted, joined, without the excluded keys."""
     form = hydra_cfg.job.config.override_dirname
-    lines = [str(line) for line in hydra_cfg.overrides.task]
+    lines = texts_of(hydra_cfg.overrides.task)
     kept = [line for line in lines if _key(line) not in form.exclude_keys]
     return str(form.item_sep).join(sorted(kept)).replace("=", form.kv_sep)
 

@@ -12,7 +12,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kerasweep.config.interpolations import as_job, first_line
+from kerasweep.config.interpolations import as_job, first_line, texts_of
 from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import choices_of
@@ -142,8 +142,7 @@ def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:
 
 def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:
     """Composes again, with other task overrides and the same ones for Hydra."""
-    hydra_overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
-    assert isinstance(hydra_overrides, list)
+    hydra_overrides = texts_of(config.hydra.overrides.hydra)
     return context.config_loader.load_configuration(
         config_name=config.hydra.job.config_name,
         overrides=[*hydra_overrides, *overrides],
@@ -154,7 +153,7 @@ def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) ->
 def _group_options(context: HydraContext, master: DictConfig) -> Any:
     def options(key: str) -> list[str]:
         group = key.lstrip("+").partition("@")[0]
-        name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+        name, overrides = master.hydra.job.config_name, texts_of(master.hydra.overrides.hydra)
         return context.config_loader.get_group_options(group, ObjectType.CONFIG, name, overrides)
 
     return options
