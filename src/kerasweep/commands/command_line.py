@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import SCHEMAS, command_keys
 from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.terminal import as_started
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -231,5 +232,5 @@ def _options(group: str) -> list[str]:
 
 def refuse(message: str) -> NoReturn:
     """Ends the command with an error and exit code 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {as_started(message)}", file=sys.stderr)
     raise SystemExit(2)

@@ -1,5 +1,6 @@
 """Runs a single training from its configuration to its last line of output."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         cfg: The configuration without Hydra's node.
         hydra_cfg: Hydra's node, for the group choices, the overrides and the output folder.
     """
+    os.chdir(hydra_cfg.runtime.cwd)  # databases, data and jobs lie where the command was started
     resolve_values(cfg)
     if cfg.study.dry_run:
         raise ConfigError(

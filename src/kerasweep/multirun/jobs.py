@@ -27,6 +27,7 @@ from kerasweep.tracking.writer import open_tracker
 from kerasweep.trial.digest import check_code, note_code
 from kerasweep.workers.worker import Channel
 
+OURS = "kerasweep."  # begins the targets whose paths are relative to where the command was started
 MAX_REASON_CHARACTERS = 4000
 CANNOT_WRITE = "A trial cannot write: {error}. To go on from here, {advice}, and start the same command."
 Target = Callable[[DictConfig, TrialRef, Recorder, ReportEpoch, Path], Outcome]
@@ -129,6 +130,8 @@ def call_target(
         TrainingError: The function exits, or returns no valid Outcome.
         ChangedError: Its code was edited since the sweep began.
     """
+    if target.startswith(OURS):
+        os.chdir(HydraConfig.get().runtime.cwd)  # hydra.job.chdir is for a user's function
     resolve_values(cfg)  # another launcher's job comes as Hydra composed it
     check_code(cfg, ref)
     function: Target = import_target(target)
