@@ -1,6 +1,7 @@
 """Prints lines and tables for people, and formats values, durations and commands."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
 def say(line: str) -> None:
     """Prints a line without wrapping or markup."""
-    line = line.translate(CONTROLS)
+    line = as_started(line).translate(CONTROLS)
     if _printers:
         _printers[-1](line)
     else:
@@ -82,6 +83,18 @@ class _Console(Console):
 def params_text(params: Mapping[str, object]) -> str:
     """Formats a configuration on one line."""
     return " ".join(f"{key}={value_text(value)}" for key, value in params.items())
+
+
+COMMAND = re.compile(r"(?:python -m )?\bsrc\.(train|compare|predict|rerun|refit|export|promote)\b")
+
+
+def as_started(text: str) -> str:
+    """Returns a text that names commands in the form in which this process was started.
+
+    An installed `kerasweep-train` has no `python -m src.train` beside it.
+    """
+    is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
+    return COMMAND.sub(r"kerasweep-\1", text) if is_installed else text
 
 
 def value_text(value: object) -> str:

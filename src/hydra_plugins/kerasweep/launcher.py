@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -28,15 +29,23 @@ class RayLauncherConf:
 class WorkersLauncher(Launcher):
     """Selects kerasweep's worker processes, which stay warm from trial to trial, in a config.
 
-    It launches nothing: the sweeper `kerasweep` starts the workers, without batches. Other sweepers cannot
-    use this launcher.
+    The sweeper `kerasweep` starts the workers itself. Another sweeper's jobs are trained one after another in
+    this process, as by `hydra/launcher=basic`.
     """
 
     def __init__(self, **keys: Any) -> None:
         """Takes the keys of the config, which only the sweeper reads."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
+        self._launcher = BasicLauncher()
+        self._launcher.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        return self._launcher.launch(job_overrides, initial_job_idx)
+
+
+class RayLauncher(WorkersLauncher):
+    """Selects workers on a Ray cluster in a config, as `WorkersLauncher` does those on this machine."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from kerasweep.commands.command_line import run_command
@@ -44,15 +53,11 @@ class WorkersLauncher(Launcher):
 
         def refuse() -> Sequence[JobReturn]:
             raise ConfigError(
-                "hydra/launcher=workers and ray serve hydra/sweeper=kerasweep alone. "
-                "Use that sweeper, or hydra/launcher=basic."
+                "hydra/launcher=ray serves hydra/sweeper=kerasweep alone. Use that sweeper, or "
+                "hydra/launcher=basic."
             )
 
         return run_command(refuse)
-
-
-class RayLauncher(WorkersLauncher):
-    """Selects workers on a Ray cluster in a config, as `WorkersLauncher` does those on this machine."""
 
 
 store = ConfigStore.instance()

@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import SCHEMAS, command_keys
 from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.terminal import as_started
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -125,7 +126,10 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
 
     parser = OverridesParser.create()
     overrides: list[Override] = []
-    for text in get_args_parser().parse_args(list(arguments)).overrides:
+    given = get_args_parser().parse_args(list(arguments))
+    if given.shell_completion:  # install=bash and the like are no overrides
+        return
+    for text in given.overrides:
         if text.startswith("=") or not text.startswith("~") and "=" not in text:
             refuse(f"{text}: an override is written key=value.")
         try:
@@ -136,6 +140,9 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
     has_user_files = any(argument.lstrip("+").startswith(USER_FILES) for argument in arguments)
     added = {override.key_or_group for override in overrides if _adds(override)}
     for override in overrides:
+        if _adds(override) and command == "train" and override.key_or_group in _groups():
+            text = str(override.input_line).lstrip("+")
+            refuse(f"{override.input_line}: {override.key_or_group} is there already. Write it as {text}.")
         if not (_adds(override) or override.is_delete()):
             _check_spelling(override.key_or_group, known | added, has_user_files)
         if _adds(override) and command != "train":
@@ -225,5 +232,5 @@ def _options(group: str) -> list[str]:
 
 def refuse(message: str) -> NoReturn:
     """Ends the command with an error and exit code 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {as_started(message)}", file=sys.stderr)
     raise SystemExit(2)

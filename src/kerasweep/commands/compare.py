@@ -16,7 +16,7 @@ from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.errors import ConfigError
 from kerasweep.fast_start import collect_rarely, skip_last_collection
-from kerasweep.terminal import say, show
+from kerasweep.terminal import as_started, say, show
 from kerasweep.workers.signals import release_interrupts
 
 register()
@@ -108,5 +108,5 @@ def run() -> None:
     atexit.register(skip_last_collection)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "compare", plain=("study",))
-    compose_once()
+    compose_once(as_started)
     _compare()

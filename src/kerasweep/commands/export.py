@@ -20,7 +20,7 @@ from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
 from kerasweep.fast_start import skip_last_collection
-from kerasweep.terminal import say, show
+from kerasweep.terminal import as_started, say, show
 from kerasweep.tracking.tags import EXPORT
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
@@ -99,5 +99,5 @@ def run() -> None:
     atexit.register(skip_last_collection)
     sys.argv[1:] = model_arguments(sys.argv[1:])
     check_overrides(sys.argv[1:], "export")
-    compose_once()
+    compose_once(as_started)
     _export()

@@ -23,7 +23,7 @@ from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.recorded_model import RecordedModel, check_outputs, read_model
 from kerasweep.serving.pixels import to_pixels
-from kerasweep.terminal import say
+from kerasweep.terminal import as_started, say
 from kerasweep.workers.signals import release_interrupts
 
 IMAGE_CHANNELS = (1, 3)
@@ -97,5 +97,5 @@ def run() -> None:
     atexit.register(skip_last_collection)
     sys.argv[1:] = model_arguments(sys.argv[1:])
     check_overrides(sys.argv[1:], "predict")
-    compose_once()
+    compose_once(as_started)
     _predict()

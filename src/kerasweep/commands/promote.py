@@ -18,7 +18,7 @@ from kerasweep.handover.candidate import Candidate, disagreement, read_candidate
 from kerasweep.handover.champions import Entered, count_comparisons, enter, find_entered, is_settled, roles_of
 from kerasweep.handover.promotion import Role
 from kerasweep.report.statistics import p_text
-from kerasweep.terminal import next_commands, say
+from kerasweep.terminal import as_started, next_commands, say
 from kerasweep.tracking.keras_model import find_logged_model
 from kerasweep.tracking.location import default_uri, resolve_uri
 from kerasweep.tracking.reader import get_run
@@ -138,5 +138,5 @@ def run() -> None:
     atexit.register(skip_last_collection)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_overrides(sys.argv[1:], "promote")
-    compose_once()
+    compose_once(as_started)
     _promote()

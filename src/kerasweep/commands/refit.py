@@ -16,6 +16,7 @@ from kerasweep.config.hydra_setup import add_studies
 from kerasweep.errors import ConfigError
 from kerasweep.fast_start import collect_rarely, skip_last_collection
 from kerasweep.handover.refit_epochs import fixes_epochs
+from kerasweep.terminal import as_started
 from kerasweep.tracking.source import command_text
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
@@ -76,7 +77,7 @@ def run() -> None:
     atexit.register(skip_last_collection)
     command = command_text("src.refit")  # before arguments are quoted for Hydra
     _, changes = split_arguments("refit", KEYS)
-    compose_once()
+    compose_once(as_started)
     add_studies()
 
     def task(cfg: DictConfig) -> None:

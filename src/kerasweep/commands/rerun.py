@@ -17,7 +17,7 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.hydra_setup import add_studies
 from kerasweep.config.schemas import CODES
 from kerasweep.fast_start import collect_rarely, skip_last_collection
-from kerasweep.terminal import say
+from kerasweep.terminal import as_started, say
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
 # The keys of this command; other keys change the training.
@@ -65,7 +65,7 @@ def run() -> None:
     collect_rarely()
     atexit.register(skip_last_collection)
     arguments, changes = split_arguments("rerun", KEYS)
-    compose_once()
+    compose_once(as_started)
     add_studies()
 
     def task(cfg: DictConfig) -> None:

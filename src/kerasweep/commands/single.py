@@ -1,5 +1,6 @@
 """Runs a single training from its configuration to its last line of output."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands.open_run import open_run
+from kerasweep.config.interpolations import resolve_values
 from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrialConf
 from kerasweep.config.unread_keys import check_command
@@ -35,6 +37,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         cfg: The configuration without Hydra's node.
         hydra_cfg: Hydra's node, for the group choices, the overrides and the output folder.
     """
+    os.chdir(hydra_cfg.runtime.cwd)  # databases, data and jobs lie where the command was started
+    resolve_values(cfg)
     if cfg.study.dry_run:
         raise ConfigError(
             "study.dry_run=true shows what a sweep would train. Add -m, or leave study.dry_run out."

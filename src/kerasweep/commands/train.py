@@ -61,11 +61,12 @@ def run() -> None:
     from kerasweep.config.hydra_setup import add_studies, answer_for_optuna_sweeper
     from kerasweep.config.passwords import hide_passwords
     from kerasweep.fast_start import collect_rarely, skip_last_collection
+    from kerasweep.terminal import as_started
 
     collect_rarely()
     atexit.register(skip_last_collection)
     register()
-    compose_once()
+    compose_once(as_started)
     add_studies()
     check_overrides(sys.argv[1:], "train")
     sys.argv[1:] = hide_passwords(sys.argv[1:])

@@ -20,7 +20,7 @@ from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 
 from kerasweep.config.passwords import hide_passwords_in
 from kerasweep.errors import suggestion
@@ -97,7 +97,13 @@ def _copies_of(value: T) -> Callable[[], T]:
 
 
 class OnceLoader(ConfigLoaderImpl):
-    """Hydra's loader, which reads and merges each file once. A new loader reads all files again."""
+    """Hydra's loader, which reads and merges each file once. A new loader reads all files again.
+
+    Attributes:
+        as_started: Returns a help text with the names of commands as the user types them.
+    """
+
+    as_started: Callable[[str], str] = staticmethod(str)
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
@@ -109,6 +115,10 @@ class OnceLoader(ConfigLoaderImpl):
         except ConfigCompositionException as error:
             raise _with_our_advice(error) from error.__cause__
         hide_passwords_in(cfg)
+        for name in ("app_name", "header", "template") if "hydra" in cfg else ():
+            raw: Any = cfg.hydra.help._get_node(name)._value()
+            with flag_override(cfg.hydra.help, "readonly", False):
+                cfg.hydra.help[name] = self.as_started(raw) if isinstance(raw, str) else raw
         return cfg
 
     def _compose_config_from_defaults_list(
@@ -141,8 +151,13 @@ def new_answers() -> Answers:
     return {}
 
 
-def compose_once() -> None:
-    """Replaces Hydra's loader and one of its functions, for the rest of this process."""
+def compose_once(as_started: Callable[[str], str] = str) -> None:
+    """Replaces Hydra's loader and one of its functions, for the rest of this process.
+
+    Args:
+        as_started: See `OnceLoader`.
+    """
+    OnceLoader.as_started = staticmethod(as_started)
     hydra_main.ConfigLoaderImpl = OnceLoader  # type: ignore[misc]
     defaults_list._create_interpolation_map = create_interpolation_map  # type: ignore[assignment]
 

@@ -1,13 +1,15 @@
 """Composes the configuration of each trial: once for each set of group choices, then from a copy."""
 
+import os
 import pickle
 from collections.abc import Mapping
 
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from kerasweep.config.interpolations import as_job, first_line, has_interpolations, resolve_values, texts_of
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.freeze_configs import read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
@@ -24,7 +26,7 @@ def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], s
     """
     groups = [axis for axis in space.axes if axis.is_group]
     options = [config_path(axis, option) for axis in groups for option in axis.values() or []]
-    read_ahead(context, options, master.hydra.job.config_name, master.hydra.overrides.hydra)
+    read_ahead(context, options, master.hydra.job.config_name, texts_of(master.hydra.overrides.hydra))
     return Composer(context, master, fixed, space)
 
 
@@ -46,13 +48,18 @@ class Composer:
         """Returns every task override of a trial, as its job receives them."""
         return [*self.fixed, *self.space.overrides(params)]
 
-    def compose(self, params: Params) -> DictConfig:
-        """Returns the trial's configuration without Hydra's node.
+    def compose(self, params: Params, number: int = 0) -> DictConfig:
+        """Returns the trial's configuration without Hydra's node, its interpolations resolved.
+
+        Args:
+            params: The values of the axes.
+            number: The trial's, which only interpolations such as `${hydra:job.num}` read.
 
         Raises:
             ConfigError: The combination cannot be composed, such as a momentum for adam.
         """
-        return self._with_values(params, self._compose_groups(params)[0])
+        cfg = self._with_values(params, self._compose_groups(params)[0])
+        return without_hydra(self.numbered_job(params, number)) if has_interpolations(cfg) else cfg
 
     def job_config(self, params: Params) -> DictConfig:
         """Returns the trial's whole configuration, equal to the one that Hydra composes of its overrides.
@@ -63,6 +70,23 @@ class Composer:
         cfg = self._with_values(params, self._compose_groups(params)[1])
         cfg.hydra.overrides.task = self.overrides(params)
         cfg.hydra.job.override_dirname = _override_dirname(cfg.hydra)
+        return cfg
+
+    def numbered_job(self, params: Params, number: int) -> DictConfig:
+        """Returns the configuration of the job with this number; its interpolations are resolved as there.
+
+        Raises:
+            ConfigError: As compose does.
+        """
+        cfg, hydra = self.job_config(params), self.master.hydra
+        with open_dict(cfg.hydra.job):
+            cfg.hydra.job.num, cfg.hydra.job.id = number, f"job_id_for_{number}"
+        cfg.hydra.sweep.dir, cfg.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
+        with as_job(cfg):
+            cfg.hydra.sweep.subdir = str(cfg.hydra.sweep.subdir)
+            folder = os.path.join(str(cfg.hydra.sweep.dir), cfg.hydra.sweep.subdir)
+            cfg.hydra.runtime.output_dir = os.path.abspath(folder)
+            resolve_values(cfg)
         return cfg
 
     def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
@@ -107,7 +131,7 @@ def config_path(axis: Axis, option: Value) -> str:
 def _override_dirname(hydra_cfg: DictConfig) -> str:
     """Returns Hydra's override_dirname: the task overrides sorted, joined, without the excluded keys."""
     form = hydra_cfg.job.config.override_dirname
-    lines = [str(line) for line in hydra_cfg.overrides.task]
+    lines = texts_of(hydra_cfg.overrides.task)
     kept = [line for line in lines if _key(line) not in form.exclude_keys]
     return str(form.item_sep).join(sorted(kept)).replace("=", form.kv_sep)
 
@@ -153,9 +177,3 @@ def choices_of(config: DictConfig) -> dict[str, str]:
     choices = OmegaConf.to_container(config.hydra.runtime.choices)
     assert isinstance(choices, dict)
     return {str(key): str(value) for key, value in choices.items() if value is not None}
-
-
-def first_line(error: BaseException) -> str:
-    """Returns an error's first sentence, without Hydra's and OmegaConf's lines about types."""
-    cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
-    return str(cause).strip().splitlines()[0].rstrip(".")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from kerasweep.config.passwords import without_password
 from kerasweep.config.search import TrackingConf
-from kerasweep.terminal import say
+from kerasweep.terminal import as_started, say
 
 
 def ends_with_page(cfg: DictConfig) -> bool:
@@ -36,9 +36,8 @@ def conclude(cfg: DictConfig, sweep: str) -> None:
         say(line)
     page = Path("mlruns") / f"compare-{sweep}.html"
     tracking = [f"tracking.{key}={value}" for key, value in _changed_keys(cfg.tracking).items()]
-    write_page(
-        cfg.tracking, report, page, shlex.join(["python", "-m", "src.compare", f"study={sweep}", *tracking])
-    )
+    again = as_started(shlex.join(["python", "-m", "src.compare", f"study={sweep}", *tracking]))
+    write_page(cfg.tracking, report, page, again)
     say(f"report: {page}")
 
 

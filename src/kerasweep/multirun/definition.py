@@ -72,6 +72,25 @@ def default_name(short_names: Iterable[str]) -> str:
     return text or "sweep"
 
 
+def name_in_any_order(studies: Iterable[str], short_names: Sequence[str], digest: str) -> str:
+    """Returns the `default_name` of the axes in the order in which a sweep began, else in the given order.
+
+    Args:
+        studies: The names of the sweeps that exist.
+        short_names: The axes' short names.
+        digest: The sweep's hash, which no order changes.
+    """
+    name = default_name(short_names)
+    begun = [study.rpartition(f"-{digest}")[0] for study in studies if f"-{digest}" in study]
+    is_cut = name != "-".join(short_names)
+    reordered = [
+        other
+        for other in begun
+        if set(other.split("-")) <= set(short_names) and (is_cut or len(other) == len(name))
+    ]
+    return name if name in begun or not reordered else reordered[0]
+
+
 def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]:
     """Returns the overrides below swept groups: the content of these groups is not in the definition."""
     prefixes = tuple(f"{axis.key}." for axis in axes if axis.is_group)

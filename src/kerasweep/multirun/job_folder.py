@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, open_dict
 
+from kerasweep.config.interpolations import texts_of
 from kerasweep.multirun.plan import DEFAULT_JOBS
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
@@ -28,7 +29,7 @@ def with_job_folder(sweep: Sweep, master: DictConfig, named: str) -> Sweep:
     key, text = "hydra.sweep.dir=", QuotedString(folder, Quote.single).with_quotes()
     with open_dict(master):
         master.hydra.sweep.dir = folder
-        kept = [line for line in master.hydra.overrides.hydra if not str(line).startswith(key)]
+        kept = [line for line in texts_of(master.hydra.overrides.hydra) if not line.startswith(key)]
         master.hydra.overrides.hydra = [*kept, f"{key}{text}"]
     return replace(sweep, jobs=Path(os.path.abspath(folder)))
 

@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from kerasweep.config.interpolations import resolve_values
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
 from kerasweep.errors import DISK_ERRORS, ChangedError, DivergedError, TrainingError, disk_advice
@@ -26,6 +27,7 @@ from kerasweep.tracking.writer import open_tracker
 from kerasweep.trial.digest import check_code, note_code
 from kerasweep.workers.worker import Channel
 
+OURS = "kerasweep."  # begins the targets whose paths are relative to where the command was started
 MAX_REASON_CHARACTERS = 4000
 CANNOT_WRITE = "A trial cannot write: {error}. To go on from here, {advice}, and start the same command."
 Target = Callable[[DictConfig, TrialRef, Recorder, ReportEpoch, Path], Outcome]
@@ -128,6 +130,9 @@ def call_target(
         TrainingError: The function exits, or returns no valid Outcome.
         ChangedError: Its code was edited since the sweep began.
     """
+    if target.startswith(OURS):
+        os.chdir(HydraConfig.get().runtime.cwd)  # hydra.job.chdir is for a user's function
+    resolve_values(cfg)  # another launcher's job comes as Hydra composed it
     check_code(cfg, ref)
     function: Target = import_target(target)
 

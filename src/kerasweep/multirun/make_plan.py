@@ -5,6 +5,7 @@ from itertools import pairwise
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.check import check_shared
+from kerasweep.config.interpolations import as_job, resolve_shared_tags
 from kerasweep.config.schemas import REPEATED_KEYS, run_keys
 from kerasweep.config.search import ClaimConf
 from kerasweep.config.unread_keys import check_command
@@ -34,6 +35,8 @@ def make_plan(question: Question, composer: Composer) -> Plan:
     constraints = read_study_constraints(question, composer)
     refusals = Refusals(question.searched, composer, constraints)
     base = without_hydra(question.master)
+    with as_job(question.master):
+        resolve_shared_tags(base)
     check_shared(base)
     are_data_swept = any(axis.name.partition(".")[0] == "data" for axis in question.searched.axes)
     check_command(base, question.master.hydra, are_data_swept)

@@ -13,6 +13,7 @@ from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.job_folder import with_job_folder
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.restore import restore_trials
+from kerasweep.multirun.similar_sweeps import adopt_from_similar_sweeps
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.storage import under_lock
@@ -78,6 +79,7 @@ class SweepOpener:
         if restored.name != sweep.name:  # a new generation begins
             restored = with_job_folder(restored, self._master, self._jobs)
         sweep = restored
+        adopt_from_similar_sweeps(plan, sweep, fresh)
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None

@@ -15,7 +15,7 @@ from kerasweep.errors import StorageError, disk_advice
 from kerasweep.multirun.claim_check import check_claim, claim_notes
 from kerasweep.multirun.code_digests import code_digests, digests_by_target
 from kerasweep.multirun.composer import Composer, without_hydra
-from kerasweep.multirun.definition import default_name, sweep_definition
+from kerasweep.multirun.definition import name_in_any_order, sweep_definition
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.multirun.settings_digests import settings_digests
@@ -29,6 +29,8 @@ from kerasweep.search.study import (
     check_and_save_digests,
     check_and_save_settings,
     check_and_save_sources,
+    distributions_of,
+    has_same_inputs,
     save_first_choices,
     sweep_hash,
     sweep_name,
@@ -115,10 +117,16 @@ class Plan:
         self.graph_of = refusals.graph
         self.data_of = refusals.data_of
 
-    @property
+    @cached_property
     def study(self) -> str:
-        """The study's name, made from the axes where the user gave none."""
-        return self.base.study.name or default_name(self.compared_names().values())
+        """The study's name, made from the axes where the user gave none.
+
+        The same axes in another order have the name under which their sweep began.
+        """
+        if self.base.study.name:
+            return str(self.base.study.name)
+        names = list(self.compared_names().values())
+        return name_in_any_order(self.storage.names(), names, self.hash_of(self.question.space))
 
     def short_names(self) -> dict[str, str]:
         """Returns the MLflow tag of each axis by its key."""
@@ -210,7 +218,7 @@ class Plan:
         return Sweep(
             name,
             study,
-            self.space,
+            self.space.as_recorded(distributions_of(study)),
             storage,
             Path(DEFAULT_JOBS, name).absolute(),
             self.total(),
@@ -273,7 +281,17 @@ class Plan:
     def _name(self, fresh: bool) -> str:
         """Returns the name of the sweep's newest generation; fresh: that of the next one."""
         study = self.study if self.arms is None else f"{self.study}{TUNING_SUFFIX}"
-        return sweep_name(self.storage.names(), study, sweep_hash(self._definition()), fresh)
+        return sweep_name(self.storage.names(), study, self.hash_of(self.question.space), fresh)
+
+    def has_same_inputs(self, study: Any) -> bool:
+        """Returns whether the trials of another study have the data, code and settings of this plan."""
+        begun, now = study.user_attrs.get(BEGUN_WITH, {}), self._choices()
+        is_same_score = all(begun.get(name) == now[name] for name in (SCORE, HALVES))
+        return is_same_score and has_same_inputs(study, self.data.saved, self.sources, self._settings)
+
+    def hash_of(self, space: Space) -> str:
+        """Returns the hash of the sweep with the values of this space, which has the axes of the plan's."""
+        return sweep_hash(self._definition() | {"space": space.canonical()})
 
     def _definition(self) -> dict[str, Any]:
         question, master = self.question, without_hydra(self.question.master)

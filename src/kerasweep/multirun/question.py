@@ -1,5 +1,6 @@
 """Reads the question of a `--multirun` command: the study, the axes, and the fixed overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,8 +9,10 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from kerasweep.config.interpolations import as_job, first_line, texts_of
 from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import choices_of
@@ -18,6 +21,7 @@ from kerasweep.space.axis import Axis, Space, Value
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
 
 DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
+LISTS_CHOICES = re.compile(r"\s*choice\(")
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,7 @@ def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:
 
 def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) -> DictConfig:
     """Composes again, with other task overrides and the same ones for Hydra."""
-    hydra_overrides = OmegaConf.to_container(config.hydra.overrides.hydra)
-    assert isinstance(hydra_overrides, list)
+    hydra_overrides = texts_of(config.hydra.overrides.hydra)
     return context.config_loader.load_configuration(
         config_name=config.hydra.job.config_name,
         overrides=[*hydra_overrides, *overrides],
@@ -159,7 +162,7 @@ def _compose(context: HydraContext, config: DictConfig, overrides: list[str]) ->
 def _group_options(context: HydraContext, master: DictConfig) -> Any:
     def options(key: str) -> list[str]:
         group = key.lstrip("+").partition("@")[0]
-        name, overrides = master.hydra.job.config_name, list(master.hydra.overrides.hydra)
+        name, overrides = master.hydra.job.config_name, texts_of(master.hydra.overrides.hydra)
         return context.config_loader.get_group_options(group, ObjectType.CONFIG, name, overrides)
 
     return options
@@ -185,9 +188,23 @@ def _entries(master: DictConfig, name: str) -> dict[Any, Any]:
             f"study.{name} must name keys and their values, but got {node}. "
             f'Write it as in study: {{{name}: {{model.kernel_size: "choice(3, 5)"}}}}.'
         )
-    content = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(content, dict)
-    return content
+    try:
+        with as_job(master):
+            return {key: _entry(node, key) for key in node}
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"study.{name} cannot be resolved: {first_line(error)}.") from error
+
+
+def _entry(node: DictConfig, key: Any) -> Any:
+    """Returns an entry as plain data. Interpolations among its choices stay: each trial resolves them."""
+    raw = node._get_node(key)
+    text = raw._value() if isinstance(raw, Node) and not OmegaConf.is_config(raw) else None
+    if isinstance(text, str) and LISTS_CHOICES.match(text):
+        return text
+    entry = node[key]
+    if isinstance(entry, DictConfig):
+        return {str(name): _entry(entry, name) for name in entry}
+    return OmegaConf.to_container(entry, resolve=False) if isinstance(entry, ListConfig) else entry
 
 
 def _fixed_values(master: DictConfig) -> Any:

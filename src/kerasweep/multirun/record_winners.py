@@ -104,6 +104,12 @@ def _where_weights_are(winner: Winner, has_repeated_axis: bool) -> str:
             f"the weights of trial {winner.number} are on {winner.host}: if no driver there records its "
             "model, start this command there once more"
         )
+    if winner.adopted_from is not None:
+        return (
+            f"trial {winner.number} has no model and no test score: {winner.adopted_from} trained it, and "
+            "kept the weights of its own best trial. To get both, train it again: "
+            f"python -m src.rerun run_id={winner.outcome.run_id}"
+        )
     file = winner.outcome.weights
     cause = LOSER if has_repeated_axis else f"are missing: there is no {file}"
     return f"trial {winner.number} has no model and no test score: its weights {cause}"

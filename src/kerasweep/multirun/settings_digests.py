@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.folders import config_folder
+from kerasweep.config.interpolations import texts_of
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
 from kerasweep.multirun.composer import Composer, config_path
 from kerasweep.space.axis import Space
@@ -63,7 +64,7 @@ def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:
     loader: Any = composer.context.config_loader
     hydra = composer.master.hydra
     _, files = loader._parse_overrides_and_create_caching_repo(
-        hydra.job.config_name, list(hydra.overrides.hydra)
+        hydra.job.config_name, texts_of(hydra.overrides.hydra)
     )
     ours = config_folder("conf")
     for axis in space.axes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from kerasweep.data.sources import source_key
 from kerasweep.errors import UnreachableError
@@ -80,7 +80,8 @@ class WorkerTrialRuns:
         """Opens the run of one repeat. ref: the trial's run; trial_params: its configuration."""
         params = self._record.sweep.params_of(trial_params, repeat)
         ref = replace(ref, overrides=tuple(self.composer.space.overrides(params)))
-        cfg = self._compose(self.composer.compose, trial_params, repeat)
+        assert ref.number is not None
+        cfg = self._compose(self.composer.compose, trial_params, repeat, ref.number)
         self._set_repeat(cfg, repeat)
         return self._record.start_repeat(ref, repeat, params, cfg, self.composer.choices(params), opening)
 
@@ -137,27 +138,24 @@ class WorkerTrialRuns:
     def _config(self, trial: int, params: Params) -> DictConfig:
         """Returns the configuration of a trial's first repeat, which nobody may change."""
         if trial not in self._configs:
-            self._configs[trial] = self._compose(self.composer.compose, params, 0)
+            self._configs[trial] = self._compose(self.composer.compose, params, 0, trial)
         return self._configs[trial]
 
-    def _compose(self, compose: Callable[[Params], DictConfig], params: Params, repeat: int) -> DictConfig:
+    def _compose(
+        self, compose: Callable[[Params, int], DictConfig], params: Params, repeat: int, number: int
+    ) -> DictConfig:
         """Returns the configuration of a trial's repeat, without its seed; that of a tuning has its seed.
 
         Composing again takes less time than a copy.
         """
-        config = compose(self._record.sweep.params_of(params, repeat))
+        config = compose(self._record.sweep.params_of(params, repeat), number)
         if self._record.sweep.arms is not None:
             self._set_repeat(config, (int(str(params[SEED])) - int(config.training.seed)) % MAX_SEED)
         return config
 
     def _job_config(self, params: Params, number: int, repeat: int) -> DictConfig:
         """Returns the configuration of a trial's repeat for the job with this number."""
-        config = self._compose(self.composer.job_config, params, repeat)
-        with open_dict(config.hydra.job):
-            config.hydra.job.num = number
-            config.hydra.job.id = f"job_id_for_{number}"
-        hydra = self.composer.master.hydra
-        config.hydra.sweep.dir, config.hydra.overrides.hydra = hydra.sweep.dir, hydra.overrides.hydra
+        config = self._compose(self.composer.numbered_job, params, repeat, number)
         if self.repeats > 1:
             self._set_repeat(config, repeat)
             # Sweeps of older versions have their checkpoints in a folder of this name.
@@ -251,7 +249,7 @@ class BatchTrialRuns(WorkerTrialRuns):
         folder = str(self._job_config(proposal.params, number, ref.repeat).hydra.sweep.subdir)
         overrides.append(f"hydra.sweep.subdir={QuotedString(folder, Quote.single).with_quotes()}")
         if self.repeats > 1 or self._record.sweep.arms is not None:
-            cfg = self._compose(self.composer.compose, proposal.params, ref.repeat)
+            cfg = self._compose(self.composer.compose, proposal.params, ref.repeat, number)
             if self.repeats > 1:
                 self._set_repeat(cfg, ref.repeat)
             seeds = {"training.seed": cfg.training.seed, "data.split_seed": cfg.data.split_seed}

@@ -9,7 +9,15 @@ from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.report.claims import Verdict, undecided
 from kerasweep.report.groups import Group, dataset_of, group_runs
 from kerasweep.report.repetition import REPEATED, repetition_of
-from kerasweep.report.selection import axes_of, check_axes, filter_runs, nuisance_of, select_runs, swept
+from kerasweep.report.selection import (
+    axes_of,
+    check_axes,
+    each_training_once,
+    filter_runs,
+    nuisance_of,
+    select_runs,
+    swept,
+)
 from kerasweep.report.standings import Standing, ranked, runs_per_seed, standings, training_seconds
 from kerasweep.report.tuning import Tuning, read_tunings, still_rising
 from kerasweep.report.verdicts import verdict_of
@@ -90,9 +98,10 @@ def read_report(
     names = short_names(run_keys(), run_keys())
     axes = varied if group_by is None else [names.get(axis, axis) for axis in group_by]
     check_axes(runs, axes if group_by is not None else [])
-    groups = group_runs(runs, axes)
+    trained = each_training_once(runs)
+    groups = group_runs(trained, axes)
     every = list(dict.fromkeys([*axes, *varied]))
-    configurations = groups if axes == every else group_runs(runs, every)
+    configurations = groups if axes == every else group_runs(trained, every)
     repeats = _repeats_of_grid(parents, configurations)
     pairs = ranked(groups, standings(groups, every, axes, repeats if axes == every else {}))
     is_picked = run_ids is not None or bool(where)
@@ -102,7 +111,7 @@ def read_report(
     judged, unread = _judged(cfg, parents, runs) if is_study else ([], [])
     untrained = {parent.tags["sweep"]: _untrained(parent, runs) for parent in parents if is_study}
     return Report(
-        tuple(runs),
+        tuple(trained),
         tuple(axes),
         tuple(every),
         tuple(group for group, _ in pairs),
@@ -114,7 +123,7 @@ def read_report(
         unread=tuple(unread),
         untrained=untrained,
         candidates=() if is_picked else _whole_first(configurations, repeats),
-        seconds=training_seconds(selected) + sum(tuning.seconds for tuning in tunings),
+        seconds=training_seconds(each_training_once(selected)) + sum(tuning.seconds for tuning in tunings),
         tunings=tuple(tunings),
         rising=_rising(cfg, groups) if nuisance_of(parents) else {},
     )

@@ -13,7 +13,7 @@ from kerasweep.report.repetition import REPEATED
 from kerasweep.space.constraint import Constraint, read_constraints
 from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
-from kerasweep.tracking.tags import NUISANCE, OF_EVERY_RUN, RunKind, short_names
+from kerasweep.tracking.tags import ADOPTED_FROM, NUISANCE, OF_EVERY_RUN, RunKind, short_names
 
 KINDS = (RunKind.TRIAL, RunKind.RUN, RunKind.REPEAT)
 MAX_VALUES = 20
@@ -53,6 +53,18 @@ def _with_tags(cfg: TrackingConf, tags: Mapping[str, str]) -> list[RunRecord]:
 
 def _of_kinds(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return [run for run in runs if run.tags.get("kind") in KINDS]
+
+
+def each_training_once(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Returns the runs without those that a sweep adopted from another run among them."""
+    first = {run.run_id for run in runs if ADOPTED_FROM not in run.tags}
+    kept = []
+    for run in reversed(runs):
+        origin = run.tags.get(ADOPTED_FROM)
+        if origin is None or origin not in first:
+            kept.append(run)
+            first |= {origin} if origin is not None else set()
+    return kept[::-1]
 
 
 def axes_of(parents: Sequence[RunRecord], runs: Sequence[RunRecord]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.study import Study
 
 from kerasweep.errors import ConfigError, DataError
@@ -103,6 +104,29 @@ def _changed(study: Study, attribute: str, digests: Mapping[str, str]) -> list[s
 def _save(study: Study, attribute: str, digests: Mapping[str, str]) -> None:
     if digests != study.user_attrs.get(attribute, {}):
         study.set_user_attr(attribute, dict(digests))
+
+
+def has_same_inputs(
+    study: Study, data: Mapping[str, str], sources: Mapping[str, str], settings: Mapping[str, str]
+) -> bool:
+    """Returns whether a study's trials have these digests of data, code and settings, as far as it has them.
+
+    See `check_and_save_digests` and the functions below it.
+    """
+    saved = study.user_attrs
+    return DATA_DIGEST not in saved and all(
+        saved.get(attribute, {}).get(name, digest) == digest
+        for attribute, digests in ((DATA_DIGESTS, data), (SOURCES, sources), (SETTINGS, settings))
+        for name, digest in digests.items()
+    )
+
+
+def distributions_of(study: Study) -> dict[str, BaseDistribution]:
+    """Returns the distribution of each key in a study's trials, which Optuna keeps to."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in study.get_trials(deepcopy=False):
+        found = {**trial.distributions, **found}
+    return found
 
 
 def save_first_choices(study: Study, choices: Mapping[str, str]) -> Mapping[str, str]:

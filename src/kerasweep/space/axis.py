@@ -79,6 +79,29 @@ class Axis:
             return _stepped(distribution, round((value - distribution.low) / distribution.step))
         return value
 
+    def equal_values(self, value: Value) -> list[Value]:
+        """Returns the axis's value that equals one of another axis: 1 for 1.0, not for True; else none."""
+        values = self.values()
+        if isinstance(self.distribution, (IntDistribution, FloatDistribution)):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not is_number or (values is not None and value not in values):
+                return []
+            assert isinstance(value, (int, float))
+            low, high = self.distribution.low, self.distribution.high
+            return [type(low)(value)] if low <= value <= high else []
+        is_boolean = isinstance(value, bool)
+        return [own for own in values or [] if own == value and isinstance(own, bool) is is_boolean]
+
+    def as_recorded(self, distribution: BaseDistribution | None) -> "Axis":
+        """Returns the axis with the distribution of a study if that has the same values, else itself.
+
+        Optuna refuses a trial whose choices have another order than those of the study's first trials.
+        """
+        if distribution is None:
+            return self
+        recorded = replace(self, distribution=distribution)
+        return recorded if _canonical_axis(recorded) == _canonical_axis(self) else self
+
     def override(self, value: Value) -> str:
         """Returns the command-line override that sets this axis to a value."""
         text = self.texts[value] if value in self.texts else str(value)
@@ -226,6 +249,30 @@ class Space:
         chosen = [axis for axis in self.axes if axis.key in params]
         chosen.sort(key=lambda axis: not axis.is_group)
         return [axis.override(params[axis.key]) for axis in chosen]
+
+    def as_recorded(self, distributions: Mapping[str, BaseDistribution]) -> "Space":
+        """Returns the space with the distributions of a study, by key, where these have the same values."""
+        return replace(self, axes=tuple(axis.as_recorded(distributions.get(axis.key)) for axis in self.axes))
+
+    def with_distributions(self, distributions: Mapping[str, BaseDistribution]) -> "Space | None":
+        """Returns the space with other values of its axes; None without any, or if a key is no axis."""
+        if not distributions or not distributions.keys() <= {axis.key for axis in self.axes}:
+            return None
+        axes = (
+            replace(axis, distribution=distributions.get(axis.key, axis.distribution)) for axis in self.axes
+        )
+        return replace(self, axes=tuple(axes))
+
+    def equal_configuration(self, params: Params) -> Params | None:
+        """Returns the configuration that equals one of another space; None if this space does not have it."""
+        found: Params = {}
+        for axis in self.axes:
+            values = axis.equal_values(params[axis.key]) if axis.key in params else []
+            if self.applies(axis, found) != bool(values):
+                return None
+            if values:
+                found[axis.key] = values[0]
+        return found if found.keys() == params.keys() else None
 
     def canonical(self) -> list[dict[str, Any]]:
         """Returns the space as plain data, equal for equal spaces in any notation."""

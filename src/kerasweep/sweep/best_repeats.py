@@ -12,6 +12,7 @@ from kerasweep.search.ledger import RESULT, as_outcome, attempts, clean_params, 
 from kerasweep.search.owner import OWNER
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
+from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.sweep.best_trials import MAX_FRONT, best_repeat, best_trials
 from kerasweep.sweep.weight_files import found, is_within
 
@@ -26,6 +27,7 @@ class Winner:
     outcome: Outcome  # names the file with its weights, an absolute path
     may_delete: bool = True  # whether that file lies in the sweep's folder
     host: str | None = None  # the other machine that keeps the weights, None if they are here, or lost
+    adopted_from: str | None = None  # the sweep that trained it, None for this one
 
 
 def due_winners(sweep: Sweep) -> list[Winner]:
@@ -41,13 +43,17 @@ def due_winners(sweep: Sweep) -> list[Winner]:
 def lost_winners(sweep: Sweep) -> list[Winner]:
     """Returns the winners without saved weights: parts that their runs lack cannot be recorded any more.
 
-    Where a seed is an axis, a loser may have become the best. Else another machine has the file, or someone
-    removed it.
+    Where a seed is an axis, or where the trial was adopted, a loser may have become the best. Else another
+    machine has the file, or someone removed it.
     """
     if is_training(sweep):
         return []
     without = [winner for winner in _winners(sweep) if not _has_weights(winner.outcome)]
-    return [winner for winner in without if sweep.has_repeated_axis or winner.outcome.weights is not None]
+    return [
+        winner
+        for winner in without
+        if sweep.has_repeated_axis or winner.outcome.weights is not None or winner.adopted_from is not None
+    ]
 
 
 def delete_other_weights(sweep: Sweep, due: Sequence[Winner], is_end: bool = True) -> None:
@@ -101,7 +107,8 @@ def _best_repeat(sweep: Sweep, trial: FrozenTrial) -> Winner:
     outcome = outcomes[repeat] if outcomes else as_outcome(trial.user_attrs[RESULT])
     outcome = found(outcome, sweep.jobs)
     may_delete = outcome.weights is not None and is_within(Path(outcome.weights), sweep.jobs)
-    return Winner(trial.number, params, repeat, outcome, may_delete, _other_host(sweep, trial, outcome))
+    host, adopted_from = _other_host(sweep, trial, outcome), trial.user_attrs.get(ADOPTED)
+    return Winner(trial.number, params, repeat, outcome, may_delete, host, adopted_from)
 
 
 def _other_host(sweep: Sweep, trial: FrozenTrial, outcome: Outcome) -> str | None:

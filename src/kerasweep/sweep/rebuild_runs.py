@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 from optuna.trial import FrozenTrial
 
+from kerasweep.errors import RefusedError
 from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.search.ledger import (
     RESULT,
@@ -21,12 +23,15 @@ from kerasweep.search.ledger import (
 )
 from kerasweep.search.storage import under_lock
 from kerasweep.space.axis import Params
+from kerasweep.sweep.adopted_trials import ADOPTED, INCOMPLETE
 from kerasweep.sweep.reconcile import DIED_AGAIN
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
 from kerasweep.terminal import say
-from kerasweep.tracking.reader import find_runs
+from kerasweep.tracking.copied_run import copy_run
+from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.run_record import RunRecord
+from kerasweep.tracking.tags import ADOPTED_FROM
 
 OWN = None  # stands for a trial's own run, beside the numbers of its repeats
 RUNNING = "RUNNING"
@@ -68,7 +73,8 @@ def rebuild_runs(record: SweepRecord, opener: RunOpener) -> None:
         TrackingError: MLflow cannot be used.
     """
     ended = _ended(record)
-    if ended and _lacking(record, ended[-1:], {"trial": str(ended[-1].number)}):
+    is_incomplete = record.sweep.study.user_attrs.get(INCOMPLETE, False)
+    if is_incomplete or ended and _lacking(record, ended[-1:], {"trial": str(ended[-1].number)}):
         lock = partial(record.sweep.storage.winner_lock, record.sweep.name)
         under_lock(lock, partial(_rebuild, record, opener))
 
@@ -79,11 +85,14 @@ def _rebuild(record: SweepRecord, opener: RunOpener) -> None:
     Trials are recorded in the order in which they ended, so that the last one shows whether all are.
     """
     lacking = _lacking(record, _ended(record), {})
-    if lacking:
-        trials = "1 trial" if len(lacking) == 1 else f"{len(lacking)} trials"
+    lost = [each for each in lacking if ADOPTED not in each.trial.user_attrs]
+    if lost:
+        trials = "1 trial" if len(lost) == 1 else f"{len(lost)} trials"
         say(f"note: {LACKING.format(trials, record.sweep.name)}")
     for trial in lacking:
         _record(record, opener, trial)
+    if record.sweep.study.user_attrs.get(INCOMPLETE, False):
+        record.sweep.study.set_user_attr(INCOMPLETE, False)
 
 
 def _ended(record: SweepRecord) -> list[FrozenTrial]:
@@ -167,9 +176,21 @@ def _record(record: SweepRecord, opener: RunOpener, lacking: _Lacking) -> None:
     for repeat in sorted(repeat for repeat in results if repeat is not OWN):
         opening = Opening(run_id=runs.get(repeat), begun=begun)
         run_id = opener.open_repeat_run(params, ref, repeat, opening).run_id
-        record_again(record, run_id, results[repeat], ended)
+        _fill(record, trial, run_id, results[repeat], ended)
     if OWN in results:
-        record_again(record, ref.run_id, results[OWN], ended)
+        _fill(record, trial, ref.run_id, results[OWN], ended)
+
+
+def _fill(record: SweepRecord, trial: FrozenTrial, run_id: str, outcome: Outcome, ended: int | None) -> None:
+    """Records a result in a run: an adopted one as a copy of its first run, if MLflow still has that."""
+    if ADOPTED in trial.user_attrs:
+        with suppress(RefusedError):
+            earlier = get_run(record.cfg.tracking, outcome.run_id)
+            if outcome.state != State.COMPLETE or "objective" in earlier.metrics:
+                copy_run(record.tracker, earlier.run_id, run_id, {ADOPTED_FROM: earlier.run_id})
+                record.close_trial(replace(outcome, run_id=run_id), ended)
+                return
+    record_again(record, run_id, outcome, ended)
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

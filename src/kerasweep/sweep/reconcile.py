@@ -17,6 +17,7 @@ from kerasweep.search.ledger import (
     attempts,
     counts,
 )
+from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.sweep.recording import SweepRecord
 from kerasweep.terminal import say
 from kerasweep.tracking.reader import find_runs
@@ -68,9 +69,14 @@ def _attempt(study: Study, trial: FrozenTrial, run_id: str) -> FrozenTrial:
 
 
 def _is_recorded_again(record: SweepRecord, trial: FrozenTrial, run: RunRecord) -> bool:
-    """Whether MLflow has lost the run in which a result was recorded first, and this one replaces it."""
+    """Whether this run replaces the one in which a result was recorded first.
+
+    MLflow has lost that one, or it belongs to another sweep, whose trial this one adopts.
+    """
     name = f"{REPEAT}:{run.tags['repeat']}" if "repeat" in run.tags else RESULT
     result = trial.user_attrs.get(name)
+    if ADOPTED in trial.user_attrs:
+        return True
     return result is not None and not find_runs(record.cfg.tracking, {}, id_prefix=result["run_id"])
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from kerasweep.config.folders import cache_folder
 from kerasweep.config.passwords import without_password
+from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.fast_start import gc_paused
 from kerasweep.tracking.failures import tracking_errors
@@ -24,6 +25,8 @@ from kerasweep.tracking.moved import artifact_folder, follow, relocate_artifacts
 from kerasweep.tracking.retry import CONNECT_SECONDS, with_retries, without_retries
 
 QUIET = ("alembic", "mlflow.tracking", "mlflow.store.model_registry")
+# MLflow's own variables.
+EXPERIMENT_NAME, EXPERIMENT_ID = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"
 ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 
@@ -143,24 +146,48 @@ def _make_tables(begun: Path, whole: Path) -> None:
 def experiment_id(client: Any, uri: str, name: str, create: bool) -> str | None:
     """Returns the experiment's id; None if it does not exist and `create` is false.
 
-    Only our own sqlite database is given an artifact location.
+    Only our own sqlite database is given an artifact location. As in MLflow, the environment may name the
+    experiment by its id.
 
     Raises:
-        TrackingError: The experiment was deleted, or MLflow cannot be used.
+        TrackingError: The experiment was deleted, or the environment names another one.
     """
-    database = database_path(uri)
-    experiment = with_retries(uri, _experiment, client, database, name, create)
+    database, number = database_path(uri), os.environ.get(EXPERIMENT_ID)
+    if number and name == TrackingConf.experiment and EXPERIMENT_NAME not in os.environ:
+        experiment = with_retries(uri, _experiment_of_id, client, uri, number)
+    else:
+        experiment = with_retries(uri, _experiment, client, database, name, create)
     if experiment is None:
         return None
+    if number and name == os.environ.get(EXPERIMENT_NAME) and experiment.experiment_id != number:
+        raise TrackingError(
+            f"{EXPERIMENT_NAME}={name} and {EXPERIMENT_ID}={number} are two experiments: the first has the "
+            f"id {experiment.experiment_id}. Unset one of these variables."
+        )
     if database is not None:
         follow(database, str(experiment.artifact_location))
     if experiment.lifecycle_stage == "deleted":
         restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
         raise TrackingError(
-            f"The experiment {name} was deleted. Choose another one with tracking.experiment=NAME, "
-            f"or restore it with: MLFLOW_TRACKING_URI='{without_password(uri)}' {restore}"
+            f"The experiment {experiment.name} was deleted. Choose another one with "
+            "tracking.experiment=NAME, or restore it with: "
+            f"MLFLOW_TRACKING_URI='{without_password(uri)}' {restore}"
         )
     return str(experiment.experiment_id)
+
+
+def _experiment_of_id(client: Any, uri: str, number: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_experiment(number)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise TrackingError(
+            f"{EXPERIMENT_ID}={number} is no experiment at {without_password(uri)}. Unset the variable, or "
+            "choose an experiment with tracking.experiment=NAME."
+        ) from error
 
 
 def _experiment(client: Any, database: Path | None, name: str, create: bool) -> Any:

@@ -27,6 +27,8 @@ TRAINED_EPOCHS = "trained_epochs"
 CROSS_FITTED_EPOCH = "cross_fitted_epoch"
 # A digest of the data, the code and the settings of a sweep, see `Plan.inputs`.
 INPUTS = "inputs"
+# The run of an earlier sweep that a run is a copy of, see sweep/adopted_trials.py.
+ADOPTED_FROM = "adopted_from"
 # The run that a run repeats, and the sentence on how the two compare.
 RERUN_OF, RERUN_VERDICT = "rerun_of", "rerun_verdict"
 # The run whose configuration a refit trains, and a digest of everything that defines the refit.
@@ -79,6 +81,7 @@ RESERVED = {
     COMMIT,
     DIRTY,
     DIFF,
+    ADOPTED_FROM,
     RERUN_OF,
     RERUN_VERDICT,
     REFIT_OF,
