@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
+from kerasweep.commands.answer import give_error
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import SCHEMAS, command_keys
-from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.errors import (
+    DISK_ERRORS,
+    ConfigError,
+    KerasweepError,
+    StorageError,
+    Terminated,
+    disk_advice,
+    suggestion,
+)
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -41,24 +50,25 @@ def run_command(function: Callable[[], T]) -> T:
     except KeyboardInterrupt as interrupt:
         stop(interrupt)
     except KerasweepError as error:
-        sentence = " ".join(str(error).split("\n"))
+        refuse(" ".join(str(error).split("\n")), type(error))
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        sentence = (
+        refuse(
             f"{error.filename or 'A file'} cannot be written: {error.strerror}. "
-            f"To go on, {disk_advice(error)}, and start the same command."
+            f"To go on, {disk_advice(error)}, and start the same command.",
+            StorageError,
         )
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
-        sentence = key + str(error).partition("\n")[0]
-    return refuse(sentence)
+        refuse(key + str(error).partition("\n")[0])
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
     """Ends the command after Ctrl-C or another signal, with the exit code of a process that it killed."""
     with suppress(OSError):  # the terminal is closed
         print("stopped", file=sys.stderr)
+    give_error(interrupt)
     number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
 
@@ -223,7 +233,8 @@ def _options(group: str) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def refuse(message: str) -> NoReturn:
-    """Ends the command with an error and exit code 2."""
+def refuse(message: str, kind: type[KerasweepError] = ConfigError) -> NoReturn:
+    """Ends the command with an error of the user and exit code 2."""
+    give_error(kind(message))
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
