@@ -12,15 +12,16 @@ class Answer:
 
     result: Any = None  # a frozen dataclass, None before the end and after an error
     error: BaseException | None = None
+    raises: bool = False  # whether the caller raises the error; else the command prints it
 
 
 _asked: list[Answer] = []
 
 
 @contextmanager
-def asked() -> Iterator[Answer]:
-    """Yields the answer that the command in the block fills."""
-    answer = Answer()
+def asked(raises: bool = False) -> Iterator[Answer]:
+    """Yields the answer that the command in the block fills. raises: see `Answer`."""
+    answer = Answer(raises=raises)
     _asked.append(answer)
     try:
         yield answer
@@ -34,7 +35,8 @@ def give(result: Any) -> None:
         _asked[-1].result = result
 
 
-def give_error(error: BaseException) -> None:
-    """Notes the error that ends a command, if someone asked for it."""
+def give_error(error: BaseException) -> bool:
+    """Notes the error that ends a command, if someone asked for it. Returns whether to print it, too."""
     if _asked:
         _asked[-1].error = error
+    return not (_asked and _asked[-1].raises)

@@ -25,6 +25,8 @@ from kerasweep.errors import (
 )
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from hydra.core.override_parser.types import Override
 
 T = TypeVar("T")
@@ -66,9 +68,9 @@ def run_command(function: Callable[[], T]) -> T:
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
     """Ends the command after Ctrl-C or another signal, with the exit code of a process that it killed."""
-    with suppress(OSError):  # the terminal is closed
-        print("stopped", file=sys.stderr)
-    give_error(interrupt)
+    if give_error(interrupt):
+        with suppress(OSError):  # the terminal is closed
+            print("stopped", file=sys.stderr)
     number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
 
@@ -129,13 +131,12 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
         command: See `command_keys`.
         plain: Keys that are values in this command although another command has a group of that name.
     """
-    from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     overrides: list[Override] = []
-    for text in get_args_parser().parse_args(list(arguments)).overrides:
+    for text in read_flags(arguments).overrides:
         if text.startswith("=") or not text.startswith("~") and "=" not in text:
             refuse(f"{text}: an override is written key=value.")
         try:
@@ -158,6 +159,15 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             _check_name(override.key_or_group, value)
         if not isinstance(value, (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
+
+
+def read_flags(arguments: Sequence[str]) -> "Namespace":
+    """Returns Hydra's flags and the overrides. An unknown flag ends the command with exit code 2."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign,assignment]
+    return parser.parse_args(list(arguments))
 
 
 def _adds(override: "Override") -> bool:
@@ -235,6 +245,6 @@ def _options(group: str) -> list[str]:
 
 def refuse(message: str, kind: type[KerasweepError] = ConfigError) -> NoReturn:
     """Ends the command with an error of the user and exit code 2."""
-    give_error(kind(message))
-    print(f"error: {message}", file=sys.stderr)
+    if give_error(kind(message)):
+        print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

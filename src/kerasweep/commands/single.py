@@ -36,7 +36,8 @@ class TrainedRun:
     run_id: str  # MLflow's
     objective: Mapping[str, float]  # each objective's value, without the luck of the best epoch
     best_epoch: int | None  # from 1; its weights are saved
-    metrics: Mapping[str, float]  # as the run shows them: val_accuracy is the last epoch's
+    # As the run shows them: val_accuracy is the last epoch's. A NaN is null in JSON.
+    metrics: Mapping[str, float | None]
     test_accuracy: float
     seconds: float  # of training
     overrides: tuple[str, ...]
