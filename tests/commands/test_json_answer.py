@@ -124,7 +124,7 @@ def test_refit_export_and_promote_give_their_results(folder: Path, sweep: Done) 
     (seed,) = refit["result"]["seeds"]
     assert (refit["kind"], refit["result"]["mean_test_accuracy"]) == ("refit", seed["test_accuracy"])
     named = f"run_id={seed['run_id']}"
-    export = answer_of(run(folder, "export", named, "format=savedmodel", "--json"))
+    export = answer_of(run(folder, "export", named, "format=saved_model", "--json"))
     (exported,) = export["result"]["formats"]
     assert (export["kind"], exported["same_class"]) == ("export", export["result"]["test_images"])
     assert Path(exported["folder"]).is_dir()
@@ -149,7 +149,7 @@ def test_refit_export_and_promote_give_their_results(folder: Path, sweep: Done) 
             "ConfigError",
             "There is no key model.kernel_sizes. Did you mean model.kernel_size?",
         ),
-        ("train", ("nothing=3", "--json"), 1, "ConfigError", "Could not override 'nothing'."),
+        ("train", ("zzzz=3", "--json"), 1, "ConfigError", "Could not override 'zzzz'."),
         ("train", ("--json", "--foo"), 2, "ConfigError", "unrecognized arguments: --foo"),
         (
             "train",

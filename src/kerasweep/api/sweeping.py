@@ -37,10 +37,15 @@ class Sweep:
 
     @property
     def trials(self) -> "pandas.DataFrame":
-        """A row for each trial: number, state, each objective, each axis, seconds, run_id."""
+        """A row for each trial, with the columns that Optuna's `trials_dataframe` has.
+
+        number, state, `value` or with several objectives `values_METRIC`, `params_NAME` of each axis, seconds
+        of training, and run_id, MLflow's.
+        """
         import pandas
 
-        metrics = [objective.partition(" ")[0] for objective in self.result.objectives]
+        metrics = [f"values_{objective.partition(' ')[0]}" for objective in self.result.objectives]
+        metrics = metrics if len(metrics) > 1 else ["value"]
         axes = list(dict.fromkeys(name for trial in self.result.trials for name in trial.params))
         rows = [
             {
