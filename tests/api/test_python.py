@@ -220,7 +220,7 @@ def test_ctrl_c_raises_after_the_running_trials(tmp_path: Path) -> None:
     workers = started_workers(command)
     command.send_signal(signal.SIGINT)
     stdout, stderr = command.communicate(timeout=120)
-    assert (command.returncode, stdout.splitlines()[-1] == (0, "interrupted"), stderr
+    assert (command.returncode, stdout.splitlines()[-1]) == (0, "interrupted"), stderr
     assert "stopping: the trials under way are trained to their end" in stdout
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 
