@@ -20,6 +20,7 @@ Example:
 """
 
 import sys
+import warnings
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,9 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'kerasweep' has no attribute {name!r}")
-    return getattr(import_module(f"kerasweep.api.{_MODULES[name]}"), name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")  # of Optuna's import, in a notebook
+        return getattr(import_module(f"kerasweep.api.{_MODULES[name]}"), name)
 
 
 class _Package(ModuleType):

@@ -230,7 +230,7 @@ def test_a_killed_kernel_leaves_no_worker(tmp_path: Path) -> None:
     workers = started_workers(command)
     assert workers
     os.kill(command.pid, signal.SIGKILL)
-    command.wait(30)
+    command.communicate(timeout=30)
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 

@@ -8,7 +8,6 @@ import random
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -32,8 +31,6 @@ def caller_kept() -> Iterator[None]:
             f"{threading.current_thread().name}. Call them there, or start the command in a process."
         )
     with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "IProgress not found")  # of Optuna's import, in a notebook
         for keep in (_environment, _directory, _signals, _logging, _hydra, _random_numbers, _collection):
             stack.enter_context(keep())
         stack.enter_context(tracking_uri_kept())
