@@ -21,7 +21,12 @@ PAGE_HEIGHT = 800  # pixels
 
 @dataclass(frozen=True)
 class Comparison:
-    """Recorded runs, grouped, ranked and judged."""
+    """Recorded runs, grouped, ranked and judged.
+
+    Example:
+        >>> import kerasweep
+        >>> print(kerasweep.compare("filter_size"))  # doctest: +SKIP
+    """
 
     result: ComparisonResult  # all of it as plain data
     report: Report = field(repr=False)
@@ -111,6 +116,10 @@ def compare(
     Raises:
         TrackingError: No run matches, or the runs cannot be averaged.
         ConfigError: `where` is not an expression.
+
+    Example:
+        >>> import kerasweep
+        >>> kerasweep.compare("filter_size").groups  # doctest: +SKIP
     """
     for name, value in (("runs", runs), ("where", where), ("group_by", group_by)):
         if isinstance(value, str):

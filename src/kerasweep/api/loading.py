@@ -24,6 +24,10 @@ def load(run_id: str, tracking_uri: str | None = None, experiment: str = "kerasw
 
     Raises:
         TrackingError: There is no such run or model, or its file cannot be loaded.
+
+    Example:
+        >>> import kerasweep
+        >>> model = kerasweep.load("models:/digits@champion")  # doctest: +SKIP
     """
     with caller_kept():
         recorded = read_model(TrackingConf(uri=tracking_uri, experiment=experiment), str(run_id))

@@ -68,8 +68,9 @@ class Sweep:
             changes: Keys whose values change, with `__` for a dot: `study__trials=40`, `budget__hours=1`.
 
         Example:
-            sweep = kerasweep.sweep(study="filter_size", overrides=["study.trials=10"])
-            sweep = sweep.resume(study__trials=20)
+            >>> import kerasweep
+            >>> sweep = kerasweep.sweep(study="filter_size")  # doctest: +SKIP
+            >>> sweep = sweep.resume(study__trials=20)  # doctest: +SKIP
         """
         changed = {key.replace("__", "."): value for key, value in changes.items()}
         kept = [text for text in self.overrides if text.partition("=")[0].lstrip("+") not in changed]
@@ -98,9 +99,9 @@ def sweep(
             closed. The same call continues it.
 
     Example:
-        sweep = kerasweep.sweep(study="filter_size", overrides=["study.trials=10"])
-        sweep.best.params
-        model = kerasweep.load(sweep.best.run_id)
+        >>> import kerasweep
+        >>> sweep = kerasweep.sweep(study="filter_size")  # doctest: +SKIP
+        >>> model = kerasweep.load(sweep.best.run_id)  # doctest: +SKIP
     """
     given = [*([] if study is None else [f"study={study}"]), *checked(overrides)]
     end = run_embedded("train", command.run, [*folder_flags(config_dir), "-m", *given])
@@ -122,6 +123,11 @@ def dry_run(
 
     Raises:
         ConfigError: The sweep cannot be run as written.
+
+    Example:
+        >>> import kerasweep
+        >>> kerasweep.dry_run(study="filter_size").seconds  # doctest: +SKIP
+        41.7
     """
     given = [*([] if study is None else [f"study={study}"]), *checked(overrides), "study.dry_run=true"]
     return cast(DryRun, run_embedded("train", command.run, [*folder_flags(config_dir), "-m", *given]))

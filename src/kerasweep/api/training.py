@@ -30,8 +30,10 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
         KeyboardInterrupt: Ctrl-C, or the interrupt of a notebook, stopped the training. Its run is closed.
 
     Example:
-        run = kerasweep.train(["model.kernel_size=5", "optimizer=sgd"])
-        run.test_accuracy
+        >>> import kerasweep
+        >>> run = kerasweep.train(["model.kernel_size=5", "optimizer=sgd"])  # doctest: +SKIP
+        >>> run.test_accuracy  # doctest: +SKIP
+        0.9749
     """
     given = checked(overrides)
     for each in given:
