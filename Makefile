@@ -15,8 +15,8 @@ CLUSTER := tests/test_chaos.py tests/test_storages.py tests/test_tracking_server
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
 	tests/test_faults.py tests/test_packaging.py tests/test_scale.py tests/test_sweep_end_to_end.py \
-	tests/test_tutorial.py \
-	tests/commands tests/handover tests/model tests/multirun tests/serving tests/training tests/trial tests/workers \
+	tests/test_migration.py tests/test_tutorial.py \
+	tests/api tests/commands tests/handover tests/model tests/multirun tests/serving tests/training tests/trial tests/workers \
 	tests/config/test_compose.py tests/config/test_composition.py tests/report/test_ranking.py \
 	tests/report/test_claims.py tests/search/test_poor_trials.py tests/search/test_propose.py \
 	tests/search/test_samplers.py tests/sweep/test_view.py tests/tracking/test_client.py

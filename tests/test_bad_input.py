@@ -130,7 +130,10 @@ def test_a_process_ends_with_the_code_of_a_refusal(folder: Path) -> None:
             ["regularizer.strength=0.1"],
             "regularizer.strength=0.1 has nothing to act on with regularizer=none. Choose regularizer=l1",
         ),
-        (["-m", "optimizer=sgd,adamm"], "optimizer has no option adamm. It has adam, adamw, custom, rmsprop, sgd."),
+        (
+            ["-m", "optimizer=sgd,adamm"],
+            "optimizer has no option adamm. It has adam, adamw, custom, rmsprop, sgd.",
+        ),
         (["model.kernelsize=3"], "There is no key model.kernelsize. Did you mean model.kernel_size?"),
         (["-m", "model.kernelsize=3,5"], "There is no key model.kernelsize. Did you mean model.kernel_size?"),
         (["-m", "model.kernel_size=3,abc"], "model.kernel_size=abc does not fit"),

@@ -14,6 +14,7 @@ SOURCE = ROOT / "src"
 
 # Rooms from the doors down to the ground. A room imports only from lower rows.
 ROWS = {
+    8: ("kerasweep.api",),
     7: (
         "src.train",
         "src.compare",
@@ -60,14 +61,21 @@ KERAS_OWNERS = (
 )
 OWNERS = {
     "tensorflow": KERAS_OWNERS,
-    "keras": KERAS_OWNERS,
+    "keras": (*KERAS_OWNERS, "kerasweep.api.loading"),
     "mlflow": ("kerasweep.tracking", "kerasweep.serving"),
-    "optuna": ("kerasweep.search", "kerasweep.sweep", "kerasweep.space", "kerasweep.report.figures"),
+    "optuna": (
+        "kerasweep.search",
+        "kerasweep.sweep",
+        "kerasweep.space",
+        "kerasweep.report.figures",
+        "kerasweep.api.sweeping",
+    ),
     "hydra": (
         "kerasweep.config",
         "kerasweep.space",
         "kerasweep.multirun",
         "kerasweep.commands",
+        "kerasweep.api",
         "hydra_plugins",
     ),
     "ray": ("kerasweep.workers.ray_cluster", "kerasweep.workers.ray_pool", "kerasweep.workers.ray_worker"),

@@ -70,7 +70,8 @@ def output_may_end() -> Iterator[None]:
 
 def console(width: int | None = None) -> Console:
     """Returns a console that prints `[a,b]` and `:x:` unchanged. width: None for the terminal's."""
-    return _Console(highlight=False, markup=False, emoji=False, width=width)
+    # In a notebook, lines are plain text: rich would show each in a frame of its own.
+    return _Console(highlight=False, markup=False, emoji=False, width=width, force_jupyter=False)
 
 
 class _Console(Console):

@@ -196,7 +196,9 @@ def test_options_of_another_search_path_may_be_swept(
 
 
 def test_option_that_does_not_exist_is_named(ask: Ask) -> None:
-    with pytest.raises(ConfigError, match="optimizer has no option sdg. It has adam, adamw, custom, rmsprop, sgd."):
+    with pytest.raises(
+        ConfigError, match="optimizer has no option sdg. It has adam, adamw, custom, rmsprop, sgd."
+    ):
         ask("optimizer=adam,sdg")
 
 

@@ -55,12 +55,13 @@ class KerasweepSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
+        from kerasweep.commands.answer import give
         from kerasweep.commands.command_line import run_command
         from kerasweep.multirun.conduct import conduct
 
         assert self.hydra_context is not None and self.config is not None
         context, config = self.hydra_context, self.config
-        best = run_command(lambda: conduct(context, config, arguments, self.keys))
+        best = run_command(lambda: conduct(context, config, arguments, self.keys, give))
         if best is None:
             raise SystemExit(1)
         return best

@@ -4,9 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from hydra._internal.utils import get_args_parser
-
-from kerasweep.commands.command_line import check_overrides, refuse
+from kerasweep.commands.command_line import check_overrides, read_flags, refuse
 
 MODE = re.compile(r"[+~]*hydra\.mode\b")
 
@@ -23,7 +21,7 @@ def split_arguments(command: str, keys: Sequence[str]) -> tuple[list[str], list[
     Returns:
         All arguments, and the overrides of the training.
     """
-    if get_args_parser().parse_args(sys.argv[1:]).multirun or any(map(MODE.match, sys.argv[1:])):
+    if read_flags(sys.argv[1:]).multirun or any(map(MODE.match, sys.argv[1:])):
         refuse(f"src.{command} trains one configuration. Leave -m and hydra.mode out.")
     # Quotes keep Hydra from reading an id such as 12e456 as infinity.
     arguments = [re.sub(r"^run_id=(\w+)$", r"run_id='\1'", argument) for argument in sys.argv[1:]]

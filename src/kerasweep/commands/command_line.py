@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
+from kerasweep.commands.answer import give_error
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import SCHEMAS, command_keys
-from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.errors import (
+    DISK_ERRORS,
+    ConfigError,
+    KerasweepError,
+    StorageError,
+    Terminated,
+    disk_advice,
+    suggestion,
+)
 from kerasweep.terminal import as_started
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from hydra.core.override_parser.types import Override
 
 T = TypeVar("T")
@@ -42,24 +53,25 @@ def run_command(function: Callable[[], T]) -> T:
     except KeyboardInterrupt as interrupt:
         stop(interrupt)
     except KerasweepError as error:
-        sentence = " ".join(str(error).split("\n"))
+        refuse(" ".join(str(error).split("\n")), type(error))
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        sentence = (
+        refuse(
             f"{error.filename or 'A file'} cannot be written: {error.strerror}. "
-            f"To go on, {disk_advice(error)}, and start the same command."
+            f"To go on, {disk_advice(error)}, and start the same command.",
+            StorageError,
         )
     except (MissingMandatoryValue, InterpolationResolutionError) as error:
         key = f"{error.full_key}: " if error.full_key else ""
-        sentence = key + str(error).partition("\n")[0]
-    return refuse(sentence)
+        refuse(key + str(error).partition("\n")[0])
 
 
 def stop(interrupt: KeyboardInterrupt) -> NoReturn:
     """Ends the command after Ctrl-C or another signal, with the exit code of a process that it killed."""
-    with suppress(OSError):  # the terminal is closed
-        print("stopped", file=sys.stderr)
+    if give_error(interrupt):
+        with suppress(OSError):  # the terminal is closed
+            print("stopped", file=sys.stderr)
     number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
     raise SystemExit(128 + number) from None
 
@@ -120,13 +132,12 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
         command: See `command_keys`.
         plain: Keys that are values in this command although another command has a group of that name.
     """
-    from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     overrides: list[Override] = []
-    given = get_args_parser().parse_args(list(arguments))
+    given = read_flags(arguments)
     if given.shell_completion:  # install=bash and the like are no overrides
         return
     for text in given.overrides:
@@ -155,6 +166,15 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             _check_name(override.key_or_group, value)
         if not isinstance(value, (str, list, dict)):
             _check_option(override.key_or_group, str(override.input_line))
+
+
+def read_flags(arguments: Sequence[str]) -> "Namespace":
+    """Returns Hydra's flags and the overrides. An unknown flag ends the command with exit code 2."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign,assignment]
+    return parser.parse_args(list(arguments))
 
 
 def _adds(override: "Override") -> bool:
@@ -230,7 +250,9 @@ def _options(group: str) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
-def refuse(message: str) -> NoReturn:
-    """Ends the command with an error and exit code 2."""
-    print(f"error: {as_started(message)}", file=sys.stderr)
+def refuse(message: str, kind: type[KerasweepError] = ConfigError) -> NoReturn:
+    """Ends the command with an error of the user and exit code 2."""
+    message = as_started(message)
+    if give_error(kind(message)):
+        print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -10,6 +10,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import check_overrides, run_command
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
@@ -31,6 +32,7 @@ def compare(cfg: DictConfig) -> None:
     """
     from kerasweep.report.files import write_csv, write_page
     from kerasweep.report.reading import read_report
+    from kerasweep.report.result import result_of
     from kerasweep.report.summary import lines_of
     from kerasweep.report.tables import render
     from kerasweep.tracking.source import command_text
@@ -54,6 +56,7 @@ def compare(cfg: DictConfig) -> None:
     say(f"written: {path}")
     write_page(cfg.tracking, report, page, command_text("src.compare"))
     say(f"written: {page}")
+    give(result_of(report, path, page))
 
 
 def quoted(argument: str) -> str:

@@ -4,12 +4,14 @@ import atexit
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import (
     check_overrides,
     model_arguments,
@@ -24,10 +26,38 @@ from kerasweep.terminal import as_started, say, show
 from kerasweep.tracking.tags import EXPORT
 from kerasweep.workers.signals import interrupted_by_signals, release_interrupts
 
+if TYPE_CHECKING:
+    from kerasweep.handover.export_check import Figures
+
 EXPORTS = "exports"
 RUN_DIGITS, MAX_FOLDER_LETTERS = 8, 60
 UNSAFE = r"[^\w.-]"  # in the name of a folder
 register()
+
+
+@dataclass(frozen=True)
+class ExportedFormat:
+    """A model in one format, on the test images."""
+
+    format: str  # such as onnx or litert-int8
+    folder: str
+    test_accuracy: float
+    test_interval: tuple[float, float]  # Wilson's 95 % interval, for other images of the same kind
+    same_class: int  # the number of test images that get the class of the Keras model
+    largest_difference: float  # of a probability from the Keras model's
+    bytes: int
+    milliseconds: float  # an image, on this processor
+
+
+@dataclass(frozen=True)
+class Export:
+    """The exports of a model."""
+
+    model: str  # "run ID", or an address in the registry
+    run_id: str  # of the model
+    test_images: int
+    keras_test_accuracy: float  # of the model itself
+    formats: tuple[ExportedFormat, ...]
 
 
 def export(cfg: DictConfig) -> None:
@@ -67,6 +97,23 @@ def export(cfg: DictConfig) -> None:
         say(f"exported: {folder / row.name}")
     places = {f"{EXPORT}{row.name}": f"{folder.absolute() / row.name}: {row.score}" for row in exports}
     tag_run(cfg.tracking, recorded.run.run_id, places)
+    keras, exported = rows[0].score, tuple(_exported(row, folder) for row in exports)
+    give(Export(recorded.name, recorded.run.run_id, keras.images, keras.accuracy, exported))
+
+
+def _exported(row: "Figures", folder: Path) -> ExportedFormat:
+    compared = row.comparison
+    assert compared is not None  # only the Keras model has none
+    return ExportedFormat(
+        format=row.name,
+        folder=str(folder.absolute() / row.name),
+        test_accuracy=row.score.accuracy,
+        test_interval=row.score.interval,
+        same_class=compared.agreeing,
+        largest_difference=compared.largest_difference,
+        bytes=row.bytes,
+        milliseconds=row.milliseconds,
+    )
 
 
 def _texts(cfg: DictConfig, key: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 import atexit
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig, ListConfig
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import (
     check_overrides,
     model_arguments,
@@ -31,6 +34,25 @@ IMAGE_CHANNELS = (1, 3)
 register()
 
 
+@dataclass(frozen=True)
+class ClassifiedImage:
+    """The prediction for one image file."""
+
+    path: str
+    class_name: str  # the likeliest
+    probabilities: Mapping[str, float]  # of all classes
+    conversions: tuple[str, ...]  # how the image was changed to fit the network
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a recorded model."""
+
+    model: str  # "run ID", or an address in the registry
+    run_id: str  # of the model
+    images: tuple[ClassifiedImage, ...]
+
+
 def predict(cfg: DictConfig) -> None:
     """Prints the class of each image, and the probabilities of the likeliest classes.
 
@@ -50,12 +72,16 @@ def predict(cfg: DictConfig) -> None:
     converted = [to_pixels(image, channels, (height, width)) for image in images]
     batch = np.stack([pixels for pixels, _ in converted])
     probabilities = np.asarray(model.predict(batch, verbose=0))
+    classified = []
     for path, (_, changes), row in zip(paths, converted, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: cfg.top]
         likeliest = ", ".join(f"{class_names[i]} {row[i]:.1%}" for i in best)
         say(f"{path}: {class_names[best[0]]}  ({likeliest})")
         if changes:
             say(f"  converted: {', '.join(changes)}")
+        by_class = dict(zip(class_names, map(float, row), strict=True))
+        classified.append(ClassifiedImage(str(path), class_names[best[0]], by_class, tuple(changes)))
+    give(Predictions(recorded.name, recorded.run.run_id, tuple(classified)))
 
 
 def _check(cfg: DictConfig) -> None:

@@ -2,11 +2,13 @@
 
 import atexit
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import check_overrides, quoted, read_run_id, run_command
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
@@ -16,6 +18,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.candidate import Candidate, disagreement, read_candidate
 from kerasweep.handover.champions import Entered, count_comparisons, enter, find_entered, is_settled, roles_of
+from kerasweep.handover.paired import Paired
 from kerasweep.handover.promotion import Role
 from kerasweep.report.statistics import p_text
 from kerasweep.terminal import as_started, next_commands, say
@@ -28,6 +31,34 @@ from kerasweep.workers.signals import release_interrupts
 CHALLENGER = 3  # the exit code if the model does not become champion
 
 register()
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """How a model and the champion classify the same test images."""
+
+    only_this_right: int
+    only_champion_right: int
+    images: int
+    difference: float  # of the accuracies, this minus the champion's
+    interval: tuple[float, float]  # of the difference, 95 %
+    p: float  # of McNemar's exact test
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A model in MLflow's registry, and its standing."""
+
+    name: str  # of the registered model
+    version: str
+    run_id: str
+    is_champion: bool
+    aliases: tuple[str, ...]  # such as champion
+    reason: str  # of the alias; a settled version has that of its promotion
+    test_accuracy: float | None  # None for a version that was promoted before
+    test_interval: tuple[float, float] | None
+    compared_with: str | None  # the version of the champion before
+    paired: PairedTest | None  # None if nothing was compared
 
 
 def promote(cfg: DictConfig) -> int:
@@ -47,12 +78,15 @@ def promote(cfg: DictConfig) -> int:
     with registry.locked():
         version = find_entered(registry, run.run_id)
         if version is not None and is_settled(registry, version, forced is not None):
-            return _say_settled(registry, version)
+            is_champion = _say_settled(registry, version)
+            give(_settled(registry, version, is_champion))
+            return _exit_code(is_champion)
         candidate = read_candidate(cfg.tracking, run.run_id, cfg.data.path)
         logged = find_logged_model(cfg.tracking, run.run_id)
         assert logged is not None  # its files were read
         entered = enter(cfg.tracking, registry, candidate, logged, forced)
         champion = registry.aliases()[Role.CHAMPION]
+        aliases = roles_of(registry, entered.version)
         comparisons = count_comparisons(registry, candidate.data.digest)
     for line in _lines(name, candidate, entered):
         say(line)
@@ -62,6 +96,7 @@ def promote(cfg: DictConfig) -> int:
     if entered.decision.paired is not None and comparisons > 1:
         say(f"note: comparison {comparisons} of {name} on this test set; each p is that of one comparison")
     _say_next(cfg, name, role)
+    give(_promotion(name, candidate, entered, aliases))
     return _exit_code(champion == entered.version)
 
 
@@ -84,14 +119,50 @@ def _forced(cfg: DictConfig) -> str | None:
     return reason or None
 
 
-def _say_settled(registry: Registry, version: ModelVersion) -> int:
-    """Prints what a version is that needs no promotion any more; returns the exit code."""
+def _say_settled(registry: Registry, version: ModelVersion) -> bool:
+    """Prints what a version is that needs no promotion any more; returns whether it is the champion."""
     roles = roles_of(registry, version.version)
     aliases = f"with the alias {' and '.join(roles)}" if roles else "without an alias"
     say(f"The run {version.run_id} is already version {version.version} of {registry.name}, {aliases}.")
     if Role.CHAMPION not in roles:
         say("force=true reason=TEXT makes it the champion.")
-    return _exit_code(Role.CHAMPION in roles)
+    return Role.CHAMPION in roles
+
+
+def _settled(registry: Registry, version: ModelVersion, is_champion: bool) -> Promotion:
+    return Promotion(
+        name=registry.name,
+        version=version.version,
+        run_id=str(version.run_id),
+        is_champion=is_champion,
+        aliases=tuple(roles_of(registry, version.version)),
+        reason=version.tags.get("promotion", ""),
+        test_accuracy=None,
+        test_interval=None,
+        compared_with=None,
+        paired=None,
+    )
+
+
+def _promotion(name: str, candidate: Candidate, entered: Entered, aliases: Sequence[str]) -> Promotion:
+    decision, paired = entered.decision, entered.decision.paired
+    return Promotion(
+        name=name,
+        version=entered.version,
+        run_id=candidate.run.run_id,
+        is_champion=Role.CHAMPION in aliases,
+        aliases=tuple(aliases),
+        reason=decision.reason,
+        test_accuracy=candidate.score.accuracy,
+        test_interval=candidate.score.interval,
+        compared_with=decision.rival,
+        paired=None if paired is None else _paired_test(paired),
+    )
+
+
+def _paired_test(paired: Paired) -> PairedTest:
+    counts = paired.only_first, paired.only_second, paired.images
+    return PairedTest(*counts, paired.difference, paired.interval, paired.p_value)
 
 
 def _exit_code(is_champion: bool) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import hydra
 from omegaconf import DictConfig
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.changes import split_arguments
 from kerasweep.commands.command_line import run_command
 from kerasweep.config import register
@@ -43,7 +44,7 @@ def refit(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
     from kerasweep.commands.refit_seeds import refit_seeds  # imports Optuna and MLflow
 
     _check(cfg, changes)
-    refit_seeds(cfg, changes, command)
+    give(refit_seeds(cfg, changes, command))
 
 
 def _check(cfg: DictConfig, changes: Sequence[str]) -> None:

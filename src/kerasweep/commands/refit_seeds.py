@@ -55,7 +55,28 @@ class Trained:
     score: TestScore
 
 
-def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
+@dataclass(frozen=True)
+class RefittedRun:
+    """A network of a refit, or the mean of several."""
+
+    run_id: str  # MLflow's
+    test_accuracy: float
+    test_interval: tuple[float, float]  # Wilson's 95 % interval, for other images of the same kind
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A winner that was trained on training and validation images together."""
+
+    winner: str  # the id of the winner's run
+    epochs: int
+    seeds: tuple[RefittedRun, ...]
+    ensemble: RefittedRun | None  # None without ensemble=true
+    mean_test_accuracy: float  # of the seeds
+
+
+def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> Refit:
     """Trains and tests a refit. Networks that an earlier start of the same command trained are kept.
 
     Args:
@@ -74,13 +95,25 @@ def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> None:
         say(f"seed {number}: on the test set: accuracy {seeds[-1].score}, run {seeds[-1].run_id}")
     if len(seeds) > 1:
         say(f"mean of {len(seeds)} seeds: {fmean(seed.score.accuracy for seed in seeds):.4f}")
-    shown = seeds[0]
+    shown, ensemble = seeds[0], None
     if cfg.ensemble:
-        shown = _average_seeds(plan, tracker, seeds, f"ensemble of {name}")
+        shown = ensemble = _average_seeds(plan, tracker, seeds, f"ensemble of {name}")
         say(f"ensemble: on the test set: accuracy {shown.score}, run {shown.run_id}")
     for line in next_commands(without_password(tracker.uri), tracker.is_default, None, shown.run_id):
         say(line)
     say(f"promote: with src.promote run_id={shown.run_id} name=NAME, which tests it against the champion")
+    return Refit(
+        winner=plan.winner.run.run_id,
+        epochs=plan.epochs.count,
+        seeds=tuple(map(_refitted, seeds)),
+        ensemble=None if ensemble is None else _refitted(ensemble),
+        mean_test_accuracy=fmean(seed.score.accuracy for seed in seeds),
+    )
+
+
+def _refitted(trained: Trained) -> RefittedRun:
+    tested = trained.score
+    return RefittedRun(trained.run_id, tested.accuracy, tested.interval, tested.images)
 
 
 def _say_plan(plan: RefitPlan, name: str) -> None:

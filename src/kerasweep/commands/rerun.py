@@ -8,6 +8,7 @@ from typing import cast
 import hydra
 from omegaconf import DictConfig
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.changes import split_arguments
 from kerasweep.commands.command_line import read_run_id, run_command
 from kerasweep.config import register
@@ -55,9 +56,10 @@ def rerun(cfg: DictConfig, folder: Path, changes: Sequence[str], arguments: Sequ
         return run_recorded_code(recorded, read_diff(recorded), arguments, cfg.tracking.uri)
     again = compose_again(recorded.config, changes, recorded.tags)
     again.cfg.tracking = cfg.tracking
-    verdict = train_again(again, recorded, changes, folder)
-    say(verdict.text)
-    return 0 if verdict.is_equal else DIFFERS
+    result = train_again(again, recorded, changes, folder)
+    say(result.verdict)
+    give(result)
+    return DIFFERS if result.is_equal is False else 0
 
 
 def run() -> None:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.commands.answer import give
 from kerasweep.commands.open_run import open_run
 from kerasweep.config.interpolations import resolve_values
 from kerasweep.config.passwords import without_password
@@ -28,6 +29,23 @@ from kerasweep.workers.signals import interrupts_held
 
 # The keys and groups that a single run does not read.
 OF_SWEEPS = ("study", "trial", "budget", "sampler", "pruner")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A network that was trained and recorded."""
+
+    run_id: str  # MLflow's
+    objective: Mapping[str, float]  # each objective's value, without the luck of the best epoch
+    best_epoch: int | None  # from 1; its weights are saved
+    # As the run shows them: val_accuracy is the last epoch's. A NaN is null in JSON.
+    metrics: Mapping[str, float | None]
+    test_accuracy: float
+    seconds: float  # of training
+    overrides: tuple[str, ...]
+    has_model: bool
+    tracking_uri: str  # MLflow's, without a password
+    experiment: str  # MLflow's
 
 
 def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
@@ -64,6 +82,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     name = " ".join(overrides) or "default"
     outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, print_epoch(cfg), folder)
     _print_result(cfg, outcome, tracker)
+    give(_trained(cfg, outcome, tracker, overrides))
     return outcome.values[0]
 
 
@@ -116,6 +135,22 @@ def print_epoch(cfg: DictConfig) -> ReportEpoch:
         return False
 
     return report
+
+
+def _trained(cfg: DictConfig, outcome: Outcome, tracker: Tracker, overrides: Sequence[str]) -> TrainedRun:
+    metrics = [objective.metric for objective in cfg.objective]
+    return TrainedRun(
+        run_id=outcome.run_id,
+        objective=dict(zip(metrics, outcome.values, strict=True)),
+        best_epoch=outcome.best_epoch,
+        metrics=dict(outcome.metrics),
+        test_accuracy=outcome.metrics["test_accuracy"],
+        seconds=outcome.seconds,
+        overrides=tuple(overrides),
+        has_model=cfg.tracking.models != "none",
+        tracking_uri=without_password(tracker.uri),
+        experiment=cfg.tracking.experiment,
+    )
 
 
 def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:

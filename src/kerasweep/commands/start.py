@@ -8,6 +8,8 @@ shell shows as 130 too.
 import os
 import sys
 
+JSON = "--json"
+
 
 def train() -> None:
     """Runs `kerasweep-train`."""
@@ -53,8 +55,15 @@ def _start(command: str) -> None:
 
         if not any(argument.startswith("hydra/sweeper=") for argument in sys.argv[1:]):
             hold_interrupts()  # another sweeper would not release them
+        module = f"kerasweep.commands.{command}"
         try:
-            import_module(f"kerasweep.commands.{command}").run()
+            if JSON in sys.argv[1:]:
+                from kerasweep.commands.json_answer import answer_in_json
+
+                sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != JSON]
+                answer_in_json(lambda: import_module(module).run())
+            else:
+                import_module(module).run()
         finally:
             release_interrupts()
     except KeyboardInterrupt as interrupt:

@@ -1,6 +1,7 @@
 """Trains a recorded configuration again, in a run of its own, and compares the two."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -29,7 +30,17 @@ from kerasweep.trial.rerun_verdict import (
 from kerasweep.trial.run import read_data
 
 
-def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], folder: Path) -> Verdict:
+@dataclass(frozen=True)
+class Rerun:
+    """A recorded run that was trained again."""
+
+    run_id: str  # MLflow's, of the new run
+    rerun_of: str  # the recorded run
+    is_equal: bool | None  # to the last bit; None for a variation, which is not compared
+    verdict: str  # a sentence without its full stop
+
+
+def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], folder: Path) -> Rerun:
     """Trains a configuration as a run was trained, and compares the two unless it is a variation.
 
     Call it before TensorFlow is imported, which reads the environment that the run had.
@@ -75,7 +86,7 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
         verdict = compare_trainings(first, second, cfg.training.deterministic, error)
     tracker.set_tags(new_id, {RERUN_VERDICT: verdict.text})
     say(f"run {new_id} {'varies' if again.variation else 'repeats'} {run_id}")
-    return verdict
+    return Rerun(new_id, run_id, None if again.variation else verdict.is_equal, verdict.text)
 
 
 def _say_versions(tags: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from kerasweep.multirun.open_sweeps import SweepOpener
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
+from kerasweep.multirun.result import Take, end_of
 from kerasweep.multirun.start_ray import check_ship
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
@@ -42,7 +43,11 @@ NOT_TUNED = (
 
 
 def conduct(
-    context: HydraContext, config: DictConfig, arguments: list[str], sweeper_keys: Mapping[str, Any]
+    context: HydraContext,
+    config: DictConfig,
+    arguments: list[str],
+    sweeper_keys: Mapping[str, Any],
+    take: Take | None = None,
 ) -> float | None:
     """Runs the sweep that the arguments describe.
 
@@ -51,6 +56,7 @@ def conduct(
         config: The composed sweep with Hydra's node.
         arguments: The overrides of the command line.
         sweeper_keys: Keys of `hydra.sweeper` from files for hydra-optuna-sweeper.
+        take: Receives the SweepEnd, or the DryRun. None: nobody asked.
 
     Returns:
         The first objective of the best configuration, its mean where a seed or a split is an axis; with
@@ -77,7 +83,9 @@ def conduct(
     if plan.base.study.dry_run:
         from kerasweep.multirun.dry_run import dry_run
 
-        dry_run(shown, _width(shown), tuning)
+        planned = dry_run(shown, _width(shown), tuning)
+        if take is not None:
+            take(planned)
         raise SystemExit(0)
     stop = StopRequest()
     tracking = plan.base.tracking
@@ -91,18 +99,20 @@ def conduct(
             import_mlflow(resolve_uri(tracking.uri))
         opener = SweepOpener(context, question.master, translation.notes, stop, stack, tracker)
         if tuning is not None:
-            best, compared = _tune(opener, plan, tuning, len(combinations))
+            best, compared = _tune(opener, plan, tuning, len(combinations), take)
             if compared is None:
                 return best
             plan, fresh = compared, False
         opened = opener.open(plan, fresh)
         ending = drive(opened)
     _summarize(opened, ending)
+    if take is not None:
+        take(end_of(opened, ending))
     return best_value(opened.sweep)
 
 
 def _tune(
-    opener: SweepOpener, plan: Plan, tuning: Plan, combinations: int
+    opener: SweepOpener, plan: Plan, tuning: Plan, combinations: int, take: Take | None
 ) -> tuple[float | None, Plan | None]:
     """Tunes the nuisance axes of each combination.
 
@@ -111,6 +121,7 @@ def _tune(
         plan: The plan of the whole study.
         tuning: The plan of its tuning.
         combinations: Their number.
+        take: Receives the end of the tuning, which is that of the command if nothing is compared.
 
     Returns:
         The best objective of the tuning, None if no combination can be compared; and the plan of the
@@ -125,6 +136,8 @@ def _tune(
     for note in notes:
         say(f"note: {note}")
     value = best_value(sweep)
+    if take is not None:
+        take(end_of(opened, ending))
     too_few_hours = TOO_FEW_HOURS.format(summary.same_command(plan.base.study))
     if not ending.is_whole:
         say(too_few_hours)

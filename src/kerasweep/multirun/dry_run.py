@@ -1,8 +1,10 @@
 """Prints which trials a sweep would train and what they would cost, and records nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from rich.table import Table
 
@@ -17,8 +19,34 @@ from kerasweep.terminal import duration_text, params_text, say, show
 MAX_LISTED, SAMPLED = 200, 20
 
 
-def dry_run(plan: Plan, workers: int, tuning: Plan | None = None) -> None:
-    """Prints the cost of each configuration, or of a sample of them, and the cost of the whole sweep.
+@dataclass(frozen=True)
+class PlannedConfiguration:
+    """A configuration that a sweep would train."""
+
+    params: Mapping[str, Any]  # the value of each axis by its key
+    overrides: tuple[str, ...]  # the same as on the command line
+    reason: str | None  # why it cannot be trained, None if it can
+    parameters: int | None  # of the network
+    flops: int | None  # of the forward pass of one image
+    seconds: float | None  # of a trial with all its seeds
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The trials that a sweep would train, and their cost."""
+
+    study: str
+    configurations: tuple[PlannedConfiguration, ...]
+    is_sample: bool  # whether these are a sample of a larger space
+    trials: int  # of the sweep
+    repeats: int  # seeds of a trial
+    tuning_trials: int  # of the nuisance axes, before the sweep
+    workers: int  # how many trainings run at the same time
+    seconds: float  # of the whole sweep
+
+
+def dry_run(plan: Plan, workers: int, tuning: Plan | None = None) -> DryRun:
+    """Prints and returns the cost of each configuration, or of a sample of them, and of the whole sweep.
 
     Args:
         plan: The sweep.
@@ -35,8 +63,26 @@ def dry_run(plan: Plan, workers: int, tuning: Plan | None = None) -> None:
         say(f"note: {note}")
     start_seconds = become_worker(plan, workers)
     costs = estimate_costs(plan, configurations)
-    _print_table(costs, plan.base.study.repeats)
-    _print_sweep(plan, costs, workers, start_seconds, is_sample, tuning)
+    repeats = plan.base.study.repeats
+    _print_table(costs, repeats)
+    trials, seconds = _print_sweep(plan, costs, workers, start_seconds, is_sample, tuning)
+    return DryRun(
+        study=plan.study,
+        configurations=tuple(_planned(plan, cost, repeats) for cost in costs),
+        is_sample=is_sample,
+        trials=trials,
+        repeats=repeats,
+        tuning_trials=0 if tuning is None else tuning.total(),
+        workers=workers,
+        seconds=seconds,
+    )
+
+
+def _planned(plan: Plan, cost: Cost, repeats: int) -> PlannedConfiguration:
+    given = (cost.params, tuple(plan.space.overrides(cost.params)), cost.reason)
+    if cost.reason is not None:
+        return PlannedConfiguration(*given, None, None, None)
+    return PlannedConfiguration(*given, cost.parameters, cost.flops, cost.seconds * repeats)
 
 
 def shown_configurations(plan: Plan) -> tuple[list[Params], bool]:
@@ -106,8 +152,17 @@ def _print_sweep(
     start_seconds: float,
     is_sample: bool,
     tuning: Plan | None,
-) -> None:
-    """Prints the number of trials and the time of the whole sweep; start_seconds: until a worker is ready."""
+) -> tuple[int, float]:
+    """Prints and returns the number of trials and the seconds of the sweep.
+
+    Args:
+        plan: The sweep.
+        costs: Of its configurations.
+        workers: How many trainings run at the same time.
+        start_seconds: Until a worker is ready.
+        is_sample: Whether there are more configurations.
+        tuning: The sweep before it, if any.
+    """
     cfg, repeats = plan.base, plan.base.study.repeats
     possible = [cost for cost in costs if cost.reason is None]
     say(f"{len(possible)} of these {len(costs)} configurations can be trained")
@@ -145,3 +200,4 @@ def _print_sweep(
         say(f"budget.hours={cfg.budget.hours:g} {effect}")
     if cfg.trial.target != TrialConf.target:
         say(f"trial.target={cfg.trial.target} is not timed: the seconds are those of the built-in training")
+    return trials, seconds

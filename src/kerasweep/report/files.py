@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
@@ -45,17 +46,28 @@ def write_page(cfg: TrackingConf, report: Report, path: Path, command: str) -> N
         ConfigError: The file cannot be written.
         TrackingError: The database cannot be read or written.
     """
-    from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
-
-    title = path.stem.removeprefix("compare-")
-    steps = read_steps(cfg, report)
-    page = render_page(report, title, command, _curves(cfg, report), EPOCH_METRIC, steps)
+    page = page_of(cfg, report, path.stem.removeprefix("compare-"), command)
     write_whole(path, page, "html")
     if report.is_whole_sweep:
         tracker, parent = open_tracker(cfg), report.parents[0].run_id
         tracker.log_text(parent, page, ARTIFACT)
         for judged in report.judged:
             tracker.set_tags(parent, {"verdict": judged.verdict.decision})
+
+
+def page_of(cfg: TrackingConf, report: Report, title: str, command: str) -> str:
+    """Returns the page of a report as HTML.
+
+    Args:
+        cfg: The database with the epochs of the runs.
+        report: The content of the page.
+        title: Its title.
+        command: The command that makes it again.
+    """
+    from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
+
+    curves, steps = _curves(cfg, report), read_steps(cfg, report)
+    return render_page(report, title, command, curves, EPOCH_METRIC, steps)
 
 
 def _curves(cfg: TrackingConf, report: Report) -> dict[str, list[list[float]]]:
@@ -85,6 +97,13 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
     Raises:
         ConfigError: The file cannot be written.
     """
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(run_rows(runs, axes))
+    write_whole(path, buffer.getvalue(), "csv")
+
+
+def run_rows(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[Any]]:
+    """Returns the heading and the rows of the CSV, see `write_csv`."""
     tags = list(dict.fromkeys((*CSV_TAGS, *axes)))
     rows = [
         [
@@ -96,9 +115,7 @@ def write_csv(path: Path, runs: Sequence[RunRecord], axes: Sequence[str]) -> Non
         ]
         for run in sorted(runs, key=lambda run: natural_sort_key(values_of(run, axes)))
     ]
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([["run_id", "name", *tags, *CSV_PARAMS, *CSV_METRICS], *rows])
-    write_whole(path, buffer.getvalue(), "csv")
+    return [["run_id", "name", *tags, *CSV_PARAMS, *CSV_METRICS], *rows]
 
 
 def write_whole(path: Path, text: str, key: str) -> None:

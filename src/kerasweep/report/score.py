@@ -24,7 +24,8 @@ class TestScore:
     @property
     def interval(self) -> tuple[float, float]:
         """The ends of Wilson's 95 % interval, for other images of the same kind."""
-        return wilson(self.correct, self.images)
+        low, high = wilson(self.correct, self.images)
+        return float(low), float(high)
 
     def __str__(self) -> str:
         low, high = self.interval

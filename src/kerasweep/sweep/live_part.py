@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.jupyter import JupyterMixin
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -48,7 +49,7 @@ class JobState:
 
 
 @dataclass
-class LivePart:
+class LivePart(JupyterMixin):
     """A renderable of rich, which fits the terminal's current width and height each time it is drawn."""
 
     progress: Progress

@@ -200,13 +200,13 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
 
 def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
     tracker = record.tracker
-    best_run = _run_of_model(record, best)
+    best_run = run_of_model(record, best)
     run_id = best_run if record.keeps_model(best_run) else None
     for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, run_id):
         say(line)
 
 
-def _run_of_model(record: SweepRecord, best: FrozenTrial) -> str:
+def run_of_model(record: SweepRecord, best: FrozenTrial) -> str:
     """Returns the run with the best trial's model: the trial's, or that of its best repeat."""
     sweep = record.sweep
     outcomes = completed_repeats(sweep.study, best.number) if sweep.repeats > 1 else {}

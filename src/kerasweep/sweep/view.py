@@ -139,8 +139,31 @@ class LiveView(View):
                 self._live.refresh()
 
 
+class NotebookView(LiveView):
+    """Shows the live part as an output of the notebook's cell, which is replaced twice a second."""
+
+    def __enter__(self) -> Self:
+        from IPython.display import display
+
+        self._shown = display(self.live_part, display_id=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes the live part; the lines stay."""
+        self._shown.update({"text/plain": ""}, raw=True)
+
+    def say(self, line: str) -> None:
+        say(line)
+
+    def _draw(self) -> None:
+        self._drawn = self.clock()
+        self._shown.update(self.live_part)
+
+
 def open_view(sweep: Sweep, objective: str, workers: int, epochs: int) -> View:
-    """Returns a live view for an interactive terminal, else a view of plain lines.
+    """Returns a live view for a notebook or an interactive terminal, else a view of plain lines.
 
     Args:
         sweep: The sweep to show.
@@ -149,7 +172,15 @@ def open_view(sweep: Sweep, objective: str, workers: int, epochs: int) -> View:
         epochs: How many epochs a trial has.
     """
     progress = Progress.read(sweep)
+    if _is_notebook():
+        return NotebookView(progress, objective, workers, epochs)
     return LiveView(progress, objective, workers, epochs) if _is_live() else View(progress)
+
+
+def _is_notebook() -> bool:
+    """Returns whether this process is the kernel of a notebook, which need not be a terminal."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def _is_live() -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
@@ -32,6 +33,18 @@ ADVICE = "Start it, or correct tracking.uri or MLFLOW_TRACKING_URI."
 
 # The servers that have answered this process: if one is away later, calls are retried.
 _reached: set[str] = set()
+
+
+@contextmanager
+def tracking_uri_kept() -> Iterator[None]:
+    """Restores the tracking URI that MLflow's own functions use."""
+    utils = "mlflow.tracking._tracking_service.utils"
+    before = sys.modules[utils]._tracking_uri if utils in sys.modules else None
+    try:
+        yield
+    finally:
+        if utils in sys.modules:
+            sys.modules[utils]._tracking_uri = before  # type: ignore[attr-defined]
 
 
 def open_client(uri: str, create: bool) -> Any:

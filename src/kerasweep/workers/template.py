@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
+from typing import Any
 
 import psutil
 
@@ -48,6 +49,25 @@ def start_template(module: str) -> None:
     del os.environ[COMMAND]
     # Python has no public name for it.
     _process = psutil.Process(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def template_stopped() -> Iterator[None]:
+    """Ends a template that the block starts: the caller's process goes on after a sweep.
+
+    A fork server that the caller has started stays, and serves the workers without their imports.
+    """
+    global _environment, _process
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    was_running, preload, before = server._forkserver_pid is not None, server._preload_modules, _environment
+    try:
+        yield
+    finally:
+        if before is None and _environment is not None:
+            _environment, _process = None, None
+            server._preload_modules = preload
+            if not was_running:
+                server._stop()
 
 
 @contextmanager

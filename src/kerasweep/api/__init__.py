@@ -1,0 +1,1 @@
+"""Python's door: the functions that `import kerasweep` offers."""
