@@ -340,17 +340,14 @@ def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> No
         (
             DataError,
             ["run_id=abcdef", "images=[bad.png]"],
-            "bad.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+            "bad.png cannot be read as an image. Save it again as PNG, JPEG, WEBP, TIFF, BMP or GIF, or leave "
+            "it out.",
         ),
         (
             DataError,
             ["run_id=abcdef", "images=[torn.png]"],
-            "torn.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
-        ),
-        (
-            DataError,
-            ["run_id=abcdef", "images=[.]"],
-            ". cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+            "torn.png cannot be read as an image. Save it again as PNG, JPEG, WEBP, TIFF, BMP or GIF, or leave "
+            "it out.",
         ),
     ],
 )

@@ -108,7 +108,11 @@ def _unknown(root: Path, save: Save) -> None:
     ("spoil", "said"),
     [
         (_mixed, "has 4x6 pixels and {root}/cat/9.png has 5x6. Resize them, or set data.image_size"),
-        (_empty, "The class bee has no images in {root}/bee (.bmp, .gif, .jpeg, .jpg, .png)"),
+        (
+            _empty,
+            "The class bee has no images in {root}/bee (.bmp, .gif, .jfif, .jpeg, .jpg, .png, .tif, .tiff, "
+            ".webp)",
+        ),
         (_unreadable, "{root}/cat/9.png cannot be read as an image"),
         (_cut, "{root}/cat/0.png cannot be read as an image"),
         (_single_image, "The class bee has a single image, but the training and the test set need one each"),

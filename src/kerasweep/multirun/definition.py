@@ -13,6 +13,8 @@ MAX_NAME_LENGTH = 60
 # Keys of run groups that older sweeps did not have; at their defaults they do not change a sweep's name.
 NEW_KEYS = (
     "data.split_seed",
+    "data.resize",
+    "data.skip_corrupt",
     "model.from_logits",
     "training.loss",
     "training.label_smoothing",
