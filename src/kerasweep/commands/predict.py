@@ -59,7 +59,9 @@ def predict(cfg: DictConfig) -> None:
     if files.unreadable:
         left_out = ", ".join(map(str, files.unreadable[:MAX_LISTED]))
         dots = ", …" if len(files.unreadable) > MAX_LISTED else ""
-        say(f"note: {len(files.unreadable)} files cannot be read and are left out: {left_out}{dots}")
+        count = len(files.unreadable)
+        number = "1 file cannot be read and is" if count == 1 else f"{count} files cannot be read and are"
+        say(f"note: {number} left out: {left_out}{dots}")
 
 
 def _show(prediction: Prediction, class_names: Sequence[str], top: int) -> None:

@@ -204,9 +204,9 @@ def image_files(folder: Path, left_out: _LeftOut | None = None) -> list[Path]:
     """Returns every image file in or below a folder, sorted, without hidden ones."""
     images: list[Path] = []
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
         linked = [Path(place, name) for name in folders if os.path.islink(os.path.join(place, name))]
-        for path in (Path(place, name) for name in files if not _is_hidden(name)):
+        for path in (Path(place, name) for name in sorted(files) if not _is_hidden(name)):
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 images.append(path)
             elif left_out is not None:
