@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import ListConfig
 
 from kerasweep.data.folder_layout import image_files
-from kerasweep.data.image_file import SUFFIXES, open_image, read_depth
+from kerasweep.data.image_file import SUFFIXES, open_image
 from kerasweep.errors import DataError, readable
 from kerasweep.handover.recorded_model import RecordedModel
 from kerasweep.serving.pixels import to_pixels
@@ -25,7 +25,6 @@ class Files:
     """The image files to classify."""
 
     paths: list[Path]
-    named: set[Path]  # one by one: an error ends the command
     unreadable: list[Path] = field(default_factory=list)  # of folders and patterns, filled by `classify`
 
 
@@ -44,7 +43,7 @@ def find_files(images: Any) -> Files:
     Raises:
         DataError: A named file is missing or is no image, or a folder or pattern has no images.
     """
-    files = Files([], set())
+    files = Files([])
     for name in images if isinstance(images, ListConfig) else [images]:
         path = Path(str(name)).expanduser()
         if path.is_dir():
@@ -53,8 +52,7 @@ def find_files(images: Any) -> Files:
             matches = map(Path, glob.iglob(str(path), recursive=True))
             found = sorted(match for match in matches if match.suffix.lower() in SUFFIXES and match.is_file())
         else:
-            read_depth(path)
-            files.named.add(path)
+            open_image(path)  # an error ends the command before the model is loaded
             files.paths.append(path)
             continue
         if not found:
@@ -74,7 +72,7 @@ def classify(recorded: RecordedModel, shape: tuple[int, int, int], files: Files)
         files: The files.
 
     Raises:
-        DataError: A named file cannot be read, or no file can.
+        DataError: No file can be read.
     """
     for start in range(0, len(files.paths), BATCH):
         paths = files.paths[start : start + BATCH]
@@ -97,8 +95,6 @@ def _read(
     try:
         image = open_image(path)
     except DataError:
-        if path in files.named:
-            raise
         files.unreadable.append(path)
         return None
     return path, *to_pixels(image, shape[2], shape[:2], recorded.conversion)
