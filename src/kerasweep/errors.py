@@ -65,8 +65,6 @@ class StorageError(KerasweepError):
 
 # The errors of a disk that is full, limited or read-only.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# Those of a folder that forbids it as well.
-UNWRITABLE = (*DISK_ERRORS, errno.EACCES, errno.EPERM)
 
 
 def disk_advice(error: OSError) -> str:

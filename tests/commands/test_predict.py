@@ -286,9 +286,9 @@ def test_a_csv_of_a_damaged_named_file_is_not_left_half(
         (
             ConfigError,
             "csv=absent/out.csv",
-            "csv needs a file in a folder that exists, but got absent/out.csv.",
+            "csv needs a file in a folder that can be written, but got absent/out.csv.",
         ),
-        (ConfigError, "csv=empty", "csv needs a file in a folder that exists, but got empty."),
+        (ConfigError, "csv=empty", "csv needs a file in a folder that can be written, but got empty."),
     ],
 )
 def test_folders_without_images_and_csvs_without_a_place_are_refused(

@@ -13,7 +13,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from kerasweep.config.folders import config_folder
 from kerasweep.config.schemas import SCHEMAS, command_keys
-from kerasweep.errors import UNWRITABLE, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
+from kerasweep.errors import DISK_ERRORS, ConfigError, KerasweepError, Terminated, disk_advice, suggestion
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -43,7 +43,7 @@ def run_command(function: Callable[[], T]) -> T:
     except KerasweepError as error:
         sentence = " ".join(str(error).split("\n"))
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in DISK_ERRORS:
             raise
         sentence = (
             f"{error.filename or 'A file'} cannot be written: {error.strerror}. "

@@ -4,6 +4,7 @@ python -m src.predict run_id=ID images=photos csv=out.csv     a folder, one row 
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,9 +80,9 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
     if cfg.csv is not None:
         path = Path(str(cfg.csv)).expanduser()
-        if path.is_dir() or not path.parent.is_dir():
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
             raise ConfigError(
-                f"csv needs a file in a folder that exists, but got {path}. Write it as in csv=out.csv."
+                f"csv needs a file in a folder that can be written, but got {path}. Write it as in csv=out.csv."
             )
 
 

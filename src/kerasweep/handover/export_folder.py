@@ -1,5 +1,6 @@
 """Writes the folders of an export all at once, or none of them."""
 
+import errno
 import json
 import os
 import shutil
@@ -8,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kerasweep.errors import DISK_ERRORS, UNWRITABLE, ConfigError, StorageError, disk_advice
+from kerasweep.errors import DISK_ERRORS, ConfigError, StorageError, disk_advice
 
 SIGNATURE = "signature.json"
 # What identifies an export: one of the same values is replaced.
 IDENTITY = ("run_id", "format", "quantize")
+UNWRITABLE = (*DISK_ERRORS, errno.EACCES, errno.EPERM)
 
 
 def check_free(folder: Path, exports: Mapping[str, Mapping[str, object]]) -> None:
