@@ -82,7 +82,8 @@ def _check(cfg: DictConfig) -> None:
         path = Path(str(cfg.csv)).expanduser()
         if path.is_dir() or not os.access(path.parent, os.W_OK):
             raise ConfigError(
-                f"csv needs a file in a folder that can be written, but got {path}. Write it as in csv=out.csv."
+                f"csv needs a file in a folder that can be written, but got {path}. "
+                "Write it as in csv=out.csv."
             )
 
 
