@@ -10,8 +10,21 @@ MAX_SUGGESTED, LIKE = 3, 0.6
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def readable(text: str) -> str:
+    r"""Returns a text that can be printed and saved: bytes of file names that are no UTF-8 become escapes.
+
+    Example:
+        >>> readable("caf\udce9.png")
+        'caf\\udce9.png'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class KerasweepError(Exception):
     """The base class: a command prints the message and exits with code 2."""
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
 
 
 class ConfigError(KerasweepError):

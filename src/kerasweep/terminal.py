@@ -24,7 +24,8 @@ CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
 def say(line: str) -> None:
     """Prints a line without wrapping or markup."""
-    line = as_started(line).translate(CONTROLS)
+    # A file's name that is no UTF-8 cannot be printed as it is.
+    line = as_started(line).translate(CONTROLS).encode("utf-8", "backslashreplace").decode()
     if _printers:
         _printers[-1](line)
     else:

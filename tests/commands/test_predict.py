@@ -1,5 +1,6 @@
 """`src.predict` converts any image to the size and channels of a recorded model."""
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,11 +11,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from kerasweep.commands import predict_files
 from kerasweep.commands.predict import predict
 from kerasweep.config.folders import config_folder
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
 from kerasweep.results import State
+from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking.keras_model import find_model
 from kerasweep.tracking.writer import open_tracker
 from tests import processes
@@ -205,6 +208,123 @@ def test_registered_model_is_named_by_its_alias_version_or_newest_version(
     )
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Writes two dark images, a bright one and a damaged one into a folder and its subfolder."""
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for name, value in (("a.png", DARK), ("b.webp", BRIGHT), ("more/c.tif", DARK)):
+        gray(value).convert("RGB").save(tmp_path / "photos" / name, lossless=True)
+    (tmp_path / "photos" / "bad.jpg").write_text("no image")
+    (tmp_path / "photos" / "notes.txt").write_text("no image either")
+    return tmp_path / "photos"
+
+
+def test_a_folder_or_a_pattern_is_classified(
+    recorded: Recorded, run: Callable[..., list[str]], photos: Path
+) -> None:
+    lines = [line for line in run(f"run_id={recorded.color}", "images=photos") if "converted" not in line]
+    assert [line.partition("  ")[0] for line in lines[:3]] == [
+        "photos/a.png: 어둠",
+        "photos/b.webp: bright",
+        "photos/more/c.tif: 어둠",
+    ]
+    assert lines[3:] == ["note: 1 file cannot be read and is left out: photos/bad.jpg"]
+    pattern = run(f"run_id={recorded.color}", "images='photos/*.webp'")
+    assert [line for line in pattern if "converted" not in line] == lines[1:2]
+
+
+def test_a_csv_has_a_row_per_image_in_batches(
+    recorded: Recorded,
+    run: Callable[..., list[str]],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predict_files, "BATCH", 2)
+    said = run(f"run_id={recorded.color}", "images=photos", "csv=out.csv")
+    assert said[0] == "csv: out.csv, 3 images: 어둠 2, bright 1"
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    share = 1 / (1 + np.exp(-2 * (BRIGHT / 127.5 - 1)))
+    assert [(row["image"], row["class"]) for row in rows] == [
+        ("photos/a.png", "어둠"),
+        ("photos/b.webp", "bright"),
+        ("photos/more/c.tif", "어둠"),
+    ]
+    assert list(rows[1]) == ["image", "class", "probability", "p_어둠", "p_bright"]
+    numbers = [float(rows[1][name]) for name in ("probability", "p_어둠", "p_bright")]
+    assert numbers == pytest.approx([share, 1 - share, share], abs=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "photos"]
+
+
+def test_a_csv_of_a_damaged_named_file_is_not_left_half(
+    recorded: Recorded, refused: Callable[..., str], photos: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
+    message = refused(DataError, f"run_id={recorded.color}", "images=[photos,torn.png]", "csv=out.csv")
+    assert message.startswith("torn.png cannot be read as an image.")
+    assert not [path.name for path in tmp_path.iterdir() if "csv" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "message"),
+    [
+        (
+            DataError,
+            "images=empty",
+            "images=empty has no image files (.bmp, .gif, .jfif, .jpeg, .jpg, .png, ",
+        ),
+        (DataError, "images='*.bmp'", "images=*.bmp has no image files ("),
+        (
+            DataError,
+            "images=broken",
+            "None of the 1 files can be read as an image. The first: broken/bad.jpg",
+        ),
+        (DataError, "images=absent", "The image absent does not exist. Check the path."),
+        (
+            ConfigError,
+            "csv=absent/out.csv",
+            "csv needs a file in a folder that can be written, but got absent/out.csv.",
+        ),
+        (ConfigError, "csv=empty", "csv needs a file in a folder that can be written, but got empty."),
+    ],
+)
+def test_folders_without_images_and_csvs_without_a_place_are_refused(
+    recorded: Recorded,
+    refused: Callable[..., str],
+    tmp_path: Path,
+    kind: type[KerasweepError],
+    override: str,
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "bad.jpg").write_text("no image")
+    gray(DARK).save(tmp_path / "a.png")
+    more = [] if "images" in override else ["images=[a.png]"]
+    assert refused(kind, f"run_id={recorded.color}", override, *more).startswith(message)
+
+
+def test_images_are_converted_as_in_the_training(
+    recorded: Recorded, run: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    run_id = recorded.tracker.start("run", {"kind": "run"}, {})
+    recorded.tracker.log_model(run_id, brightness_model(1), CLASSES, Conversion("pad", 16))
+    recorded.tracker.finish(run_id, State.COMPLETE)
+    Image.fromarray(np.full((4, 6), BRIGHT * 16, np.uint16)).save(tmp_path / "deep.png")
+    gray(255, (24, 4)).save(tmp_path / "wide.png")  # padded to a quarter white
+    deep_line, _, wide_line, _ = run(f"run_id={run_id}", "images=[deep.png,wide.png]")
+    assert deep_line.startswith("deep.png: bright ") and wide_line.startswith("wide.png: 어둠 ")
+    from mlflow import pyfunc  # whose import warns, unless the tracker did it
+
+    served = pyfunc.load_model(str(find_model(TrackingConf(uri=recorded.uri), run_id)))
+    files = [(tmp_path / name).read_bytes() for name in ("deep.png", "wide.png")]
+    predicted = served.predict({"image": np.array(files, dtype=object)})
+    assert predicted.argmax(axis=1).tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [
@@ -340,17 +460,14 @@ def test_unknown_run_is_named(refused: Callable[..., str], tmp_path: Path) -> No
         (
             DataError,
             ["run_id=abcdef", "images=[bad.png]"],
-            "bad.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+            "bad.png cannot be read as an image. "
+            "Save it again as PNG, JPEG, WEBP, TIFF, BMP or GIF, or leave it out.",
         ),
         (
             DataError,
             ["run_id=abcdef", "images=[torn.png]"],
-            "torn.png cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
-        ),
-        (
-            DataError,
-            ["run_id=abcdef", "images=[.]"],
-            ". cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out.",
+            "torn.png cannot be read as an image. "
+            "Save it again as PNG, JPEG, WEBP, TIFF, BMP or GIF, or leave it out.",
         ),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from kerasweep.commands.train import check_writable
 from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.reader import download, find_runs, list_artifacts
@@ -119,7 +120,9 @@ def test_run_prints_epochs_result_and_next_commands(twice: Twice) -> None:
         "epoch 1/2  val_accuracy ",
         "epoch 2/2  val_accuracy ",
     ]
-    assert data.startswith("data: digits, ") and data.endswith("; 10 classes, 8×8×1")
+    assert data.startswith("data: digits, ") and data.endswith(
+        "; 10 classes (0: 40, 1: 40, 2: 40, 3: 41, …), 8×8×1"
+    )
     epoch, objective = int(record.metrics["best_epoch"]), record.metrics["objective"]
     assert best == f"best epoch {epoch}: val_accuracy {objective:.4g} without the luck of this choice"
     assert test.startswith(f"test accuracy {record.metrics['test_accuracy']:.4g}, ")
@@ -209,3 +212,26 @@ def test_help_names_the_groups_and_shows_examples(tmp_path: Path) -> None:
     for words in ("python -m src.train -m", "study: augmentation, batch_norm, batch_size", "sampler: cmaes"):
         assert words in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("made", [(), ("mlruns",), ("mlruns", "mlruns/jobs")])
+def test_a_single_run_in_a_read_only_folder_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    made: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in made:
+        (tmp_path / name).mkdir()
+    check_writable(["model.kernel_size=5"])
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
+    for elsewhere in ("hydra.run.dir=/tmp/x", "-m", "study=quickstart", "--help"):
+        check_writable([elsewhere])
+    with pytest.raises(SystemExit) as ended:
+        check_writable(["model.kernel_size=5"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path.joinpath(*made[-1:])} cannot be written, but a run saves its files there. "
+        "Make it writable, or start the command in another folder.\n"
+    )

@@ -105,6 +105,18 @@ SENTENCES = [
         "data.image_size=[32,32]",
         "data.image_size resizes image files, but data=digits has one size. Leave it out.",
     ),
+    (
+        "data.resize=zoom",
+        "data.resize must be one of stretch, pad, crop, but got zoom.",
+    ),
+    (
+        "data.resize=pad",
+        "data.resize=pad needs a size. Add it, as in data.image_size=[64,64], or leave it out.",
+    ),
+    (
+        "data.skip_corrupt=true",
+        "data.skip_corrupt leaves out image files, but data=digits has none. Leave it out.",
+    ),
     ("data.target=a:b", "data.target is for data=custom, but data.source is digits."),
     ("model.target=a:b", "model.target is for model=custom. Add model=custom, or leave model.target out."),
     (

@@ -53,6 +53,20 @@ def test_digest_follows_pixels_labels_and_names() -> None:
         (IMAGES[:, :, :0], "(n, height, width, channels), but got the shape (2, 3, 0, 1)"),
         (IMAGES.reshape(2, 12), "(n, height, width, channels), but got the shape (2, 12)"),
         (IMAGES[:1], "mine has 1 training images and 2 labels"),
+        (IMAGES > 3, "but got bool. Save images.astype(numpy.uint8) * 255."),
+        (
+            np.full((2, 3, 4), np.nan),
+            "but got float64 with NaN or infinite pixels. Correct these images, or leave them out.",
+        ),
+        (IMAGES * np.uint16(100), "but got uint16. Its pixels are 0 to 2300: divide by 16 and round down"),
+        (IMAGES / 11.5 - 1, "Its pixels are -1 to 1: add 1, multiply by 127.5 and round them: kerasweep"),
+        (IMAGES / 2 - 5, "but got float64. Its pixels are -5 to 6.5: undo their scaling: kerasweep scales"),
+        (IMAGES / 2, "but got float64. Round them: kerasweep scales them itself (data.scaling)."),
+        (
+            np.zeros((2, 3, 8, 9), np.uint8),
+            "but got the shape (2, 3, 8, 9), with the channels first. Transpose them with "
+            "numpy.transpose(images, (0, 2, 3, 1)).",
+        ),
         (IMAGES[:, :2], "training images (2, 4, 1) but test images (3, 4, 1)"),
     ],
 )
@@ -66,7 +80,19 @@ def test_refuses_images_that_are_no_pixels(images: np.ndarray, said: str) -> Non
     ("labels", "said"),
     [
         (np.eye(2), "labels as whole numbers (n,), but got float64 (2, 2). Turn one-hot rows"),
-        (np.array([0.0, 1.0]), "but got float64 (2,)"),
+        (np.array([0.0, 1.0]), "float64 (2,). Turn them into whole numbers with labels.astype(int)."),
+        (
+            np.array([0.5, 1.0]),
+            "float64 (2,). Fractions and NaN name no class: kerasweep trains classifiers.",
+        ),
+        (np.array([np.nan, 1.0]), "Fractions and NaN name no class"),
+        (np.array([True, False]), "but got bool (2,). Turn them into 0 and 1 with labels.astype(int)."),
+        (
+            np.array(["cat", "dog"]),
+            "but got <U3 (2,). Number the classes with class_names, labels = numpy.unique(labels, "
+            "return_inverse=True).",
+        ),
+        (np.zeros((2, 2, 2), int), "but got int64 (2, 2, 2). Give each image one label."),
         (np.array([0, 2]), "mine has the label 2, but its 2 classes are numbered 0 to 1"),
         (np.array([-1, 0]), "mine has the label -1, but its 2 classes are numbered 0 to 1"),
     ],
@@ -75,6 +101,26 @@ def test_refuses_labels_outside_the_classes(labels: np.ndarray, said: str) -> No
     with pytest.raises(DataError) as refused:
         made(labels=labels, names=["a", "b"])
     assert said in str(refused.value)
+
+
+def test_classes_without_training_images_are_noted() -> None:
+    assert made().notes == ()
+    arrays = make_arrays(
+        (IMAGES, LABELS * 3), (IMAGES, LABELS * 2), ["a", "b", "c", "d"], "mine", notes=["x"]
+    )
+    assert arrays.notes == (
+        "x",
+        "mine has no training images of the class c, so no network can learn them.",
+        "mine has no images of the class b, which count as classes.",
+    )
+    many = make_arrays((IMAGES, LABELS * 9), (IMAGES, LABELS), list("abcdefghij"), "mine")
+    assert many.notes[1] == "mine has no images of 7 classes: c, d, e, f, g, …, which count as classes."
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 3), (2, 3, 3, 8), (2, 8, 8, 5), (2, 4, 4, 2)])
+def test_any_number_of_channels_is_read(shape: tuple[int, ...]) -> None:
+    images = np.zeros(shape, np.uint8)
+    assert make_arrays((images, LABELS), (images, LABELS), None, "mine").input_shape == shape[1:]
 
 
 def test_refuses_lists_of_different_lengths() -> None:

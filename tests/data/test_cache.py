@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays, make_arrays
 from kerasweep.data.cache import cached
+from kerasweep.serving.pixels import Conversion
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +73,29 @@ def test_a_file_with_the_size_and_time_of_the_old_one_is_decoded_again(
     assert decode.calls == 2
 
 
+def test_a_change_within_a_tick_of_the_clock_is_noticed(
+    tmp_path: Path, original: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, times = Decoder(), original.stat()
+    monkeypatch.setattr("kerasweep.data.cache._key", lambda files, variant: f"{times.st_mtime_ns}")
+    cached(tmp_path / "cache", [original], "a", decode)
+    cached(tmp_path / "cache", [original], "a", decode)
+    assert decode.calls == 1
+    original.write_text("PIXELS")  # a slow clock would give it the times of the first text
+    cached(tmp_path / "cache", [original], "a", decode)
+    cached(tmp_path / "cache", [original], "a", decode)
+    assert decode.calls == 2
+
+
+def test_conversion_and_notes_are_cached(tmp_path: Path, original: Path) -> None:
+    def decode() -> Arrays:
+        return replace(Decoder()(), conversion=Conversion("pad", 16), notes=("ü",))
+
+    for _ in range(2):
+        arrays = cached(tmp_path / "cache", [original], "a", decode)
+        assert (arrays.conversion, arrays.notes) == (Conversion("pad", 16), ("ü",))
+
+
 def test_a_changed_file_or_variant_is_decoded_again(tmp_path: Path, original: Path) -> None:
     decode = Decoder()
     cached(tmp_path / "cache", [original], "a", decode)
@@ -85,6 +110,16 @@ def test_a_changed_file_or_variant_is_decoded_again(tmp_path: Path, original: Pa
 def _cut_array(entry: Path) -> None:
     content = (entry / "train_images.npy").read_bytes()
     (entry / "train_images.npy").write_bytes(content[:-5])
+
+
+def _alter_a_pixel(entry: Path) -> None:
+    content = bytearray((entry / "train_images.npy").read_bytes())
+    content[-1] ^= 1
+    (entry / "train_images.npy").write_bytes(content)
+
+
+def _alter_a_label(entry: Path) -> None:
+    np.save(entry / "test_labels.npy", np.array([1, 1, 0, 1]))
 
 
 def _lose_array(entry: Path) -> None:
@@ -108,7 +143,17 @@ def _other_array(entry: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [_other_array, _cut_array, _lose_array, _lose_marker, _cut_marker, _other_marker]
+    "damage",
+    [
+        _alter_a_pixel,
+        _alter_a_label,
+        _other_array,
+        _cut_array,
+        _lose_array,
+        _lose_marker,
+        _cut_marker,
+        _other_marker,
+    ],
 )
 def test_a_damaged_entry_is_written_again(
     tmp_path: Path, original: Path, damage: Callable[[Path], None]

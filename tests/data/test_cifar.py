@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasweep.data import cifar
 from kerasweep.data.cifar import CIFAR10, CIFAR100, find_cifar, load_cifar
 from kerasweep.errors import DataError
 
@@ -98,3 +99,16 @@ def test_names_missing_files(cifar_folder: Path, tmp_path: Path) -> None:
         load_cifar(cifar_folder, CIFAR10)
     with pytest.raises(DataError, match="must be the folder cifar-100-python or its tar.gz"):
         find_cifar(tmp_path, CIFAR100)
+
+
+def test_refuses_a_batch_that_would_fill_the_memory(
+    cifar_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(cifar_folder, cifar_folder.name)
+    monkeypatch.setattr(cifar, "MAX_BATCH_BYTES", 1000)
+    with pytest.raises(
+        DataError, match=r"data_batch_1 claims [\d,]+ bytes, but a batch of CIFAR has 160 million"
+    ):
+        load_cifar(path, CIFAR10)

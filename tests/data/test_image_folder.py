@@ -57,6 +57,69 @@ def test_sixteen_bits_a_pixel_become_eight(two_classes: Path, save_image: Save) 
     assert 200 in np.concatenate([arrays.train_images, arrays.test_images])
 
 
+@pytest.mark.parametrize(("bits", "kept"), [(8, 200), (10, 50), (12, 12), (16, 0)])
+def test_deep_files_are_divided_by_the_range_of_the_data_set(
+    two_classes: Path, save_image: Save, bits: int, kept: int
+) -> None:
+    save_image(two_classes / "ant" / "dark.png", mode="I;16", value=200)
+    save_image(two_classes / "ant" / "bright.png", mode="I;16", value=2**bits - 1)
+    arrays = load_image_folder(conf(two_classes))
+    images = np.concatenate([arrays.train_images, arrays.test_images])
+    assert arrays.conversion.divisor == 2 ** (bits - 8)
+    assert kept in images and 255 in images
+
+
+def test_a_validation_folder_is_the_validation_part(two_classes: Path, save_image: Save) -> None:
+    (two_classes / "train").mkdir()
+    for label, name in enumerate(("ant", "cat")):
+        (two_classes / name).rename(two_classes / "train" / name)
+        for number in range(3):
+            save_image(two_classes / "val" / name / f"{number}.png", value=200 + 10 * label + number)
+    arrays = load_image_folder(conf(two_classes))
+    assert arrays.validation is not None
+    assert arrays.validation[0][:, 0, 0, 0].tolist() == [200, 201, 202, 210, 211, 212]
+    assert arrays.validation[1].tolist() == [0, 0, 0, 1, 1, 1]
+    assert (len(arrays.train_labels), len(arrays.test_labels)) == (8, 2)
+
+
+def test_corrupt_files_are_listed_at_once_or_skipped(two_classes: Path) -> None:
+    content = (two_classes / "cat" / "0.png").read_bytes()
+    (two_classes / "cat" / "cut.png").write_bytes(content[: len(content) // 2])
+    (two_classes / "ant" / "bad.jpg").write_bytes(b"no image")
+    cfg = conf(two_classes)
+    with pytest.raises(DataError) as refused:
+        load_image_folder(cfg)
+    assert str(refused.value) == (
+        f"2 of 12 files of {two_classes} cannot be read as images: ant/bad.jpg, cat/cut.png. The first: "
+        f"{two_classes}/ant/bad.jpg cannot be read as an image. Save it again as PNG, JPEG, WEBP, TIFF, BMP "
+        "or GIF, or leave it out. To train without them, set data.skip_corrupt=true."
+    )
+    cfg.skip_corrupt = True
+    skipped = load_image_folder(cfg)
+    assert skipped.notes == (
+        f"data.skip_corrupt left out 2 of 12 files of {two_classes}: ant/bad.jpg, cat/cut.png.",
+    )
+    for name in ("cat/cut.png", "ant/bad.jpg"):
+        (two_classes / name).unlink()
+    cfg.skip_corrupt = False
+    assert load_image_folder(cfg).digest == skipped.digest
+
+
+def test_a_class_without_a_readable_image_is_named(two_classes: Path) -> None:
+    for path in (two_classes / "cat").iterdir():
+        path.write_bytes(b"no image")
+    cfg = conf(two_classes)
+    cfg.skip_corrupt = True
+    with pytest.raises(DataError, match="^The class cat has no readable image, but the training"):
+        load_image_folder(cfg)
+
+
+def test_names_that_are_no_utf8_are_escaped(two_classes: Path) -> None:
+    (two_classes / "cat").rename(two_classes / "caf\udce9")
+    (two_classes / "ant" / "0.png").rename(two_classes / "ant" / "\udce9.png")
+    assert load_image_folder(conf(two_classes)).class_names == ("ant", "caf\\udce9")
+
+
 def test_transparency_is_white_as_in_prediction(two_classes: Path) -> None:
     Image.new("RGBA", (6, 4), (9, 9, 9, 0)).save(two_classes / "cat" / "clear.png")
     arrays = load_image_folder(conf(two_classes))
@@ -108,7 +171,11 @@ def _unknown(root: Path, save: Save) -> None:
     ("spoil", "said"),
     [
         (_mixed, "has 4x6 pixels and {root}/cat/9.png has 5x6. Resize them, or set data.image_size"),
-        (_empty, "The class bee has no images in {root}/bee (.bmp, .gif, .jpeg, .jpg, .png)"),
+        (
+            _empty,
+            "The class bee has no images in {root}/bee (.bmp, .gif, .jfif, .jpeg, .jpg, .png, .tif, .tiff, "
+            ".webp)",
+        ),
         (_unreadable, "{root}/cat/9.png cannot be read as an image"),
         (_cut, "{root}/cat/0.png cannot be read as an image"),
         (_single_image, "The class bee has a single image, but the training and the test set need one each"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasweep.data import mnist
 from kerasweep.data.mnist import find_idx_files, load_idx, read_idx
 from kerasweep.errors import DataError
 
@@ -38,9 +39,13 @@ def test_names_the_file_that_is_missing(idx_folder: Path) -> None:
         ("a", b"\0\0\x08\x01\0\0\x10\0abc", "a should hold 4,096 bytes of data, but it holds 3"),
         ("a.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x01a", mtime=0)[:-9], "a.gz is damaged or incomplete"),
         ("a.gz", b"\0\0\x08\x01\0\0\0\x01a", "a.gz is damaged or incomplete"),
+        ("a.gz", gzip.compress(bytes(1001), mtime=0), "a.gz holds more than 1,000 bytes, and no data set"),
     ],
 )
-def test_names_a_damaged_file(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_names_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, said: str
+) -> None:
+    monkeypatch.setattr(mnist, "MAX_BYTES", 1000)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError) as refused:
         read_idx(tmp_path / name)

@@ -50,9 +50,41 @@ def test_sets_a_test_set_aside(tmp_path: Path, labels: np.ndarray) -> None:
     assert sorted(together[:, 0, 0].tolist()) == sorted(IMAGES[:, 0, 0].tolist())
 
 
+def test_the_validation_part_needs_no_test_set(tmp_path: Path) -> None:
+    own = {"x_val": IMAGES[4:10], "y_val": LABELS[4:10]}
+    for parts in ({"x": IMAGES, "y": LABELS}, {"x_train": IMAGES, "y_train": LABELS}):
+        arrays = load_npz(saved(tmp_path, **parts, **own))
+        assert arrays.validation is not None and len(arrays.validation[1]) == 6
+        assert (len(arrays.train_labels), len(arrays.test_labels)) == (16, 4)
+
+
+@pytest.mark.parametrize(
+    "names", [np.array([b"even", b"odd"]), np.array([["even", "odd"]]).ravel(), np.array(["even", "odd"])]
+)
+def test_class_names_may_be_bytes(tmp_path: Path, names: np.ndarray) -> None:
+    assert load_npz(saved(tmp_path, **SETS, class_names=names)).class_names == ("even", "odd")
+
+
+def test_class_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:
+    arrays = load_npz(saved(tmp_path, **SETS, class_names=np.array([b"caf\xe9", b"odd"])))
+    assert arrays.class_names == ("caf\\xe9", "odd")
+
+
+def test_arrays_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    arrays = load_npz(saved(tmp_path, **SETS, x=IMAGES, weights=LABELS))
+    assert arrays.notes == (f"{tmp_path}/mine.npz has arrays that are not read: weights, x.",)
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
+        (
+            {**SETS, "class_names": np.array("even")},
+            "must hold class_names as a list of texts, one per class, but got <U4 (). "
+            "Save it as in class_names=numpy.array(['cat', 'dog']).",
+        ),
+        ({**SETS, "class_names": np.array([["even", "odd"]])}, "one per class, but got <U4 (1, 2)"),
+        ({**SETS, "class_names": np.array([0.5, 1])}, "one per class, but got float64 (2,)"),
         (
             {"x_train": IMAGES},
             "must hold x_train, y_train, x_test, y_test (or x and y), but it holds x_train",

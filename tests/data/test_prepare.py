@@ -88,8 +88,14 @@ def test_folds_of_data_with_its_own_validation_are_refused() -> None:
 
 
 def test_refuses_a_limit_below_two_images_a_class() -> None:
-    with pytest.raises(DataError, match="has a single image"):
+    with pytest.raises(DataError, match="has a single image.* or raise data.limit."):
         prepare(DataConf(source="custom", limit=2), hundred())
+
+
+def test_advises_to_raise_the_limit_only_if_there_is_one() -> None:
+    arrays = replace(hundred(), train_labels=np.r_[1, np.zeros(99, np.int64)])
+    with pytest.raises(DataError, match="Add images, or leave the class out.$"):
+        prepare(DataConf(source="custom"), arrays)
 
 
 def test_refuses_padding_as_large_as_the_image() -> None:

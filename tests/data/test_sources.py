@@ -18,7 +18,7 @@ from kerasweep.data import download
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.digits import load_digits
 from kerasweep.data.image_folder import load_image_folder
-from kerasweep.data.sources import load
+from kerasweep.data.sources import load, source_key
 from kerasweep.errors import DataError
 
 
@@ -185,6 +185,23 @@ def test_an_image_folder_is_read_again_for_another_size_and_a_new_class(
     (two_classes / "bee").mkdir()
     with pytest.raises(DataError, match="The class bee has no images"):
         loaded("image_folder", two_classes)
+
+
+def test_files_that_are_left_out_are_noted_also_from_the_cache(
+    loaded: Callable[..., Arrays], two_classes: Path
+) -> None:
+    assert loaded("image_folder", two_classes).notes == ()
+    (two_classes / "loose.txt").touch()
+    noted = loaded("image_folder", two_classes)
+    assert noted.notes == (f"{two_classes} has files that are left out: 1 loose file (loose.txt).",)
+    assert isinstance(noted.train_images, np.memmap)
+
+
+def test_new_keys_at_their_defaults_keep_the_key_of_a_source() -> None:
+    key = source_key(DataConf(source="image_folder", path="photos"))
+    assert key == "['image_folder', 'photos', None, None, None, {}, 0.2, 0]"
+    assert source_key(DataConf(source="image_folder", path="photos", resize="pad")) != key
+    assert source_key(DataConf(source="image_folder", path="photos", skip_corrupt=True)) != key
 
 
 def test_unknown_source_is_not_replaced(loaded: Callable[..., Arrays], tmp_path: Path) -> None:

@@ -120,8 +120,11 @@ def test_subset_of_a_smaller_set_is_the_whole_set() -> None:
 
 
 def test_refuses_a_class_with_a_single_image() -> None:
-    with pytest.raises(DataError, match="Class 3 has a single image, but a split needs two or more of each"):
-        stratified_split(np.array([0, 0, 3, 0]), 0.5, 0)
+    said = "Class 3 has a single image, but a split needs two or more of each. Add images, "
+    for key, advice in ((None, "or leave the class out."), ("a.key", "leave the class out, or raise a.key.")):
+        with pytest.raises(DataError) as refused:
+            stratified_split(np.array([0, 0, 3, 0]), 0.5, 0, key)
+        assert str(refused.value) == said + advice
 
 
 def test_refuses_fewer_images_than_classes() -> None:

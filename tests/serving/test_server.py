@@ -144,7 +144,8 @@ def test_one_image_is_a_batch_of_one(image: Any, server: str, recorded: Recorded
         ),
         (
             {"dataframe_records": [*ROWS, {"image": "text"}]},
-            "Image 4 of 4 cannot be decoded. Expected a PNG, JPEG, BMP or GIF file, in JSON as base64 text.",
+            "Image 4 of 4 cannot be decoded. Expected a PNG, JPEG, WEBP, TIFF, BMP or GIF file, in JSON as "
+            "base64 text.",
         ),
     ],
 )

@@ -44,6 +44,9 @@ def test_prepared_data_is_described_by_its_parts() -> None:
     prepared = Prepared(
         part(1150), part(288), part(1), scaling, ("a", "b"), "digest", (8, 6, 3), np.zeros(288, bool)
     )
-    said = "1,150 images to train on, 288 to validate, 1 to test; 2 classes, 8×6×3"
-    assert prepared.describe() == said
-    assert replace(prepared, class_names=("a", "b", "c")).describe() == said.replace("2 classes", "3 classes")
+    said = "1,150 images to train on, 288 to validate, 1 to test; "
+    assert prepared.describe() == f"{said}2 classes (a: 1,439, b: 0), 8×6×3"
+    names = tuple("abcde")
+    assert replace(prepared, class_names=names).describe() == (
+        f"{said}5 classes (a: 1,439, b: 0, c: 0, d: 0, …), 8×6×3"
+    )

@@ -1,15 +1,19 @@
-"""Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]"""
+"""Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]
+
+python -m src.predict run_id=ID images=photos csv=out.csv     a folder, one row per image
+"""
 
 import atexit
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import (
@@ -18,18 +22,18 @@ from kerasweep.commands.command_line import (
     read_model_name,
     run_command,
 )
+from kerasweep.commands.predict_files import Prediction, classify, find_files, write_csv
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
-from kerasweep.data.image_file import open_image
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.recorded_model import RecordedModel, check_outputs, read_model
-from kerasweep.serving.pixels import to_pixels
 from kerasweep.terminal import as_started, say
 from kerasweep.workers.signals import release_interrupts
 
 IMAGE_CHANNELS = (1, 3)
+MAX_LISTED = 10
 
 register()
 
@@ -50,38 +54,57 @@ class Predictions:
 
     model: str  # "run ID", or an address in the registry
     run_id: str  # of the model
-    images: tuple[ClassifiedImage, ...]
+    images: tuple[ClassifiedImage, ...]  # none if they are in a CSV
+    csv: str | None = None  # the file, as it was named
+    unreadable: tuple[str, ...] = ()  # the files of a folder or pattern that are no images
 
 
 def predict(cfg: DictConfig) -> None:
-    """Prints the class of each image, and the probabilities of the likeliest classes.
+    """Prints the class of each image and the probabilities of the likeliest classes, or writes them to a CSV.
 
     Raises:
-        ConfigError: Images or a run id are missing.
-        DataError: An image cannot be read.
+        ConfigError: Images or a run id are missing, or the CSV has no place.
+        DataError: A named image cannot be read, or a folder or a pattern has none.
         TrackingError: The run does not exist, or has no model.
     """
     name = read_model_name(cfg)
     _check(cfg)
-    paths = _paths(cfg.images)
-    images = [open_image(path) for path in paths]
+    files = find_files(cfg.images)
     recorded = read_model(cfg.tracking, name)
-    model, class_names = recorded.model, recorded.class_names
-    height, width, channels = _input_shape(model, recorded)
+    shape = _input_shape(recorded.model, recorded)
     check_outputs(recorded)
-    converted = [to_pixels(image, channels, (height, width)) for image in images]
-    batch = np.stack([pixels for pixels, _ in converted])
-    probabilities = np.asarray(model.predict(batch, verbose=0))
+    predictions = classify(recorded, shape, files)
     classified = []
-    for path, (_, changes), row in zip(paths, converted, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[: cfg.top]
-        likeliest = ", ".join(f"{class_names[i]} {row[i]:.1%}" for i in best)
-        say(f"{path}: {class_names[best[0]]}  ({likeliest})")
-        if changes:
-            say(f"  converted: {', '.join(changes)}")
-        by_class = dict(zip(class_names, map(float, row), strict=True))
-        classified.append(ClassifiedImage(str(path), class_names[best[0]], by_class, tuple(changes)))
-    give(Predictions(recorded.name, recorded.run.run_id, tuple(classified)))
+    if cfg.csv is None:
+        for prediction in predictions:
+            _show(prediction, recorded.class_names, cfg.top)
+            classified.append(_classified(prediction, recorded.class_names))
+    else:
+        path = Path(str(cfg.csv)).expanduser()
+        say(f"csv: {path}, {write_csv(path, predictions, recorded.class_names)}")
+    if files.unreadable:
+        left_out = ", ".join(map(str, files.unreadable[:MAX_LISTED]))
+        dots = ", …" if len(files.unreadable) > MAX_LISTED else ""
+        count = len(files.unreadable)
+        number = "1 file cannot be read and is" if count == 1 else f"{count} files cannot be read and are"
+        say(f"note: {number} left out: {left_out}{dots}")
+    csv = None if cfg.csv is None else str(cfg.csv)
+    unreadable = tuple(map(str, files.unreadable))
+    give(Predictions(recorded.name, recorded.run.run_id, tuple(classified), csv, unreadable))
+
+
+def _classified(prediction: Prediction, class_names: Sequence[str]) -> ClassifiedImage:
+    probabilities = dict(zip(class_names, map(float, prediction.probabilities), strict=True))
+    best = class_names[int(prediction.probabilities.argmax())]
+    return ClassifiedImage(str(prediction.path), best, probabilities, tuple(prediction.changes))
+
+
+def _show(prediction: Prediction, class_names: Sequence[str], top: int) -> None:
+    best = np.argsort(-prediction.probabilities, kind="stable")[:top]
+    likeliest = ", ".join(f"{class_names[i]} {prediction.probabilities[i]:.1%}" for i in best)
+    say(f"{prediction.path}: {class_names[best[0]]}  ({likeliest})")
+    if prediction.changes:
+        say(f"  converted: {', '.join(prediction.changes)}")
 
 
 def _check(cfg: DictConfig) -> None:
@@ -89,12 +112,13 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("images needs one file or more, as in images=[digit.png].")
     if cfg.top < 1:
         raise ConfigError(f"top must be at least 1, but got {cfg.top}. It is how many classes are shown.")
-
-
-def _paths(images: Any) -> list[Path]:
-    """Returns the paths of a list, or a single path as a list."""
-    paths = images if isinstance(images, ListConfig) else [images]
-    return [Path(str(path)).expanduser() for path in paths]
+    if cfg.csv is not None:
+        path = Path(str(cfg.csv)).expanduser()
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise ConfigError(
+                f"csv needs a file in a folder that can be written, but got {path}. "
+                "Write it as in csv=out.csv."
+            )
 
 
 def _input_shape(model: Any, recorded: RecordedModel) -> tuple[int, int, int]:

@@ -170,7 +170,7 @@ def _average_seeds(plan: RefitPlan, tracker: Tracker, seeds: Sequence[Trained], 
             import_target(plan.cfg.model.target)  # registers its layers
         model = average([read_model(plan.cfg.tracking, seed.run_id).model for seed in seeds])
         with _opened(plan, plan.cfg, tracker, name, {REFIT: key, ENSEMBLE: members}) as opened:
-            tracker.log_model(opened.run_id, model, plan.prepared.class_names)
+            tracker.log_model(opened.run_id, model, plan.prepared.class_names, plan.prepared.conversion)
             probabilities = probabilities_of(model, plan.prepared.test)
             return _record_score(plan, tracker, opened, key, probabilities)
 

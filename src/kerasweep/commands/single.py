@@ -73,6 +73,8 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     note_code(cfg)
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
+    for note in prepared.notes:
+        say(f"note: {note}")
     with interrupts_held():
         import_mlflow(resolve_uri(cfg.tracking.uri))
     tracker = open_tracker(cfg.tracking)

@@ -7,9 +7,11 @@ python -m src.train -m model.kernel_size=3,5 training.batch_size=32,64
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from kerasweep.commands import start
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 main = start.train  # for a user's program that contains the training function
 
 ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
+# With these there is no single run, or its folder is another one.
+ELSEWHERE = ("-", "study=", "hydra.run.dir=")
 
 
 def train_once(cfg: "DictConfig") -> float:
@@ -69,9 +73,24 @@ def run() -> None:
     compose_once(as_started)
     add_studies()
     check_overrides(sys.argv[1:], "train")
+    check_writable(sys.argv[1:])
     sys.argv[1:] = hide_passwords(sys.argv[1:])
     answer_for_optuna_sweeper()
     hydra.main(config_path=config_folder("conf"), config_name="train", version_base="1.3")(_train)()
+
+
+def check_writable(arguments: Sequence[str]) -> None:
+    """Ends the command if Hydra cannot make the folder of a single run: its own error is a traceback."""
+    from kerasweep.commands.command_line import refuse
+
+    if any(argument.startswith(ELSEWHERE) for argument in arguments):
+        return
+    folder = next(path for path in (Path("mlruns", "jobs"), Path("mlruns"), Path()) if path.exists())
+    if not os.access(folder, os.W_OK):
+        refuse(
+            f"{folder.absolute()} cannot be written, but a run saves its files there. "
+            "Make it writable, or start the command in another folder."
+        )
 
 
 def template_module(arguments: Sequence[str]) -> str | None:

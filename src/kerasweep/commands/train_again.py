@@ -64,6 +64,8 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     if again.reads_same_source:
         check_recorded_digest(recorded.data_digest, prepared, run_id, cfg.data)
     say(f"data: {cfg.data.source}, {prepared.describe()}")
+    for note in prepared.notes:
+        say(f"note: {note}")
     _say_versions(recorded.tags)
     tracker = open_tracker(cfg.tracking)
     last_epoch = len(recorded.history["loss"]) if recorded.was_pruned and not again.variation else None

@@ -95,6 +95,15 @@ def _check_data(cfg: DictConfig) -> None:
         raise ConfigError(
             f"data.image_size resizes image files, but data={cfg.source} has one size. Leave it out."
         )
+    one_of("data.resize", cfg.resize, data.RESIZES)
+    if cfg.resize != "stretch" and cfg.image_size is None:
+        raise ConfigError(
+            f"data.resize={cfg.resize} needs a size. Add it, as in data.image_size=[64,64], or leave it out."
+        )
+    if cfg.skip_corrupt and cfg.source != "image_folder":
+        raise ConfigError(
+            f"data.skip_corrupt leaves out image files, but data={cfg.source} has none. Leave it out."
+        )
     if cfg.target is not None and cfg.source != "custom":
         raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
 

@@ -17,6 +17,7 @@ SOURCES = (
 )
 SCALINGS = ("none", "min_max", "z_score")
 LABELS = ("sparse", "one_hot")
+RESIZES = ("stretch", "pad", "crop")
 
 
 def open_mapping() -> Any:
@@ -41,6 +42,8 @@ class DataConf:
     scaling: str = "min_max"  # one of SCALINGS
     labels: str = "sparse"  # one of LABELS; the losses are equal
     image_size: list[int] | None = None  # [height, width] in pixels, for image_folder
+    resize: str = "stretch"  # one of RESIZES: images of other aspect ratios, with image_size
+    skip_corrupt: bool = False  # whether image_folder goes on without files that cannot be read
     cache_dir: str | None = None  # for decoded images; None: the cache folder of this machine
     target: str | None = None  # package.module:function, for custom
     kwargs: Any = field(default_factory=open_mapping)  # arguments of that function

@@ -76,7 +76,8 @@ ROOTS = tuple(field.name for field in fields(TrainConf))
 class PredictConf:
     run_id: Any = MISSING
     registered_model: str | None = None  # `model=` on the command line: an address in MLflow's registry
-    images: Any = field(default_factory=list)  # one path or a list of them
+    images: Any = field(default_factory=list)  # a file, a folder, a pattern such as photos/*.png, or a list
+    csv: str | None = None  # the file for one row per image; None: one line per image on the terminal
     top: int = 3
     tracking: TrackingConf = MISSING
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasweep.errors import DataError
+from kerasweep.errors import DataError, readable
+from kerasweep.serving.pixels import Conversion, find_divisor
 
 _CHUNK = 1 << 24
+MAX_NAMED = 5  # classes in a note
+CHANNELS = (1, 3, 4)  # of usual images
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Arrays:
     # The data set's own validation part; without one it is split off the training images.
     validation_images: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
+    # How image files became pixels; predictions convert them alike.
+    conversion: Conversion = Conversion()
+    notes: tuple[str, ...] = ()  # sentences for the user: what was left out, classes without images
 
     @property
     def validation(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -62,6 +68,8 @@ def make_arrays(
     class_names: Sequence[str] | None,
     origin: str,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
+    conversion: Conversion | None = None,
+    notes: Sequence[str] = (),
 ) -> Arrays:
     """Checks and completes raw images and labels.
 
@@ -72,6 +80,8 @@ def make_arrays(
         class_names: None to number the classes.
         origin: The name of the data in errors.
         validation: The data set's own validation part, likewise.
+        conversion: How image files became the images; None for the default.
+        notes: Sentences for the user, to which those on classes without images are added.
 
     Raises:
         DataError: The arrays are no such images and labels, or have fewer than two classes.
@@ -87,7 +97,7 @@ def make_arrays(
                 "All need one height, width and number of channels."
             )
     all_labels = [train_labels, *(labels for *_, labels in parts)]
-    names = tuple(class_names or _numbered(all_labels, origin))
+    names = tuple(map(readable, class_names or _numbered(all_labels, origin)))
     if len(names) < 2:
         raise DataError(f"{origin} has {len(names)} class, but a classifier needs two or more.")
     for labels in all_labels:
@@ -100,7 +110,31 @@ def make_arrays(
     validation_part = parts[1][1:] if validation is not None else (None, None)
     others = [array for _, *part in parts for array in part]
     digest = content_digest([train_images, train_labels, *others], names)
-    return Arrays(train_images, train_labels, test_images, test_labels, names, digest, *validation_part)
+    return Arrays(
+        *(train_images, train_labels, test_images, test_labels, names, digest),
+        validation_images=validation_part[0],
+        validation_labels=validation_part[1],
+        conversion=conversion or Conversion(),
+        notes=(*map(readable, notes), *_empty_classes(all_labels, names, origin)),
+    )
+
+
+def _empty_classes(parts: Sequence[np.ndarray], names: Sequence[str], origin: str) -> list[str]:
+    """Returns notes on classes that the training images lack."""
+    trained, present = set(parts[0].tolist()), {label for labels in parts for label in labels.tolist()}
+    unknown = [names[label] for label in sorted(present - trained)]
+    empty = [names[label] for label in range(len(names)) if label not in present]
+    notes = []
+    if unknown:
+        notes.append(f"{origin} has no training images of {_some(unknown)}, so no network can learn them.")
+    if empty:
+        notes.append(f"{origin} has no images of {_some(empty)}, which count as classes.")
+    return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    kind = "the class" if len(names) == 1 else f"{len(names)} classes:"
+    return f"{kind} {', '.join(names[:MAX_NAMED])}{', …' if len(names) > MAX_NAMED else ''}"
 
 
 def checked_part(
@@ -115,6 +149,12 @@ def checked_part(
             "It needs as many labels as images, and at least one."
         )
     return _images(images, origin), labels
+
+
+def digest_of(arrays: Arrays) -> str:
+    """Computes the digest of a data set again, which takes a second for 300 MB."""
+    parts = [arrays.train_images, arrays.train_labels, arrays.test_images, arrays.test_labels]
+    return content_digest([*parts, *(arrays.validation or ())], arrays.class_names)
 
 
 def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
@@ -154,28 +194,62 @@ def _images(images: np.ndarray, origin: str) -> np.ndarray:
         raise DataError(
             f"{origin} must give images (n, height, width, channels), but got the shape {images.shape}."
         )
+    if images.shape[1] in CHANNELS and images.shape[3] > max(CHANNELS) < images.shape[2]:
+        raise DataError(
+            f"{origin} must give images (n, height, width, channels), but got the shape {images.shape}, with "
+            "the channels first. Transpose them with numpy.transpose(images, (0, 2, 3, 1))."
+        )
     if images.dtype == np.uint8:
         return images
-    if (
-        images.dtype.kind not in "iuf"
-        or images.min() < 0
-        or images.max() > 255
-        or (images != np.floor(images)).any()
-    ):
+    expected = f"{origin} must give pixels as whole numbers in 0..255, but got {images.dtype}"
+    if images.dtype.kind not in "iuf":
+        advice = "images.astype(numpy.uint8) * 255" if images.dtype == bool else "uint8"
+        raise DataError(f"{expected}. Save {advice}.")
+    low, high = float(images.min()), float(images.max())
+    if not np.isfinite(low + high):
+        raise DataError(f"{expected} with NaN or infinite pixels. Correct these images, or leave them out.")
+    if low < 0 or high > 255 or (images != np.floor(images)).any():
         raise DataError(
-            f"{origin} must give pixels as whole numbers in 0..255, but got {images.dtype}. "
-            "Multiply scaled images by 255 and round them: kerasweep scales them itself (data.scaling)."
+            f"{expected}. {_scaling_advice(low, high)}: kerasweep scales them itself (data.scaling)."
         )
     return images.astype(np.uint8)
+
+
+def _scaling_advice(low: float, high: float) -> str:
+    """Says how to bring pixels to 0..255."""
+    if low >= 0 and high <= 1:
+        return "Multiply scaled images by 255 and round them"
+    if low >= -1 and high <= 1:
+        return "Its pixels are -1 to 1: add 1, multiply by 127.5 and round them"
+    if low < 0:
+        return f"Its pixels are {low:g} to {high:g}: undo their scaling"
+    if high > 255:
+        return f"Its pixels are {low:g} to {high:g}: divide by {find_divisor(int(high))} and round down"
+    return "Round them"
 
 
 def _labels(labels: Any, origin: str, name: str) -> np.ndarray:
     labels = _as_array(labels, origin, f"labels of the {name}")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataError(
             f"{origin} must give labels as whole numbers (n,), but got {labels.dtype} {labels.shape}. "
-            "Turn one-hot rows into numbers with labels.argmax(axis=1)."
+            f"{_label_advice(labels)}"
         )
     return labels.astype(np.int64)
+
+
+def _label_advice(labels: np.ndarray) -> str:
+    """Says how to turn labels into whole numbers."""
+    if labels.ndim == 2 and labels.dtype.kind in "iufb":
+        return "Turn one-hot rows into numbers with labels.argmax(axis=1)."
+    if labels.ndim != 1:
+        return "Give each image one label."
+    if labels.dtype.kind == "b":
+        return "Turn them into 0 and 1 with labels.astype(int)."
+    if labels.dtype.kind != "f":
+        return "Number the classes with class_names, labels = numpy.unique(labels, return_inverse=True)."
+    if np.isfinite(labels).all() and (labels == np.floor(labels)).all():
+        return "Turn them into whole numbers with labels.astype(int)."
+    return "Fractions and NaN name no class: kerasweep trains classifiers."

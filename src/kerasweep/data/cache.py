@@ -3,26 +3,31 @@
 import hashlib
 import json
 import logging
+import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerasweep.config.data import DataConf
 from kerasweep.config.folders import cache_folder
-from kerasweep.data.arrays import Arrays
+from kerasweep.data.arrays import Arrays, digest_of
+from kerasweep.serving.pixels import Conversion
 
 log = logging.getLogger(__name__)
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _OWN_VALIDATION = ("validation_images", "validation_labels")
 _MARKER = "complete.json"
 # Raise it whenever a format is decoded to other pixels, labels or names than before.
-_VERSION = 2
+_VERSION = 3
 _ABANDONED_SECONDS = 3600
+_TICK_NS = 2 * 10**9  # FAT has the slowest clock
 
 
 def cache_of(cfg: DataConf) -> Path:
@@ -38,24 +43,25 @@ def cached(folder: Path, files: Sequence[Path], variant: str, decode: Callable[[
 
     Args:
         folder: The cache folder.
-        files: The decoded files. Their paths, sizes and times of change are part of the key.
+        files: The decoded files. Their paths, sizes, inodes and times of change are part of the key.
         variant: The rest of the key: format and options.
         decode: Reads the files.
     """
     entry = folder / _key(files, variant)
-    entry_arrays = read_entry(entry)
+    entry_arrays = read_entry(entry, files)
     if entry_arrays is not None:
         return entry_arrays
+    fresh = _fresh(files, time.time_ns())
     arrays = decode()
     try:
-        write_entry(entry, arrays)
+        write_entry(entry, arrays, fresh)
     except OSError as error:
-        entry_arrays = read_entry(entry)  # another process may have written it meanwhile
+        entry_arrays = read_entry(entry, files)  # another process may have written it meanwhile
         if entry_arrays is not None:
             return entry_arrays
         log.warning("The data cache %s cannot be written (%s): every process decodes again.", folder, error)
         return arrays
-    return read_entry(entry) or arrays
+    return read_entry(entry, files) or arrays
 
 
 def _key(files: Sequence[Path], variant: str) -> str:
@@ -64,19 +70,52 @@ def _key(files: Sequence[Path], variant: str) -> str:
         state = path.stat()
         # The time of modification can be set, as by archivers; that of the last change cannot.
         times = f"{state.st_mtime_ns}\0{state.st_ctime_ns}"
-        digest.update(f"\0{path.absolute()}\0{state.st_size}\0{times}".encode())
+        # A folder that is moved over another leaves the times of its files, but not their inodes.
+        about = f"{state.st_size}\0{times}\0{state.st_ino}"
+        digest.update(b"\0" + os.fsencode(path.absolute()) + f"\0{about}".encode())
     return digest.hexdigest()[:24]
 
 
-def read_entry(entry: Path) -> Arrays | None:
-    """Returns the arrays of an entry, memory-mapped; None if there is none, or a damaged one."""
+def _fresh(files: Sequence[Path], time_ns: int) -> dict[str, Any]:
+    """Returns a time, and a digest of the files that changed shortly before it.
+
+    The clock of a file system ticks slowly: a later change in the same tick would leave their times.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        if path.stat().st_ctime_ns > time_ns - _TICK_NS:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return {"time_ns": time_ns, "digest": digest.hexdigest()}
+
+
+def read_entry(entry: Path, files: Sequence[Path] = ()) -> Arrays | None:
+    """Returns the arrays of an entry, memory-mapped, after a comparison with their digest.
+
+    Args:
+        entry: The folder of the entry.
+        files: The decoded files, if their times decide.
+
+    Returns:
+        None if there is no entry, a damaged one, or one of files that changed while they were decoded.
+    """
     try:
         marker = json.loads((entry / _MARKER).read_text())
         names, digest = tuple(marker["class_names"]), str(marker["digest"])
-        arrays = (*_ARRAYS, *(_OWN_VALIDATION if marker.get("has_validation") else ()))
-        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in arrays}
+        saved = (*_ARRAYS, *(_OWN_VALIDATION if marker.get("has_validation") else ()))
+        parts = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in saved}
         _check(parts)
-        return Arrays(**parts, class_names=names, digest=digest)
+        arrays = Arrays(
+            **parts,
+            class_names=names,
+            digest=digest,
+            conversion=Conversion(**marker["conversion"]),
+            notes=tuple(marker["notes"]),
+        )
+        if digest_of(arrays) != digest:
+            raise ValueError("other bytes than were written")
+        fresh = marker["fresh"]
+        return arrays if fresh is None or _fresh(files, fresh["time_ns"]) == fresh else None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
@@ -101,8 +140,14 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def write_entry(entry: Path, arrays: Arrays) -> None:
-    """Writes to a temporary folder, the marker last, then renames it; of two processes at once one wins."""
+def write_entry(entry: Path, arrays: Arrays, fresh: dict[str, Any] | None = None) -> None:
+    """Writes to a temporary folder, the marker last, then renames it; of two processes at once one wins.
+
+    Args:
+        entry: The folder of the entry.
+        arrays: The data set.
+        fresh: See `_fresh`; None if no files decide.
+    """
     entry.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(entry.parent)
     temporary = entry.parent / f".new-{uuid.uuid4().hex}"
@@ -115,9 +160,12 @@ def write_entry(entry: Path, arrays: Arrays) -> None:
             "class_names": list(arrays.class_names),
             "digest": arrays.digest,
             "has_validation": has_validation,
+            "conversion": asdict(arrays.conversion),
+            "notes": list(arrays.notes),
+            "fresh": fresh,
         }
         (temporary / _MARKER).write_text(json.dumps(marker, ensure_ascii=False))
-        if entry.exists() and read_entry(entry) is None:
+        if entry.exists() and (fresh is not None or read_entry(entry) is None):
             shutil.rmtree(entry, ignore_errors=True)
         if not entry.exists():
             temporary.rename(entry)

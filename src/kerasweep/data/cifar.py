@@ -30,6 +30,7 @@ class Layout:
     names: bytes
 
 
+MAX_BATCH_BYTES = 2**28  # a small archive may hold any number of bytes
 CIFAR10 = Layout(
     "cifar-10-batches-py",
     "cifar-10-python.tar*",
@@ -111,6 +112,11 @@ def _read_archive(path: Path, files: tuple[str, ...]) -> dict[str, Mapping[bytes
                 name = Path(member.name).name
                 stream = archive.extractfile(member) if name in files and member.isfile() else None
                 if stream is not None:
+                    if member.size > MAX_BATCH_BYTES:
+                        raise DataError(
+                            f"{path}:{name} claims {member.size:,} bytes, but a batch of CIFAR has 160 "
+                            "million at most. Copy or download it again."
+                        )
                     batches[name] = read_batch(stream.read(), f"{path}:{name}")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = str(error).partition(":")[0]

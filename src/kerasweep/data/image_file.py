@@ -1,5 +1,6 @@
 """Opens image files."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -7,30 +8,55 @@ from typing import TypeVar
 from PIL import Image
 
 from kerasweep.errors import DataError
-from kerasweep.serving.pixels import DAMAGE
+from kerasweep.serving.pixels import DAMAGE, UnsupportedDepthError, decode, is_deep
 
-GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 
 Read = TypeVar("Read")
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decodes an image file. Raises DataError if it is missing or is no image."""
-    return _read(path, lambda image: image.copy())
+    """Decodes an image file, upright. Raises DataError if it is missing or is no image."""
+    return _read(path, decode)
 
 
-def is_grayscale(path: Path) -> bool:
-    """Returns whether a file's header says grayscale. Raises DataError as open_image does."""
-    return _read(path, lambda image: image.mode in GRAYSCALE_MODES)
+def read_depth(path: Path) -> tuple[bool, int]:
+    """Returns whether a file is grayscale, and its largest value if it has more than 8 bits a pixel, else 0.
+
+    Only such a file is decoded. Raises DataError as open_image does.
+    """
+    return _read(path, _depth)
+
+
+def _depth(image: Image.Image) -> tuple[bool, int]:
+    largest = int(decode(image).getextrema()[1]) if is_deep(image) else 0  # type: ignore[arg-type]
+    return image.mode in GRAYSCALE_MODES, largest
 
 
 def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, but needs to be an image file. Name a file in it.")
     try:
-        with Image.open(path) as image:
-            return take(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about large images and odd EXIF data
+            with Image.open(path) as image:
+                return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels. Save it smaller."
+        ) from error
+    except UnsupportedDepthError as error:
+        raise DataError(
+            f"{path} has {error}, but an image needs whole numbers from 0 to 65535. "
+            "Save it with 8 or 16 bits a pixel."
+        ) from error
     except DAMAGE as error:
         raise DataError(
-            f"{path} cannot be read as an image. Save it again as PNG, JPEG, BMP or GIF, or leave it out."
+            f"{path} cannot be read as an image. "
+            "Save it again as PNG, JPEG, WEBP, TIFF, BMP or GIF, or leave it out."
         ) from error

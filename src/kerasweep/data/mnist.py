@@ -29,6 +29,7 @@ FILES = (
     "t10k-labels-idx1-ubyte",
 )
 _UNSIGNED_BYTE = 8
+MAX_BYTES = 2**31  # a small .gz file may hold any number of bytes
 
 
 def find_idx_files(folder: Path) -> list[Path]:
@@ -62,9 +63,15 @@ def load_keras_mnist(path: Path, class_names: tuple[str, ...]) -> Arrays:
 def read_idx(path: Path) -> np.ndarray:
     """Reads one IDX file: magic number, sizes (big-endian), bytes. Returns a uint8 array of these sizes."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is damaged or incomplete ({error}). Copy or download it again.") from error
+    if len(content) > MAX_BYTES:
+        raise DataError(
+            f"{path} holds more than {MAX_BYTES:,} bytes, and no data set of IDX files does. "
+            "Copy or download it again."
+        )
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE:
         raise DataError(f"{path} is not an IDX file of unsigned bytes.")
     dimensions = content[3]

@@ -17,11 +17,13 @@ from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
 from kerasweep.data.split import stratified_fold, stratified_half, stratified_split, stratified_subset
 from kerasweep.errors import ChangedError, ConfigError, DataError
+from kerasweep.serving.pixels import Conversion
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
 MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
 PIECE = 1024  # images
 SPLIT_DIGITS = 12
+MAX_SHOWN_CLASSES = 4
 _kept: "OrderedDict[str, tuple[Prepared, Arrays]]" = OrderedDict()
 # The data sets in `_kept`, by their source.
 _sources: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
@@ -83,6 +85,9 @@ class Prepared:
     has_own_validation: bool = False
     # The number of images from which `data.limit` and the split draw.
     pool: int = 0
+    # See `Arrays`.
+    conversion: Conversion = Conversion()
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -96,10 +101,18 @@ class Prepared:
         return hashlib.sha256(self.digest.encode() + chosen).hexdigest()[:SPLIT_DIGITS]
 
     def describe(self) -> str:
-        """Summarizes, as in `1,150 images to train on, 288 to validate, 359 to test; 10 classes, 8×8×1`."""
+        """Summarizes on one line, with the first classes and the numbers of their images in all parts.
+
+        As in `1,150 images to train on, 288 to validate, 359 to test; 10 classes (0: 178, 1: 182, …), 8×8×1`.
+        """
         train, validation, test = (len(part.labels) for part in (self.train, self.validation, self.test))
         images = f"{train:,} images to train on, {validation:,} to validate, {test:,} to test"
-        return f"{images}; {self.num_classes} classes, {'×'.join(map(str, self.input_shape))}"
+        labels = np.concatenate([part.labels for part in (self.train, self.validation, self.test)])
+        counts = np.bincount(labels, minlength=self.num_classes)[:MAX_SHOWN_CLASSES]
+        shown = [f"{name}: {count:,}" for name, count in zip(self.class_names, counts, strict=False)]
+        dots = ", …" if self.num_classes > MAX_SHOWN_CLASSES else ""
+        shape = "×".join(map(str, self.input_shape))
+        return f"{images}; {self.num_classes} classes ({', '.join(shown)}{dots}), {shape}"
 
 
 def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
@@ -128,7 +141,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     else:
         labels = np.asarray(arrays.train_labels)[indices]
         split = (
-            stratified_split(labels, cfg.validation_split, seed)
+            stratified_split(labels, cfg.validation_split, seed, "data.limit" if cfg.limit else None)
             if cfg.folds is None
             else stratified_fold(labels, cfg.folds, fold, seed)
         )
@@ -145,6 +158,8 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         half=stratified_half(validation.labels, _split_seed(cfg)),
         has_own_validation=arrays.validation is not None,
         pool=len(arrays.train_labels),
+        conversion=arrays.conversion,
+        notes=arrays.notes,
     )
 
 

@@ -1,5 +1,6 @@
 """Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -11,7 +12,8 @@ from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, loa
 from kerasweep.data.custom import load_custom
 from kerasweep.data.digits import digits_package, load_digits
 from kerasweep.data.download import download, keras_copy
-from kerasweep.data.image_folder import find_images, load_image_folder
+from kerasweep.data.folder_layout import find_images
+from kerasweep.data.image_folder import load_image_folder
 from kerasweep.data.mnist import CLASS_NAMES, find_idx_files, load_idx, load_keras_mnist
 from kerasweep.data.npz import load_npz
 from kerasweep.errors import DataError
@@ -40,8 +42,10 @@ def load(cfg: DataConf) -> Arrays:
     if cfg.source == "image_folder":
         images = find_images(_existing(cfg))
         size = None if cfg.image_size is None else list(cfg.image_size)
-        variant = f"image_folder {size} {(cfg.test_split, cfg.seed) if images.test is None else None}"
-        return cached(folder, images.files, variant, lambda: load_image_folder(cfg))
+        drawn = (cfg.test_split, cfg.seed) if images.test is None else None
+        variant = f"image_folder {size} {cfg.resize} {cfg.skip_corrupt} {drawn}"
+        arrays = cached(folder, images.files, variant, lambda: load_image_folder(cfg, images))
+        return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
         source = find_cifar(_locate(cfg), layout)
@@ -64,9 +68,11 @@ def source_key(cfg: DataConf) -> str:
         cfg if OmegaConf.is_config(cfg) else OmegaConf.structured(cfg), resolve=True
     )
     assert isinstance(values, dict)
+    later = {"resize": "stretch", "skip_corrupt": False}  # older sweeps have digests by texts without them
     drawn = () if cfg.source in WITH_TEST_SET else ("test_split", "seed")
     names = ("source", "path", "image_size", "cache_dir", "target", "kwargs", *drawn)
-    return repr([values[name] for name in names])
+    added = [f"{name}={values[name]}" for name, default in later.items() if values[name] != default]
+    return repr([values[name] for name in names] + added)
 
 
 def _existing(cfg: DataConf) -> Path:

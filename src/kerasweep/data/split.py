@@ -19,22 +19,24 @@ class Split:
     validation: np.ndarray
 
 
-def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> Split:
+def stratified_split(labels: np.ndarray, fraction: float, seed: int, limited_by: str | None = None) -> Split:
     """Splits indices so that each class keeps its share.
 
     Args:
         labels: int64 (n,).
         fraction: The validation part's share, 0 < fraction < 1. Every class has one image or more in each.
         seed: The same seed gives the same split on any machine.
+        limited_by: The key that left images out before, if there is one.
 
     Raises:
         DataError: A class has a single image.
     """
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
+        raised = f"leave the class out, or raise {limited_by}" if limited_by else "or leave the class out"
         raise DataError(
             f"Class {classes[counts.argmin()]} has a single image, but a split needs two or more of each. "
-            "Add images, leave the class out, or raise data.limit."
+            f"Add images, {raised}."
         )
     validation = np.clip(_apportion(counts * fraction), 1, counts - 1)
     chosen = _draw(labels, classes, validation, seed)

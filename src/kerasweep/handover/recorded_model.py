@@ -12,6 +12,7 @@ from typing import Any
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError
 from kerasweep.results import State, sign_of
+from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.reader import find_runs, get_run
 from kerasweep.tracking.registry import SCHEME, find_version
@@ -36,6 +37,7 @@ class RecordedModel:
     model: Any  # keras.Model, uncompiled: (n, height, width, channels), 0..255, to float32 (n, classes)
     class_names: tuple[str, ...]  # of its outputs
     location: str  # of its files
+    conversion: Conversion = Conversion()  # how image files become its pixels
 
 
 def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
@@ -60,7 +62,8 @@ def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
         location = _find(cfg, run)
     with TemporaryDirectory() as folder:
         path, class_names = download_model(cfg, location, Path(folder))
-        return RecordedModel(name, run, load_keras(path, name), tuple(class_names), location)
+        conversion = Conversion.load(path.parent)
+        return RecordedModel(name, run, load_keras(path, name), tuple(class_names), location, conversion)
 
 
 def load_keras(path: Path, name: str) -> Any:

@@ -14,6 +14,8 @@ MAX_NAME_LENGTH = 60
 NEW_KEYS = (
     "data.split_seed",
     "data.folds",
+    "data.resize",
+    "data.skip_corrupt",
     "model.from_logits",
     "training.loss",
     "training.label_smoothing",

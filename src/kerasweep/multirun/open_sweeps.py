@@ -83,7 +83,8 @@ class SweepOpener:
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None
-        summary.print_header(sweep, plan.study, plan.base, self._notes, plan.left_out(), data_text)
+        notes = (*self._notes, *(data.notes if data is not None else ()))
+        summary.print_header(sweep, plan.study, plan.base, notes, plan.left_out(), data_text)
         recover_trials(sweep)
         reconcile(record)
         repeats, target = plan.base.study.repeats, plan.base.trial.target

@@ -15,7 +15,7 @@ from kerasweep.search.sweep import ONLY
 from kerasweep.space.axis import Params, Space
 
 # The keys below `data` that choose the images; the others draw, split, limit and scale them.
-SOURCE_KEYS = ("source", "path", "image_size", "cache_dir", "target", "kwargs")
+SOURCE_KEYS = ("source", "path", "image_size", "resize", "skip_corrupt", "cache_dir", "target", "kwargs")
 MAX_SOURCES = 10
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 # Relative, since the package has another name in a model's folder.
 from . import INPUT
-from .pixels import DAMAGE, to_pixels
+from .pixels import DAMAGE, Conversion, decode, to_pixels
 
 # Pillow also opens formats that start other programs: a server reads only these.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_PIXELS = 50_000_000  # of an image file: each takes several bytes
 
 
@@ -28,9 +28,11 @@ class ServedModel:
 
     Args:
         model: A keras.Model that takes one batch of images.
+        conversion: How image files become pixels; None for the default.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, conversion: Conversion | None = None) -> None:
+        self._conversion = conversion
         self._shape = tuple(model.input_shape[1:])
         self._function = tf.function(
             lambda pixels: tf.cast(model(pixels, training=False), tf.float32),
@@ -95,11 +97,12 @@ class ServedModel:
                 with Image.open(BytesIO(content), formats=FORMATS) as image:
                     if image.width * image.height > MAX_PIXELS:
                         raise ValueError("the image is too large")
-                    decoded.append(to_pixels(image, channels, (height, width))[0])
+                    upright = decode(image)
+                decoded.append(to_pixels(upright, channels, (height, width), self._conversion)[0])
             except DAMAGE as error:
                 raise _refusal(
                     f"Image {number} of {len(files)} cannot be decoded. "
-                    "Expected a PNG, JPEG, BMP or GIF file, in JSON as base64 text."
+                    "Expected a PNG, JPEG, WEBP, TIFF, BMP or GIF file, in JSON as base64 text."
                 ) from error
         return np.stack(decoded)
 
@@ -135,4 +138,4 @@ def _load_pyfunc(path: str) -> ServedModel:
             f"The model cannot be loaded: {reason} A network with custom layers needs them registered "
             "with keras.saving.register_keras_serializable, and imported."
         ) from error
-    return ServedModel(model)
+    return ServedModel(model, Conversion.load(Path(path)))

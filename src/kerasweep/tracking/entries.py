@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kerasweep.serving.pixels import Conversion
+
 
 def now() -> int:
     """Returns the time in milliseconds since 1970, as MLflow counts."""
@@ -70,6 +72,7 @@ class Model:
 
     model: Any  # A keras.Model that reads raw pixels.
     class_names: Sequence[str]  # Of its outputs.
+    conversion: Conversion = Conversion()  # How image files become its pixels.
 
 
 Values = Metrics | Tags | Params

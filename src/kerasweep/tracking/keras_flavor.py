@@ -11,18 +11,20 @@ import numpy as np
 
 import kerasweep.serving
 from kerasweep.serving import INPUT
+from kerasweep.serving.pixels import Conversion
 
 CODE, DATA = "code", "data"
 SERVING = Path(kerasweep.serving.__file__).parent
 
 
-def save_model(model: Any, path: str, mlflow_model: Any, **options: Any) -> None:
+def save_model(model: Any, path: str, mlflow_model: Any, conversion: Conversion, **options: Any) -> None:
     """Saves a model as mlflow.keras.save_model does, with the code that serves it; Model.log calls this.
 
     Args:
         model: A keras.Model.
         path: The folder to save into.
         mlflow_model: The mlflow.models.Model that describes it.
+        conversion: How image files become its pixels.
         options: Further arguments of mlflow.keras.save_model.
     """
     import mlflow.keras
@@ -30,6 +32,7 @@ def save_model(model: Any, path: str, mlflow_model: Any, **options: Any) -> None
     from mlflow.models.model import MLMODEL_FILE_NAME
 
     mlflow.keras.save_model(model, path, mlflow_model=mlflow_model, **options)
+    conversion.save(Path(path, DATA))
     stock = mlflow_model.flavors.pop(pyfunc.FLAVOR_NAME)
     package = _copy_code(Path(path, CODE))
     pyfunc.add_to_model(

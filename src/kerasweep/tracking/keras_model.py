@@ -13,6 +13,7 @@ from yaml import YAMLError
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.serving import INPUT
+from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking import keras_flavor
 from kerasweep.tracking.client import import_mlflow, open_client
 from kerasweep.tracking.location import resolve_uri
@@ -33,7 +34,9 @@ class LoggedModel:
     location: str  # of its files
 
 
-def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str]) -> None:
+def log_keras_model(
+    client: Any, uri: str, run_id: str, model: Any, class_names: Sequence[str], conversion: Conversion
+) -> None:
     """Logs a model that reads raw pixels, as mlflow.keras.log_model does in an active run.
 
     The requirements are listed, not inferred: MLflow would load the model in a new process for ten seconds.
@@ -44,6 +47,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
         run_id: The run that keeps the model.
         model: A keras.Model.
         class_names: The names of its outputs, which its metadata keep.
+        conversion: How image files become its pixels, which its server keeps.
     """
     import_flavor(uri)
     import mlflow
@@ -62,6 +66,7 @@ def log_keras_model(client: Any, uri: str, run_id: str, model: Any, class_names:
             run_id=run_id,
             model_id=logged.model_id,
             model=model,
+            conversion=conversion,
             signature=keras_flavor.make_signature(model),
             metadata={CLASSES: list(class_names), INPUT: keras_flavor.describe_input(model)},
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],

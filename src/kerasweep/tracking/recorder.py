@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking.entries import Dataset, Entry, File, Metrics, Model, Params, Tags, Text
 
 
@@ -74,9 +75,18 @@ class Recorder(ABC):
             draw().savefig(file, dpi=110)
             self.log_file(run_id, file, folder)
 
-    def log_model(self, run_id: str, model: Any, class_names: Sequence[str]) -> None:
-        """Saves a keras.Model that reads raw pixels as the run's model, with MLflow's flavor `keras`."""
-        self.write(run_id, Model(model, list(class_names)))
+    def log_model(
+        self, run_id: str, model: Any, class_names: Sequence[str], conversion: Conversion | None = None
+    ) -> None:
+        """Saves a keras.Model that reads raw pixels as the run's model, with MLflow's flavor `keras`.
+
+        Args:
+            run_id: The run.
+            model: The model.
+            class_names: Of its outputs.
+            conversion: How image files become its pixels; None for the default.
+        """
+        self.write(run_id, Model(model, list(class_names), conversion or Conversion()))
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -43,6 +43,8 @@ REGISTERED_MODEL, REGISTERED_VERSION, PROMOTION = "registered_model", "registere
 EXPORT = "export."
 # The user's targets, with the digests of their code.
 TARGETS_TAG = "targets"
+# What was left out of a run's data.
+DATA_NOTES = "data_notes"
 # How many epochs of a run an earlier attempt trained.
 RESTORED_EPOCHS = "restored_epochs"
 # A digest of the weights that a run ends with, those of its best epoch.
@@ -93,6 +95,7 @@ RESERVED = {
     REFIT_EPOCHS,
     REFIT_PROCESS,
     TARGETS_TAG,
+    DATA_NOTES,
     WEIGHTS_DIGEST,
     "processor",
     "instructions",

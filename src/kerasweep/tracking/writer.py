@@ -139,9 +139,9 @@ class Tracker(Recorder):
                 self._save(self.client.log_text, run_id, _storable(text), path)
             case File(file, folder):
                 self._save(self.client.log_artifact, run_id, str(file), folder or None)
-            case Model(model, class_names):
+            case Model(model, class_names, conversion):
                 with self._noting_loss(self._ask_server):
-                    log_keras_model(self.client, self.uri, run_id, model, class_names)
+                    log_keras_model(self.client, self.uri, run_id, model, class_names, conversion)
             case _:
                 assert_never(entry)
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.results import TrialRef
 from kerasweep.tracking.recorder import Recorder
+from kerasweep.tracking.tags import DATA_NOTES
 from kerasweep.trial.metrics import confusion_matrix, most_confidently_wrong
 from kerasweep.trial.network import Network
 
@@ -18,7 +19,7 @@ MAX_SHOWN = 25
 
 
 def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
-    """Records the data set of a run: its digest and the sizes of its split."""
+    """Records the data set of a run: its digest, the sizes of its split, and what was left out."""
     counts = {"train": len(prepared.train.labels), "validation": len(prepared.validation.labels)}
     tracker.log_dataset(
         run_id,
@@ -27,6 +28,8 @@ def record_data(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepa
         source=cfg.data.path or cfg.data.source,
         profile={**counts, "test": len(prepared.test.labels), "input_shape": list(prepared.input_shape)},
     )
+    if prepared.notes:
+        tracker.set_tags(run_id, {DATA_NOTES: " ".join(prepared.notes)})
 
 
 def record_images(cfg: DictConfig, run_id: str, tracker: Recorder, prepared: Prepared) -> None:
@@ -56,7 +59,7 @@ def record_curves(
 
 def record_model(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
     """Records the plain Keras twin of the network as the run's model."""
-    tracker.log_model(ref.run_id, network.twin(), prepared.class_names)
+    tracker.log_model(ref.run_id, network.twin(), prepared.class_names, prepared.conversion)
 
 
 def record_test(ref: TrialRef, tracker: Recorder, prepared: Prepared, network: Network) -> None:
