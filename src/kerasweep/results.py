@@ -125,6 +125,16 @@ class Outcome:
     is_poor: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)  # that its run gets again if MLflow loses the run
 
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The values as metrics of the run: `objective`, `objective_2`, …"""
+        return {objective_name(number): value for number, value in enumerate(self.values)}
+
+
+def objective_name(number: int) -> str:
+    """Returns the metric with the value of an objective, counted from 0."""
+    return "objective" if number == 0 else f"objective_{number + 1}"
+
 
 def sign_of(direction: str) -> int:
     """Returns 1 for `maximize` and -1 for `minimize`: the product of sign and value is to be maximized."""

@@ -114,12 +114,54 @@ def read(html: str) -> Reader:
 
 def test_page_loads_nothing() -> None:
     reader = read(page(grid(), {"kernel_size=5": [[0.5, 0.6], [0.4, 0.7]]}))
-    assert len(reader.sources) == 6  # ranking, two axes, their interaction, curves, parallel lines
+    assert len(reader.sources) == 7  # ranking, two axes, their interaction, curves, cost, parallel lines
     assert all(source.startswith("data:image/svg+xml;base64,") for source in reader.sources)
     for source in reader.sources:
         svg = base64.b64decode(source.partition(",")[2]).decode()
         assert "</svg>" in svg and not re.search(r'href="(?!#)', svg.replace("xlink:href", "href"))
-    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    assert not {"link", "iframe", "object"} & set(reader.tags)
+    assert reader.tags.count("script") == 1  # the page's own, which copies commands
+
+
+def test_answer_names_the_winner_and_its_commands() -> None:
+    tested = [
+        replace(each, metrics={**each.metrics, "test_accuracy": 0.9, "test_images": 100.0}) for each in grid()
+    ]
+    whole = report(tested)
+    command = "python -m src.compare study=s tracking.experiment=mine"
+    text = render_page(replace(whole, candidates=whole.groups), "s", command, {}, "val_accuracy")
+    texts = read(text).texts
+    heading = next(each for each in texts if each.startswith("The winner: kernel_size="))
+    place = texts.index(heading)
+    assert place < texts.index("Ranking")
+    assert "; on the test set: accuracy 0.9000 (0.8256 to 0.9448) on 100 images" in texts[place + 1]
+    assert "other tested configuration" in texts[place + 2]
+    assert re.search(r"<pre>python -m src.refit run_id=\w+ tracking.experiment=mine</pre><button", text)
+    assert texts.count(texts[place + 1]) == 1
+
+
+def two_objectives() -> list[RunRecord]:
+    """Returns runs of four configurations, of which one is larger and no better than another."""
+    values = {"3": (0.9, 100.0), "5": (0.95, 200.0), "7": (0.95, 300.0), "9": (0.8, 150.0)}
+    made = []
+    for kernel, (accuracy, size) in values.items():
+        one = run(kernel, "none", 0, accuracy)
+        tags = {**one.tags, "objective": "val_accuracy maximize, parameters minimize"}
+        made.append(replace(one, tags=tags, metrics={**one.metrics, "objective_2": size, "parameters": size}))
+    return made
+
+
+def test_pareto_front_of_two_objectives_is_drawn_and_marked() -> None:
+    text = page(two_objectives())
+    reader = read(text)
+    assert "Pareto front" in reader.texts
+    shown = re.findall(
+        r"<td>(\d)</td><td>none</td><td class=\"n\">[\d.]+</td><td class=\"n\">(yes|)</td>", text
+    )
+    assert dict(shown) == {"3": "yes", "5": "yes", "7": "", "9": ""}
+    blue = "Blue: the 2 configurations that no other one beats in all of val_accuracy, parameters."
+    assert any(blue in each for each in reader.texts)
+    assert "Pareto front" not in read(page(grid())).texts
 
 
 def test_verdict_comes_first_then_the_ranking(grid_page: str) -> None:
@@ -163,20 +205,23 @@ def test_incomplete_runs_are_listed_with_their_reason() -> None:
     failed = run("7", "l2", 0, 0.0, state="failed", reason="exit code -9 & <no> memory")
     many = [run("7", "l2", seed, 0.0, state="failed") for seed in range(MAX_OTHERS + 2)]
     texts = read(page([*grid(), failed, *many])).texts
-    place = texts.index("Not complete")
-    assert texts[place + 5 : place + 9] == [
+    place = texts.index("reason", texts.index("Not complete"))
+    assert texts[place + 1 : place + 5] == [
         "seed-0",
         "failed",
         "kernel_size=7 regularizer=l2",
         "exit code -9 & <no> memory",
     ]
     assert "… and 3 more, in the CSV." in texts
+    place = texts.index("kernel_size", texts.index("Not complete"))
+    assert texts[place : place + 4] == ["kernel_size", "3", "6", "0"]
+    assert texts[place + 8 : place + 12] == ["kernel_size", "7", "0", str(MAX_OTHERS + 3)]
 
 
 def test_texts_are_shown_as_they_are() -> None:
     evil = [run("<script>alert(1)</script>", "none", seed, 0.9 + seed / 100) for seed in range(2)]
     reader = read(page([*grid(), *evil]))
-    assert "script" not in reader.tags
+    assert reader.tags.count("script") == 1  # the page's own
     assert "<script>alert(1)</script>" in reader.texts
 
 

@@ -1,10 +1,14 @@
 """Intervals and tests agree with textbook numbers and keep their error rates in simulations."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from kerasweep.report.statistics import (
+    Difference,
+    Estimate,
     difference,
     estimate,
     holm,
@@ -180,3 +184,24 @@ def test_an_interval_is_cut_to_possible_means() -> None:
     cut = found.within(0.0, 1.0)
     assert (cut.mean, cut.low, cut.high, cut.count) == (found.mean, found.low, 1.0, 3)
     assert estimate([0.5]).within(0.6, 1.0) == estimate([0.5])
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.002])
+def test_so_many_values_give_the_test_its_power(overlap: float) -> None:
+    """The power of Student's test of n values: 80 % from the number on, less with one value fewer."""
+    spread, mean = 0.01, 0.005
+    found = Difference(Estimate(mean, None, None, 5), spread * math.sqrt(1 / 5 + overlap))
+    count = found.deciding_count(0.001, overlap)
+    assert count is not None
+
+    def power(number: int) -> float:
+        error = spread * math.sqrt(1 / number + overlap)
+        quantile = stats.t.ppf(0.975, number - 1)
+        return float(stats.nct.sf(quantile, number - 1, (mean - 0.001) / error))
+
+    assert power(count) >= 0.8 > power(count - 1)
+
+
+def test_splits_that_share_images_may_never_decide() -> None:
+    found = Difference(Estimate(0.005, None, None, 5), 0.01 * math.sqrt(1 / 5 + 0.25))
+    assert found.deciding_count(0.0, 0.25) is None

@@ -52,8 +52,10 @@ def test_interval_is_that_of_the_test(relation: str, margin: float, numbers: str
             ],
         },
     )
-    _, line = finding_lines(judge(cast(ClaimConf, found), runs), "val_accuracy")
+    _, line, *more = finding_lines(judge(cast(ClaimConf, found), runs), "val_accuracy")
     assert line.strip().startswith(numbers)
+    needed = "about 140 seeds would decide, if the true difference is of this size"
+    assert [each.strip() for each in more] == [needed] * (relation == "higher")
 
 
 def test_an_added_axis_is_known_by_the_key_of_the_claim() -> None:

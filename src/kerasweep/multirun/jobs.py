@@ -152,7 +152,7 @@ def call_target(
     checked = check_outcome(outcome, ref, target, len(cfg.objective))
     if target != TrialConf.target and checked.state == State.COMPLETE:
         # The built-in function records it with its other metrics, which spares the driver a message.
-        recorder.log_metrics(ref.run_id, {"objective": checked.values[0]})
+        recorder.log_metrics(ref.run_id, checked.objectives)
     return checked
 
 

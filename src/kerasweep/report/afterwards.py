@@ -22,6 +22,8 @@ from kerasweep.tracking.tags import (
     RERUN_VERDICT,
 )
 
+WINNER = "winner"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -31,6 +33,7 @@ class Step:
     name: str  # the run's or the model's
     link: str  # to it in MLflow's UI
     result: str
+    result_run: str = ""  # the id of its run
 
 
 def read_steps(cfg: TrackingConf, report: Report) -> list[Step]:
@@ -44,12 +47,12 @@ def _steps(cfg: TrackingConf, winner: RunRecord) -> Iterator[Step]:
     reruns = find_runs(cfg, {RERUN_OF: winner.run_id})
     refits = find_runs(cfg, {REFIT_OF: winner.run_id, "state": State.COMPLETE})
     done = [
-        ("winner", winner, score_text(winner)),
+        (WINNER, winner, score_text(winner)),
         *(("run again", run, _verdict(run)) for run in reversed(reruns)),
         *((_kind_of_refit(run), run, score_text(run)) for run in reversed(refits)),
     ]
     for kind, run, result in done:
-        yield Step(kind, run.run_id[:8], link(run.run_id), result)
+        yield Step(kind, run.run_id[:8], link(run.run_id), result, run.run_id)
         if REGISTERED_MODEL in run.tags:
             name, version = run.tags[REGISTERED_MODEL], run.tags.get(REGISTERED_VERSION, "")
             address = version_link(cfg, name, version)

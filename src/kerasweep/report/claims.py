@@ -39,6 +39,7 @@ class Verdict:
     decision: str  # SUPPORTED, CONTRADICTED or UNDECIDED
     findings: tuple[Finding, ...]
     has_splits: bool = False  # whether each repeat had its own split
+    overlap: float = 0.0  # see `Repetition.overlap`
 
     @property
     def deciding(self) -> Finding:
@@ -72,7 +73,7 @@ def judge(
     p_for = max(finding.p_for for finding in findings)
     p_against = len(findings) * min(finding.p_against for finding in findings)
     decision = _chosen((SUPPORTED, CONTRADICTED, UNDECIDED), p_for, p_against)
-    return Verdict(decision, findings, repetition.has_splits)
+    return Verdict(decision, findings, repetition.has_splits, overlap)
 
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:

@@ -27,7 +27,7 @@ def data_uri(figure: Figure) -> str:
     """Returns the figure as an SVG data URI: the same bytes for the same figure, texts stay texts."""
     buffer = io.BytesIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasweep"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -65,16 +65,27 @@ def ranking_figure(
 
 
 @plain_text
-def effect_figure(effect: Effect, measure: str) -> Figure:
-    """Draws a mean per value of an axis: a row each, or points over the axis for more than 12 numbers."""
+def effect_figure(effect: Effect, measure: str, limits: tuple[float, float] | None = None) -> Figure:
+    """Draws a mean per value of an axis: a row each, or points over the axis for more than 12 numbers.
+
+    Args:
+        effect: The means. Small points behind them are the single runs.
+        measure: The name of the objective.
+        limits: The ends of the objective's scale, the same for all axes; None for those of this axis.
+    """
     shown = [pair for pair in zip(effect.groups, effect.standings, strict=True) if pair[1].estimate]
     numbers = [(number_of(group.values[0]), standing) for group, standing in shown]
     points = [(number, standing) for number, standing in numbers if number is not None]
     if len(points) > MAX_LISTED:
-        return _scattered(effect.axis, points, measure)
+        return _scattered(effect.axis, points, measure, limits)
     figure = new_figure(WIDTH / 2, 1.0 + ROW_INCHES * len(shown))
     axes = figure.subplots()
+    for row, (group, _) in enumerate(shown):
+        values = [run.metrics["objective"] for run in group.runs if "objective" in run.metrics]
+        axes.plot(values, [row + 0.3] * len(values), "o", color="0.5", markersize=2, alpha=0.5)
     _draw_means(axes, [standing for _, standing in shown])
+    if limits is not None:
+        axes.set_xlim(*limits)
     axes.set_yticks(range(len(shown)), [group.labels[0] for group, _ in shown], fontsize=8)
     axes.set_xlabel(measure)
     axes.set_title(effect.axis, fontsize=10)
@@ -82,7 +93,9 @@ def effect_figure(effect: Effect, measure: str) -> Figure:
     return figure
 
 
-def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str) -> Figure:
+def _scattered(
+    axis: str, points: Sequence[tuple[float, Standing]], measure: str, limits: tuple[float, float] | None
+) -> Figure:
     figure = new_figure(WIDTH / 2, SCATTER_INCHES)
     axes = figure.subplots()
     for number, standing in points:
@@ -93,7 +106,9 @@ def _scattered(axis: str, points: Sequence[tuple[float, Standing]], measure: str
         axes.plot(number, estimate.mean, "o", color=colour, markersize=4)
     lowest, highest = points[0][0], points[-1][0]
     if lowest > 0 and highest / lowest >= LOGARITHMIC:
-        _scale_by_logarithm(axes)
+        scale_by_logarithm(axes)
+    if limits is not None:
+        axes.set_ylim(*limits)
     axes.set_xlabel(axis)
     axes.set_ylabel(measure)
     axes.set_title(axis, fontsize=10)
@@ -136,7 +151,8 @@ def interaction_figure(interaction: Interaction, measure: str) -> Figure:
     return figure
 
 
-def _scale_by_logarithm(axes: Axes) -> None:
+def scale_by_logarithm(axes: Axes) -> None:
+    """Makes the horizontal axis logarithmic."""
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(LogFormatter())  # the default formatters write math text
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -162,7 +178,7 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
         marker = "s" if is_again else "o"
         axes.plot(places, scores, linestyle=style, marker=marker, markersize=4, color=colour, label=arm)
     if is_numeric and min(known, default=0) > 0 and max(known) >= LOGARITHMIC / 10 * min(known):
-        _scale_by_logarithm(axes)
+        scale_by_logarithm(axes)
     if len(values) <= MAX_TICKS:
         axes.set_xticks(known if is_numeric else range(len(values)), values)
     axes.set_xlabel(isolation.axis)

@@ -4,22 +4,24 @@ import csv
 import errno
 import io
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
-from kerasweep.report.afterwards import read_steps
+from kerasweep.report.afterwards import WINNER, Step, read_steps
 from kerasweep.report.groups import Group, natural_sort_key, values_of
 from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, SEED, SPLIT_SEED, VALIDATION
-from kerasweep.tracking.reader import histories
+from kerasweep.tracking.reader import download, histories, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import POOL_IMAGES, SCORE, SPLIT, VALIDATION_IMAGES
 from kerasweep.tracking.writer import open_tracker
 
 ARTIFACT = "report.html"
+CONFUSION = "figures/confusion_matrix.png"
 MAX_CURVES = 5
 # The final metrics in the CSV.
 CSV_METRICS = (
@@ -67,7 +69,17 @@ def page_of(cfg: TrackingConf, report: Report, title: str, command: str) -> str:
     from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
 
     curves, steps = _curves(cfg, report), read_steps(cfg, report)
-    return render_page(report, title, command, curves, EPOCH_METRIC, steps)
+    return render_page(report, title, command, curves, EPOCH_METRIC, steps, _confusion(cfg, steps))
+
+
+def _confusion(cfg: TrackingConf, steps: Sequence[Step]) -> bytes | None:
+    """Returns the confusion matrix of the winner, PNG; None without one, and with winners of several data "
+    "sets."""
+    winners = [step.result_run for step in steps if step.kind == WINNER]
+    if len(winners) != 1 or CONFUSION not in list_artifacts(cfg, winners[0], CONFUSION.partition("/")[0]):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return download(cfg, winners[0], CONFUSION, Path(folder)).read_bytes()
 
 
 def _curves(cfg: TrackingConf, report: Report) -> dict[str, list[list[float]]]:

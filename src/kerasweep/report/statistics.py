@@ -21,6 +21,9 @@ def rounded(number: float) -> float:
     return round(number, DECIMALS) + 0.0
 
 
+MAX_DECIDING = 1_000
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its interval."""
@@ -67,6 +70,26 @@ class Difference:
         freedom = self.estimate.count - 1
         quantile = _quantile(1 - (1 - LEVEL) / 2 / tests, freedom)
         return float(special.nctdtrinc(freedom, 1 - POWER, quantile)) * self.error
+
+    def deciding_count(self, margin: float, overlap: float, tests: int = 1) -> int | None:
+        """Returns how many values the test needs to detect this difference with a power of 80 %.
+
+        Args:
+            margin: The difference must exceed it.
+            overlap: See `Repetition.overlap`.
+            tests: See `detectable`.
+
+        Returns:
+            The number, more than now; None if 1,000 values are not enough, since splits share images.
+        """
+        count = self.estimate.count
+        spread = self.error / math.sqrt(1 / count + overlap)
+        for larger in range(count + 1, MAX_DECIDING + 1):
+            error = spread * math.sqrt(1 / larger + overlap)
+            found = Difference(replace(self.estimate, count=larger), error)
+            if found.detectable(tests) <= abs(self.estimate.mean) - margin:
+                return larger
+        return None
 
     @property
     def error_factors(self) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from kerasweep.config.metrics import is_of_epoch
 from kerasweep.config.search import ClaimConf, ComparisonConf
-from kerasweep.report.claims import Finding, Verdict, judge
+from kerasweep.report.claims import OPEN, Finding, Verdict, judge
 from kerasweep.report.pairs import Observation, side_texts
 from kerasweep.report.repetition import REPEATED, Repetition, repetition_of
 from kerasweep.report.selection import keys_by_name
@@ -102,7 +102,23 @@ def finding_lines(verdict: Verdict, objective: str) -> list[str]:
     for finding in verdict.findings:
         lines.append(f"{finding.outcome}: {_sentence(finding.comparison, objective)}")
         lines += [f"  {line}" for line in _numbers(finding, "splits" if verdict.has_splits else "seeds")]
+        lines += [f"  {line}" for line in _repeats_needed(finding, verdict)]
     return lines
+
+
+def _repeats_needed(finding: Finding, verdict: Verdict) -> list[str]:
+    """Returns a line on how many repeats would decide an open comparison, if its difference is as found."""
+    comparison = finding.comparison
+    if finding.outcome != OPEN or comparison.relation not in ("higher", "lower") or finding.untested:
+        return []
+    repeats = "splits" if verdict.has_splits else "seeds"
+    (found,) = finding.differences.values()
+    if not found.error > 0 or abs(found.estimate.mean) <= comparison.margin:
+        return []
+    count = found.deciding_count(comparison.margin, verdict.overlap)
+    if count is None:
+        return [f"more {repeats} would not decide a difference of this size; more images would"]
+    return [f"about {count} {repeats} would decide, if the true difference is of this size"]
 
 
 def _sentence(comparison: ComparisonConf, objective: str) -> str:

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
@@ -40,6 +40,7 @@ class Importance:
     beyond_noise: frozenset[str]
     top: int  # the number of trials that count as the best
     trials: int  # the number of complete trials
+    borders: Mapping[str, float] = field(default_factory=dict)  # by axis the share that chance seldom exceeds
 
 
 def importance(study: Study) -> Importance | None:
@@ -70,18 +71,20 @@ def importance(study: Study) -> Importance | None:
     if whole <= 0:
         return None
     shares = {key: value / whole for key, value in sorted(found.items(), key=lambda item: -item[1])}
-    beyond = _beyond_noise(study, trials, keys, quantile, found)
-    return Importance(shares, beyond, _top(study, trials, quantile), len(trials))
+    table = _shuffled(study, trials, keys, quantile, found)
+    beyond = frozenset(key for key, is_told in zip(keys, is_beyond(table), strict=True) if is_told)
+    borders = {key: float(border) / whole for key, border in zip(keys, borders_of(table), strict=True)}
+    return Importance(shares, beyond, _top(study, trials, quantile), len(trials), borders)
 
 
-def _beyond_noise(
+def _shuffled(
     study: Study,
     trials: list[FrozenTrial],
     keys: list[str],
     quantile: float,
     found: dict[str, float],
-) -> frozenset[str]:
-    """Returns the axes whose importance chance does not explain.
+) -> np.ndarray:
+    """Returns the importance of each axis, then that of shuffled values, (rows, axes): chance alone.
 
     Without any effect the leading one of four axes still has 44 % of the importance on average. So the values
     are shuffled among the trials, and each axis is compared with the largest of all axes then, in standard
@@ -97,7 +100,7 @@ def _beyond_noise(
         ]
         scores = _evaluate(StudyView(study, shuffled), keys, quantile)
         table.append([scores[key] for key in keys])
-    return frozenset(key for key, is_told in zip(keys, is_beyond(np.array(table)), strict=True) if is_told)
+    return np.array(table)
 
 
 def is_beyond(table: np.ndarray) -> np.ndarray:
@@ -108,9 +111,20 @@ def is_beyond(table: np.ndarray) -> np.ndarray:
     Args:
         table: The importance of each axis with the trials as they are, then with each shuffle, (rows, axes).
     """
-    distances = (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), SMALLEST)
-    border = np.quantile(distances.max(axis=1), LEVEL, method="inverted_cdf")
+    distances, border = _distances(table)
     return np.asarray(distances[0] > border)
+
+
+def borders_of(table: np.ndarray) -> np.ndarray:
+    """Returns the values (axes,) beyond which `is_beyond` tells an axis from chance. table: see there."""
+    _, border = _distances(table)
+    return np.asarray(table.mean(axis=0) + border * np.maximum(table.std(axis=0), SMALLEST))
+
+
+def _distances(table: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns the table in standard deviations from the mean, and the border of its rows' largest values."""
+    distances = (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), SMALLEST)
+    return distances, float(np.quantile(distances.max(axis=1), LEVEL, method="inverted_cdf"))
 
 
 def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:

@@ -198,7 +198,7 @@ class SweepRecord:
         """
         means: dict[str, float] = {}
         if outcome.seeds and outcome.values:
-            means = {**outcome.metrics, "objective": outcome.values[0], "seeds": float(len(outcome.seeds))}
+            means = {**outcome.metrics, **outcome.objectives, "seeds": float(len(outcome.seeds))}
         self._close(outcome.run_id, outcome.state, outcome.reason, means, ended)
 
     def cancel(self, run_id: str, reason: str) -> None:

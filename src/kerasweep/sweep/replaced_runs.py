@@ -35,7 +35,7 @@ def record_again(record: SweepRecord, run_id: str, outcome: Outcome, ended: int 
         record.recorder.log_epoch(run_id, int(once.get(TRAINED_EPOCHS, best_epoch or 0)), last)
         best = {} if best_epoch is None else {"best_epoch": float(best_epoch)}
         record.recorder.log_metrics(
-            run_id, {"seconds": outcome.seconds, **once, **best, "objective": outcome.values[0]}
+            run_id, {"seconds": outcome.seconds, **once, **best, **outcome.objectives}
         )
     record.recorder.set_tags(run_id, {**outcome.tags, "mlflow.note.content": NOTE})
     with suppress(RefusedError):  # the run is closed nevertheless

@@ -128,7 +128,7 @@ def run_trial(
         reason=f"the pruner ended it after epoch {len(result.history)}" if result.pruned else None,
         tags=tags,
     )
-    once = {"objective": outcome.values[0], "best_epoch": float(result.best_epoch)}
+    once = {**outcome.objectives, "best_epoch": float(result.best_epoch)}
     tracker.log_metrics(ref.run_id, _summary(metrics) | once | {"traces": float(network.traces)})
     if result.pruned:
         return outcome
