@@ -6,6 +6,7 @@ python -m benchmarks graphs        24 small trainings of twelve graphs, against 
 python -m benchmarks trials96      the first with four seeds (50 minutes)
 python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in KerasTuner (half an hour)
 python -m benchmarks fashion       the models after equal time, and KerasTuner's (2¾ hours)
+python -m benchmarks heads         24 heads on a frozen backbone, against KerasTuner (half an hour)
 python -m benchmarks throughput    images a second, against model.fit (6 minutes)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
@@ -16,8 +17,8 @@ python -m benchmarks refits        winners trained on all images, for docs/winne
 python -m benchmarks serving       requests of one image, against mlflow.keras, for docs/winner.md (5 minutes)
 python -m benchmarks studies       what each study costs, for sweeps/README.md (6 minutes)
 
-fashion, refits, reruns, scale and the benchmarks of trials save each measurement in benchmarks/results: the
-same command continues an interrupted one, and --fresh measures all again.
+fashion, heads, refits, reruns, scale and the benchmarks of trials save each measurement in
+benchmarks/results: the same command continues an interrupted one, and --fresh measures all again.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from benchmarks import (
     compare,
     engine,
     fashion,
+    heads,
     honest,
     memory,
     refits,
@@ -49,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[int, bool], None]] = {
     "trials96": lambda repeats, fresh: trials.run("trials96", FOUR_SEEDS, repeats, fresh),
     "honest": lambda repeats, fresh: honest.run(repeats),
     "fashion": lambda repeats, fresh: fashion.run(repeats, MINUTES, fresh),
+    "heads": heads.run,
     "throughput": lambda repeats, fresh: throughput.run(repeats),
     "single": lambda repeats, fresh: single.run(repeats),
     "memory": lambda repeats, fresh: memory.run(),

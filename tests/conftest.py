@@ -85,6 +85,14 @@ def configured() -> Callable[..., DictConfig]:
     return lambda *overrides: compose_train(*SMALL, *overrides)
 
 
+@pytest.fixture(scope="session")
+def backbone_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a file with the weights of the backbone of tests.trained_backbones."""
+    from tests.trained_backbones import write_weights
+
+    return write_weights(tmp_path_factory.mktemp("weights") / "trained.weights.h5")
+
+
 @pytest.fixture
 def tracking(copy_database: Callable[[Path], Path], tmp_path: Path) -> "TrackingConf":
     """Returns a tracking config with a new, empty database."""

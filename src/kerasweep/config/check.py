@@ -11,6 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from kerasweep.config import data, metrics, model, search, training
 from kerasweep.config.bounds import between, one_of
+from kerasweep.config.check_backbone import check_backbone
 from kerasweep.config.check_search import check_search
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.unread_keys import check_keys_are_read, check_kwargs, has_own_function
@@ -28,10 +29,11 @@ def check(cfg: DictConfig) -> None:
     is_users = has_own_function(cfg)
     check_keys_are_read(cfg, trusted=RUN_GROUPS if is_users else ())
     for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
-        check_kwargs(group, cfg[group].kwargs, are_read=is_users or kind == "custom")
+        check_kwargs(group, cfg[group].kwargs, are_read=is_users or kind in ("custom", "backbone"))
     _check_data(cfg.data)
     _check_augment(cfg.augment)
     _check_model(cfg.model)
+    check_backbone(cfg)
     _check_weights(cfg)
     _check_optimizer(cfg.optimizer)
     _check_schedule(cfg.schedule)
@@ -114,7 +116,7 @@ def _check_augment(cfg: DictConfig) -> None:
 
 def _check_model(cfg: DictConfig) -> None:
     one_of("model.architecture", cfg.architecture, model.ARCHITECTURES)
-    if cfg.architecture == "custom":
+    if cfg.architecture in ("custom", "backbone"):
         return
     if cfg.target is not None:
         raise ConfigError("model.target is for model=custom. Add model=custom, or leave model.target out.")

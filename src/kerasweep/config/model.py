@@ -7,7 +7,7 @@ from omegaconf import MISSING
 
 from kerasweep.config.data import open_mapping
 
-ARCHITECTURES = ("cnn", "custom")
+ARCHITECTURES = ("cnn", "custom", "backbone")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus", "linear")
 INITIALIZERS = (
     "zeros",
@@ -40,8 +40,12 @@ class NormalizationConf:
 
 
 @dataclass
-class ModelConf:
+class NetworkConf:
     architecture: str = MISSING  # one of ARCHITECTURES
+
+
+@dataclass
+class ModelConf(NetworkConf):
     filters: list[int] = field(default_factory=lambda: [16, 32])  # of the convolutions of each block
     convs_per_block: int = 1
     kernel_size: int = 3  # pixels a side
@@ -58,6 +62,21 @@ class ModelConf:
     target: str | None = None  # package.module:function, for custom
     kwargs: Any = field(default_factory=open_mapping)  # arguments of that function
     from_logits: bool = False  # whether that function's network ends in logits, which then get a softmax
+
+
+@dataclass
+class BackboneConf(NetworkConf):
+    backbone: str = "mobilenet_v3_small"  # one of BACKBONES
+    weights: str | None = "imagenet"  # or a file of weights; None: drawn with training.seed
+    trainable: Any = False  # False: frozen; True: all layers; a number: the last layers
+    image_size: list[int] | None = None  # [height, width] to which the graph resizes; None: as they are
+    # Whether a frozen backbone's outputs are computed once and kept on disk; never with augmentation.
+    cache_features: bool = True
+    dropout: float = 0.0  # the rate after the backbone's global average
+    dense_units: list[int] = field(default_factory=list)  # of each dense layer before the softmax
+    activation: str = "relu"  # of the dense layers; one of ACTIVATIONS
+    dense_dropout: float = 0.0  # the rate after each dense layer
+    kwargs: Any = field(default_factory=open_mapping)  # more arguments of the constructor, as alpha
 
 
 @dataclass

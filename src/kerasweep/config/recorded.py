@@ -43,9 +43,10 @@ def read_recorded(text: str) -> dict[str, Any]:
 def _typed(group: str, content: Any) -> DictConfig:
     if not isinstance(content, DictConfig):
         raise TypeError(f"it has no group {group}")
-    schema = SCHEMAS.get(f"{group}/{content.get('name')}") or SCHEMAS.get(group)
+    name = content.get("architecture" if group == "model" else "name")
+    schema = SCHEMAS.get(f"{group}/{name}") or SCHEMAS.get(group)
     if schema is None:
-        raise ValueError(f"{group}.name={content.get('name')} is unknown")
+        raise ValueError(f"{group}.name={name} is unknown")
     typed = OmegaConf.merge(OmegaConf.structured(schema), content)
     assert isinstance(typed, DictConfig)
     return typed

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 from kerasweep.config import data, model, search, training
 from kerasweep.config.data import AugmentConf, DataConf, open_mapping
-from kerasweep.config.model import InitializerConf, ModelConf, RegularizerConf
+from kerasweep.config.model import InitializerConf, NetworkConf, RegularizerConf
 from kerasweep.config.search import (
     BudgetConf,
     ObjectiveConf,
@@ -51,7 +51,7 @@ def _accuracy() -> list[ObjectiveConf]:
 class TrainConf:
     data: DataConf = MISSING
     augment: AugmentConf = MISSING
-    model: ModelConf = MISSING
+    model: NetworkConf = MISSING
     initializer: InitializerConf = MISSING
     regularizer: RegularizerConf = MISSING
     optimizer: OptimizerConf = MISSING
@@ -149,6 +149,7 @@ SCHEMAS: Mapping[str, type] = {
     "data": data.DataConf,
     "augment": data.AugmentConf,
     "model": model.ModelConf,
+    "model/backbone": model.BackboneConf,
     "initializer": model.InitializerConf,
     "initializer/constant": model.ConstantInitializerConf,
     "initializer/random_normal": model.RandomNormalInitializerConf,

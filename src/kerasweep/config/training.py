@@ -136,5 +136,7 @@ class TrainingConf:
     # Of the validation images after each epoch: see config/metrics.py, or package.module:function.
     metrics: list[str] = field(default_factory=list)
     callbacks: list[str] = field(default_factory=list)  # package.module:function, which returns a callback
+    unfreeze_at: int | None = None  # the epoch from which a backbone trains; until then it is frozen
+    unfreeze_learning_rate: float = 1e-5  # replaces optimizer.learning_rate from that epoch on
     early_stopping: EarlyStoppingConf = field(default_factory=EarlyStoppingConf)
     checkpoint: CheckpointConf = field(default_factory=CheckpointConf)

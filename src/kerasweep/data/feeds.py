@@ -21,7 +21,7 @@ SECONDS_PER_CALL = 0.5
 class Piece:
     """The input of one graph call."""
 
-    images: Any  # uint8 (n, height, width, channels)
+    images: Any  # uint8 (n, height, width, channels), or features float32 (n, d)
     labels: Any  # int64 (n,)
     order: np.ndarray  # int64 (m,), indices into the images
 
@@ -107,14 +107,15 @@ class Streamed:
     def pieces(self, order: np.ndarray, batch_size: int, steps: Callable[[], int]) -> Iterator[Piece]:
         """Ignores `steps`: a piece is as large as the part that is read ahead."""
         part, shape = self.part, self.part.image_shape
-        size = max(1, STREAMED_BYTES // (batch_size * int(np.prod(shape)))) * batch_size
+        item_bytes = int(np.prod(shape)) * part.source.itemsize
+        size = max(1, STREAMED_BYTES // (batch_size * item_bytes)) * batch_size
 
         def read(start: Any) -> tuple[np.ndarray, np.ndarray]:
             taken = order[start : start + size]
             return part.take(taken), part.labels[taken]
 
         def load(start: Any) -> tuple[Any, Any]:
-            images, labels = tf.numpy_function(read, [start], [tf.uint8, tf.int64])
+            images, labels = tf.numpy_function(read, [start], [part.source.dtype, tf.int64])
             return tf.ensure_shape(images, [None, *shape]), tf.ensure_shape(labels, [None])
 
         for images, labels in tf.data.Dataset.range(0, len(order), size).map(load).prefetch(1):

@@ -31,9 +31,9 @@ _sources: WeakValueDictionary[str, Arrays] = WeakValueDictionary()
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The images of the training, validation or test set, with their labels."""
+    """The images of the training, validation or test set, or features in their place, with their labels."""
 
-    # uint8 (all, height, width, channels), memory-mapped if it comes from the cache.
+    # uint8 (all, height, width, channels) or features float32 (all, d), memory-mapped if from a cache.
     source: np.ndarray
     # int64 (n,).
     labels: np.ndarray
@@ -49,11 +49,11 @@ class Part:
 
     @property
     def nbytes(self) -> int:
-        return len(self) * int(np.prod(self.image_shape))
+        return len(self) * int(np.prod(self.image_shape)) * self.source.itemsize
 
     @property
     def images(self) -> np.ndarray:
-        """A copy of all images, uint8 (n, height, width, channels)."""
+        """A copy of all images, uint8 (n, height, width, channels), or of all features."""
         return self.take(np.arange(len(self)))
 
     def first(self, count: int) -> "Part":
@@ -62,7 +62,7 @@ class Part:
         return Part(self.source, self.labels[:count], numbers[:count])
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
-        """Returns a copy of the images with these numbers (m,), 0 <= number < n: uint8 (m, ...)."""
+        """Returns a copy of the images with these numbers (m,), 0 <= number < n: (m, ...)."""
         return np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
 
 

@@ -1,23 +1,26 @@
 """Builds a network from the group `model`: blocks of convolutions, then a head."""
 
+from typing import Any
+
 import keras
 
 from kerasweep.config.model import ModelConf
 from kerasweep.errors import ConfigError
+from kerasweep.model.backbone import build_with_backbone
 from kerasweep.model.custom import build_custom
+from kerasweep.model.head import dense_layers
 from kerasweep.model.parts import Parts
 from kerasweep.model.shapes import check_shape
 
 _POOLINGS = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
 
 
-def build_model(
-    model: ModelConf, parts: Parts, input_shape: tuple[int, int, int], num_classes: int
-) -> keras.Model:
+def build_model(model: Any, parts: Parts, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Builds an uncompiled network: scaled images (n, height, width, channels) to probabilities.
 
     Args:
-        model: The architecture. A custom one ignores `parts` and draws its weights as it likes.
+        model: A ModelConf or a BackboneConf. A custom network ignores `parts` and draws its weights as it
+            likes; a backbone reads pixels 0..255, which it scales itself.
         parts: Makes kernels' arguments, dropout and normalization layers.
         input_shape: The shape of one image, (height, width, channels).
         num_classes: Two or more.
@@ -26,7 +29,8 @@ def build_model(
         A network from float32 (n, height, width, channels) to float32 probabilities (n, num_classes).
 
     Raises:
-        ConfigError: The image is too small, or there are fewer than two classes.
+        ConfigError: The image is too small, there are fewer than two classes, or a backbone's weights do
+            not fit.
     """
     check_shape(model, input_shape)
     if num_classes < 2:
@@ -35,6 +39,8 @@ def build_model(
         )
     if model.architecture == "custom":
         return build_custom(model, input_shape, num_classes)
+    if model.architecture == "backbone":
+        return build_with_backbone(model, parts, input_shape, num_classes)
     layers = [keras.Input(tuple(input_shape), name="images")]
     for block in range(len(model.filters)):
         layers += _block_layers(model, parts, block)
@@ -81,23 +87,10 @@ def _convolution_layers(model: ModelConf, parts: Parts, block: int, conv: int) -
 
 
 def _head_layers(model: ModelConf, parts: Parts, num_classes: int) -> list[keras.Layer]:
-    """Returns flatten or global average pooling, dense layers with dropout, then `output`: softmax.
-
-    The output is float32 under any precision policy: a float16 softmax rounds small probabilities to
-    0, and their loss to infinity.
-    """
+    """Returns flatten or global average pooling, then the dense layers."""
     if model.head == "flatten":
-        layers: list[keras.Layer] = [keras.layers.Flatten(name="flatten")]
+        first: keras.Layer = keras.layers.Flatten(name="flatten")
     else:
-        layers = [keras.layers.GlobalAveragePooling2D(name="global_average")]
-    blocks, convolutions = len(model.filters), len(model.filters) * model.convs_per_block
-    for index, units in enumerate(model.dense_units):
-        name = f"dense{index + 1}"
-        kernel = parts.kernel("dense", convolutions + index, name)
-        layers.append(keras.layers.Dense(units, activation=model.activation, name=name, **kernel))
-        layers += parts.dropout("dense_dropout", model.dense_dropout, blocks + index, f"{name}_dropout")
-    kernel = parts.kernel("dense", convolutions + len(model.dense_units), "output")
-    layers.append(
-        keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="output", **kernel)
-    )
-    return layers
+        first = keras.layers.GlobalAveragePooling2D(name="global_average")
+    blocks = len(model.filters)
+    return [first, *dense_layers(model, parts, num_classes, blocks * model.convs_per_block, blocks)]

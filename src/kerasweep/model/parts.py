@@ -4,6 +4,7 @@ StockParts are Keras's own, for saved models. AdjustableParts hold their numbers
 training with other numbers needs no new graph.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,6 +85,10 @@ class Parts(Protocol):
         """Returns a normalization layer; no layer for cfg.kind=none."""
         ...
 
+    def in_inference(self, base: keras.Model) -> Callable[[Any], Any]:
+        """Returns a function that calls a backbone with training=False."""
+        ...
+
 
 @dataclass(frozen=True)
 class StockParts:
@@ -108,6 +113,9 @@ class StockParts:
 
     def normalization(self, cfg: NormalizationConf, name: str) -> list[keras.Layer]:
         return build_normalization(cfg, name, plain=True)
+
+    def in_inference(self, base: keras.Model) -> Callable[[Any], Any]:
+        return lambda pixels: base(pixels, training=False)
 
 
 class AdjustablePenalty(keras.regularizers.Regularizer):
@@ -156,6 +164,21 @@ class AdjustableDropout(keras.layers.Dropout):
         return tf.nn.experimental.stateless_dropout(inputs, rate, seed=seed)
 
 
+class InInference(keras.layers.Layer):
+    """A backbone that is never in training mode, whatever the network around it is.
+
+    A functional network gives its own `training` to all inner calls, also to those built with training=False
+    (Keras 3.15).
+    """
+
+    def __init__(self, base: keras.Model) -> None:
+        super().__init__(name="backbone")
+        self.base = base
+
+    def call(self, inputs: Any) -> Any:
+        return self.base(inputs, training=False)
+
+
 class AdjustableParts:
     """Parts with variables for their numbers, which `begin` sets; normalization has fused kernels."""
 
@@ -178,6 +201,9 @@ class AdjustableParts:
 
     def normalization(self, cfg: NormalizationConf, name: str) -> list[keras.Layer]:
         return build_normalization(cfg, name, plain=False)
+
+    def in_inference(self, base: keras.Model) -> Callable[[Any], Any]:
+        return InInference(base)
 
     def begin(
         self,

@@ -3,25 +3,32 @@
 Nothing here imports Keras: a sweep need not build what it refuses.
 """
 
-from kerasweep.config.model import ModelConf, NormalizationConf
+from typing import Any
+
+from kerasweep.config.backbones import BACKBONES
+from kerasweep.config.model import BackboneConf, ModelConf, NormalizationConf
 from kerasweep.errors import ConfigError
 
 
-def check_shape(model: ModelConf, input_shape: tuple[int, ...]) -> None:
+def check_shape(model: Any, input_shape: tuple[int, ...]) -> None:
     """Checks that the network accepts such images.
 
     Every block halves the image, so its shorter side needs 2 ** blocks pixels; without padding
     (valid) a convolution takes kernel_size - 1 pixels more.
 
     Args:
-        model: The architecture. For a custom one only the number of axes is checked.
+        model: A ModelConf or a BackboneConf. For a custom network only the number of axes is checked.
         input_shape: The shape of one image, (height, width, channels).
 
     Raises:
-        ConfigError: The shape has not three axes, or the image is too small.
+        ConfigError: The shape has not three axes, the image is too small, or a backbone has no use for its
+            channels.
     """
     _check_axes(tuple(input_shape))
     if model.architecture == "custom":
+        return
+    if model.architecture == "backbone":
+        _check_backbone(model, input_shape)
         return
     height, width, _ = input_shape
     _check_halvings(model, height, width)
@@ -62,6 +69,21 @@ def _check_axes(input_shape: tuple[int, ...]) -> None:
         f"(height, width, channels), but got {input_shape}. Give grey images their channel axis with "
         "images[..., None], and one image its batch axis with image[None]."
     )
+
+
+def _check_backbone(model: BackboneConf, input_shape: tuple[int, ...]) -> None:
+    height, width, channels = input_shape
+    if channels not in (1, 3):
+        raise ConfigError(
+            f"model=backbone reads grey images or RGB, 1 or 3 channels, but the images have {channels}. "
+            "Use data with 1 or 3 channels, or another model."
+        )
+    least = BACKBONES[model.backbone]
+    if model.image_size is None and min(height, width) < least:
+        raise ConfigError(
+            f"model.backbone={model.backbone} needs images of at least {least} pixels a side, but these are "
+            f"{height}x{width}. Let the graph enlarge them, as in model.image_size=[{least},{least}]."
+        )
 
 
 def _check_halvings(model: ModelConf, height: int, width: int) -> None:

@@ -47,9 +47,15 @@ SWITCHES = (
     ),
     _Switch(
         "model.normalization.kind",
-        lambda cfg: cfg.model.normalization.kind != "none",
+        lambda cfg: cfg.model.architecture == "backbone" or cfg.model.normalization.kind != "none",
         ("model.normalization",),
         "Add model.normalization.kind=batch.",
+    ),
+    _Switch(
+        "training.unfreeze_at",
+        lambda cfg: cfg.training.unfreeze_at is not None,
+        ("training.unfreeze_learning_rate",),
+        "Add the epoch from which the backbone trains, as in training.unfreeze_at=4.",
     ),
     _Switch(
         "regularizer.name",

@@ -179,7 +179,7 @@ def run_params(cfg: DictConfig) -> dict[str, str]:
 def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
     """Returns the tags that every run has, swept or not.
 
-    A custom network has no kernel size or normalization that is known.
+    A custom network and a backbone have no kernel size or normalization that is known.
 
     Args:
         cfg: The run's configuration.
@@ -194,7 +194,7 @@ def run_tags(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
         "optimizer": choices.get("optimizer", cfg.optimizer.name),
         "schedule": choices.get("schedule", cfg.schedule.name),
     }
-    if cfg.model.architecture == "custom":
+    if cfg.model.architecture != "cnn":
         return tags
     of_our_network = {
         "kernel_size": tag_text(cfg.model.kernel_size),

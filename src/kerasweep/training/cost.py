@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.profiler.model_analyzer import profile
 from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
@@ -42,6 +43,13 @@ def count_flops(model: keras.Model) -> int:
         return int(profile(forward.graph, options=options).total_float_ops)
     finally:
         logger.setLevel(level)
+
+
+def latency_ms(model: keras.Model, image: np.ndarray) -> float:
+    """Returns the milliseconds in which a model classifies one image (1, height, width, channels)."""
+    predict = tf.function(lambda pixels: model(pixels, training=False), autograph=False)
+    pixels = tf.constant(image, tf.float32)
+    return median_ms(lambda: predict(pixels).numpy())
 
 
 def median_ms(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

@@ -31,13 +31,15 @@ class Program:
     an epoch is divided changes no bit.
 
     Args:
-        model: From scaled float32 images (n, height, width, channels) to probabilities (n, classes).
+        model: From scaled float32 images (n, height, width, channels), or from features (n, d), to
+            probabilities (n, classes).
         parts: The parts of the model; None for a custom network.
         optimizer: Its learning rate and weight decay are set again by `begin`.
         labels: `sparse` or `one_hot`: what the loss is computed from.
         training: Its loss, and whether labels are smoothed and classes weighted.
         augment: The augmentation of training batches, done in the graph.
         jit_compile: Whether XLA compiles the training step.
+        frozen: The weights among the trainable ones that `train` leaves as they are if `is_frozen`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Program:
         training: TrainingConf,
         augment: AugmentConf,
         jit_compile: bool,
+        frozen: Sequence[Any] = (),
     ) -> None:
         model.compile(optimizer=build_optimizer(optimizer), jit_compile=False)
         self.model = model
@@ -70,19 +73,17 @@ class Program:
             if np.any(variable.numpy())
         }
         self._pace, self._evaluation_pace = Pace(), Pace()
-        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+        is_features = len(model.input_shape) == 2
+        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32 if is_features else tf.uint8)
         vector, integer = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64)
         integers, sums = tf.TensorSpec([None], tf.int64), tf.TensorSpec([2], tf.float64)
         halves, both_sums = tf.TensorSpec([None], tf.float64), tf.TensorSpec([2, 2], tf.float64)
         read = [images, integers, integers, integer, vector, vector]
-        self._optimize = (
-            tf.function(self._step, autograph=False, jit_compile=True) if jit_compile else self._step
-        )
-        self._train = tf.function(
-            self._train_piece,
-            input_signature=[*read, integer, integer, integer, vector, sums],
-            autograph=False,
-        )
+        signature = [*read, integer, integer, integer, vector, sums]
+        weights, left = model.trainable_weights, {id(weight) for weight in frozen}
+        others = [weight for weight in weights if id(weight) not in left]
+        self._train = self._train_function(weights, jit_compile, signature)
+        self._train_frozen = self._train_function(others, jit_compile, signature) if left else self._train
         evaluated = {"input_signature": [*read, halves, both_sums], "autograph": False}
         self._evaluate = tf.function(self._evaluate_piece, **evaluated)
         self._evaluate_and_predict = tf.function(partial(self._evaluate_piece, predicts=True), **evaluated)
@@ -110,18 +111,22 @@ class Program:
             label_smoothing: See `Smoothing`; for a program that was built with some.
             class_weights: The factor of each class in the training loss (classes,); likewise.
         """
-        for variable in self.optimizer.variables:
-            if variable.path in self._initial:
-                variable.assign(self._initial[variable.path])
-            else:
-                variable.assign(tf.zeros_like(variable.value))
-        adjust(self.optimizer, optimizer)
+        self.begin_optimizer(optimizer)
         if self._smoothing is not None:
             self._smoothing.set(label_smoothing)
         if self._class_weights is not None:
             assert class_weights is not None
             self._class_weights.assign(class_weights)
         self.model.stop_training = False
+
+    def begin_optimizer(self, optimizer: OptimizerConf) -> None:
+        """Resets the optimizer alone."""
+        for variable in self.optimizer.variables:
+            if variable.path in self._initial:
+                variable.assign(self._initial[variable.path])
+            else:
+                variable.assign(tf.zeros_like(variable.value))
+        adjust(self.optimizer, optimizer)
 
     def train(
         self,
@@ -132,6 +137,7 @@ class Program:
         seed: int,
         epoch: int,
         rates: Sequence[float],
+        is_frozen: bool = False,
     ) -> dict[str, float]:
         """Trains an epoch, or the beginning of one.
 
@@ -143,16 +149,18 @@ class Program:
             seed: Seeds the augmentation.
             epoch: Counted from 1.
             rates: The learning rate of each step. Fewer rates than batches train the beginning of the epoch.
+            is_frozen: Whether the weights `frozen` stay as they are.
 
         Returns:
             The means of loss (with penalties) and accuracy over the images.
         """
         sums, first, numbers = tf.zeros([2], tf.float64), 0, _numbers(scaling)
+        train = self._train_frozen if is_frozen else self._train
         for piece in feed.pieces(order[: len(rates) * batch_size], batch_size, self._pace.steps):
             began, steps = time.perf_counter(), -(-len(piece.order) // batch_size)
             chunk = np.asarray(rates[first : first + steps], np.float32)
             read = (piece.images, piece.labels, piece.order, batch_size, *numbers)
-            sums = self._train(*read, seed, epoch, first, chunk, sums)
+            sums = train(*read, seed, epoch, first, chunk, sums)
             sums.numpy()  # waits for it
             self._pace.update(steps, time.perf_counter() - began)
             first += steps
@@ -216,11 +224,20 @@ class Program:
 
     def _inference_size(self, batch_size: int) -> int:
         """Returns the images per batch where nothing is trained."""
-        height, width = self.model.input_shape[1:3]
-        return max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // (height * width)))
+        return inference_size(self.model, batch_size)
+
+    def _train_function(self, weights: Sequence[Any], jit_compile: bool, signature: Sequence[Any]) -> Any:
+        def step(*batch: Any) -> Any:
+            return self._step(weights, *batch)
+
+        optimize = tf.function(step, autograph=False, jit_compile=True) if jit_compile else step
+        return tf.function(
+            lambda *read: self._train_piece(optimize, *read), input_signature=signature, autograph=False
+        )
 
     def _train_piece(
         self,
+        optimize: Any,
         images: Any,
         labels: Any,
         order: Any,
@@ -238,7 +255,7 @@ class Program:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             index = order[number * batch_size : (number + 1) * batch_size]
             batch = augmented(tf.gather(images, index), self.augment, seed, epoch, first + number)
-            return number + 1, sums + self._optimize(
+            return number + 1, sums + optimize(
                 batch, tf.gather(labels, index), scale, offset, tf.gather(rates, number)
             )
 
@@ -246,9 +263,10 @@ class Program:
         zero = tf.constant(0, tf.int64)
         return tf.while_loop(lambda number, _: number < count, step, [zero, sums], parallel_iterations=1)[1]
 
-    def _step(self, images: Any, labels: Any, scale: Any, offset: Any, rate: Any) -> Any:
+    def _step(
+        self, weights: Sequence[Any], images: Any, labels: Any, scale: Any, offset: Any, rate: Any
+    ) -> Any:
         """Makes one step of the optimizer, as keras.Model.train_step; returns its addition to the sums."""
-        weights = self.model.trainable_weights
         with tf.GradientTape() as tape:
             loss, _, is_correct, _ = self._measure(images, labels, scale, offset, training=True)
             scaled = self.optimizer.scale_loss(loss)
@@ -308,6 +326,12 @@ class Program:
 
     def _predict_batch(self, images: Any, scale: Any, offset: Any) -> Any:
         return tf.cast(self.model(_scaled(images, scale, offset), training=False), tf.float32)
+
+
+def inference_size(model: keras.Model, batch_size: int) -> int:
+    """Returns the images per batch where nothing is trained, at least `batch_size`."""
+    pixels = int(np.prod(model.input_shape[1:3])) if len(model.input_shape) == 4 else 1
+    return max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // pixels))
 
 
 def _scaled(images: Any, scale: Any, offset: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from kerasweep.config.data import AugmentConf
-from kerasweep.config.model import ModelConf
+from kerasweep.config.model import NetworkConf
 from kerasweep.config.training import OPTIMIZERS, OptimizerConf, TrainingConf
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ KERAS_OPTIMIZERS = "keras.optimizers:"
 
 
 def graph_key(
-    model: ModelConf,
+    model: NetworkConf,
     optimizer: OptimizerConf,
     training: TrainingConf,
     augment: AugmentConf,
@@ -43,25 +43,26 @@ def graph_key(
     Args:
         model: The architecture.
         optimizer: Its learning rate and weight decay do not matter.
-        training: Precision, determinism and XLA matter, the loss, and whether labels are smoothed and
-            classes weighted.
+        training: Precision, determinism and XLA matter, the loss, and whether labels are smoothed, classes
+            weighted, and a backbone unfrozen.
         augment: The augmentation of training batches, done in the graph.
         labels: `sparse` or `one_hot`.
         input_shape: The shape of one image, (height, width, channels).
         num_classes: The units of the output layer.
-        network: The `structure` of a custom network.
+        network: The `structure` of a custom network, or the weights of a backbone.
 
     Returns:
         JSON, equal for trainings that can share a program.
     """
     architecture = _plain(model)
     architecture |= {rate: architecture[rate] > 0 for rate in RATES}
+    unfreezes = training.unfreeze_at is not None
     parts = {
         "model": architecture,
         "network": network,
         "optimizer": _fixed_numbers(optimizer),
         "augment": _plain(augment),
-        "training": [training.precision, training.deterministic, training.jit_compile],
+        "training": [training.precision, training.deterministic, training.jit_compile, unfreezes],
         "loss": [training.loss, training.label_smoothing > 0, training.class_weight is not None],
         "data": [labels, list(input_shape), num_classes],
     }

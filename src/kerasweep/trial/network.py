@@ -1,7 +1,10 @@
 """Joins a network under training with the data it reads."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +12,18 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.data.cache import cache_of
 from kerasweep.data.prepare import Part, Prepared
+from kerasweep.data.scaling import fit_scaling
 from kerasweep.model.shapes import count_parameters
+from kerasweep.model.weights import weights_identity
 from kerasweep.training.program_cache import graph_key, structure
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.trial.class_weights import class_weights
 from kerasweep.trial.epoch_metrics import EpochMetrics, build_epoch_metrics
 
 if TYPE_CHECKING:
+    from kerasweep.training.features import FrozenBackbone
     from kerasweep.training.fit import FitResult
     from kerasweep.training.program import Program
 
@@ -31,24 +38,80 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
 
     set_determinism(cfg.training.deterministic)
     set_precision(cfg.training.precision)
+    frozen = None
+    if cfg.model.architecture == "backbone":
+        prepared = replace(prepared, scaling=fit_scaling("none", ()))  # the backbone has its own
+        frozen = _frozen_backbone(cfg, prepared) if trains_on_features(cfg) else None
     is_custom = cfg.model.architecture == "custom"
-    graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared)
+    graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared, frozen)
     weights = class_weights(cfg.training.class_weight, prepared.train.labels, prepared.class_names)
     program.begin(cfg.optimizer, cfg.training.label_smoothing, weights)
-    return Network(cfg, prepared, graph, program, build_epoch_metrics(cfg, prepared.num_classes))
+    epoch_metrics = build_epoch_metrics(cfg, prepared.num_classes)
+    return Network(cfg, prepared, graph, program, epoch_metrics, frozen)
 
 
-def _begin_built_in(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
+def trains_on_features(cfg: DictConfig) -> bool:
+    """Whether the outputs of a frozen backbone are computed once; augmented images differ each time."""
+    is_frozen = cfg.model.architecture == "backbone" and cfg.model.trainable is False
+    is_augmented = cfg.augment.horizontal_flip or cfg.augment.crop_padding
+    unfreezes = cfg.training.unfreeze_at is not None
+    return is_frozen and bool(cfg.model.cache_features) and not (is_augmented or unfreezes)
+
+
+def _frozen_backbone(cfg: DictConfig, prepared: Prepared) -> "FrozenBackbone":
+    from kerasweep.training.features import FrozenBackbone
+
+    identity = weights_identity(cfg.model.weights)
+    backbone = [
+        OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
+        f"seed {cfg.training.seed}" if cfg.model.weights is None else identity,
+        cfg.training.precision,
+        version("keras"),
+    ]
+
+    def build() -> Any:
+        from kerasweep.model.backbone import build_extractor
+
+        _seed_random_backbone(cfg)
+        return build_extractor(cfg.model, prepared.input_shape)
+
+    return FrozenBackbone(prepared, cache_of(cfg.data), json.dumps(backbone, sort_keys=True), build)
+
+
+def _seed_random_backbone(cfg: DictConfig) -> None:
+    if cfg.model.weights is None:
+        from kerasweep.training.runtime import seed_everything
+
+        seed_everything(cfg.training.seed)
+
+
+def _begin_built_in(
+    cfg: DictConfig, prepared: Prepared, frozen: "FrozenBackbone | None"
+) -> tuple[str | None, "Program"]:
     from kerasweep.model.parts import AdjustableParts
 
     def make() -> "Program":
         parts = AdjustableParts()
-        return _make_program(cfg, _make_model(cfg, prepared, parts), parts)
+        if frozen is None:
+            return _make_program(cfg, _make_model(cfg, prepared, parts), parts)
+        from kerasweep.model.backbone import build_head
 
-    graph, program = _reuse_or_make(cfg, prepared, None, make)
+        return _make_program(cfg, build_head(cfg.model, parts, frozen.dimension, prepared.num_classes), parts)
+
+    graph, program = _reuse_or_make(cfg, prepared, _weights_in_graph(cfg), make)
     assert program.parts is not None
     program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
+    if cfg.model.architecture == "backbone" and cfg.model.weights is None and frozen is None:
+        from kerasweep.model.backbone import redraw
+
+        _seed_random_backbone(cfg)
+        redraw(program.model, cfg.model, prepared.input_shape)
     return graph, program
+
+
+def _weights_in_graph(cfg: DictConfig) -> str | None:
+    """Returns the weights to which a program's backbone is reset; random ones are drawn for each network."""
+    return weights_identity(cfg.model.weights) if cfg.model.architecture == "backbone" else None
 
 
 def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
@@ -88,8 +151,13 @@ def _make_program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
     from kerasweep.training.program import Program
     from kerasweep.training.runtime import uses_xla
 
+    frozen: Sequence[Any] = ()
+    if cfg.training.unfreeze_at is not None:
+        from kerasweep.model.backbone import unfreeze
+
+        frozen = unfreeze(model, cfg.model)
     xla = uses_xla(cfg.training)
-    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.training, cfg.augment, xla)
+    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.training, cfg.augment, xla, frozen)
 
 
 def _make_model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
@@ -109,6 +177,7 @@ class Network:
         graph: The key of the program; None if no other network reuses it.
         program: The program, with fresh weights.
         epoch_metrics: What it measures after each epoch besides loss and accuracy; None for nothing.
+        frozen: The backbone whose outputs the network reads in place of images; None if it reads images.
     """
 
     def __init__(
@@ -118,6 +187,7 @@ class Network:
         graph: str | None,
         program: "Program",
         epoch_metrics: EpochMetrics | None,
+        frozen: "FrozenBackbone | None" = None,
     ) -> None:
         self.cfg = cfg
         self.prepared = prepared
@@ -125,12 +195,15 @@ class Network:
         self.program = program
         self.epoch_metrics = epoch_metrics
         self.model = program.model
+        self.frozen = frozen
         self._traces_before = program.traces
 
     @property
     def parameters(self) -> int:
         """The number of values in the saved model, without the counters of the warm-up."""
-        return sum(int(np.prod(weight.shape)) for weight in self.model.weights if weight.name != "updates")
+        weights = (weight for weight in self.model.weights if weight.name != "updates")
+        below = 0 if self.frozen is None else self.frozen.parameters
+        return below + sum(int(np.prod(weight.shape)) for weight in weights)
 
     @property
     def traces(self) -> int:
@@ -199,13 +272,42 @@ class Network:
 
     def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
         """Trains the first steps of an epoch, from 0: one step per learning rate."""
-        from kerasweep.data.feeds import epoch_order, feed_of
+        from kerasweep.data.feeds import epoch_order
 
-        part, training = self.prepared.train, self.cfg.training
-        order = epoch_order(len(part), training.seed, epoch + 1, training.shuffle)
+        feed, training = self._feed(self.prepared.train), self.cfg.training
+        order = epoch_order(len(feed), training.seed, epoch + 1, training.shuffle)
+        is_frozen = training.unfreeze_at is not None and epoch + 1 < training.unfreeze_at
         return self.program.train(
-            feed_of(part), self.prepared.scaling, order, training.batch_size, training.seed, epoch + 1, rates
+            feed,
+            self.prepared.scaling,
+            order,
+            training.batch_size,
+            training.seed,
+            epoch + 1,
+            rates if is_frozen else self._unfrozen_rates(epoch, rates),
+            is_frozen,
         )
+
+    def _unfrozen_rates(self, epoch: int, rates: Sequence[float]) -> Sequence[float]:
+        """Returns the rates with a backbone that trains; in its first epoch the optimizer begins anew.
+
+        The schedule keeps its course and goes on from training.unfreeze_learning_rate.
+        """
+        training, optimizer = self.cfg.training, self.cfg.optimizer
+        if training.unfreeze_at is None:
+            return rates
+        is_first = epoch + 1 == training.unfreeze_at
+        if is_first:
+            self.program.begin_optimizer(optimizer)
+        elif self.cfg.schedule.name == "plateau":  # it goes on from the rate of the epoch before
+            return rates
+        factor = training.unfreeze_learning_rate / optimizer.learning_rate
+        return [rate * factor for rate in rates]
+
+    def _feed(self, part: Part) -> Any:
+        from kerasweep.data.feeds import feed_of
+
+        return feed_of(part if self.frozen is None else self.frozen.part(part))
 
     def evaluate(self, part: Part, half: np.ndarray | None = None) -> dict[str, float]:
         """Measures loss, accuracy and the epoch metrics of a part.
@@ -215,19 +317,16 @@ class Network:
             half: bool (n,), which of them belong to the first half; then each metric also has its halves, see
                 config/metrics.py.
         """
-        from kerasweep.data.feeds import feed_of
-
         batches: list[np.ndarray] | None = None if self.epoch_metrics is None else []
-        read = (feed_of(part), self.prepared.scaling, self.cfg.training.batch_size, half)
+        read = (self._feed(part), self.prepared.scaling, self.cfg.training.batch_size, half)
         measured = self.program.evaluate(*read, batches)
         if self.epoch_metrics is None or not batches:
             return measured
         return measured | self.epoch_metrics.measure(part.labels, np.concatenate(batches), half)
 
     def probabilities(self, part: Part) -> Any:
-        from kerasweep.data.feeds import feed_of
-
-        return self.program.probabilities(feed_of(part), self.prepared.scaling, self.cfg.training.batch_size)
+        batch_size = self.cfg.training.batch_size
+        return self.program.probabilities(self._feed(part), self.prepared.scaling, batch_size)
 
     def costs(self) -> dict[str, float]:
         """Measures what an objective names besides the training: flops and latency_ms."""
@@ -236,10 +335,15 @@ class Network:
         if "flops" in names:
             from kerasweep.training.cost import count_flops
 
-            costs["flops"] = float(count_flops(self.model))
+            costs["flops"] = float(count_flops(self.whole()))
         if "latency_ms" in names:
             image = self.prepared.validation.take(np.zeros(1, np.int64))
-            costs["latency_ms"] = self.program.latency_ms(image, self.prepared.scaling)
+            if self.frozen is None:
+                costs["latency_ms"] = self.program.latency_ms(image, self.prepared.scaling)
+            else:
+                from kerasweep.training.cost import latency_ms
+
+                costs["latency_ms"] = latency_ms(self.whole(), image)
         return costs
 
     def weights_digest(self) -> str:
@@ -254,28 +358,39 @@ class Network:
         """Returns the model to save, see `plain_twin`."""
         from kerasweep.model.twin import plain_twin
 
-        return plain_twin(self.model, self.stock, self.prepared.scaling)
+        return plain_twin(self.whole(), self.stock, self.prepared.scaling)
+
+    def whole(self) -> Any:
+        """Returns the network from images to probabilities, also where only its head is trained."""
+        if self.frozen is None:
+            return self.model
+        from kerasweep.model.backbone import join
+
+        return join(self.frozen.extractor, self.model)
 
     def stock(self) -> Any:
         """Returns the same network made of Keras's layers, with arbitrary weights."""
-        from kerasweep.model.parts import StockParts
-
-        cfg = self.cfg
-        return _make_model(
-            cfg, self.prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed)
-        )
+        return _stock(self.cfg, self.prepared)
 
     def _fingerprint(self) -> str:
         """Returns a hash of all that the training depends on: a checkpoint of another one does not fit."""
         names = (*RUN_GROUPS, "objective")
         groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
-        return hashlib.sha256("\0".join([*groups, self.prepared.digest]).encode()).hexdigest()
+        weights = _weights_in_graph(self.cfg)
+        parts = [*groups, self.prepared.digest, *([weights] if weights else [])]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _stock(cfg: DictConfig, prepared: Prepared) -> Any:
+    from kerasweep.model.parts import StockParts
+
+    return _make_model(cfg, prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
 
 
 def graph_of(cfg: DictConfig, prepared: Prepared) -> str | None:
     """Returns the key of the program that a network can reuse; None if only the built network has it."""
     is_known = cfg.training.reuse_programs and cfg.model.architecture != "custom"
-    return _graph(cfg, prepared, None) if is_known else None
+    return _graph(cfg, prepared, _weights_in_graph(cfg)) if is_known else None
 
 
 def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
@@ -292,7 +407,10 @@ def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
 
 
 def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
-    """Returns the number of parameters, computed without a network unless it is custom."""
-    if cfg.model.architecture != "custom":
+    """Returns the number of parameters, computed without a network if it is one of our blocks."""
+    if cfg.model.architecture == "cnn":
         return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
-    return build_network(cfg, prepared).parameters
+    if cfg.model.architecture == "custom":
+        return build_network(cfg, prepared).parameters
+    start_tensorflow()
+    return int(_stock(cfg, prepared).count_params())

@@ -12,6 +12,7 @@ from kerasweep.config.passwords import resolved_text
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
+from kerasweep.model.weights import weights_identity
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.location import is_within_reach
 from kerasweep.tracking.reader import CONFIG
@@ -61,10 +62,12 @@ def read_data(cfg: DictConfig, digest: str | None = None) -> Prepared:
 
 
 def check_images(cfg: DictConfig, prepared: Prepared) -> None:
-    """Raises ConfigError if the network or the augmentation cannot take images of this shape."""
+    """Raises ConfigError if network or augmentation cannot take such images, or weights are missing."""
     check_augment(cfg.augment, prepared.input_shape)
     if cfg.model.architecture != "custom":
         check_shape(cfg.model, prepared.input_shape)
+    if cfg.model.architecture == "backbone":
+        weights_identity(cfg.model.weights)
 
 
 def warm_up(cfg: DictConfig) -> None:
