@@ -177,6 +177,11 @@ SENTENCES = [
     ),
     ("training.label_smoothing=1", "training.label_smoothing must be at least 0 and below 1, but got 1.0."),
     (
+        "training.loss=mine:focal augment.mixup=0.2",
+        "augment.mixup mixes labels, but training.loss=mine:focal gets numbers of classes. Add "
+        "data.labels=one_hot, or leave augment.mixup out.",
+    ),
+    (
         "training.loss=mine:focal training.label_smoothing=0.1",
         "training.label_smoothing is for Keras's losses, but training.loss is mine:focal. Smooth there, or "
         "leave it out.",
@@ -275,6 +280,12 @@ BOUNDS = [
     ("", "data.seed", "-1", "at least 0", "0"),
     ("", "data.limit", "1", "at least 2", "2"),
     ("", "augment.crop_padding", "-1", "at least 0", "0"),
+    ("", "augment.rotation", "0.6", "at least 0 and at most 0.5", "0.5"),
+    ("", "augment.zoom", "1.0", "at least 0 and below 1", "0.99"),
+    ("", "augment.brightness", "-0.1", "at least 0 and at most 1", "1.0"),
+    ("", "augment.contrast", "1.1", "at least 0 and at most 1", "1.0"),
+    ("", "augment.cutout", "1.1", "at least 0 and at most 1", "1.0"),
+    ("", "augment.mixup", NAN, "at least 0 and at most 100", "100.0"),
     ("", "model.convs_per_block", "0", "at least 1", "1"),
     ("", "model.kernel_size", "0", "at least 1", "1"),
     ("", "model.dropout", "-0.1", "at least 0 and below 1", "0.0"),

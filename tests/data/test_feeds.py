@@ -1,4 +1,4 @@
-"""Batches have the right order and values; augmentation repeats between runs, not between epochs."""
+"""Batches have the right order and values."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasweep.config.data import AugmentConf
 from kerasweep.data import feeds as pipeline
-from kerasweep.data.feeds import InMemory, Pace, Piece, Streamed, augmented, epoch_order, feed_of
+from kerasweep.data.feeds import InMemory, Pace, Piece, Streamed, epoch_order, feed_of
 from kerasweep.data.prepare import Part
 
 RAMP = Part(
@@ -18,12 +17,6 @@ RAMP = Part(
 CHOSEN = Part(
     np.concatenate([RAMP.images[::-1], RAMP.images]), RAMP.labels, np.arange(10, 20, dtype=np.int64)
 )
-BOTH = AugmentConf(horizontal_flip=True, crop_padding=2)
-
-
-def changed(images: np.ndarray, augment: AugmentConf, seed: int = 1, epoch: int = 1, step: int = 0) -> Any:
-    numbers = (tf.constant(number, tf.int64) for number in (seed, epoch, step))
-    return augmented(tf.constant(images), augment, *numbers).numpy()
 
 
 def gathered(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
@@ -68,32 +61,6 @@ def test_orders_differ_between_epochs_and_repeat_between_runs() -> None:
 
 def test_without_shuffle_the_order_stays() -> None:
     assert epoch_order(10, 1, 2, shuffle=False).tolist() == list(range(10))
-
-
-def test_augmentation_is_fixed_by_seed_epoch_and_batch() -> None:
-    first = changed(RAMP.images, BOTH)
-    assert first.dtype == np.uint8
-    assert np.array_equal(changed(RAMP.images, BOTH), first)
-    for other in ({"seed": 2}, {"epoch": 2}, {"step": 1}):
-        assert not np.array_equal(changed(RAMP.images, BOTH, **other), first), other
-    assert np.array_equal(changed(RAMP.images, AugmentConf()), RAMP.images)
-
-
-def test_flips_about_half_of_the_images() -> None:
-    many = np.repeat(RAMP.images[:1], 200, axis=0)
-    images = changed(many, AugmentConf(horizontal_flip=True))
-    kept = (images == many).all(axis=(1, 2, 3))
-    flipped = (images == many[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert (kept ^ flipped).all()
-    assert 60 < kept.sum() < 140
-
-
-def test_crops_are_windows_of_the_reflected_image() -> None:
-    images = changed(np.repeat(RAMP.images[:1], 200, axis=0), AugmentConf(crop_padding=1))
-    padded = np.pad(RAMP.images[0], [(1, 1), (1, 1), (0, 0)], mode="reflect")
-    windows = [padded[row : row + 6, column : column + 7] for row in range(3) for column in range(3)]
-    seen = [next(i for i, window in enumerate(windows) if np.array_equal(window, image)) for image in images]
-    assert set(seen) == set(range(9))
 
 
 def test_pace_makes_calls_of_about_half_a_second() -> None:

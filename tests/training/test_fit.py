@@ -72,7 +72,7 @@ def new_program(optimizer: str, labels: str, precision: str) -> tuple[Program, l
 def program(optimizer: str = "adam", labels: str = "sparse") -> Program:
     """Returns a program at its start; tests share those of the same graph."""
     made, weights = new_program(optimizer, labels, keras.config.dtype_policy().name)
-    made.begin(OPTIMIZERS[optimizer])
+    made.begin(OPTIMIZERS[optimizer], AugmentConf())
     made.model.set_weights(weights)
     return made
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
 from kerasweep.data.prepare import Part
 from kerasweep.errors import ConfigError
-from kerasweep.training.program import Program
+from kerasweep.training.program import Program, _numbers
 from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import read_data
@@ -40,6 +40,10 @@ CUSTOM = (
     *("optimizer=sgd", "optimizer.momentum=0.9"),
 )
 LOSS = ("training.loss=categorical_focal_crossentropy", "training.metrics=[auc]")
+AUGMENT = (
+    *("augment=strong", "augment.crop_padding=1", "augment.mixup=0.3", "training.class_weight=balanced"),
+    "training.label_smoothing=0.1",
+)
 OWN = (
     *(
         "optimizer=custom",
@@ -84,9 +88,14 @@ AXES = [
     (*LOSS, "training.label_smoothing=0.3", "training.class_weight={3:5}", "training.seed=9"),
     OWN,
     (*OWN, "training.seed=7", "training.batch_size=7"),
+    AUGMENT,
+    (
+        *(*AUGMENT, "training.seed=3", "augment.crop_padding=2", "augment.rotation=0.2", "augment.zoom=0.3"),
+        *("augment.brightness=0.4", "augment.contrast=0.5", "augment.cutout=0.3", "augment.mixup=2"),
+    ),
     (),
 ]
-GRAPHS = 7  # six, and the first one again at the end: the cache holds three programs
+GRAPHS = 8  # seven, and the first one again at the end: the cache holds three programs
 
 
 def test_used_programs_train_as_new_processes_do_to_the_last_bit(
@@ -268,6 +277,38 @@ def test_training_equals_keras(
         ours = {name: ours[name] for name in keras_own}
         assert ours == pytest.approx(keras_own, rel=2e-3, abs=2e-3)
     np.testing.assert_allclose(network.probabilities(data.validation), stock(validation), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "loss"),
+    [
+        ((), keras.losses.CategoricalCrossentropy(reduction=None)),
+        (
+            ("training.label_smoothing=0.2",),
+            keras.losses.CategoricalCrossentropy(label_smoothing=0.2, reduction=None),
+        ),
+        (("training.loss=kl_divergence",), keras.losses.KLDivergence(reduction=None)),
+        (
+            ("training.loss=tests.training.own_parts:Squared", "data.labels=one_hot"),
+            keras.losses.MeanSquaredError(reduction=None),
+        ),
+    ],
+    ids=["cross-entropy", "smoothed", "divergence", "own"],
+)
+def test_mixed_labels_are_measured_as_keras_does(
+    configured: Configured, overrides: tuple[str, ...], loss: Any
+) -> None:
+    """A mixed label has the weight of its classes' mixture, and its largest share is the correct class."""
+    mixed = ("augment.mixup=0.4", "training.class_weight={0:3,7:0.5}", "model.normalization.kind=none")
+    network = network_of(configured(*mixed, *overrides))
+    images, stock = network.prepared.train.images[:16], network.stock()
+    labels = np.random.default_rng(0).dirichlet(np.ones(10), 16).astype(np.float32)
+    scaled = network.prepared.scaling.apply(images)
+    expected = loss(labels, stock(scaled)).numpy() * (labels @ [3, 1, 1, 1, 1, 1, 1, 0.5, 1, 1])
+    accuracy = keras.metrics.CategoricalAccuracy()(labels, stock(scaled))
+    measured = network.program._measure(images, labels, *_numbers(network.prepared.scaling), training=True)
+    np.testing.assert_allclose(measured[1], expected, rtol=1e-5)
+    assert float(np.mean(measured[2])) == pytest.approx(float(accuracy))
 
 
 def test_probabilities_of_an_evaluation_are_those_of_predictions(

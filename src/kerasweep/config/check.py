@@ -31,7 +31,7 @@ def check(cfg: DictConfig) -> None:
     for group, kind in (("data", cfg.data.source), ("model", cfg.model.architecture)):
         check_kwargs(group, cfg[group].kwargs, are_read=is_users or kind in ("custom", "backbone"))
     _check_data(cfg.data)
-    _check_augment(cfg.augment)
+    _check_augment(cfg)
     _check_model(cfg.model)
     check_backbone(cfg)
     _check_weights(cfg)
@@ -111,7 +111,18 @@ def _check_data(cfg: DictConfig) -> None:
 
 
 def _check_augment(cfg: DictConfig) -> None:
-    between("augment.crop_padding", cfg.crop_padding, 0)
+    augment = cfg.augment
+    between("augment.crop_padding", augment.crop_padding, 0)
+    between("augment.rotation", augment.rotation, 0, 0.5)
+    between("augment.zoom", augment.zoom, 0, 1, open_high=True)
+    for field in ("brightness", "contrast", "cutout"):
+        between(f"augment.{field}", augment[field], 0, 1)
+    between("augment.mixup", augment.mixup, 0, 100)
+    if augment.mixup and metrics.is_target(cfg.training.loss) and cfg.data.labels != "one_hot":
+        raise ConfigError(
+            f"augment.mixup mixes labels, but training.loss={cfg.training.loss} gets numbers of classes. "
+            "Add data.labels=one_hot, or leave augment.mixup out."
+        )
 
 
 def _check_model(cfg: DictConfig) -> None:

@@ -53,3 +53,10 @@ class DataConf:
 class AugmentConf:
     horizontal_flip: bool = False  # of a random half of the images
     crop_padding: int = 0  # pixels added to each side before a random crop; 0: no crop
+    # The largest change in either direction, as the factors of keras.layers.Random…; 0: none.
+    rotation: float = 0.0  # a share of a full turn
+    zoom: float = 0.0  # a share of the visible section's sides
+    brightness: float = 0.0  # a share of 255
+    contrast: float = 0.0  # a share of each pixel's distance from the mean
+    cutout: float = 0.0  # the sides of the erased rectangle as a share of the image's; 0: none is erased
+    mixup: float = 0.0  # the alpha of the Beta distribution by which two images are mixed; 0: not mixed

@@ -1,4 +1,4 @@
-"""Feeds images to a program: shuffled by seed, gathered from memory or streamed, augmented in the graph."""
+"""Feeds images to a program: shuffled by seed, gathered from memory or streamed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from kerasweep.config.data import AugmentConf
 from kerasweep.data.prepare import Part
 
 MAX_SHARE_OF_MEMORY = 1 / 8
@@ -131,44 +130,3 @@ def feed_of(part: Part) -> Feed:
         limit = psutil.virtual_memory().available * MAX_SHARE_OF_MEMORY
         _feeds[part] = InMemory(part) if part.nbytes <= limit else Streamed(part)
     return _feeds[part]
-
-
-def augmented(images: Any, augment: AugmentConf, seed: Any, epoch: Any, step: Any) -> Any:
-    """Flips and shifts a batch in the graph; seed, epoch and step alone decide how.
-
-    Args:
-        images: uint8 (b, height, width, channels).
-        augment: Whether to flip, and by how many pixels to shift at most: missing pixels are mirrored.
-        seed: int64 scalar.
-        epoch: int64 scalar, from 1.
-        step: int64 scalar, from 0.
-
-    Returns:
-        uint8 (b, height, width, channels).
-    """
-    if not (augment.horizontal_flip or augment.crop_padding):
-        return images
-    pair = tf.random.fold_in(tf.random.fold_in(tf.stack([seed, tf.ones_like(seed)]), epoch), step)
-    pair = tf.cast(pair % (2**31 - 1), tf.int32)
-    count, (height, width) = tf.shape(images)[0], images.shape[1:3]
-    rows, columns = _shifted_axes(count, height, width, augment.crop_padding, pair)
-    if augment.horizontal_flip:
-        is_flipped = tf.random.stateless_uniform([count, 1], pair) < 0.5
-        columns = tf.where(is_flipped, width - 1 - columns, columns)
-    # One gather by pixel copies each pixel once.
-    first = tf.range(tf.cast(count, tf.int64))[:, tf.newaxis, tf.newaxis] * (height * width)
-    pixels = tf.reshape(images, [-1, images.shape[3]])
-    return tf.gather(pixels, first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis, :])
-
-
-def _shifted_axes(count: Any, height: int, width: int, padding: int, pair: Any) -> tuple[Any, Any]:
-    """Returns the source row and column of each pixel: int64 (count, height) and (count, width)."""
-    shifts = tf.random.stateless_uniform([count, 2], pair + 1, -padding, padding + 1, dtype=tf.int64)
-    rows = shifts[:, 0:1] + tf.range(height, dtype=tf.int64)
-    columns = shifts[:, 1:2] + tf.range(width, dtype=tf.int64)
-    return _reflected(rows, height), _reflected(columns, width)
-
-
-def _reflected(position: Any, size: int) -> Any:
-    """Mirrors positions outside 0..size-1 at the first and the last, without repeating these."""
-    return (size - 1) - tf.abs((size - 1) - tf.abs(position))

@@ -12,7 +12,8 @@ from kerasweep.config.target import import_target
 from kerasweep.errors import ConfigError
 
 CROSSENTROPY = "crossentropy"
-# losses(labels, probabilities) of int64 (b,) and float (b, classes) returns float (b,).
+# losses(labels, probabilities) of int64 (b,), or mixed float (b, classes), and float (b, classes) returns
+# float (b,). Mixed labels need one-hot losses.
 Losses = Callable[[Any, Any], Any]
 
 
@@ -65,7 +66,8 @@ def build_losses(name: str, is_one_hot: bool, smoothing: Smoothing | None) -> Lo
 
 def _one_hot(function: Losses, smoothing: Smoothing | None) -> Losses:
     def losses(labels: Any, probabilities: Any) -> Any:
-        targets = tf.one_hot(labels, probabilities.shape[-1])
+        is_mixed = labels.shape.rank == 2
+        targets = labels if is_mixed else tf.one_hot(labels, probabilities.shape[-1])
         return function(targets if smoothing is None else smoothing(targets), probabilities)
 
     return losses

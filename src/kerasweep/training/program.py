@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from kerasweep.config.data import AugmentConf
 from kerasweep.config.training import OptimizerConf, TrainingConf
-from kerasweep.data.feeds import Feed, Pace, augmented
+from kerasweep.data.augment import Augmentation
+from kerasweep.data.feeds import Feed, Pace
 from kerasweep.data.scaling import Scaling
 from kerasweep.model.parts import AdjustableParts
 from kerasweep.training.cost import median_ms
@@ -26,9 +27,9 @@ class Program:
     """A network, its optimizer, and the graph calls that train and evaluate it.
 
     Learning rate, batch size, order, scaling and seeds are arguments of these calls; `begin` resets the
-    optimizer and sets the numbers of the loss, and `AdjustableParts.begin` resets the network. A call lasts
-    about half a second (see `Pace`), so that a user can interrupt it, and carries its sums to the next: how
-    an epoch is divided changes no bit.
+    optimizer and sets the numbers of the loss and of the augmentation, and `AdjustableParts.begin` resets
+    the network. A call lasts about half a second (see `Pace`), so that a user can interrupt it, and carries
+    its sums to the next: how an epoch is divided changes no bit.
 
     Args:
         model: From scaled float32 images (n, height, width, channels), or from features (n, d), to
@@ -59,13 +60,14 @@ class Program:
         self.optimizer = model.optimizer
         self.optimizer.build(model.trainable_variables)
         self.traces = 0
-        self.augment = augment
         classes = model.output_shape[-1]
+        self._augmentation = Augmentation(augment, classes)
         self._smoothing = Smoothing(classes) if training.label_smoothing else None
         self._class_weights = (
             tf.Variable(tf.ones([classes]), trainable=False) if training.class_weight else None
         )
-        self._losses = build_losses(training.loss, labels == "one_hot", self._smoothing)
+        is_one_hot = labels == "one_hot" or self._augmentation.mixes_labels
+        self._losses = build_losses(training.loss, is_one_hot, self._smoothing)
         # Slots begin at zero in most optimizers, in Adagrad and Ftrl at another number.
         self._initial = {
             variable.path: variable.numpy()
@@ -102,16 +104,22 @@ class Program:
         return [*self.model.variables, *self.optimizer.variables]
 
     def begin(
-        self, optimizer: OptimizerConf, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None
+        self,
+        optimizer: OptimizerConf,
+        augment: AugmentConf,
+        label_smoothing: float = 0.0,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         """Resets the optimizer to its state when it was built, and sets the numbers of a training.
 
         Args:
             optimizer: Its learning rate and weight decay.
+            augment: The limits of the transforms that the program was built with.
             label_smoothing: See `Smoothing`; for a program that was built with some.
             class_weights: The factor of each class in the training loss (classes,); likewise.
         """
         self.begin_optimizer(optimizer)
+        self._augmentation.set(augment)
         if self._smoothing is not None:
             self._smoothing.set(label_smoothing)
         if self._class_weights is not None:
@@ -254,10 +262,9 @@ class Program:
 
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             index = order[number * batch_size : (number + 1) * batch_size]
-            batch = augmented(tf.gather(images, index), self.augment, seed, epoch, first + number)
-            return number + 1, sums + optimize(
-                batch, tf.gather(labels, index), scale, offset, tf.gather(rates, number)
-            )
+            batch = tf.gather(images, index), tf.gather(labels, index)
+            augmented = self._augmentation(*batch, seed, epoch, first + number)
+            return number + 1, sums + optimize(*augmented, scale, offset, tf.gather(rates, number))
 
         count = tf.size(rates, out_type=tf.int64)
         zero = tf.constant(0, tf.int64)
@@ -312,16 +319,18 @@ class Program:
     def _measure(self, images: Any, labels: Any, scale: Any, offset: Any, training: bool) -> tuple[Any, ...]:
         """Returns the loss with its penalties, and of each image its loss, correctness and probabilities.
 
+        Mixed labels are (b, classes): the class with the largest share is the correct one, as in Keras.
         Losses are (b,), the correctness is float64 (b,), probabilities are (b, classes).
         """
         probabilities = self.model(_scaled(images, scale, offset), training=training)
         losses = self._losses(labels, probabilities)
         if training and self._class_weights is not None:
-            losses *= tf.cast(tf.gather(self._class_weights, labels), losses.dtype)
+            losses *= tf.cast(_of_labels(self._class_weights, labels), losses.dtype)
         loss = tf.reduce_mean(losses)
         for penalty in self.model.losses:
             loss += tf.reduce_sum(tf.cast(penalty, loss.dtype))
-        is_correct = tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float64)
+        classes = labels if labels.shape.rank == 1 else tf.argmax(labels, axis=-1)
+        is_correct = tf.cast(tf.argmax(probabilities, axis=-1) == classes, tf.float64)
         return loss, losses, is_correct, probabilities
 
     def _predict_batch(self, images: Any, scale: Any, offset: Any) -> Any:
@@ -332,6 +341,11 @@ def inference_size(model: keras.Model, batch_size: int) -> int:
     """Returns the images per batch where nothing is trained, at least `batch_size`."""
     pixels = int(np.prod(model.input_shape[1:3])) if len(model.input_shape) == 4 else 1
     return max(batch_size, min(MAX_EVALUATED, EVALUATED_PIXELS // pixels))
+
+
+def _of_labels(weights: Any, labels: Any) -> Any:
+    """Returns each label's weight (b,); that of mixed labels (b, classes) is mixed likewise."""
+    return tf.gather(weights, labels) if labels.shape.rank == 1 else tf.linalg.matvec(labels, weights)
 
 
 def _scaled(images: Any, scale: Any, offset: Any) -> Any:

@@ -38,7 +38,8 @@ def graph_key(
 ) -> str:
     """Describes everything that a traced train function holds as a constant, and the kernels it may use.
 
-    A dropout rate is left out, but not whether it is 0: then there is no Dropout layer.
+    A dropout rate is left out, but not whether it is 0: then there is no Dropout layer. The numbers of the
+    augmentation likewise.
 
     Args:
         model: The architecture.
@@ -61,7 +62,7 @@ def graph_key(
         "model": architecture,
         "network": network,
         "optimizer": _fixed_numbers(optimizer),
-        "augment": _plain(augment),
+        "augment": {name: value > 0 for name, value in _plain(augment).items()},
         "training": [training.precision, training.deterministic, training.jit_compile, unfreezes],
         "loss": [training.loss, training.label_smoothing > 0, training.class_weight is not None],
         "data": [labels, list(input_shape), num_classes],

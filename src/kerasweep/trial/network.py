@@ -45,7 +45,7 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
     is_custom = cfg.model.architecture == "custom"
     graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared, frozen)
     weights = class_weights(cfg.training.class_weight, prepared.train.labels, prepared.class_names)
-    program.begin(cfg.optimizer, cfg.training.label_smoothing, weights)
+    program.begin(cfg.optimizer, cfg.augment, cfg.training.label_smoothing, weights)
     epoch_metrics = build_epoch_metrics(cfg, prepared.num_classes)
     return Network(cfg, prepared, graph, program, epoch_metrics, frozen)
 
@@ -53,7 +53,7 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
 def trains_on_features(cfg: DictConfig) -> bool:
     """Whether the outputs of a frozen backbone are computed once; augmented images differ each time."""
     is_frozen = cfg.model.architecture == "backbone" and cfg.model.trainable is False
-    is_augmented = cfg.augment.horizontal_flip or cfg.augment.crop_padding
+    is_augmented = any(cfg.augment.values())
     unfreezes = cfg.training.unfreeze_at is not None
     return is_frozen and bool(cfg.model.cache_features) and not (is_augmented or unfreezes)
 
