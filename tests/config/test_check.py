@@ -15,7 +15,7 @@ NAN = "nan"
 GROUPS = {folder.name for folder in (Path(__file__).parents[2] / "conf").iterdir()}
 
 
-SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, npz, custom"
+SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, table, npz, custom"
 SENTENCES = [
     (
         "pruner=wilcoxon study.repeats=3",
@@ -116,6 +116,10 @@ SENTENCES = [
     (
         "data.skip_corrupt=true",
         "data.skip_corrupt leaves out image files, but data=digits has none. Leave it out.",
+    ),
+    *(
+        (f"data.{name}=x", f"data.{name} names a column of a table, but data=digits has none. Leave it out.")
+        for name in ("image_column", "label_column", "split_column")
     ),
     ("data.target=a:b", "data.target is for data=custom, but data.source is digits."),
     ("model.target=a:b", "model.target is for model=custom. Add model=custom, or leave model.target out."),

@@ -38,6 +38,7 @@ WITH = {
 NEEDS = {
     "data=npz": "data.path",
     "data=image_folder": "data.path",
+    "data=table": "data.path",
     "data=custom": "data.target",
     "model=custom": "model.target",
     "optimizer=custom": "optimizer.target",

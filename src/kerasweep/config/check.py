@@ -19,6 +19,7 @@ from kerasweep.errors import ConfigError
 
 PATHS = {
     "image_folder": "a folder with one subfolder per class, as in data.path=photos",
+    "table": "a CSV or Parquet file with paths and labels, as in data.path=labels.csv",
     "npz": "a NumPy archive with images and labels, as in data.path=images.npz",
 }
 
@@ -93,7 +94,7 @@ def _check_data(cfg: DictConfig) -> None:
             f"data.image_size must be a height and a width, but got {list(cfg.image_size)}. "
             "Write it as in data.image_size=[32,32]."
         )
-    if cfg.image_size is not None and cfg.source != "image_folder":
+    if cfg.image_size is not None and cfg.source not in data.IMAGE_FILES:
         raise ConfigError(
             f"data.image_size resizes image files, but data={cfg.source} has one size. Leave it out."
         )
@@ -102,10 +103,15 @@ def _check_data(cfg: DictConfig) -> None:
         raise ConfigError(
             f"data.resize={cfg.resize} needs a size. Add it, as in data.image_size=[64,64], or leave it out."
         )
-    if cfg.skip_corrupt and cfg.source != "image_folder":
+    if cfg.skip_corrupt and cfg.source not in data.IMAGE_FILES:
         raise ConfigError(
             f"data.skip_corrupt leaves out image files, but data={cfg.source} has none. Leave it out."
         )
+    for name in ("image_column", "label_column", "split_column"):
+        if cfg.source != "table" and cfg[name] != getattr(data.DataConf, name):
+            raise ConfigError(
+                f"data.{name} names a column of a table, but data={cfg.source} has none. Leave it out."
+            )
     if cfg.target is not None and cfg.source != "custom":
         raise ConfigError(f"data.target is for data=custom, but data.source is {cfg.source}.")
 

@@ -12,9 +12,11 @@ SOURCES = (
     "fashion_mnist",
     "mnist",
     "image_folder",
+    "table",
     "npz",
     "custom",
 )
+IMAGE_FILES = ("image_folder", "table")  # sources of files that may differ in size or be damaged
 SCALINGS = ("none", "min_max", "z_score")
 LABELS = ("sparse", "one_hot")
 RESIZES = ("stretch", "pad", "crop")
@@ -41,9 +43,13 @@ class DataConf:
     folds: int | None = None
     scaling: str = "min_max"  # one of SCALINGS
     labels: str = "sparse"  # one of LABELS; the losses are equal
-    image_size: list[int] | None = None  # [height, width] in pixels, for image_folder
+    image_size: list[int] | None = None  # [height, width] in pixels, for IMAGE_FILES
     resize: str = "stretch"  # one of RESIZES: images of other aspect ratios, with image_size
-    skip_corrupt: bool = False  # whether image_folder goes on without files that cannot be read
+    skip_corrupt: bool = False  # whether IMAGE_FILES go on without files that cannot be read
+    image_column: str = "path"  # of a table: the files, relative to the table's folder
+    label_column: str = "label"  # of a table: the name or number of the class
+    # Of a table: train, val or test. The default column may be missing; None: the images are divided anew.
+    split_column: str | None = "split"
     cache_dir: str | None = None  # for decoded images; None: the cache folder of this machine
     target: str | None = None  # package.module:function, for custom
     kwargs: Any = field(default_factory=open_mapping)  # arguments of that function

@@ -60,7 +60,7 @@ class Augmentation:
             step: int64 scalar, from 0.
 
         Returns:
-            Images of that shape, and the labels; mixed ones are float32 (b, classes), the share of each class.
+            Images of that shape, and the labels; mixed ones are float32 (b, classes), a share of each class.
         """
         if not (self._flips or self._limits):
             return images, labels

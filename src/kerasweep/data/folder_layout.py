@@ -27,6 +27,7 @@ class ImageFolder:
     validation: Labelled | None  # None if it is split off the training images
     test: Labelled | None  # likewise
     left_out: str | None  # a sentence on the files that are no images of a class
+    class_is: str = "folder"  # what holds the images of a class, for errors
 
     @property
     def labelled(self) -> Labelled:
@@ -69,14 +70,19 @@ def find_images(root: Path) -> ImageFolder:
     )
 
 
-def check_splittable(labels: Sequence[int], names: Sequence[str]) -> None:
+def part_of(name: str) -> str | None:
+    """Returns `training`, `validation` or `test` for a name such as train or val; None for another name."""
+    return next((part for part, words in _PARTS.items() if _is_named(name, words)), None)
+
+
+def check_splittable(labels: Sequence[int], names: Sequence[str], class_is: str = "folder") -> None:
     """Raises DataError for a class without an image for each of the training and the test set."""
     counts = Counter(labels)
     for label, name in enumerate(names):
         if counts[label] < 2:
             raise DataError(
                 f"The class {name} has {'a single' if counts[label] else 'no readable'} image, but the "
-                "training and the test set need one each. Add images, or remove the folder."
+                f"training and the test set need one each. Add images, or remove the {class_is}."
             )
 
 

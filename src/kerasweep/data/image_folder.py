@@ -1,4 +1,4 @@
-"""Loads a folder of image files with one subfolder per class."""
+"""Loads image files: those of a folder with one subfolder per class, or those that a table names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 
 
 def load_image_folder(cfg: DataConf, folder: ImageFolder | None = None) -> Arrays:
-    """Reads every image below data.path.
+    """Reads every image below data.path, or every given one.
 
     Without a folder `test`, data.test_split of each class becomes the test set. There is one channel if
     all files are grayscale, else three. Files with more than 8 bits a pixel are divided by one number,
@@ -28,7 +28,7 @@ def load_image_folder(cfg: DataConf, folder: ImageFolder | None = None) -> Array
 
     Args:
         cfg: The group `data`.
-        folder: The files, if they are found already.
+        folder: The files, if they are found already, as those of a table.
 
     Raises:
         DataError: As find_images, or images differ in size, or files are no images and data.skip_corrupt is
@@ -45,7 +45,7 @@ def load_image_folder(cfg: DataConf, folder: ImageFolder | None = None) -> Array
     ends = np.cumsum([len(part or ()) for part in (folder.train, folder.validation)])
     train, validation, test = np.split(np.arange(len(labels)), [int(is_read[:end].sum()) for end in ends])
     if folder.test is None:
-        check_splittable(labels[train].tolist(), folder.class_names)
+        check_splittable(labels[train].tolist(), folder.class_names, folder.class_is)
         split = stratified_split(labels[train], cfg.test_split, cfg.seed)
         train, test = train[split.train], train[split.validation]
     return make_arrays(
@@ -102,7 +102,9 @@ def _check_unreadable(root: Path, unreadable: dict[Path, str], total: int, skips
     """Returns a note on the skipped files. Raises DataError if none may be skipped, or all are unreadable."""
     if not unreadable:
         return []
-    names = ", ".join(str(path.relative_to(root)) for path in list(unreadable)[:MAX_LISTED])
+    folder = root if root.is_dir() else root.parent
+    shown = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in unreadable]
+    names = ", ".join(map(str, shown[:MAX_LISTED]))
     dots = f" and {len(unreadable) - MAX_LISTED} more" if len(unreadable) > MAX_LISTED else ""
     if skips and len(unreadable) < total:
         return [

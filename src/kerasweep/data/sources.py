@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from kerasweep.config.data import DataConf
+from kerasweep.config.data import IMAGE_FILES, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cache_of, cached
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
@@ -14,6 +14,7 @@ from kerasweep.data.digits import digits_package, load_digits
 from kerasweep.data.download import download, keras_copy
 from kerasweep.data.folder_layout import find_images
 from kerasweep.data.image_folder import load_image_folder
+from kerasweep.data.image_table import find_table_images
 from kerasweep.data.mnist import CLASS_NAMES, find_idx_files, load_idx, load_keras_mnist
 from kerasweep.data.npz import load_npz
 from kerasweep.errors import DataError
@@ -39,12 +40,17 @@ def load(cfg: DataConf) -> Arrays:
     if cfg.source == "npz":
         variant = f"npz with validation {cfg.test_split} {cfg.seed}"
         return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
-    if cfg.source == "image_folder":
-        images = find_images(_existing(cfg))
+    if cfg.source in IMAGE_FILES:
+        path = _existing(cfg)
+        images = find_images(path) if cfg.source == "image_folder" else find_table_images(cfg)
         size = None if cfg.image_size is None else list(cfg.image_size)
         drawn = (cfg.test_split, cfg.seed) if images.test is None else None
         variant = f"image_folder {size} {cfg.resize} {cfg.skip_corrupt} {drawn}"
-        arrays = cached(folder, images.files, variant, lambda: load_image_folder(cfg, images))
+        files = images.files
+        if cfg.source == "table":  # it has the labels and the parts of the files
+            variant = f"table {cfg.image_column} {cfg.label_column} {cfg.split_column} {variant}"
+            files = [path, *files]
+        arrays = cached(folder, files, variant, lambda: load_image_folder(cfg, images))
         return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
@@ -68,10 +74,11 @@ def source_key(cfg: DataConf) -> str:
         cfg if OmegaConf.is_config(cfg) else OmegaConf.structured(cfg), resolve=True
     )
     assert isinstance(values, dict)
-    later = {"resize": "stretch", "skip_corrupt": False}  # older sweeps have digests by texts without them
+    # Older sweeps have digests by texts without these.
+    new = ("resize", "skip_corrupt", "image_column", "label_column", "split_column")
     drawn = () if cfg.source in WITH_TEST_SET else ("test_split", "seed")
     names = ("source", "path", "image_size", "cache_dir", "target", "kwargs", *drawn)
-    added = [f"{name}={values[name]}" for name, default in later.items() if values[name] != default]
+    added = [f"{name}={values[name]}" for name in new if values[name] != getattr(DataConf, name)]
     return repr([values[name] for name in names] + added)
 
 

@@ -1,0 +1,149 @@
+"""Finds the image files that a CSV or Parquet table names, with their labels and parts."""
+
+import os
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerasweep.config.data import DataConf
+from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, part_of
+from kerasweep.errors import DataError, readable
+
+if TYPE_CHECKING:
+    import pandas
+
+MAX_EXAMPLES = 3
+
+
+def find_table_images(cfg: DataConf) -> ImageFolder:
+    """Reads the table data.path: a row per image, with paths relative to the table's folder.
+
+    Classes are the labels in alphabetical order, or in order of their numbers. A column named
+    data.split_column says train, val or test; the default column may be missing.
+
+    Raises:
+        DataError: The table cannot be read or lacks a column, a cell is empty, a split is unknown, a path
+            comes twice, a file is missing and data.skip_corrupt is false, or the training images lack a
+            class.
+    """
+    table = Path(str(cfg.path)).expanduser()
+    rows = _read(table)
+    paths = _column(rows, table, "image_column", str(cfg.image_column))
+    labels = _column(rows, table, "label_column", str(cfg.label_column))
+    has_split = cfg.split_column in rows or cfg.split_column not in (None, DataConf.split_column)
+    splits = _column(rows, table, "split_column", str(cfg.split_column)) if has_split else None
+    _check_no_twice(paths, table)
+    files = [table.parent / path for path in paths]
+    missing = {file: None for file in files if not file.is_file()}
+    if missing and (len(missing) == len(files) or not cfg.skip_corrupt):
+        raise DataError(
+            f"{table} names {len(missing):,} of {len(files):,} files that do not exist: "
+            f"{_some(missing, table)}. Paths are relative to the table's folder. Correct them, or set data.skip_corrupt=true to train "
+            "without missing files."
+        )
+    names = sorted(set(labels), key=_numbers_first)
+    parts: dict[str, Labelled] = defaultdict(list)
+    for number, (file, label) in enumerate(zip(files, labels, strict=True)):
+        part = "training" if splits is None else _part(splits[number], number, table)
+        if file not in missing:
+            parts[part].append((file, names.index(label)))
+    _check_training_has(parts, names, table)
+    if "test" not in parts:
+        check_splittable([label for _, label in parts["training"]], names, "rows")
+    note = f"{table} names {len(missing):,} missing files: {_some(missing, table)}." if missing else None
+    return ImageFolder(
+        *(names, parts["training"], parts.get("validation"), parts.get("test")),
+        left_out=readable(note) if note else None,
+        class_is="rows",
+    )
+
+
+def _read(table: Path) -> "pandas.DataFrame":
+    import pandas
+
+    try:
+        if table.suffix.lower() in (".parquet", ".pq"):
+            rows = pandas.read_parquet(table)
+        else:
+            rows = pandas.read_csv(table, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+    except IsADirectoryError as error:
+        raise DataError(
+            f"data=table needs a file, but {table} is a folder. Name a CSV or Parquet file."
+        ) from error
+    except PermissionError as error:
+        raise DataError(f"{table} cannot be read ({error.strerror}). Check its permissions.") from error
+    except (ValueError, OSError) as error:  # those of pandas and Arrow are among them
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise DataError(
+            f"{table} cannot be read as {'Parquet' if table.suffix != '.csv' else 'CSV'}: {reason}. "
+            "Save a table with a header, in UTF-8, as labels.csv or labels.parquet."
+        ) from error
+    if rows.empty:
+        raise DataError(f"{table} has no rows. It needs one for each image.")
+    return rows
+
+
+def _column(rows: "pandas.DataFrame", table: Path, key: str, name: str) -> list[str]:
+    """Returns the texts of a column."""
+    columns = [str(column) for column in rows.columns]
+    if name not in columns:
+        raise DataError(
+            f"data.{key}={name} is no column of {table}, which has {', '.join(columns)}. "
+            f"Name one of these, as in data.{key}={columns[0]}."
+        )
+    column = rows[name]
+    texts = [
+        "" if is_missing else str(cell).strip()
+        for cell, is_missing in zip(column, column.isna(), strict=True)
+    ]
+    if "" in texts:
+        raise DataError(
+            f"{table} has no {name} in row {texts.index('') + 1} of {len(texts):,}. "
+            "Fill it in, or remove the row."
+        )
+    return texts
+
+
+def _part(split: str, number: int, table: Path) -> str:
+    part = part_of(split)
+    if part is None:
+        raise DataError(
+            f"{table} has the split {split} in row {number + 1}, but a split is train, val or test. "
+            "Rename it, or set data.split_column=null to divide the images at random."
+        )
+    return part
+
+
+def _check_no_twice(paths: list[str], table: Path) -> None:
+    first: dict[str, int] = {}
+    for number, path in enumerate(map(os.path.normpath, paths), 1):
+        if path in first:
+            raise DataError(
+                f"{table} names {path} twice, in rows {first[path]} and {number}. Remove one of them: "
+                "an image that is in two parts makes scores too good."
+            )
+        first[path] = number
+
+
+def _check_training_has(parts: dict[str, Labelled], names: list[str], table: Path) -> None:
+    trained = {label for _, label in parts["training"]}
+    lacking = [name for label, name in enumerate(names) if label not in trained]
+    if lacking:
+        raise DataError(
+            f"{table} has no training images of {', '.join(lacking[:MAX_EXAMPLES])}"
+            f"{', …' if len(lacking) > MAX_EXAMPLES else ''}. Add some, or remove the rows of these classes."
+        )
+
+
+def _numbers_first(label: str) -> tuple[bool, int, str]:
+    is_number = label.isascii() and label.isdigit()
+    return not is_number, int(label) if is_number else 0, label
+
+
+def _some(files: Collection[Path], table: Path) -> str:
+    names = [
+        str(file.relative_to(table.parent)) if file.is_relative_to(table.parent) else str(file)
+        for file in files
+    ]
+    return ", ".join(names[:MAX_EXAMPLES]) + (", …" if len(names) > MAX_EXAMPLES else "")
