@@ -82,6 +82,8 @@ def test_option_without_its_value_is_refused(option: str, key: str) -> None:
     messages = {
         "data=image_folder": "data=image_folder needs data.path, a folder with one subfolder per class, "
         "as in data.path=photos.",
+        "data=table": "data=table needs data.path, a CSV or Parquet file with paths and labels, "
+        "as in data.path=labels.csv.",
         "data=npz": "data=npz needs data.path, a NumPy archive with images and labels, "
         "as in data.path=images.npz.",
     }

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
@@ -306,7 +307,8 @@ def test_mixed_labels_are_measured_as_keras_does(
     scaled = network.prepared.scaling.apply(images)
     expected = loss(labels, stock(scaled)).numpy() * (labels @ [3, 1, 1, 1, 1, 1, 1, 0.5, 1, 1])
     accuracy = keras.metrics.CategoricalAccuracy()(labels, stock(scaled))
-    measured = network.program._measure(images, labels, *_numbers(network.prepared.scaling), training=True)
+    numbers = _numbers(network.prepared.scaling)
+    measured = network.program._measure(images, tf.constant(labels), *numbers, training=True)
     np.testing.assert_allclose(measured[1], expected, rtol=1e-5)
     assert float(np.mean(measured[2])) == pytest.approx(float(accuracy))
 

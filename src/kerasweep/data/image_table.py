@@ -39,8 +39,8 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
     if missing and (len(missing) == len(files) or not cfg.skip_corrupt):
         raise DataError(
             f"{table} names {len(missing):,} of {len(files):,} files that do not exist: "
-            f"{_some(missing, table)}. Paths are relative to the table's folder. Correct them, or set data.skip_corrupt=true to train "
-            "without missing files."
+            f"{_some(missing, table)}. Paths are relative to the table's folder. Correct them, "
+            "or set data.skip_corrupt=true to train without missing files."
         )
     names = sorted(set(labels), key=_numbers_first)
     parts: dict[str, Labelled] = defaultdict(list)
