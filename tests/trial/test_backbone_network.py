@@ -121,7 +121,11 @@ def test_random_backbone_depends_on_the_seed_alone(build: Built, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "overrides", ["augment=flip_crop augment.crop_padding=1", "model.trainable=2", "training.unfreeze_at=2"]
+    "overrides",
+    [
+        *("augment=flip_crop augment.crop_padding=1", "augment.mixup=0.2", "augment.contrast=0.1"),
+        *("model.trainable=2", "training.unfreeze_at=2"),
+    ],
 )
 def test_features_are_not_kept_where_they_change(overrides: str, build: Built, tmp_path: Path) -> None:
     assert build(*overrides.split()).frozen is None
