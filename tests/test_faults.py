@@ -284,7 +284,7 @@ def test_killed_driver_loses_nothing_at_seven_events(folder: Path, url: str | No
 
 # When PostgreSQL is killed, and the function that is called then.
 OUTAGES = {
-    "a trial has its owner, and the lock of the sweep is held": "kerasweep.search.suggest._claim",
+    "a trial has its owner, and the lock of the sweep is held": "kerasweep.search.suggest.begin_trial",
     "Optuna does not know a written result": "kerasweep.search.ledger.tell_result",
     "the winner is recorded, and its lock is held": "kerasweep.multirun.drive.record_winners",
 }

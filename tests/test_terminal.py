@@ -19,27 +19,33 @@ URI = "sqlite:////data/mlruns/mlflow.db"
             "/clone/src/train.py",
             True,
             [
-                "browse:  make ui",
+                "browse:  make ui, then http://127.0.0.1:5000",
                 "compare: python -m src.compare study=s-1",
                 "predict: python -m src.predict run_id=r images=[IMAGE.png]",
+                "refit:   python -m src.refit sweep=s-1",
+                "export:  python -m src.export run_id=r format=onnx",
             ],
         ),
         (
             "/environment/bin/kerasweep-train",
             True,
             [
-                f"browse:  mlflow ui --backend-store-uri {URI}",
+                f"browse:  mlflow ui --backend-store-uri {URI}, then http://127.0.0.1:5000",
                 "compare: kerasweep-compare study=s-1",
                 "predict: kerasweep-predict run_id=r images=[IMAGE.png]",
+                "refit:   kerasweep-refit sweep=s-1",
+                "export:  kerasweep-export run_id=r format=onnx",
             ],
         ),
         (
             "/clone/src/train.py",
             False,
             [
-                f"browse:  mlflow ui --backend-store-uri {URI}",
+                f"browse:  mlflow ui --backend-store-uri {URI}, then http://127.0.0.1:5000",
                 f"compare: python -m src.compare study=s-1 tracking.uri='{URI}'",
                 f"predict: python -m src.predict run_id=r images=[IMAGE.png] tracking.uri='{URI}'",
+                f"refit:   python -m src.refit sweep=s-1 tracking.uri='{URI}'",
+                f"export:  python -m src.export run_id=r format=onnx tracking.uri='{URI}'",
             ],
         ),
     ],
@@ -68,6 +74,8 @@ def test_a_server_is_browsed_at_its_address(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "argv", ["kerasweep-train"])
     browse, *_ = next_commands("http://me:***@host:5000", False, None, None)
     assert browse == "browse:  http://me:***@host:5000"
+    browse, *_ = next_commands("http://host:5000/", False, None, None, experiment="7")
+    assert browse == "browse:  http://host:5000/#/experiments/7/runs"
 
 
 @pytest.mark.parametrize(("output", "said"), [("/dev/full", "No space left on device"), ("closed pipe", "")])
@@ -100,7 +108,10 @@ def test_a_command_goes_on_without_its_output(output: str, said: str) -> None:
 def test_a_folder_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["kerasweep-train"])
     browse, *_ = next_commands("sqlite:////my data/mlflow.db", True, None, None)
-    assert browse == "browse:  mlflow ui --backend-store-uri 'sqlite:////my data/mlflow.db'"
+    assert (
+        browse
+        == "browse:  mlflow ui --backend-store-uri 'sqlite:////my data/mlflow.db', then http://127.0.0.1:5000"
+    )
 
 
 @pytest.mark.parametrize(

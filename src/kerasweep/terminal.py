@@ -15,6 +15,8 @@ from rich.table import Table
 
 MAX_WIDTH = 1000
 MAX_WHOLE = 1e15  # larger whole numbers may be rounded
+# Where `make ui` and `mlflow ui` show a database.
+LOCAL_UI = "http://127.0.0.1:5000"
 _printers: list[Callable[[str], None]] = []
 
 
@@ -112,7 +114,12 @@ def duration_text(seconds: float) -> str:
 
 
 def next_commands(
-    uri: str, is_default: bool, compared: str | None, run_id: str | None, address: str | None = None
+    uri: str,
+    is_default: bool,
+    compared: str | None,
+    run_id: str | None,
+    address: str | None = None,
+    experiment: str | None = None,
 ) -> list[str]:
     """Returns lines with the commands to type next, in the form in which this process was started.
 
@@ -122,16 +129,24 @@ def next_commands(
         compared: The study or sweep to compare; None for no such line.
         run_id: A run with a model; None for no such line.
         address: The address of a registered model, instead of a run.
+        experiment: The id of the experiment whose runs to browse; None for MLflow's first page.
     """
     is_installed = Path(sys.argv[0]).name.startswith("kerasweep-")
     command = "kerasweep-" if is_installed else "python -m src."
     flag = "" if is_default else f" tracking.uri='{uri}'"
     by_make = is_default and not is_installed and Path("Makefile").exists()
-    ui = uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
-    lines = [f"browse:  {'make ui' if by_make else ui}"]
+    start = "make ui" if by_make else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    # MLflow's own page of an experiment shows its traces.
+    runs = "" if experiment is None else f"/#/experiments/{experiment}/runs"
+    is_served = uri.startswith("http")
+    browse = f"{uri.rstrip('/')}{runs}" if is_served else f"{start}, then {LOCAL_UI}{runs}"
+    lines = [f"browse:  {browse}"]
     if compared is not None:
         lines.append(f"compare: {command}compare study={compared}{flag}")
     named = f"run_id={run_id}" if address is None else shlex.quote(f"model={address}")
     if run_id is not None or address is not None:
         lines.append(f"predict: {command}predict {named} images=[IMAGE.png]{flag}")
+    if compared is not None and run_id is not None:
+        lines.append(f"refit:   {command}refit sweep={compared}{flag}")
+        lines.append(f"export:  {command}export run_id={run_id} format=onnx{flag}")
     return lines

@@ -260,14 +260,24 @@ def test_layers_of_the_users_own_are_named_and_taken(tmp_path: Path) -> None:
     assert refused.stderr == (
         f"error: The model of run {run.run_id} cannot be loaded: it needs Twice of nets, which Keras does "
         "not have. If that is your own code, src.export takes it with custom_objects=[nets:Twice], and "
-        "in Python you import it before keras.models.load_model. src.predict and src.promote take no such "
-        "model.\n"
+        "in Python you import it before keras.models.load_model. src.predict imports the module of the "
+        "run's model.target, and src.promote takes no such model.\n"
     )
     assert not (tmp_path / "exports").exists()
     taken = processes.run(
         tmp_path, "export", f"run_id={run.run_id}", "format=onnx", "custom_objects=nets:Twice"
     )
     assert (taken.code, taken.stderr) == (0, "")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    predicted = processes.run(tmp_path, "predict", f"run_id={run.run_id}", "images=a.png")
+    assert (predicted.code, predicted.stderr) == (0, "") and predicted.stdout.startswith("a.png: ")
+    (tmp_path / "nets.py").unlink()
+    gone = processes.run(tmp_path, "predict", f"run_id={run.run_id}", "images=a.png")
+    assert (gone.code, gone.stdout) == (2, "")
+    assert gone.stderr == (
+        f"error: The model of run {run.run_id} cannot be loaded: it needs model.target. The module nets of "
+        "'nets:small' was not found. Put it into the working directory or install its package.\n"
+    )
     assert [row[1] for row in cells(taken)] == ["", "200 of 200"]
 
 

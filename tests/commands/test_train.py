@@ -126,7 +126,8 @@ def test_run_prints_epochs_result_and_next_commands(twice: Twice) -> None:
     epoch, objective = int(record.metrics["best_epoch"]), record.metrics["objective"]
     assert best == f"best epoch {epoch}: val_accuracy {objective:.4g} without the luck of this choice"
     assert test.startswith(f"test accuracy {record.metrics['test_accuracy']:.4g}, ")
-    assert browse == f"browse:  mlflow ui --backend-store-uri {tracking(twice.folder).uri}"
+    start = f"browse:  mlflow ui --backend-store-uri {tracking(twice.folder).uri}"
+    assert browse == f"{start}, then http://127.0.0.1:5000/#/experiments/1/runs"
     assert predict == f"predict: python -m src.predict run_id={record.run_id} images=[IMAGE.png]"
     assert twice.done[0].stderr == ""
 

@@ -248,10 +248,13 @@ NAMES = [
     ("optimizer.name=lion", "optimizer.name must be one of sgd, adam, adamw, rmsprop, custom, "),
     ("schedule.name=linear", "schedule.name must be one of constant, plateau, cosine, "),
     ("training.precision=float64", "training.precision must be one of float32, mixed_float16, "),
-    ("sampler.name=best", "sampler.name must be one of grid, random, tpe, qmc, cmaes, nsga2, but got best."),
+    (
+        "sampler.name=best",
+        "sampler.name must be one of grid, random, tpe, qmc, cmaes, nsga2, custom, but got best.",
+    ),
     (
         "pruner.name=hard",
-        "pruner.name must be one of none, median, asha, hyperband, wilcoxon, patient, threshold, "
+        "pruner.name must be one of none, median, asha, hyperband, wilcoxon, patient, threshold, custom, "
         "but got hard.",
     ),
     ("storage.name=redis", "storage.name must be one of journal, rdb, but got redis."),

@@ -42,6 +42,8 @@ NEEDS = {
     "data=custom": "data.target",
     "model=custom": "model.target",
     "optimizer=custom": "optimizer.target",
+    "sampler=custom": "sampler.target",
+    "pruner=custom": "pruner.target",
 }
 
 

@@ -81,3 +81,31 @@ def test_constraint_names_an_added_key_without_its_plus(plan: Callable[..., Plan
     own = "trial.target=benchmarks.targets:instant"
     made = plan(own, "+model.kwargs.width=2,3,40", 'study.constraints=["model.kwargs.width < 40"]')
     assert trainable(made) == [{"+model.kwargs.width": 2}, {"+model.kwargs.width": 3}]
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_constraint_that_can_never_hold_is_refused(sampler: str, plan: Callable[..., Plan]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("model.kernel_size=3,5", f"sampler={sampler}", "study.constraints=['model.kernel_size > 7']")
+    assert str(refused.value) == (
+        "study.constraints: 'model.kernel_size > 7' must hold, but it is false for all values of the space: "
+        "model.kernel_size is 3, 5. Correct it, or change the values."
+    )
+
+
+def test_constraint_that_can_never_fail_is_noted(plan: Callable[..., Plan]) -> None:
+    rate = "optimizer.learning_rate=interval(0.001,0.1)"
+    limit = "study.constraints=['optimizer.learning_rate < training.epochs']"
+    assert plan("sampler=tpe", rate, limit).notes() == (
+        "the constraint 'optimizer.learning_rate < training.epochs' forbids nothing: it is true for all "
+        "values of the space, optimizer.learning_rate is 0.001 … 0.1; training.epochs is 10",
+    )
+    assert plan("sampler=tpe", rate, "study.constraints=['optimizer.learning_rate < 0.05']").notes() == ()
+
+
+def test_constraint_on_keys_that_other_axes_decide_gets_no_note(plan: Callable[..., Plan]) -> None:
+    for limit in ("optimizer.learning_rate < 1", "model.dense_dropout < 1"):
+        made = plan(
+            "optimizer=sgd,adam", "model.dense_dropout=${model.dropout}", f"study.constraints=['{limit}']"
+        )
+        assert made.notes() == ()

@@ -251,3 +251,41 @@ def test_axes_that_hold_one_another_are_refused(where: str, ask: Ask) -> None:
     with pytest.raises(ConfigError, match="^model.normalization and model.normalization.kind are both axes"):
         ask(*spaces)
     ask("study.space={regularizer:[l1,l2],regularizer.strength:[0.1,0.2]}")
+
+
+RATE = "optimizer.learning_rate:{{range:'0.1,0.2',when:{{{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("condition", "because"),
+    [
+        ("optimizer: sgd", "optimizer is sgd, but optimizer is adam. Correct the condition or optimizer."),
+        ("model.kernel_size: [7, 9]", "model.kernel_size is 7 or 9, but model.kernel_size is 3, 5. Correct"),
+        ("model.kernel_size: '3'", "model.kernel_size is 3, but model.kernel_size is 3, 5. Correct"),
+    ],
+)
+def test_condition_that_can_never_hold_is_refused(condition: str, because: str, ask: Ask) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ask(f"study.space={{model.kernel_size:[3,5],{RATE.format(condition)}}}")
+    assert str(refused.value).startswith(f"optimizer.learning_rate applies only when {because}")
+
+
+def test_condition_on_an_axis_that_applies_to_no_trial_is_refused(ask: Ask) -> None:
+    inner = "optimizer.momentum:{range:[0.1,0.2],when:{optimizer:sgd}}"
+    outer = "optimizer.learning_rate:{range:'0.1,0.2',when:{optimizer.momentum:0.1}}"
+    with pytest.raises(ConfigError, match="^optimizer.momentum applies only when optimizer is sgd, but"):
+        ask(f"study.space={{{inner},{outer}}}")
+    assert ask(f"study.space={{{inner},{outer}}}", "optimizer=adam").notes == (
+        "optimizer.momentum applies only when optimizer is sgd: not in this sweep, in which optimizer is "
+        "adam",
+        "optimizer.learning_rate applies only when optimizer.momentum is 0.1: not in this sweep, in which "
+        "optimizer.momentum applies to no trial",
+    )
+
+
+def test_condition_on_a_number_of_an_interval_may_hold(ask: Ask) -> None:
+    width = "model.dropout:'interval(0.0,0.5)'"
+    held = ask(f"study.space={{{width},{RATE.format('model.dropout: 0')}}}", "sampler=tpe")
+    assert held.notes == ()
+    with pytest.raises(ConfigError, match="but model.dropout is 0 … 0.5"):
+        ask(f"study.space={{{width},{RATE.format('model.dropout: 0.7')}}}", "sampler=tpe")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kerasweep.errors import ConfigError, DataError
+from kerasweep.multirun import refusals
 from kerasweep.multirun.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -110,3 +111,54 @@ def test_graph_is_known_before_any_refusal(plan: Callable[..., Plan]) -> None:
     assert [made.graph_of(params) for params in made.space.configurations()] == graphs
     endless = plan("sampler=random", "model.dropout=interval(0.0,0.5)")
     assert endless.graph_of({"model.dropout": 0.1}) is None
+
+
+LARGE = ("model.kernel_size=range(1,11)", "training.batch_size=range(1,101)", "training.seed=range(100)")
+
+
+def test_a_large_grid_is_checked_as_far_as_its_trials_need(plan: Callable[..., Plan]) -> None:
+    made = plan(*LARGE, "study.trials=3", "study.constraints=['training.seed != 1']")
+    assert made.space.max_size == 100_000
+    assert (made.total(), made.left_out()) == (3, [])
+    assert len(made.refusals._checked) == 4  # one of them is refused
+
+
+def test_a_small_grid_is_checked_as_a_whole_and_lists_what_it_skips(plan: Callable[..., Plan]) -> None:
+    made = plan("model.kernel_size=3,5", "study.trials=1", "study.constraints=['model.kernel_size < 4']")
+    assert (made.total(), len(made.left_out())) == (1, 1)
+
+
+def test_a_check_says_how_far_it_is(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan("model.kernel_size=3,5,7", "study.constraints=['model.kernel_size != 5']")
+    monkeypatch.setattr(refusals, "PROGRESS_SECONDS", 0.0)
+    capsys.readouterr()
+    assert len(list(made.refusals.checked(made.space))) == 3
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "checked 2 of at most 3 configurations, 1 can be trained",
+        "checked 3 of at most 3 configurations, 2 can be trained",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axis", "said"),
+    [
+        (
+            "+optimizer.momentum=interval(0.1,0.9)",
+            "Nothing reads optimizer.momentum: the chosen optimizer has",
+        ),
+        (
+            "+optimizer.momentum=0.1,0.9",
+            "Nothing reads optimizer.momentum: the chosen optimizer has no momentum",
+        ),
+        ("+model.foo=int(interval(1,9))", "Nothing reads model.foo: the chosen model has no foo."),
+    ],
+)
+def test_key_that_a_group_lacks_is_refused_before_any_trial(
+    axis: str, said: str, plan: Callable[..., Plan]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan("sampler=random", axis)
+    assert str(refused.value).startswith(said)
+    plan("sampler=random", axis, "trial.target=benchmarks.targets:instant")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from optuna.trial import Trial, TrialState
@@ -24,7 +25,6 @@ from kerasweep.search.stops import Ending
 from kerasweep.search.storage import LockLostError, Storage
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
 from tests import postgres
 
 
@@ -229,18 +229,18 @@ def test_a_trial_that_a_lost_lock_left_behind_comes_again(
         study=database.open("s-0", ["maximize"]),
     )
     restarts = [postgresql]
-    original = suggest._claim
+    original = suggest.begin_trial
 
-    def claim(trial: Trial, params: Params) -> Proposal:
-        claimed = original(trial, params)
+    def begin(*arguments: Any) -> Trial:
+        begun = original(*arguments)
         for each in restarts:
             each.kill()
             each.start()
         restarts.clear()
-        return claimed
+        return begun
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suggest, "_claim", claim)
+        patch.setattr(suggest, "begin_trial", begin)
         first = ask(sweep, (), 0.0)
         assert isinstance(first, Proposal)
         second = ask(sweep, {first.trial.number}, 0.0)

@@ -58,6 +58,7 @@ class Notes:
         self.adopted: list[Outcome] = []
         self.closed: list[Outcome] = []
         self.recorded: list[tuple[str, Entry]] = []
+        self.best: list[tuple[int, float]] = []
 
     def open_trial(self, proposal: Proposal) -> TrialRef:
         return TrialRef(f"run-{proposal.trial.number}", proposal.trial.number)
@@ -94,6 +95,9 @@ class Notes:
     def close(self, outcome: Outcome) -> None:
         self.closed.append(outcome)
         self.on_close(outcome)
+
+    def note_best(self, trials: int, value: float) -> None:
+        self.best.append((trials, value))
 
     def forget(self, proposal: Proposal) -> None:
         """Does nothing, since no configuration is kept."""

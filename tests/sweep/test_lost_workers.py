@@ -88,4 +88,4 @@ def test_a_trial_that_is_lost_too_often_fails(
         ("failed", reason),
         ("complete", None),
     ]
-    assert f"[1/2] a=1  failed: {reason}" in capsys.readouterr().out
+    assert f"[1/2] trial {MAX_RETRIES}: a=1  failed: {reason}" in capsys.readouterr().out

@@ -71,6 +71,24 @@ def test_run_of_a_settled_trial_gets_its_state_and_the_means_of_its_seeds(record
     assert run.metrics == {"val_accuracy": 0.5, "objective": 0.5, "seeds": 2.0}
 
 
+def test_runs_are_named_by_the_values_of_their_axes(recorded: Recorded) -> None:
+    _, run_id = recorded.start()
+    run = get_run(recorded.cfg.tracking, run_id)
+    assert run.name == f"a={run.tags['a']}"
+    ref = TrialRef(run_id, 0)
+    repeat = recorded.record.start_repeat(ref, 1, {"a": 1e-4 / 3}, recorded.cfg, {}).run_id
+    assert get_run(recorded.cfg.tracking, repeat).name == "a=3.333e-05 repeat=1"
+
+
+def test_best_value_is_recorded_after_each_trial(recorded: Recorded) -> None:
+    for trials, value in ((1, 0.5), (2, 0.75), (3, 0.75)):
+        recorded.record.note_best(trials, value)
+    recorded.record.recorder.flush_all()
+    metric = f"best_{recorded.cfg.objective[0].metric}"
+    history = recorded.record.tracker.client.get_metric_history(recorded.record.parent, metric)
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.75), (3, 0.75)]
+
+
 def test_each_start_records_the_diff_of_its_code(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.best_trials import best_trials, best_value
-from kerasweep.sweep.summary import outcome_text, print_end, print_header
+from kerasweep.sweep.summary import outcome_text, print_best, print_commands, print_end, print_header
 
 Search = Callable[..., tuple[str, list[Params]]]
 GRID = {"a": "1,2,3", "b": "4,5"}
@@ -103,11 +103,13 @@ def end(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> list[str]:
     record: Any = SimpleNamespace(
         cfg=OmegaConf.create({"objective": config().objective, "tracking": TrackingConf()}),
         keeps_model=lambda run_id: True,
-        tracker=SimpleNamespace(uri="sqlite:///x.db", is_default=True),
+        tracker=SimpleNamespace(uri="sqlite:///x.db", is_default=True, experiment_id="1"),
         sweep=sweep,
     )
     capsys.readouterr()
-    print_end(sweep, record, "all trials are done")
+    print_end(sweep, "all trials are done")
+    print_best(sweep, record)
+    print_commands(record)
     lines = capsys.readouterr().out.splitlines()
     return [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in lines]
 
@@ -129,8 +131,10 @@ def test_end_counts_trials_and_prints_the_next_commands(
     assert lines[:3] == ["finished: all trials are done", "1 complete, 2 pruned, 1 failed", "best trials:"]
     assert lines[4] == "trial val_accuracy maximize seconds configuration"
     assert lines[6] == "0 0.75 2.5 a=1 b=4"
-    assert [line.split(":")[0] for line in lines[-3:]] == ["browse", "compare", "predict"]
-    assert lines[-1].startswith("predict:") and "run_id=best" in lines[-1]
+    assert [line.split(":")[0] for line in lines[-5:]] == [
+        *("browse", "compare", "predict", "refit", "export")
+    ]
+    assert lines[-3].startswith("predict:") and "run_id=best" in lines[-3]
 
 
 def test_end_without_any_trial_says_so(

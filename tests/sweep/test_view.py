@@ -43,9 +43,9 @@ def test_lines_continue_the_count_after_a_restart(
         sweep = sweep_of(GRID, total=total, sampler="grid")
         search(sweep, lambda params: next(outcomes))
     assert capsys.readouterr().out.splitlines() == [
-        "[1/2] a=1 b=4  0.9877  1.2 s",
-        "[2/2] a=1 b=5  failed: ValueError: no",
-        "[3/3] a=2 b=4  pruned: worse than the median  2.0 s",
+        "[1/2] trial 0: a=1 b=4  0.9877  1.2 s  new best",
+        "[2/2] trial 1: a=1 b=5  failed: ValueError: no",
+        "[3/3] trial 2: a=2 b=4  pruned: worse than the median  2.0 s",
     ]
 
 
@@ -57,8 +57,8 @@ def test_line_of_a_repeated_trial_names_the_number_of_its_seeds(
     dropped = Outcome("pruned", "run", (0.3,), seeds=(0.2, 0.4), reason="dropped after 2 of 5 seeds")
     view.settled(1, {"a": 2}, dropped)
     assert capsys.readouterr().out.splitlines() == [
-        "[1/6] a=1  mean of 2 seeds 0.5  3.0 s",
-        "[2/6] a=2  pruned: dropped after 2 of 5 seeds, mean of 2 seeds 0.3",
+        "[1/6] trial 0: a=1  mean of 2 seeds 0.5  3.0 s  new best",
+        "[2/6] trial 1: a=2  pruned: dropped after 2 of 5 seeds, mean of 2 seeds 0.3",
     ]
 
 
@@ -149,24 +149,26 @@ def test_live_part_shows_a_sweep(screen: Screen, sweep_of: Callable[..., Sweep])
     view.epoch(1, 2, 0.25)
     view.idle(1)
     view.settled(1, {"a": 1, "b": 5}, Outcome("complete", "run", (0.98765,)))
-    bar, tally, best, first, second = screen.live_part(view)
+    bar, tally, best, keys, row, first, second = screen.live_part(view)
     assert bar.endswith("  1/6  0:00:12 elapsed, 0:00:25 left")  # (5 × 12.5 − 12.5) / 2
     assert tally == "1 running, 1 complete, 0 pruned, 0 failed"
-    assert best == "best val_accuracy 0.9877 (trial 1) a=1 b=5"
-    assert first == "worker 0  trial 0  epoch 3/5  4.0 epochs/s  0.75  a=1 b=4"
-    assert second == "worker 1  waits"
+    assert best == "best val_accuracy 0.9877 (trial 1)"
+    assert keys == "worker  trial  epoch  speed  value   a  b"
+    assert row == "best    1                    0.9877  1  5"
+    assert first == "0       0      3/5    4.0/s  0.75    1  4"
+    assert second == "1       waits"
     view.started(1, 2, 0, {"a": 2, "b": 4})
     view.epoch(1, 1, 0.5)
     screen.wait(30)
     view.epoch(1, 2, 0.5)
-    assert screen.live_part(view)[-1].split("  ")[3] == "30.0 s/epoch"
+    assert "  30.0 s  " in screen.live_part(view)[-1]
 
 
 def test_live_part_before_anything_is_known(screen: Screen, sweep_of: Callable[..., Sweep]) -> None:
-    bar, tally, first, second = screen.live_part(screen.view(sweep_of(GRID, total=6)))
+    bar, tally, _, first, second = screen.live_part(screen.view(sweep_of(GRID, total=6)))
     assert bar.endswith("0/6  0:00:00 elapsed, — left")
     assert tally == "0 running, 0 complete, 0 pruned, 0 failed"
-    assert (first, second) == ("worker 0  starts", "worker 1  starts")
+    assert (first, second) == ("0       starts", "1       starts")
 
 
 def test_live_part_names_the_budget_that_ends_the_sweep(
@@ -185,8 +187,48 @@ def test_live_part_shows_seeds_and_the_epochs_of_each_trial(
     view.epoch(0, 6, 0.5)
     view.started(1, 5, 0, {})
     view.epoch(1, 6, 0.5)  # a custom function may exceed training.epochs
-    assert screen.live_part(view)[-2].startswith("worker 0  trial 4 repeat 2  epoch 6/8")
-    assert screen.live_part(view)[-1].startswith("worker 1  trial 5 repeat 0    epoch 6 ")
+    assert screen.live_part(view)[-2].startswith("0       4.2    6/8  ")
+    assert screen.live_part(view)[-1].startswith("1       5.0    6    ")
+
+
+def test_live_part_of_the_quickstart_fits_a_terminal_of_80_columns(sweep_of: Callable[..., Sweep]) -> None:
+    """Keys are cut before values are."""
+    params: Params = {
+        "model.kernel_size": 7,
+        "training.batch_size": 128,
+        "regularizer": "l2",
+        "initializer": "glorot_uniform",
+    }
+    screen = Screen(80, 24)
+    view = screen.view(
+        sweep_of(
+            {key: "none,l2" if key == "regularizer" else f"{value},1" for key, value in params.items()},
+            total=24,
+        )
+    )
+    view.started(0, 13, 0, params)
+    view.epoch(0, 1, 0.5)
+    screen.wait(0.5)
+    view.epoch(0, 2, 0.97654)
+    *_, keys, worker, _ = screen.live_part(view)
+    assert keys == "worker  trial   epoch  value   kernel_…  batch_s…  regulari…  initializer"
+    assert worker == "0       13      2/5    0.9765  7         128       l2         glorot_uniform"
+
+
+def test_lines_are_coloured_in_a_terminal(sweep_of: Callable[..., Sweep]) -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, color_system="standard", _environ={})
+    progress = Progress.read(sweep_of(GRID, total=6), lambda: 0.0)
+    with LiveView(progress, "val_accuracy maximize", 1, 5, screen=console) as view:
+        view.settled(0, {"a": 1}, Outcome("complete", "run", (0.5,)))
+        view.settled(1, {"a": 2}, Outcome("complete", "run", (0.4,)))
+        view.settled(2, {"a": 3}, Outcome("failed", "run", reason="no"))
+        view.settled(3, {"a": 3}, Outcome("pruned", "run", reason="late"))
+    written = file.getvalue()
+    assert "\x1b[32m[1/6] trial 0: a=1  0.5  new best" in written
+    assert "\n[2/6] trial 1: a=2  0.4\n" in written
+    assert "\x1b[31m[3/6] trial 2: a=3  failed: no" in written
+    assert "\x1b[33m[4/6] trial 3: a=3  pruned: late" in written
 
 
 @pytest.mark.parametrize("width", [10, 30, 60, 100, 300])
@@ -207,7 +249,7 @@ def test_live_part_fits_into_the_terminal(width: int, height: int, sweep_of: Cal
     assert all(len(line) <= width - 4 for line in lines) and any(lines)
     assert width < 60 or height < 24 or len(lines) < height
     if (width, height) == (100, 24):
-        assert lines[4].endswith("…") and lines[-2].startswith("worker 15")
+        assert lines[4].endswith("…") and lines[-2].startswith("15 ")
         assert lines[-1] == "… and 48 more workers"
 
 
@@ -247,7 +289,7 @@ def test_error_leaves_the_terminal_as_it_was(
     written = screen.file.getvalue()
     assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
     assert written.rindex(SHOW_CURSOR) > written.rindex("elapsed")
-    assert "[1/6] a=1  failed: no\n" in written
+    assert "[1/6] trial 0: a=1  failed: no\n" in written
     assert (sys.stdout, sys.stderr) == streams
 
 
@@ -284,7 +326,7 @@ with open_view(sweep, "val_accuracy maximize", 2, 5) as view:
     view.settled(0, {"a": 1}, Outcome("complete", "run", (0.5,), seconds=1.5))
 print("the end")
 """
-LINE = "[1/3] a=1  0.5  1.5 s"
+LINE = "[1/3] trial 0: a=1  0.5  1.5 s  new best"
 
 
 def run_script(folder: Path, output: int, variables: dict[str, str]) -> None:
@@ -315,7 +357,7 @@ def in_terminal(folder: Path, variables: dict[str, str]) -> str:
 
 def test_terminal_gets_the_live_view(tmp_path: Path) -> None:
     written = in_terminal(tmp_path, {})
-    assert "worker 0  trial 0  epoch 0/5" in written and "0/3" in written
+    assert "0       0       0/5    1" in written and "0/3" in written
     assert LINE in written
     assert written.count(HIDE_CURSOR) == written.count(SHOW_CURSOR) == 1
     assert written.endswith("the end\r\n")

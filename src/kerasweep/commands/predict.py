@@ -70,7 +70,7 @@ def predict(cfg: DictConfig) -> None:
     name = read_model_name(cfg)
     _check(cfg)
     files = find_files(cfg.images)
-    recorded = read_model(cfg.tracking, name)
+    recorded = read_model(cfg.tracking, name, imports_target=True)
     shape = _input_shape(recorded.model, recorded)
     check_outputs(recorded)
     predictions = classify(recorded, shape, files)

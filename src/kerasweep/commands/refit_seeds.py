@@ -99,7 +99,8 @@ def refit_seeds(cfg: DictConfig, changes: Sequence[str], command: str) -> Refit:
     if cfg.ensemble:
         shown = ensemble = _average_seeds(plan, tracker, seeds, f"ensemble of {name}")
         say(f"ensemble: on the test set: accuracy {shown.score}, run {shown.run_id}")
-    for line in next_commands(without_password(tracker.uri), tracker.is_default, None, shown.run_id):
+    uri, experiment = without_password(tracker.uri), tracker.experiment_id
+    for line in next_commands(uri, tracker.is_default, None, shown.run_id, experiment=experiment):
         say(line)
     say(f"promote: with src.promote run_id={shown.run_id} name=NAME, which tests it against the champion")
     return Refit(

@@ -81,7 +81,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     choices = {str(key): str(value) for key, value in hydra_cfg.runtime.choices.items()}
     ref, folder = TrialRef("", overrides=overrides), Path(hydra_cfg.runtime.output_dir)
     tags = run_tags(cfg, choices)
-    name = " ".join(overrides) or "default"
+    name = os.environ.get("MLFLOW_RUN_NAME") or " ".join(overrides) or "default"
     outcome = train_in_run(cfg, prepared, tracker, name, tags, ref, print_epoch(cfg), folder)
     _print_result(cfg, outcome, tracker)
     give(_trained(cfg, outcome, tracker, overrides))
@@ -162,5 +162,6 @@ def _print_result(cfg: DictConfig, outcome: Outcome, tracker: Tracker) -> None:
     say(f"best epoch {outcome.best_epoch}: {metric} {outcome.values[0]:.4g}{remark}")
     say(f"test accuracy {outcome.metrics['test_accuracy']:.4g}, {outcome.seconds:.1f} s of training")
     kept = None if cfg.tracking.models == "none" else outcome.run_id
-    for line in next_commands(without_password(tracker.uri), tracker.is_default, None, kept):
+    uri, experiment = without_password(tracker.uri), tracker.experiment_id
+    for line in next_commands(uri, tracker.is_default, None, kept, experiment=experiment):
         say(line)

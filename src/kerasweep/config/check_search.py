@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import metrics, search
 from kerasweep.config.bounds import between, one_of
+from kerasweep.config.unread_keys import check_kwargs
 from kerasweep.errors import ConfigError
 
 MIN_WILCOXON_SEEDS = 4  # of a trial
@@ -44,6 +45,8 @@ def check_search(cfg: DictConfig) -> None:
     one_of("study.tuning", cfg.study.tuning, search.TUNINGS)
     one_of("storage.name", cfg.storage.name, search.STORAGES)
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
+    _check_custom("sampler", cfg.sampler, "optuna.samplers:NSGAIIISampler")
+    _check_custom("pruner", cfg.pruner, "optuna.pruners:PercentilePruner")
     if "qmc_type" in cfg.sampler:
         one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
     if cfg.study.folds is not None and cfg.study.splits == "fixed":
@@ -67,6 +70,14 @@ def check_search(cfg: DictConfig) -> None:
             "budget.target and budget.patience follow one objective, "
             f"but there are {len(cfg.objective)}. Use budget.hours or study.trials."
         )
+
+
+def _check_custom(group: str, cfg: DictConfig, example: str) -> None:
+    if cfg.name != "custom":
+        return
+    if OmegaConf.is_missing(cfg, "target"):
+        raise ConfigError(f"{group}=custom needs {group}.target, as in {group}.target={example}.")
+    check_kwargs(group, cfg.kwargs, are_read=True)
 
 
 def _check_storage(cfg: DictConfig) -> None:

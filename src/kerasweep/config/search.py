@@ -8,9 +8,9 @@ from omegaconf import MISSING
 from kerasweep.config.data import open_mapping
 
 DIRECTIONS = ("maximize", "minimize")
-SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2")
+SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2", "custom")
 RELATIONS = ("higher", "lower", "similar", "mixed")
-PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold")
+PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold", "custom")
 STORAGES = ("journal", "rdb")
 DATABASES = ("postgresql", "sqlite")
 SPLITS = ("resampled", "fixed")
@@ -60,6 +60,7 @@ class StudyConf:
     nuisance_trials: int | None = None  # of each combination; None: the whole grid, or 10
     tuning: str = "repeated"  # one of TUNINGS: whether each repeat has a tuning of its own
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
+    start_with: list[Any] = field(default_factory=list)  # the first trials: values by axis
 
 
 @dataclass
@@ -88,6 +89,12 @@ class CmaEsConf(SamplerConf):
 @dataclass
 class NSGAIIConf(SamplerConf):
     population_size: int = 12  # trials per generation
+
+
+@dataclass
+class CustomSamplerConf(SamplerConf):
+    target: str = MISSING  # package.module:name of a class or function: called with kwargs, and a seed
+    kwargs: Any = field(default_factory=open_mapping)
 
 
 @dataclass
@@ -130,6 +137,12 @@ class ThresholdConf(PrunerConf):
     lower: float | None = None
     upper: float | None = None
     n_warmup_steps: int = 0  # epochs of a trial before it may be pruned
+
+
+@dataclass
+class CustomPrunerConf(PrunerConf):
+    target: str = MISSING  # package.module:name of a class or function: called with kwargs
+    kwargs: Any = field(default_factory=open_mapping)
 
 
 @dataclass

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import TrackingError
+from kerasweep.config.target import import_target
+from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.results import State, sign_of
 from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking.keras_model import download_model, find_model, has_model
@@ -20,6 +21,7 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import read_objectives
 from kerasweep.training.runtime import start_tensorflow
 
+TARGET = "model.target"  # the param
 # What a damaged archive raises while it is read.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 # Keras's message about a class or function that is not registered.
@@ -40,13 +42,15 @@ class RecordedModel:
     conversion: Conversion = Conversion()  # how image files become its pixels
 
 
-def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
+def read_model(cfg: TrackingConf, name: str, imports_target: bool = False) -> RecordedModel:
     """Loads a model. No code that came with it runs.
 
     Args:
         cfg: Names the server or database, and the experiment.
         name: The id of a run or at least six of its first digits, or an address such as
             models:/digits@champion.
+        imports_target: Whether to import the module of the run's `model.target`, found here, if the model
+            has layers that only that module registers.
 
     Raises:
         TrackingError: There is no such run or model, the run is not complete, or its file cannot be loaded.
@@ -63,15 +67,18 @@ def read_model(cfg: TrackingConf, name: str) -> RecordedModel:
     with TemporaryDirectory() as folder:
         path, class_names = download_model(cfg, location, Path(folder))
         conversion = Conversion.load(path.parent)
-        return RecordedModel(name, run, load_keras(path, name), tuple(class_names), location, conversion)
+        target = run.params.get(TARGET) if imports_target else None
+        model = load_keras(path, name, target)
+        return RecordedModel(name, run, model, tuple(class_names), location, conversion)
 
 
-def load_keras(path: Path, name: str) -> Any:
+def load_keras(path: Path, name: str, target: str | None = None) -> Any:
     """Loads a `.keras` file, in Keras's safe mode.
 
     Args:
         path: The file.
         name: Names the model in the error.
+        target: A function, as `package.module:function`, whose module may register the model's layers.
 
     Raises:
         TrackingError: It is damaged, needs layers that are not registered, or holds code.
@@ -84,12 +91,16 @@ def load_keras(path: Path, name: str) -> Any:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError) as error:
         if (lacking := _CUSTOM.search(str(error))) is not None:
+            if target is not None:
+                _import_module_of(target, name)
+                return load_keras(path, name)
             layer, module = lacking["name"], lacking["module"]
             raise TrackingError(
                 f"The model of {name} cannot be loaded: it needs {layer} of {module}, which Keras does not "
                 "have. If that is your own code, src.export takes it with "
                 f"custom_objects=[{module}:{layer}], and in Python you import it before "
-                "keras.models.load_model. src.predict and src.promote take no such model."
+                "keras.models.load_model. src.predict imports the module of the run's model.target, and "
+                "src.promote takes no such model."
             ) from error
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         raise TrackingError(
@@ -99,6 +110,16 @@ def load_keras(path: Path, name: str) -> Any:
     if not isinstance(getattr(model, "input_shape", None), tuple) or not isinstance(model, keras.Model):
         raise TrackingError(f"The model of {name} must take one batch of images, which it does not.")
     return model
+
+
+def _import_module_of(target: str, name: str) -> None:
+    """Imports the module of a recorded model.target, which registers the layers of its networks."""
+    try:
+        import_target(target)
+    except ConfigError as error:
+        raise TrackingError(
+            f"The model of {name} cannot be loaded: it needs model.target. {error}"
+        ) from error
 
 
 def check_outputs(recorded: RecordedModel) -> None:

@@ -55,7 +55,7 @@ def check_targets(base: DictConfig, space: Space) -> None:
 
 def _named(base: DictConfig, space: Space) -> list[tuple[str, str]]:
     """Returns the keys and targets of the shared configuration and of the axes."""
-    swept = {axis.name: list(axis.values() or []) for axis in space.axes}
+    swept = {axis.name: axis.values() or [] for axis in space.axes}  # not listed: a range may have billions
     targets = [(key, target) for key, target in named_targets(base) if key not in swept]
     for key in (*TARGETS, *PERHAPS_TARGETS):
         for value in swept.get(key, []):

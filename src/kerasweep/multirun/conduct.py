@@ -21,6 +21,7 @@ from kerasweep.multirun.plan import Plan, TunedBy
 from kerasweep.multirun.question import Question, read_question
 from kerasweep.multirun.result import Take, end_of
 from kerasweep.multirun.start_ray import check_ship
+from kerasweep.multirun.start_with import first_configurations
 from kerasweep.multirun.tuning import comparison_plan, examples, tuned_combinations, tuning_notes, tuning_plan
 from kerasweep.search.arms import best_of_arms
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest
@@ -76,6 +77,7 @@ def conduct(
     composer = make_composer(context, question.master, question.fixed, question.searched)
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
+    first_configurations(plan)  # checks them before anything is recorded
     tuning = tuning_plan(plan) if question.nuisance.axes else None
     combinations = examples(plan) if tuning is not None else []
     shown = plan if tuning is None else comparison_plan(plan, combinations)
@@ -87,6 +89,8 @@ def conduct(
         if take is not None:
             take(planned)
         raise SystemExit(0)
+    if tuning is None:
+        plan.total()  # of a large grid this takes a while, in which Ctrl-C ends the command
     stop = StopRequest()
     tracking = plan.base.tracking
     # Nothing is written before a server has answered; the local database is opened while workers start.
@@ -156,13 +160,15 @@ def _tune(
 
 
 def _summarize(opened: OpenSweep, ending: Ending) -> None:
-    """Prints the end of a sweep and its winner; makes the page of a claim or of repeats."""
+    """Prints the end of a sweep, first its winner and verdict; makes the page of a claim or of repeats."""
     cfg, sweep = opened.plan.base, opened.sweep
-    summary.print_end(sweep, opened.record, ending.reason)
+    summary.print_end(sweep, ending.reason)
     if ends_with_page(cfg) and finished_trials(sweep.study):
         conclude(cfg, sweep.name)
     elif best_trials(sweep):
         announce_winner(cfg, sweep.name)
+    summary.print_best(sweep, opened.record)
+    summary.print_commands(opened.record)
 
 
 def _width(plan: Plan) -> int:

@@ -10,8 +10,9 @@ from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import Composer, choices_of
 from kerasweep.multirun.question import Question
-from kerasweep.space.axis import Params
+from kerasweep.space.axis import Axis, Params
 from kerasweep.space.constraint import Constraint, read_constraints
+from kerasweep.space.constraint_truth import Interval, Possible, possible_truths
 
 MAX_COMPARED = 200
 
@@ -20,10 +21,11 @@ def read_study_constraints(question: Question, composer: Composer) -> "Constrain
     """Reads the constraints of a study.
 
     Raises:
-        ConfigError: A constraint cannot be read or names an unknown key.
+        ConfigError: A constraint cannot be read, names an unknown key, or can never hold.
     """
     constraints = Constraints(question, composer, read_constraints(question.master.study.constraints))
     constraints.check_keys()
+    constraints.notes = constraints.check_effect()
     return constraints
 
 
@@ -41,6 +43,7 @@ class Constraints:
         self.axes = {axis.name: axis for axis in question.searched.axes}
         self.composer = composer
         self.parsed = parsed
+        self.notes: list[str] = []  # for the user
 
     @property
     def texts(self) -> list[str]:
@@ -58,6 +61,51 @@ class Constraints:
                 except ConfigError:
                     continue  # such a combination is never trained
                 self._holds(constraint, cfg, params)
+
+    def check_effect(self) -> list[str]:
+        """Returns notes on constraints that hold for all values of the space, and so forbid nothing.
+
+        Raises:
+            ConfigError: A constraint holds for no values of the space.
+        """
+        notes = []
+        for constraint in self.parsed:
+            truths = possible_truths(constraint, self._possible)
+            if truths == {False}:
+                raise ConfigError(
+                    f"study.constraints: {constraint.text!r} must hold, but it is false for all values of "
+                    f"the space: {self._described(constraint)}. Correct it, or change the values."
+                )
+            if truths == {True}:
+                notes.append(
+                    f"the constraint {constraint.text!r} forbids nothing: it is true for all values of the "
+                    f"space, {self._described(constraint)}"
+                )
+        return notes
+
+    def _described(self, constraint: Constraint) -> str:
+        axes = [axis for name, axis in self.axes.items() if constraint.concerns(name)]
+        fixed = {key: self._possible(key) for key in sorted(constraint.keys - self.axes.keys())}
+        values = [f"{key} is {value[0]}" for key, value in fixed.items() if isinstance(value, tuple)]
+        return "; ".join([*(f"{axis.key} is {axis.describe()}" for axis in axes), *values])
+
+    def _possible(self, key: str) -> Possible:
+        """Returns the values that a key may have, None if another axis may decide them."""
+        axis = self.axes.get(key)
+        if axis is not None:
+            return None if axis.conditions else _values_of(axis)
+        choices = choices_of(self.master)
+        if key in choices:
+            return (choices[key],)
+        parts = key.split(".")
+        if any(".".join(parts[:depth]) in self.axes for depth in range(1, len(parts))):
+            return None
+        parent, _, leaf = key.rpartition(".")
+        above = OmegaConf.select(self.master, parent) if parent else self.master
+        node = above._get_node(leaf) if isinstance(above, DictConfig) else None
+        if node is None or node._is_interpolation() or OmegaConf.is_config(node):
+            return None
+        return (node._value(),)
 
     def broken(self, cfg: DictConfig, params: Params) -> str | None:
         """Returns the first constraint that a configuration breaks, None if it satisfies all.
@@ -92,3 +140,11 @@ class Constraints:
                             key, known, "Name axes, groups or keys, as in training.batch_size <= 64."
                         )
                     )
+
+
+def _values_of(axis: Axis) -> Possible:
+    if not axis.is_numeric:
+        return tuple(map(axis.plain, axis.ends()))
+    low, high = axis.ends()
+    assert isinstance(low, (int, float)) and isinstance(high, (int, float))
+    return Interval(low, high)

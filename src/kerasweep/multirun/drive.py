@@ -103,11 +103,12 @@ def _train(opened: OpenSweep) -> Ending:
 
 
 def _note_best(opened: OpenSweep) -> None:
-    """Records the best value as a metric of the sweep's run, such as `best_val_accuracy`."""
+    """Records the best value as a metric of the sweep's run, such as `best_val_accuracy`, by trials."""
     best, record = best_value(opened.sweep), opened.record
     if best is not None:
         metric = opened.plan.base.objective[0].metric
-        record.tracker.log_metrics(record.parent, {f"best_{metric}": best})
+        done = len(finished_trials(opened.sweep.study))
+        record.tracker.log_epoch(record.parent, done, {f"best_{metric}": best})
 
 
 def _run(opened: OpenSweep) -> Ending:

@@ -18,6 +18,7 @@ from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
 from kerasweep.multirun.sweep_data import read_sweep_data
 from kerasweep.multirun.unread_axes import check_axes_are_read
+from kerasweep.search.pruners import build_pruner
 from kerasweep.search.samplers import check_sampler
 from kerasweep.space.axis import Space
 from kerasweep.tracking.tags import check_user_tags, short_names
@@ -55,6 +56,7 @@ def make_plan(question: Question, composer: Composer) -> Plan:
     plan = Plan(question, composer, refusals, base, data, question.space)
     names = short_names([axis.key for axis in question.searched.axes], run_keys())
     check_user_tags(base.tracking.tags, names.values())
+    build_pruner(base.pruner, base.training.epochs)
     if not question.nuisance.axes:
         check_sampler(base.sampler, plan.space, len(plan.directions))
     return plan

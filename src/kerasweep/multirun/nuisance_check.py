@@ -6,7 +6,7 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.space.axis import MAX_LISTABLE
 
 # Optuna keeps what these have learned, or how far they are, in the study or its storage, not by combination.
-SHARED_STATE = {"sampler": ("qmc", "nsga2"), "pruner": ("hyperband",)}
+SHARED_STATE = {"sampler": ("qmc", "nsga2", "custom"), "pruner": ("hyperband", "custom")}
 INSTEAD = {"sampler": "tpe", "pruner": "asha"}
 
 
@@ -19,10 +19,12 @@ def check_nuisance(plan: Plan) -> None:
             "Sweep these axes in study.space instead."
         )
     for group, names in SHARED_STATE.items():
-        if base[group].name in names:
+        name = base[group].name
+        if name in names:
+            keeps = "may keep" if name == "custom" else "keeps"
             raise ConfigError(
-                f"{group}={base[group].name} would mix the combinations of study.space in a tuning: "
-                f"it keeps its state for the whole study. Use {group}={INSTEAD[group]}."
+                f"{group}={name} would mix the combinations of study.space in a tuning: "
+                f"it {keeps} its state for the whole study. Use {group}={INSTEAD[group]}."
             )
     tuned = {axis.name for axis in plan.question.nuisance.axes}
     repeated = [axis.key for axis in plan.question.searched.axes if axis.name in REPEATED_KEYS]

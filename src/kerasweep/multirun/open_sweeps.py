@@ -14,6 +14,7 @@ from kerasweep.multirun.job_folder import with_job_folder
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.restore import restore_trials
 from kerasweep.multirun.similar_sweeps import adopt_from_similar_sweeps
+from kerasweep.multirun.start_with import enqueue_first, first_configurations
 from kerasweep.multirun.trial_runs import WorkerTrialRuns
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.storage import under_lock
@@ -80,6 +81,7 @@ class SweepOpener:
             restored = with_job_folder(restored, self._master, self._jobs)
         sweep = restored
         adopt_from_similar_sweeps(plan, sweep, fresh)
+        under_lock(sweep.lock, partial(enqueue_first, sweep, first_configurations(plan)))
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared
         data_text = f"{plan.base.data.source}, {data.describe()}" if data is not None else None

@@ -1,5 +1,6 @@
 """Plans a sweep before anything is recorded: the shared configuration, the data, the size, the study."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -40,6 +41,8 @@ from kerasweep.space.axis import Params, Signature, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20
+# Of a larger grid only as many configurations are checked before the start as its trials need.
+MAX_CHECKED = 200
 DEFAULT_JOBS = "mlruns/jobs"
 SPLIT_KEYS = REPEATED_KEYS[1:]
 OWN_VALIDATION = (
@@ -146,6 +149,8 @@ class Plan:
             and self.base.data.source not in WITH_TEST_SET
         )
         return (
+            *self.question.notes,
+            *self.refusals.constraints.notes,
             *claim_notes(self.base, self.space),
             *on_images,
             *([OTHER_TEST_IMAGES] if draws_test else []),
@@ -169,17 +174,34 @@ class Plan:
         trials = self.base.study.trials
         if self.base.sampler.name != "grid":
             return int(trials or DEFAULT_TRIALS)
-        possible = sum(self.refusal(params) is None for params in self.space.configurations())
+        possible = sum(reason is None for _, reason in self._checked)
         return min(trials or possible, possible)
 
     def left_out(self) -> list[tuple[Params, str]]:
-        """Returns the impossible configurations of a grid, each with its reason."""
+        """Returns the impossible configurations of a grid, each with its reason.
+
+        None of a large grid of which `total` has not checked all.
+        """
         if self.arms is not None:
             return list(self.refused)
-        if self.base.sampler.name != "grid":
+        if self.base.sampler.name != "grid" or not self._checks_all:
             return []
-        reasons = ((params, self.refusal(params)) for params in self.space.configurations())
-        return [(params, reason) for params, reason in reasons if reason is not None]
+        return [(params, reason) for params, reason in self._checked if reason is not None]
+
+    @property
+    def _checks_all(self) -> bool:
+        return self.base.study.trials is None or self.space.max_size <= MAX_CHECKED
+
+    @cached_property
+    def _checked(self) -> list[tuple[Params, str | None]]:
+        """A grid's configurations with their reasons: of a large one as many as its trials need."""
+        checked, trials = [], math.inf if self._checks_all else self.base.study.trials
+        for params, reason in self.refusals.checked(self.space):
+            checked.append((params, reason))
+            trials -= reason is None
+            if trials == 0:
+                break
+        return checked
 
     def is_new(self, fresh: bool) -> bool:
         """Returns whether the sweep has no study yet; with `fresh`, its next generation."""
@@ -305,12 +327,17 @@ class Plan:
 
     def _choices(self) -> dict[str, str]:
         """Returns the options that may change while the sweep runs, and that decide which trials it has."""
-        names = {"sampler": self.base.sampler.name, "pruner": self.base.pruner.name}
+        names = {group: _chosen(group, self.base[group]) for group in ("sampler", "pruner")}
         tuning = {}
         if self.tuned_by is not None:
             values = sweep_hash({str(arm): configurations for arm, configurations in self.by_repeat.items()})
             tuning[TUNED_BY] = f"{self.tuned_by.sweep} {values}"
         return {**names, SCORE: "cross-fitted", HALVES: "odd images drawn", **tuning}
+
+
+def _chosen(group: str, cfg: DictConfig) -> str:
+    """Returns a sampler's or pruner's name, with its target if it is the user's."""
+    return f"{cfg.name} {group}.target={cfg.target}" if cfg.name == "custom" else str(cfg.name)
 
 
 def _changed(begun: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -14,8 +14,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kerasweep.config.interpolations import as_job, first_line, texts_of
 from kerasweep.config.schemas import run_keys
-from kerasweep.errors import ConfigError, suggestion
+from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import choices_of
+from kerasweep.multirun.conditions import (
+    check_keys_of_conditions,
+    check_options_of_conditions,
+    notes_on_unused_axes,
+)
 from kerasweep.multirun.other_sweepers import Translation
 from kerasweep.space.axis import Axis, Space, Value
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
@@ -33,6 +38,7 @@ class Question:
     space: Space  # the axes that are compared
     # With the axes that are tuned for each configuration of `space`; else the same axes.
     searched: Space
+    notes: tuple[str, ...] = ()  # for the user
 
     @property
     def nuisance(self) -> Space:
@@ -85,11 +91,12 @@ def read_question(
     known = {*axes, *nuisance, *choices_of(master), *run_keys()}
     values = _fixed_values(master)
     for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
-        _check_conditions(where, own, known, master)
-        _check_values_of_conditions(where, own, options)
+        check_keys_of_conditions(where, own, known, master)
+        check_options_of_conditions(where, own, options)
     space = make_space(list(axes.values()), values)
     searched = make_space([*axes.values(), *nuisance.values()], values)
-    return Question(master, lines, space, searched)
+    notes = notes_on_unused_axes(searched, {override.key_or_group for override in overrides})
+    return Question(master, lines, space, searched, tuple(notes))
 
 
 def _fold_overrides(study: DictConfig) -> list[str]:
@@ -118,30 +125,6 @@ def _check_nested(axes: Sequence[Axis]) -> None:
                 raise ConfigError(
                     f"{axis.key} and {inner.key} are both axes, but the first holds the second. Remove one."
                 )
-
-
-def _check_conditions(where: str, axes: Mapping[str, Axis], known: set[str], master: DictConfig) -> None:
-    """Raises ConfigError for a condition on an unknown key: it would never hold."""
-    for axis in axes.values():
-        for key in axis.conditions:
-            if key not in known and OmegaConf.select(master, key) is None:
-                raise ConfigError(
-                    f"{where}.{axis.key} has a condition on {key}, but there is no such key. "
-                    + suggestion(key, known, "Name an axis, a group or a key, as in when: {optimizer: sgd}.")
-                )
-
-
-def _check_values_of_conditions(where: str, axes: Mapping[str, Axis], options: Any) -> None:
-    """Raises ConfigError for a condition on an option that a group does not have: it would never hold."""
-    for axis in axes.values():
-        for group, wanted in axis.conditions.items():
-            known = options(group)
-            for name in wanted:
-                if known and str(name) not in {*known, "None"}:
-                    raise ConfigError(
-                        f"{where}.{axis.key} has the condition {group}: {name}, but {group} never has it. "
-                        + suggestion(str(name), known, f"It has {', '.join(known)}.")
-                    )
 
 
 def _chose_sampler(config: DictConfig, chosen: set[str]) -> bool:

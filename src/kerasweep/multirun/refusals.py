@@ -1,19 +1,25 @@
 """Decides which configurations of a space can be trained, and says why the others cannot."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
 
 from kerasweep.config import check
+from kerasweep.config.schemas import RUN_GROUPS
+from kerasweep.config.unread_keys import check_keys_are_read, has_own_function
 from kerasweep.data.prepare import Prepared, load_prepared
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import Composer
 from kerasweep.multirun.constraints import Constraints
 from kerasweep.space.axis import Axis, Params, Space, Value
+from kerasweep.terminal import say
 from kerasweep.trial.network import graph_of, parameters_of
 from kerasweep.trial.run import check_images
+
+PROGRESS_SECONDS = 5.0  # between two lines
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,27 @@ class Refusals:
     def check_some_possible(self) -> None:
         """Raises ConfigError if no configuration of a finite space can be trained."""
         first = None
-        for params in self.space.configurations():
-            reason = self.reason(params)
+        for _, reason in self.checked(self.space):
             if reason is None:
                 return
             first = first or reason
         raise ConfigError(f"No configuration of this space can be trained. The first one: {first}")
+
+    def checked(self, space: Space) -> Iterator[tuple[Params, str | None]]:
+        """Yields each configuration of a finite space with its reason, and says now and then how far it is.
+
+        Raises:
+            DataError: As `reason` does.
+        """
+        possible, said_at = 0, time.monotonic()
+        for count, params in enumerate(space.configurations(), 1):
+            reason = self.reason(params)
+            possible += reason is None
+            if time.monotonic() - said_at >= PROGRESS_SECONDS:
+                said_at = time.monotonic()
+                numbers = f"{count:,} of at most {space.max_size:,} configurations"
+                say(f"checked {numbers}, {possible:,} can be trained")
+            yield params, reason
 
     def data_of(self, cfg: DictConfig) -> Prepared:
         """Reads the data of a configuration; a few data sets are kept in memory."""
@@ -92,7 +113,8 @@ class Refusals:
         error = None
         for groups in self.space.group_choices():
             try:
-                self.composer.compose({**groups, axis.key: value})
+                cfg = self.composer.compose({**groups, axis.key: value})
+                check_keys_are_read(cfg, trusted=RUN_GROUPS if has_own_function(cfg) else ())
                 return None
             except ConfigError as refused:
                 error = refused

@@ -213,6 +213,9 @@ class WorkerTrialRuns:
     def close(self, outcome: Outcome) -> None:
         self._record.close_trial(outcome)
 
+    def note_best(self, trials: int, value: float) -> None:
+        self._record.note_best(trials, value)
+
     def forget(self, proposal: Proposal) -> None:
         number = proposal.trial.number
         self._asked = {asked for asked in self._asked if asked[0] != number}

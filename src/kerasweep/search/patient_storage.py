@@ -24,9 +24,9 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 5.0
 class PatientStorage(RDBStorage):
     """An RDBStorage that waits while its database is restarted, and has locks. Its tables are there.
 
-    A call whose answer was lost is made again: a trial that is created twice has no owner, and is lost. Once
-    the database has been away for too long, or the user has interrupted a call, further calls fail at once
-    until it answers.
+    A call whose answer was lost is made again: of a trial that is created twice, `disown` enqueues both, and
+    the second is rejected. Once the database has been away for too long, or the user has interrupted a call,
+    further calls fail at once until it answers.
     """
 
     def __init__(self, url: str, engine_options: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from kerasweep.search.suggest import (
     MAX_ASKS,
     Objection,
     Proposal,
-    enqueued_trial,
+    chosen_trial,
     objection_of,
     suggested_trial,
+    waiting_trial,
 )
 from kerasweep.search.tally import Tally
 from kerasweep.space.axis import Params, Space
@@ -47,9 +48,9 @@ def propose(
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial; call it with the sweep's lock held.
 
-    A suggestion that was tried already or is refused is recorded as failed and `rejected`. After MAX_ASKS
-    rejections an untried configuration is drawn at random. An infinite space is drawn from at most MAX_DRAWS
-    times, since constraints may refuse most of it.
+    A suggestion that was tried already or is refused becomes no trial. After MAX_ASKS of these an untried
+    configuration is drawn at random. An infinite space is drawn from at most MAX_DRAWS times, since
+    constraints may refuse most of it.
 
     Args:
         study: The study to ask.
@@ -66,28 +67,32 @@ def propose(
         `only_waiting` if no trial waits.
     """
     space, objection = tally.space, objection_of(tally, refusal)
-    answer = suggested_trial(study, space, objection, only_waiting=in_order or only_waiting)
-    if isinstance(answer, Proposal):
-        return answer
-    if only_waiting:
-        return None
-    new_seed = derived_seed(seed, len(study.get_trials(deepcopy=False)))
+    waiting = waiting_trial(study, space, objection)
+    if waiting is not None or only_waiting:
+        return waiting
     if in_order:
         left = islice(_without_objection(space.configurations(), objection), most)
         first = next(left, None)
         params = None if first is None else pick(chain([first], left))
         if first is not None and params is None:
             return None
-    else:
-        params = _draw(space, new_seed, objection)
-    if params is None and space.is_finite:
-        return NothingLeft(f"all {tally.configurations} configurations have been tried")
-    if params is None:
-        return NothingLeft(
-            f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
-            f"the last reason: {str(answer).rstrip('.')}"
-        )
-    return enqueued_trial(study, space, params)
+        return _all_tried(tally) if params is None else chosen_trial(study, space, params)
+    answer = suggested_trial(study, space, objection)
+    if isinstance(answer, Proposal):
+        return answer
+    params = _draw(space, derived_seed(seed, len(study.get_trials(deepcopy=False))), objection)
+    if params is not None:
+        return chosen_trial(study, space, params)
+    if space.is_finite:
+        return _all_tried(tally)
+    return NothingLeft(
+        f"{MAX_ASKS} suggestions and {MAX_DRAWS:,} random draws in a row were refused or tried already; "
+        f"the last reason: {answer.rstrip('.')}"
+    )
+
+
+def _all_tried(tally: Tally) -> NothingLeft:
+    return NothingLeft(f"all {tally.configurations} configurations have been tried")
 
 
 def propose_in_arms(
@@ -103,11 +108,9 @@ def propose_in_arms(
 ) -> Proposal | NothingLeft | None:
     """Returns the next trial of an arm that lacks trials; otherwise as `propose`."""
     space, objection = tally.space, objection_of(tally, refusal)
-    waiting = suggested_trial(study, space, objection, only_waiting=True)
-    if isinstance(waiting, Proposal):
+    waiting = waiting_trial(study, space, objection)
+    if waiting is not None or only_waiting:
         return waiting
-    if only_waiting:
-        return None
     due = arms.due(study.get_trials(deepcopy=False))
     while due:
         arm = pick(due)
@@ -117,7 +120,7 @@ def propose_in_arms(
         spare = _completed(space.within(arms.keys, arm), arm, new_seed, objection, in_order)
         if spare is not None:  # else no suggestion could be possible
             answer = None if in_order else suggested_trial(study, space, objection, arm)
-            return answer if isinstance(answer, Proposal) else enqueued_trial(study, space, spare)
+            return answer if isinstance(answer, Proposal) else chosen_trial(study, space, spare)
         due = [other for other in due if other != arm]
     if space.is_finite:
         return NothingLeft("each combination has tried all its nuisance values")

@@ -19,6 +19,7 @@ from optuna.pruners import (
 from optuna.trial import Trial
 
 from kerasweep.results import sign_of
+from kerasweep.search.custom import build_custom_pruner
 
 
 class PrunerInput(Enum):
@@ -53,6 +54,8 @@ def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
             return WilcoxonPruner(p_threshold=cfg.p_threshold, n_startup_steps=cfg.n_startup_steps)
         if cfg.name == "patient":
             return PatientPruner(None, patience=cfg.patience, min_delta=cfg.min_delta)
+        if cfg.name == "custom":
+            return build_custom_pruner(cfg)
     if cfg.name == "none":
         return NopPruner()
     raise AssertionError(f"pruner {cfg.name} is not built")
@@ -61,11 +64,13 @@ def build_pruner(cfg: DictConfig, epochs: int) -> BasePruner:
 def pruner_input(pruner: str) -> PrunerInput:
     """Returns which values a pruner receives: usually the best so far after each epoch.
 
-    `patient` receives the value of each epoch: a best so far never gets worse, so it would never prune.
+    `patient` receives the value of each epoch: a best so far never gets worse, so it would never prune. So
+    does `custom`, as pruners of Optuna expect it.
     """
     special = {
         "none": PrunerInput.NOTHING,
         "patient": PrunerInput.EPOCHS,
+        "custom": PrunerInput.EPOCHS,
         "wilcoxon": PrunerInput.REPEATS,
     }
     return special.get(pruner, PrunerInput.BEST)

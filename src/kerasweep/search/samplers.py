@@ -18,6 +18,7 @@ from optuna.samplers import (
 from optuna.study import StudyDirection
 
 from kerasweep.errors import ConfigError
+from kerasweep.search.custom import build_custom_sampler
 from kerasweep.search.ledger import is_poor
 from kerasweep.search.poor_trials import PoorTrialsSampler
 from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
@@ -26,7 +27,7 @@ MAX_TRIES = 5
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
-    """Raises ConfigError if the sampler cannot search this space or this number of objectives."""
+    """Raises ConfigError if the sampler cannot be built, or does not suit the space or the objectives."""
     numeric = [axis.key for axis in space.axes if axis.is_numeric]
     if cfg.name == "cmaes" and len(numeric) < 2:
         raise ConfigError(
@@ -38,6 +39,8 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
         raise ConfigError(
             f"sampler=cmaes follows one objective, but there are {objectives}. Use nsga2 or tpe."
         )
+    if cfg.name == "custom":
+        build_sampler(cfg, 0)
     endless = [axis.key for axis in space.axes if axis.values() is None]
     if cfg.name == "grid" and endless:
         raise ConfigError(
@@ -116,6 +119,8 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
         if cfg.name == "nsga2":
             nsga2 = NSGAIISampler(seed=seed, population_size=cfg.population_size)
             return PoorTrialsSampler(nsga2, is_poor, min_complete=1)
+        if cfg.name == "custom":
+            return PoorTrialsSampler(build_custom_sampler(cfg, seed), is_poor, min_complete=1)
     if cfg.name in ("random", "grid"):  # the grid's order is that of its space, see `propose`
         return RandomSampler(seed=seed)
     raise AssertionError(f"sampler {cfg.name} is not built")

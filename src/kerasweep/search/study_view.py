@@ -18,6 +18,9 @@ class StudyView(Study):
         self.__dict__.update(object.__getattribute__(study, "__dict__"))
         self._trials = trials
 
+    def stop(self) -> None:
+        """Does nothing: a sampler that has tried all it knows does not end the sweep, which counts itself."""
+
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
@@ -55,6 +58,7 @@ class ViewSampler(BaseSampler):
         return self._sampler.sample_independent(view, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._last = None  # drafts of several arms have the number of the same next trial
         self._sampler.before_trial(self._view(study, trial), trial)
 
     def after_trial(

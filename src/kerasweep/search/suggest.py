@@ -1,16 +1,17 @@
-"""Asks a study for a trial that can be trained, and rejects its other suggestions."""
+"""Finds a study's next trial: one that waits, or a suggestion of its sampler that can be trained."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
-from kerasweep.search.ledger import REJECTED, fail, has_waiting
+from kerasweep.search.draft import FIXED, begin_trial, draft_trial
+from kerasweep.search.ledger import REJECTED, RETRY_OF, fail, has_waiting
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.tally import Tally
 from kerasweep.space.axis import Params, Space
+from kerasweep.terminal import say
 
 MAX_ASKS = 20
 Objection = Callable[[Params], str | None]  # why a configuration should not be trained, None if it should
@@ -33,58 +34,66 @@ def objection_of(tally: Tally, refusal: Callable[[Mapping[str, object]], str | N
     return objection
 
 
+def waiting_trial(study: Study, space: Space, objection: Objection) -> Proposal | None:
+    """Returns the first enqueued trial that can be trained, None if there is none.
+
+    An enqueued trial with an objection is recorded as failed and `rejected`, and its reason is printed.
+    """
+    while has_waiting(study):
+        trial = study.ask()
+        record = study.get_trials(deepcopy=False)[trial.number]
+        reason = _why_outside(space, record)
+        if reason is None:
+            params = space.suggest(trial)
+            reason = objection(params)
+            if reason is None:
+                trial.set_user_attr(OWNER, this_owner())
+                return Proposal(trial, params)
+        trial.set_user_attr(REJECTED, reason)
+        fail(study, trial.number)
+        if RETRY_OF not in record.user_attrs:  # else its equal is trained by another driver
+            say(f"note: trial {trial.number}, which was enqueued, is not trained: {reason.rstrip('.')}.")
+    return None
+
+
 def suggested_trial(
-    study: Study,
-    space: Space,
-    objection: Objection,
-    arm: Params | None = None,
-    only_waiting: bool = False,
-) -> Proposal | str | None:
-    """Asks the study at most MAX_ASKS times. A suggestion with an objection is recorded as rejected.
+    study: Study, space: Space, objection: Objection, arm: Params | None = None
+) -> Proposal | str:
+    """Asks the sampler at most MAX_ASKS times; a suggestion with an objection leaves no trial behind.
 
     Args:
-        study: Gives waiting trials first, then what its sampler suggests.
+        study: The study. No trial may wait.
         space: The axes that are suggested.
         objection: See `objection_of`.
         arm: Values that the sampler must keep.
-        only_waiting: Whether to take waiting trials only.
 
     Returns:
-        The first trial without an objection; else the last objection, None if there was no suggestion.
+        A trial without an objection; else the last objection.
     """
-    reason = None
+    reason: str | None = ""
     for _ in range(MAX_ASKS):
-        if only_waiting and not has_waiting(study):
-            break
-        if arm is not None:
-            study.enqueue_trial(arm)
-        trial = study.ask()
-        suggested = _suggest(space, trial)
-        reason = suggested if isinstance(suggested, str) else objection(suggested)
-        if reason is None and not isinstance(suggested, str):
-            return _claim(trial, suggested)
-        trial.set_user_attr(REJECTED, reason)
-        fail(study, trial.number)
-    return reason
+        trial, draft = draft_trial(study, arm or {})
+        params = space.suggest(trial)
+        reason = objection(params)
+        if reason is None:
+            owner = {OWNER: this_owner()}
+            begun = begin_trial(study, draft.params, draft.distributions, owner, draft.system_attrs)
+            return Proposal(begun, params)
+    return str(reason)
 
 
-def enqueued_trial(study: Study, space: Space, params: Params) -> Proposal:
-    """Returns a new trial of this configuration. No other trial may wait."""
-    study.enqueue_trial(params)
-    trial = study.ask()
-    return _claim(trial, space.suggest(trial))
+def chosen_trial(study: Study, space: Space, params: Params) -> Proposal:
+    """Returns a new trial of this configuration."""
+    distributions = {axis.key: axis.distribution for axis in space.axes if axis.key in params}
+    return Proposal(begin_trial(study, params, distributions, {OWNER: this_owner()}, {}), params)
 
 
-def _suggest(space: Space, trial: Trial) -> Params | str:
-    """Returns the trial's configuration, or why it has none: a user may enqueue values outside the space."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="Fixed parameter")
-        try:
-            return space.suggest(trial)
-        except (ValueError, UserWarning) as error:
-            return f"it is outside the space: {error}"
-
-
-def _claim(trial: Trial, params: Params) -> Proposal:
-    trial.set_user_attr(OWNER, this_owner())
-    return Proposal(trial, params)
+def _why_outside(space: Space, trial: FrozenTrial) -> str | None:
+    """Returns which enqueued value the space does not have, None if it has all."""
+    axes = {axis.key: axis for axis in space.axes}
+    for key, value in trial.system_attrs.get(FIXED, {}).items():
+        if key not in axes:
+            return f"{key} is no axis of this sweep. Enqueue values of {', '.join(axes)}"
+        if not axes[key].has(value):
+            return f"{key} has no value {value!r}. Enqueue one of its values: {axes[key].describe()}"
+    return None

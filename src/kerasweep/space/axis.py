@@ -79,6 +79,13 @@ class Axis:
             return _stepped(distribution, round((value - distribution.low) / distribution.step))
         return value
 
+    def has(self, value: Any) -> bool:
+        """Returns whether Optuna's distribution has this value, which may be of any type."""
+        try:
+            return self.distribution._contains(self.distribution.to_internal_repr(value))
+        except ValueError:
+            return False
+
     def equal_values(self, value: Value) -> list[Value]:
         """Returns the axis's value that equals one of another axis: 1 for 1.0, not for True; else none."""
         values = self.values()
@@ -212,11 +219,16 @@ class Space:
         for value in axis.values() or []:
             yield from self._extend({**params, axis.key: value}, depth + 1)
 
+    @cached_property
+    def max_size(self) -> float:
+        """The number of configurations if no condition leaves some out; infinite for an interval."""
+        sizes = [axis.values() for axis in self.axes]
+        return math.prod(len(values) if values is not None else math.inf for values in sizes)
+
     @property
     def is_finite(self) -> bool:
         """Whether the configurations can be listed: at most MAX_LISTABLE, no interval of real numbers."""
-        sizes = [axis.values() for axis in self.axes]
-        return math.prod(len(values) if values is not None else math.inf for values in sizes) <= MAX_LISTABLE
+        return self.max_size <= MAX_LISTABLE
 
     def group_choices(self) -> Iterator[Params]:
         """Yields every combination of the axes that are config groups; an empty one if there are none."""
@@ -287,6 +299,10 @@ class ListedSpace(Space):
 
     def configurations(self) -> Iterator[Params]:
         yield from map(dict, self.listed)
+
+    @cached_property
+    def max_size(self) -> float:
+        return len(self.listed)
 
     @property
     def is_finite(self) -> bool:

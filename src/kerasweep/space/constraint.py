@@ -108,7 +108,7 @@ def _collect(node: ast.expr, keys: set[str]) -> None:
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float, str, type(None))):
         return
     if isinstance(node, (ast.Name, ast.Attribute)):
-        key = _key(node)
+        key = key_of(node)
         if key is None:
             raise SyntaxError(f"{ast.unparse(node)} is not a key")
         keys |= {key} - set(KEYWORDS)
@@ -138,11 +138,12 @@ def _parts(node: ast.expr) -> tuple[list[Any], list[ast.expr]]:
     return [], []
 
 
-def _key(node: ast.expr) -> str | None:
+def key_of(node: ast.expr) -> str | None:
+    """Returns the dotted key that an expression names, None if it names none."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        above = _key(node.value)
+        above = key_of(node.value)
         return f"{above}.{node.attr}" if above is not None else None
     return None
 
@@ -151,7 +152,7 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, (ast.Name, ast.Attribute)):
-        key = _key(node)
+        key = key_of(node)
         assert key is not None
         return KEYWORDS[key] if key in KEYWORDS else lookup(key)
     if isinstance(node, ast.BoolOp):
@@ -160,11 +161,11 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
         operand = _value(node.operand, lookup)
         return not operand if isinstance(node.op, ast.Not) else -operand
     if isinstance(node, ast.BinOp):
-        return _apply(node.op, _value(node.left, lookup), _value(node.right, lookup))
+        return apply_operator(node.op, _value(node.left, lookup), _value(node.right, lookup))
     if isinstance(node, ast.Compare):
         values = [_value(operand, lookup) for operand in [node.left, *node.comparators]]
         pairs = zip(node.ops, values[:-1], values[1:], strict=True)
-        return all(_apply(symbol, left, right) for symbol, left, right in pairs)
+        return all(apply_operator(symbol, left, right) for symbol, left, right in pairs)
     assert isinstance(node, (ast.List, ast.Tuple))
     return [_value(element, lookup) for element in node.elts]
 
@@ -184,7 +185,8 @@ def _chain(node: ast.BoolOp, lookup: Lookup) -> bool:
     return not ends
 
 
-def _apply(kind: Any, left: Any, right: Any) -> Any:
+def apply_operator(kind: Any, left: Any, right: Any) -> Any:
+    """Computes or compares two values. Raises TypeError if the operator does not take them."""
     if (left is None or right is None) and not isinstance(kind, SAFE_WITH_NULL):
         raise _Null
     sign = FOR_NUMBERS.get(type(kind))

@@ -108,7 +108,7 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
     if not isinstance(when, Mapping):
         raise ConfigError(f"{where}.{key}.when must map keys to values, but got {when!r}.")
     conditions = {
-        str(other).lstrip("+"): tuple(map(_encode, allowed if isinstance(allowed, list) else [allowed]))
+        str(other).lstrip("+"): tuple(map(encoded, allowed if isinstance(allowed, list) else [allowed]))
         for other, allowed in when.items()
     }
     return replace(axis_of_entry(key, entry["range"], group_options, where), conditions=conditions)
@@ -127,7 +127,7 @@ def _choice_axis(key: str, choices: Sequence[tuple[Any, str]], options: Sequence
     texts: dict[Value, str] = {}
     plain: dict[Value, Any] = {}
     for raw, text in choices:
-        value = _encode(raw)
+        value = encoded(raw)
         if value in texts:
             raise ConfigError(f"{key} lists {text} twice. Name each value once.")
         if options and value is not None and str(value) not in options:
@@ -172,7 +172,7 @@ def _interval(key: str, sweep: IntervalSweep) -> BaseDistribution:
     return FloatDistribution(low, high, log=log)
 
 
-def _encode(value: Any) -> Value:
+def encoded(value: Any) -> Value:
     """Turns a list or mapping into its Hydra text: Optuna's choices are scalars."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

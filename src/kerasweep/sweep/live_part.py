@@ -1,4 +1,4 @@
-"""Draws the live part of a terminal: the sweep's progress, its best trial, and a line for each worker."""
+"""Draws the live part of a terminal: the sweep's progress, its best trial, and a row for each worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from rich.text import Text
 from kerasweep.results import State
 from kerasweep.space.axis import Params
 from kerasweep.sweep.progress import Progress
-from kerasweep.terminal import duration_text, params_text, value_text
-from kerasweep.tracking.tags import read_objectives, short_names
+from kerasweep.terminal import duration_text, value_text
+from kerasweep.tracking.tags import read_objectives, short_names, tag_text
 
 MAX_BEST_LINES = 3
-MIN_PARAMS_WIDTH = 20
+MIN_KEY = 4
 LINES_ABOVE = 2
 MARGIN = 4
 GAP = "  "
-EPOCHS = "training.epochs"
+EPOCHS, SPEED = "training.epochs", "speed"
 
 
 @dataclass
@@ -41,11 +41,11 @@ class JobState:
         self.value = value
 
     def speed(self) -> str:
-        """Returns the speed since the end of the first epoch, which also built the network."""
+        """Returns epochs a second or seconds an epoch, since the first, which also built the network."""
         if self.first is None or self.last is None or self.last[0] <= self.first[0]:
             return ""
         epochs, seconds = self.last[0] - self.first[0], max(1e-3, self.last[1] - self.first[1])
-        return f"{epochs / seconds:.1f} epochs/s" if epochs > seconds else f"{seconds / epochs:.1f} s/epoch"
+        return f"{epochs / seconds:.1f}/s" if epochs > seconds else f"{seconds / epochs:.1f} s"
 
 
 @dataclass
@@ -88,13 +88,14 @@ class LivePart(JupyterMixin):
 
     def _tally(self) -> Text:
         ends = self.progress.ends
-        text = Text(
-            f"{self.progress.running} running, {ends[State.COMPLETE]} complete, {ends[State.PRUNED]} pruned, "
+        text = Text(f"{self.progress.running} running, {ends[State.COMPLETE]} complete, ")
+        text.append(f"{ends[State.PRUNED]} pruned", style="yellow" if ends[State.PRUNED] else "")
+        return text.append(", ").append(
+            f"{ends[State.FAILED]} failed", style="red" if ends[State.FAILED] else ""
         )
-        return text.append(f"{ends[State.FAILED]} failed", style="red" if ends["failed"] else "")
 
     def _best(self, console: Console, options: ConsoleOptions) -> list[Text]:
-        """Returns the best trial so far on at most MAX_BEST_LINES lines."""
+        """Returns the values of the best trial so far on at most MAX_BEST_LINES lines."""
         best = self.progress.best
         if best is None:
             return []
@@ -102,54 +103,84 @@ class LivePart(JupyterMixin):
         text = Text("best ").append(
             ", ".join(f"{metric} {value_text(value)}" for (metric, _), value in values), "bold"
         )
-        text.append(f" (trial {best.number}) {params_text(best.params)}")
-        lines = list(text.wrap(console, options.max_width, overflow="fold"))
-        if len(lines) > MAX_BEST_LINES:
-            lines = lines[:MAX_BEST_LINES]
-            lines[-1].append(" …")
-            lines[-1].truncate(options.max_width, overflow="ellipsis")
-        return lines
+        lines = list(text.append(f" (trial {best.number})").wrap(console, options.max_width))
+        return lines[:MAX_BEST_LINES]
 
     def _rows(self, height: int, width: int) -> Text:
-        """Returns a line for each worker, as many as fit into the height, each cut at the width."""
+        """Returns the keys, the best trial, and a line for each worker, as many as fit into the height."""
         workers = max([self.workers, *(worker + 1 for worker in self.jobs)])  # some may have joined later
-        fit = workers if workers <= height else max(0, height - 1)
-        names = short_names([axis.key for axis in self.progress.sweep.space.axes], [])
-        cells = [self._cells(worker, names) for worker in range(fit)]
-        *columns, params = zip(*cells, strict=True) if cells else ([],)
-        aligned = [_aligned(column, index < 2) for index, column in enumerate(columns) if any(column)]
-        taken = sum(len(column[0]) + len(GAP) for column in aligned)
-        shown = [*aligned, params] if width - taken >= MIN_PARAMS_WIDTH else aligned
-        lines = [Text(GAP.join(row)) for row in zip(*shown, strict=True)]
-        more = workers - fit
-        if more and height > 0:
-            lines.append(Text(f"… and {more} more workers"))
+        keys = [axis.key for axis in self.progress.sweep.space.axes]
+        names = short_names(keys, [])
+        head = ["worker", "trial", "epoch", SPEED, "value", *(names[key] for key in keys)]
+        best = self.progress.best
+        rows = [] if best is None else [self._best_row(keys)]
+        fit = min(workers, max(0, height - 1 - len(rows)))
+        if fit < workers:
+            fit = max(0, fit - 1)  # the last line tells how many are left out
+        rows += [self._cells(worker, keys) for worker in range(fit)]
+        lines = [Text(line) for line in _table(head, rows, width)] if fit else []
+        if lines:
+            lines[0].stylize("dim")
+        if lines and best is not None:
+            lines[1].stylize("green")
+        if fit < workers and height > 0:
+            lines.append(Text(f"… and {workers - fit} more workers"))
         for line in lines:
             line.truncate(width, overflow="ellipsis")
         return Text("\n").join(lines)
 
-    def _cells(self, worker: int, names: dict[str, str]) -> list[str]:
+    def _best_row(self, keys: Sequence[str]) -> list[str]:
+        best = self.progress.best
+        assert best is not None
+        values = [_cell(best.params.get(key, "-")) for key in keys]
+        return ["best", str(best.number), "", "", value_text(best.values[0]), *values]
+
+    def _cells(self, worker: int, keys: Sequence[str]) -> list[str]:
         job = self.jobs.get(worker)
         if job is None:
             state = "waits" if worker in self.jobs else "starts"
-            return [f"worker {worker}", state, "", "", "", ""]
-        repeat = f" repeat {job.repeat}" if self.progress.sweep.repeats > 1 else ""
-        params = {names.get(key, key): value for key, value in job.params.items()}
+            return [str(worker), state, "", "", "", *("" for _ in keys)]
+        repeat = f".{job.repeat}" if self.progress.sweep.repeats > 1 else ""
         return [
-            f"worker {worker}",
-            f"trial {job.number}{repeat}",
+            str(worker),
+            f"{job.number}{repeat}",
             self._epochs(job),
             job.speed(),
             "" if job.value is None else value_text(job.value),
-            params_text(params),
+            *(_cell(job.params.get(key, "-")) for key in keys),
         ]
 
     def _epochs(self, job: JobState) -> str:
         done, planned = job.last[0] if job.last else 0, job.params.get(EPOCHS, self.epochs)
         is_known = isinstance(planned, int) and done <= planned
-        return f"epoch {done}/{planned}" if is_known else f"epoch {done}"
+        return f"{done}/{planned}" if is_known else str(done)
 
 
-def _aligned(column: Sequence[str], is_left: bool) -> list[str]:
-    widest = max(map(len, column))
-    return [cell.ljust(widest) if is_left else cell.rjust(widest) for cell in column]
+def _cell(value: object) -> str:
+    return value_text(value) if isinstance(value, float) else tag_text(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Returns the lines of a table, each at most `width` wide as long as the values fit.
+
+    Empty columns are left out. If the table is too wide, so is the speed, and keys that are wider than their
+    values are cut.
+    """
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    if sum(max(map(len, column)) + len(GAP) for column in columns) - len(GAP) > width:
+        columns = [column for column in columns if column[0] != SPEED]
+    values = [max(map(len, column[1:])) for column in columns]
+    widths = [max(len(column[0]), value) for column, value in zip(columns, values, strict=True)]
+    while sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        excess = [wide - max(value, MIN_KEY) for wide, value in zip(widths, values, strict=True)]
+        if max(excess) <= 0:
+            break
+        widths[excess.index(max(excess))] -= 1
+    lines = zip(*(_fitted(column, wide) for column, wide in zip(columns, widths, strict=True)), strict=True)
+    return [GAP.join(line).rstrip() for line in lines]
+
+
+def _fitted(column: Sequence[str], width: int) -> list[str]:
+    key, *values = column
+    shown = key if len(key) <= width else f"{key[: width - 1]}…"
+    return [shown.ljust(width), *(value.ljust(width) for value in values)]

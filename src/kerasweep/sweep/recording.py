@@ -16,6 +16,7 @@ from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import best_at_last_ask
 from kerasweep.space.axis import Params
 from kerasweep.sweep.parent_run import close_parent, open_parent
+from kerasweep.terminal import value_text
 from kerasweep.tracking.buffer import BufferedRecorder
 from kerasweep.tracking.keras_model import has_model
 from kerasweep.tracking.reader import find_runs, get_run
@@ -25,6 +26,7 @@ from kerasweep.tracking.tags import (
     RunKind,
     objective_text,
     run_params,
+    tag_text,
     trial_tags,
 )
 from kerasweep.tracking.writer import Tracker
@@ -108,7 +110,7 @@ class SweepRecord:
         kind = RunKind.TRIAL if self.sweep.arms is None else RunKind.TUNING
         shown = self.sweep.shown_params(params)
         tags = {**self._tags(number, shown, cfg, choices), "kind": kind}
-        run_id = self._start(f"trial-{number}", tags, self.parent, opening)
+        run_id = self._start(self._run_name(number, shown), tags, self.parent, opening)
         differing = tuple(key for key, value in shown.items() if value != params.get(key))
         logged = {
             key: value
@@ -145,10 +147,24 @@ class SweepRecord:
             "kind": RunKind.REPEAT,
             "repeat": str(repeat),
         }
-        name = f"trial-{trial.number}-repeat-{repeat}"
+        name = f"{self._run_name(trial.number, params)} repeat={repeat}"
         run_id = self._start(name, tags, trial.run_id, opening)
         self.recorder.log_params(run_id, run_params(cfg))
         return replace(trial, run_id=run_id, repeat=repeat)
+
+    def _run_name(self, number: int, params: Params) -> str:
+        """Returns the values of a trial's axes, as in `kernel_size=5 batch_size=16`; a tag has its number."""
+        values = {
+            self.short_names[key]: value_text(value) if isinstance(value, float) else tag_text(value)
+            for key, value in params.items()
+        }
+        return " ".join(f"{name}={text}" for name, text in values.items()) or f"trial-{number}"
+
+    def note_best(self, trials: int, value: float) -> None:
+        """Records the best value of the first objective after this number of trials has ended."""
+        metric = f"best_{self.cfg.objective[0].metric}"
+        with suppress(RefusedError):  # the user deleted the sweep's run
+            self.recorder.log_epoch(self.parent, trials, {metric: value})
 
     def _start(self, name: str, tags: Mapping[str, str], parent: str, opening: Opening) -> str:
         """Opens a run and returns its id."""

@@ -98,21 +98,24 @@ def print_stopped(sweep: Sweep, study: DictConfig) -> None:
     say(f"{done} of {sweep.total} trials are done; {same_command(study)} goes on from here")
 
 
-def print_end(sweep: Sweep, record: SweepRecord, reason: str) -> None:
-    """Prints the best trials, the importance of axes, notes on best values at a border, and next commands."""
+def print_end(sweep: Sweep, reason: str) -> None:
+    """Prints why a sweep ended, and how its trials did."""
     say(f"finished: {reason}")
     tally = _tally(sweep)
     say(tally or "no trial was trained")
+    if tally and not best_trials(sweep):
+        say("No trial is complete: the reasons are in the tag `reason` of each run.")
+
+
+def print_best(sweep: Sweep, record: SweepRecord) -> None:
+    """Prints the best trials, the importance of axes, and notes on best values at a border."""
     best = best_trials(sweep)
     if not best:
-        if tally:
-            say("No trial is complete: the reasons are in the tag `reason` of each run.")
         return
     _show_best(sweep, best, objective_text(record.cfg))
     _note_lacking_repeats(sweep)
     _print_importance(sweep)
     _warn_of_borders(sweep, best[0])
-    _print_commands(record, best[0])
 
 
 def _tally(sweep: Sweep) -> str:
@@ -198,11 +201,16 @@ def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
             say(f"note: {border_text(axis, params[axis.key])}.")
 
 
-def _print_commands(record: SweepRecord, best: FrozenTrial) -> None:
-    tracker = record.tracker
-    best_run = run_of_model(record, best)
+def print_commands(record: SweepRecord) -> None:
+    """Prints the next commands, unless no trial is complete."""
+    best = best_trials(record.sweep)
+    if not best:
+        return
+    tracker, name = record.tracker, record.sweep.name
+    best_run = run_of_model(record, best[0])
     run_id = best_run if record.keeps_model(best_run) else None
-    for line in next_commands(without_password(tracker.uri), tracker.is_default, record.sweep.name, run_id):
+    uri, experiment = without_password(tracker.uri), tracker.experiment_id
+    for line in next_commands(uri, tracker.is_default, name, run_id, experiment=experiment):
         say(line)
 
 

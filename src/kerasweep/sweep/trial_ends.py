@@ -113,6 +113,9 @@ class TrialEnds:
             proposal, outcome = self._hidden.popleft()
             self._runs.forget(proposal)
             self._view.settled(proposal.trial.number, self._sweep.shown_params(proposal.params), outcome)
+            progress = self._view.progress
+            if progress.best is not None and not self._sweep.has_repeated_axis:  # else a mean is the best
+                self._runs.note_best(progress.done, progress.best.values[0])
 
     def add_run(self, outcome: Outcome) -> None:
         """Notes that a repeat has ended: `close_runs` closes its run."""

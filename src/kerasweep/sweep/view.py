@@ -8,8 +8,9 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
-from kerasweep.results import Outcome
+from kerasweep.results import Outcome, State
 from kerasweep.search.sweep import Sweep
 from kerasweep.space.axis import Params
 from kerasweep.sweep.live_part import JobState, LivePart
@@ -17,6 +18,8 @@ from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.summary import outcome_text
 from kerasweep.terminal import console, output_may_end, params_text, redirect_lines, say
 
+BEST_STYLE = "green"
+STYLES: dict[str, str] = {State.FAILED: "red", State.PRUNED: "yellow"}
 RECOUNT_SECONDS = 5.0
 REDRAW_SECONDS = 0.5
 
@@ -53,10 +56,16 @@ class View:
         self.progress.settled(number, params, outcome)
         count = f"[{self.progress.done}/{self.progress.sweep.total}]"
         seconds = f"  {outcome.seconds:.1f} s" if outcome.seconds else ""
-        self.say(f"{count} {params_text(params)}  {outcome_text(outcome)}{seconds}")
+        best = self.progress.best
+        is_best = best is not None and best.number == number
+        mark = "  new best" if is_best else ""
+        style = BEST_STYLE if is_best else STYLES.get(outcome.state, "")
+        self.say(
+            f"{count} trial {number}: {params_text(params)}  {outcome_text(outcome)}{seconds}{mark}", style
+        )
 
-    def say(self, line: str) -> None:
-        """Prints a line."""
+    def say(self, line: str, style: str = "") -> None:
+        """Prints a line. style: that of rich, for a terminal with a live part."""
         say(line)
 
     def refresh(self) -> None:
@@ -91,7 +100,7 @@ class LiveView(View):
             transient=True,
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._lines: list[str] = []
+        self._lines: list[Text] = []
         self._drawn = self.clock()
         self._open = ExitStack()
 
@@ -120,8 +129,8 @@ class LiveView(View):
         super().idle(worker)
         self.live_part.jobs[worker] = None
 
-    def say(self, line: str) -> None:
-        self._lines.append(line)
+    def say(self, line: str, style: str = "") -> None:
+        self._lines.append(Text(line, style))
 
     def refresh(self) -> None:
         super().refresh()
@@ -134,7 +143,7 @@ class LiveView(View):
         lines, self._lines = self._lines, []
         with output_may_end():
             if lines:
-                self._screen.print("\n".join(lines), soft_wrap=True)
+                self._screen.print(Text("\n").join(lines), soft_wrap=True)
             else:
                 self._live.refresh()
 
@@ -154,7 +163,7 @@ class NotebookView(LiveView):
         """Removes the live part; the lines stay."""
         self._shown.update({"text/plain": ""}, raw=True)
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, style: str = "") -> None:
         say(line)
 
     def _draw(self) -> None:

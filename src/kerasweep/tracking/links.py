@@ -4,11 +4,9 @@ from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from kerasweep.config.search import TrackingConf
+from kerasweep.terminal import LOCAL_UI
 from kerasweep.tracking.client import experiment_id, open_client
 from kerasweep.tracking.location import resolve_uri
-
-# Where `make ui` and `mlflow ui` show a database.
-LOCAL_UI = "http://127.0.0.1:5000"
 
 
 def run_links(cfg: TrackingConf) -> Callable[[str], str]:
