@@ -16,7 +16,7 @@ from kerasweep.report.claims import Verdict
 from kerasweep.report.figures import ranking_figure
 from kerasweep.report.files import CSV_METRICS, CSV_PARAMS, CSV_TAGS
 from kerasweep.report.groups import Group, group_runs, measure_of
-from kerasweep.report.page import SEPARATOR
+from kerasweep.report.page_figures import SEPARATOR
 from kerasweep.report.standings import Standing, ranked, standings
 from kerasweep.report.statistics import LEVEL, Difference
 from kerasweep.report.summary import winner_lines

@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 from kerasweep.config.search import ClaimConf
 from kerasweep.report.claims import judge
 from kerasweep.report.groups import group_runs
-from kerasweep.report.page import MAX_OTHERS, render_page
+from kerasweep.report.page import render_page
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.repetition import Repetition
 from kerasweep.report.standings import standings, training_seconds
 from kerasweep.report.tables import MAX_ROWS
+from kerasweep.report.unfinished_runs import MAX_OTHERS
 from kerasweep.report.verdicts import observations
 from kerasweep.tracking.run_record import RunRecord
 
