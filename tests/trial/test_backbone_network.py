@@ -154,6 +154,15 @@ def test_backbone_trains_from_an_epoch_on_at_its_own_rate(
     assert not any(np.array_equal(*pair) for pair in zip(before[2][:3], kernels[:3], strict=True))
 
 
+def test_a_callback_keeps_the_rate_of_a_backbone_that_trains(build: Built, tmp_path: Path) -> None:
+    network = build(
+        *("training.unfreeze_at=2", "training.unfreeze_learning_rate=0.001", "schedule=constant"),
+        "training.callbacks=[keras.callbacks:Callback]",
+    )
+    history = train(network, tmp_path)
+    assert [epoch["learning_rate"] for epoch in history] == pytest.approx([0.01, 0.001, 0.001])
+
+
 def test_unfreezing_begins_the_optimizer_anew_and_survives_a_resume(build: Built, tmp_path: Path) -> None:
     overrides = ("training.unfreeze_at=2", "training.checkpoint.enabled=true")
     whole = build(*overrides)

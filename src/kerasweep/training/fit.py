@@ -98,8 +98,8 @@ def fit(
         callbacks.append(SaveState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored
-    is_set = bool(plateau) or (schedule.name == "constant" and bool(own_callbacks))
-    rate = None if is_set else rate_function(schedule, learning_rate, steps, training.epochs)
+    is_read = reads_rate(schedule, bool(own_callbacks))
+    rate = None if is_read else rate_function(schedule, learning_rate, steps, training.epochs)
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callback_list.on_train_begin()
@@ -115,6 +115,12 @@ def fit(
     return FitResult(
         reporter.history, objective, keeper.best_epoch, reporter.is_pruned, seconds, cpu_seconds, restored
     )
+
+
+def reads_rate(schedule: ScheduleConf, has_callbacks: bool) -> bool:
+    """Whether an epoch has the optimizer's current rate: a plateau lowers it, a user's callback may set "
+    "it."""
+    return schedule.name == "plateau" or (schedule.name == "constant" and has_callbacks)
 
 
 def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:

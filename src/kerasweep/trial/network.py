@@ -293,13 +293,15 @@ class Network:
 
         The schedule keeps its course and goes on from training.unfreeze_learning_rate.
         """
+        from kerasweep.training.fit import reads_rate
+
         training, optimizer = self.cfg.training, self.cfg.optimizer
         if training.unfreeze_at is None:
             return rates
         is_first = epoch + 1 == training.unfreeze_at
         if is_first:
             self.program.begin_optimizer(optimizer)
-        elif self.cfg.schedule.name == "plateau":  # it goes on from the rate of the epoch before
+        elif reads_rate(self.cfg.schedule, bool(training.callbacks)):  # that of the epoch before
             return rates
         factor = training.unfreeze_learning_rate / optimizer.learning_rate
         return [rate * factor for rate in rates]
