@@ -118,8 +118,7 @@ def fit(
 
 
 def reads_rate(schedule: ScheduleConf, has_callbacks: bool) -> bool:
-    """Whether an epoch has the optimizer's current rate: a plateau lowers it, a user's callback may set "
-    "it."""
+    """Whether epochs have the optimizer's current rate: a plateau lowers it, a user's callback may set it."""
     return schedule.name == "plateau" or (schedule.name == "constant" and has_callbacks)
 
 
