@@ -73,8 +73,7 @@ def page_of(cfg: TrackingConf, report: Report, title: str, command: str) -> str:
 
 
 def _confusion(cfg: TrackingConf, steps: Sequence[Step]) -> bytes | None:
-    """Returns the confusion matrix of the winner, PNG; None without one, and with winners of several data "
-    "sets."""
+    """Returns the confusion matrix of the only winner, PNG; None without one."""
     winners = [step.result_run for step in steps if step.kind == WINNER]
     if len(winners) != 1 or CONFUSION not in list_artifacts(cfg, winners[0], CONFUSION.partition("/")[0]):
         return None

@@ -32,8 +32,7 @@ def trade_off_of(groups: Sequence[Group]) -> TradeOff | None:
 
 
 def _values(group: Group, measures: Sequence[str]) -> tuple[float, ...] | None:
-    """Returns the means of the objectives; older versions recorded the second one under its own name "
-    "alone."""
+    """Returns the means of the objectives. Older versions recorded only the first one as an objective."""
     found = []
     for number, measure in enumerate(measures):
         mean = group.mean(objective_name(number))
