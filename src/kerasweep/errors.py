@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-MAX_SUGGESTED, LIKE = 3, 0.6
+MAX_SUGGESTED, LIKE, MAX_BEHIND = 3, 0.6, 0.2
 # The signals that stop a command: Ctrl-C, a scheduler's end, a terminal that is closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -97,7 +97,8 @@ def suggestion(name: str, known: Iterable[str], otherwise: str = "") -> str:
         otherwise: The sentence if no valid name is similar.
     """
     alike = sorted((-_likeness(name, valid), valid) for valid in set(known))
-    near = [valid for score, valid in alike[:MAX_SUGGESTED] if -score >= LIKE]
+    least = max(LIKE, -alike[0][0] - MAX_BEHIND) if alike else LIKE
+    near = [valid for score, valid in alike[:MAX_SUGGESTED] if -score >= least]
     return f"Did you mean {' or '.join(near)}?" if near else otherwise
 
 

@@ -37,7 +37,7 @@ def test_second_ctrl_c_does_not_leave_the_run_open(
     monkeypatch.setattr(Tracker, "finish", finish_interrupted)
     cfg = configured()
     cfg.tracking.uri = tracking.uri
-    runtime = {"choices": {}, "output_dir": str(tmp_path)}
+    runtime = {"choices": {}, "output_dir": str(tmp_path), "cwd": str(Path.cwd())}
     with pytest.raises(KeyboardInterrupt):
         single.run_single(cfg, OmegaConf.create({"overrides": {"task": []}, "runtime": runtime}))
     (run,) = find_runs(tracking, {"kind": "run"})

@@ -83,7 +83,7 @@ def test_a_sampler_without_a_successor_is_noted() -> None:
     assert translation.overrides == ("sampler.seed=7",)
     assert translation.notes == (
         "hydra.sweeper.sampler=optuna.samplers.NSGAIIISampler is not used: choose one with sampler=NAME, of "
-        "grid, random, tpe, qmc, cmaes, nsga2.",
+        "grid, random, tpe, qmc, cmaes, nsga2, custom.",
     )
 
 

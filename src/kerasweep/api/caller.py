@@ -98,12 +98,14 @@ def _hydra() -> Iterator[None]:
     from hydra._internal import defaults_list
     from hydra._internal import hydra as hydra_main
     from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
     from hydra.core.singleton import Singleton
     from omegaconf.basecontainer import BaseContainer
 
     import kerasweep.config.composition  # noqa: F401  (what it replaces is read below)
     from kerasweep.config import hydra_setup
 
+    plugins = Plugins.instance()  # another one would import the plugins again, with other classes
     instances, resolvers = Singleton._instances, dict(BaseContainer._resolvers)
     replaced: list[tuple[Any, str, Any]] = [
         (hydra_main, "ConfigLoaderImpl", hydra_main.ConfigLoaderImpl),
@@ -113,7 +115,7 @@ def _hydra() -> Iterator[None]:
     store = ConfigStore.instance()
     ours = copy.copy(store)
     ours.repo = copy.deepcopy(store.repo)
-    Singleton._instances = {ConfigStore: ours}  # type: ignore[dict-item]
+    Singleton._instances = {ConfigStore: ours, Plugins: plugins}  # type: ignore[dict-item]
     hydra_setup._finds_studies = False
     try:
         yield

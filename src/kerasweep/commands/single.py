@@ -55,7 +55,6 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
         cfg: The configuration without Hydra's node.
         hydra_cfg: Hydra's node, for the group choices, the overrides and the output folder.
     """
-    os.chdir(hydra_cfg.runtime.cwd)  # databases, data and jobs lie where the command was started
     resolve_values(cfg)
     if cfg.study.dry_run:
         raise ConfigError(
@@ -70,6 +69,7 @@ def run_single(cfg: DictConfig, hydra_cfg: DictConfig) -> float:
     if cfg.data.ship:
         raise ConfigError("data.ship is used by sweeps on a Ray cluster. Leave it out.")
     check_user_tags(cfg.tracking.tags)
+    os.chdir(hydra_cfg.runtime.cwd)  # databases, data and jobs lie where the command was started
     note_code(cfg)
     prepared = read_data(cfg)
     say(f"data: {cfg.data.source}, {prepared.describe()}")

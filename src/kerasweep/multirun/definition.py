@@ -31,6 +31,8 @@ NEW_KEYS = (
     "training.class_weight",
     "training.metrics",
     "training.callbacks",
+    "training.unfreeze_at",
+    "training.unfreeze_learning_rate",
 )
 
 
