@@ -70,6 +70,8 @@ def test_a_job_of_another_sweeper_may_have_keys_of_the_sweep(
         raise KeyError("the data")
 
     monkeypatch.setattr(single, "read_data", reached)
-    hydra_cfg = OmegaConf.create({"overrides": {"task": ["study.name=x"]}, "mode": RunMode.MULTIRUN})
+    runtime = {"cwd": str(Path.cwd())}
+    overrides = {"task": ["study.name=x"]}
+    hydra_cfg = OmegaConf.create({"overrides": overrides, "mode": RunMode.MULTIRUN, "runtime": runtime})
     with pytest.raises(KeyError, match="the data"):
         single.run_single(configured(), hydra_cfg)
