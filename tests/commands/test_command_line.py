@@ -149,7 +149,8 @@ def test_argument_without_a_key_or_value_is_named(argument: str, capsys: pytest.
 @pytest.mark.parametrize("argument", ["sampler=3", "sampler=null", "sampler=true"])
 def test_group_without_an_option_lists_them(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert refusal([argument], capsys) == (
-        f"{argument}: sampler takes the name of one of its options: cmaes, custom, grid, nsga2, qmc, random, tpe."
+        f"{argument}: sampler takes the name of one of its options: cmaes, custom, grid, nsga2, qmc, random, "
+        "tpe."
     )
 
 

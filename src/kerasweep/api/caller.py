@@ -97,6 +97,7 @@ def _hydra() -> Iterator[None]:
     """Gives Hydra a state of its own: another `hydra.initialize` of the caller's may be open."""
     from hydra._internal import defaults_list
     from hydra._internal import hydra as hydra_main
+    from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
     from hydra.core.singleton import Singleton
@@ -105,7 +106,8 @@ def _hydra() -> Iterator[None]:
     import kerasweep.config.composition  # noqa: F401  (what it replaces is read below)
     from kerasweep.config import hydra_setup
 
-    plugins = Plugins.instance()  # another one would import the plugins again, with other classes
+    # Others would import the plugins again, with other classes, and plugins register their sources.
+    plugins, sources = Plugins.instance(), SourcesRegistry.instance()
     instances, resolvers = Singleton._instances, dict(BaseContainer._resolvers)
     replaced: list[tuple[Any, str, Any]] = [
         (hydra_main, "ConfigLoaderImpl", hydra_main.ConfigLoaderImpl),
@@ -115,7 +117,7 @@ def _hydra() -> Iterator[None]:
     store = ConfigStore.instance()
     ours = copy.copy(store)
     ours.repo = copy.deepcopy(store.repo)
-    Singleton._instances = {ConfigStore: ours, Plugins: plugins}  # type: ignore[dict-item]
+    Singleton._instances = {ConfigStore: ours, Plugins: plugins, SourcesRegistry: sources}  # type: ignore[dict-item]
     hydra_setup._finds_studies = False
     try:
         yield
