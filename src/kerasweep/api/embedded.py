@@ -36,7 +36,7 @@ def run_embedded(name: str, command: Callable[[], None], arguments: Sequence[str
             command()
         except SystemExit:
             pass  # the answer says why
-        except Exception as error:
+        except Exception as error:  # Hydra has no common class for what it refuses; the rest is raised again
             refused = hydra_error(error)
             if refused is None:
                 raise

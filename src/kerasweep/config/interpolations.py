@@ -53,7 +53,7 @@ def _unresolved(node: DictConfig | ListConfig) -> str | None:
 
 
 def resolve_shared_tags(cfg: DictConfig) -> None:
-    """Resolves the tags of a sweep's run, and drops those that only a job has, such as `${hydra:job.num}`."""
+    """Resolves the tags of a sweep's run, and drops tags that only a job has, such as `${hydra:job.num}`."""
     tags = OmegaConf.select(cfg, TAGS)
     for name in list(tags) if isinstance(tags, DictConfig) else ():
         try:

@@ -1,4 +1,4 @@
-"""Names the metrics of a training: those of every run, and those that a configuration asks for."""
+"""Names the metrics of a training: the ones of every run, and the ones that a configuration asks for."""
 
 from collections.abc import Mapping
 

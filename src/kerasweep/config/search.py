@@ -50,7 +50,7 @@ class StudyConf:
     claim: ClaimConf | None = field(default_factory=ClaimConf)
     trials: int | None = None  # None: the whole grid, or 20
     repeats: int = 1  # seeds of each trial
-    folds: int | None = None  # the validation set of each repeat is another of so many folds; None: drawn
+    folds: int | None = None  # the number of folds, of which each repeat validates on another; None: drawn
     splits: str = "resampled"  # one of SPLITS: whether each repeat validates on other images
     fresh: bool = False  # begins a new sweep
     dry_run: bool = False  # prints the trials and their cost, and records nothing

@@ -45,7 +45,7 @@ class Augmentation:
         return "mixup" in self._limits
 
     def set(self, augment: AugmentConf) -> None:
-        """Sets the limits of the transforms, which are those that the graph was built with."""
+        """Sets the limits of the transforms that the graph was built with."""
         for name, variable in self._limits.items():
             variable.assign(float(getattr(augment, name)))
 

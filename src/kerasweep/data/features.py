@@ -47,7 +47,7 @@ def cached_features(
         folder: The cache folder.
         key: Names images and backbone by their content.
         extract: Begins to compute them.
-        max_bytes: Of all entries together: those that were not used for longest are removed.
+        max_bytes: Of all entries together. The least recently used ones are removed.
     """
     entry = folder / "features" / key
     try:

@@ -1,4 +1,4 @@
-"""Loads image files: those of a folder with one subfolder per class, or those that a table names."""
+"""Loads the image files of a folder with one subfolder per class, or of a table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def load_image_folder(cfg: DataConf, folder: ImageFolder | None = None) -> Array
 
 
 class _Reader:
-    """Reads files into one array, and collects those that cannot be read."""
+    """Reads files into one array, and collects the unreadable ones."""
 
     def __init__(self, size: tuple[int, int] | None, resize: str) -> None:
         self.unreadable: dict[Path, str] = {}

@@ -83,7 +83,7 @@ class _Guarded:
         def call(*arguments: Any) -> Any:
             try:
                 return method(*arguments)
-            except Exception as error:
+            except Exception as error:  # a user's own sampler or pruner may raise anything
                 raise ConfigError(
                     f"{self._origin} raised {type(error).__name__} in {name}: {error}. Correct it, or choose "
                     "another one; the same command then continues the sweep."
