@@ -125,12 +125,16 @@ def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Pro
     keras.backend.clear_session()  # the numbers in layer names start at 0 again
     fresh = _make_model(cfg, prepared, None)
     check_scaling(cfg.model.target, fresh, cfg.data.scaling)
-    if cfg.tracking.models != "none":
-        check_saveable(cfg.model.target, fresh)
+
+    def make() -> "Program":  # the check builds the network once more, so networks of one structure share it
+        if cfg.tracking.models != "none":
+            check_saveable(cfg.model.target, fresh)
+        return _make_program(cfg, fresh, None)
+
     described = structure(fresh)
     if described is None:
-        return None, _make_program(cfg, fresh, None)
-    graph, program = _reuse_or_make(cfg, prepared, described, lambda: _make_program(cfg, fresh, None))
+        return None, make()
+    graph, program = _reuse_or_make(cfg, prepared, described, make)
     for variable, value in zip(program.model.variables, fresh.variables, strict=True):
         variable.assign(value)
     return graph, program
