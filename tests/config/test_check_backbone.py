@@ -12,7 +12,7 @@ SENTENCES = [
     (
         "model.backbone=mobilenet_v3_smal",
         "model.backbone must name a network of keras.applications in snake case, but got mobilenet_v3_smal. "
-        "Did you mean mobilenet_v3_small or mobilenet_v3_large or mobilenet_v2?",
+        "Did you mean mobilenet_v3_small or mobilenet_v3_large?",
     ),
     (
         "+model.kwargs.pooling=max",

@@ -127,7 +127,7 @@ def test_measures_that_every_run_logs_are_accepted(measure: str) -> None:
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
-        ("val_acuracy", "no run has that metric. Did you mean val_accuracy or max_val_accuracy or accuracy?"),
+        ("val_acuracy", "no run has that metric. Did you mean val_accuracy or max_val_accuracy?"),
         ("precision", f"no run has that metric. Every run has {', '.join(MEASURES)}."),
         (
             "test_accuracy",
