@@ -1,6 +1,7 @@
 """Defines which commands continue the same sweep: what must stay equal, and the study's name."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -114,8 +115,13 @@ def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]
 def _is_default(base: DictConfig, key: str) -> bool:
     """Whether a key of a group has the value of the group's schema."""
     group, _, name = key.partition(".")
-    usual = OmegaConf.structured(OmegaConf.get_type(base[group]))
+    usual = _defaults(OmegaConf.get_type(base[group]))
     return bool(OmegaConf.select(base, key) == OmegaConf.select(usual, name))
+
+
+@cache
+def _defaults(schema: type[Any]) -> DictConfig:
+    return DictConfig(OmegaConf.structured(schema))
 
 
 def _without(node: Any, swept: set[str], prefix: str = "") -> Any:

@@ -313,8 +313,9 @@ class Plan:
 
     def hash_of(self, space: Space) -> str:
         """Returns the hash of the sweep with the values of this space, which has the axes of the plan's."""
-        return sweep_hash(self._definition() | {"space": space.canonical()})
+        return sweep_hash(self._definition | {"space": space.canonical()})
 
+    @cached_property
     def _definition(self) -> dict[str, Any]:
         question, master = self.question, without_hydra(self.question.master)
         tunings = {}
