@@ -33,7 +33,7 @@ from kerasweep.data.sources import load
 from kerasweep.model.network import build_model
 from kerasweep.model.parts import StockParts
 from kerasweep.tracking.reader import find_runs
-from kerasweep.trial.network import graph_of
+from kerasweep.trial.begin_program import graph_of
 from tests.processes import fork_server, forked_python
 
 SMALL = Grid((3,), (32,), ("none",), ("he_normal",), filters=(16,))

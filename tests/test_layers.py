@@ -56,7 +56,7 @@ SIDEWAYS = {
     ("kerasweep.config", "kerasweep.errors"),
 }
 KERAS_OWNERS = (
-    *("kerasweep.data", "kerasweep.model", "kerasweep.training", "kerasweep.trial.network"),
+    *("kerasweep.data", "kerasweep.model", "kerasweep.training", "kerasweep.trial.begin_program"),
     *("kerasweep.handover", "kerasweep.serving"),
 )
 OWNERS = {
@@ -246,7 +246,7 @@ def checked(module: str, source: str) -> list[str]:
         ("kerasweep.sweep.driver", "from kerasweep.search.study import sweep_hash"),
         ("kerasweep.training.fit", "from kerasweep.model.network import build_model"),
         (
-            "kerasweep.trial.network",
+            "kerasweep.trial.begin_program",
             "def train():\n    import keras\n    from kerasweep.training.fit import fit",
         ),
         ("kerasweep.report.figures", "from optuna.visualization import matplotlib"),

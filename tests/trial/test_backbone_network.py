@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from kerasweep.data import prepare
 from kerasweep.model.backbone import base_of
-from kerasweep.trial.network import Network, build_network, graph_of, parameters_of
+from kerasweep.trial.begin_program import graph_of
+from kerasweep.trial.network import Network, build_network, parameters_of
 from kerasweep.trial.run import read_data
 from tests.compositions import compose_train
 from tests.trained_backbones import OVERRIDES

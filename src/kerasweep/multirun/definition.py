@@ -115,7 +115,8 @@ def _fixed_below_groups(axes: Sequence[Axis], fixed: Sequence[str]) -> list[str]
 def _is_default(base: DictConfig, key: str) -> bool:
     """Whether a key of a group has the value of the group's schema."""
     group, _, name = key.partition(".")
-    usual = _defaults(OmegaConf.get_type(base[group]))
+    schema: Any = OmegaConf.get_type(base[group])
+    usual = _defaults(schema)
     return bool(OmegaConf.select(base, key) == OmegaConf.select(usual, name))
 
 

@@ -16,7 +16,8 @@ from kerasweep.multirun.composer import Composer
 from kerasweep.multirun.constraints import Constraints
 from kerasweep.space.axis import Axis, Params, Space, Value
 from kerasweep.terminal import say
-from kerasweep.trial.network import graph_of, parameters_of
+from kerasweep.trial.begin_program import graph_of
+from kerasweep.trial.network import parameters_of
 from kerasweep.trial.run import check_images
 
 PROGRESS_SECONDS = 5.0  # between two lines

@@ -1,10 +1,8 @@
 """Joins a network under training with the data it reads."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +10,14 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS
-from kerasweep.data.cache import cache_of
 from kerasweep.data.prepare import Part, Prepared
 from kerasweep.data.scaling import fit_scaling
 from kerasweep.model.shapes import count_parameters
-from kerasweep.model.weights import weights_identity
-from kerasweep.training.program_cache import graph_key, structure
 from kerasweep.training.runtime import start_tensorflow
+from kerasweep.trial.begin_program import begin_program, stock_network, weights_in_graph
 from kerasweep.trial.class_weights import class_weights
 from kerasweep.trial.epoch_metrics import EpochMetrics, build_epoch_metrics
+from kerasweep.trial.frozen_backbone import frozen_backbone, trains_on_features
 
 if TYPE_CHECKING:
     from kerasweep.training.features import FrozenBackbone
@@ -41,133 +38,22 @@ def build_network(cfg: DictConfig, prepared: Prepared) -> "Network":
     frozen = None
     if cfg.model.architecture == "backbone":
         prepared = replace(prepared, scaling=fit_scaling("none", ()))  # the backbone has its own
-        frozen = _frozen_backbone(cfg, prepared) if trains_on_features(cfg) else None
-    is_custom = cfg.model.architecture == "custom"
-    graph, program = _begin_custom(cfg, prepared) if is_custom else _begin_built_in(cfg, prepared, frozen)
+        frozen = frozen_backbone(cfg, prepared) if trains_on_features(cfg) else None
+    graph, program = begin_program(cfg, prepared, frozen)
     weights = class_weights(cfg.training.class_weight, prepared.train.labels, prepared.class_names)
     program.begin(cfg.optimizer, cfg.augment, cfg.training.label_smoothing, weights)
     epoch_metrics = build_epoch_metrics(cfg, prepared.num_classes)
     return Network(cfg, prepared, graph, program, epoch_metrics, frozen)
 
 
-def trains_on_features(cfg: DictConfig) -> bool:
-    """Whether the outputs of a frozen backbone are computed once; augmented images differ each time."""
-    is_frozen = cfg.model.architecture == "backbone" and cfg.model.trainable is False
-    is_augmented = any(cfg.augment.values())
-    unfreezes = cfg.training.unfreeze_at is not None
-    return is_frozen and bool(cfg.model.cache_features) and not (is_augmented or unfreezes)
-
-
-def _frozen_backbone(cfg: DictConfig, prepared: Prepared) -> "FrozenBackbone":
-    from kerasweep.training.features import FrozenBackbone
-
-    identity = weights_identity(cfg.model.weights)
-    backbone = [
-        OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
-        f"seed {cfg.training.seed}" if cfg.model.weights is None else identity,
-        cfg.training.precision,
-        version("keras"),
-    ]
-
-    def build() -> Any:
-        from kerasweep.model.backbone import build_extractor
-
-        _seed_random_backbone(cfg)
-        return build_extractor(cfg.model, prepared.input_shape)
-
-    return FrozenBackbone(prepared, cache_of(cfg.data), json.dumps(backbone, sort_keys=True), build)
-
-
-def _seed_random_backbone(cfg: DictConfig) -> None:
-    if cfg.model.weights is None:
-        from kerasweep.training.runtime import seed_everything
-
-        seed_everything(cfg.training.seed)
-
-
-def _begin_built_in(
-    cfg: DictConfig, prepared: Prepared, frozen: "FrozenBackbone | None"
-) -> tuple[str | None, "Program"]:
-    from kerasweep.model.parts import AdjustableParts
-
-    def make() -> "Program":
-        parts = AdjustableParts()
-        if frozen is None:
-            return _make_program(cfg, _make_model(cfg, prepared, parts), parts)
-        from kerasweep.model.backbone import build_head
-
-        return _make_program(cfg, build_head(cfg.model, parts, frozen.dimension, prepared.num_classes), parts)
-
-    graph, program = _reuse_or_make(cfg, prepared, _weights_in_graph(cfg), make)
-    assert program.parts is not None
-    program.parts.begin(program.model, cfg.model, cfg.initializer, cfg.regularizer, cfg.training.seed)
-    if cfg.model.architecture == "backbone" and cfg.model.weights is None and frozen is None:
-        from kerasweep.model.backbone import redraw
-
-        _seed_random_backbone(cfg)
-        redraw(program.model, cfg.model, prepared.input_shape)
-    return graph, program
-
-
-def _weights_in_graph(cfg: DictConfig) -> str | None:
-    """Returns the weights to which a program's backbone is reset; random ones are drawn for each network."""
-    return weights_identity(cfg.model.weights) if cfg.model.architecture == "backbone" else None
-
-
-def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:
-    """Returns a program with the weights that the user's function draws."""
-    import keras
-
-    from kerasweep.model.custom import check_saveable, check_scaling
-    from kerasweep.training.runtime import seed_everything
-
-    seed_everything(cfg.training.seed)
-    keras.backend.clear_session()  # the numbers in layer names start at 0 again
-    fresh = _make_model(cfg, prepared, None)
-    check_scaling(cfg.model.target, fresh, cfg.data.scaling)
-
-    def make() -> "Program":  # the check builds the network once more, so networks of one structure share it
-        if cfg.tracking.models != "none":
-            check_saveable(cfg.model.target, fresh)
-        return _make_program(cfg, fresh, None)
-
-    described = structure(fresh)
-    if described is None:
-        return None, make()
-    graph, program = _reuse_or_make(cfg, prepared, described, make)
-    for variable, value in zip(program.model.variables, fresh.variables, strict=True):
-        variable.assign(value)
-    return graph, program
-
-
-def _reuse_or_make(
-    cfg: DictConfig, prepared: Prepared, described: str | None, make: Callable[[], "Program"]
-) -> tuple[str | None, "Program"]:
-    from kerasweep.training.program_cache import PROGRAMS
-
-    if not cfg.training.reuse_programs:
-        return None, make()
-    graph = _graph(cfg, prepared, described)
-    return graph, PROGRAMS.get(graph) or PROGRAMS.add(graph, make)
-
-
-def _make_program(cfg: DictConfig, model: Any, parts: Any) -> "Program":
-    from kerasweep.training.program import Program
-    from kerasweep.training.runtime import uses_xla
-
-    frozen: Sequence[Any] = ()
-    if cfg.training.unfreeze_at is not None:
-        from kerasweep.model.backbone import unfreeze
-
-        frozen = unfreeze(model, cfg.model)
-    xla = uses_xla(cfg.training)
-    return Program(model, parts, cfg.optimizer, cfg.data.labels, cfg.training, cfg.augment, xla, frozen)
-
-
-def _make_model(cfg: DictConfig, prepared: Prepared, parts: Any) -> Any:
-    from kerasweep.model.network import build_model
-
-    return build_model(cfg.model, parts, prepared.input_shape, prepared.num_classes)
+def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
+    """Returns the number of parameters, computed without a network if it is one of our blocks."""
+    if cfg.model.architecture == "cnn":
+        return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
+    if cfg.model.architecture == "custom":
+        return build_network(cfg, prepared).parameters
+    start_tensorflow()
+    return int(stock_network(cfg, prepared).count_params())
 
 
 class Network:
@@ -376,47 +262,12 @@ class Network:
 
     def stock(self) -> Any:
         """Returns the same network made of Keras's layers, with arbitrary weights."""
-        return _stock(self.cfg, self.prepared)
+        return stock_network(self.cfg, self.prepared)
 
     def _fingerprint(self) -> str:
         """Returns a hash of all that the training depends on: a checkpoint of another one does not fit."""
         names = (*RUN_GROUPS, "objective")
         groups = [OmegaConf.to_yaml(self.cfg[name], resolve=True, sort_keys=True) for name in names]
-        weights = _weights_in_graph(self.cfg)
+        weights = weights_in_graph(self.cfg)
         parts = [*groups, self.prepared.digest, *([weights] if weights else [])]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _stock(cfg: DictConfig, prepared: Prepared) -> Any:
-    from kerasweep.model.parts import StockParts
-
-    return _make_model(cfg, prepared, StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed))
-
-
-def graph_of(cfg: DictConfig, prepared: Prepared) -> str | None:
-    """Returns the key of the program that a network can reuse; None if only the built network has it."""
-    is_known = cfg.training.reuse_programs and cfg.model.architecture != "custom"
-    return _graph(cfg, prepared, _weights_in_graph(cfg)) if is_known else None
-
-
-def _graph(cfg: DictConfig, prepared: Prepared, described: str | None) -> str:
-    return graph_key(
-        cfg.model,
-        cfg.optimizer,
-        cfg.training,
-        cfg.augment,
-        cfg.data.labels,
-        prepared.input_shape,
-        prepared.num_classes,
-        described,
-    )
-
-
-def parameters_of(cfg: DictConfig, prepared: Prepared) -> int:
-    """Returns the number of parameters, computed without a network if it is one of our blocks."""
-    if cfg.model.architecture == "cnn":
-        return count_parameters(cfg.model, prepared.input_shape, prepared.num_classes)
-    if cfg.model.architecture == "custom":
-        return build_network(cfg, prepared).parameters
-    start_tensorflow()
-    return int(_stock(cfg, prepared).count_params())
