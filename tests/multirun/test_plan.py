@@ -249,6 +249,19 @@ def test_a_value_from_elsewhere_may_not_change(
         opened("8", 0.2)
 
 
+@pytest.mark.parametrize("swept", ["model.dropout=0,0.5", "model.weights=a.weights.h5,null"])
+def test_the_content_of_a_backbones_weights_may_not_change(
+    swept: str, plan: Callable[..., Plan], folder: Path
+) -> None:
+    weights = folder / "a.weights.h5"
+    weights.write_bytes(b"first")
+    keys = ("model=backbone", "model.weights=a.weights.h5", "model.image_size=[32,32]")
+    plan(*keys, swept).open_sweep(fresh=False).study.ask()
+    weights.write_bytes(b"other")
+    with pytest.raises(ConfigError, match="^The settings of model.weights=a.weights.h5 have changed since"):
+        plan(*keys, swept).open_sweep(fresh=False)
+
+
 def test_a_key_that_a_users_function_reads_may_not_change(plan: Callable[..., Plan]) -> None:
     own = ("trial.target=benchmarks.targets:instant", "model.kernel_size=3,5")
     plan(*own, "+clip=0.5").open_sweep(fresh=False).study.ask()

@@ -110,6 +110,12 @@ def test_the_code_of_a_user_is_a_cause() -> None:
     assert causes(before, now) == ["your code is another (nets:small=1111 / nets:small=2222)"]
 
 
+def test_the_weights_of_a_backbone_are_a_cause() -> None:
+    before, now = training(backbone_weights="1111"), training(backbone_weights="2222")
+    assert causes(before, now) == ["the backbone begins with other weights (1111 / 2222)"]
+    assert causes(training(), now) == []  # recorded by an older version
+
+
 def test_files_that_git_does_not_know_may_be_a_cause() -> None:
     tags = {"dirty": "true", "diff": "none"}
     assert causes(training(**tags), training(**tags)) == ["files that git does not know are not recorded"]

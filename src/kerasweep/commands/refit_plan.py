@@ -16,7 +16,7 @@ from kerasweep.handover.winner import Winner, find_winner, winner_of
 from kerasweep.tracking.recorded_run import RecordedRun, read_recorded_run
 from kerasweep.tracking.tags import REFIT_EPOCHS, REFIT_OF, RunKind, check_user_tags
 from kerasweep.training.schedules import Rate, rate_function
-from kerasweep.trial.digest import note_code, targets_tag
+from kerasweep.trial.digest import code_tags, note_code
 from kerasweep.trial.run import read_data
 
 KEY_DIGITS = 12
@@ -46,7 +46,7 @@ class RefitPlan:
         cfg.training.checkpoint = CheckpointConf()
         groups = [OmegaConf.to_yaml(cfg[group], resolve=True, sort_keys=True) for group in RUN_GROUPS]
         schedule = (str(self.epochs.span), str(self.epochs.steps_per_epoch), self.recorded.run.run_id)
-        return digest_of([*groups, self.prepared.digest, *schedule, str(targets_tag(cfg))])
+        return digest_of([*groups, self.prepared.digest, *schedule, str(code_tags(cfg))])
 
     def rate(self, steps_per_epoch: int) -> Rate:
         """Returns the learning rate by step; where validation decided it, the recorded rate of each epoch.

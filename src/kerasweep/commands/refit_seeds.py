@@ -40,7 +40,7 @@ from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.training.numerics import read_numerics
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.trial.artifacts import draw_errors, record_data, record_model
-from kerasweep.trial.digest import targets_tag
+from kerasweep.trial.digest import code_tags
 from kerasweep.trial.network import build_network
 
 FOLDER = Path("jobs", "refit")  # beside the database, or below mlruns
@@ -146,7 +146,7 @@ def _train_seed(plan: RefitPlan, tracker: Tracker, number: int, name: str) -> Tr
                 opened.run_id,
                 {
                     **read_numerics(),
-                    **targets_tag(cfg),
+                    **code_tags(cfg),
                     WEIGHTS_DIGEST: network.weights_digest(),
                     **({RESTORED_EPOCHS: str(restored)} if restored else {}),
                 },

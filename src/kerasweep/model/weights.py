@@ -11,6 +11,11 @@ SUFFIXES = (".weights.h5", ".keras", ".h5")
 DIGITS = 24
 
 
+def is_weights_file(weights: object) -> bool:
+    """Whether the key model.weights names a file that exists."""
+    return isinstance(weights, str) and weights != IMAGENET and Path(weights).expanduser().is_file()
+
+
 def weights_identity(weights: str | None) -> str:
     """Returns `null`, `imagenet`, or the digest of a file, equal for equal bytes.
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.folders import config_folder
 from kerasweep.config.interpolations import texts_of
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
+from kerasweep.model.weights import is_weights_file, weights_identity
 from kerasweep.multirun.composer import Composer, config_path
 from kerasweep.space.axis import Space
 
@@ -30,14 +31,15 @@ def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict
 
     Returns:
         By name: `regularizer` for what a study file sets below a swept group, `regularizer=mine` for the file
-        of a user's own option, `optimizer.learning_rate` for a value by interpolation, and keys at the top
-        that the user added.
+        of a user's own option, `optimizer.learning_rate` for a value by interpolation,
+        `model.weights=FILE` for the content of a backbone's weights, and keys at the top that the user added.
     """
     swept = {SHIP, *(axis.name for axis in space.axes)}
     contents = {
         **{axis.name: _below(base, axis.name, swept) for axis in space.axes if axis.is_group},
         **dict(_own_options(space, composer)),
         **{key: value for key, value in _interpolated(base) if key not in {*swept, *PLACES}},
+        **{f"model.weights={path}": weights_identity(path) for path in _weights_files(base, space)},
         **{str(key): base._get_node(key) for key in base if str(key) not in ROOTS},
     }
     return {name: _digest(content) for name, content in contents.items()}
@@ -57,6 +59,12 @@ def _below(base: DictConfig, group: str, swept: set[str]) -> Any:
         for key, value in content.items()
         if f"{group}.{key!s}" not in swept and (key not in usual or usual[key] != value)
     }
+
+
+def _weights_files(base: DictConfig, space: Space) -> list[str]:
+    swept = [axis.values() or [] for axis in space.axes if axis.name == "model.weights"]
+    named = swept[0] if swept else [OmegaConf.select(base, "model.weights")]
+    return [str(weights) for weights in named if is_weights_file(weights)]
 
 
 def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:

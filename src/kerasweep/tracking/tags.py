@@ -43,6 +43,8 @@ REGISTERED_MODEL, REGISTERED_VERSION, PROMOTION = "registered_model", "registere
 EXPORT = "export."
 # The user's targets, with the digests of their code.
 TARGETS_TAG = "targets"
+# A digest of the file of weights with which a backbone begins.
+BACKBONE_WEIGHTS = "backbone_weights"
 # What was left out of a run's data.
 DATA_NOTES = "data_notes"
 # How many epochs of a run an earlier attempt trained.
@@ -95,6 +97,7 @@ RESERVED = {
     REFIT_EPOCHS,
     REFIT_PROCESS,
     TARGETS_TAG,
+    BACKBONE_WEIGHTS,
     DATA_NOTES,
     WEIGHTS_DIGEST,
     "processor",

@@ -2,15 +2,16 @@
 
 from functools import cache
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import named_targets
 from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ChangedError
+from kerasweep.model.weights import is_weights_file, weights_identity
 from kerasweep.results import TrialRef
-from kerasweep.tracking.tags import TARGETS_TAG
+from kerasweep.tracking.tags import BACKBONE_WEIGHTS, TARGETS_TAG
 
 
 def check_digest(prepared: Prepared, ref: TrialRef) -> None:
@@ -43,14 +44,18 @@ def check_code(cfg: DictConfig, ref: TrialRef) -> None:
             )
 
 
-def targets_tag(cfg: DictConfig) -> dict[str, str]:
-    """Returns the tag with the user's targets and the digests of their code; empty without such targets.
+def code_tags(cfg: DictConfig) -> dict[str, str]:
+    """Returns tags with the digests of the user's targets and of a backbone's file of weights, if any.
 
-    A digest is `unknown` if the module has no source file.
+    The digest of a target is `unknown` if the module has no source file.
     """
     users = [target for _, target in named_targets(cfg) if target != TrialConf.target]
     text = " ".join(f"{target}={_digest_at_start(target) or 'unknown'}" for target in users)
-    return {TARGETS_TAG: text} if users else {}
+    weights = OmegaConf.select(cfg, "model.weights")
+    return {
+        **({TARGETS_TAG: text} if users else {}),
+        **({BACKBONE_WEIGHTS: weights_identity(weights)} if is_weights_file(weights) else {}),
+    }
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kerasweep.tracking.source import COMMIT, COMMIT_DIGITS, DIFF, DIRTY, KERASWEEP, NO_DIFF
-from kerasweep.tracking.tags import RESTORED_EPOCHS, TARGETS_TAG, WEIGHTS_DIGEST
+from kerasweep.tracking.tags import BACKBONE_WEIGHTS, RESTORED_EPOCHS, TARGETS_TAG, WEIGHTS_DIGEST
 from kerasweep.training.numerics import ALL, NO_GPU
 
 Tags = Mapping[str, str]
@@ -131,6 +131,9 @@ def _changes_of_code(before: Tags, now: Tags) -> Iterator[str]:
         yield f"the code is another (commit {_commit(before)} with other changes)"
     if TARGETS_TAG in before and before[TARGETS_TAG] != now.get(TARGETS_TAG):
         yield f"your code is another ({before[TARGETS_TAG]} / {now.get(TARGETS_TAG, 'none')})"
+    if BACKBONE_WEIGHTS in before and before[BACKBONE_WEIGHTS] != now.get(BACKBONE_WEIGHTS):
+        weights = f"{before[BACKBONE_WEIGHTS]} / {now.get(BACKBONE_WEIGHTS, 'none')}"
+        yield f"the backbone begins with other weights ({weights})"
     if KERASWEEP in before and before[KERASWEEP] != now.get(KERASWEEP):
         yield f"kerasweep is another version ({before[KERASWEEP]} / {now.get(KERASWEEP, 'none')})"
 

@@ -32,7 +32,7 @@ from kerasweep.tracking.tags import (
 from kerasweep.training.numerics import read_numerics
 from kerasweep.training.runtime import start_tensorflow
 from kerasweep.trial.artifacts import record_curves, record_data, record_errors, record_model
-from kerasweep.trial.digest import check_digest, targets_tag
+from kerasweep.trial.digest import check_digest, code_tags
 from kerasweep.trial.metrics import Choice, choose_epochs, cross_fitted, of_history
 from kerasweep.trial.network import build_network
 from kerasweep.trial.record_best import save_weights
@@ -109,7 +109,7 @@ def run_trial(
     tags = {
         **read_numerics(),
         **ref.source,
-        **targets_tag(cfg),
+        **code_tags(cfg),
         SPLIT: prepared.split,
         SCORE: score,
         WEIGHTS_DIGEST: network.weights_digest(),
