@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from kerasweep.report.effects import Effect, Interaction
@@ -20,7 +20,6 @@ from kerasweep.report.figures import (
     effect_figure,
     interaction_figure,
     isolation_figure,
-    parallel_figure,
     ranking_figure,
 )
 from kerasweep.report.groups import Group
@@ -114,6 +113,14 @@ def test_curves_are_means_over_seeds_as_far_as_each_went() -> None:
     assert (low[1], high[1]) == pytest.approx((0.2, 0.8))
 
 
+def test_training_is_dashed_beside_the_validation_of_its_configuration() -> None:
+    curves = {"a": [[0.2, 0.4]], "b": [[0.3, 0.5]]}
+    axes = only(curves_figure(curves, "val_accuracy", {"b": [[0.6, 0.8], [0.8]]}))
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "-", "--"]
+    assert axes.lines[2].get_ydata() == pytest.approx([0.7, 0.8])
+    assert axes.lines[2].get_color() == axes.lines[1].get_color()
+
+
 def test_curves_have_gaps_where_no_seed_has_a_number() -> None:
     nan, inf = float("nan"), float("inf")
     figure = curves_figure({"a": [[0.2, nan, 0.8, nan], [0.4, inf, nan]], "b": [[nan, nan]]}, "val_loss")
@@ -121,28 +128,6 @@ def test_curves_have_gaps_where_no_seed_has_a_number() -> None:
     assert first.get_ydata() == pytest.approx([0.3, nan, 0.8, nan], nan_ok=True)
     assert second.get_ydata() == pytest.approx([nan, nan], nan_ok=True)
     data_uri(figure)
-
-
-def test_parallel_lines_pass_their_values_and_end_at_their_score() -> None:
-    rows = [(("8", "b"), 0.5), (("32", "a"), 0.9)]
-    axes = only(parallel_figure(["k", "c"], [["8", "16", "32"], ["a", "b"]], rows, "val_accuracy"))
-    runs = [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 3]
-    assert runs == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
-    written = [text.get_text() for text in axes.texts]
-    assert written == ["8", "16", "32", "a", "b", "0.5", "0.7", "0.9"]
-
-
-@pytest.mark.parametrize("scores", [(0.5, 0.7, 0.9), (0.9, 0.7, 0.5)])
-def test_the_best_line_is_the_darkest_whether_high_or_low(scores: Sequence[float]) -> None:
-    rows = [((level,), score) for level, score in zip(("8", "16", "32"), scores, strict=True)]
-    axes = only(parallel_figure(["k"], [["8", "16", "32"]], rows, "measure"))
-    brightness = [sum(to_rgb(line.get_color())) for line in axes.lines if line.get_alpha() == 0.5]
-    assert brightness == sorted(brightness, reverse=True)
-
-
-def test_equal_scores_are_drawn() -> None:
-    rows = [(("8",), 0.5), (("16",), 0.5)]
-    assert len(only(parallel_figure(["k"], [["8", "16"]], rows, "val_accuracy")).lines) == 4
 
 
 def test_texts_stay_texts() -> None:
@@ -154,13 +139,11 @@ def test_texts_stay_texts() -> None:
 def test_dollars_are_shown_as_text() -> None:
     names = (r"$\frac$", "US$5-US$10")
     groups = tuple(Group((name,), ()) for name in names)
-    rows = [((name,), score) for name, score in zip(names, (0.5, 0.9), strict=True)]
     drawn = (
         ranking_figure(names, [BEST, BEHIND], "$m$", "$k$ · $b$"),
         effect_figure(Effect("$k$", groups, (BEST, BEHIND), True), "$m$"),
         interaction_figure(Interaction(("$k$", "$b$"), (names, names), np.eye(2), 0.1, 0.01), "$m$"),
         curves_figure({name: [[0.2, 0.4]] for name in names}, "$m$"),
-        parallel_figure(["$k$"], [names], rows, "$m$"),
     )
     for figure in drawn:
         svg = base64.b64decode(data_uri(figure).partition(",")[2]).decode()

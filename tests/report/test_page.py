@@ -79,7 +79,7 @@ def report(runs: list[RunRecord], axes: tuple[str, ...] = AXES) -> Report:
 
 def page(runs: list[RunRecord], curves: dict[str, list[list[float]]] | None = None) -> str:
     return render_page(
-        report(runs), "my study", "python -m src.compare study=s", curves or {}, "val_accuracy"
+        report(runs), "my study", "python -m src.compare study=s", curves or {}, {}, "val_accuracy"
     )
 
 
@@ -113,9 +113,18 @@ def read(html: str) -> Reader:
     return reader
 
 
+def test_each_configuration_is_a_line_that_a_reader_can_brush(grid_page: str) -> None:
+    lines = re.findall(r'<polyline points="([^"]*)"', grid_page)
+    axes = re.findall(r'<g data-x="([^"]*)">', grid_page)
+    assert len(lines) == len(report(grid()).groups) and len(axes) == len(report(grid()).axes) + 1
+    assert all([point.partition(",")[0] for point in line.split()] == axes for line in lines)
+    assert grid_page.count('class="hold"') == len(axes)
+    assert f'<span id="kept">All {len(lines)} lines are shown.' in grid_page
+
+
 def test_page_loads_nothing() -> None:
     reader = read(page(grid(), {"kernel_size=5": [[0.5, 0.6], [0.4, 0.7]]}))
-    assert len(reader.sources) == 7  # ranking, two axes, their interaction, curves, cost, parallel lines
+    assert len(reader.sources) == 6  # ranking, two axes, their interaction, curves, cost
     assert all(source.startswith("data:image/svg+xml;base64,") for source in reader.sources)
     for source in reader.sources:
         svg = base64.b64decode(source.partition(",")[2]).decode()
@@ -130,7 +139,7 @@ def test_answer_names_the_winner_and_its_commands() -> None:
     ]
     whole = report(tested)
     command = "python -m src.compare study=s tracking.experiment=mine"
-    text = render_page(replace(whole, candidates=whole.groups), "s", command, {}, "val_accuracy")
+    text = render_page(replace(whole, candidates=whole.groups), "s", command, {}, {}, "val_accuracy")
     texts = read(text).texts
     heading = next(each for each in texts if each.startswith("The winner: kernel_size="))
     place = texts.index(heading)
@@ -255,5 +264,5 @@ def test_equal_reports_give_equal_pages(grid_page: str) -> None:
 
 @pytest.mark.parametrize("axes", [("kernel_size",), AXES])
 def test_one_axis_has_no_figures_of_each_axis(axes: tuple[str, ...]) -> None:
-    html = render_page(report(grid(), axes), "t", "c", {}, "val_accuracy")
+    html = render_page(report(grid(), axes), "t", "c", {}, {}, "val_accuracy")
     assert ("Each axis" in read(html).texts) == (len(axes) > 1)

@@ -91,7 +91,7 @@ def test_report_warns_of_borders_and_of_trainings_that_climb(tracking: TrackingC
 
 
 def test_page_has_an_isolation_plot(tracking: TrackingConf) -> None:
-    page = render_page(read_report(tracking, {"study": "sizes"}), "sizes", "command", {}, "val_accuracy")
+    page = render_page(read_report(tracking, {"study": "sizes"}), "sizes", "command", {}, {}, "val_accuracy")
     assert "Tuned for each combination" in page and 'alt="learning_rate"' in page
     assert "<tr><td>5</td><td>0.001</td></tr>" in page
 
@@ -123,7 +123,7 @@ def test_a_tuning_that_two_comparisons_share_is_read_once(tracking: TrackingConf
     report = read_report(tracking, {"study": "sizes"})
     assert len(report.parents) == 2 and len(report.tunings) == 1
     assert report.seconds == pytest.approx(707.0)
-    page = render_page(report, "sizes", "command", {}, "val_accuracy")
+    page = render_page(report, "sizes", "command", {}, {}, "val_accuracy")
     assert 'alt="learning_rate"' in page and "The values that were compared" not in page
 
 

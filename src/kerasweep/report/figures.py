@@ -1,11 +1,11 @@
-"""Draws the figures of a report: rankings, effects, interactions, learning curves, the searched space."""
+"""Draws the figures of a report: rankings, effects, interactions and learning curves."""
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
@@ -20,6 +20,7 @@ GOOD, WORSE, UNTOLD = "#0072B2", "0.6", "#E69F00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MAX_RANKED, MAX_LISTED, MAX_TICKS = 30, 12, 8
 WIDTH, ROW_INCHES, SCATTER_INCHES = 9.4, 0.26, 3.2
+Curves = Mapping[str, Sequence[Sequence[float]]]  # by configuration, the values after each epoch per seed
 LOGARITHMIC = 100  # an axis is logarithmic if its largest number is 100 times the smallest or more
 
 
@@ -192,25 +193,35 @@ def isolation_figure(isolation: Isolation, measure: str) -> Figure:
     return figure
 
 
+def _by_epoch(seeds: Sequence[Sequence[float]]) -> np.ma.MaskedArray:
+    """Returns the values (seeds, epochs), masked where a seed lacks an epoch or its value is not finite."""
+    longest = max(map(len, seeds))
+    padded = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
+    return np.ma.masked_invalid(padded)
+
+
 @plain_text
-def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) -> Figure:
-    """Draws the mean and the range over the seeds after each epoch.
+def curves_figure(curves: Curves, metric: str, training: Curves | None = None) -> Figure:
+    """Draws the mean and the range over the seeds after each epoch, and the mean of the training as dashes.
 
     Args:
         curves: By configuration, the metric's values after each epoch per seed. A seed that ended early
             counts up to its last epoch; an epoch without a finite value is a gap.
         metric: The name of the metric.
+        training: The same of the training images, by configuration.
     """
     figure = new_figure(WIDTH, 3.6)
     axes = figure.subplots()
     for number, (label, seeds) in enumerate(curves.items()):
-        longest = max(map(len, seeds))
-        padded = np.array([[*seed, *[np.nan] * (longest - len(seed))] for seed in seeds], dtype=float)
-        values = np.ma.masked_invalid(padded)
+        colour = COLOURS[number % len(COLOURS)]
+        values = _by_epoch(seeds)
         mean, low, high = (masked.filled(np.nan) for masked in (values.mean(0), values.min(0), values.max(0)))
-        epochs, colour = range(1, longest + 1), COLOURS[number % len(COLOURS)]
+        epochs = range(1, len(mean) + 1)
         axes.plot(epochs, mean, color=colour, label=label, linewidth=1.5)
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+        if training and training.get(label):
+            trained = _by_epoch(training[label]).mean(0).filled(np.nan)
+            axes.plot(range(1, len(trained) + 1), trained, "--", color=colour, linewidth=0.8)
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -218,65 +229,3 @@ def curves_figure(curves: Mapping[str, Sequence[Sequence[float]]], metric: str) 
         axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
     return figure
-
-
-@plain_text
-def parallel_figure(
-    axes_names: Sequence[str],
-    levels: Sequence[Sequence[str]],
-    rows: Sequence[tuple[Sequence[str], float]],
-    measure: str,
-) -> Figure:
-    """Draws each configuration as a line through its values of the axes: darker is better, the best on top.
-
-    Args:
-        axes_names: The axes.
-        levels: The sorted values of each axis.
-        rows: The values and the score of each configuration, the worst first.
-        measure: The name of the score.
-    """
-    figure = new_figure(WIDTH, 3.6)
-    axes = figure.subplots()
-    scores = [score for _, score in rows]
-    low, high = min(scores), max(scores)
-    worst, best = scores[0], scores[-1]
-    places = [{level: _place(position, len(own)) for position, level in enumerate(own)} for own in levels]
-    for values, score in rows:
-        share = (score - low) / (high - low) if high > low else 1.0
-        goodness = (score - worst) / (best - worst) if high > low else 1.0
-        heights = [own[value] for own, value in zip(places, values, strict=True)]
-        axes.plot(
-            [*range(len(levels)), len(levels)],
-            [*heights, share],
-            color=colormaps["viridis_r"](goodness),
-            alpha=0.5,
-            linewidth=1,
-        )
-    for position, own in enumerate(levels):
-        axes.axvline(position, color="0.3", linewidth=0.8)
-        for level in own[:: -(-len(own) // MAX_LISTED)]:
-            axes.annotate(
-                level,
-                (position, places[position][level]),
-                fontsize=7,
-                xytext=(3, 2),
-                textcoords="offset points",
-            )
-    axes.axvline(len(levels), color="0.3", linewidth=0.8)
-    for share in (0.0, 0.5, 1.0):
-        axes.annotate(
-            f"{low + share * (high - low):.4g}",
-            (len(levels), share),
-            fontsize=7,
-            xytext=(3, 2),
-            textcoords="offset points",
-        )
-    axes.set_xticks(range(len(levels) + 1), [*axes_names, measure], fontsize=8)
-    axes.set_yticks([])
-    axes.margins(x=0.02)
-    axes.set_xlim(right=len(levels) + 0.3)
-    return figure
-
-
-def _place(position: int, count: int) -> float:
-    return position / (count - 1) if count > 1 else 0.5

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasweep.config import metrics
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
 from kerasweep.report.afterwards import WINNER, Step, read_steps
@@ -68,8 +69,9 @@ def page_of(cfg: TrackingConf, report: Report, title: str, command: str) -> str:
     """
     from kerasweep.report.page import render_page  # matplotlib is not imported before the table is printed
 
-    curves, steps = _curves(cfg, report), read_steps(cfg, report)
-    return render_page(report, title, command, curves, EPOCH_METRIC, steps, _confusion(cfg, steps))
+    curves, steps = _curves(cfg, report, EPOCH_METRIC), read_steps(cfg, report)
+    trained = _curves(cfg, report, EPOCH_METRIC.removeprefix(metrics.VALIDATION))
+    return render_page(report, title, command, curves, trained, EPOCH_METRIC, steps, _confusion(cfg, steps))
 
 
 def _confusion(cfg: TrackingConf, steps: Sequence[Step]) -> bytes | None:
@@ -81,10 +83,10 @@ def _confusion(cfg: TrackingConf, steps: Sequence[Step]) -> bytes | None:
         return download(cfg, winners[0], CONFUSION, Path(folder)).read_bytes()
 
 
-def _curves(cfg: TrackingConf, report: Report) -> dict[str, list[list[float]]]:
+def _curves(cfg: TrackingConf, report: Report, metric: str) -> dict[str, list[list[float]]]:
     """Returns the learning curves of the best groups; none if every run has a single epoch."""
     best = report.groups[:MAX_CURVES]
-    accuracies = histories(cfg, [run.run_id for group in best for run in group.runs], EPOCH_METRIC)
+    accuracies = histories(cfg, [run.run_id for group in best for run in group.runs], metric)
     curves = {
         _label(group, report.axes): [accuracies[run.run_id] for run in group.runs if accuracies[run.run_id]]
         for group in best

@@ -1,7 +1,7 @@
 """Renders a report as one self-contained HTML page, without network access or other files."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +12,7 @@ from kerasweep.report.afterwards import WINNER, Step
 from kerasweep.report.answer import answers_of
 from kerasweep.report.effects import variance_shares
 from kerasweep.report.fairness import caveats, epochs_line, images_line, score_line
+from kerasweep.report.figures import Curves
 from kerasweep.report.groups import measure_of
 from kerasweep.report.page_figures import (
     SEPARATOR,
@@ -19,7 +20,6 @@ from kerasweep.report.page_figures import (
     draw_effects,
     draw_importance,
     draw_interactions,
-    draw_parallel,
     draw_trade_off,
     draw_tuned,
     effects_of,
@@ -27,6 +27,7 @@ from kerasweep.report.page_figures import (
     importance_of_report,
     share_text,
 )
+from kerasweep.report.parallel import parallel_coordinates
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.summary import others_line, test_lines
@@ -40,7 +41,6 @@ from kerasweep.tracking.run_record import RunRecord
 
 CHOSEN = "Validation chooses the best configuration, so its score is optimistic."
 ID_DIGITS = 8
-Curves = Mapping[str, Sequence[Sequence[float]]]
 
 
 def render_page(
@@ -48,6 +48,7 @@ def render_page(
     title: str,
     command: str,
     curves: Curves,
+    training_curves: Curves,
     metric: str,
     steps: Sequence[Step] = (),
     confusion: bytes | None = None,
@@ -59,6 +60,7 @@ def render_page(
         title: The title of the page.
         command: The command that makes this page again.
         curves: The learning curves, see `figures.curves_figure`.
+        training_curves: The same of the training images.
         metric: The metric of the curves.
         steps: The winner, and what was done with it.
         confusion: The confusion matrix of the winner, a PNG image.
@@ -88,10 +90,11 @@ def render_page(
         interactions=draw_interactions(report, measure),
         tunings=[draw_tuned(each, measure) for tuning in report.tunings for each in tuning.isolations],
         **_tuned_to(report),
-        curves=figures.data_uri(figures.curves_figure(curves, metric)) if curves else None,
+        curves=figures.data_uri(figures.curves_figure(curves, metric, training_curves)) if curves else None,
         curves_shown=len(curves),
+        dashed=bool(training_curves),
         groups=len(report.groups),
-        parallel=draw_parallel(report, measure),
+        parallel=parallel_coordinates(report, measure),
         cost=draw_cost(report, measure),
         importance=importance,
         shares=[(each.axis, share_text(each.share), p_text(each.p)) for each in shares],

@@ -6,14 +6,14 @@ from typing import Any
 
 from kerasweep.report import figures, scatter_figures
 from kerasweep.report.effects import Effect, VarianceShare, axis_effect, interactions
-from kerasweep.report.groups import by_dataset, maximizes, natural_sort_key
+from kerasweep.report.groups import by_dataset, maximizes
 from kerasweep.report.reading import Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.trade_off import TradeOff
 from kerasweep.report.tuning import Isolation
 from kerasweep.search.importance import Importance, importance_of
 
-MAX_LINES, MAX_PLOTTED = 1_000, 2
+MAX_POINTS, MAX_PLOTTED = 1_000, 2
 SEPARATOR = " · "
 SIGNIFICANT = 0.05
 
@@ -67,7 +67,7 @@ def draw_cost(report: Report, measure: str) -> str | None:
     """Draws the objective over the seconds; None with fewer than three configurations."""
     points = {
         (seconds, mean): SEPARATOR.join(group.labels)
-        for group in report.groups[:MAX_LINES]
+        for group in report.groups[:MAX_POINTS]
         if (seconds := group.mean("seconds")) is not None
         and (mean := group.mean("objective")) is not None
         and math.isfinite(mean)
@@ -125,19 +125,6 @@ def draw_tuned(isolation: Isolation, measure: str) -> dict[str, str]:
         "axis": isolation.axis,
         "image": figures.data_uri(figures.isolation_figure(isolation, measure)),
     }
-
-
-def draw_parallel(report: Report, measure: str) -> str | None:
-    """Draws the best thousand groups; None for a single axis."""
-    means = [(group.labels, group.mean("objective")) for group in report.groups[:MAX_LINES]]
-    rows = [(values, mean) for values, mean in reversed(means) if mean is not None and mean == mean]
-    if len(report.axes) < 2 or len(rows) < 2:
-        return None
-    levels = [
-        sorted({values[place] for values, _ in rows}, key=lambda value: natural_sort_key([value]))
-        for place in range(len(report.axes))
-    ]
-    return figures.data_uri(figures.parallel_figure(report.axes, levels, rows, measure))
 
 
 def importance_of_report(report: Report) -> Importance | None:
