@@ -101,6 +101,21 @@ def test_resume_continues_the_sweep_with_changes() -> None:
     pandas.testing.assert_frame_equal(second.trials[:2], first.trials)
 
 
+def test_resume_takes_any_value() -> None:
+    first = kerasweep.sweep(overrides=["model.kernel_size=int(interval(1,9))", *INSTANT, "study.trials=1"])
+    texts = ["model.kernel_size < 7", "model.kernel_size != 2 and model.kernel_size in [1, 3, 5]"]
+    second = first.resume(study__constraints=texts, study__trials=2)
+    assert len(second.trials) == 2 and set(second.trials["params_kernel_size"]) <= {1, 3, 5}
+
+
+@pytest.mark.parametrize("where", ["", "def load():\n    "])
+def test_a_users_code_that_ends_the_process_is_named(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"mine{len(where)}"
+    Path(f"{name}.py").write_text(f"import sys\n{where}sys.exit('no licence')\n")
+    with pytest.raises(DataError, match=f"data.target={name}:load.* raised SystemExit: no licence"):
+        kerasweep.train(["data=custom", f"data.target={name}:load"])
+
+
 def test_failed_trials_have_no_value() -> None:
     Path("fails.py").write_text("def train(*given):\n    raise ValueError('no luck')\n")
     sweep = kerasweep.sweep(overrides=[RATES, "trial.target=fails:train", "hydra/launcher=basic"])
@@ -131,7 +146,8 @@ def test_compare_gives_frames_and_the_page() -> None:
     assert comparison.groups.loc[0, "mean"] == 1.0
     assert sorted(comparison.runs["objective"]) == sorted(sweep.trials["value"])
     assert comparison.verdicts.empty
-    assert "<svg" in comparison.page() or "data:image/svg+xml" in comparison.page()
+    page = comparison.page()
+    assert "data:image/svg+xml" in page and f"<pre>kerasweep-compare study={sweep.name}</pre>" in page
     assert "3 runs: 3 complete" in str(comparison)
     assert not list(Path("mlruns").glob("compare-*"))
     narrow = kerasweep.compare(tags={"learning_rate": 0.1})
@@ -169,6 +185,11 @@ def test_show_needs_a_notebook() -> None:
             lambda: kerasweep.train(["study=quickstart"]),
             ConfigError,
             "kerasweep.train trains one network, but got study=quickstart. kerasweep.sweep takes it.",
+        ),
+        (
+            lambda: kerasweep.train(["++hydra.mode=MULTIRUN", "model.kernel_size=3,5"]),
+            ConfigError,
+            "kerasweep.train trains one network, but got ++hydra.mode=MULTIRUN. kerasweep.sweep takes it.",
         ),
         (
             lambda: kerasweep.sweep(overrides=[RATES, "study.dry_run=true", *INSTANT]),

@@ -11,6 +11,7 @@ from optuna.study import Study
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.multirun.conduct import conduct
+from kerasweep.multirun.plan import Plan
 from kerasweep.report.reading import read_report
 from kerasweep.search.journal import open_study
 from kerasweep.search.ledger import counts
@@ -179,6 +180,27 @@ def test_other_settings_adopt_nothing(
     capsys.readouterr()
     run(*other)
     assert "adopted" not in capsys.readouterr().out
+
+
+def test_a_similar_sweep_whose_first_trial_runs_has_nothing_to_adopt(
+    run: Run, folder: Path, plan: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = plan("model.kernel_size=3,5", *INSTANT).open_sweep(fresh=False)
+    begun.space.suggest(begun.study.ask())
+    run("model.kernel_size=3,5,7")
+    assert "adopted" not in capsys.readouterr().out
+    assert sorted(map(len, (study.trials for study in studies(folder).values()))) == [1, 3]
+
+
+def test_adopted_trials_are_not_started_with_again(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = "study.start_with=[{model.kernel_size:5}]"
+    run("model.kernel_size=3,5", first)
+    run("model.kernel_size=3,5,7", first)
+    assert "is not trained" not in capsys.readouterr().out
+    largest = max(studies(folder).values(), key=lambda study: len(study.trials))
+    assert [trial.state.name for trial in largest.trials] == ["COMPLETE"] * 3
 
 
 class Killed(BaseException):

@@ -1,4 +1,4 @@
-"""Leaves the caller's process as it was: signals, directory, logging, Hydra, environment, random numbers."""
+"""Leaves the caller's process as it was: signals, directory, logging, Hydra, environment, generators."""
 
 import copy
 import gc

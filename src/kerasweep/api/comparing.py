@@ -1,5 +1,6 @@
 """Compares recorded runs from Python."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -12,6 +13,8 @@ from kerasweep.report.files import page_of, run_rows
 from kerasweep.report.reading import Report, read_report
 from kerasweep.report.result import ComparisonResult, result_of
 from kerasweep.report.summary import lines_of
+from kerasweep.space.parse import value_text
+from kerasweep.tracking.client import without_password
 
 if TYPE_CHECKING:
     import pandas
@@ -31,6 +34,7 @@ class Comparison:
     result: ComparisonResult  # all of it as plain data
     report: Report = field(repr=False)
     tracking: TrackingConf = field(repr=False)
+    command: str = field(repr=False)  # that writes the same page
 
     @property
     def groups(self) -> "pandas.DataFrame":
@@ -63,7 +67,7 @@ class Comparison:
     def page(self) -> str:
         """Returns the page with its figures, which `python -m src.compare` writes, as HTML."""
         with caller_kept():
-            return page_of(self.tracking, self.report, "comparison", "kerasweep.compare(…)")
+            return page_of(self.tracking, self.report, "comparison", self.command)
 
     def show(self) -> None:
         """Shows the page with its figures in a notebook.
@@ -131,4 +135,13 @@ def compare(
     wanted = named | {key: str(value) for key, value in (tags or {}).items()}
     with caller_kept():
         report = read_report(cfg, wanted, group_by, runs, where)
-    return Comparison(result_of(report), report, cfg)
+    lists = {"runs": runs, "where": where or None, "group_by": group_by}
+    given = {
+        "study": study,
+        **{f"tags.{key}": str(value) for key, value in (tags or {}).items()},
+        **{name: list(value) for name, value in lists.items() if value is not None},
+        **({} if tracking_uri is None else {"tracking.uri": without_password(tracking_uri)}),
+        **({} if experiment == "kerasweep" else {"tracking.experiment": experiment}),
+    }
+    overrides = [f"{key}={value_text(value)}" for key, value in given.items() if value is not None]
+    return Comparison(result_of(report), report, cfg, shlex.join(["kerasweep-compare", *overrides]))

@@ -34,8 +34,11 @@ def run_embedded(name: str, command: Callable[[], None], arguments: Sequence[str
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
         try:
             command()
-        except SystemExit:
-            pass  # the answer says why
+        except SystemExit as end:
+            if answer.error is None and answer.result is None:  # the user's code ended the process
+                raise ConfigError(
+                    f"A function or module of yours called sys.exit({end.code!r}). Raise an error there."
+                ) from end
         except Exception as error:  # Hydra has no common class for what it refuses; the rest is raised again
             refused = hydra_error(error)
             if refused is None:

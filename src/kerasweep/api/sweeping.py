@@ -37,7 +37,7 @@ class Sweep:
 
     @property
     def trials(self) -> "pandas.DataFrame":
-        """A row for each trial, with the columns that Optuna's `trials_dataframe` has.
+        """A row for each trial, with columns named as in Optuna's `trials_dataframe`.
 
         number, state, `value` or with several objectives `values_METRIC`, `params_NAME` of each axis, seconds
         of training, and run_id, MLflow's.
@@ -134,7 +134,7 @@ def dry_run(
 
 
 def _overrides(changes: dict[str, object]) -> list[str]:
-    """Writes values as on the command line: null for None, true for True."""
-    from kerasweep.tracking.tags import tag_text
+    """Writes values as on the command line: null for None, true for True, texts in quotes where needed."""
+    from kerasweep.space.parse import value_text
 
-    return [f"{key}={tag_text(value)}" for key, value in changes.items()]
+    return [f"{key}={value_text(value)}" for key, value in changes.items()]

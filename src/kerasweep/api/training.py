@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from kerasweep.api.embedded import checked, folder_flags, run_embedded
 from kerasweep.commands import train as command
@@ -37,8 +36,13 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
     """
     given = checked(overrides)
     for each in given:
-        if each.partition("=")[0] in MULTIRUN:
+        if each.partition("=")[0].lstrip("+") in MULTIRUN:
             raise ConfigError(
                 f"kerasweep.train trains one network, but got {each}. kerasweep.sweep takes it."
             )
-    return cast(TrainedRun, run_embedded("train", command.run, [*folder_flags(config_dir), *given]))
+    run = run_embedded("train", command.run, [*folder_flags(config_dir), *given])
+    if not isinstance(run, TrainedRun):  # a config file of the user sets hydra.mode
+        raise ConfigError(
+            "kerasweep.train trains one network, but this was a sweep. kerasweep.sweep returns it."
+        )
+    return run

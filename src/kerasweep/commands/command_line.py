@@ -109,11 +109,7 @@ def model_arguments(arguments: Sequence[str]) -> list[str]:
 def quoted(argument: str) -> str:
     """Quotes texts that Hydra would read otherwise: an id such as 12e456, a reason with a comma."""
     key, _, text = argument.partition("=")
-    if (
-        key not in ("run_id", "name", "reason", "registered_model")
-        or text == "null"
-        or text[:1] in ("'", '"')
-    ):
+    if key not in QUOTED or text == "null" or text[:1] in ("'", '"'):
         return argument
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     tail = re.search(r"\\*$", escaped)

@@ -23,12 +23,12 @@ def load_custom(cfg: DataConf) -> Arrays:
         function = import_target(str(cfg.target))
     except ConfigError:
         raise
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise _raised(error, f"The import of {origin}", "Correct the module.") from error
     check_arguments(origin, function, kwargs=kwargs, key="data.kwargs")
     try:
         made = function(**kwargs)
-    except Exception as error:  # a user's code may raise anything; all of it means: no data
+    except (Exception, SystemExit) as error:  # a user's code may raise anything; all of it means: no data
         raise _raised(error, origin, "Correct the function, or its data.kwargs.") from error
     if isinstance(made, Arrays):
         train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
@@ -44,7 +44,7 @@ def load_custom(cfg: DataConf) -> Arrays:
     return make_arrays(train, test, None, origin, validation[0] if validation else None)
 
 
-def _raised(error: Exception, what: str, advice: str) -> DataError:
+def _raised(error: Exception | SystemExit, what: str, advice: str) -> DataError:
     """Returns an error that names the line of a user's code which raised."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     # A syntax error names its own line.

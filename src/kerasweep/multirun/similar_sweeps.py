@@ -50,7 +50,7 @@ def _similar(plan: Plan, sweep: Sweep) -> Iterator[tuple[Any, Space]]:
     names = plan.storage.names()
     pattern = re.compile(rf"{re.escape(plan.study)}-([0-9a-f]{{8}})(?:-\d+)?")
     digests = {match[1] for name in names if (match := pattern.fullmatch(name))}
-    found = []
+    similar = []
     for digest in sorted(digests):
         name = sweep_name(names, plan.study, digest, fresh=False)
         if name == sweep.name:
@@ -62,5 +62,6 @@ def _similar(plan: Plan, sweep: Sweep) -> Iterator[tuple[Any, Space]]:
         space = plan.space.with_distributions(distributions_of(study))
         if space is not None and plan.hash_of(space) == digest and plan.has_same_inputs(study):
             ends = [t.datetime_complete for t in study.get_trials(deepcopy=False) if t.datetime_complete]
-            found.append((max(end.timestamp() for end in ends), study, space))
-    yield from ((study, space) for _, study, space in sorted(found, key=lambda entry: -entry[0]))
+            if ends:
+                similar.append((max(end.timestamp() for end in ends), study, space))
+    yield from ((study, space) for _, study, space in sorted(similar, key=lambda entry: -entry[0]))

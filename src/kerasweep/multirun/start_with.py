@@ -9,6 +9,7 @@ from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.ledger import counts
 from kerasweep.search.sweep import Sweep
+from kerasweep.search.tally import tally_of
 from kerasweep.space.axis import Params, Space, signature
 from kerasweep.space.parse import encoded
 
@@ -46,16 +47,17 @@ def first_configurations(plan: Plan) -> list[Params]:
 
 
 def enqueue_first(sweep: Sweep, configurations: list[Params]) -> None:
-    """Enqueues the configurations that no start of the sweep has enqueued, as far as its total goes.
+    """Enqueues the configurations that no start has enqueued or adopted, as far as the sweep's total goes.
 
     Call this with the sweep's lock held.
     """
     trials = sweep.study.get_trials(deepcopy=False)
     enqueued = {trial.user_attrs.get(START) for trial in trials}
     room = sweep.total - sum(map(counts, trials))
+    tally = tally_of(sweep.study, sweep.space)
     for params in configurations:
         name = str(signature(params))
-        if name not in enqueued and room > 0:
+        if name not in enqueued and room > 0 and not tally.has_tried(params):
             sweep.study.enqueue_trial(params, user_attrs={START: name})
             enqueued.add(name)
             room -= 1

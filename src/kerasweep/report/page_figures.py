@@ -82,12 +82,12 @@ def draw_importance(shares: Sequence[VarianceShare], importance: Importance | No
     """Draws the importance of the axes."""
     if shares:
         known = {each.axis: each.share or 0.0 for each in shares}
-        told = [each.axis for each in shares if each.share is not None and each.p < SIGNIFICANT]
-        return figures.data_uri(scatter_figures.importance_figure(known, told, {}))
+        significant = [each.axis for each in shares if each.share is not None and each.p < SIGNIFICANT]
+        return figures.data_uri(scatter_figures.importance_figure(known, significant, {}))
     if importance is None:
         return None
-    told = list(importance.beyond_noise)
-    drawn = scatter_figures.importance_figure(importance.shares, told, importance.borders)
+    significant = list(importance.beyond_noise)
+    drawn = scatter_figures.importance_figure(importance.shares, significant, importance.borders)
     return figures.data_uri(drawn)
 
 

@@ -55,20 +55,19 @@ def cost_figure(points: Sequence[Point], best: Mapping[Point, str], measure: str
 
 @plain_text
 def importance_figure(
-    shares: Mapping[str, float], told: Sequence[str], borders: Mapping[str, float]
+    shares: Mapping[str, float], significant: Sequence[str], borders: Mapping[str, float]
 ) -> Figure:
-    """Draws a bar per axis, blue if it is told from noise, with a line at the share that chance seldom
-    exceeds.
+    """Draws a bar per axis, blue if it exceeds noise.
 
-     Args:
-         shares: By axis, the most important first.
-         told: The axes that are told from noise.
-         borders: By axis; empty for no lines.
+    Args:
+        shares: By axis, the most important first.
+        significant: The axes whose share exceeds noise.
+        borders: By axis, the share that chance seldom exceeds, drawn as a line; empty for no lines.
     """
     figure = new_figure(WIDTH, 0.8 + ROW_INCHES * len(shares))
     axes = figure.subplots()
     for row, (axis, share) in enumerate(shares.items()):
-        axes.barh(row, 100 * share, color=GOOD if axis in told else WORSE, height=0.6)
+        axes.barh(row, 100 * share, color=GOOD if axis in significant else WORSE, height=0.6)
         if axis in borders:
             axes.plot([100 * borders[axis]] * 2, [row - 0.4, row + 0.4], color="black", linewidth=1.5)
     axes.set_yticks(range(len(shares)), list(shares), fontsize=8)

@@ -76,7 +76,7 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str 
     if isinstance(entry, Mapping):
         return _conditional(key, entry, group_options, where)
     if isinstance(entry, list):
-        return _choice_axis(key, [(value, _text(value)) for value in entry], list(group_options(key)))
+        return _choice_axis(key, [(value, value_text(value)) for value in entry], list(group_options(key)))
     override = _parse(key, str(entry), where)
     if not override.is_sweep_override():
         raise ConfigError(
@@ -176,16 +176,18 @@ def encoded(value: Any) -> Value:
     """Turns a list or mapping into its Hydra text: Optuna's choices are scalars."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return _text(value)
+    return value_text(value)
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Writes a YAML value in Hydra's override syntax, quoted if Hydra would read it otherwise."""
     if isinstance(value, str):
         is_plain = _PLAIN.fullmatch(value) and value.lower() not in _KEYWORDS
         return value if is_plain else QuotedString(value, Quote.single).with_quotes()
     if isinstance(value, list):
-        return f"[{','.join(_text(element) for element in value)}]"
+        return f"[{','.join(value_text(element) for element in value)}]"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_text(key)}:{_text(element)}" for key, element in value.items()) + "}"
+        return (
+            "{" + ",".join(f"{value_text(key)}:{value_text(element)}" for key, element in value.items()) + "}"
+        )
     return Override._get_value_element_as_str(value)
