@@ -1,7 +1,7 @@
 """Builds and checks Optuna's samplers from the config group `sampler`."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from optuna.samplers import (
     TPESampler,
 )
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import ConfigError
 from kerasweep.search.custom import build_custom_sampler
+from kerasweep.search.learned_trials import LearnedTrialsSampler
 from kerasweep.search.ledger import is_poor
 from kerasweep.search.poor_trials import PoorTrialsSampler
 from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
@@ -83,15 +85,20 @@ def drawn(space: Space, seed: int) -> Iterator[Params]:
         yield space.suggest(study.ask())
 
 
-def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
+def build_sampler(cfg: DictConfig, trials: int, learned: Collection[FrozenTrial] = ()) -> BaseSampler:
     """Returns the Optuna sampler of a config; one that learns from results also sees poor trials.
 
     Args:
         cfg: The config group `sampler`.
         trials: The number of trials in the study. Random, TPE, CMA-ES and NSGA-II derive their seed from it;
             quasi-Monte Carlo keeps its seed, since its sequence continues by itself.
+        learned: Trials of other sweeps, which the sampler sees, too. Only TPE, CMA-ES and custom ones can.
     """
-    seed = derived_seed(cfg.seed, trials)
+    sampler = _own_sampler(cfg, derived_seed(cfg.seed, trials), learned)
+    return LearnedTrialsSampler(sampler, learned) if learned else sampler
+
+
+def _own_sampler(cfg: DictConfig, seed: int, learned: Collection[FrozenTrial]) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if cfg.name == "tpe":
@@ -113,7 +120,12 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
             )
         if cfg.name == "cmaes":
             cmaes = CmaEsSampler(
-                seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
+                seed=seed,
+                n_startup_trials=cfg.n_startup_trials,
+                warn_independent_sampling=False,
+                # Its first generation begins where these are good: Nomura et al. (2021),
+                # https://arxiv.org/abs/2012.06932.
+                source_trials=[trial for trial in learned if trial.state is TrialState.COMPLETE] or None,
             )
             return PoorTrialsSampler(cmaes, is_poor, min_complete=cfg.n_startup_trials)
         if cfg.name == "nsga2":
