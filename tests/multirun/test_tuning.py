@@ -62,7 +62,7 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
         ),
         (
             ('model.kernel_size=tag("normal(3,1)",range(1,8,2))', RATES),
-            "study.space.model.kernel_size has a prior, but with study.nuisance all its values are compared. Leave",
+            "study.space.model.kernel_size has a prior, but with study.nuisance all its values are compared.",
         ),
         ((*SIZES, "study.nuisance=3"), "study.nuisance must name keys and their values, but got 3"),
         (
