@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from optuna.study import Study
-from optuna.trial import FrozenTrial
+from typing import Any
 
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.plan import Plan
@@ -22,7 +20,7 @@ from kerasweep.tracking.tags import RunKind, objective_text
 class _Lesson:
     """What a sampler learns from another sweep."""
 
-    trials: tuple[FrozenTrial, ...]  # as the sampler sees them
+    trials: tuple[Any, ...]  # Optuna's, as the sampler sees them
     note: str  # for the user
 
 
@@ -41,7 +39,8 @@ def check_learn_from(plan: Plan) -> None:
             "combination by its own trials alone. Leave one of them out."
         )
     for name in names:
-        _check_objective(plan, name, _open(plan, name))
+        _open(plan, name)
+        _check_objective(plan, name)
     _lessons(plan, plan.space)
 
 
@@ -58,8 +57,8 @@ def with_learned_trials(plan: Plan, sweep: Sweep) -> Sweep:
     return replace(sweep, learned=learned, notes=(*sweep.notes, *(lesson.note for lesson in lessons)))
 
 
-def _open(plan: Plan, name: str) -> Study:
-    """Opens a sweep that exists and is not this one."""
+def _open(plan: Plan, name: str) -> Any:
+    """Opens the study of a sweep that exists and is not this one."""
     known = plan.storage.names()
     if name not in known:
         among = suggestion(name, known, "The header of a sweep begins with its name.")
@@ -77,7 +76,7 @@ def _open(plan: Plan, name: str) -> Study:
         raise _other_objective(plan, name, ", ".join(error.directions)) from error
 
 
-def _check_objective(plan: Plan, name: str, study: Study) -> None:
+def _check_objective(plan: Plan, name: str) -> None:
     """Compares the metrics by MLflow's tag of the sweep; without its run, the directions alone count."""
     runs = find_runs(plan.base.tracking, {"sweep": name, "kind": RunKind.STUDY}, max_runs=1)
     objective = runs[0].tags.get("objective") if runs else None
@@ -92,12 +91,12 @@ def _other_objective(plan: Plan, name: str, objective: str) -> ConfigError:
     )
 
 
-def _lessons(plan: Plan, space: Space, study: Study | None = None) -> list[_Lesson]:
+def _lessons(plan: Plan, space: Space, study: Any | None = None) -> list[_Lesson]:
     names = list(dict.fromkeys(plan.base.study.learn_from))
     return [_lesson(plan, space, name, names, study) for name in names]
 
 
-def _lesson(plan: Plan, space: Space, name: str, names: Sequence[str], study: Study | None) -> _Lesson:
+def _lesson(plan: Plan, space: Space, name: str, names: Sequence[str], study: Any | None) -> _Lesson:
     """Returns the trials of a sweep that lie inside the space.
 
     A trial that one of the other sweeps, or this one, adopted is seen once.
