@@ -292,3 +292,14 @@ def test_a_value_of_another_type_is_refused(
         check_overrides([argument], command)
     assert raised.value.code == 2
     assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("override", ["experiment=accuracy_and_size", "model=vgg_small"])
+def test_a_plus_before_a_group_that_is_there_gives_the_override_without_it(
+    override: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other projects write `+experiment=NAME`."""
+    group = override.partition("=")[0]
+    assert refusal([f"+{override}"], capsys) == (
+        f"+{override}: {group} is there already. Write it as {override}."
+    )

@@ -18,7 +18,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.reader import download, find_runs, list_artifacts
 from kerasweep.tracking.run_record import RunRecord
-from tests.processes import Done, run, run_new, start, start_new
+from tests.processes import Done, call, run, run_new, start, start_new
 
 ARGUMENTS = (
     "debug=fast",
@@ -236,3 +236,60 @@ def test_a_single_run_in_a_read_only_folder_is_refused(
         f"error: {tmp_path.joinpath(*made[-1:])} cannot be written, but a run saves its files there. "
         "Make it writable, or start the command in another folder.\n"
     )
+
+
+TINY = ("training.epochs=1", "data.limit=100", "model.filters=[4]", "tracking.models=best")
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Done]]:
+    """Runs a single run and a sweep whose jobs work in folders of their own."""
+    folder = tmp_path_factory.mktemp("moved")
+    axis = ("-m", "model.kernel_size=1,3", "workers=1")
+    return folder, [run(folder, "train", *more, *TINY, "hydra.job.chdir=true") for more in ((), axis)]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_chdir_leaves_database_and_model_where_the_command_started(
+    number: int, moved: tuple[Path, list[Done]]
+) -> None:
+    """The id on the predict line is that of a run with a model in this database, for a sweep the winner's."""
+    folder, done = moved
+    assert done[number].code == 0, done[number]
+    named = re.search(r"run_id=(\w+)", done[number].stdout)
+    assert named is not None and has_model(tracking(folder), named[1])
+    assert [path for path in folder.rglob("mlflow.db")] == [folder / "mlruns" / "mlflow.db"]
+    assert {path.name for path in folder.iterdir()} == {"mlruns"}
+    (artifacts,) = {path.parent for path in folder.rglob(named[1])}
+    assert artifacts == folder / "mlruns" / "artifacts"
+    assert [path.parent for path in folder.rglob("*.journal")] == [folder / "mlruns" / "studies"]
+
+
+def test_hydras_own_sweeper_trains_each_job_as_a_single_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "train", "-m", "hydra/sweeper=basic", *TINY, "model.kernel_size=1,3")
+    assert done.code == 0, done
+    runs = find_runs(tracking(tmp_path), {"kind": "run"})
+    assert sorted(each.params["model.kernel_size"] for each in runs) == ["1", "3"]
+    assert {each.status for each in runs} == {"FINISHED"}
+    assert {path.name for path in (tmp_path / "mlruns/jobs").iterdir()} == {"0", "1", "multirun.yaml"}
+    assert not (tmp_path / "mlruns/studies").exists()
+
+
+def test_the_environment_names_the_experiment_of_a_run_and_of_a_sweep(
+    tmp_path: Path, copy_database: Callable[[Path], Path]
+) -> None:
+    copy_database(tmp_path)
+    client = MlflowClient(tracking_uri=tracking(tmp_path).uri)
+    number = client.create_experiment("mine")
+    instant = (
+        "-m",
+        "model.kernel_size=1,3",
+        "trial.target=benchmarks.targets:instant",
+        "hydra/launcher=basic",
+    )
+    done = [run(tmp_path, "train", *TINY, MLFLOW_EXPERIMENT_ID=number)]
+    done.append(call(tmp_path, "train", *instant, MLFLOW_EXPERIMENT_ID=number))
+    assert [each.code for each in done] == [0, 0], done
+    kinds = [each.data.tags["kind"] for each in client.search_runs([number])]
+    assert sorted(kinds) == ["run", "study", "trial", "trial"]
+    assert client.search_runs(["0"]) == [] and client.get_experiment_by_name("kerasweep") is None

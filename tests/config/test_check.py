@@ -18,6 +18,11 @@ GROUPS = {folder.name for folder in (Path(__file__).parents[2] / "conf").iterdir
 SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, table, npz, custom"
 SENTENCES = [
     (
+        "sampler=qmc study.learn_from=[first-0a1b2c3d]",
+        "study.learn_from shows the sampler the trials of other sweeps, but sampler=qmc cannot learn from "
+        "them. Add sampler=tpe, or leave them out.",
+    ),
+    (
         "pruner=wilcoxon study.repeats=3",
         "pruner=wilcoxon compares the seeds of a trial, and with study.repeats=3 it could never decide. "
         "Set study.repeats=4 or more, or use a pruner of epochs, as in pruner=asha.",

@@ -60,6 +60,10 @@ def test_trials_of_each_arm(arguments: tuple[str, ...], trials: int, sampler: st
             (*SIZES, "study.nuisance={optimizer.learning_rate:'3'}"),
             "study.nuisance.optimizer.learning_rate must",
         ),
+        (
+            ('model.kernel_size=tag("normal(3,1)",range(1,8,2))', RATES),
+            "study.space.model.kernel_size has a prior, but with study.nuisance all its values are compared.",
+        ),
         ((*SIZES, "study.nuisance=3"), "study.nuisance must name keys and their values, but got 3"),
         (
             (*SIZES, INTERVAL, "sampler=grid"),

@@ -30,6 +30,10 @@ class Odd(RandomSampler):
     def sample_independent(self, *arguments):
         raise KeyError("lost")
 
+class Lacking(RandomSampler):
+    def sample_independent(self, *arguments):
+        import torch_of_tomorrow
+
 class Never(BasePruner):
     def prune(self, study, trial):
         raise KeyError("lost")
@@ -124,6 +128,17 @@ def test_an_error_of_a_sampler_is_a_sentence() -> None:
     assert str(refused.value) == (
         "sampler.target=own_searchers:Odd raised KeyError in sample_independent: 'lost'. Correct it, or "
         "choose another one; the same command then continues the sweep."
+    )
+
+
+def test_a_sampler_without_its_package_says_which_one() -> None:
+    """Optuna's GPSampler imports torch when it has seen ten trials."""
+    study = create_study(sampler=build_sampler(sampler_conf("own_searchers:Lacking"), 0))
+    with pytest.raises(ConfigError) as refused:
+        study.ask().suggest_float("x", 0, 1)
+    assert str(refused.value) == (
+        "sampler.target=own_searchers:Lacking needs the package torch_of_tomorrow, which is not installed. "
+        "Install it, or choose another one; the same command then continues the sweep."
     )
 
 

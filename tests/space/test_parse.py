@@ -223,11 +223,11 @@ REFUSED_ENTRIES = [
     ("choice(3", "study.space.x cannot be read: "),
     (
         {"rang": "choice(3,5)"},
-        "study.space.x takes the keys range and when, but got rang. "
+        "study.space.x takes the keys range, when and prior, but got rang. "
         'Write it as in {range: "interval(0.1,0.5)", when: {optimizer: sgd}}.',
     ),
-    ({}, "study.space.x takes the keys range and when, but got none."),
-    ({"range": "3,5", "if": 1}, "study.space.x takes the keys range and when, but got range, if."),
+    ({}, "study.space.x takes the keys range, when and prior, but got none."),
+    ({"range": "3,5", "if": 1}, "study.space.x takes the keys range, when and prior, but got range, if."),
     ({"range": "3,5", "when": "sgd"}, "study.space.x.when must map keys to values, but got 'sgd'."),
 ]
 

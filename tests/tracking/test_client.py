@@ -260,6 +260,30 @@ def test_deleted_experiment_says_how_to_restore_it(tracking: TrackingConf, track
         assert str(raised.value) == said
 
 
+def test_the_environment_names_the_experiment_by_its_id(
+    tracking: TrackingConf, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tracker.client.create_experiment("mine")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mine)
+    assert open_tracker(tracking).experiment_id == mine
+    named = TrackingConf(uri=tracking.uri, experiment="other")  # the user's own choice wins
+    assert open_tracker(named).experiment_id not in (mine, tracker.experiment_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    with pytest.raises(TrackingError) as refused:
+        open_tracker(tracking)
+    assert str(refused.value) == (
+        f"MLFLOW_EXPERIMENT_ID=77 is no experiment at {tracking.uri}. Unset the variable, or choose an "
+        "experiment with tracking.experiment=NAME."
+    )
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    with pytest.raises(TrackingError) as refused:
+        open_tracker(TrackingConf(uri=tracking.uri, experiment="mine"))
+    assert str(refused.value) == (
+        f"MLFLOW_EXPERIMENT_NAME=mine and MLFLOW_EXPERIMENT_ID=77 are two experiments: the first has the id "
+        f"{mine}. Unset one of these variables."
+    )
+
+
 @pytest.mark.parametrize(("chosen", "sends"), [(None, False), ("false", True)])
 def test_telemetry_of_mlflow_is_off_unless_the_user_turns_it_on(
     chosen: str | None, sends: bool, monkeypatch: pytest.MonkeyPatch

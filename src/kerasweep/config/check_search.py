@@ -47,6 +47,11 @@ def check_search(cfg: DictConfig) -> None:
     between("sampler.seed", cfg.sampler.seed, 0, 2**32, open_high=True)
     _check_custom("sampler", cfg.sampler, "optuna.samplers:NSGAIIISampler")
     _check_custom("pruner", cfg.pruner, "optuna.pruners:PercentilePruner")
+    if cfg.study.learn_from and cfg.sampler.name not in search.LEARNING_SAMPLERS:
+        raise ConfigError(
+            "study.learn_from shows the sampler the trials of other sweeps, but "
+            f"sampler={cfg.sampler.name} cannot learn from them. Add sampler=tpe, or leave them out."
+        )
     if "qmc_type" in cfg.sampler:
         one_of("sampler.qmc_type", cfg.sampler.qmc_type, ("sobol", "halton"))
     if cfg.study.folds is not None and cfg.study.splits == "fixed":

@@ -9,6 +9,7 @@ from kerasweep.config.data import open_mapping
 
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2", "custom")
+LEARNING_SAMPLERS = ("tpe", "cmaes", "custom")  # those that study.learn_from can tell of other trials
 RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold", "custom")
 STORAGES = ("journal", "rdb")
@@ -61,6 +62,7 @@ class StudyConf:
     tuning: str = "repeated"  # one of TUNINGS: whether each repeat has a tuning of its own
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
     start_with: list[Any] = field(default_factory=list)  # the first trials: values by axis
+    learn_from: list[str] = field(default_factory=list)  # names of sweeps whose trials the sampler sees
 
 
 @dataclass

@@ -14,6 +14,7 @@ from kerasweep.multirun.composer import make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive
 from kerasweep.multirun.freeze_configs import freeze
+from kerasweep.multirun.learn_from import check_learn_from
 from kerasweep.multirun.make_plan import make_plan
 from kerasweep.multirun.open_sweeps import SweepOpener
 from kerasweep.multirun.other_sweepers import translate_keys
@@ -78,6 +79,7 @@ def conduct(
     release_interrupts()  # all config files are read
     plan = make_plan(question, composer)
     first_configurations(plan)  # checks them before anything is recorded
+    check_learn_from(plan)
     tuning = tuning_plan(plan) if question.nuisance.axes else None
     combinations = examples(plan) if tuning is not None else []
     shown = plan if tuning is None else comparison_plan(plan, combinations)

@@ -39,6 +39,11 @@ def check_nuisance(plan: Plan) -> None:
                 f"study.space.{axis.key} has a condition on {min(tuned & set(axis.conditions))}, which "
                 "study.nuisance tunes. What is compared must not depend on what is tuned: move one of them."
             )
+    if space.priors:
+        raise ConfigError(
+            f"study.space.{next(iter(space.priors))} has a prior, but with study.nuisance all its values are "
+            "compared. Leave the prior out, or give it to an axis of study.nuisance."
+        )
     for key in ("target", "patience"):
         if base.budget[key] is not None:
             raise ConfigError(

@@ -11,6 +11,7 @@ from kerasweep.multirun.batches import start_workers, uses_workers
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.drive import OpenSweep, trials_left
 from kerasweep.multirun.job_folder import with_job_folder
+from kerasweep.multirun.learn_from import with_learned_trials
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.restore import restore_trials
 from kerasweep.multirun.similar_sweeps import adopt_from_similar_sweeps
@@ -81,6 +82,7 @@ class SweepOpener:
             restored = with_job_folder(restored, self._master, self._jobs)
         sweep = restored
         adopt_from_similar_sweeps(plan, sweep, fresh)
+        sweep = with_learned_trials(plan, sweep)
         under_lock(sweep.lock, partial(enqueue_first, sweep, first_configurations(plan)))
         record = _open_record(plan, sweep, self._tracker)
         data = plan.data.shared

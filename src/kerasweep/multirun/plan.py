@@ -205,11 +205,11 @@ class Plan:
 
     def is_new(self, fresh: bool) -> bool:
         """Returns whether the sweep has no study yet; with `fresh`, its next generation."""
-        return self._name(fresh) not in self.storage.names()
+        return self.name(fresh) not in self.storage.names()
 
     def is_begun(self) -> bool:
         """Returns whether the newest study has trials of this comparison, with these tuned values."""
-        name = self._name(fresh=False)
+        name = self.name(fresh=False)
         if name not in self.storage.names():
             return False
         begun = self.storage.open(name, self.directions).user_attrs.get(BEGUN_WITH, {})
@@ -222,7 +222,7 @@ class Plan:
             StorageError: The study cannot be written.
         """
         cfg, storage = self.base, self.storage
-        name = self._name(fresh)
+        name = self.name(fresh)
         try:
             study, begun = under_lock(partial(storage.lock, name), partial(self._open_study, name))
         except OSError as error:
@@ -265,7 +265,7 @@ class Plan:
 
     def _open_next(self, name: str) -> Sweep:
         """Begins the generation after this one, unless it has begun."""
-        return self.open_sweep(fresh=self._name(fresh=False) == name)
+        return self.open_sweep(fresh=self.name(fresh=False) == name)
 
     def _open_study(self, name: str) -> tuple[Any, Mapping[str, str]]:
         """Returns a study with its first choices, and checks that data, code and settings are the same."""
@@ -300,7 +300,7 @@ class Plan:
         """The digests of the user's code, see `code_digests`."""
         return code_digests(self.base, self.space, self.composer)
 
-    def _name(self, fresh: bool) -> str:
+    def name(self, fresh: bool) -> str:
         """Returns the name of the sweep's newest generation; fresh: that of the next one."""
         study = self.study if self.arms is None else f"{self.study}{TUNING_SUFFIX}"
         return sweep_name(self.storage.names(), study, self.hash_of(self.question.space), fresh)

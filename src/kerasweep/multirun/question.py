@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -81,7 +81,7 @@ def read_question(
     for override in swept:
         axis = axis_of_override(override, options)
         old = axes.get(axis.name) or nuisance.pop(axis.name, None)
-        axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
+        axes[axis.name] = axis.in_place_of(old) if old else axis
     if nuisance and not axes:
         raise ConfigError(
             "study.nuisance is tuned for each combination of study.space, but study.space is empty. "

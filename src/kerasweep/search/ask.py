@@ -79,7 +79,7 @@ def _ask(
         if over is not None:
             recover(sweep.study)
             return Ending(total or over, is_whole=total is not None)
-        sampler = build_sampler(sweep.sampler, len(tally.trials))
+        sampler = build_sampler(sweep.sampler, len(tally.trials), sweep.learned, sweep.space.priors)
         sweep.study.sampler = ArmSampler(sampler, sweep.arms) if sweep.arms is not None else sampler
         propose_now = partial(propose_in_arms, arms=sweep.arms) if sweep.arms is not None else propose
         proposal = propose_now(

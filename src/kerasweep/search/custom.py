@@ -83,6 +83,11 @@ class _Guarded:
         def call(*arguments: Any) -> Any:
             try:
                 return method(*arguments)
+            except ModuleNotFoundError as error:  # Optuna imports torch and cmaes late
+                raise ConfigError(
+                    f"{self._origin} needs the package {error.name}, which is not installed. Install it, or "
+                    "choose another one; the same command then continues the sweep."
+                ) from error
             except Exception as error:  # a user's own sampler or pruner may raise anything
                 raise ConfigError(
                     f"{self._origin} raised {type(error).__name__} in {name}: {error}. Correct it, or choose "

@@ -1,7 +1,8 @@
 """Builds and checks Optuna's samplers from the config group `sampler`."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,22 @@ from optuna.samplers import (
     CmaEsSampler,
     NSGAIISampler,
     QMCSampler,
-    RandomSampler,
     TPESampler,
 )
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import ConfigError
 from kerasweep.search.custom import build_custom_sampler
+from kerasweep.search.learned_trials import LearnedTrialsSampler
 from kerasweep.search.ledger import is_poor
 from kerasweep.search.poor_trials import PoorTrialsSampler
+from kerasweep.search.priors import PriorSampler
 from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
+from kerasweep.space.prior import Prior
 
 MAX_TRIES = 5
+PRIOR_SAMPLERS = ("random", "tpe")
 
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
@@ -52,6 +57,11 @@ def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
             f"sampler=grid takes at most {MAX_LISTABLE:,} configurations, but this space has more. "
             "Narrow an axis, or use another sampler, as in sampler=tpe."
         )
+    if space.priors and cfg.name not in PRIOR_SAMPLERS:
+        raise ConfigError(
+            f"{next(iter(space.priors))} has a prior, but sampler={cfg.name} draws no values from it. "
+            "Use sampler=tpe or sampler=random, or leave the prior out."
+        )
 
 
 def derived_seed(seed: int, trials: int) -> int:
@@ -64,7 +74,7 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         directions=[StudyDirection[direction.upper()] for direction in directions],
-        sampler=build_sampler(cfg, 0),
+        sampler=build_sampler(cfg, 0, priors=space.priors),
     )
     found: dict[Any, Params] = {}
     for _ in range(MAX_TRIES * count):
@@ -78,20 +88,33 @@ def sample(cfg: DictConfig, space: Space, directions: Sequence[str], count: int)
 def drawn(space: Space, seed: int) -> Iterator[Params]:
     """Yields random configurations without end."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=RandomSampler(seed))
+    study = optuna.create_study(sampler=PriorSampler(space.priors, seed))
     while True:
         yield space.suggest(study.ask())
 
 
-def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
+def build_sampler(
+    cfg: DictConfig,
+    trials: int,
+    learned: Collection[FrozenTrial] = (),
+    priors: Mapping[str, Prior] = MappingProxyType({}),
+) -> BaseSampler:
     """Returns the Optuna sampler of a config; one that learns from results also sees poor trials.
 
     Args:
         cfg: The config group `sampler`.
         trials: The number of trials in the study. Random, TPE, CMA-ES and NSGA-II derive their seed from it;
             quasi-Monte Carlo keeps its seed, since its sequence continues by itself.
+        learned: Trials of other sweeps, which the sampler sees, too. Only TPE, CMA-ES and custom ones can.
+        priors: From which random sampling and TPE's start-up draw, by the key of the axis.
     """
-    seed = derived_seed(cfg.seed, trials)
+    sampler = _own_sampler(cfg, derived_seed(cfg.seed, trials), learned, priors)
+    return LearnedTrialsSampler(sampler, learned) if learned else sampler
+
+
+def _own_sampler(
+    cfg: DictConfig, seed: int, learned: Collection[FrozenTrial], priors: Mapping[str, Prior]
+) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if cfg.name == "tpe":
@@ -102,6 +125,7 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
                 group=cfg.multivariate,
                 constant_liar=True,  # running trials count as poor, so that workers search elsewhere
             )
+            tpe._random_sampler = PriorSampler(priors, seed)  # draws the n_startup_trials
             return PoorTrialsSampler(tpe, is_poor, min_complete=0)
         if cfg.name == "qmc":
             return QMCSampler(
@@ -113,7 +137,12 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
             )
         if cfg.name == "cmaes":
             cmaes = CmaEsSampler(
-                seed=seed, n_startup_trials=cfg.n_startup_trials, warn_independent_sampling=False
+                seed=seed,
+                n_startup_trials=cfg.n_startup_trials,
+                warn_independent_sampling=False,
+                # Its first generation begins where these are good: Nomura et al. (2021),
+                # https://arxiv.org/abs/2012.06932.
+                source_trials=[trial for trial in learned if trial.state is TrialState.COMPLETE] or None,
             )
             return PoorTrialsSampler(cmaes, is_poor, min_complete=cfg.n_startup_trials)
         if cfg.name == "nsga2":
@@ -122,5 +151,5 @@ def build_sampler(cfg: DictConfig, trials: int) -> BaseSampler:
         if cfg.name == "custom":
             return PoorTrialsSampler(build_custom_sampler(cfg, seed), is_poor, min_complete=1)
     if cfg.name in ("random", "grid"):  # the grid's order is that of its space, see `propose`
-        return RandomSampler(seed=seed)
+        return PriorSampler(priors, seed)
     raise AssertionError(f"sampler {cfg.name} is not built")

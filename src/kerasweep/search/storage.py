@@ -20,6 +20,17 @@ T = TypeVar("T")
 PLACE = "place"  # a file with the id of its folder
 
 
+class OtherDirectionsError(ConfigError):
+    """A study exists with other directions than those asked for."""
+
+    def __init__(self, name: str, there: Sequence[str], asked: Sequence[str]) -> None:
+        super().__init__(
+            f"The study {name} was begun with the directions {list(there)}, but {list(asked)} were asked "
+            "for. Begin anew with study.fresh=true."
+        )
+        self.directions = there
+
+
 class LockLostError(StorageError):
     """The database ended the connection that held a lock: another driver may hold it now."""
 
@@ -89,7 +100,7 @@ class Storage(ABC):
 
 
 def create_or_load(storage: BaseStorage, name: str, directions: Sequence[str]) -> Study:
-    """Returns a study of an Optuna storage. Raises ConfigError if it exists with other directions."""
+    """Returns a study of an Optuna storage. Raises OtherDirectionsError if it has other directions."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name,
@@ -99,8 +110,5 @@ def create_or_load(storage: BaseStorage, name: str, directions: Sequence[str]) -
     )
     there = [direction.name.lower() for direction in study.directions]
     if there != list(directions):
-        raise ConfigError(
-            f"The study {name} was begun with the directions {there}, but {list(directions)} were asked for. "
-            "Begin anew with study.fresh=true."
-        )
+        raise OtherDirectionsError(name, there, directions)
     return study

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.search.arms import Arms
@@ -54,6 +55,7 @@ class Sweep:
     # The key of a configuration's graph, None if unknown. A worker traces a graph once for all its trainings.
     graph_of: Callable[[Params], str | None] = unknown_graph
     keeps_checkpoints: bool = False  # whether a trial resumes from its last epoch after a crash
+    learned: tuple[FrozenTrial, ...] = ()  # of other sweeps, which only the sampler sees
     notes: tuple[str, ...] = ()  # for the user, before the sweep starts
 
     @property

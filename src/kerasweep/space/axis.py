@@ -15,6 +15,8 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
+from kerasweep.space.prior import Prior
+
 MAX_LISTED = 12
 MAX_LISTABLE = 100_000
 Value = None | bool | int | float | str
@@ -33,6 +35,7 @@ class Axis:
     # By key, without Hydra's +, the values under which this axis applies; all conditions must hold.
     conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     is_group: bool = False
+    prior: Prior | None = None  # of a range: where random draws lie
 
     @property
     def name(self) -> str:
@@ -109,6 +112,18 @@ class Axis:
         recorded = replace(self, distribution=distribution)
         return recorded if _canonical_axis(recorded) == _canonical_axis(self) else self
 
+    def in_place_of(self, other: "Axis") -> "Axis":
+        """Returns the axis with the conditions of another one, and with its prior if that fits the range."""
+        prior, distribution = other.prior, self.distribution
+        fits = (
+            prior is not None
+            and isinstance(distribution, (IntDistribution, FloatDistribution))
+            and distribution.log == getattr(other.distribution, "log", False)
+            and distribution.low <= prior.center <= distribution.high
+        )
+        prior = self.prior or (prior if fits else None)
+        return replace(self, conditions=other.conditions, prior=prior)
+
     def override(self, value: Value) -> str:
         """Returns the command-line override that sets this axis to a value."""
         text = self.texts[value] if value in self.texts else str(value)
@@ -144,6 +159,7 @@ class Axis:
             text = f"{finite[0]} … {finite[-1]} ({len(finite)} values)"
         else:
             text = ", ".join(self.texts.get(value, str(value)) for value in finite)
+        text += f", prior {self.prior}" if self.prior is not None else ""
         when = [f"{key} is {' or '.join(map(str, allowed))}" for key, allowed in self.conditions.items()]
         return f"{text}, when {' and '.join(when)}" if when else text
 
@@ -179,6 +195,11 @@ class Space:
     @cached_property
     def _keys(self) -> Mapping[str, str]:
         return {axis.name: axis.key for axis in self.axes}
+
+    @cached_property
+    def priors(self) -> Mapping[str, Prior]:
+        """The priors of the axes that have one, by key."""
+        return {axis.key: axis.prior for axis in self.axes if axis.prior is not None}
 
     def applies(self, axis: Axis, params: Params) -> bool:
         """Returns whether all conditions of an axis hold; one on an axis that does not apply does not."""

@@ -1,4 +1,4 @@
-"""Reads axes in the forms that users write: Hydra's sweep syntax, YAML lists, `{range: …, when: …}`."""
+"""Reads axes in the forms that users write: Hydra's sweep syntax, YAML lists, `{range: …, prior: …}`."""
 
 import math
 import re
@@ -29,11 +29,12 @@ from optuna.distributions import (
 
 from kerasweep.errors import ConfigError
 from kerasweep.space.axis import Axis, Space, Value, ordered
+from kerasweep.space.prior import read_prior
 
 GroupOptions = Callable[[str], Sequence[str]]
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 _KEYWORDS = {"null", "true", "false", "nan", "inf"}
-_AXIS_KEYS = {"range", "when"}
+_AXIS_KEYS = {"range", "when", "prior"}
 
 
 def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
@@ -50,12 +51,12 @@ def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
     options = list(group_options(override.key_or_group))
     value = override._value
     if isinstance(value, RangeSweep):
-        return Axis(key, _range(key, value))
+        return _with_prior(Axis(key, _range(key, value)), value)
     if isinstance(value, IntervalSweep):
-        return Axis(key, _interval(key, value))
+        return _with_prior(Axis(key, _interval(key, value)), value)
     elements = value.list if isinstance(value, ChoiceSweep) else _matching(value, options)
     choices = [(Override._convert_value(element), Transformer.str(element)) for element in elements]
-    return _choice_axis(key, choices, options)
+    return _with_prior(_choice_axis(key, choices, options), value)
 
 
 def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str = "study.space") -> Axis:
@@ -64,7 +65,7 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str 
     Args:
         key: The key of the entry.
         entry: A text in Hydra's syntax (`choice(3,5)`, `tag(log, interval(1e-5, 1e-1))`, `3,5`), a YAML list
-            of choices, or a mapping with `range` and, for a conditional axis, `when`.
+            of choices, or a mapping with `range` and, for a conditional axis, `when`, or a `prior`.
         group_options: As in `axis_of_override`.
         where: The mapping that holds the entry, for messages.
 
@@ -100,7 +101,7 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
     unknown = sorted(set(entry) - _AXIS_KEYS)
     if unknown or "range" not in entry:
         raise ConfigError(
-            f"{where}.{key} takes the keys range and when, "
+            f"{where}.{key} takes the keys range, when and prior, "
             f"but got {', '.join(map(str, entry)) or 'none'}. "
             'Write it as in {range: "interval(0.1,0.5)", when: {optimizer: sgd}}.'
         )
@@ -111,7 +112,16 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
         str(other).lstrip("+"): tuple(map(encoded, allowed if isinstance(allowed, list) else [allowed]))
         for other, allowed in when.items()
     }
-    return replace(axis_of_entry(key, entry["range"], group_options, where), conditions=conditions)
+    axis = replace(axis_of_entry(key, entry["range"], group_options, where), conditions=conditions)
+    if "prior" not in entry:
+        return axis
+    return replace(axis, prior=read_prior(key, str(entry["prior"]), axis.distribution))
+
+
+def _with_prior(axis: Axis, sweep: Any) -> Axis:
+    """Returns the axis with the prior that a tag names, as in `tag("normal(3,1)", interval(1,9))`."""
+    texts = [tag for tag in getattr(sweep, "tags", ()) if "(" in tag]
+    return replace(axis, prior=read_prior(axis.key, texts[0], axis.distribution)) if texts else axis
 
 
 def _parse(key: str, text: str, where: str) -> Override:
