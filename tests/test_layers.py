@@ -79,7 +79,10 @@ OWNERS = {
         "hydra_plugins",
     ),
     "ray": ("kerasweep.workers.ray_cluster", "kerasweep.workers.ray_pool", "kerasweep.workers.ray_worker"),
-    "matplotlib": ("kerasweep.trial.figures", "kerasweep.report.figures", "kerasweep.report.scatter_figures"),
+    "matplotlib": (
+        *("kerasweep.trial.figures", "kerasweep.report.figures", "kerasweep.report.scatter_figures"),
+        "kerasweep.report.parallel",
+    ),
 }
 # kerasweep/__init__.py exports names of rooms below the doors and imports each at its first use.
 FRONT = "kerasweep"
