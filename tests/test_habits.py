@@ -40,7 +40,7 @@ def test_no_habit_is_named_twice() -> None:
 # The commands whose habit is a refusal.
 REFUSED = ("model.kernel_size=wide", "+model.foo=3", "+optimizer.momentum=0.5,0.9")
 # Commands with a place of the user's, with flags, or with a part left out.
-INCOMPLETE = ("FOLDER", "--", "…")
+INCOMPLETE = ("FOLDER", "SWEEP", "--", "…")
 # Keys that are resolved in each job, which this process has none of.
 OF_JOBS = ("hydra.sweep.subdir=", "hydra.run.dir=")
 COMMANDS = [
