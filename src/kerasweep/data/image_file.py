@@ -1,7 +1,8 @@
 """Opens image files."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +17,32 @@ GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 Read = TypeVar("Read")
 
 
+@contextmanager
+def silent_pillow() -> Iterator[None]:
+    """Ignores Pillow's warnings about large images and odd EXIF data.
+
+    Threads that read images share one: to enter it changes the filters of the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
 def open_image(path: Path) -> Image.Image:
     """Decodes an image file, upright. Raises DataError if it is missing or is no image."""
+    with silent_pillow():
+        return decode_file(path)
+
+
+def decode_file(path: Path) -> Image.Image:
+    """Does the same as open_image, in a thread: the caller has entered `silent_pillow`."""
     return _read(path, decode)
 
 
 def read_depth(path: Path) -> tuple[bool, int]:
     """Returns whether a file is grayscale, and its largest value if it has more than 8 bits a pixel, else 0.
 
-    Only such a file is decoded. Raises DataError as open_image does.
+    Only such a file is decoded. Raises DataError as open_image does. The caller has entered `silent_pillow`.
     """
     return _read(path, _depth)
 
@@ -38,10 +56,8 @@ def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
     if path.is_dir():
         raise DataError(f"{path} is a folder, but needs to be an image file. Name a file in it.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about large images and odd EXIF data
-            with Image.open(path) as image:
-                return take(image)
+        with Image.open(path) as image:
+            return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error
     except PermissionError as error:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cache_of
+from kerasweep.data.mapped import release
 from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
@@ -63,7 +64,9 @@ class Part:
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """Returns a copy of the images with these numbers (m,), 0 <= number < n: (m, ...)."""
-        return np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
+        images = np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
+        release(self.source)
+        return images
 
 
 @dataclass(frozen=True)

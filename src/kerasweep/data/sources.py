@@ -1,13 +1,14 @@
 """Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from kerasweep.config.data import IMAGE_FILES, DataConf
 from kerasweep.data.arrays import Arrays
-from kerasweep.data.cache import cache_of, cached
+from kerasweep.data.cache import cache_of, cached, cached_into
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from kerasweep.data.custom import load_custom
 from kerasweep.data.digits import digits_package, load_digits
@@ -50,7 +51,7 @@ def load(cfg: DataConf) -> Arrays:
         if cfg.source == "table":  # it has the labels and the parts of the files
             variant = f"table {cfg.image_column} {cfg.label_column} {cfg.split_column} {variant}"
             files = [path, *files]
-        arrays = cached(folder, files, variant, lambda: load_image_folder(cfg, images))
+        arrays = cached_into(folder, files, variant, partial(load_image_folder, cfg, images))
         return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]
