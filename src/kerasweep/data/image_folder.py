@@ -1,5 +1,7 @@
 """Loads the image files of a folder with one subfolder per class, or of a table."""
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from kerasweep.serving.pixels import Conversion, find_divisor, to_pixels
 
 MAX_LISTED = 50  # unreadable files in an error
 FILES_PER_TASK = 16
+RELEASED_BYTES = 2**22  # of a mapped array, written between two releases
 
 Read = TypeVar("Read")
 
@@ -80,7 +83,8 @@ def _divide(
 
 @contextmanager
 def _threads() -> Iterator[Executor]:
-    threads = ThreadPoolExecutor()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = ThreadPoolExecutor(cores)
     try:
         yield threads
     finally:
@@ -109,6 +113,7 @@ class _Reader:
             allocate: Makes the arrays.
         """
         first, shape = self._first()
+        released_rows = max(1, RELEASED_BYTES // math.prod(shape))
         images = {name: allocate(name, (len(part), *shape)) for name, part in parts.items()}
         places = {
             index: (images[name], row) for name, part in parts.items() for row, index in enumerate(part)
@@ -119,7 +124,8 @@ class _Reader:
             if index in places and pixels.shape == shape:
                 array, row = places[index]
                 array[row] = pixels
-                release(array)
+                if row % released_rows == 0:
+                    release(array)
             return pixels.shape
 
         for index, found in self._map(write):

@@ -22,7 +22,7 @@ from kerasweep.serving.pixels import Conversion
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
 MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
-PIECE = 1024  # images
+PIECE_BYTES = 2**24
 SPLIT_DIGITS = 12
 MAX_SHOWN_CLASSES = 4
 _kept: "OrderedDict[str, tuple[Prepared, Arrays]]" = OrderedDict()
@@ -154,7 +154,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         train=train,
         validation=validation,
         test=_test_part(arrays, cfg),
-        scaling=fit_scaling(cfg.scaling, _pieces(train)),
+        scaling=fit_scaling(cfg.scaling, pieces_of(train)),
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
@@ -184,7 +184,7 @@ def join_validation(cfg: DataConf, prepared: Prepared) -> Prepared:
         train=joined,
         validation=validation.first(0),
         half=prepared.half[:0],
-        scaling=fit_scaling(cfg.scaling, _pieces(joined)),
+        scaling=fit_scaling(cfg.scaling, pieces_of(joined)),
     )
 
 
@@ -271,7 +271,8 @@ def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
     return Part(images, np.asarray(labels[indices]), indices)
 
 
-def _pieces(part: Part) -> Iterator[np.ndarray]:
-    """Yields the images of a part, PIECE at a time."""
-    for start in range(0, len(part), PIECE):
-        yield part.take(np.arange(start, min(start + PIECE, len(part))))
+def pieces_of(part: Part) -> Iterator[np.ndarray]:
+    """Yields the images of a part, PIECE_BYTES at a time."""
+    size = max(1, PIECE_BYTES // int(np.prod(part.image_shape)))
+    for start in range(0, len(part), size):
+        yield part.take(np.arange(start, min(start + size, len(part))))
