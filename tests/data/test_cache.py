@@ -221,17 +221,21 @@ def test_images_are_decoded_into_the_file_of_the_entry(tmp_path: Path, original:
 
 
 LOAD = """
-import logging, resource, sys
+import logging, re, resource, sys
+from pathlib import Path
 import numpy as np
 from kerasweep.config.data import DataConf
 from kerasweep.data.sources import load
 if sys.argv[3:]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 logging.basicConfig()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak_kb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+before = peak_kb()
 arrays = load(DataConf(source="image_folder", path=sys.argv[1], cache_dir=sys.argv[2]))
-grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
-print(arrays.digest, isinstance(arrays.train_images, np.memmap), grown)
+print(arrays.digest, isinstance(arrays.train_images, np.memmap), (peak_kb() - before) / 2**10)
 """
 
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -34,17 +34,22 @@ def open_image(path: Path) -> Image.Image:
         return decode_file(path)
 
 
-def decode_file(path: Path) -> Image.Image:
-    """Does the same as open_image, in a thread: the caller has entered `silent_pillow`."""
-    return _read(path, decode)
+def decode_file(path: Path, content: Callable[[Path], Any] | None = None) -> Image.Image:
+    """Does the same as open_image, in a thread: the caller has entered `silent_pillow`.
+
+    Args:
+        path: The file.
+        content: Opens an image that is no file, but has the name of the path.
+    """
+    return _read(path, decode, content)
 
 
-def read_depth(path: Path) -> tuple[bool, int]:
+def read_depth(path: Path, content: Callable[[Path], Any] | None = None) -> tuple[bool, int]:
     """Returns whether a file is grayscale, and its largest value if it has more than 8 bits a pixel, else 0.
 
-    Only such a file is decoded. Raises DataError as open_image does. The caller has entered `silent_pillow`.
+    Only such a file is decoded. Arguments and errors are those of decode_file.
     """
-    return _read(path, _depth)
+    return _read(path, _depth, content)
 
 
 def _depth(image: Image.Image) -> tuple[bool, int]:
@@ -52,11 +57,13 @@ def _depth(image: Image.Image) -> tuple[bool, int]:
     return image.mode in GRAYSCALE_MODES, largest
 
 
-def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
+def _read(
+    path: Path, take: Callable[[Image.Image], Read], content: Callable[[Path], Any] | None = None
+) -> Read:
     if path.is_dir():
         raise DataError(f"{path} is a folder, but needs to be an image file. Name a file in it.")
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else content(path)) as image:
             return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error

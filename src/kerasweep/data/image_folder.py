@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +48,7 @@ def load_image_folder(
     folder = folder or find_images(root)
     labels = np.array([label for _, label in folder.labelled], dtype=np.int64)
     with silent_pillow(), _threads() as threads:
-        reader = _Reader(cfg, folder.files, threads)
+        reader = _Reader(cfg, folder, threads)
         while True:  # again without the files that turned out to be unreadable while they were decoded
             unreadable = len(reader.unreadable)
             is_refused = unreadable and (not skips or unreadable == len(folder.files))
@@ -94,12 +94,13 @@ def _threads() -> Iterator[Executor]:
 class _Reader:
     """Reads files in threads, and collects the unreadable ones."""
 
-    def __init__(self, cfg: DataConf, files: Sequence[Path], threads: Executor) -> None:
+    def __init__(self, cfg: DataConf, folder: ImageFolder, threads: Executor) -> None:
         """Finds the channels and the range of the files."""
         self.unreadable: dict[Path, str] = {}
-        self._files, self._threads = files, threads
+        files, content = folder.files, folder.content
+        self._files, self._content, self._threads = files, content, threads
         self._size = None if cfg.image_size is None else (int(cfg.image_size[0]), int(cfg.image_size[1]))
-        depths = [depth for _, depth in self._map(lambda index: read_depth(files[index]))]
+        depths = [depth for _, depth in self._map(lambda index: read_depth(files[index], content))]
         self._channels = 1 if all(is_grayscale for is_grayscale, _ in depths) else 3
         largest = max((value for _, value in depths), default=0)
         divisor = {"divisor": find_divisor(largest)} if largest else {}
@@ -146,7 +147,7 @@ class _Reader:
         return self._files[0], (1, 1, self._channels)
 
     def _pixels(self, index: int) -> np.ndarray:
-        image = decode_file(self._files[index])
+        image = decode_file(self._files[index], self._content)
         return to_pixels(image, self._channels, self._size, self.conversion)[0]
 
     def _map(self, read: Callable[[int], Read]) -> Iterator[tuple[int, Read]]:
