@@ -8,6 +8,7 @@ python -m benchmarks honest        what 1, 2 and 3 epochs say about 30, and in K
 python -m benchmarks fashion       the models after equal time, and KerasTuner's (2¾ hours)
 python -m benchmarks heads         24 heads on a frozen backbone, against KerasTuner (half an hour)
 python -m benchmarks throughput    images a second, against model.fit (6 minutes)
+python -m benchmarks photographs   50,000 photographs, or --images fewer, against Keras (an hour)
 python -m benchmarks single        one run, against a script without any tool (2 minutes)
 python -m benchmarks memory        200 trainings in one worker (2 minutes)
 python -m benchmarks compare       a page over 10,000 recorded runs (10 minutes)
@@ -32,6 +33,7 @@ from benchmarks import (
     heads,
     honest,
     memory,
+    photographs,
     refits,
     reruns,
     scale,
@@ -67,10 +69,11 @@ MINUTES = 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kerasweep.")
-    parser.add_argument("name", choices=[*BENCHMARKS, "scale"], help="which benchmark")
+    parser.add_argument("name", choices=[*BENCHMARKS, "photographs", "scale"], help="which benchmark")
     parser.add_argument(
         "--repeats", type=int, help="or seeds, of each contender (default: 3; honest: 5; fashion, refits: 10)"
     )
+    parser.add_argument("--images", type=int, default=50_000, help="of photographs (default: 50,000)")
     parser.add_argument("--fresh", action="store_true", help="measure all again")
     parser.add_argument("--part", action="append", choices=scale.PARTS, help="of scale; may be repeated")
     parser.add_argument(
@@ -82,6 +85,9 @@ def main() -> None:
         scale.run(arguments.part or [], arguments.fresh, arguments.small)
         return
     repeats = arguments.repeats or REPEATS.get(arguments.name, 3)
+    if arguments.name == "photographs":
+        photographs.run(repeats, arguments.images)
+        return
     BENCHMARKS[arguments.name](repeats, arguments.fresh)
 
 

@@ -18,7 +18,18 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from benchmarks import compare, fashion, honest, memory, page, serving, single, studies, throughput
+from benchmarks import (
+    compare,
+    fashion,
+    honest,
+    memory,
+    page,
+    photographs,
+    serving,
+    single,
+    studies,
+    throughput,
+)
 from benchmarks.contenders.task import network
 from benchmarks.race import Contender, Times, race
 from benchmarks.ranking import accuracy_table, rank_correlation, rank_table, settled
@@ -171,6 +182,22 @@ def test_throughput_and_single_publish_their_results(
     )
     assert [name for name, _ in rows] == list(throughput.NAMES.values()) and rows[-1][1] == "1.00"
     assert re.search(r"\| difference \| [+-][\d.]+ \|", text)
+
+
+@pytest.mark.usefixtures("forked")
+def test_photographs_publish_their_results(published: Path) -> None:
+    photographs.run(repeats=1, images=40)
+    rows = re.findall(r"^\| (.*?) \| [\d,]+ \| ([\d.]+) \|", published.read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(photographs.NAMES.values()) and rows[-1][1] == "1.00"
+
+
+def test_photographs_compare_speed_and_memory() -> None:
+    speeds = {"first": 100, "later": 200, "cpu_later": 100}
+    peers = {name: {**speeds, "mb": 300} for name in ("cached", "uint8", "decoded")}
+    own = {"program": {"first": 150, "later": 300, "cpu_later": 400, "mb": 100}}
+    rows = [line.split(" | ")[1:] for line in photographs.table_of(peers | own).splitlines()[2:]]
+    assert rows[:3] == 3 * [["100", "1.50", "200", "1.50", "100", "4.00", "300", "3.00 |"]]
+    assert rows[3] == ["150", "1.00", "300", "1.00", "400", "1.00", "100", "1.00 |"]
 
 
 def test_throughput_compares_equal_numbers_of_processes() -> None:

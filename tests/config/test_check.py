@@ -15,7 +15,7 @@ NAN = "nan"
 GROUPS = {folder.name for folder in (Path(__file__).parents[2] / "conf").iterdir()}
 
 
-SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, table, npz, custom"
+SOURCES = "digits, cifar10, cifar100, fashion_mnist, mnist, image_folder, table, hugging_face, npz, custom"
 SENTENCES = [
     (
         "sampler=qmc study.learn_from=[first-0a1b2c3d]",

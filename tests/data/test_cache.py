@@ -14,7 +14,8 @@ import pytest
 
 from kerasweep.config.folders import cache_folder
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.cache import cached
+from kerasweep.data.cache import cached, cached_into
+from kerasweep.data.mapped import Allocate
 from kerasweep.serving.pixels import Conversion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,71 @@ def test_removes_files_of_a_killed_process(tmp_path: Path, original: Path) -> No
     cached(tmp_path / "cache", [original], "a", Decoder())
     hidden = [path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")]
     assert hidden == [".new-young"]
+
+
+def test_keeps_the_folder_of_a_process_that_decodes_for_hours(tmp_path: Path, original: Path) -> None:
+    under_way = tmp_path / "cache" / ".new-hours"
+    under_way.mkdir(parents=True)
+    (under_way / "train_images.npy").touch()
+    os.utime(under_way, (1, 1))
+    cached(tmp_path / "cache", [original], "a", Decoder())
+    assert under_way.exists()
+
+
+def test_images_are_decoded_into_the_file_of_the_entry(tmp_path: Path, original: Path) -> None:
+    calls = []
+
+    def decode(allocate: Allocate) -> Arrays:
+        calls.append(1)
+        allocate("train_images", (9, 3, 4, 1))[:] = 1  # then a file turned out to be unreadable
+        images = allocate("train_images", (4, 3, 4, 1))
+        images[:] = Decoder()().train_images
+        return replace(Decoder()(), train_images=images)
+
+    for _ in range(2):
+        arrays = cached_into(tmp_path / "cache", [original], "a", decode)
+        assert isinstance(arrays.train_images, np.memmap)
+        assert np.array_equal(arrays.train_images, Decoder()().train_images)
+    assert len(calls) == 1
+
+
+LOAD = """
+import logging, re, resource, sys
+from pathlib import Path
+import numpy as np
+from kerasweep.config.data import DataConf
+from kerasweep.data.sources import load
+if sys.argv[3:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+logging.basicConfig()
+
+def peak_kb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+before = peak_kb()
+arrays = load(DataConf(source="image_folder", path=sys.argv[1], cache_dir=sys.argv[2]))
+print(arrays.digest, isinstance(arrays.train_images, np.memmap), (peak_kb() - before) / 2**10)
+"""
+
+
+def _loaded(folder: Path, cache: Path, *max_file_bytes: str) -> tuple[list[str], str]:
+    command = [sys.executable, "-c", LOAD, str(folder), str(cache), *max_file_bytes]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split(), done.stderr
+
+
+def test_a_folder_larger_than_memory_fits_and_a_full_disk_leaves_it_in_memory(
+    tmp_path: Path, save_image: Callable[..., None]
+) -> None:
+    """128 MiB of pixels need a fraction of that; where no file may be so large, all of it."""
+    for number in range(32):
+        save_image(tmp_path / "photos" / f"{number % 2}" / f"{number}.png", 1024, 1365, "RGB", number)
+    (digest, is_mapped, grown_mb), _ = _loaded(tmp_path / "photos", tmp_path / "cache")
+    assert is_mapped == "True" and float(grown_mb) < 64
+    (other, is_mapped, grown_mb), told = _loaded(tmp_path / "photos", tmp_path / "full", str(2**20))
+    assert (other, is_mapped) == (digest, "False") and float(grown_mb) > 120
+    assert f"The data cache {tmp_path}/full cannot be written (" in told
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 def test_two_processes_at_once_make_one_entry(idx_folder: Path, tmp_path: Path) -> None:

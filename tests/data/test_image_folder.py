@@ -1,5 +1,7 @@
 """Folders of images become arrays of the right order, channels and size; bad folders are refused."""
 
+import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +105,30 @@ def test_corrupt_files_are_listed_at_once_or_skipped(two_classes: Path) -> None:
         (two_classes / name).unlink()
     cfg.skip_corrupt = False
     assert load_image_folder(cfg).digest == skipped.digest
+
+
+def test_odd_exif_data_leaves_threads_silent_and_the_filters_as_they_were(two_classes: Path) -> None:
+    for number in range(40):
+        image = Image.new("L", (6, 4), number)
+        image.save(two_classes / "cat" / f"odd{number}.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), Image.open(two_classes / "cat" / "odd0.jpg") as odd:
+        odd.getexif()
+    before = list(warnings.filters)
+    arrays = load_image_folder(conf(two_classes))
+    assert len(arrays.train_labels) + len(arrays.test_labels) == 50
+    assert warnings.filters == before
+
+
+def test_an_error_ends_the_reading(two_classes: Path, save_image: Save) -> None:
+    """Files after the first of another size are not decoded."""
+    (two_classes / "cat" / "0.png").unlink()
+    save_image(two_classes / "ant" / "00.png", height=5)
+    for number in range(500):
+        save_image(two_classes / "cat" / f"{number}.png")
+    before = threading.active_count()
+    with pytest.raises(DataError, match=r"ant/00.png has 5x6\."):
+        load_image_folder(conf(two_classes))
+    assert threading.active_count() == before
 
 
 def test_a_class_without_a_readable_image_is_named(two_classes: Path) -> None:

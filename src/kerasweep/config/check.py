@@ -19,6 +19,7 @@ from kerasweep.errors import ConfigError
 
 PATHS = {
     "image_folder": "a folder with one subfolder per class, as in data.path=photos",
+    "hugging_face": "a folder that datasets.save_to_disk wrote, as in data.path=beans",
     "table": "a CSV or Parquet file with paths and labels, as in data.path=labels.csv",
     "npz": "a NumPy archive with images and labels, as in data.path=images.npz",
 }
@@ -107,8 +108,10 @@ def _check_data(cfg: DictConfig) -> None:
         raise ConfigError(
             f"data.skip_corrupt leaves out image files, but data={cfg.source} has none. Leave it out."
         )
-    for name in ("image_column", "label_column", "split_column"):
-        if cfg.source != "table" and cfg[name] != getattr(data.DataConf, name):
+    of_table = ("image_column", "label_column", "split_column")
+    named = {"table": of_table, "hugging_face": of_table[:2]}.get(cfg.source, ())
+    for name in of_table:
+        if name not in named and cfg[name] != getattr(data.DataConf, name):
             raise ConfigError(
                 f"data.{name} names a column of a table, but data={cfg.source} has none. Leave it out."
             )

@@ -13,10 +13,15 @@ SOURCES = (
     "mnist",
     "image_folder",
     "table",
+    "hugging_face",
     "npz",
     "custom",
 )
-IMAGE_FILES = ("image_folder", "table")  # sources of files that may differ in size or be damaged
+IMAGE_FILES = (
+    "image_folder",
+    "table",
+    "hugging_face",
+)  # sources of files that may differ in size or be damaged
 SCALINGS = ("none", "min_max", "z_score")
 LABELS = ("sparse", "one_hot")
 RESIZES = ("stretch", "pad", "crop")
@@ -47,7 +52,7 @@ class DataConf:
     resize: str = "stretch"  # one of RESIZES: images of other aspect ratios, with image_size
     skip_corrupt: bool = False  # whether IMAGE_FILES go on without files that cannot be read
     image_column: str = "path"  # of a table: the files, relative to the table's folder
-    label_column: str = "label"  # of a table: the name or number of the class
+    label_column: str = "label"  # of a table or hugging_face: the name or number of the class
     # Of a table: train, val or test. The default column may be missing; None: the images are divided anew.
     split_column: str | None = "split"
     cache_dir: str | None = None  # for decoded images; None: the cache folder of this machine

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasweep.data.mapped import release
 from kerasweep.errors import DataError, readable
 from kerasweep.serving.pixels import Conversion, find_divisor
 
@@ -165,6 +166,7 @@ def content_digest(arrays: Sequence[np.ndarray], names: Sequence[str]) -> str:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         for start in range(0, len(flat), _CHUNK):
             digest.update(flat[start : start + _CHUNK].data)
+            release(array)
     return digest.hexdigest()[:16]
 
 

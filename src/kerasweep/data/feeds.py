@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasweep.data.prepare import Part
 
 MAX_SHARE_OF_MEMORY = 1 / 8
-STREAMED_BYTES = 64 * 2**20
+STREAMED_BYTES, STREAMED_AHEAD = 16 * 2**20, 2
 SECONDS_PER_CALL = 0.5
 
 
@@ -95,7 +95,7 @@ class InMemory:
 
 
 class Streamed:
-    """Leaves a part's images in their file and reads them ahead, STREAMED_BYTES at a time."""
+    """Leaves a part's images in their file and reads STREAMED_AHEAD pieces of STREAMED_BYTES ahead."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -117,7 +117,7 @@ class Streamed:
             images, labels = tf.numpy_function(read, [start], [part.source.dtype, tf.int64])
             return tf.ensure_shape(images, [None, *shape]), tf.ensure_shape(labels, [None])
 
-        for images, labels in tf.data.Dataset.range(0, len(order), size).map(load).prefetch(1):
+        for images, labels in tf.data.Dataset.range(0, len(order), size).map(load).prefetch(STREAMED_AHEAD):
             yield Piece(images, labels, np.arange(len(labels), dtype=np.int64))
 
 

@@ -3,9 +3,10 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kerasweep.data.image_file import SUFFIXES
 from kerasweep.errors import DataError, readable
@@ -28,6 +29,8 @@ class ImageFolder:
     test: Labelled | None  # likewise
     left_out: str | None  # a sentence on the files that are no images of a class
     class_is: str = "folder"  # what holds the images of a class, for errors
+    # Opens an image that is no file, but lies in one, where it has the name of the path.
+    content: Callable[[Path], Any] | None = None
 
     @property
     def labelled(self) -> Labelled:

@@ -1,9 +1,10 @@
 """Opens image files."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -16,17 +17,39 @@ GRAYSCALE_MODES = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 Read = TypeVar("Read")
 
 
+@contextmanager
+def silent_pillow() -> Iterator[None]:
+    """Ignores Pillow's warnings about large images and odd EXIF data.
+
+    Threads that read images share one: to enter it changes the filters of the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
 def open_image(path: Path) -> Image.Image:
     """Decodes an image file, upright. Raises DataError if it is missing or is no image."""
-    return _read(path, decode)
+    with silent_pillow():
+        return decode_file(path)
 
 
-def read_depth(path: Path) -> tuple[bool, int]:
+def decode_file(path: Path, content: Callable[[Path], Any] | None = None) -> Image.Image:
+    """Does the same as open_image, in a thread: the caller has entered `silent_pillow`.
+
+    Args:
+        path: The file.
+        content: Opens an image that is no file, but has the name of the path.
+    """
+    return _read(path, decode, content)
+
+
+def read_depth(path: Path, content: Callable[[Path], Any] | None = None) -> tuple[bool, int]:
     """Returns whether a file is grayscale, and its largest value if it has more than 8 bits a pixel, else 0.
 
-    Only such a file is decoded. Raises DataError as open_image does.
+    Only such a file is decoded. Arguments and errors are those of decode_file.
     """
-    return _read(path, _depth)
+    return _read(path, _depth, content)
 
 
 def _depth(image: Image.Image) -> tuple[bool, int]:
@@ -34,14 +57,14 @@ def _depth(image: Image.Image) -> tuple[bool, int]:
     return image.mode in GRAYSCALE_MODES, largest
 
 
-def _read(path: Path, take: Callable[[Image.Image], Read]) -> Read:
+def _read(
+    path: Path, take: Callable[[Image.Image], Read], content: Callable[[Path], Any] | None = None
+) -> Read:
     if path.is_dir():
         raise DataError(f"{path} is a folder, but needs to be an image file. Name a file in it.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about large images and odd EXIF data
-            with Image.open(path) as image:
-                return take(image)
+        with Image.open(path if content is None else content(path)) as image:
+            return take(image)
     except FileNotFoundError as error:
         raise DataError(f"The image {path} does not exist. Check the path.") from error
     except PermissionError as error:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cache_of
+from kerasweep.data.mapped import release
 from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
@@ -21,7 +22,7 @@ from kerasweep.serving.pixels import Conversion
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
 MAX_KEPT, MAX_KEPT_BYTES = 8, 2**30
-PIECE = 1024  # images
+PIECE_BYTES = 2**24
 SPLIT_DIGITS = 12
 MAX_SHOWN_CLASSES = 4
 _kept: "OrderedDict[str, tuple[Prepared, Arrays]]" = OrderedDict()
@@ -63,7 +64,9 @@ class Part:
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """Returns a copy of the images with these numbers (m,), 0 <= number < n: (m, ...)."""
-        return np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
+        images = np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
+        release(self.source)
+        return images
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         train=train,
         validation=validation,
         test=_test_part(arrays, cfg),
-        scaling=fit_scaling(cfg.scaling, _pieces(train)),
+        scaling=fit_scaling(cfg.scaling, pieces_of(train)),
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
@@ -181,7 +184,7 @@ def join_validation(cfg: DataConf, prepared: Prepared) -> Prepared:
         train=joined,
         validation=validation.first(0),
         half=prepared.half[:0],
-        scaling=fit_scaling(cfg.scaling, _pieces(joined)),
+        scaling=fit_scaling(cfg.scaling, pieces_of(joined)),
     )
 
 
@@ -268,7 +271,8 @@ def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
     return Part(images, np.asarray(labels[indices]), indices)
 
 
-def _pieces(part: Part) -> Iterator[np.ndarray]:
-    """Yields the images of a part, PIECE at a time."""
-    for start in range(0, len(part), PIECE):
-        yield part.take(np.arange(start, min(start + PIECE, len(part))))
+def pieces_of(part: Part) -> Iterator[np.ndarray]:
+    """Yields the images of a part, PIECE_BYTES at a time."""
+    size = max(1, PIECE_BYTES // int(np.prod(part.image_shape)))
+    for start in range(0, len(part), size):
+        yield part.take(np.arange(start, min(start + size, len(part))))

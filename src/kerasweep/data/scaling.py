@@ -30,18 +30,26 @@ def fit_scaling(kind: str, pieces: Iterable[np.ndarray]) -> Scaling:
     """
     if kind == "none":
         return Scaling((1.0,), (0.0,))
-    counts = reduce(np.add, map(_histograms, pieces))
     if kind == "min_max":
-        present = np.flatnonzero(counts.sum(axis=0))
-        low, high = float(present[0]), float(present[-1])
+        low, high = _range(pieces)
         scale = 1.0 / (high - low) if high > low else 1.0
         return Scaling((scale,), (-low * scale,))
+    counts = reduce(np.add, map(_histograms, pieces))
     pixels = np.arange(256.0)
     weights = counts / counts.sum(axis=1, keepdims=True)
     mean = weights @ pixels
     deviation = np.sqrt(np.maximum((weights * (pixels - mean[:, None]) ** 2).sum(axis=1), 0.0))
     deviation[deviation == 0] = 1.0
     return Scaling(tuple(map(float, 1.0 / deviation)), tuple(map(float, -mean / deviation)))
+
+
+def _range(pieces: Iterable[np.ndarray]) -> tuple[float, float]:
+    low, high = 255, 0
+    for images in pieces:
+        low, high = min(low, int(images.min())), max(high, int(images.max()))
+        if (low, high) == (0, 255):  # as in the first photographs of most data sets
+            break
+    return float(low), float(high)
 
 
 def _histograms(images: np.ndarray) -> np.ndarray:

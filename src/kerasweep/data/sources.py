@@ -1,24 +1,27 @@
 """Loads the data set that `data.source` names, from a local copy, Keras's cache, or a download."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from kerasweep.config.data import IMAGE_FILES, DataConf
 from kerasweep.data.arrays import Arrays
-from kerasweep.data.cache import cache_of, cached
+from kerasweep.data.cache import cache_of, cached, cached_into
 from kerasweep.data.cifar import CIFAR10, CIFAR100, batch_files, find_cifar, load_cifar
 from kerasweep.data.custom import load_custom
 from kerasweep.data.digits import digits_package, load_digits
 from kerasweep.data.download import download, keras_copy
 from kerasweep.data.folder_layout import find_images
+from kerasweep.data.hugging_face import find_saved_images, saved_files
 from kerasweep.data.image_folder import load_image_folder
 from kerasweep.data.image_table import find_table_images
 from kerasweep.data.mnist import CLASS_NAMES, find_idx_files, load_idx, load_keras_mnist
 from kerasweep.data.npz import load_npz
 from kerasweep.errors import DataError
 
+_FINDERS = {"table": find_table_images, "hugging_face": find_saved_images}
 _LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 # They have a test set of their own, so data.seed and data.test_split draw none.
 WITH_TEST_SET = (*_LAYOUTS, *CLASS_NAMES, "custom")
@@ -42,15 +45,20 @@ def load(cfg: DataConf) -> Arrays:
         return cached(folder, [_existing(cfg)], variant, lambda: load_npz(cfg))
     if cfg.source in IMAGE_FILES:
         path = _existing(cfg)
-        images = find_images(path) if cfg.source == "image_folder" else find_table_images(cfg)
+        images = find_images(path) if cfg.source == "image_folder" else _FINDERS[cfg.source](cfg)
         size = None if cfg.image_size is None else list(cfg.image_size)
         drawn = (cfg.test_split, cfg.seed) if images.test is None else None
         variant = f"image_folder {size} {cfg.resize} {cfg.skip_corrupt} {drawn}"
         files = images.files
+        if cfg.source == "hugging_face":
+            variant, files = (
+                f"hugging_face {cfg.image_column} {cfg.label_column} {variant}",
+                saved_files(path),
+            )
         if cfg.source == "table":  # it has the labels and the parts of the files
             variant = f"table {cfg.image_column} {cfg.label_column} {cfg.split_column} {variant}"
             files = [path, *files]
-        arrays = cached(folder, files, variant, lambda: load_image_folder(cfg, images))
+        arrays = cached_into(folder, files, variant, partial(load_image_folder, cfg, images))
         return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
     if cfg.source in _LAYOUTS:
         layout = _LAYOUTS[cfg.source]

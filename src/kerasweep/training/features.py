@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasweep.data.features import Extraction, cached_features
-from kerasweep.data.prepare import PIECE, Part, Prepared
+from kerasweep.data.prepare import Part, Prepared, pieces_of
 from kerasweep.training.program import inference_size
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class FrozenBackbone:
 
     def _key(self, part: Part) -> str:
         digest = hashlib.sha256(json.dumps([self._backbone, len(part), *part.image_shape]).encode())
-        for images in _pieces(part, PIECE):
+        for images in pieces_of(part):
             digest.update(np.ascontiguousarray(images).data)
         return digest.hexdigest()[:DIGITS]
 
