@@ -1,7 +1,7 @@
 """Reads the question of a `--multirun` command: the study, the axes, and the fixed overrides."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from kerasweep.multirun.conditions import (
 from kerasweep.multirun.other_sweepers import Translation
 from kerasweep.space.axis import Axis, Space, Value
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
+from kerasweep.space.zipped import check_zip, read_zips, zipped_axis
 
 DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
 LISTS_CHOICES = re.compile(r"\s*choice\(")
@@ -44,8 +45,10 @@ class Question:
     def nuisance(self) -> Space:
         """The axes that are tuned alone."""
         compared = {axis.key for axis in self.space.axes}
-        return Space(
-            tuple(axis for axis in self.searched.axes if axis.key not in compared), self.searched.fixed
+        return replace(
+            self.searched,
+            axes=tuple(axis for axis in self.searched.axes if axis.key not in compared),
+            joint=tuple(axis for axis in self.searched.joint if compared.isdisjoint(axis.members)),
         )
 
 
@@ -75,11 +78,15 @@ def read_question(
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
     options = _group_options(context, master)
-    axes = _study_axes({**translation.axes, **_entries(master, "space")}, fixed, options, "study.space")
-    nuisance = _study_axes(_entries(master, "nuisance"), fixed, options, "study.nuisance")
+    zips = read_zips(master.study.zip)
+    zipped = {key for keys in zips for key in keys}
+    axes = _study_axes(
+        {**translation.axes, **_entries(master, "space")}, fixed, options, "study.space", zipped
+    )
+    nuisance = _study_axes(_entries(master, "nuisance"), fixed, options, "study.nuisance", zipped)
     _check_apart(axes, nuisance)
     for override in swept:
-        axis = axis_of_override(override, options)
+        axis = axis_of_override(override, options, override.key_or_group in zipped)
         old = axes.get(axis.name) or nuisance.pop(axis.name, None)
         axes[axis.name] = replace(axis, conditions=old.conditions) if old else axis
     if nuisance and not axes:
@@ -93,8 +100,15 @@ def read_question(
     for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
         check_keys_of_conditions(where, own, known, master)
         check_options_of_conditions(where, own, options)
-    space = make_space(list(axes.values()), values)
-    searched = make_space([*axes.values(), *nuisance.values()], values)
+    joint: dict[str, list[Axis]] = {"space": [], "nuisance": []}
+    for keys in zips:
+        check_zip(keys, axes, nuisance)
+        own = axes if keys[0] in axes else nuisance
+        zip_axis = zipped_axis([own[key] for key in keys])
+        own |= {key: replace(own[key], conditions=zip_axis.conditions) for key in keys}
+        joint["space" if own is axes else "nuisance"].append(zip_axis)
+    space = make_space(list(axes.values()), values, joint["space"])
+    searched = make_space([*axes.values(), *nuisance.values()], values, [*joint["space"], *joint["nuisance"]])
     notes = notes_on_unused_axes(searched, {override.key_or_group for override in overrides})
     return Question(master, lines, space, searched, tuple(notes))
 
@@ -152,12 +166,14 @@ def _group_options(context: HydraContext, master: DictConfig) -> Any:
 
 
 def _study_axes(
-    entries: Mapping[Any, Any], fixed: Sequence[Override], options: Any, where: str
+    entries: Mapping[Any, Any], fixed: Sequence[Override], options: Any, where: str, zipped: Collection[str]
 ) -> dict[str, Axis]:
     """Returns the axes of these entries that no override fixes, by key without Hydra's +."""
     set_keys = {override.key_or_group for override in fixed}
     kept = {str(key): entry for key, entry in entries.items() if str(key).lstrip("+") not in set_keys}
-    axes = [axis_of_entry(key, entry, options, where) for key, entry in kept.items()]
+    axes = [
+        axis_of_entry(key, entry, options, where, key.lstrip("+") in zipped) for key, entry in kept.items()
+    ]
     return {axis.name: axis for axis in axes}
 
 

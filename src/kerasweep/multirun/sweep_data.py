@@ -1,9 +1,7 @@
 """Reads and digests the data sets of a sweep, with which later starts and workers compare their own."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from omegaconf import DictConfig
 
@@ -60,11 +58,10 @@ def read_sweep_data(
         prepared = read(base)
         digests = {source_key(base.data): prepared.digest}
         return SweepData(None if axes else prepared, digests, prepared.has_own_validation, [base.data])
-    listed = {axis.key: values for axis in choosing if (values := axis.values()) is not None}
-    if math.prod(map(len, listed.values())) > MAX_SOURCES:  # a search would read all before its first trial
+    listed = space.only({axis.key for axis in choosing if axis.values() is not None})
+    if listed.max_size > MAX_SOURCES:  # a search would read all before its first trial
         return SweepData(None, {}, is_only=False)
-    chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
-    return _chosen_data(chosen, composer, read)
+    return _chosen_data(listed.configurations(), composer, read)
 
 
 def _chosen_data(
