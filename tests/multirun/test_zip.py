@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
@@ -248,10 +249,15 @@ def test_the_name_has_the_zip_and_no_order(plan: Callable[..., Plan]) -> None:
     assert plan("optimizer=sgd,adam", AXES[1], "study.zip=[]")._name(False) == product
 
 
-def test_only_the_data_of_the_pairs_is_read(plan: Callable[..., Plan]) -> None:
-    zips = "study.zip=[[data.limit,data.seed]]"
-    planned = plan(zips, "data.limit=100,200", "data.seed=1,2")
-    assert len(planned.data.configs) == 2
+def test_only_the_data_of_the_pairs_is_read(plan: Callable[..., Plan], folder: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        labels = np.arange(40) % 2
+        images = np.full((40, 8, 8), len(name), np.uint8)
+        np.savez(folder / name, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    paths = "data.path=a.npz,b.npz"
+    sizes = "data.resize=stretch,crop"
+    assert len(plan("data=npz", paths, sizes).data.configs) == 4
+    assert len(plan("data=npz", "study.zip=[[data.path,data.resize]]", paths, sizes).data.configs) == 2
 
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe", "nsga2", "qmc"])
@@ -345,3 +351,10 @@ def test_a_zip_of_nuisance_axes_is_tuned_together(run: Run, folder: Path) -> Non
     assert len(tuning.trials) == 6
     found = {trial.params[NAME] for trial in tuning.trials}
     assert len(found) == 3
+
+
+def test_the_sweep_names_the_axes_that_go_together(run: Run, folder: Path) -> None:
+    run(ZIP, *AXES)
+    database = TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db")
+    (sweep,) = find_runs(database, {"kind": "study"})
+    assert sweep.tags["zip"] == "optimizer,learning_rate"

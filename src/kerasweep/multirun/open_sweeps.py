@@ -24,7 +24,7 @@ from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED
+from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED, ZIPPED, zips_text
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -109,6 +109,8 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
         more |= {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
         more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
+    if plan.question.space.joint:
+        more[ZIPPED] = zips_text([names[key] for key in axis.members] for axis in plan.question.space.joint)
     if plan.sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
     axes = list(names.values()) if plan.arms is not None else compared

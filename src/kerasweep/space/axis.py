@@ -215,9 +215,10 @@ def row_text(row: Mapping[str, Value]) -> str:
 
 def row_words(row: Mapping[str, Value], keys: Sequence[str]) -> str:
     """Returns a row for the user: `sgd 0.1`, or with the keys if it lacks some."""
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in row.items()}
     if set(keys) <= row.keys():
-        return " ".join(str(row[key]) for key in keys)
-    return " ".join(f"{key}={value}" for key, value in row.items()) or "as configured"
+        return " ".join(words[key] for key in keys)
+    return " ".join(f"{key}={word}" for key, word in words.items()) or "as configured"
 
 
 def ordered(axes: Sequence[Axis]) -> list[Axis]:

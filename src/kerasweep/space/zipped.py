@@ -17,7 +17,7 @@ def read_zips(node: Any) -> list[list[str]]:
     Raises:
         ConfigError: It is no list of groups of two keys or more, or names a key twice.
     """
-    groups = OmegaConf.to_container(node, resolve=True) if isinstance(node, ListConfig) else node or []
+    groups: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, ListConfig) else node or []
     are_lists = isinstance(groups, list) and all(isinstance(keys, list) for keys in groups)
     if not are_lists or any(len(keys) < 2 for keys in groups):
         raise ConfigError(
