@@ -109,8 +109,9 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
         more |= {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
         more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
-    if plan.question.space.joint:
-        more[ZIPPED] = zips_text([names[key] for key in axis.members] for axis in plan.question.space.joint)
+    zips = [axis.members for axis in plan.question.space.joint if axis.is_zip]
+    if zips:
+        more[ZIPPED] = zips_text([names[key] for key in keys] for keys in zips)
     if plan.sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
     axes = list(names.values()) if plan.arms is not None else compared

@@ -166,11 +166,14 @@ def _params(sweep: Sweep, tags: Mapping[str, str], names: Mapping[str, str]) -> 
 
 def _values(axis: Axis, texts: Mapping[str, str]) -> list[Value]:
     """Returns the value of an axis whose members have these texts, if there is one."""
-    if axis.is_joint:
+    if axis.is_joint:  # a run has tags of the keys that a point leaves out, too
         rows = {value: axis.params_of(value) for value in axis.values() or []}
-        return [
-            value for value, row in rows.items() if texts == {key: tag_text(own) for key, own in row.items()}
+        fitting = [
+            value
+            for value, row in rows.items()
+            if all(texts.get(key) == tag_text(own) for key, own in row.items())
         ]
+        return sorted(fitting, key=lambda value: len(rows[value]), reverse=True)
     text = texts.get(axis.key, "")
     values = axis.values()
     if values is not None and not isinstance(values, range):

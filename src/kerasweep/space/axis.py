@@ -18,6 +18,7 @@ from optuna.trial import Trial
 
 MAX_LISTED = 12
 SEPARATOR = ", "
+ZIP, GRIDS = "zip", "grids"
 MAX_LISTABLE = 100_000
 Value = None | bool | int | float | str
 Params = dict[str, Value]
@@ -51,6 +52,10 @@ class Axis:
     def is_joint(self) -> bool:
         """Whether this axis stands for others, see `joint_axis`."""
         return self.members != (self.key,)
+
+    @property
+    def is_zip(self) -> bool:
+        return self.key.startswith(f"{ZIP}(")
 
     def params_of(self, value: Value) -> Params:
         """Returns the values of the members that a value of this axis stands for."""
@@ -184,7 +189,7 @@ def joint_axis(
     Its values are rows as JSON, which a study keeps: never change their form, nor that of the key.
 
     Args:
-        kind: `zip` or `grids`.
+        kind: ZIP or GRIDS.
         keys: The keys of the others.
         rows: Their values, each row once. A row may leave out keys.
         conditions: Those of the others.
@@ -251,6 +256,12 @@ class Space:
         return {axis.name: axis.key for axis in self.axes}
 
     @cached_property
+    def optional(self) -> frozenset[str]:
+        """The keys of axes that some points of `study.grids` leave at their configured value."""
+        unions = (axis for axis in self.joint if axis.key.startswith(f"{GRIDS}("))
+        return frozenset(key for axis in unions for key in axis.members)
+
+    @cached_property
     def drawn(self) -> tuple[Axis, ...]:
         """The axes that a sampler draws and a study records: a joint axis in place of its members."""
         joint = {key: axis for axis in self.joint for key in axis.members}
@@ -262,9 +273,10 @@ class Space:
         return all(self._holds(key, allowed, params) for key, allowed in axis.conditions.items())
 
     def _holds(self, key: str, allowed: Sequence[Value], params: Params) -> bool:
-        if key not in self._keys:
+        axis = self._keys.get(key)
+        if axis is None or (axis in self.optional and axis not in params):
             return self.fixed(key) in allowed
-        return self._keys[key] in params and params[self._keys[key]] in allowed
+        return axis in params and params[axis] in allowed
 
     def suggest(self, trial: Trial) -> Params:
         """Asks an Optuna trial for a value of every axis that applies."""

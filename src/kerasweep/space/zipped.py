@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import ListConfig, OmegaConf
 
 from kerasweep.errors import ConfigError, suggestion
-from kerasweep.space.axis import MAX_LISTABLE, Axis, Params, joint_axis, row_text, row_words
+from kerasweep.space.axis import MAX_LISTABLE, ZIP, Axis, Params, joint_axis, row_text, row_words
 
 EXAMPLE = "study.zip=[[data,data.path]]"
 
@@ -78,7 +78,7 @@ def zipped_axis(axes: Sequence[Axis]) -> Axis:
     keys = [axis.key for axis in axes]
     rows = [dict(zip(keys, row, strict=True)) for row in zip(*(axis.column for axis in axes), strict=True)]
     _check_rows(rows, keys)
-    return joint_axis("zip", keys, rows, _joined_conditions(axes))
+    return joint_axis(ZIP, keys, rows, _joined_conditions(axes))
 
 
 def _check_rows(rows: Sequence[Params], keys: Sequence[str]) -> None:
