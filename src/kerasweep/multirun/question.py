@@ -107,7 +107,7 @@ def read_question(
         check_options_of_conditions(where, own, options)
     joint: dict[str, list[Axis]] = {"space": joint_grids, "nuisance": []}
     for keys in zips:
-        check_zip(keys, axes, nuisance)
+        check_zip(keys, axes, nuisance, known)
         own = axes if keys[0] in axes else nuisance
         zip_axis = zipped_axis([own[key] for key in keys])
         own |= {key: replace(own[key], conditions=zip_axis.conditions) for key in keys}

@@ -1,6 +1,6 @@
 """Zips axes: the n-th value of one goes with the n-th value of the others (`study.zip`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from omegaconf import ListConfig, OmegaConf
@@ -34,14 +34,24 @@ def read_zips(node: Any) -> list[list[str]]:
     return zips
 
 
-def check_zip(keys: Sequence[str], compared: Mapping[str, Axis], tuned: Mapping[str, Axis]) -> None:
-    """Raises ConfigError for a group with a key that is no axis, or with both compared and tuned axes."""
+def check_zip(
+    keys: Sequence[str], compared: Mapping[str, Axis], tuned: Mapping[str, Axis], known: Collection[str]
+) -> None:
+    """Raises ConfigError for a group with a key that is no axis, or with both compared and tuned axes.
+
+    Args:
+        keys: The keys of the group.
+        compared: The axes that are compared, by key.
+        tuned: The axes that are tuned.
+        known: All keys of the configuration.
+    """
     axes = {**compared, **tuned}
     unknown = next((key for key in keys if key not in axes), None)
     if unknown is not None:
+        advice = "Give it a list of values, or leave it out of study.zip."
         raise ConfigError(
             f"study.zip names {unknown}, which is no axis of this sweep. "
-            + suggestion(unknown, axes, "Give it a list of values, or leave it out of study.zip.")
+            + (advice if unknown in known else suggestion(unknown, axes, advice))
         )
     mixed = [key for key in keys if (key in tuned) != (keys[0] in tuned)]
     if mixed:
