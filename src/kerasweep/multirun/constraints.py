@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
-from kerasweep.multirun.composer import Composer, choices_of
+from kerasweep.multirun.composer import EXPERIMENT, Composer, choices_of
 from kerasweep.multirun.question import Question
 from kerasweep.space.axis import Axis, Params
 from kerasweep.space.constraint import Constraint, read_constraints
@@ -95,6 +95,8 @@ class Constraints:
         axis = self.axes.get(key)
         if axis is not None:
             return None if axis.conditions or axis.key in self.optional else _values_of(axis)
+        if EXPERIMENT in self.axes:
+            return None
         choices = choices_of(self.master)
         if key in choices:
             return (choices[key],)

@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.folders import config_folder
 from kerasweep.config.interpolations import texts_of
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
+from kerasweep.errors import ConfigError
 from kerasweep.model.weights import is_weights_file, weights_identity
-from kerasweep.multirun.composer import Composer, config_path
-from kerasweep.space.axis import Space
+from kerasweep.multirun.composer import EXPERIMENT, Composer, config_path
+from kerasweep.space.axis import Params, Space
 
 DIGITS = 12
 # Other machines may keep the same images elsewhere; the images have a digest of their own.
@@ -79,7 +80,18 @@ def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:
         for option in (axis.values() or []) if axis.is_group else []:
             found = files.load_config(config_path(axis, option))
             if found is not None and not found.path.endswith(ours):
-                yield f"{axis.name}={option!s}", found.config
+                experiment = axis.name == EXPERIMENT
+                content = _trained(composer, {axis.key: option}) if experiment else found.config
+                yield f"{axis.name}={option!s}", content
+
+
+def _trained(composer: Composer, params: Params) -> Any:
+    """Returns what an experiment changes in each group, also by the files that its defaults list names."""
+    try:
+        cfg = composer.job_config(params)
+    except ConfigError:  # no trial has it
+        return None
+    return {group: _below(cfg, group, set()) for group in RUN_GROUPS}
 
 
 def _interpolated(base: DictConfig) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from kerasweep.data.prepare import Prepared
 from kerasweep.data.sources import source_key
 from kerasweep.errors import ConfigError, DataError
-from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.composer import EXPERIMENT, Composer
+from kerasweep.multirun.experiments import experiments_change_data
 from kerasweep.search.sweep import ONLY
 from kerasweep.space.axis import Params, Space
 
@@ -52,8 +53,9 @@ def read_sweep_data(
     Raises:
         DataError: The data that all trials share cannot be read.
     """
-    axes = [axis for axis in space.axes if axis.name.partition(".")[0] == "data"]
-    choosing = [axis for axis in axes if axis.name == "data" or axis.name.split(".")[1] in SOURCE_KEYS]
+    groups = ["data", *([EXPERIMENT] if experiments_change_data(space, composer) else [])]
+    axes = [axis for axis in space.axes if axis.name.partition(".")[0] in groups]
+    choosing = [axis for axis in axes if axis.name in groups or axis.name.split(".")[1] in SOURCE_KEYS]
     if not choosing:
         prepared = read(base)
         digests = {source_key(base.data): prepared.digest}

@@ -146,7 +146,7 @@ def _choice_axis(
         value = encoded(raw)
         if value in texts and not (is_zipped and texts[value] == text):
             raise ConfigError(f"{key} lists {text} twice. Name each value once.")
-        if options and value is not None and str(value) not in options:
+        if options and str(value) not in options:
             raise ConfigError(f"{key} has no option {text}. It has {', '.join(sorted(options))}.")
         texts[value], plain[value] = text, raw
         column.append(value)

@@ -1,0 +1,54 @@
+"""Checks experiments as an axis: each may change what is trained, but nothing that the trials share."""
+
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from kerasweep.config.schemas import ROOTS, RUN_GROUPS
+from kerasweep.errors import ConfigError
+from kerasweep.multirun.composer import EXPERIMENT, Composer
+from kerasweep.space.axis import Axis, Space
+
+SHARED = tuple(root for root in ROOTS if root not in RUN_GROUPS)
+
+
+def has_experiments(space: Space) -> bool:
+    """Returns whether experiments are an axis."""
+    return any(axis.name == EXPERIMENT for axis in space.axes)
+
+
+def check_experiments(space: Space, composer: Composer) -> None:
+    """Raises ConfigError for an experiment that sets what all trials of a sweep share."""
+    for axis in space.axes:
+        for option in (axis.values() or []) if axis.name == EXPERIMENT else []:
+            changed = _changed(axis, option, composer)
+            shared = [root for root in SHARED if root in changed]
+            if shared:
+                raise ConfigError(
+                    f"experiment={option} sets {', '.join(shared)}, which all trials of a sweep share, so it "
+                    "cannot be one of several. Take that out of the experiment, and give it on the command "
+                    "line."
+                )
+
+
+def experiments_change_data(space: Space, composer: Composer) -> bool:
+    """Returns whether an experiment that is one of several has other data."""
+    return any(
+        "data" in _changed(axis, option, composer)
+        for axis in space.axes
+        if axis.name == EXPERIMENT
+        for option in axis.values() or []
+    )
+
+
+def _changed(axis: Axis, option: Any, composer: Composer) -> set[str]:
+    """Returns the keys at the top that an experiment changes; none if it cannot be composed."""
+    try:
+        cfg = composer.job_config({axis.key: option})
+    except ConfigError:  # which the check of each configuration reports
+        return set()
+    contents: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in (cfg, composer.master)]
+    for content in contents:
+        content["tracking"].pop("tags")  # each run has those of its experiment
+    own, shared = contents
+    return {root for root in ROOTS if own[root] != shared[root]}
