@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import EXPERIMENT, Composer
-from kerasweep.space.axis import Axis, Space
+from kerasweep.space.axis import Axis, Space, Value
 
 SHARED = tuple(root for root in ROOTS if root not in RUN_GROUPS)
 
@@ -41,11 +41,25 @@ def experiments_change_data(space: Space, composer: Composer) -> bool:
     )
 
 
-def _changed(axis: Axis, option: Any, composer: Composer) -> set[str]:
-    """Returns the keys at the top that an experiment changes; none if it cannot be composed."""
+def experiment_config(axis: Axis, option: Value, composer: Composer) -> DictConfig | None:
+    """Returns the configuration of an experiment with Hydra's node; None if it cannot be composed."""
     try:
-        cfg = composer.job_config({axis.key: option})
+        return composer.job_config({axis.key: option})
     except ConfigError:  # which the check of each configuration reports
+        return None
+
+
+def experiment_configs(space: Space, composer: Composer) -> list[DictConfig]:
+    """Returns the configurations of the experiments that are an axis."""
+    axes = (axis for axis in space.axes if axis.name == EXPERIMENT)
+    found = (experiment_config(axis, option, composer) for axis in axes for option in axis.values() or [])
+    return [cfg for cfg in found if cfg is not None]
+
+
+def _changed(axis: Axis, option: Value, composer: Composer) -> set[str]:
+    """Returns the keys at the top that an experiment changes."""
+    cfg = experiment_config(axis, option, composer)
+    if cfg is None:
         return set()
     contents: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in (cfg, composer.master)]
     for content in contents:
