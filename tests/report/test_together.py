@@ -69,6 +69,6 @@ def test_a_note_says_that_axes_go_together() -> None:
 
 
 def test_the_page_shows_one_axis() -> None:
-    page = render_page(zipped(), "my study", "python -m src.compare study=s", {}, "val_accuracy")
+    page = render_page(zipped(), "my study", "python -m src.compare study=s", {}, {}, "val_accuracy")
     assert "kernel_size + regularizer" in page
     assert f"Note: {NOTE}." in page
