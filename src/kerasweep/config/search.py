@@ -60,6 +60,9 @@ class StudyConf:
     nuisance: Any = field(default_factory=open_mapping)
     nuisance_trials: int | None = None  # of each combination; None: the whole grid, or 10
     tuning: str = "repeated"  # one of TUNINGS: whether each repeat has a tuning of its own
+    # Axes whose values go together as in Python's zip: lists of keys, see space/zipped.py.
+    zip: Any = None
+    grids: Any = None  # a list of grids, axes by key, whose union is tried: see space/grids.py
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
     start_with: list[Any] = field(default_factory=list)  # the first trials: values by axis
     learn_from: list[str] = field(default_factory=list)  # names of sweeps whose trials the sampler sees

@@ -14,6 +14,8 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.freeze_configs import read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
 
+EXPERIMENT = "experiment"  # a group whose options change other groups
+
 
 def make_composer(context: HydraContext, master: DictConfig, fixed: list[str], space: Space) -> "Composer":
     """Reads the config files that trials may need, and returns a composer that later edits do not affect.
@@ -42,7 +44,8 @@ class Composer:
         self.master = master
         self.fixed = fixed
         self.space = space
-        self._composed: dict[tuple[str, ...], tuple[bytes, bytes]] = {}  # without and with Hydra's node
+        # Without and with Hydra's node, and the chosen option of every group.
+        self._composed: dict[tuple[str, ...], tuple[bytes, bytes, dict[str, str]]] = {}
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """Returns every task override of a trial, as its job receives them."""
@@ -91,19 +94,21 @@ class Composer:
 
     def choices(self, params: Mapping[str, Value]) -> dict[str, str]:
         """Returns the chosen option of every config group in a trial."""
-        chosen = {key: str(option) for key, option in self._groups(params).items()}
-        return {**choices_of(self.master), **chosen}
+        groups = self._groups(params)
+        composed = self._compose_groups(params)[2] if EXPERIMENT in groups else choices_of(self.master)
+        return {**composed, **{key: str(option) for key, option in groups.items()}}
 
     def _groups(self, params: Mapping[str, Value]) -> Params:
         return {
             axis.key: params[axis.key] for axis in self.space.axes if axis.is_group and axis.key in params
         }
 
-    def _compose_groups(self, params: Params) -> tuple[bytes, bytes]:
+    def _compose_groups(self, params: Mapping[str, Value]) -> tuple[bytes, bytes, dict[str, str]]:
         overrides = tuple(self.space.overrides(self._groups(params)))
         if overrides not in self._composed:
             cfg = self._compose_by_hydra(overrides)
-            self._composed[overrides] = pickle.dumps(without_hydra(cfg)), pickle.dumps(cfg)
+            task = pickle.dumps(without_hydra(cfg))
+            self._composed[overrides] = task, pickle.dumps(cfg), choices_of(cfg)
         return self._composed[overrides]
 
     def _with_values(self, params: Params, composed: bytes) -> DictConfig:

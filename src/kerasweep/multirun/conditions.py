@@ -64,8 +64,10 @@ def notes_on_unused_axes(space: Space, chosen: Collection[str]) -> list[str]:
 
 def _may_hold(space: Space, key: str, allowed: Sequence[Value]) -> bool:
     axis = next((axis for axis in space.axes if axis.name == key), None)
+    if (axis is None or axis.key in space.optional) and space.fixed(key) in allowed:
+        return True
     if axis is None:
-        return space.fixed(key) in allowed
+        return False
     values = axis.values()
     return any(axis.equal_values(value) if values is None else value in values for value in allowed)
 

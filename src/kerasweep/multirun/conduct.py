@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from kerasweep.config.schemas import RUN_GROUPS, SHIP
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.batches import batch_size, count_workers, uses_ray, uses_workers
-from kerasweep.multirun.composer import make_composer
+from kerasweep.multirun.composer import EXPERIMENT, make_composer
 from kerasweep.multirun.conclude import announce_winner, conclude, ends_with_page
 from kerasweep.multirun.drive import OpenSweep, drive
 from kerasweep.multirun.freeze_configs import freeze
@@ -185,7 +185,7 @@ def _check_axes(question: Question) -> None:
     """Raises ConfigError for an axis that does not define a run, such as tracking.uri."""
     for axis in question.searched.axes:
         root = axis.key.lstrip("+").partition(".")[0].partition("@")[0]
-        if root not in RUN_GROUPS or axis.name == SHIP:
+        if root not in (*RUN_GROUPS, EXPERIMENT) or axis.name == SHIP:
             raise ConfigError(
                 f"{axis.key} cannot be swept: it does not define a run. "
                 f"Sweep keys of {', '.join(RUN_GROUPS)}."

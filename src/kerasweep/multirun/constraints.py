@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
-from kerasweep.multirun.composer import Composer, choices_of
+from kerasweep.multirun.composer import EXPERIMENT, Composer, choices_of
 from kerasweep.multirun.question import Question
 from kerasweep.space.axis import Axis, Params
 from kerasweep.space.constraint import Constraint, read_constraints
@@ -41,6 +41,7 @@ class Constraints:
     def __init__(self, question: Question, composer: Composer, parsed: Sequence[Constraint]) -> None:
         self.master = question.master
         self.axes = {axis.name: axis for axis in question.searched.axes}
+        self.optional = question.searched.optional
         self.composer = composer
         self.parsed = parsed
         self.notes: list[str] = []  # for the user
@@ -93,7 +94,9 @@ class Constraints:
         """Returns the values that a key may have, None if another axis may decide them."""
         axis = self.axes.get(key)
         if axis is not None:
-            return None if axis.conditions else _values_of(axis)
+            return None if axis.conditions or axis.key in self.optional else _values_of(axis)
+        if EXPERIMENT in self.axes:
+            return None
         choices = choices_of(self.master)
         if key in choices:
             return (choices[key],)

@@ -54,7 +54,8 @@ def sweep_definition(
     groups = OmegaConf.to_container(OmegaConf.masked_copy(base, list(RUN_GROUPS)), resolve=False)
     repeats, target = base.study.repeats, base.trial.target
     axes = (*space.axes, *nuisance.axes)
-    left_out = {SHIP, *(axis.key for axis in axes)} | {key for key in NEW_KEYS if _is_default(base, key)}
+    swept = {axis.key for axis in axes if axis.key not in space.optional}
+    left_out = {SHIP, *swept} | {key for key in NEW_KEYS if _is_default(base, key)}
     return {
         "groups": _without(groups, left_out),
         "below": _fixed_below_groups(axes, fixed),

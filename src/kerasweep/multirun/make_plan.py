@@ -13,6 +13,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.code_digests import check_targets
 from kerasweep.multirun.composer import Composer, without_hydra
 from kerasweep.multirun.constraints import read_study_constraints
+from kerasweep.multirun.experiments import check_experiments
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
@@ -39,9 +40,10 @@ def make_plan(question: Question, composer: Composer) -> Plan:
     with as_job(question.master):
         resolve_shared_tags(base)
     check_shared(base)
-    are_data_swept = any(axis.name.partition(".")[0] == "data" for axis in question.searched.axes)
+    are_data_swept = refusals.sweeps_data
     check_command(base, question.master.hydra, are_data_swept)
     refusals.check_values()
+    check_experiments(question.searched, composer)
     constraints.check_types()
     if question.searched.is_finite:
         refusals.check_some_possible()

@@ -25,7 +25,7 @@ from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import reconcile
 from kerasweep.sweep.recording import SweepRecord
-from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED
+from kerasweep.tracking.tags import INPUTS, NUISANCE, TUNING, TUNING_NOTES, UNTUNED, ZIPPED, zips_text
 from kerasweep.tracking.writer import Tracker, open_tracker
 from kerasweep.trial.artifacts import record_data
 from kerasweep.workers.pool import WorkerPool
@@ -111,6 +111,9 @@ def _open_record(plan: Plan, sweep: Sweep, tracker: Tracker) -> SweepRecord:
         notes = {TUNING_NOTES: "\n".join(plan.tuned_by.notes)} if plan.tuned_by.notes else {}
         more |= {TUNING: plan.tuned_by.sweep, NUISANCE: ",".join(nuisance), **notes}
         more |= {UNTUNED: str(plan.tuned_by.untuned)} if plan.tuned_by.untuned else {}
+    zips = [axis.members for axis in plan.question.space.joint if axis.is_zip]
+    if zips:
+        more[ZIPPED] = zips_text([names[key] for key in keys] for keys in zips)
     if plan.sources:
         more["sources"] = " ".join(f"{name}:{digest}" for name, digest in plan.sources.items())
     axes = list(names.values()) if plan.arms is not None else compared

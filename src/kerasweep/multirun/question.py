@@ -1,8 +1,8 @@
 """Reads the question of a `--multirun` command: the study, the axes, and the fixed overrides."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -23,7 +23,9 @@ from kerasweep.multirun.conditions import (
 )
 from kerasweep.multirun.other_sweepers import Translation
 from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.grids import axes_of_grids, check_grids
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
+from kerasweep.space.zipped import check_zip, read_zips, zipped_axis
 
 DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"
 LISTS_CHOICES = re.compile(r"\s*choice\(")
@@ -44,8 +46,10 @@ class Question:
     def nuisance(self) -> Space:
         """The axes that are tuned alone."""
         compared = {axis.key for axis in self.space.axes}
-        return Space(
-            tuple(axis for axis in self.searched.axes if axis.key not in compared), self.searched.fixed
+        return replace(
+            self.searched,
+            axes=tuple(axis for axis in self.searched.axes if axis.key not in compared),
+            joint=tuple(axis for axis in self.searched.joint if compared.isdisjoint(axis.members)),
         )
 
 
@@ -66,35 +70,51 @@ def read_question(
     fixed = [override for override in overrides if not override.is_sweep_override()]
     added = list(translation.overrides)
     chosen = {override.key_or_group for override in fixed} | {text.partition("=")[0] for text in added}
-    has_study = choices_of(config).get("study") is not None or bool(config.study.space)
-    if not (swept or translation.axes or has_study or config.study.nuisance):
+    study = config.study
+    has_study = choices_of(config).get("study") is not None or bool(study.space)
+    has_axes = bool(has_study or translation.axes or study.nuisance)
+    if not (swept or has_axes or study.grids):
         added.append(f"study={DEFAULT_STUDY}")
-    elif not (has_study or translation.axes or config.study.nuisance or _chose_sampler(config, chosen)):
+    elif (study.grids or not has_axes) and not _chose_sampler(config, chosen):
         added.append("sampler=grid")
     added += _fold_overrides(config.study)
     lines = [*added, *(str(override.input_line) for override in fixed)]
     master = _compose(context, config, lines) if added else config
     options = _group_options(context, master)
-    axes = _study_axes({**translation.axes, **_entries(master, "space")}, fixed, options, "study.space")
-    nuisance = _study_axes(_entries(master, "nuisance"), fixed, options, "study.nuisance")
+    zips = read_zips(master.study.zip)
+    zipped = {key for keys in zips for key in keys}
+    axes = _study_axes(
+        {**translation.axes, **_entries(master, "space")}, fixed, options, "study.space", zipped
+    )
+    nuisance = _study_axes(_entries(master, "nuisance"), fixed, options, "study.nuisance", zipped)
+    values = _fixed_values(master)
+    in_grids, joint_grids = axes_of_grids(_grids(master, fixed), options, values)
     _check_apart(axes, nuisance)
     for override in swept:
-        axis = axis_of_override(override, options)
+        axis = axis_of_override(override, options, override.key_or_group in zipped)
         old = axes.get(axis.name) or nuisance.pop(axis.name, None)
         axes[axis.name] = axis.in_place_of(old) if old else axis
-    if nuisance and not axes:
+    _check_grids_apart(in_grids, {*axes, *nuisance})
+    if nuisance and not (axes or in_grids):
         raise ConfigError(
             "study.nuisance is tuned for each combination of study.space, but study.space is empty. "
             'Name what to compare, as in study: {space: {model.kernel_size: "choice(3, 5)"}}.'
         )
-    _check_nested([*axes.values(), *nuisance.values()])
-    known = {*axes, *nuisance, *choices_of(master), *run_keys()}
-    values = _fixed_values(master)
+    _check_nested([*axes.values(), *nuisance.values(), *in_grids])
+    known = {*axes, *nuisance, *(axis.name for axis in in_grids), *choices_of(master), *run_keys()}
     for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
         check_keys_of_conditions(where, own, known, master)
         check_options_of_conditions(where, own, options)
-    space = make_space(list(axes.values()), values)
-    searched = make_space([*axes.values(), *nuisance.values()], values)
+    joint: dict[str, list[Axis]] = {"space": joint_grids, "nuisance": []}
+    for keys in zips:
+        check_zip(keys, axes, nuisance, known)
+        own = axes if keys[0] in axes else nuisance
+        zip_axis = zipped_axis([own[key] for key in keys])
+        own |= {key: replace(own[key], conditions=zip_axis.conditions) for key in keys}
+        joint["space" if own is axes else "nuisance"].append(zip_axis)
+    compared = [*in_grids, *axes.values()]
+    space = make_space(compared, values, joint["space"])
+    searched = make_space([*compared, *nuisance.values()], values, [*joint["space"], *joint["nuisance"]])
     notes = notes_on_unused_axes(searched, {override.key_or_group for override in overrides})
     return Question(master, lines, space, searched, tuple(notes))
 
@@ -114,6 +134,16 @@ def _check_apart(axes: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None
         raise ConfigError(
             f"{both[0]} is an axis of study.space and of study.nuisance. It is either compared or tuned: "
             "remove one."
+        )
+
+
+def _check_grids_apart(in_grids: Sequence[Axis], others: Collection[str]) -> None:
+    """Raises ConfigError for an axis of study.grids that is an axis elsewhere, too."""
+    both = next((axis.key for axis in in_grids if axis.name in others), None)
+    if both is not None:
+        raise ConfigError(
+            f"{both} is an axis of study.grids and another one. Name it in the grids alone, or leave it out "
+            "there."
         )
 
 
@@ -152,12 +182,14 @@ def _group_options(context: HydraContext, master: DictConfig) -> Any:
 
 
 def _study_axes(
-    entries: Mapping[Any, Any], fixed: Sequence[Override], options: Any, where: str
+    entries: Mapping[Any, Any], fixed: Sequence[Override], options: Any, where: str, zipped: Collection[str]
 ) -> dict[str, Axis]:
     """Returns the axes of these entries that no override fixes, by key without Hydra's +."""
     set_keys = {override.key_or_group for override in fixed}
     kept = {str(key): entry for key, entry in entries.items() if str(key).lstrip("+") not in set_keys}
-    axes = [axis_of_entry(key, entry, options, where) for key, entry in kept.items()]
+    axes = [
+        axis_of_entry(key, entry, options, where, key.lstrip("+") in zipped) for key, entry in kept.items()
+    ]
     return {axis.name: axis for axis in axes}
 
 
@@ -176,6 +208,22 @@ def _entries(master: DictConfig, name: str) -> dict[Any, Any]:
             return {key: _entry(node, key) for key in node}
     except OmegaConfBaseException as error:
         raise ConfigError(f"study.{name} cannot be resolved: {first_line(error)}.") from error
+
+
+def _grids(master: DictConfig, fixed: Sequence[Override]) -> list[dict[str, Any]]:
+    """Returns the entries of each grid of study.grids that no override fixes."""
+    node, set_keys = master.study.grids, {override.key_or_group for override in fixed}
+    try:
+        with as_job(master):
+            grids = [_entries_of(grid) for grid in node] if isinstance(node, ListConfig) else node or []
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"study.grids cannot be resolved: {first_line(error)}.") from error
+    check_grids(grids)
+    return [{key: entry for key, entry in grid.items() if key.lstrip("+") not in set_keys} for grid in grids]
+
+
+def _entries_of(grid: Any) -> Any:
+    return {str(key): _entry(grid, key) for key in grid} if isinstance(grid, DictConfig) else grid
 
 
 def _entry(node: DictConfig, key: Any) -> Any:

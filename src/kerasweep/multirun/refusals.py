@@ -14,6 +14,7 @@ from kerasweep.data.prepare import Prepared, load_prepared
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import Composer
 from kerasweep.multirun.constraints import Constraints
+from kerasweep.multirun.experiments import experiments_change_data
 from kerasweep.space.axis import Axis, Params, Space, Value
 from kerasweep.terminal import say
 from kerasweep.trial.begin_program import graph_of
@@ -44,7 +45,9 @@ class Refusals:
         self.space = space
         self.composer = composer
         self.constraints = constraints
-        self.sweeps_data = any(axis.name.partition(".")[0] == "data" for axis in space.axes)
+        self.sweeps_data = experiments_change_data(space, composer) or any(
+            axis.name.partition(".")[0] == "data" for axis in space.axes
+        )
         self._checked: dict[str, CheckedConfig] = {}
 
     def reason(self, params: Mapping[str, Any]) -> str | None:

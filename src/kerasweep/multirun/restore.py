@@ -155,17 +155,26 @@ def _outcome(sweep: Sweep, run: RunRecord, seeds: tuple[float, ...] = ()) -> Out
 def _params(sweep: Sweep, tags: Mapping[str, str], names: Mapping[str, str]) -> Params | None:
     """Returns the configuration that a run's tags name, None if they do not."""
     params: Params = {}
-    for axis in sweep.space.axes:
+    for axis in sweep.space.drawn:
         if sweep.space.applies(axis, params):
-            values = _values(axis, tags.get(names[axis.key], ""))
+            values = _values(axis, {key: tags[names[key]] for key in axis.members if names[key] in tags})
             if not values:
                 return None
-            params[axis.key] = values[0]
+            params |= axis.params_of(values[0])
     return params
 
 
-def _values(axis: Axis, text: str) -> list[Value]:
-    """Returns the value of an axis that has this text, if there is one."""
+def _values(axis: Axis, texts: Mapping[str, str]) -> list[Value]:
+    """Returns the value of an axis whose members have these texts, if there is one."""
+    if axis.is_joint:  # a run has tags of the keys that a point leaves out, too
+        rows = {value: axis.params_of(value) for value in axis.values() or []}
+        fitting = [
+            value
+            for value, row in rows.items()
+            if all(texts.get(key) == tag_text(own) for key, own in row.items())
+        ]
+        return sorted(fitting, key=lambda value: len(rows[value]), reverse=True)
+    text = texts.get(axis.key, "")
     values = axis.values()
     if values is not None and not isinstance(values, range):
         return [value for value in values if tag_text(value) == text]

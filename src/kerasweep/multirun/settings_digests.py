@@ -11,7 +11,8 @@ from kerasweep.config.folders import config_folder
 from kerasweep.config.interpolations import texts_of
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
 from kerasweep.model.weights import is_weights_file, weights_identity
-from kerasweep.multirun.composer import Composer, config_path
+from kerasweep.multirun.composer import EXPERIMENT, Composer, config_path
+from kerasweep.multirun.experiments import experiment_config, experiment_configs
 from kerasweep.space.axis import Space
 
 DIGITS = 12
@@ -39,7 +40,7 @@ def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict
         **{axis.name: _below(base, axis.name, swept) for axis in space.axes if axis.is_group},
         **dict(_own_options(space, composer)),
         **{key: value for key, value in _interpolated(base) if key not in {*swept, *PLACES}},
-        **{f"model.weights={path}": weights_identity(path) for path in _weights_files(base, space)},
+        **{f"model.weights={path}": weights_identity(path) for path in _weights_files(base, space, composer)},
         **{str(key): base._get_node(key) for key in base if str(key) not in ROOTS},
     }
     return {name: _digest(content) for name, content in contents.items()}
@@ -61,9 +62,10 @@ def _below(base: DictConfig, group: str, swept: set[str]) -> Any:
     }
 
 
-def _weights_files(base: DictConfig, space: Space) -> list[str]:
+def _weights_files(base: DictConfig, space: Space, composer: Composer) -> list[str]:
     swept = [axis.values() or [] for axis in space.axes if axis.name == "model.weights"]
-    named = swept[0] if swept else [OmegaConf.select(base, "model.weights")]
+    configs = [base, *experiment_configs(space, composer)]
+    named = swept[0] if swept else [OmegaConf.select(cfg, "model.weights") for cfg in configs]
     return [str(weights) for weights in named if is_weights_file(weights)]
 
 
@@ -79,7 +81,16 @@ def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:
         for option in (axis.values() or []) if axis.is_group else []:
             found = files.load_config(config_path(axis, option))
             if found is not None and not found.path.endswith(ours):
-                yield f"{axis.name}={option!s}", found.config
+                is_experiment = axis.name == EXPERIMENT
+                content = (
+                    _trained(experiment_config(axis, option, composer)) if is_experiment else found.config
+                )
+                yield f"{axis.name}={option!s}", content
+
+
+def _trained(cfg: DictConfig | None) -> Any:
+    """Returns what an experiment changes in each group, also by the files that its defaults list names."""
+    return None if cfg is None else {group: _below(cfg, group, set()) for group in RUN_GROUPS}
 
 
 def _interpolated(base: DictConfig) -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,9 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.search.ledger import counts
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import tally_of
-from kerasweep.space.axis import Params, Space, signature
+from kerasweep.space.axis import Axis, Params, Space, signature
 from kerasweep.space.parse import encoded
+from kerasweep.terminal import params_text
 
 START = "start_with"  # an attribute of trials: never change it
 EXAMPLE = "study.start_with=[{model.kernel_size:3}]"
@@ -58,7 +59,7 @@ def enqueue_first(sweep: Sweep, configurations: list[Params]) -> None:
     for params in configurations:
         name = str(signature(params))
         if name not in enqueued and room > 0 and not tally.has_tried(params):
-            sweep.study.enqueue_trial(params, user_attrs={START: name})
+            sweep.study.enqueue_trial(sweep.space.recorded(params)[0], user_attrs={START: name})
             enqueued.add(name)
             room -= 1
 
@@ -93,7 +94,22 @@ def _configuration(space: Space, entry: Any, number: int) -> Params:
             f"Entry {number} of study.start_with names {key}, which is no axis. "
             + suggestion(key, known, f"The axes are {', '.join(known)}.")
         )
+    for axis in space.joint:
+        params |= _row(axis, params, number)
     return params
+
+
+def _row(axis: Axis, params: Params, number: int) -> Params:
+    """Returns the only row of a joint axis that has the values of an entry; nothing if it names none."""
+    given = {key: params[key] for key in axis.members if key in params}
+    rows = [axis.params_of(value) for value in axis.values() or []]
+    fitting = [row for row in rows if given.items() <= row.items()]
+    if given and len(fitting) != 1:
+        raise ConfigError(
+            f"Entry {number} of study.start_with must name one combination of {axis.key}, but "
+            f"{len(fitting)} have {params_text(given)}. They are {axis.describe()}."
+        )
+    return fitting[0] if given else {}
 
 
 def _is_axis(space: Space, key: str) -> bool:
@@ -102,4 +118,8 @@ def _is_axis(space: Space, key: str) -> bool:
 
 def _is_whole(space: Space, params: Params) -> bool:
     """Returns whether each axis that applies has a value."""
-    return all(axis.key in params for axis in space.axes if space.applies(axis, params))
+    return all(
+        axis.has(axis.value_in(params)) if axis.is_joint else axis.key in params
+        for axis in space.drawn
+        if space.applies(axis, params)
+    )

@@ -1,16 +1,15 @@
 """Reads and digests the data sets of a sweep, with which later starts and workers compare their own."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Prepared
 from kerasweep.data.sources import source_key
 from kerasweep.errors import ConfigError, DataError
-from kerasweep.multirun.composer import Composer
+from kerasweep.multirun.composer import EXPERIMENT, Composer
+from kerasweep.multirun.experiments import experiments_change_data
 from kerasweep.search.sweep import ONLY
 from kerasweep.space.axis import Params, Space
 
@@ -54,17 +53,17 @@ def read_sweep_data(
     Raises:
         DataError: The data that all trials share cannot be read.
     """
-    axes = [axis for axis in space.axes if axis.name.partition(".")[0] == "data"]
-    choosing = [axis for axis in axes if axis.name == "data" or axis.name.split(".")[1] in SOURCE_KEYS]
+    groups = ["data", *([EXPERIMENT] if experiments_change_data(space, composer) else [])]
+    axes = [axis for axis in space.axes if axis.name.partition(".")[0] in groups]
+    choosing = [axis for axis in axes if axis.name in groups or axis.name.split(".")[1] in SOURCE_KEYS]
     if not choosing:
         prepared = read(base)
         digests = {source_key(base.data): prepared.digest}
         return SweepData(None if axes else prepared, digests, prepared.has_own_validation, [base.data])
-    listed = {axis.key: values for axis in choosing if (values := axis.values()) is not None}
-    if math.prod(map(len, listed.values())) > MAX_SOURCES:  # a search would read all before its first trial
+    listed = space.only({axis.key for axis in choosing if axis.values() is not None})
+    if listed.max_size > MAX_SOURCES:  # a search would read all before its first trial
         return SweepData(None, {}, is_only=False)
-    chosen = [dict(zip(listed, values, strict=True)) for values in product(*listed.values())]
-    return _chosen_data(chosen, composer, read)
+    return _chosen_data(listed.configurations(), composer, read)
 
 
 def _chosen_data(

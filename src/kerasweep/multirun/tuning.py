@@ -8,6 +8,7 @@ learning benchmarks, https://arxiv.org/abs/2103.03098
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from omegaconf import DictConfig, OmegaConf
@@ -71,7 +72,7 @@ def tuning_plan(plan: Plan) -> Plan:
         tuple({**combination, SEED: seed} for combination in combinations for seed in numbers),
         tuple(count for count in trials for _ in numbers),
     )
-    space = Space((*question.searched.axes, seeds), question.searched.fixed)
+    space = replace(question.searched, axes=(*question.searched.axes, seeds))
     return Plan(question, plan.composer, plan.refusals, base, plan.data, space, arms, tuple(refused))
 
 
@@ -121,7 +122,7 @@ def comparison_plan(
     """
     searched, base = plan.question.searched, copy_of(plan.base)
     first = tuple(configurations[0] for configurations in combinations)
-    space = ListedSpace(searched.axes, searched.fixed, first)
+    space = ListedSpace(searched.axes, searched.fixed, searched.joint, first)
     by_repeat = {signature(configurations[0]): tuple(configurations) for configurations in combinations}
     base.sampler = _grid(base)
     if pruner_input(base.pruner.name) is not PrunerInput.REPEATS:  # epochs were compared while tuning

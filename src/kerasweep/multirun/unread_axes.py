@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
+from kerasweep.multirun.experiments import has_experiments
 from kerasweep.space.axis import Space
 
 OF_CUSTOM = ("model.target", "model.kwargs", "model.architecture")
@@ -73,7 +74,7 @@ def check_axes_are_read(base: DictConfig, space: Space) -> None:
         base: The configuration that the trials share.
         space: All axes.
     """
-    if base.trial.target != TrialConf.target:
+    if base.trial.target != TrialConf.target or has_experiments(space):  # which may switch all on
         return
     referred = set(re.findall(r"\w+", " ".join(re.findall(r"\$\{[^}]*\}", OmegaConf.to_yaml(base)))))
     names = [axis.name for axis in space.axes]

@@ -8,6 +8,7 @@ from kerasweep.report.groups import comparable, measure_of, mixed_sweeps
 from kerasweep.report.reading import EPOCH_METRIC, Report
 from kerasweep.report.repetition import DATA_SEED, REPEATED, SPLIT_SEED, VALIDATION, has_folds, repetition_of
 from kerasweep.report.selection import keys_by_name, nuisance_of
+from kerasweep.report.together import together_notes
 from kerasweep.results import State
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import BEST_EPOCH, CROSS_FITTED, SCORE, SPLIT, UNTUNED, RunKind
@@ -63,6 +64,7 @@ def caveats(report: Report) -> list[str]:
         _grouped_by_tuned(report),
         _unbalanced(report),
         _other_params(complete, {*report.varied, *nuisance_of(report.parents)}),
+        *together_notes(report),
         *(note for tuning in report.tunings for note in tuning.notes),
         *(
             f"{labels}: {EPOCH_METRIC} still rose by {rise:.2g} in the last fifth of the epochs; more epochs "

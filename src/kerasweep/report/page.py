@@ -10,7 +10,6 @@ from jinja2 import Environment, StrictUndefined
 from kerasweep.report import figures
 from kerasweep.report.afterwards import WINNER, Step
 from kerasweep.report.answer import answers_of
-from kerasweep.report.effects import variance_shares
 from kerasweep.report.fairness import caveats, epochs_line, images_line, score_line
 from kerasweep.report.figures import Curves
 from kerasweep.report.groups import measure_of
@@ -26,12 +25,14 @@ from kerasweep.report.page_figures import (
     has_one_dataset,
     importance_of_report,
     share_text,
+    shares_of,
 )
 from kerasweep.report.parallel import parallel_coordinates
 from kerasweep.report.reading import Judged, Report
 from kerasweep.report.statistics import p_text
 from kerasweep.report.summary import others_line, test_lines
 from kerasweep.report.tables import HEADINGS, MAX_ROWS, has_seeds, headings, notes, shown_cells, tally
+from kerasweep.report.together import with_joined_axes
 from kerasweep.report.trade_off import TradeOff, trade_off_of
 from kerasweep.report.tuning import tuned_values
 from kerasweep.report.unfinished_runs import states_by_axis, unfinished_rows
@@ -69,13 +70,12 @@ def render_page(
         files("kerasweep.report").joinpath("page.html").read_text(encoding="utf-8")
     )
     measure = measure_of(report.groups)
-    complete = [run for group in report.groups for run in group.runs]
-    several = len(report.axes) > 1 and has_one_dataset(report)
-    shares = variance_shares(complete, report.axes, report.varied) if several else []
-    importance = None if shares else importance_of_report(report)
+    joined = with_joined_axes(report)
+    shares = shares_of(joined)
+    importance = None if shares else importance_of_report(joined)
     order = [each.axis for each in shares] or list(importance.shares if importance else ())
     trade_off = trade_off_of(report.groups) if has_one_dataset(report) else None
-    answers, effects = answers_of(report, command), effects_of(report)
+    answers, effects = answers_of(report, command), effects_of(joined)
     links = {step.result_run: step.link for step in steps if step.kind == WINNER}
     return template.render(
         title=title,
@@ -87,7 +87,7 @@ def render_page(
         **_ranking(report, measure, trade_off),
         effects=draw_effects(effects, order, measure),
         unbalanced=[effect.axis for effect in effects if not effect.is_balanced],
-        interactions=draw_interactions(report, measure),
+        interactions=draw_interactions(joined, measure),
         tunings=[draw_tuned(each, measure) for tuning in report.tunings for each in tuning.isolations],
         **_tuned_to(report),
         curves=figures.data_uri(figures.curves_figure(curves, metric, training_curves)) if curves else None,

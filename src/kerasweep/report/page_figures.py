@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerasweep.report import figures, scatter_figures
-from kerasweep.report.effects import Effect, VarianceShare, axis_effect, interactions
+from kerasweep.report.effects import Effect, VarianceShare, axis_effect, interactions, variance_shares
 from kerasweep.report.groups import by_dataset, maximizes
 from kerasweep.report.reading import Report
 from kerasweep.report.statistics import p_text
@@ -125,6 +125,13 @@ def draw_tuned(isolation: Isolation, measure: str) -> dict[str, str]:
         "axis": isolation.axis,
         "image": figures.data_uri(figures.isolation_figure(isolation, measure)),
     }
+
+
+def shares_of(report: Report) -> list[VarianceShare]:
+    """Returns the share of each axis in the differences between the groups; none for a single axis."""
+    several = len(report.axes) > 1 and has_one_dataset(report)
+    complete = [run for group in report.groups for run in group.runs]
+    return variance_shares(complete, report.axes, report.varied) if several else []
 
 
 def importance_of_report(report: Report) -> Importance | None:

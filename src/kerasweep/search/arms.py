@@ -19,7 +19,7 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import DECIMALS, sign_of
 from kerasweep.search.ledger import clean_params, counts
 from kerasweep.search.study_view import StudyView, ViewSampler
-from kerasweep.space.axis import Params, Signature, Space, signature
+from kerasweep.space.axis import Params, Signature, Space, members_of, params_of, signature
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Arms:
 
     def of_trial(self, trial: FrozenTrial) -> Signature:
         """Returns the arm of an Optuna trial, which may still be enqueued."""
-        return self.of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+        recorded = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        return self.of(
+            {name: own for key, value in recorded.items() for name, own in params_of(key, value).items()}
+        )
 
     def combination(self, params: Mapping[str, Any]) -> Params:
         """Returns the values of the axes that are compared."""
@@ -83,7 +86,11 @@ class ArmSampler(ViewSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         space = super().infer_relative_search_space(study, trial)
-        return {key: distribution for key, distribution in space.items() if key not in self._arms.keys}
+        return {
+            key: distribution
+            for key, distribution in space.items()
+            if self._arms.keys.isdisjoint(members_of(key))
+        }
 
 
 class ArmPruner(BasePruner):

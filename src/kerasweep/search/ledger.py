@@ -26,9 +26,7 @@ def counts(trial: FrozenTrial) -> bool:
 
 def clean_params(space: Space, trial: FrozenTrial) -> Params:
     """Returns the trial's configuration; for a waiting trial, the enqueued one."""
-    params = trial.params or trial.system_attrs.get("fixed_params", {})
-    axes = {axis.key: axis for axis in space.axes}
-    return {key: axes[key].snap(value) for key, value in params.items() if key in axes}
+    return space.read(trial.params or trial.system_attrs.get("fixed_params", {}))
 
 
 def has_waiting(study: Study) -> bool:

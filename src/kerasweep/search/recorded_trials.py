@@ -61,10 +61,11 @@ def _frozen(sweep: Sweep, trial: RecordedTrial) -> FrozenTrial:
         values = trial.outcome.values if state is TrialState.COMPLETE else None
     elif not trial.repeats:
         state = TrialState.FAIL
+    params, distributions = sweep.space.recorded(trial.params)
     return create_trial(
         state=state,
         values=values,
-        params=trial.params,
-        distributions={axis.key: axis.distribution for axis in sweep.space.axes if axis.key in trial.params},
+        params=params,
+        distributions=distributions,
         user_attrs={**_attributes(trial), **({LOST: True} if trial == RecordedTrial() else {})},
     )

@@ -33,7 +33,7 @@ PRIOR_SAMPLERS = ("random", "tpe")
 
 def check_sampler(cfg: DictConfig, space: Space, objectives: int) -> None:
     """Raises ConfigError if the sampler cannot be built, or does not suit the space or the objectives."""
-    numeric = [axis.key for axis in space.axes if axis.is_numeric]
+    numeric = [axis.key for axis in space.drawn if axis.is_numeric]
     if cfg.name == "cmaes" and len(numeric) < 2:
         raise ConfigError(
             f"sampler=cmaes needs two numeric axes or more, but this space has {len(numeric)}. "

@@ -72,7 +72,7 @@ def suggested_trial(
     """
     reason: str | None = ""
     for _ in range(MAX_ASKS):
-        trial, draft = draft_trial(study, arm or {})
+        trial, draft = draft_trial(study, space.recorded(arm or {})[0])
         params = space.suggest(trial)
         reason = objection(params)
         if reason is None:
@@ -84,13 +84,13 @@ def suggested_trial(
 
 def chosen_trial(study: Study, space: Space, params: Params) -> Proposal:
     """Returns a new trial of this configuration."""
-    distributions = {axis.key: axis.distribution for axis in space.axes if axis.key in params}
-    return Proposal(begin_trial(study, params, distributions, {OWNER: this_owner()}, {}), params)
+    recorded, distributions = space.recorded(params)
+    return Proposal(begin_trial(study, recorded, distributions, {OWNER: this_owner()}, {}), params)
 
 
 def _why_outside(space: Space, trial: FrozenTrial) -> str | None:
     """Returns which enqueued value the space does not have, None if it has all."""
-    axes = {axis.key: axis for axis in space.axes}
+    axes = {axis.key: axis for axis in space.drawn}
     for key, value in trial.system_attrs.get(FIXED, {}).items():
         if key not in axes:
             return f"{key} is no axis of this sweep. Enqueue values of {', '.join(axes)}"

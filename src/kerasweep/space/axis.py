@@ -1,5 +1,6 @@
 """Defines axes (a config key or group, its values and conditions) and the space that they span."""
 
+import json
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from optuna.trial import Trial
 from kerasweep.space.prior import Prior
 
 MAX_LISTED = 12
+SEPARATOR = ", "
+ZIP, GRIDS = "zip", "grids"
 MAX_LISTABLE = 100_000
 Value = None | bool | int | float | str
 Params = dict[str, Value]
@@ -36,11 +39,36 @@ class Axis:
     conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     is_group: bool = False
     prior: Prior | None = None  # of a range: where random draws lie
+    column: Sequence[Value] = ()  # of a zipped axis: its values in the user's order, repeated ones, too
 
     @property
     def name(self) -> str:
         """The key without the + of an override that adds it."""
         return self.key.lstrip("+")
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The keys of the axes that this one sets."""
+        return members_of(self.key)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether this axis stands for others, see `joint_axis`."""
+        return self.members != (self.key,)
+
+    @property
+    def is_zip(self) -> bool:
+        return self.key.startswith(f"{ZIP}(")
+
+    def params_of(self, value: Value) -> Params:
+        """Returns the values of the members that a value of this axis stands for."""
+        return params_of(self.key, value)
+
+    def value_in(self, params: Mapping[str, Value]) -> Value:
+        """Returns the value of this axis in a configuration; a joint one may lack it, see `has`."""
+        if not self.is_joint:
+            return params[self.key]
+        return row_text({key: params[key] for key in self.members if key in params})
 
     @property
     def is_numeric(self) -> bool:
@@ -156,7 +184,8 @@ class Axis:
             text = f"{self.distribution.low:g} … {self.distribution.high:g}"
             text += " (log)" if self.distribution.log else ""
         elif len(finite) > MAX_LISTED:
-            text = f"{finite[0]} … {finite[-1]} ({len(finite)} values)"
+            first, last = (self.texts.get(value, str(value)) for value in (finite[0], finite[-1]))
+            text = f"{first} … {last} ({len(finite)} values)"
         else:
             text = ", ".join(self.texts.get(value, str(value)) for value in finite)
         text += f", prior {self.prior}" if self.prior is not None else ""
@@ -166,6 +195,51 @@ class Axis:
 
 def _stepped(distribution: FloatDistribution, index: int) -> float:
     return float(Decimal(str(distribution.low)) + index * Decimal(str(distribution.step)))
+
+
+def joint_axis(
+    kind: str, keys: Sequence[str], rows: Sequence[Params], conditions: Mapping[str, tuple[Value, ...]]
+) -> Axis:
+    """Returns an axis that sets several others together: for a sampler one categorical parameter.
+
+    Its values are rows as JSON, which a study keeps: never change their form, nor that of the key.
+
+    Args:
+        kind: ZIP or GRIDS.
+        keys: The keys of the others.
+        rows: Their values, each row once. A row may leave out keys.
+        conditions: Those of the others.
+    """
+    texts: dict[Value, str] = {row_text(row): row_words(row, keys) for row in rows}
+    key = f"{kind}({SEPARATOR.join(sorted(keys))})"
+    return Axis(key, CategoricalDistribution(list(texts)), texts=texts, conditions=conditions)
+
+
+def members_of(key: str) -> tuple[str, ...]:
+    """Returns the keys that an axis sets: for `zip(a, b)`, a and b; for others the key itself."""
+    joined = key.partition("(")[2]
+    return tuple(joined.removesuffix(")").split(SEPARATOR)) if joined else (key,)
+
+
+def params_of(key: str, value: Value) -> Params:
+    """Returns the values that a value of the axis with this key stands for, see `joint_axis`."""
+    if members_of(key) == (key,):
+        return {key: value}
+    row: Params = json.loads(str(value))
+    return row
+
+
+def row_text(row: Mapping[str, Value]) -> str:
+    """Returns a row as JSON, equal for equal rows in any order."""
+    return json.dumps(row, sort_keys=True, ensure_ascii=False)
+
+
+def row_words(row: Mapping[str, Value], keys: Sequence[str]) -> str:
+    """Returns a row for the user: `sgd 0.1`, or with the keys if it lacks some."""
+    words = {key: value if isinstance(value, str) else json.dumps(value) for key, value in row.items()}
+    if set(keys) <= row.keys():
+        return " ".join(words[key] for key in keys)
+    return " ".join(f"{key}={word}" for key, word in words.items()) or "as configured"
 
 
 def ordered(axes: Sequence[Axis]) -> list[Axis]:
@@ -191,6 +265,7 @@ class Space:
 
     axes: tuple[Axis, ...]  # each after the axes that its conditions name
     fixed: Callable[[str], Value]  # returns the value of a key that is not an axis, for conditions on it
+    joint: tuple[Axis, ...] = ()  # see `joint_axis`; an axis is a member of one at most
 
     @cached_property
     def _keys(self) -> Mapping[str, str]:
@@ -201,21 +276,55 @@ class Space:
         """The priors of the axes that have one, by key."""
         return {axis.key: axis.prior for axis in self.axes if axis.prior is not None}
 
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """The keys of axes that some points of `study.grids` leave at their configured value."""
+        unions = (axis for axis in self.joint if axis.key.startswith(f"{GRIDS}("))
+        return frozenset(key for axis in unions for key in axis.members)
+
+    @cached_property
+    def drawn(self) -> tuple[Axis, ...]:
+        """The axes that a sampler draws and a study records: a joint axis in place of its members."""
+        joint = {key: axis for axis in self.joint for key in axis.members}
+        drawn = [joint.get(axis.key, axis) for axis in self.axes]
+        return tuple({axis.key: axis for axis in drawn}.values())
+
     def applies(self, axis: Axis, params: Params) -> bool:
         """Returns whether all conditions of an axis hold; one on an axis that does not apply does not."""
         return all(self._holds(key, allowed, params) for key, allowed in axis.conditions.items())
 
     def _holds(self, key: str, allowed: Sequence[Value], params: Params) -> bool:
-        if key not in self._keys:
+        axis = self._keys.get(key)
+        if axis is None or (axis in self.optional and axis not in params):
             return self.fixed(key) in allowed
-        return self._keys[key] in params and params[self._keys[key]] in allowed
+        return axis in params and params[axis] in allowed
 
     def suggest(self, trial: Trial) -> Params:
         """Asks an Optuna trial for a value of every axis that applies."""
         params: Params = {}
-        for axis in self.axes:
+        for axis in self.drawn:
             if self.applies(axis, params):
-                params[axis.key] = axis.suggest(trial)
+                params |= axis.params_of(axis.suggest(trial))
+        return params
+
+    def recorded(self, params: Mapping[str, Value]) -> tuple[Params, dict[str, BaseDistribution]]:
+        """Returns the parameters and distributions of an Optuna trial with this configuration."""
+        axes = [
+            axis
+            for axis in self.drawn
+            if (axis.has(axis.value_in(params)) if axis.is_joint else axis.key in params)
+        ]
+        return {axis.key: axis.value_in(params) for axis in axes}, {
+            axis.key: axis.distribution for axis in axes
+        }
+
+    def read(self, recorded: Mapping[str, Value]) -> Params:
+        """Returns the configuration of an Optuna trial with these parameters; other keys are left out."""
+        axes = {axis.key: axis for axis in self.drawn}
+        params: Params = {}
+        for key, value in recorded.items():
+            if key in axes:
+                params |= axes[key].params_of(axes[key].snap(value))
         return params
 
     def configurations(self) -> Iterator[Params]:
@@ -230,20 +339,20 @@ class Space:
         yield from self._extend({}, 0)
 
     def _extend(self, params: Params, depth: int) -> Iterator[Params]:
-        if depth == len(self.axes):
+        if depth == len(self.drawn):
             yield dict(params)
             return
-        axis = self.axes[depth]
+        axis = self.drawn[depth]
         if not self.applies(axis, params):
             yield from self._extend(params, depth + 1)
             return
         for value in axis.values() or []:
-            yield from self._extend({**params, axis.key: value}, depth + 1)
+            yield from self._extend({**params, **axis.params_of(value)}, depth + 1)
 
     @cached_property
     def max_size(self) -> float:
         """The number of configurations if no condition leaves some out; infinite for an interval."""
-        sizes = [axis.values() for axis in self.axes]
+        sizes = [axis.values() for axis in self.drawn]
         return math.prod(len(values) if values is not None else math.inf for values in sizes)
 
     @property
@@ -253,8 +362,18 @@ class Space:
 
     def group_choices(self) -> Iterator[Params]:
         """Yields every combination of the axes that are config groups; an empty one if there are none."""
-        groups = tuple(axis for axis in self.axes if axis.is_group)
-        return Space(groups, self.fixed).configurations()
+        return self.only({axis.key for axis in self.axes if axis.is_group}).configurations()
+
+    def only(self, keys: Container[str]) -> "Space":
+        """Returns the space of the axes with these keys; their conditions on other axes count as true."""
+        axes = [axis for axis in self.axes if axis.key in keys]
+        others = self._keys.keys() - {axis.name for axis in axes}
+        joint = [_part(axis, members) for axis in self.joint if (members := _among(axis.members, keys))]
+        return Space(
+            tuple(_without(axis, others) for axis in axes),
+            self.fixed,
+            tuple(_without(axis, others) for axis in joint),
+        )
 
     def within(self, keys: Container[str], params: Params) -> "Space":
         """Returns the other axes, as far as they apply, once the axes of these keys have these values.
@@ -273,9 +392,14 @@ class Space:
             if not holds or left_out & set(axis.conditions):
                 left_out.add(axis.name)
                 continue
-            others = {key: allowed for key, allowed in axis.conditions.items() if key not in chosen}
-            rest.append(replace(axis, conditions=others))
-        return Space(tuple(rest), self.fixed)
+            rest.append(_without(axis, chosen))
+        kept = {axis.key: axis for axis in rest}
+        joint = (
+            replace(axis, conditions=kept[axis.members[0]].conditions)
+            for axis in self.joint
+            if axis.members[0] in kept
+        )
+        return Space(tuple(rest), self.fixed, tuple(joint))
 
     def overrides(self, params: Mapping[str, Value]) -> list[str]:
         """Returns the command-line overrides of a configuration, groups first."""
@@ -285,31 +409,41 @@ class Space:
 
     def as_recorded(self, distributions: Mapping[str, BaseDistribution]) -> "Space":
         """Returns the space with the distributions of a study, by key, where these have the same values."""
-        return replace(self, axes=tuple(axis.as_recorded(distributions.get(axis.key)) for axis in self.axes))
+        axes, joint = (
+            tuple(axis.as_recorded(distributions.get(axis.key)) for axis in own)
+            for own in (self.axes, self.joint)
+        )
+        return replace(self, axes=axes, joint=joint)
 
     def with_distributions(self, distributions: Mapping[str, BaseDistribution]) -> "Space | None":
         """Returns the space with other values of its axes; None without any, or if a key is no axis."""
-        if not distributions or not distributions.keys() <= {axis.key for axis in self.axes}:
+        if not distributions or not distributions.keys() <= {axis.key for axis in self.drawn}:
             return None
-        axes = (
-            replace(axis, distribution=distributions.get(axis.key, axis.distribution)) for axis in self.axes
+        axes, joint = (
+            tuple(replace(axis, distribution=distributions.get(axis.key, axis.distribution)) for axis in own)
+            for own in (self.axes, self.joint)
         )
-        return replace(self, axes=tuple(axes))
+        return replace(self, axes=axes, joint=joint)
 
     def equal_configuration(self, params: Params) -> Params | None:
         """Returns the configuration that equals one of another space; None if this space does not have it."""
         found: Params = {}
-        for axis in self.axes:
-            values = axis.equal_values(params[axis.key]) if axis.key in params else []
-            if self.applies(axis, found) != bool(values):
+        own = {axis.key: axis for axis in self.axes}
+        for axis in self.drawn:
+            equal = {
+                key: values[0]
+                for key in axis.members
+                if key in params and (values := own[key].equal_values(params[key]))
+            }
+            is_set = axis.has(axis.value_in(equal)) if axis.is_joint else bool(equal)
+            if self.applies(axis, found) != is_set:
                 return None
-            if values:
-                found[axis.key] = values[0]
+            found |= equal
         return found if found.keys() == params.keys() else None
 
     def canonical(self) -> list[dict[str, Any]]:
         """Returns the space as plain data, equal for equal spaces in any notation."""
-        return [_canonical_axis(axis) for axis in sorted(self.axes, key=lambda axis: axis.key)]
+        return [_canonical_axis(axis) for axis in sorted(self.drawn, key=lambda axis: axis.key)]
 
 
 @dataclass(frozen=True)
@@ -333,6 +467,24 @@ class ListedSpace(Space):
 def signature(params: Mapping[str, Value]) -> Signature:
     """Returns a hashable form of a configuration, equal only for equal ones (1 and True differ)."""
     return tuple(sorted((key, repr(value)) for key, value in params.items()))
+
+
+def _without(axis: Axis, keys: Container[str]) -> Axis:
+    """Returns the axis without its conditions on these keys."""
+    return replace(
+        axis, conditions={key: values for key, values in axis.conditions.items() if key not in keys}
+    )
+
+
+def _among(members: Sequence[str], keys: Container[str]) -> list[str]:
+    return [key for key in members if key in keys]
+
+
+def _part(axis: Axis, keys: Sequence[str]) -> Axis:
+    """Returns a joint axis without its other members."""
+    rows = [axis.params_of(value) for value in axis.values() or []]
+    parts = [{key: row[key] for key in keys if key in row} for row in rows]
+    return joint_axis(axis.key.partition("(")[0], keys, parts, axis.conditions)
 
 
 def _canonical_axis(axis: Axis) -> dict[str, Any]:

@@ -37,12 +37,13 @@ _KEYWORDS = {"null", "true", "false", "nan", "inf"}
 _AXIS_KEYS = {"range", "when", "prior"}
 
 
-def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
+def axis_of_override(override: Override, group_options: GroupOptions, is_zipped: bool = False) -> Axis:
     """Returns the axis of a sweep override such as `model.kernel_size=3,5`.
 
     Args:
         override: Hydra's parsed override.
         group_options: Returns the names in a config group; none for a plain key.
+        is_zipped: Whether the axis has a column of a zip: its values may repeat, in the user's order.
 
     Raises:
         ConfigError: The values are empty, repeated, unknown or out of order. The message names the key.
@@ -51,15 +52,22 @@ def axis_of_override(override: Override, group_options: GroupOptions) -> Axis:
     options = list(group_options(override.key_or_group))
     value = override._value
     if isinstance(value, RangeSweep):
-        return _with_prior(Axis(key, _range(key, value)), value)
+        axis = _with_prior(Axis(key, _range(key, value)), value)
+        return replace(axis, column=_column(axis, value)) if is_zipped else axis
     if isinstance(value, IntervalSweep):
         return _with_prior(Axis(key, _interval(key, value)), value)
     elements = value.list if isinstance(value, ChoiceSweep) else _matching(value, options)
     choices = [(Override._convert_value(element), Transformer.str(element)) for element in elements]
-    return _with_prior(_choice_axis(key, choices, options), value)
+    return _with_prior(_choice_axis(key, choices, options, is_zipped), value)
 
 
-def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str = "study.space") -> Axis:
+def axis_of_entry(
+    key: str,
+    entry: Any,
+    group_options: GroupOptions,
+    where: str = "study.space",
+    is_zipped: bool = False,
+) -> Axis:
     """Returns the axis of an entry of a study's `space` or `nuisance`.
 
     Args:
@@ -68,6 +76,7 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str 
             of choices, or a mapping with `range` and, for a conditional axis, `when`, or a `prior`.
         group_options: As in `axis_of_override`.
         where: The mapping that holds the entry, for messages.
+        is_zipped: As in `axis_of_override`.
 
     Raises:
         ConfigError: As in `axis_of_override`.
@@ -75,29 +84,32 @@ def axis_of_entry(key: str, entry: Any, group_options: GroupOptions, where: str 
     if isinstance(entry, (DictConfig, ListConfig)):
         entry = OmegaConf.to_container(entry, resolve=True)
     if isinstance(entry, Mapping):
-        return _conditional(key, entry, group_options, where)
+        return _conditional(key, entry, group_options, where, is_zipped)
     if isinstance(entry, list):
-        return _choice_axis(key, [(value, value_text(value)) for value in entry], list(group_options(key)))
+        choices = [(value, value_text(value)) for value in entry]
+        return _choice_axis(key, choices, list(group_options(key)), is_zipped)
     override = _parse(key, str(entry), where)
     if not override.is_sweep_override():
         raise ConfigError(
             f"{where}.{key} must give several values, but got {entry!r}. "
             "Write it as in choice(3,5,7), range(2,6) or interval(0.1,0.5)."
         )
-    return axis_of_override(override, group_options)
+    return axis_of_override(override, group_options, is_zipped)
 
 
-def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value]) -> Space:
+def make_space(axes: Sequence[Axis], fixed: Callable[[str], Value], joint: Sequence[Axis] = ()) -> Space:
     """Sorts the axes by their conditions. Raises ConfigError for a circle of conditions."""
     try:
-        return Space(tuple(ordered(axes)), fixed)
+        return Space(tuple(ordered(axes)), fixed, tuple(joint))
     except ValueError as error:
         raise ConfigError(
             f"The conditions of {error} depend on each other. Remove the condition of one of them."
         ) from error
 
 
-def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions, where: str) -> Axis:
+def _conditional(
+    key: str, entry: Mapping[str, Any], group_options: GroupOptions, where: str, is_zipped: bool
+) -> Axis:
     unknown = sorted(set(entry) - _AXIS_KEYS)
     if unknown or "range" not in entry:
         raise ConfigError(
@@ -112,7 +124,7 @@ def _conditional(key: str, entry: Mapping[str, Any], group_options: GroupOptions
         str(other).lstrip("+"): tuple(map(encoded, allowed if isinstance(allowed, list) else [allowed]))
         for other, allowed in when.items()
     }
-    axis = replace(axis_of_entry(key, entry["range"], group_options, where), conditions=conditions)
+    axis = replace(axis_of_entry(key, entry["range"], group_options, where, is_zipped), conditions=conditions)
     if "prior" not in entry:
         return axis
     return replace(axis, prior=read_prior(key, str(entry["prior"]), axis.distribution))
@@ -131,24 +143,42 @@ def _parse(key: str, text: str, where: str) -> Override:
         raise ConfigError(f"{where}.{key} cannot be read: {error}") from error
 
 
-def _choice_axis(key: str, choices: Sequence[tuple[Any, str]], options: Sequence[str]) -> Axis:
+def _choice_axis(
+    key: str, choices: Sequence[tuple[Any, str]], options: Sequence[str], is_zipped: bool
+) -> Axis:
     if not choices:
         raise ConfigError(f"{key} has no values to choose from. Write it as in {key}=3,5.")
     texts: dict[Value, str] = {}
     plain: dict[Value, Any] = {}
+    column: list[Value] = []
     for raw, text in choices:
         value = encoded(raw)
-        if value in texts:
+        if value in texts and not (is_zipped and texts[value] == text):
             raise ConfigError(f"{key} lists {text} twice. Name each value once.")
-        if options and value is not None and str(value) not in options:
+        if options and str(value) not in options:
             raise ConfigError(f"{key} has no option {text}. It has {', '.join(sorted(options))}.")
         texts[value], plain[value] = text, raw
-    return Axis(key, CategoricalDistribution(list(texts)), texts=texts, raw=plain, is_group=bool(options))
+        column.append(value)
+    return Axis(
+        key,
+        CategoricalDistribution(list(texts)),
+        texts=texts,
+        raw=plain,
+        is_group=bool(options),
+        column=column if is_zipped else (),
+    )
 
 
 def _matching(value: Any, options: Sequence[str]) -> list[str]:
     assert isinstance(value, Glob)
     return value.filter(list(options))
+
+
+def _column(axis: Axis, sweep: RangeSweep) -> Sequence[Value]:
+    """Returns the values of a range from its start on, which may be its highest."""
+    assert sweep.start is not None and sweep.stop is not None
+    values = axis.values() or []
+    return values if sweep.start <= sweep.stop else values[::-1]
 
 
 def _range(key: str, sweep: RangeSweep) -> BaseDistribution:

@@ -71,11 +71,12 @@ def _adopted(
         outcome = _with_weights(outcome, folders, job / f"seed-{repeat}", sweep.jobs)
         attributes[f"{REPEAT}:{repeat}"] = as_attribute(outcome)
     outcome = _with_weights(as_outcome(trial.user_attrs[RESULT]), folders, job, sweep.jobs)
+    recorded, distributions = sweep.space.recorded(params)
     adopted = create_trial(
         state=trial.state,
         values=trial.values,
-        params=params,
-        distributions={axis.key: axis.distribution for axis in sweep.space.axes if axis.key in params},
+        params=recorded,
+        distributions=distributions,
         user_attrs={**attributes, RESULT: as_attribute(outcome)},
         intermediate_values=trial.intermediate_values,
     )

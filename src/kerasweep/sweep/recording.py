@@ -184,12 +184,18 @@ class SweepRecord:
         self, number: int, params: Params, cfg: DictConfig, choices: Mapping[str, str]
     ) -> dict[str, str]:
         return {
-            **trial_tags(cfg, choices, params, self.short_names),
+            **trial_tags(cfg, choices, {**self._configured(cfg, choices), **params}, self.short_names),
             "study": self.study,
             "sweep": self.sweep.name,
             "trial": str(number),
             "objective": objective_text(cfg),
         }
+
+    def _configured(self, cfg: DictConfig, choices: Mapping[str, str]) -> Params:
+        """Returns the values of keys that a point of study.grids may leave out, as far as they exist."""
+        known = {**run_params(cfg), **choices}
+        names = {key: key.lstrip("+") for key in self.sweep.space.optional}
+        return {key: known[name] for key, name in names.items() if name in known}
 
     def _incumbents(self) -> tuple[tuple[float, ...], ...]:
         """Returns the objective values of the trials that a new one must beat to keep its weights.

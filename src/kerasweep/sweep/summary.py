@@ -59,8 +59,8 @@ def print_header(
     if data_text is not None:
         say(f"data: {data_text}")
     say(f"objective: {objective_text(cfg)}")
-    for axis in sweep.space.axes:
-        say(f"  {axis.key}: {'tuned' if axis.key in sweep.tuned else axis.describe()}")
+    for axis in sweep.space.drawn:
+        say(f"  {axis.key}: {'tuned' if sweep.tuned.issuperset(axis.members) else axis.describe()}")
     for note in (*notes, *sweep.notes):
         say(f"note: {note}")
     if left_out:
@@ -195,7 +195,7 @@ def _print_importance(sweep: Sweep) -> None:
 
 def _warn_of_borders(sweep: Sweep, best: FrozenTrial) -> None:
     params = clean_params(sweep.space, best)
-    for axis in sweep.space.axes:
+    for axis in sweep.space.drawn:
         is_chosen = axis.key in params and axis.key not in sweep.tuned and axis.name not in REPEATED_KEYS
         if is_chosen and may_be_wider(sweep, axis, params):
             say(f"note: {border_text(axis, params[axis.key])}.")

@@ -58,7 +58,7 @@ def border_notes(sweep: Sweep, best: Sequence[Params]) -> list[str]:
     assert sweep.arms is not None
     combinations: dict[str, list[str]] = {}
     for combination, tuned in sweep.arms.by_combination(best):
-        for axis in sweep.space.axes:
+        for axis in sweep.space.drawn:
             if axis.key in sweep.arms.keys:
                 continue
             found = [params for params in tuned if axis.key in params]

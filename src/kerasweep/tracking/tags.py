@@ -15,6 +15,8 @@ from kerasweep.tracking.source import COMMIT, DIFF, DIRTY
 NUISANCE, TUNING, TUNING_NOTES = "nuisance", "tuning", "tuning_notes"
 # The number of combinations that are not compared, since one of their tunings has no complete trial.
 UNTUNED = "untuned"
+# The axes of a sweep that go together (study.zip), see `zips_text`.
+ZIPPED = "zip"
 # The digest of the claim that a sweep was begun with.
 CLAIM = "claim"
 # The digest of a run's validation images.
@@ -77,6 +79,7 @@ RESERVED = {
     TUNING,
     TUNING_NOTES,
     UNTUNED,
+    ZIPPED,
     SPLIT,
     SCORE,
     "threads",
@@ -216,6 +219,16 @@ def trial_tags(
 def axis_tags(params: Mapping[str, Any], short_names: Mapping[str, str]) -> dict[str, str]:
     """Returns the values of a trial's axes as tags. short_names: an axis's key -> its tag."""
     return {short_names[key]: tag_text(value) for key, value in params.items()}
+
+
+def zips_text(zips: Iterable[Sequence[str]]) -> str:
+    """Formats groups of axes for their tag: `optimizer,learning_rate`, several joined by semicolons."""
+    return ";".join(",".join(axes) for axes in zips)
+
+
+def read_zips(text: str) -> list[tuple[str, ...]]:
+    """Returns the groups of axes in the text that `zips_text` formats."""
+    return [tuple(axes.split(",")) for axes in text.split(";") if axes]
 
 
 def objective_text(cfg: DictConfig) -> str:
