@@ -240,13 +240,13 @@ def test_constraints_leave_out_rows(plan: Callable[..., Plan]) -> None:
 
 
 def test_the_name_has_the_zip_and_no_order(plan: Callable[..., Plan]) -> None:
-    name = plan(ZIP, *AXES)._name(False)
+    name = plan(ZIP, *AXES).name(False)
     turned = ("optimizer=adam,sgd,sgd", "optimizer.learning_rate=0.001,0.01,0.1")
-    assert plan("study.zip=[[optimizer.learning_rate,optimizer]]", *turned)._name(False) == name
-    paired_otherwise = plan(ZIP, "optimizer=sgd,adam,sgd", AXES[1])._name(False)
-    product = plan("optimizer=sgd,adam", AXES[1])._name(False)
+    assert plan("study.zip=[[optimizer.learning_rate,optimizer]]", *turned).name(False) == name
+    paired_otherwise = plan(ZIP, "optimizer=sgd,adam,sgd", AXES[1]).name(False)
+    product = plan("optimizer=sgd,adam", AXES[1]).name(False)
     assert len({name, paired_otherwise, product}) == 3
-    assert plan("optimizer=sgd,adam", AXES[1], "study.zip=[]")._name(False) == product
+    assert plan("optimizer=sgd,adam", AXES[1], "study.zip=[]").name(False) == product
 
 
 def test_only_the_data_of_the_pairs_is_read(plan: Callable[..., Plan], folder: Path) -> None:

@@ -23,7 +23,8 @@ from kerasweep.search.learned_trials import as_learned, is_informative, needed_a
 from kerasweep.search.ledger import RESULT
 from kerasweep.search.samplers import drawn
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.axis import Axis, Params, Space
+from kerasweep.space.zipped import zipped_axis
 
 Search = Callable[..., tuple[str, list[Params]]]
 Spaces = Callable[..., Space]
@@ -83,6 +84,24 @@ def test_a_trial_has_values_on_the_axes_that_both_spaces_have(
         {key: value for key, (value, _) in given.items()}, {key: d for key, (_, d) in given.items()}
     )
     assert shared_params(space, trial) == expected
+
+
+def test_zipped_axes_are_learned_row_by_row() -> None:
+    names, rates = ("sgd", "adam"), (0.1, 0.01)
+    axes = [
+        Axis("optimizer", CategoricalDistribution(names), is_group=True, column=names),
+        Axis("rate", CategoricalDistribution(rates), column=rates),
+    ]
+    space = Space(tuple(axes), str, (zipped_axis(axes),))
+    rows, distributions = space.recorded({"optimizer": "adam", "rate": 0.01})
+    joint, single = ended(rows, distributions), {axis.key: axis.distribution for axis in axes}
+    assert shared_params(space, joint) == {"optimizer": "adam", "rate": 0.01}
+    assert shared_params(space, ended({"optimizer": "adam", "rate": 0.1}, single)) is None
+    assert shared_params(space, ended({"optimizer": "adam"}, {"optimizer": single["optimizer"]})) is None
+    learned = as_learned(space, "tpe", joint, {"optimizer": "adam", "rate": 0.01})
+    assert (learned.params, learned.distributions) == (rows, distributions)
+    unzipped = Space(tuple(axes), str)
+    assert shared_params(unzipped, joint) == {"optimizer": "adam", "rate": 0.01}
 
 
 @pytest.mark.parametrize(

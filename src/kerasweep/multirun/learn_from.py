@@ -10,7 +10,7 @@ from kerasweep.search.learned_trials import as_learned, is_informative, needed_a
 from kerasweep.search.storage import OtherDirectionsError
 from kerasweep.search.study import distributions_of
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Space, signature
+from kerasweep.space.axis import Space, members_of, signature
 from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.tags import RunKind, objective_text
@@ -108,7 +108,8 @@ def _lesson(plan: Plan, space: Space, name: str, names: Sequence[str], study: An
             f"study.learn_from names {name}, but none of its trials is complete. Wait for its first one, or "
             "leave it out."
         )
-    _check_axes(space, sampler, name, {key.lstrip("+") for key in distributions_of(other)})
+    there = {member.lstrip("+") for key in distributions_of(other) for member in members_of(key)}
+    _check_axes(space, sampler, name, there)
     inside = [(trial, params) for trial in trials if (params := shared_params(space, trial))]
     if not inside:
         axes = "; ".join(f"{axis.key} is {axis.describe()}" for axis in space.axes)

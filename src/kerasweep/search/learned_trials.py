@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.search.ledger import RESULT, is_poor
 from kerasweep.search.study_view import ViewSampler
-from kerasweep.space.axis import Axis, Params, Space
+from kerasweep.space.axis import Axis, Params, Space, params_of
 
 # Before all numbers of a study's own trials; Optuna skips trials with smaller numbers.
 NUMBER = -1
@@ -45,14 +45,18 @@ def needed_axes(sampler: str, space: Space) -> list[Axis]:
         return []
     names = {axis.name for axis in space.axes}
     always = [axis for axis in space.axes if not names & axis.conditions.keys()]
-    return [axis for axis in always if axis.is_numeric] if sampler == "cmaes" else always
+    drawn = {axis.key for axis in space.drawn}
+    return (
+        [axis for axis in always if axis.is_numeric and axis.key in drawn] if sampler == "cmaes" else always
+    )
 
 
 def shared_params(space: Space, trial: FrozenTrial) -> Params | None:
     """Returns the values of a trial of another sweep on the axes of this space; None if one lies outside."""
     given = {
-        key.lstrip("+"): Axis(key, distribution).snap(trial.params[key])
+        member.lstrip("+"): value
         for key, distribution in trial.distributions.items()
+        for member, value in params_of(key, Axis(key, distribution).snap(trial.params[key])).items()
     }
     own = {axis.name for axis in space.axes}
     params: Params = {}
@@ -64,7 +68,8 @@ def shared_params(space: Space, trial: FrozenTrial) -> Params | None:
         if not values:
             return None
         params[axis.key] = values[0]
-    return params
+    joined = [axis for axis in space.joint if params.keys() & set(axis.members)]
+    return params if all(axis.has(axis.value_in(params)) for axis in joined) else None
 
 
 def as_learned(space: Space, sampler: str, trial: FrozenTrial, params: Params) -> FrozenTrial:
@@ -78,12 +83,13 @@ def as_learned(space: Space, sampler: str, trial: FrozenTrial, params: Params) -
     """
     needed = {axis.key for axis in needed_axes(sampler, space)} if sampler == "cmaes" else params.keys()
     kept = {key: value for key, value in params.items() if key in needed}
+    recorded, distributions = space.recorded(kept)
     attributes: Mapping[str, object] = {RESULT: trial.user_attrs[RESULT]} if is_poor(trial) else {}
     learned = create_trial(
         state=trial.state,
         values=trial.values,
-        params=kept,
-        distributions={axis.key: axis.distribution for axis in space.axes if axis.key in kept},
+        params=recorded,
+        distributions=distributions,
         user_attrs=dict(attributes),
         intermediate_values=trial.intermediate_values,
     )
