@@ -240,12 +240,19 @@ class Network:
         return plain_twin(self.whole(), self.stock, self.prepared.scaling)
 
     def whole(self) -> Any:
-        """Returns the network from images to probabilities, also where only its head is trained."""
+        """Returns the network from images to probabilities; where only its head is trained, a copy."""
         if self.frozen is None:
             return self.model
-        from kerasweep.model.backbone import join
+        from kerasweep.model.backbone import build_head, join
+        from kerasweep.model.parts import StockParts
+        from kerasweep.model.twin import copy_weights
 
-        return join(self.frozen.extractor, self.model)
+        cfg = self.cfg
+        parts = StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed)
+        # Keras would link the head of the program, which other networks reuse, to this backbone for good.
+        head = build_head(cfg.model, parts, self.frozen.dimension, self.prepared.num_classes)
+        copy_weights(self.model, head)
+        return join(self.frozen.extractor, head)
 
     def stock(self) -> Any:
         """Returns the same network made of Keras's layers, with arbitrary weights."""
