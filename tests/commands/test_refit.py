@@ -26,8 +26,11 @@ from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import RunKind
 from kerasweep.training.schedules import cosine
 from tests.commands.test_rerun import Configured, Recorder, composing
+from tests.compositions import compose_train
 from tests.processes import run, start
+from tests.trained_backbones import OVERRIDES
 
+PARTS = "tests.training.own_parts"
 SMALL = ("training.epochs=3", "training.deterministic=true", "optimizer=sgd")
 
 
@@ -93,6 +96,55 @@ def test_a_refit_trains_on_all_images_and_is_tested_once(
     assert said[1].startswith(f"refit: {images}, training and validation together, ")
     assert said[2] == "note: data.limit=200 holds, as in the winner's training"
     assert said[3 + epochs].startswith(f"seed 0: on the test set: accuracy {accuracy:.4f} (")
+
+
+@pytest.fixture
+def two_phases(refitter: Refitter, backbone_weights: Path) -> Refitter:
+    """Records and refits networks whose backbone is frozen at first."""
+    small = ("data.limit=100", "training.epochs=3", "optimizer.learning_rate=0.01", "training.unfreeze_at=2")
+    fixed = (*OVERRIDES, f"model.weights={backbone_weights}", *small, "training.unfreeze_learning_rate=0.001")
+    refitter.configured = lambda *overrides: compose_train(*fixed, *overrides)
+    return refitter
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rates"),
+    [
+        (("schedule=constant",), [0.01, 0.001, 0.001]),
+        (("schedule=constant", f"training.callbacks=[{PARTS}:Halving]"), [0.01, 0.001, 0.0005]),
+        (("schedule=constant", f"training.callbacks=[{PARTS}:HalvingAfterwards]"), [0.01, 0.0005, 0.00025]),
+        (("schedule=plateau",), [0.01, 0.001, 0.001]),
+    ],
+)
+def test_a_refit_of_two_phases_has_the_rates_of_its_winner(
+    two_phases: Refitter, overrides: tuple[str, ...], rates: list[float]
+) -> None:
+    recorded = two_phases.record(*overrides)
+    (refit_id,) = two_phases.refit("training.epochs=3", run_id=recorded.run_id)
+    found = [
+        histories(two_phases.tracking, [run], "learning_rate")[run] for run in (recorded.run_id, refit_id)
+    ]
+    assert found == [pytest.approx(rates), pytest.approx(rates)]
+
+
+def test_a_refit_keeps_the_phases_of_its_winner(
+    two_phases: Refitter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = two_phases.record("schedule=plateau", "model.trainable=2", "data.validation_split=0.4")
+    for best, trained, rates, note in (
+        (2.0, "2", [0.01, 0.001], None),
+        (1.0, "null", [0.01], "note: it ends before training.unfreeze_at=2, so only the head trains"),
+    ):
+        two_phases.tracker.log_metrics(recorded.run_id, {"cross_fitted_epoch": best})
+        capsys.readouterr()
+        (*_, refit_id) = two_phases.refit(run_id=recorded.run_id, scale_epochs=best > 1)
+        said, run = capsys.readouterr().out.splitlines(), two_phases.run(refit_id)
+        assert histories(two_phases.tracking, [refit_id], "learning_rate")[refit_id] == pytest.approx(rates)
+        assert run.params["training.unfreeze_at"] == trained
+        assert run.params["model.trainable"] == ("2" if note is None else "false")
+        assert [line for line in said if "unfreeze" in line or "backbone" in line] == [note] * (
+            note is not None
+        )
 
 
 def test_the_same_command_trains_nothing_twice_and_averages_its_seeds(refitter: Refitter) -> None:

@@ -28,7 +28,7 @@ from tests.compositions import compose_train
         ("+training.optimizer=[]", "Nothing reads training.optimizer"),
         ("+training.early_stopping.wait=2", "Nothing reads training.early_stopping.wait"),
         ("+study.foo=2", "Nothing reads study.foo"),
-        ("model.kwargs.width=3", "model.kwargs is for model=custom: nothing reads width."),
+        ("model.kwargs.width=3", "model.kwargs is for model=custom and model=backbone: nothing reads width."),
         ("data.kwargs.path=a", "data.kwargs is for data=custom: nothing reads path."),
         ("model.kwargs=3", "model.kwargs must name keyword arguments, but got 3."),
         ("data.kwargs=null", "data.kwargs must name keyword arguments, but got None."),

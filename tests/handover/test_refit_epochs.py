@@ -36,6 +36,26 @@ def test_epochs_are_the_mean_of_the_seeds(
     assert mean_best_epochs(seeds, 10, images, batch_size=32) == expected
 
 
+@pytest.mark.parametrize(
+    ("best", "images", "count", "unfreeze_at", "note"),
+    [
+        (6.0, None, 6, 6, ""),
+        (5.5, None, 6, 6, ""),
+        (5.4, None, 5, None, "it ends before training.unfreeze_at=6, so only the head trains"),
+        (6.0, (80, 100), 5, 5, "its backbone trains from epoch 5 on"),
+        (10.0, (80, 100), 8, 5, "its backbone trains from epoch 5 on"),
+        (6.0, (90, 100), 5, 5, "its backbone trains from epoch 5 on"),
+        (6.0, (1, 10), 2, 2, "its backbone trains from epoch 2 on"),
+        (3.0, (80, 100), 2, None, "it ends before training.unfreeze_at=6, so only the head trains"),
+    ],
+)
+def test_a_backbone_trains_after_as_many_steps_as_that_of_the_seeds(
+    best: float, images: tuple[int, int] | None, count: int, unfreeze_at: int | None, note: str
+) -> None:
+    epochs = mean_best_epochs([seed(cross_fitted_epoch=best)], 10, images, 32, unfreeze_at=6)
+    assert (epochs.count, epochs.unfreeze_at, epochs.note) == (count, unfreeze_at, note)
+
+
 def test_runs_of_older_versions_have_only_their_best_epoch() -> None:
     assert mean_best_epochs([seed(best_epoch=3.0)], 10, None, 32).count == 3
     assert mean_best_epochs([seed(cross_fitted_epoch=2.0)], 10, None, 32).count == 2

@@ -1,7 +1,10 @@
 """A backbone gets its weights, its preprocessing and its channels, and what does not fit is refused."""
 
 import inspect
+import logging
 import sys
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 from kerasweep.config.backbones import BACKBONES, RESERVED
 from kerasweep.config.model import BackboneConf, InitializerConf, RegularizerConf
 from kerasweep.errors import ConfigError
-from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze
+from kerasweep.file_lock import locked
+from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze, weights_lock
 from kerasweep.model.parts import AdjustableParts, Parts, StockParts
 from kerasweep.model.shapes import check_shape
 from kerasweep.model.weights import weights_identity
@@ -187,6 +191,29 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
         "Without a network, copy the file of weights here and name it, as in model.weights=FILE; "
         "model.weights=null begins with random weights."
     )
+
+
+def test_a_process_waits_while_another_downloads_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    waits, errors = threading.Event(), []
+    monkeypatch.setattr(logging.getLogger("kerasweep.model.backbone"), "info", lambda text: waits.set())
+
+    def load() -> None:
+        with pytest.raises(ConfigError) as caught:
+            network(conf("imagenet", kwargs={"alpha": 0.75}))
+        errors.append(str(caught.value))
+
+    other = threading.Thread(target=load)
+    with locked(weights_lock()):
+        other.start()
+        assert waits.wait(120)
+        assert errors == []
+    other.join()
+    assert errors[0].startswith("model.weights=imagenet cannot be loaded for mobilenet: URL fetch failure")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ class Saveable(Subclassed):
 def saveable(input_shape, num_classes):
     return Saveable(num_classes)
 
+def doubling(input_shape, num_classes):
+    layers = [keras.layers.Lambda(lambda pixels: pixels * 2.0), keras.layers.Flatten()]
+    return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(num_classes, "softmax")])
+
 def subclassed(input_shape, num_classes):
     return Subclassed(num_classes)
 
@@ -207,6 +211,13 @@ def test_network_that_cannot_be_saved_is_refused_before_its_training(
         "created by passing non-serializable argument values in `__init__()`, and therefore the object must "
         "override `get_config()` in order to be serializable. Give its class get_config, as Keras's guide to "
         "serialization shows, or record no model with tracking.models=none."
+    )
+    with pytest.raises(ConfigError) as error:
+        check_saveable("own_networks:doubling", build(custom("doubling")))
+    assert str(error.value) == (
+        "model.target=own_networks:doubling returns a network that cannot be saved: Requested the "
+        "deserialization of a `Lambda` layer whose `function` is a Python lambda. Replace the lambda by a "
+        "layer, or by a function registered with Keras, or record no model with tracking.models=none."
     )
 
 

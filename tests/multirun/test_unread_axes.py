@@ -36,7 +36,7 @@ def nets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ((*CUSTOM, "model.kernel_size=3,5"), "Nothing reads model.kernel_size with model=custom"),
         (
             ("model.kwargs.width=3,5",),
-            "model.kwargs is for model=custom: nothing reads width. Add model=custom",
+            "model.kwargs is for model=custom and model=backbone: nothing reads width. Add model=custom",
         ),
     ],
 )

@@ -54,6 +54,13 @@ class Halving(keras.callbacks.Callback):
         logs["counted"] = self.epochs
 
 
+class HalvingAfterwards(keras.callbacks.Callback):
+    """Halves the learning rate at the end of each epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
+
+
 class OfBatches(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         raise AssertionError("never called")

@@ -63,6 +63,13 @@ def test_a_callback_sets_the_rate_and_adds_to_the_metrics(
     assert [epoch["counted"] for epoch in result.history] == [1, 2, 3, 4, 5]
 
 
+def test_each_epoch_has_the_rate_of_its_steps(configured: Callable[..., DictConfig], tmp_path: Path) -> None:
+    cfg = configured(f"training.callbacks=[{PLACE}:HalvingAfterwards]", "training.epochs=3")
+    history = build_network(cfg, read_data(cfg)).fit(lambda epoch, metrics: False, tmp_path).history
+    rate = cfg.optimizer.learning_rate
+    assert [epoch["learning_rate"] for epoch in history] == pytest.approx([rate, rate / 2, rate / 4])
+
+
 def test_each_training_has_a_callback_of_its_own() -> None:
     first, second = (make_callbacks([f"{PLACE}:Halving"])[0] for _ in range(2))
     assert isinstance(first, Halving) and first is not second

@@ -1,5 +1,7 @@
 """A head trained on a frozen backbone's outputs is the head trained on images, and is saved with it."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,28 @@ def test_random_backbone_depends_on_the_seed_alone(build: Built, tmp_path: Path)
 def test_features_are_not_kept_where_they_change(overrides: str, build: Built, tmp_path: Path) -> None:
     assert build(*overrides.split()).frozen is None
     assert entries(tmp_path) == []
+
+
+def test_a_saved_network_leaves_no_backbone_behind(build: Built) -> None:
+    network = build()
+    assert network.frozen is not None
+    extractor = weakref.ref(network.frozen.extractor)
+    network.whole()
+    del network
+    gc.collect()
+    assert extractor() is None
+
+
+def test_memory_holds_the_features_of_the_newest_backbone(build: Built, tmp_path: Path) -> None:
+    kept = []
+    for seed in (0, 1):
+        network = build("model.weights=null", f"training.seed={seed}")
+        assert network.frozen is not None
+        network.probabilities(network.prepared.train)
+        kept.append(weakref.ref(network.frozen.part(network.prepared.train)))
+        del network
+    gc.collect()
+    assert [part() is None for part in kept] == [True, False]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "plateau"])

@@ -8,14 +8,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands.recorded_config import compose_again
 from kerasweep.config.schemas import RUN_GROUPS
-from kerasweep.config.training import CheckpointConf
+from kerasweep.config.training import CheckpointConf, TrainingConf
 from kerasweep.data.prepare import Prepared, join_validation
 from kerasweep.handover.recorded_data import check_recorded_digest
 from kerasweep.handover.refit_epochs import RefitEpochs, fixes_epochs, mean_best_epochs
 from kerasweep.handover.winner import Winner, find_winner, winner_of
 from kerasweep.tracking.recorded_run import RecordedRun, read_recorded_run
 from kerasweep.tracking.tags import REFIT_EPOCHS, REFIT_OF, RunKind, check_user_tags
-from kerasweep.training.schedules import Rate, rate_function
+from kerasweep.training.schedules import Rate, rate_function, reads_rate, unfreeze_factor, unfrozen
 from kerasweep.trial.digest import code_tags, note_code
 from kerasweep.trial.run import read_data
 
@@ -31,6 +31,7 @@ class RefitPlan:
     winner: Winner
     recorded: RecordedRun  # the winner's run
     epochs: RefitEpochs
+    course: tuple[float, ...]  # the recorded learning rate of each epoch, as of a backbone that stays frozen
     tags: dict[str, str]  # of each of its runs
 
     def cfg_of(self, number: int) -> DictConfig:
@@ -49,16 +50,31 @@ class RefitPlan:
         return digest_of([*groups, self.prepared.digest, *schedule, str(code_tags(cfg))])
 
     def rate(self, steps_per_epoch: int) -> Rate:
-        """Returns the learning rate by step; where validation decided it, the recorded rate of each epoch.
+        """Returns the learning rate by step: of the schedule, or the recorded one of each epoch.
+
+        Recorded rates are those of a plateau, which needs validation, and those that the user's callbacks may
+        have set. The recorded training has its own steps per epoch; the rate of a backbone
+        that begins to train follows the refit's.
 
         Args:
             steps_per_epoch: The refit's.
         """
         cfg, steps = self.cfg, self.epochs.steps_per_epoch or steps_per_epoch
-        if cfg.schedule.name != "plateau":
-            return rate_function(cfg.schedule, cfg.optimizer.learning_rate, steps, self.epochs.span)
-        rates = self.recorded.history["learning_rate"]
-        return lambda step: rates[min(step // steps, len(rates) - 1)]
+        training, learning_rate, course = cfg.training, cfg.optimizer.learning_rate, self.course
+        if reads_rate(cfg.schedule, bool(training.callbacks)):
+            rate: Rate = lambda step: course[min(step // steps, len(course) - 1)]  # noqa: E731
+        else:
+            rate = rate_function(cfg.schedule, learning_rate, steps, self.epochs.span)
+        return unfrozen(rate, training, learning_rate, steps_per_epoch)
+
+
+def _course(cfg: DictConfig, rates: Sequence[float]) -> tuple[float, ...]:
+    """Returns the learning rates of epochs without the factor of a backbone that trains."""
+    if cfg.training.unfreeze_at is None:
+        return tuple(rates)
+    frozen = cfg.training.unfreeze_at - 1
+    factor = unfreeze_factor(cfg.training, cfg.optimizer.learning_rate)
+    return (*rates[:frozen], *(rate / factor for rate in rates[frozen:]))
 
 
 def digest_of(texts: Sequence[str]) -> str:
@@ -93,15 +109,22 @@ def plan_refit(cfg: DictConfig, changes: Sequence[str], command: str) -> RefitPl
     split = read_data(again.cfg)
     check_recorded_digest(recorded.data_digest, split, recorded.run.run_id, again.cfg.data)
     prepared = join_validation(again.cfg.data, split)
+    training = again.cfg.training
+    course = _course(again.cfg, recorded.history["learning_rate"])
     if fixes_epochs(changes):
-        count = again.cfg.training.epochs
-        epochs = RefitEpochs(count, count, None, "as training.epochs says")
+        count = training.epochs
+        epochs = RefitEpochs(count, count, None, "as training.epochs says", training.unfreeze_at)
     else:
         images = (len(split.train), len(prepared.train)) if cfg.scale_epochs else None
-        batch_size = again.cfg.training.batch_size
-        epochs = mean_best_epochs(winner.seeds, again.cfg.training.epochs, images, batch_size)
-    again.cfg.training.epochs = epochs.count
-    again.cfg.training.early_stopping.enabled = False
+        epochs = mean_best_epochs(
+            winner.seeds, training.epochs, images, training.batch_size, training.unfreeze_at
+        )
+    if training.unfreeze_at is not None and epochs.unfreeze_at is None:
+        again.cfg.model.trainable = False
+        training.unfreeze_learning_rate = TrainingConf.unfreeze_learning_rate
+    training.unfreeze_at = epochs.unfreeze_at
+    training.epochs = epochs.count
+    training.early_stopping.enabled = False
     study = {"study": recorded.tags["study"]} if "study" in recorded.tags else {}
     own = {
         "kind": RunKind.REFIT,
@@ -109,4 +132,4 @@ def plan_refit(cfg: DictConfig, changes: Sequence[str], command: str) -> RefitPl
         REFIT_EPOCHS: epochs.reason,
         "command": command,
     }
-    return RefitPlan(again.cfg, prepared, winner, recorded, epochs, {**study, **again.tags, **own})
+    return RefitPlan(again.cfg, prepared, winner, recorded, epochs, course, {**study, **again.tags, **own})

@@ -126,6 +126,8 @@ def _say_plan(plan: RefitPlan, name: str) -> None:
         f"refit: {len(prepared.train):,} images to train on, training and validation together, "
         f"{len(prepared.test):,} to test; {count} epoch{'' if count == 1 else 's'}, {plan.epochs.reason}"
     )
+    if plan.epochs.note:
+        say(f"note: {plan.epochs.note}")
     if plan.cfg.data.limit is not None:
         say(f"note: data.limit={plan.cfg.data.limit} holds, as in the winner's training")
 

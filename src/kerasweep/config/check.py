@@ -252,7 +252,9 @@ def _check_loss(cfg: DictConfig) -> None:
     if weights is None or weights == training.BALANCED:
         return
     numbers = list(weights.values()) if isinstance(weights, Mapping) else [None]
-    if not all(isinstance(number, (int, float)) and 0 <= number < math.inf for number in numbers):
+    if not numbers or not all(
+        isinstance(number, (int, float)) and 0 <= number < math.inf for number in numbers
+    ):
         raise ConfigError(
             "training.class_weight must be balanced, or give classes numbers of at least 0, but got "
             f"{weights}. Write it as in training.class_weight={{0:1,1:2.5}}."

@@ -72,8 +72,9 @@ def check_kwargs(group: str, kwargs: object, are_read: bool) -> None:
             f"Write it as in {group}.kwargs.width=8."
         )
     if kwargs and not are_read:
+        readers = "model=custom and model=backbone" if group == "model" else f"{group}=custom"
         raise ConfigError(
-            f"{group}.kwargs is for {group}=custom: nothing reads {', '.join(map(str, kwargs))}. "
+            f"{group}.kwargs is for {readers}: nothing reads {', '.join(map(str, kwargs))}. "
             f"Add {group}=custom and {group}.target, or leave it out."
         )
 

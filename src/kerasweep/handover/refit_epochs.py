@@ -18,6 +18,8 @@ class RefitEpochs:
     span: int  # the epochs over which the learning rate's schedule is spread
     steps_per_epoch: int | None  # of the schedule; None for the refit's own
     reason: str  # ends a sentence such as "9 epochs, …"
+    unfreeze_at: int | None = None  # the epoch from which its backbone trains, if it does
+    note: str = ""  # on a backbone that trains from another epoch on than the seeds', or not at all
 
 
 def fixes_epochs(changes: Sequence[str]) -> bool:
@@ -26,12 +28,17 @@ def fixes_epochs(changes: Sequence[str]) -> bool:
 
 
 def mean_best_epochs(
-    seeds: Sequence[RunRecord], recorded: int, images: tuple[int, int] | None, batch_size: int
+    seeds: Sequence[RunRecord],
+    recorded: int,
+    images: tuple[int, int] | None,
+    batch_size: int,
+    unfreeze_at: int | None = None,
 ) -> RefitEpochs:
     """Returns the mean of the seeds' cross-fitted best epochs, rounded, at least 1.
 
     The schedule stays that of the recorded training, so that the last step has the learning rate at which
-    the seeds were best.
+    the seeds were best. A backbone that trained in the best epoch trains in the refit, too: at least in its
+    last epoch.
 
     Args:
         seeds: Runs of the configuration.
@@ -39,6 +46,7 @@ def mean_best_epochs(
         images: How many images the seeds trained on, and how many the refit does, to train as many steps as
             the seeds; None to train as many epochs.
         batch_size: Images per step.
+        unfreeze_at: training.unfreeze_at of the recorded training.
 
     Raises:
         TrackingError: A run has no best epoch.
@@ -47,11 +55,22 @@ def mean_best_epochs(
     several = f"the mean of the best epochs of {len(seeds)} seeds"
     reason = f"{several if len(seeds) > 1 else 'the best epoch of its run'}, {mean:.4g}"
     if images is None:
-        rounding = "" if mean == round(mean) else ", rounded"
-        return RefitEpochs(_rounded(mean), recorded, None, reason + rounding)
-    fewer, more = images
-    reason = f"{reason}, scaled from {fewer:,} to {more:,} images"
-    return RefitEpochs(_rounded(mean * fewer / more), recorded, math.ceil(fewer / batch_size), reason)
+        share, steps = 1.0, None
+        reason += "" if mean == round(mean) else ", rounded"
+    else:
+        fewer, more = images
+        share, steps = fewer / more, math.ceil(fewer / batch_size)
+        reason += f", scaled from {fewer:,} to {more:,} images"
+    count = _rounded(mean * share)
+    if unfreeze_at is None:
+        return RefitEpochs(count, recorded, steps, reason)
+    if _rounded(mean) < unfreeze_at:
+        note = f"it ends before training.unfreeze_at={unfreeze_at}, so only the head trains"
+        return RefitEpochs(count, recorded, steps, reason, None, note)
+    count = max(2, count)
+    scaled = min(_rounded((unfreeze_at - 1) * share), count - 1) + 1
+    note = "" if scaled == unfreeze_at else f"its backbone trains from epoch {scaled} on"
+    return RefitEpochs(count, recorded, steps, reason, scaled, note)
 
 
 def _best_epoch(run: RunRecord) -> float:

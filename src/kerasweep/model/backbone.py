@@ -1,8 +1,11 @@
 """Builds networks of a backbone of keras.applications and a head."""
 
 import inspect
+import logging
 import math
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,12 @@ import numpy as np
 from kerasweep.config.model import BackboneConf
 from kerasweep.config.target import plain_arguments
 from kerasweep.errors import ConfigError
+from kerasweep.file_lock import locked
 from kerasweep.model.head import dense_layers
 from kerasweep.model.parts import Parts
 from kerasweep.model.weights import IMAGENET
 
+log = logging.getLogger(__name__)
 RGB = 3
 
 
@@ -154,13 +159,19 @@ def _load_imagenet(
         with warnings.catch_warnings():
             # Those of another size are the right ones: convolutions have no size.
             warnings.filterwarnings("ignore", ".*input_shape.*", UserWarning)
-            return constructor(**arguments, weights=IMAGENET)
+            with locked(weights_lock(), lambda: log.info("another process loads weights: waiting for it")):
+                return constructor(**arguments, weights=IMAGENET)
     except Exception as error:  # Keras raises a bare Exception if a download fails
         raise ConfigError(
             f"model.weights=imagenet cannot be loaded for {model.backbone}: {_first_line(error)}. Without "
             "a network, copy the file of weights here and name it, as in model.weights=FILE; "
             "model.weights=null begins with random weights."
         ) from error
+
+
+def weights_lock() -> Path:
+    """Returns the file whose lock a download of weights holds: Keras writes to their final name."""
+    return Path(tempfile.gettempdir()) / f"kerasweep-weights-{os.getuid()}.lock"
 
 
 def _load(base: keras.Model, model: BackboneConf, path: Path) -> None:

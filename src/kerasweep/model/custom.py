@@ -61,10 +61,12 @@ def check_saveable(target: str, network: keras.Model) -> None:
         with keras.saving.custom_object_scope(own):
             keras.models.model_from_json(network.to_json())
     except (NotImplementedError, TypeError, ValueError) as error:
+        advice = "Give its class get_config, as Keras's guide to serialization shows"
+        if any(isinstance(layer, keras.layers.Lambda) for layer in layers):
+            advice = "Replace the lambda by a layer, or by a function registered with Keras"
         raise ConfigError(
-            f"model.target={target} returns a network that cannot be saved: {_reason(error)}. Give its class "
-            "get_config, as Keras's guide to serialization shows, or record no model with "
-            "tracking.models=none."
+            f"model.target={target} returns a network that cannot be saved: {_reason(error)}. {advice}, or "
+            "record no model with tracking.models=none."
         ) from error
     if own:
         _warn_of_code(target, ", ".join(own))

@@ -55,13 +55,13 @@ def _twin_under(
     keras.config.set_dtype_policy(policy)
     try:
         network = rebuild()
-        _copy_weights(trained, network)
+        copy_weights(trained, network)
         return _with_rescaling(network, scaling)
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Copies by path, which skips variables of ours that stock layers lack.
 
     In a custom network Keras may name the layers, with other numbers at each call: then the weights are

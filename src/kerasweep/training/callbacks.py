@@ -16,6 +16,11 @@ from kerasweep.results import sign_of
 EpochReport = Callable[[int, dict[str, float]], bool]
 
 
+def current_rate(model: keras.Model) -> float:
+    """Returns the learning rate of the optimizer."""
+    return float(np.asarray(model.optimizer.learning_rate))
+
+
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Raises DivergedError if an epoch's loss or validation loss is NaN or infinite.
 
@@ -35,8 +40,8 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 class ReportEpochs(keras.callbacks.Callback):
     """Collects and reports each epoch's metrics; ends the training if the report says so.
 
-    Among the metrics are the learning rate of the epoch's last step, the epoch's seconds, and the CPU-seconds
-    of all threads of this process, which other processes hardly change.
+    Among the metrics are the learning rate, the epoch's seconds, and the CPU-seconds of all threads of this
+    process, which other processes hardly change.
 
     Args:
         report: Called with the epoch, counted from 1, and its metrics. True prunes the training.
@@ -61,7 +66,7 @@ class ReportEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+        metrics.setdefault("learning_rate", current_rate(self.model))
         metrics["epoch_seconds"] = time.perf_counter() - self._began
         metrics["epoch_cpu_seconds"] = time.process_time() - self._cpu_began
         self.history.append(metrics)

@@ -18,8 +18,8 @@ from kerasweep.training.program import inference_size
 
 log = logging.getLogger(__name__)
 DIGITS = 24
-# A part of images -> the same part of features, by the backbone.
-_parts: WeakKeyDictionary[Part, dict[str, "FeaturePart"]] = WeakKeyDictionary()
+# A part of images -> the newest backbone and its part of features; TensorFlow's copies end with the part.
+_parts: WeakKeyDictionary[Part, tuple[str, "FeaturePart"]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,16 @@ class FrozenBackbone:
         return self._features_of(part).part
 
     def _features_of(self, part: Part) -> FeaturePart:
-        by_backbone = _parts.setdefault(part, {})
-        if self._backbone not in by_backbone:
+        newest, kept = _parts.get(part, ("", None))
+        if kept is None or newest != self._backbone:
             rows = self._rows(part)
             whole = Part(part.source, np.zeros(len(rows), np.int64), rows)
             features = cached_features(self._folder, self._key(whole), lambda: self._extract(whole))
             indices = np.arange(len(part)) if part.indices is None else part.indices
             positions = np.searchsorted(rows, indices)
-            by_backbone[self._backbone] = FeaturePart(
-                Part(features.values, part.labels, positions), features.parameters
-            )
-        return by_backbone[self._backbone]
+            kept = FeaturePart(Part(features.values, part.labels, positions), features.parameters)
+            _parts[part] = self._backbone, kept
+        return kept
 
     def _rows(self, part: Part) -> np.ndarray:
         """Returns the rows of a part's source that the data set uses, so that its splits share an entry."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from kerasweep.config.metrics import ASKED_METRICS, EPOCH_METRICS, is_of_epoch
 from kerasweep.config.search import ObjectiveConf
@@ -16,10 +15,11 @@ from kerasweep.training.callbacks import (
     KeepBestWeights,
     ReportEpochs,
     StopOnNonFiniteLoss,
+    current_rate,
 )
 from kerasweep.training.checkpoints import model_pattern, rename_best_model, take_over
 from kerasweep.training.resume import RestoreState, SaveState, find_state
-from kerasweep.training.schedules import Rate, rate_function
+from kerasweep.training.schedules import Rate, rate_function, reads_rate, unfreeze_factor, unfrozen
 
 # run_epoch(epoch, rates) trains the epoch, counted from 0, with a learning rate for each step, and returns
 # the metrics of an epoch and of the halves of the validation images, see config/metrics.py.
@@ -98,14 +98,21 @@ def fit(
         callbacks.append(SaveState(folder, fingerprint, callbacks[:], training.epochs))
     restored = len(state.history) if state else 0
     done = training.epochs if state and state.is_over else restored
-    is_read = reads_rate(schedule, bool(own_callbacks))
-    rate = None if is_read else rate_function(schedule, learning_rate, steps, training.epochs)
+    rate = None
+    if not reads_rate(schedule, bool(own_callbacks)):
+        course = rate_function(schedule, learning_rate, steps, training.epochs)
+        rate = unfrozen(course, training, learning_rate, steps)
     callback_list = keras.callbacks.CallbackList(callbacks, model=model)
     model.stop_training = False
     callback_list.on_train_begin()
     for epoch in range(done, training.epochs):
         callback_list.on_epoch_begin(epoch)
-        callback_list.on_epoch_end(epoch, run_epoch(epoch, _rates(model, rate, epoch * steps, steps)))
+        rates = _rates(model, rate, epoch * steps, steps)
+        if rate is None and epoch + 1 == training.unfreeze_at:
+            rates = [unfreeze_factor(training, learning_rate) * current for current in rates]
+        metrics = run_epoch(epoch, rates)
+        # That of the last step: a user's callback may set that of the next epoch before it is recorded.
+        callback_list.on_epoch_end(epoch, metrics | {"learning_rate": current_rate(model)})
         if model.stop_training:
             break
     callback_list.on_train_end()
@@ -117,15 +124,10 @@ def fit(
     )
 
 
-def reads_rate(schedule: ScheduleConf, has_callbacks: bool) -> bool:
-    """Whether epochs have the optimizer's current rate: a plateau lowers it, a user's callback may set it."""
-    return schedule.name == "plateau" or (schedule.name == "constant" and has_callbacks)
-
-
 def _rates(model: keras.Model, rate: Rate | None, first: int, steps: int) -> list[float]:
     """Returns the learning rate of each step of an epoch; without a function, the optimizer's current one."""
     if rate is None:
-        return [float(np.asarray(model.optimizer.learning_rate))] * steps
+        return [current_rate(model)] * steps
     return [rate(step) for step in range(first, first + steps)]
 
 

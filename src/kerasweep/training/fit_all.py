@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from kerasweep.training.callbacks import EpochReport, ReportEpochs, StopOnNonFiniteLoss
+from kerasweep.training.callbacks import EpochReport, ReportEpochs, StopOnNonFiniteLoss, current_rate
 from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate
 
@@ -58,6 +58,7 @@ def fit_all(
     for epoch in range(restored, epochs):
         callback_list.on_epoch_begin(epoch)
         rates = [rate(step) for step in range(epoch * steps, (epoch + 1) * steps)]
-        callback_list.on_epoch_end(epoch, train_epoch(epoch, rates))
+        metrics = train_epoch(epoch, rates)
+        callback_list.on_epoch_end(epoch, metrics | {"learning_rate": current_rate(model)})
     callback_list.on_train_end()
     return restored

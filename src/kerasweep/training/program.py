@@ -64,7 +64,7 @@ class Program:
         self._augmentation = Augmentation(augment, classes)
         self._smoothing = Smoothing(classes) if training.label_smoothing else None
         self._class_weights = (
-            tf.Variable(tf.ones([classes]), trainable=False) if training.class_weight else None
+            None if training.class_weight is None else tf.Variable(tf.ones([classes]), trainable=False)
         )
         is_one_hot = labels == "one_hot" or self._augmentation.mixes_labels
         self._losses = build_losses(training.loss, is_one_hot, self._smoothing)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from kerasweep.config.training import ScheduleConf
+from kerasweep.config.training import ScheduleConf, TrainingConf
 from kerasweep.errors import ConfigError
 
 Rate = Callable[[int], float]
@@ -52,6 +52,31 @@ def warmup(rate: Rate, warmup_steps: int) -> Rate:
         return rate(step - warmup_steps)
 
     return climbing
+
+
+def reads_rate(schedule: ScheduleConf, has_callbacks: bool) -> bool:
+    """Whether epochs have the optimizer's current rate: a plateau lowers it, a user's callback may set it."""
+    return schedule.name == "plateau" or (schedule.name == "constant" and has_callbacks)
+
+
+def unfrozen(rate: Rate, training: TrainingConf, learning_rate: float, steps_per_epoch: int) -> Rate:
+    """Keeps the course of a rate, but goes on from training.unfreeze_learning_rate when the backbone trains.
+
+    Args:
+        rate: The rate of a training that begins at learning_rate.
+        training: Without unfreeze_at the rate stays as it is.
+        learning_rate: optimizer.learning_rate.
+        steps_per_epoch: Batches per epoch of the training.
+    """
+    if training.unfreeze_at is None:
+        return rate
+    first, factor = (training.unfreeze_at - 1) * steps_per_epoch, unfreeze_factor(training, learning_rate)
+    return lambda step: rate(step) * (factor if step >= first else 1.0)
+
+
+def unfreeze_factor(training: TrainingConf, learning_rate: float) -> float:
+    """Returns the factor of the rate when the backbone begins to train."""
+    return training.unfreeze_learning_rate / learning_rate
 
 
 def rate_function(cfg: ScheduleConf, learning_rate: float, steps_per_epoch: int, epochs: int) -> Rate:

@@ -77,10 +77,11 @@ def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Pro
     import keras
 
     from kerasweep.model.custom import check_saveable, check_scaling
-    from kerasweep.training.runtime import seed_everything
+    from kerasweep.training.runtime import seed_everything, set_precision
 
     seed_everything(cfg.training.seed)
     keras.backend.clear_session()  # the numbers in layer names start at 0 again
+    set_precision(cfg.training.precision)  # clear_session also resets it
     fresh = _make_model(cfg, prepared, None)
     check_scaling(cfg.model.target, fresh, cfg.data.scaling)
 

@@ -161,12 +161,17 @@ class Network:
         return trained | {f"val_{name}": value for name, value in validated.items()}
 
     def train_steps(self, epoch: int, rates: Sequence[float]) -> dict[str, float]:
-        """Trains the first steps of an epoch, from 0: one step per learning rate."""
+        """Trains the first steps of an epoch, from 0: one step per learning rate.
+
+        In the first epoch in which its backbone trains the optimizer begins anew.
+        """
         from kerasweep.data.feeds import epoch_order
 
         feed, training = self._feed(self.prepared.train), self.cfg.training
         order = epoch_order(len(feed), training.seed, epoch + 1, training.shuffle)
         is_frozen = training.unfreeze_at is not None and epoch + 1 < training.unfreeze_at
+        if epoch + 1 == training.unfreeze_at:
+            self.program.begin_optimizer(self.cfg.optimizer)
         return self.program.train(
             feed,
             self.prepared.scaling,
@@ -174,27 +179,9 @@ class Network:
             training.batch_size,
             training.seed,
             epoch + 1,
-            rates if is_frozen else self._unfrozen_rates(epoch, rates),
+            rates,
             is_frozen,
         )
-
-    def _unfrozen_rates(self, epoch: int, rates: Sequence[float]) -> Sequence[float]:
-        """Returns the rates with a backbone that trains; in its first epoch the optimizer begins anew.
-
-        The schedule keeps its course and goes on from training.unfreeze_learning_rate.
-        """
-        from kerasweep.training.fit import reads_rate
-
-        training, optimizer = self.cfg.training, self.cfg.optimizer
-        if training.unfreeze_at is None:
-            return rates
-        is_first = epoch + 1 == training.unfreeze_at
-        if is_first:
-            self.program.begin_optimizer(optimizer)
-        elif reads_rate(self.cfg.schedule, bool(training.callbacks)):  # that of the epoch before
-            return rates
-        factor = training.unfreeze_learning_rate / optimizer.learning_rate
-        return [rate * factor for rate in rates]
 
     def _feed(self, part: Part) -> Any:
         from kerasweep.data.feeds import feed_of
@@ -253,12 +240,19 @@ class Network:
         return plain_twin(self.whole(), self.stock, self.prepared.scaling)
 
     def whole(self) -> Any:
-        """Returns the network from images to probabilities, also where only its head is trained."""
+        """Returns the network from images to probabilities; where only its head is trained, a copy."""
         if self.frozen is None:
             return self.model
-        from kerasweep.model.backbone import join
+        from kerasweep.model.backbone import build_head, join
+        from kerasweep.model.parts import StockParts
+        from kerasweep.model.twin import copy_weights
 
-        return join(self.frozen.extractor, self.model)
+        cfg = self.cfg
+        parts = StockParts(cfg.initializer, cfg.regularizer, cfg.training.seed)
+        # Keras would link the head of the program, which other networks reuse, to this backbone for good.
+        head = build_head(cfg.model, parts, self.frozen.dimension, self.prepared.num_classes)
+        copy_weights(self.model, head)
+        return join(self.frozen.extractor, head)
 
     def stock(self) -> Any:
         """Returns the same network made of Keras's layers, with arbitrary weights."""
