@@ -19,7 +19,7 @@ def write_archive(path: Path, level: int = 0, parts: tuple[str, ...] = ("train",
 
     As a new process, this one has read none then.
     """
-    prepare._kept.clear()
+    prepare.forget_data()
     images, labels = np.full((30, 8, 8), level, np.uint8), np.arange(30) % 3
     arrays = {f"{axis}_{part}": array for part in parts for axis, array in (("x", images), ("y", labels))}
     np.savez(path, **arrays)

@@ -201,7 +201,8 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
 
     Args:
         cfg: The group `data`.
-        digest: Of the sweep's data set: with data.ship it is loaded as the driver sent it.
+        digest: Of the sweep's data set: data in memory with another one is read again, since a process may
+            outlive a sweep. With data.ship it is loaded as the driver sent it.
 
     Raises:
         ChangedError: The data that the driver sent is gone.
@@ -209,6 +210,8 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
         ConfigError: See `load`.
     """
     key = OmegaConf.to_yaml(cfg, resolve=True)
+    if digest is not None and key in _kept and _kept[key][0].digest != digest:
+        forget_data()
     if key not in _kept:
         arrays = load_arrays(cfg, digest)
         _kept[key] = prepare(cfg, arrays), arrays
@@ -216,6 +219,12 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
     while len(_kept) > 1 and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
         _kept.popitem(last=False)
     return _kept[key][0]
+
+
+def forget_data() -> None:
+    """Drops the data sets in memory, so that files which changed since are read again."""
+    _kept.clear()
+    _sources.clear()
 
 
 def load_arrays(cfg: DataConf, digest: str | None = None) -> Arrays:
