@@ -113,6 +113,31 @@ def test_missing_files_are_skipped_only_when_asked(two_classes: Path, rows: pand
     assert arrays.notes == (f"{table} names 1 missing files: {rows['path'][0]}.",)
 
 
+@pytest.mark.parametrize(("part", "named"), [("test", "test"), ("validation", "val")])
+def test_a_part_whose_files_are_all_missing_is_not_drawn_from_the_training_images(
+    two_classes: Path, rows: pandas.DataFrame, part: str, named: str
+) -> None:
+    table = two_classes / "labels.csv"
+    rows["split"] = ["train", "train", "train", named, named] * 2
+    rows.to_csv(table, index=False)
+    for path in rows["path"][rows["split"] == named]:
+        (two_classes / path).unlink()
+    with pytest.raises(DataError) as error:
+        load(conf(table, skip_corrupt=True))
+    assert str(error.value) == (
+        f"All 4 {part} images of {table} are missing. Restore them, or remove these rows to divide the "
+        "images at random."
+    )
+
+
+def test_a_part_may_lack_some_files(two_classes: Path, rows: pandas.DataFrame) -> None:
+    rows["split"] = ["train", "train", "train", "test", "test"] * 2
+    rows.to_csv(two_classes / "labels.csv", index=False)
+    (two_classes / rows["path"][4]).unlink()
+    arrays = load(conf(two_classes / "labels.csv", skip_corrupt=True))
+    assert arrays.test_images[:, 0, 0, 0].tolist() == [103, 3, 4]
+
+
 TABLES = {
     "path,kind\na.png,cat\n": (
         "data.label_column=label is no column of TABLE, which has path, kind. Name one of these, as in "

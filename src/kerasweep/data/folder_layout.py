@@ -89,6 +89,22 @@ def check_splittable(labels: Sequence[int], names: Sequence[str], class_is: str 
             )
 
 
+def lost_part(part: str, total: int, source: Path, now: str, holder: str) -> DataError:
+    """Returns an error for a part without an image left, which no draw from the training images may replace.
+
+    Args:
+        part: `validation` or `test`.
+        total: The number of images that it should have.
+        source: The folder or the table.
+        now: `missing` or `unreadable`.
+        holder: What names the images in the source, such as `these rows`.
+    """
+    return DataError(
+        f"All {total:,} {part} images of {source} are {now}. Restore them, or remove {holder} to divide the "
+        "images at random."
+    )
+
+
 class _LeftOut:
     """Counts what is no image of a class, by kind, with the first paths as examples."""
 

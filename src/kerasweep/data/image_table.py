@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasweep.config.data import DataConf
-from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, part_of
+from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, lost_part, part_of
 from kerasweep.errors import DataError, readable
 
 if TYPE_CHECKING:
@@ -45,10 +45,14 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
     names = sorted(set(labels), key=_numbers_first)
     parts: dict[str, Labelled] = defaultdict(list)
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
-        part = "training" if splits is None else _part(splits[number], number, table)
+        of_part = parts["training" if splits is None else _part(splits[number], number, table)]
         if file not in missing:
-            parts[part].append((file, names.index(label)))
+            of_part.append((file, names.index(label)))
     _check_training_has(parts, names, table)
+    for part in ("validation", "test"):
+        if part in parts and not parts[part]:
+            total = sum(part_of(split) == part for split in splits or ())
+            raise lost_part(part, total, table, "missing", "these rows")
     if "test" not in parts:
         check_splittable([label for _, label in parts["training"]], names, "rows")
     note = f"{table} names {len(missing):,} missing files: {_some(missing, table)}." if missing else None
