@@ -1,5 +1,6 @@
 """Finds the image files that a CSV or Parquet table names, with their labels and parts."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Collection
@@ -66,8 +67,9 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
 def _read(table: Path) -> "pandas.DataFrame":
     import pandas
 
+    is_parquet = table.suffix.lower() in (".parquet", ".pq")
     try:
-        if table.suffix.lower() in (".parquet", ".pq"):
+        if is_parquet:
             rows = pandas.read_parquet(table)
         else:
             rows = pandas.read_csv(table, dtype=str, encoding="utf-8-sig", keep_default_na=False)
@@ -80,7 +82,7 @@ def _read(table: Path) -> "pandas.DataFrame":
     except (ValueError, OSError) as error:  # those of pandas and Arrow are among them
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise DataError(
-            f"{table} cannot be read as {'Parquet' if table.suffix != '.csv' else 'CSV'}: {reason}. "
+            f"{table} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {reason}. "
             "Save a table with a header, in UTF-8, as labels.csv or labels.parquet."
         ) from error
     if rows.empty:
@@ -140,9 +142,12 @@ def _check_training_has(parts: dict[str, Labelled], names: list[str], table: Pat
         )
 
 
-def _numbers_first(label: str) -> tuple[bool, int, str]:
-    is_number = label.isascii() and label.isdigit()
-    return not is_number, int(label) if is_number else 0, label
+def _numbers_first(label: str) -> tuple[bool, float, str]:
+    try:
+        number = math.nan if "_" in label else float(label)  # Python reads 1_0 as 10
+    except ValueError:
+        number = math.nan
+    return (False, number, label) if math.isfinite(number) else (True, 0.0, label)
 
 
 def _some(files: Collection[Path], table: Path) -> str:
