@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasweep.data.image_file import SUFFIXES
-from kerasweep.errors import DataError, readable
+from kerasweep.errors import DataError, first_names, readable
 
 # The names of downloads: train, Train, training, seg_train, train_set, test-images, val, valid.
 _PARTS = {"training": "train|training", "validation": "val|valid|validation", "test": "test|testing"}
@@ -126,9 +126,8 @@ class _LeftOut:
         """Returns a sentence, or None if nothing was left out."""
         kinds = []
         for kind, paths in self._paths.items():
-            dots = ", …" if len(paths) > MAX_EXAMPLES else ""
             plural = "s" if len(paths) > 1 else ""
-            kinds.append(f"{len(paths):,} {kind}{plural} ({', '.join(paths[:MAX_EXAMPLES])}{dots})")
+            kinds.append(f"{len(paths):,} {kind}{plural} ({first_names(paths, MAX_EXAMPLES)})")
         return readable(f"{self._root} has files that are left out: {', '.join(kinds)}.") if kinds else None
 
 
@@ -168,10 +167,11 @@ def _check_no_unknown_parts(root: Path, folders: list[Path]) -> None:
     below = [[path.name for path in _subfolders(folder)] for folder in folders]
     if len(folders) < 2 or len(below[0]) < 2 or any(names != below[0] for names in below):
         return
+    holding = [folder.name for folder in folders]
     raise DataError(
-        f"{root} holds {_some([folder.name for folder in folders])}, which all hold the same subfolders "
-        f"({_some(below[0])}). If those are the classes, name the folders above train, validation and test; "
-        "else put the images of each class directly into its folder."
+        f"{root} holds {first_names(holding, MAX_EXAMPLES)}, which all hold the same subfolders "
+        f"({first_names(below[0], MAX_EXAMPLES)}). If those are the classes, name the folders above train, "
+        "validation and test; else put the images of each class directly into its folder."
     )
 
 
@@ -185,10 +185,6 @@ def _is_hidden(name: str) -> bool:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MAX_EXAMPLES]) + (", …" if len(names) > MAX_EXAMPLES else "")
 
 
 def _class_names(root: Path, left_out: _LeftOut) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kerasweep.config.data import DataConf
 from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, lost_part, part_of
-from kerasweep.errors import DataError, readable
+from kerasweep.errors import DataError, first_line, first_names, readable
 
 if TYPE_CHECKING:
     import pandas
@@ -80,9 +80,8 @@ def _read(table: Path) -> "pandas.DataFrame":
     except PermissionError as error:
         raise DataError(f"{table} cannot be read ({error.strerror}). Check its permissions.") from error
     except (ValueError, OSError) as error:  # those of pandas and Arrow are among them
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise DataError(
-            f"{table} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {reason}. "
+            f"{table} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {first_line(error)}. "
             "Save a table with a header, in UTF-8, as labels.csv or labels.parquet."
         ) from error
     if rows.empty:
@@ -137,8 +136,8 @@ def _check_training_has(parts: dict[str, Labelled], names: list[str], table: Pat
     lacking = [name for label, name in enumerate(names) if label not in trained]
     if lacking:
         raise DataError(
-            f"{table} has no training images of {', '.join(lacking[:MAX_EXAMPLES])}"
-            f"{', …' if len(lacking) > MAX_EXAMPLES else ''}. Add some, or remove the rows of these classes."
+            f"{table} has no training images of {first_names(lacking, MAX_EXAMPLES)}. "
+            "Add some, or remove the rows of these classes."
         )
 
 
@@ -155,4 +154,4 @@ def _some(files: Collection[Path], table: Path) -> str:
         str(file.relative_to(table.parent)) if file.is_relative_to(table.parent) else str(file)
         for file in files
     ]
-    return ", ".join(names[:MAX_EXAMPLES]) + (", …" if len(names) > MAX_EXAMPLES else "")
+    return first_names(names, MAX_EXAMPLES)

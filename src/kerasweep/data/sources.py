@@ -61,7 +61,8 @@ def load(cfg: DataConf) -> Arrays:
                 saved_files(path),
             )
         if cfg.source == "table":  # it has the labels and the parts of the files
-            variant = f"table in order of numbers {cfg.image_column} {cfg.label_column} {cfg.split_column} {variant}"
+            columns = f"{cfg.image_column} {cfg.label_column} {cfg.split_column}"
+            variant = f"table in order of numbers {columns} {variant}"
             files = [path, *files]
         arrays = cached_into(folder, files, variant, partial(load_image_folder, cfg, images))
         return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
