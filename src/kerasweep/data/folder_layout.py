@@ -13,7 +13,7 @@ from kerasweep.errors import DataError, first_names, readable
 
 # The names of downloads: train, Train, training, seg_train, train_set, test-images, val, valid.
 _PARTS = {"training": "train|training", "validation": "val|valid|validation", "test": "test|testing"}
-_AROUND = r"(?:seg_)?(?:{})[_ -]?(?:set|data|images|split)?"
+_PART_NAME = r"(?:seg_)?(?:{})[_ -]?(?:set|data|images|split)?"
 MAX_EXAMPLES = 3
 
 Labelled = list[tuple[Path, int]]
@@ -28,7 +28,7 @@ class ImageFolder:
     validation: Labelled | None  # None if it is split off the training images
     test: Labelled | None  # likewise
     left_out: str | None  # a sentence on the files that are no images of a class
-    class_is: str = "folder"  # what holds the images of a class, for errors
+    class_container: str = "folder"  # what holds the images of a class, for errors
     # Opens an image that is no file, but lies in one, where it has the name of the path.
     content: Callable[[Path], Any] | None = None
 
@@ -78,14 +78,14 @@ def part_of(name: str) -> str | None:
     return next((part for part, words in _PARTS.items() if _is_named(name, words)), None)
 
 
-def check_splittable(labels: Sequence[int], names: Sequence[str], class_is: str = "folder") -> None:
+def check_splittable(labels: Sequence[int], names: Sequence[str], class_container: str = "folder") -> None:
     """Raises DataError for a class without an image for each of the training and the test set."""
     counts = Counter(labels)
     for label, name in enumerate(names):
         if counts[label] < 2:
             raise DataError(
                 f"The class {name} has {'a single' if counts[label] else 'no readable'} image, but the "
-                f"training and the test set need one each. Add images, or remove the {class_is}."
+                f"training and the test set need one each. Add images, or remove the {class_container}."
             )
 
 
@@ -176,7 +176,7 @@ def _check_no_unknown_parts(root: Path, folders: list[Path]) -> None:
 
 
 def _is_named(name: str, words: str) -> bool:
-    return re.fullmatch(_AROUND.format(words), name, re.IGNORECASE) is not None
+    return re.fullmatch(_PART_NAME.format(words), name, re.IGNORECASE) is not None
 
 
 def _is_hidden(name: str) -> bool:

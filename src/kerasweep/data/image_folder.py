@@ -75,10 +75,10 @@ def _divide(
     train, validation, test = (part[is_readable[part]] for part in np.split(np.arange(len(labels)), ends))
     for name, files, left in (("validation", folder.validation, validation), ("test", folder.test, test)):
         if files and not len(left):
-            holder = "these rows" if folder.class_is == "rows" else "this folder"
+            holder = "these rows" if folder.class_container == "rows" else "this folder"
             raise lost_part(name, len(files), Path(str(cfg.path)).expanduser(), "unreadable", holder)
     if folder.test is None:
-        check_splittable(labels[train].tolist(), folder.class_names, folder.class_is)
+        check_splittable(labels[train].tolist(), folder.class_names, folder.class_container)
         split = stratified_split(labels[train], cfg.test_split, cfg.seed)
         train, test = train[split.train], train[split.validation]
     parts = {"train_images": train, "test_images": test}

@@ -60,7 +60,7 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
     return ImageFolder(
         *(names, parts["training"], parts.get("validation"), parts.get("test")),
         left_out=readable(note) if note else None,
-        class_is="rows",
+        class_container="rows",
     )
 
 
