@@ -1,8 +1,8 @@
-"""For a misspelt name, the error suggests the name that was meant."""
+"""Messages suggest the name that was meant, and shorten those of other libraries."""
 
 import pytest
 
-from kerasweep.errors import suggestion
+from kerasweep.errors import ConfigError, first_line, suggestion
 
 KNOWN = ["model.kernel_size", "training.batch_size", "data.seed", "training.seed", "optimizer"]
 
@@ -24,3 +24,12 @@ def test_suggests_a_similar_name(name: str, said: str) -> None:
 def test_without_a_similar_name_gives_the_other_text() -> None:
     assert suggestion("xyz", KNOWN, "Name a key.") == "Name a key."
     assert suggestion("seed", [], "Name a key.") == "Name a key."
+
+
+def test_first_line_of_an_error_has_no_end() -> None:
+    assert first_line(ValueError("\nno such layer:\n  dense_9")) == "no such layer"
+    assert first_line(ConfigError("Write it so. Or so.")) == "Write it so. Or so"
+    caused = ValueError()
+    assert first_line(caused) == "ValueError"
+    caused.__cause__ = KeyError("dense")
+    assert first_line(caused) == "'dense'"

@@ -27,7 +27,7 @@ SWEEP = (
 
 def write_images(folder: Path, level: int) -> None:
     """As a new process, this one has read none then."""
-    prepare._kept.clear()
+    prepare.forget_data()
     images, labels = np.full((30, 8, 8), level, np.uint8), np.arange(30) % 3
     np.savez(folder / "images.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
 

@@ -2,7 +2,7 @@
 
 import errno
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 MAX_SUGGESTED, LIKE, MAX_BEHIND = 3, 0.6, 0.2
@@ -18,6 +18,23 @@ def readable(text: str) -> str:
         'caf\\udce9.png'
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def first_names(names: Sequence[str], most: int) -> str:
+    """Returns the first names of a list for a message.
+
+    Example:
+        >>> first_names(["ant", "bee", "cat"], most=2)
+        'ant, bee, …'
+    """
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def first_line(error: BaseException) -> str:
+    """Returns an error's first line without the dot at its end; its cause's if it has no text itself."""
+    cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
+    lines = str(cause).strip().splitlines() or [type(cause).__name__]
+    return lines[0].rstrip(".:")
 
 
 class KerasweepError(Exception):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import psutil
 import pytest
+from mlflow import MlflowClient
 
 import kerasweep
 from kerasweep.errors import ConfigError, DataError, KerasweepError, TrackingError
@@ -89,6 +90,28 @@ def test_a_sweep_has_a_best_trial_a_frame_and_optunas_study() -> None:
     assert list(frame["params_learning_rate"]) == [0.001, 0.01, 0.1]
     assert sweep.study.best_value == 1.0
     assert frame.loc[1, "run_id"] == sweep.best.run_id
+
+
+def save_images(level: int) -> str:
+    """Saves 40 images of one brightness and two classes, and returns the override that names them."""
+    images, labels = np.full((40, 8, 8), level, np.uint8), np.arange(40) % 2
+    np.savez("images.npz", x_train=images, y_train=labels, x_test=images[:10], y_test=labels[:10])
+    return "data.path=images.npz"
+
+
+def test_images_that_changed_are_read_again_by_the_next_call() -> None:
+    small = ["debug=fast", "data=npz", "model.filters=[4]", "data.limit=null"]
+    runs = [kerasweep.train([*small, save_images(level)]) for level in (0, 7)]
+    digests = [MlflowClient("sqlite:///mlruns/mlflow.db").get_run(run.run_id).inputs for run in runs]
+    datasets = [inputs.dataset_inputs[0].dataset.digest for inputs in digests]
+    assert datasets[0] != datasets[1]
+
+
+def test_a_sweep_notices_images_that_changed_since_its_last_call() -> None:
+    overrides = [RATES, *INSTANT, "data=npz"]
+    kerasweep.sweep(overrides=[*overrides, save_images(0)])
+    with pytest.raises(DataError, match="^The data of .* has changed since it began: its digest was "):
+        kerasweep.sweep(overrides=[*overrides, save_images(7)])
 
 
 def test_resume_continues_the_sweep_with_changes() -> None:

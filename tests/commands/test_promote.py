@@ -340,8 +340,7 @@ def test_images_are_found_where_they_have_moved(
     shutil.copy(recorded.data, before)
     run_id = record("better", data=before)
     before.rename(after)
-    prepare._kept.clear()  # as in a new process
-    prepare._sources.clear()
+    prepare.forget_data()  # as in a new process
     message = empty.refused(DataError, run_id)
     assert str(before) in message
     assert empty.refused(DataError, run_id, f"data.path='{recorded.with_label('changed.npz', 0)}'").endswith(

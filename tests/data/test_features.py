@@ -1,6 +1,8 @@
 """Features are computed once for all processes, and the cache stays within its size."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,32 @@ import pytest
 from kerasweep.data.features import Extraction, cached_features
 
 VALUES = np.arange(20, dtype=np.float32).reshape(5, 4)
+# Computes the features of two keys again and again, as each removes the other's.
+TAKING_TURNS = """
+import sys
+from pathlib import Path
+import numpy as np
+from kerasweep.data.features import Extraction, cached_features
+for turn in range(600):
+    number = turn % 2
+    values = np.full((5, 4), number, np.float32)
+    given = cached_features(
+        Path(sys.argv[1]), f"key{number}", lambda: Extraction(values.shape, 7, iter([values])), max_bytes=0
+    )
+    assert isinstance(given.values, np.memmap) and (given.values == number).all()
+"""
+ON_A_SMALL_DISK = """
+import subprocess, sys
+from pathlib import Path
+import numpy as np
+from kerasweep.data.features import Extraction, cached_features
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=True)
+values = np.arange(40_000, dtype=np.float32).reshape(10_000, 4)
+given = cached_features(folder, "one", lambda: Extraction(values.shape, 7, iter(np.split(values, 100))))
+assert (given.values == values).all()
+print(*(path.name for path in (folder / "features").iterdir()))
+"""
 
 
 class Computed:
@@ -120,3 +148,54 @@ def test_folder_that_cannot_be_written_costs_a_warning(
     features = cached_features(tmp_path, "one", Computed())
     np.testing.assert_array_equal(features.values, VALUES)
     assert "cannot be written" in caplog.text and "every process computes again" in caplog.text
+
+
+def test_processes_may_remove_what_others_write(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TAKING_TURNS, str(tmp_path)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in started]
+    assert ended == [("", 0)] * 2
+
+
+def test_an_entry_that_is_being_written_is_not_removed(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[np.ndarray]:
+        yield VALUES[:2]
+        (tmp_path / "features" / ".new-one" / "notes.json").write_text("as just before the entry is renamed")
+        cached_features(tmp_path, "two", Computed(), max_bytes=0)
+        yield VALUES[2:]
+
+    features = cached_features(tmp_path, "one", lambda: Extraction(VALUES.shape, 7, interrupted()))
+    assert isinstance(features.values, np.memmap)
+    np.testing.assert_array_equal(cached_features(tmp_path, "one", no_extraction).values, VALUES)
+
+
+def test_a_full_disk_costs_a_warning(tmp_path: Path) -> None:
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine mounts no file system for a user")
+    ended = subprocess.run(
+        [*alone, sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "one.lock\n"), ended.stderr
+    assert "cannot be written ([Errno 28] No space left on device)" in ended.stderr
+
+
+def test_images_that_cannot_be_read_are_not_called_a_cache_that_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreadable() -> Iterator[np.ndarray]:
+        yield VALUES[:2]
+        raise OSError(5, "Input/output error", "images.npy")
+
+    with pytest.raises(OSError, match="images.npy"):
+        cached_features(tmp_path, "one", lambda: Extraction(VALUES.shape, 7, unreadable()))
+    assert caplog.text == ""
+
+
+def test_features_of_fewer_images_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="^the backbone gave 12 of 20 values$"):
+        cached_features(tmp_path, "one", lambda: Extraction(VALUES.shape, 7, iter([VALUES[:3]])))
+    assert [path.name for path in (tmp_path / "features").iterdir()] == ["one.lock"]

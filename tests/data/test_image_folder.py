@@ -140,6 +140,26 @@ def test_a_class_without_a_readable_image_is_named(two_classes: Path) -> None:
         load_image_folder(cfg)
 
 
+@pytest.mark.parametrize(("part", "folder"), [("test", "test"), ("validation", "val")])
+def test_a_part_without_a_readable_image_is_named(
+    two_classes: Path, save_image: Save, part: str, folder: str
+) -> None:
+    (two_classes / "train").mkdir()
+    for name in ("ant", "cat"):
+        (two_classes / name).rename(two_classes / "train" / name)
+        for number in range(2):
+            save_image(two_classes / folder / name / f"{number}.png")
+            (two_classes / folder / name / f"{number}.png").write_bytes(b"no image")
+    cfg = conf(two_classes)
+    cfg.skip_corrupt = True
+    with pytest.raises(DataError) as refused:
+        load_image_folder(cfg)
+    assert str(refused.value) == (
+        f"All 4 {part} images of {two_classes} are unreadable. Restore them, or remove this folder to divide "
+        "the images at random."
+    )
+
+
 def test_names_that_are_no_utf8_are_escaped(two_classes: Path) -> None:
     (two_classes / "cat").rename(two_classes / "caf\udce9")
     (two_classes / "ant" / "0.png").rename(two_classes / "ant" / "\udce9.png")

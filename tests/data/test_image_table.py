@@ -81,6 +81,22 @@ def test_numbered_classes_are_in_the_order_of_their_numbers(
     assert find_table_images(conf(two_classes / "labels.parquet")).class_names == ["2", "10"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "ordered"),
+    [
+        (["10.0", "2.0", "1.0", "-1", "10"], ["-1", "1.0", "2.0", "10", "10.0"]),
+        (["1e3", "20", "-0.5", "nan", "inf"], ["-0.5", "20", "1e3", "inf", "nan"]),
+        (["12", "1_0", "b", "2", "a"], ["2", "12", "1_0", "a", "b"]),
+    ],
+)
+def test_numbers_come_first_in_their_order(
+    two_classes: Path, rows: pandas.DataFrame, labels: list[str], ordered: list[str]
+) -> None:
+    rows["label"] = labels * 2
+    rows.to_csv(two_classes / "labels.csv", index=False)
+    assert find_table_images(conf(two_classes / "labels.csv")).class_names == ordered
+
+
 def test_a_class_may_be_called_none(two_classes: Path, rows: pandas.DataFrame) -> None:
     rows["label"] = ["None", "NA"] * 5
     rows.to_csv(two_classes / "labels.csv", index=False)
@@ -111,6 +127,31 @@ def test_missing_files_are_skipped_only_when_asked(two_classes: Path, rows: pand
     arrays = load(conf(table, skip_corrupt=True))
     assert len(arrays.train_labels) + len(arrays.test_labels) == 9
     assert arrays.notes == (f"{table} names 1 missing files: {rows['path'][0]}.",)
+
+
+@pytest.mark.parametrize(("part", "named"), [("test", "test"), ("validation", "val")])
+def test_a_part_whose_files_are_all_missing_is_not_drawn_from_the_training_images(
+    two_classes: Path, rows: pandas.DataFrame, part: str, named: str
+) -> None:
+    table = two_classes / "labels.csv"
+    rows["split"] = ["train", "train", "train", named, named] * 2
+    rows.to_csv(table, index=False)
+    for path in rows["path"][rows["split"] == named]:
+        (two_classes / path).unlink()
+    with pytest.raises(DataError) as error:
+        load(conf(table, skip_corrupt=True))
+    assert str(error.value) == (
+        f"All 4 {part} images of {table} are missing. Restore them, or remove these rows to divide the "
+        "images at random."
+    )
+
+
+def test_a_part_may_lack_some_files(two_classes: Path, rows: pandas.DataFrame) -> None:
+    rows["split"] = ["train", "train", "train", "test", "test"] * 2
+    rows.to_csv(two_classes / "labels.csv", index=False)
+    (two_classes / rows["path"][4]).unlink()
+    arrays = load(conf(two_classes / "labels.csv", skip_corrupt=True))
+    assert arrays.test_images[:, 0, 0, 0].tolist() == [103, 3, 4]
 
 
 TABLES = {
@@ -157,10 +198,16 @@ def test_a_missing_split_column_that_was_named_is_refused(two_classes: Path, row
         find_table_images(conf(two_classes / "labels.csv", split_column="fold"))
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "labels.parquet"])
-def test_other_bytes_are_no_table(two_classes: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *[("labels.csv", "CSV"), ("labels.CSV", "CSV"), ("labels.txt", "CSV")],
+        *[("labels.parquet", "Parquet"), ("labels.PQ", "Parquet")],
+    ],
+)
+def test_other_bytes_are_no_table(two_classes: Path, name: str, kind: str) -> None:
     (two_classes / name).write_bytes(b"\xff\xfe\x00\x01 bytes")
-    with pytest.raises(DataError, match=f"{name} cannot be read as "):
+    with pytest.raises(DataError, match=f"{name} cannot be read as {kind}: "):
         find_table_images(conf(two_classes / name))
 
 

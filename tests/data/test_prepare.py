@@ -225,6 +225,18 @@ def test_unreadable_data_is_not_kept(archive: DataConf, tmp_path: Path) -> None:
     assert len(load_prepared(missing).train.labels) > 0
 
 
+def test_changed_data_are_read_again_for_a_sweep_with_another_digest(archive: DataConf) -> None:
+    """Processes of joblib outlive a sweep."""
+    before = load_prepared(archive)
+    arrays = dict(np.load(archive.path or ""))
+    arrays["y"] = arrays["y"][::-1]
+    np.savez(archive.path or "", **arrays)
+    assert load_prepared(archive, before.digest) is before
+    after = load_prepared(archive, "0123456789abcdef")
+    assert after.digest != before.digest
+    assert load_prepared(archive, after.digest) is after
+
+
 def test_two_splits_share_the_share_of_the_pool_that_validates() -> None:
     """So the scores of two splits correlate by that share, see report/repetition.py."""
     images = np.zeros((2000, 4, 4, 1), np.uint8)

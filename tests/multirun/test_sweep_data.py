@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
+from PIL import Image
 
 from kerasweep.data import prepare
 from kerasweep.errors import DataError
@@ -19,7 +21,7 @@ def write_archive(path: Path, level: int = 0, parts: tuple[str, ...] = ("train",
 
     As a new process, this one has read none then.
     """
-    prepare._kept.clear()
+    prepare.forget_data()
     images, labels = np.full((30, 8, 8), level, np.uint8), np.arange(30) % 3
     arrays = {f"{axis}_{part}": array for part in parts for axis, array in (("x", images), ("y", labels))}
     np.savez(path, **arrays)
@@ -68,6 +70,24 @@ def test_each_of_several_data_sets_is_digested(plan: Callable[..., Plan], tmp_pa
     write_archive(tmp_path / "b.npz", level=7)
     with pytest.raises(DataError, match="has changed since it began"):
         plan(*command).open_sweep(fresh=False)
+
+
+@pytest.mark.parametrize("key", ["image_column", "label_column", "split_column"])
+def test_each_of_several_columns_of_a_table_is_digested(
+    key: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    for name in "abcdefgh":
+        Image.new("L", (8, 8), ord(name)).save(tmp_path / f"{name}.png")
+    images = [f"{name}.png" for name in "abcdefgh"]
+    rows = {
+        **{"path": images, "image_column": images[::-1]},
+        **{"label": ["x", "y"] * 4, "label_column": ["x"] * 4 + ["y"] * 4},
+        **{"split": ["train", "train", "test", "test"] * 2, "split_column": ["train"] * 6 + ["test"] * 2},
+    }
+    pandas.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
+    usual = key.removesuffix("_column").replace("image", "path")
+    made = plan("data=table", "data.path=labels.csv", f"data.{key}={usual},{key}", "model.filters=[4]")
+    assert len(set(made.data.digests.values())) == 2
 
 
 @pytest.mark.parametrize("axis", ["model.kernel_size=3,5", "data.scaling=none,min_max"])

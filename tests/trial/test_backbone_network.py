@@ -26,7 +26,7 @@ Built = Callable[..., Network]
 def build(backbone_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Built:
     """Returns a function that builds a network, whose features lie in an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    prepare._kept.clear()
+    prepare.forget_data()
 
     def built(*overrides: str) -> Network:
         cfg = configured(backbone_weights, *overrides)

@@ -10,6 +10,7 @@ from typing import Any
 from kerasweep.api.caller import caller_kept
 from kerasweep.commands.answer import asked
 from kerasweep.commands.hydra_errors import hydra_error
+from kerasweep.data.prepare import forget_data
 from kerasweep.errors import ConfigError
 from kerasweep.workers.template import template_stopped
 
@@ -29,6 +30,7 @@ def run_embedded(name: str, command: Callable[[], None], arguments: Sequence[str
         KerasweepError: A mistake of the user.
         KeyboardInterrupt: Ctrl-C stopped it.
     """
+    forget_data()  # the caller may have changed the files since the last command
     with caller_kept(), main_hidden(), template_stopped(), asked(raises=True) as answer:
         sys.argv = [f"kerasweep-{name}", *arguments]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them

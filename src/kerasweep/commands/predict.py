@@ -26,7 +26,7 @@ from kerasweep.commands.predict_files import Prediction, classify, find_files, w
 from kerasweep.config import register
 from kerasweep.config.composition import compose_once
 from kerasweep.config.folders import config_folder
-from kerasweep.errors import ConfigError, TrackingError
+from kerasweep.errors import ConfigError, TrackingError, first_names
 from kerasweep.fast_start import skip_last_collection
 from kerasweep.handover.recorded_model import RecordedModel, check_outputs, read_model
 from kerasweep.terminal import as_started, say
@@ -83,11 +83,10 @@ def predict(cfg: DictConfig) -> None:
         path = Path(str(cfg.csv)).expanduser()
         say(f"csv: {path}, {write_csv(path, predictions, recorded.class_names)}")
     if files.unreadable:
-        left_out = ", ".join(map(str, files.unreadable[:MAX_LISTED]))
-        dots = ", …" if len(files.unreadable) > MAX_LISTED else ""
+        left_out = first_names([str(file) for file in files.unreadable], MAX_LISTED)
         count = len(files.unreadable)
         number = "1 file cannot be read and is" if count == 1 else f"{count} files cannot be read and are"
-        say(f"note: {number} left out: {left_out}{dots}")
+        say(f"note: {number} left out: {left_out}")
     csv = None if cfg.csv is None else str(cfg.csv)
     unreadable = tuple(map(str, files.unreadable))
     give(Predictions(recorded.name, recorded.run.run_id, tuple(classified), csv, unreadable))

@@ -8,11 +8,10 @@ import hydra
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from kerasweep.config.interpolations import first_line
 from kerasweep.config.recorded import read_recorded
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.data.sources import source_key
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, first_line
 from kerasweep.tracking.tags import objective_text, run_params, run_tags
 
 if TYPE_CHECKING:

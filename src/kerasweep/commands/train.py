@@ -21,9 +21,18 @@ if TYPE_CHECKING:
 
 main = start.train  # for a user's program that contains the training function
 
-ALONE = ("study.dry_run=", "hydra/launcher=", "trial.target=", "--cfg", "-c", "--info", "--help", "-h")
+WITHOUT_WORKERS = (
+    "study.dry_run=",
+    "hydra/launcher=",
+    "trial.target=",
+    "--cfg",
+    "-c",
+    "--info",
+    "--help",
+    "-h",
+)
 # With these there is no single run, or its folder is another one.
-ELSEWHERE = ("-", "study=", "hydra.run.dir=")
+WITHOUT_SINGLE_RUN = ("-", "study=", "hydra.run.dir=")
 
 
 def train_once(cfg: "DictConfig") -> float:
@@ -83,7 +92,7 @@ def check_writable(arguments: Sequence[str]) -> None:
     """Ends the command if Hydra cannot make the folder of a single run: its own error is a traceback."""
     from kerasweep.commands.command_line import refuse
 
-    if any(argument.startswith(ELSEWHERE) for argument in arguments):
+    if any(argument.startswith(WITHOUT_SINGLE_RUN) for argument in arguments):
         return
     folder = next(path for path in (Path("mlruns", "jobs"), Path("mlruns"), Path()) if path.exists())
     if not os.access(folder, os.W_OK):
@@ -98,7 +107,7 @@ def template_module(arguments: Sequence[str]) -> str | None:
 
     A sweep usually starts workers, a single run does not. A wrong guess costs time, nothing else.
     """
-    if any(argument.startswith(ALONE) for argument in arguments):
+    if any(argument.startswith(WITHOUT_WORKERS) for argument in arguments):
         return None
     if any(argument in ("-m", "--multirun") or argument.startswith("study=") for argument in arguments):
         return "kerasweep.multirun.worker_imports"

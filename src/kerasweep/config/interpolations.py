@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from kerasweep.config.schemas import RUN_GROUPS
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, first_line
 
 TAGS = "tracking.tags"
 
@@ -98,9 +98,3 @@ def as_job(cfg: DictConfig) -> Iterator[None]:
         yield
     finally:
         instance.cfg = before
-
-
-def first_line(error: BaseException) -> str:
-    """Returns an error's first sentence, without Hydra's and OmegaConf's lines about types."""
-    cause = error.__cause__ if not str(error).strip() and error.__cause__ is not None else error
-    return str(cause).strip().splitlines()[0].rstrip(".")

@@ -18,7 +18,7 @@ from kerasweep.errors import ConfigError, suggestion
 # The keys that name a user's function.
 TARGETS = ("trial.target", "model.target", "data.target", "optimizer.target")
 # The keys whose values, or one of them, may be the name of a user's function.
-PERHAPS_TARGETS = ("training.loss", "training.metrics", "training.callbacks")
+KEYS_THAT_MAY_NAME_TARGETS = ("training.loss", "training.metrics", "training.callbacks")
 # Words of modules that may define a function without writing its name.
 DYNAMIC = {"__getattr__", "globals", "vars", "setattr", "exec"}
 # The modules in which version 0.1 had Outcome and TrialRef.
@@ -31,12 +31,14 @@ def named_targets(cfg: DictConfig) -> list[tuple[str, str]]:
     """Returns the keys of a configuration that name functions, each with the function's name."""
     named = [(key, OmegaConf.select(cfg, key)) for key in TARGETS]
     return [(key, str(target)) for key, target in named if target is not None] + [
-        (key, target) for key in PERHAPS_TARGETS for target in targets_in(OmegaConf.select(cfg, key))
+        (key, target)
+        for key in KEYS_THAT_MAY_NAME_TARGETS
+        for target in targets_in(OmegaConf.select(cfg, key))
     ]
 
 
 def targets_in(value: Any) -> list[str]:
-    """Returns the names of functions in the value of one of PERHAPS_TARGETS, a text or a list of them."""
+    """Returns the functions that a key of KEYS_THAT_MAY_NAME_TARGETS names: a text or a list of texts."""
     texts = [value] if isinstance(value, str) else list(value or [])
     return [text for text in texts if is_target(text)]
 

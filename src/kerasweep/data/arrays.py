@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerasweep.data.mapped import release
-from kerasweep.errors import DataError, readable
+from kerasweep.errors import DataError, first_names, readable
 from kerasweep.serving.pixels import Conversion, find_divisor
 
 _CHUNK = 1 << 24
@@ -135,7 +135,7 @@ def _empty_classes(parts: Sequence[np.ndarray], names: Sequence[str], origin: st
 
 def _some(names: Sequence[str]) -> str:
     kind = "the class" if len(names) == 1 else f"{len(names)} classes:"
-    return f"{kind} {', '.join(names[:MAX_NAMED])}{', …' if len(names) > MAX_NAMED else ''}"
+    return f"{kind} {first_names(names, MAX_NAMED)}"
 
 
 def checked_part(

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,21 +51,41 @@ def cached_features(
         max_bytes: Of all entries together. The least recently used ones are removed.
     """
     entry = folder / "features" / key
+    features = _read(entry)
+    if features is None:
+        try:
+            features = _fill(entry, extract)
+        except _NotWrittenError as error:
+            log.warning(
+                "The feature cache %s cannot be written (%s): every process computes again.", folder, error
+            )
+            extraction = extract()
+            return Features(np.concatenate(list(extraction.batches)), extraction.parameters)
+        _remove_oldest(entry, max_bytes)
+    with suppress(OSError):  # another process may have removed it just now; its files stay mapped
+        os.utime(entry / _NOTES)
+    return features
+
+
+class _NotWrittenError(Exception):
+    """The cache cannot be written."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Tells an error of the cache from one of the images."""
     try:
-        features = _read(entry)
-        if features is None:
-            with locked(entry.with_suffix(".lock")):
-                features = _read(entry) or _write(entry, extract())
-            _remove_oldest(entry, max_bytes)
-        with suppress(OSError):  # another process may have removed it just now; its files stay mapped
-            os.utime(entry / _NOTES)
-        return features
+        yield
     except OSError as error:
-        log.warning(
-            "The feature cache %s cannot be written (%s): every process computes again.", folder, error
-        )
-    extraction = extract()
-    return Features(np.concatenate(list(extraction.batches)), extraction.parameters)
+        raise _NotWrittenError(str(error)) from error
+
+
+def _fill(entry: Path, extract: Callable[[], Extraction]) -> Features:
+    """Returns an entry that another process wrote meanwhile, or writes it."""
+    with ExitStack() as stack:
+        with _writing():
+            stack.enter_context(locked(entry.with_suffix(".lock")))
+        return _read(entry) or _write(entry, extract())
 
 
 def _read(entry: Path) -> Features | None:
@@ -77,7 +98,7 @@ def _read(entry: Path) -> Features | None:
         return Features(values, int(notes["parameters"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         log.warning("The features in %s are damaged (%s) and are computed again.", entry, error)
         return None
 
@@ -87,28 +108,42 @@ def _write(entry: Path, extraction: Extraction) -> Features:
     temporary = entry.with_name(f".new-{entry.name}")
     for stale in (entry, temporary):  # a damaged entry; what a killed process left
         shutil.rmtree(stale, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
+        "fortran_order": False,
+        "shape": extraction.shape,
+    }
+    notes = {"shape": list(extraction.shape), "parameters": extraction.parameters}
     try:
-        values = np.lib.format.open_memmap(
-            temporary / _VALUES, mode="w+", dtype=np.float32, shape=extraction.shape
-        )
-        first = 0
+        with _writing():
+            temporary.mkdir(parents=True)
+            with open(temporary / _VALUES, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+        size = 0
         for batch in extraction.batches:
-            values[first : first + len(batch)] = batch
-            first += len(batch)
-        values.flush()
-        notes = {"shape": list(extraction.shape), "parameters": extraction.parameters}
-        (temporary / _NOTES).write_text(json.dumps(notes))
-        temporary.rename(entry)
+            # Not into a memory-mapped file: a full disk would kill the process with SIGBUS.
+            with _writing(), open(temporary / _VALUES, "ab") as file:
+                file.write(np.asarray(batch, np.float32).tobytes())
+            size += batch.size
+        assert size == math.prod(extraction.shape), (
+            f"the backbone gave {size} of {math.prod(extraction.shape)} values"
+        )
+        with _writing():
+            (temporary / _NOTES).write_text(json.dumps(notes))
+            # Mapped before others see the entry: they may remove it at once.
+            values = np.load(temporary / _VALUES, mmap_mode="r", allow_pickle=False)
+            temporary.rename(entry)
+        return Features(values, extraction.parameters)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    features = _read(entry)
-    assert features is not None
-    return features
 
 
 def _remove_oldest(newest: Path, max_bytes: int) -> None:
-    used = {notes.parent: notes.stat().st_mtime for notes in newest.parent.glob(f"*/{_NOTES}")}
+    """Removes the entries used longest ago; other processes may remove them, too."""
+    used: dict[Path, float] = {}
+    for notes in newest.parent.glob(f"[!.]*/{_NOTES}"):  # .new-KEY is being written
+        with suppress(FileNotFoundError):
+            used[notes.parent] = notes.stat().st_mtime
     used.pop(newest, None)
     total = _bytes(newest)
     for entry in sorted(used, key=lambda entry: used[entry], reverse=True):

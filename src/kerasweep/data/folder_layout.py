@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from kerasweep.data.image_file import SUFFIXES
-from kerasweep.errors import DataError, readable
+from kerasweep.errors import DataError, first_names, readable
 
 # The names of downloads: train, Train, training, seg_train, train_set, test-images, val, valid.
 _PARTS = {"training": "train|training", "validation": "val|valid|validation", "test": "test|testing"}
-_AROUND = r"(?:seg_)?(?:{})[_ -]?(?:set|data|images|split)?"
+_PART_NAME = r"(?:seg_)?(?:{})[_ -]?(?:set|data|images|split)?"
 MAX_EXAMPLES = 3
 
 Labelled = list[tuple[Path, int]]
@@ -28,7 +28,7 @@ class ImageFolder:
     validation: Labelled | None  # None if it is split off the training images
     test: Labelled | None  # likewise
     left_out: str | None  # a sentence on the files that are no images of a class
-    class_is: str = "folder"  # what holds the images of a class, for errors
+    class_container: str = "folder"  # what holds the images of a class, for errors
     # Opens an image that is no file, but lies in one, where it has the name of the path.
     content: Callable[[Path], Any] | None = None
 
@@ -78,15 +78,31 @@ def part_of(name: str) -> str | None:
     return next((part for part, words in _PARTS.items() if _is_named(name, words)), None)
 
 
-def check_splittable(labels: Sequence[int], names: Sequence[str], class_is: str = "folder") -> None:
+def check_splittable(labels: Sequence[int], names: Sequence[str], class_container: str = "folder") -> None:
     """Raises DataError for a class without an image for each of the training and the test set."""
     counts = Counter(labels)
     for label, name in enumerate(names):
         if counts[label] < 2:
             raise DataError(
                 f"The class {name} has {'a single' if counts[label] else 'no readable'} image, but the "
-                f"training and the test set need one each. Add images, or remove the {class_is}."
+                f"training and the test set need one each. Add images, or remove the {class_container}."
             )
+
+
+def lost_part(part: str, total: int, source: Path, now: str, holder: str) -> DataError:
+    """Returns an error for a part without an image left, which no draw from the training images may replace.
+
+    Args:
+        part: `validation` or `test`.
+        total: The number of images that it should have.
+        source: The folder or the table.
+        now: `missing` or `unreadable`.
+        holder: What names the images in the source, such as `these rows`.
+    """
+    return DataError(
+        f"All {total:,} {part} images of {source} are {now}. Restore them, or remove {holder} to divide the "
+        "images at random."
+    )
 
 
 class _LeftOut:
@@ -110,9 +126,8 @@ class _LeftOut:
         """Returns a sentence, or None if nothing was left out."""
         kinds = []
         for kind, paths in self._paths.items():
-            dots = ", …" if len(paths) > MAX_EXAMPLES else ""
             plural = "s" if len(paths) > 1 else ""
-            kinds.append(f"{len(paths):,} {kind}{plural} ({', '.join(paths[:MAX_EXAMPLES])}{dots})")
+            kinds.append(f"{len(paths):,} {kind}{plural} ({first_names(paths, MAX_EXAMPLES)})")
         return readable(f"{self._root} has files that are left out: {', '.join(kinds)}.") if kinds else None
 
 
@@ -152,15 +167,16 @@ def _check_no_unknown_parts(root: Path, folders: list[Path]) -> None:
     below = [[path.name for path in _subfolders(folder)] for folder in folders]
     if len(folders) < 2 or len(below[0]) < 2 or any(names != below[0] for names in below):
         return
+    holding = [folder.name for folder in folders]
     raise DataError(
-        f"{root} holds {_some([folder.name for folder in folders])}, which all hold the same subfolders "
-        f"({_some(below[0])}). If those are the classes, name the folders above train, validation and test; "
-        "else put the images of each class directly into its folder."
+        f"{root} holds {first_names(holding, MAX_EXAMPLES)}, which all hold the same subfolders "
+        f"({first_names(below[0], MAX_EXAMPLES)}). If those are the classes, name the folders above train, "
+        "validation and test; else put the images of each class directly into its folder."
     )
 
 
 def _is_named(name: str, words: str) -> bool:
-    return re.fullmatch(_AROUND.format(words), name, re.IGNORECASE) is not None
+    return re.fullmatch(_PART_NAME.format(words), name, re.IGNORECASE) is not None
 
 
 def _is_hidden(name: str) -> bool:
@@ -169,10 +185,6 @@ def _is_hidden(name: str) -> bool:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_hidden(path.name))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MAX_EXAMPLES]) + (", …" if len(names) > MAX_EXAMPLES else "")
 
 
 def _class_names(root: Path, left_out: _LeftOut) -> list[str]:

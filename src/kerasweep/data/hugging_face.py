@@ -54,7 +54,7 @@ def find_saved_images(cfg: DataConf) -> ImageFolder:
 
     return ImageFolder(
         *(names, parts["training"], parts.get("validation"), parts.get("test"), None),
-        class_is="rows",
+        class_container="rows",
         content=content,
     )
 

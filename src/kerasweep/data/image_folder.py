@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasweep.config.data import DataConf
 from kerasweep.data.arrays import Arrays, make_arrays
-from kerasweep.data.folder_layout import ImageFolder, check_splittable, find_images
+from kerasweep.data.folder_layout import ImageFolder, check_splittable, find_images, lost_part
 from kerasweep.data.image_file import decode_file, read_depth, silent_pillow
 from kerasweep.data.mapped import Allocate, allocate_in_memory, release
 from kerasweep.data.split import stratified_split
@@ -73,8 +73,12 @@ def _divide(
     is_readable = np.array([path not in unreadable for path in folder.files])
     ends = np.cumsum([len(part or ()) for part in (folder.train, folder.validation)])
     train, validation, test = (part[is_readable[part]] for part in np.split(np.arange(len(labels)), ends))
+    for name, files, left in (("validation", folder.validation, validation), ("test", folder.test, test)):
+        if files and not len(left):
+            holder = "these rows" if folder.class_container == "rows" else "this folder"
+            raise lost_part(name, len(files), Path(str(cfg.path)).expanduser(), "unreadable", holder)
     if folder.test is None:
-        check_splittable(labels[train].tolist(), folder.class_names, folder.class_is)
+        check_splittable(labels[train].tolist(), folder.class_names, folder.class_container)
         split = stratified_split(labels[train], cfg.test_split, cfg.seed)
         train, test = train[split.train], train[split.validation]
     parts = {"train_images": train, "test_images": test}

@@ -1,5 +1,6 @@
 """Finds the image files that a CSV or Parquet table names, with their labels and parts."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Collection
@@ -7,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasweep.config.data import DataConf
-from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, part_of
-from kerasweep.errors import DataError, readable
+from kerasweep.data.folder_layout import ImageFolder, Labelled, check_splittable, lost_part, part_of
+from kerasweep.errors import DataError, first_line, first_names, readable
 
 if TYPE_CHECKING:
     import pandas
@@ -45,25 +46,30 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
     names = sorted(set(labels), key=_numbers_first)
     parts: dict[str, Labelled] = defaultdict(list)
     for number, (file, label) in enumerate(zip(files, labels, strict=True)):
-        part = "training" if splits is None else _part(splits[number], number, table)
+        of_part = parts["training" if splits is None else _part(splits[number], number, table)]
         if file not in missing:
-            parts[part].append((file, names.index(label)))
+            of_part.append((file, names.index(label)))
     _check_training_has(parts, names, table)
+    for part in ("validation", "test"):
+        if part in parts and not parts[part]:
+            total = sum(part_of(split) == part for split in splits or ())
+            raise lost_part(part, total, table, "missing", "these rows")
     if "test" not in parts:
         check_splittable([label for _, label in parts["training"]], names, "rows")
     note = f"{table} names {len(missing):,} missing files: {_some(missing, table)}." if missing else None
     return ImageFolder(
         *(names, parts["training"], parts.get("validation"), parts.get("test")),
         left_out=readable(note) if note else None,
-        class_is="rows",
+        class_container="rows",
     )
 
 
 def _read(table: Path) -> "pandas.DataFrame":
     import pandas
 
+    is_parquet = table.suffix.lower() in (".parquet", ".pq")
     try:
-        if table.suffix.lower() in (".parquet", ".pq"):
+        if is_parquet:
             rows = pandas.read_parquet(table)
         else:
             rows = pandas.read_csv(table, dtype=str, encoding="utf-8-sig", keep_default_na=False)
@@ -74,9 +80,8 @@ def _read(table: Path) -> "pandas.DataFrame":
     except PermissionError as error:
         raise DataError(f"{table} cannot be read ({error.strerror}). Check its permissions.") from error
     except (ValueError, OSError) as error:  # those of pandas and Arrow are among them
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise DataError(
-            f"{table} cannot be read as {'Parquet' if table.suffix != '.csv' else 'CSV'}: {reason}. "
+            f"{table} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {first_line(error)}. "
             "Save a table with a header, in UTF-8, as labels.csv or labels.parquet."
         ) from error
     if rows.empty:
@@ -131,14 +136,17 @@ def _check_training_has(parts: dict[str, Labelled], names: list[str], table: Pat
     lacking = [name for label, name in enumerate(names) if label not in trained]
     if lacking:
         raise DataError(
-            f"{table} has no training images of {', '.join(lacking[:MAX_EXAMPLES])}"
-            f"{', …' if len(lacking) > MAX_EXAMPLES else ''}. Add some, or remove the rows of these classes."
+            f"{table} has no training images of {first_names(lacking, MAX_EXAMPLES)}. "
+            "Add some, or remove the rows of these classes."
         )
 
 
-def _numbers_first(label: str) -> tuple[bool, int, str]:
-    is_number = label.isascii() and label.isdigit()
-    return not is_number, int(label) if is_number else 0, label
+def _numbers_first(label: str) -> tuple[bool, float, str]:
+    try:
+        number = math.nan if "_" in label else float(label)  # Python reads 1_0 as 10
+    except ValueError:
+        number = math.nan
+    return (False, number, label) if math.isfinite(number) else (True, 0.0, label)
 
 
 def _some(files: Collection[Path], table: Path) -> str:
@@ -146,4 +154,4 @@ def _some(files: Collection[Path], table: Path) -> str:
         str(file.relative_to(table.parent)) if file.is_relative_to(table.parent) else str(file)
         for file in files
     ]
-    return ", ".join(names[:MAX_EXAMPLES]) + (", …" if len(names) > MAX_EXAMPLES else "")
+    return first_names(names, MAX_EXAMPLES)

@@ -17,7 +17,7 @@ from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
 from kerasweep.data.split import stratified_fold, stratified_half, stratified_split, stratified_subset
-from kerasweep.errors import ChangedError, ConfigError, DataError
+from kerasweep.errors import ChangedError, ConfigError, DataError, first_names
 from kerasweep.serving.pixels import Conversion
 
 # Several, since each repeat of a trial has its own split; the newest one whatever its size.
@@ -68,6 +68,12 @@ class Part:
         release(self.source)
         return images
 
+    def pieces(self, size: int | None = None) -> Iterator[np.ndarray]:
+        """Yields copies of the images, `size` at a time; None for about PIECE_BYTES."""
+        size = size or max(1, PIECE_BYTES // int(np.prod(self.image_shape)))
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -111,11 +117,10 @@ class Prepared:
         train, validation, test = (len(part.labels) for part in (self.train, self.validation, self.test))
         images = f"{train:,} images to train on, {validation:,} to validate, {test:,} to test"
         labels = np.concatenate([part.labels for part in (self.train, self.validation, self.test)])
-        counts = np.bincount(labels, minlength=self.num_classes)[:MAX_SHOWN_CLASSES]
-        shown = [f"{name}: {count:,}" for name, count in zip(self.class_names, counts, strict=False)]
-        dots = ", …" if self.num_classes > MAX_SHOWN_CLASSES else ""
+        counts = np.bincount(labels, minlength=self.num_classes)
+        shown = [f"{name}: {count:,}" for name, count in zip(self.class_names, counts, strict=True)]
         shape = "×".join(map(str, self.input_shape))
-        return f"{images}; {self.num_classes} classes ({', '.join(shown)}{dots}), {shape}"
+        return f"{images}; {self.num_classes} classes ({first_names(shown, MAX_SHOWN_CLASSES)}), {shape}"
 
 
 def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
@@ -154,7 +159,7 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
         train=train,
         validation=validation,
         test=_test_part(arrays, cfg),
-        scaling=fit_scaling(cfg.scaling, pieces_of(train)),
+        scaling=fit_scaling(cfg.scaling, train.pieces()),
         class_names=arrays.class_names,
         digest=arrays.digest,
         input_shape=arrays.input_shape,
@@ -184,7 +189,7 @@ def join_validation(cfg: DataConf, prepared: Prepared) -> Prepared:
         train=joined,
         validation=validation.first(0),
         half=prepared.half[:0],
-        scaling=fit_scaling(cfg.scaling, pieces_of(joined)),
+        scaling=fit_scaling(cfg.scaling, joined.pieces()),
     )
 
 
@@ -201,7 +206,8 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
 
     Args:
         cfg: The group `data`.
-        digest: Of the sweep's data set: with data.ship it is loaded as the driver sent it.
+        digest: Of the sweep's data set: data in memory with another one is read again, since a process may
+            outlive a sweep. With data.ship it is loaded as the driver sent it.
 
     Raises:
         ChangedError: The data that the driver sent is gone.
@@ -209,6 +215,8 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
         ConfigError: See `load`.
     """
     key = OmegaConf.to_yaml(cfg, resolve=True)
+    if digest is not None and key in _kept and _kept[key][0].digest != digest:
+        forget_data()
     if key not in _kept:
         arrays = load_arrays(cfg, digest)
         _kept[key] = prepare(cfg, arrays), arrays
@@ -216,6 +224,12 @@ def load_prepared(cfg: DataConf, digest: str | None = None) -> Prepared:
     while len(_kept) > 1 and (len(_kept) > MAX_KEPT or _kept_bytes() > MAX_KEPT_BYTES):
         _kept.popitem(last=False)
     return _kept[key][0]
+
+
+def forget_data() -> None:
+    """Drops the data sets in memory, so that files which changed since are read again."""
+    _kept.clear()
+    _sources.clear()
 
 
 def load_arrays(cfg: DataConf, digest: str | None = None) -> Arrays:
@@ -269,10 +283,3 @@ def _limited(labels: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
 
 def _part(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Part:
     return Part(images, np.asarray(labels[indices]), indices)
-
-
-def pieces_of(part: Part) -> Iterator[np.ndarray]:
-    """Yields the images of a part, PIECE_BYTES at a time."""
-    size = max(1, PIECE_BYTES // int(np.prod(part.image_shape)))
-    for start in range(0, len(part), size):
-        yield part.take(np.arange(start, min(start + size, len(part))))

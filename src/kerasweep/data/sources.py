@@ -25,6 +25,11 @@ _FINDERS = {"table": find_table_images, "hugging_face": find_saved_images}
 _LAYOUTS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 # They have a test set of their own, so data.seed and data.test_split draw none.
 WITH_TEST_SET = (*_LAYOUTS, *CLASS_NAMES, "custom")
+_FIRST_KEYS = ("source", "path", "image_size", "cache_dir", "target", "kwargs")
+# Older sweeps have digests by texts without these.
+_LATER_KEYS = ("resize", "skip_corrupt", "image_column", "label_column", "split_column")
+# The keys below `data` that choose the images and their labels; the others draw, split, limit and scale them.
+SOURCE_KEYS = (*_FIRST_KEYS, *_LATER_KEYS)
 
 
 def load(cfg: DataConf) -> Arrays:
@@ -56,7 +61,8 @@ def load(cfg: DataConf) -> Arrays:
                 saved_files(path),
             )
         if cfg.source == "table":  # it has the labels and the parts of the files
-            variant = f"table {cfg.image_column} {cfg.label_column} {cfg.split_column} {variant}"
+            columns = f"{cfg.image_column} {cfg.label_column} {cfg.split_column}"
+            variant = f"table in order of numbers {columns} {variant}"
             files = [path, *files]
         arrays = cached_into(folder, files, variant, partial(load_image_folder, cfg, images))
         return replace(arrays, notes=(images.left_out, *arrays.notes)) if images.left_out else arrays
@@ -82,12 +88,9 @@ def source_key(cfg: DataConf) -> str:
         cfg if OmegaConf.is_config(cfg) else OmegaConf.structured(cfg), resolve=True
     )
     assert isinstance(values, dict)
-    # Older sweeps have digests by texts without these.
-    new = ("resize", "skip_corrupt", "image_column", "label_column", "split_column")
     drawn = () if cfg.source in WITH_TEST_SET else ("test_split", "seed")
-    names = ("source", "path", "image_size", "cache_dir", "target", "kwargs", *drawn)
-    added = [f"{name}={values[name]}" for name in new if values[name] != getattr(DataConf, name)]
-    return repr([values[name] for name in names] + added)
+    added = [f"{name}={values[name]}" for name in _LATER_KEYS if values[name] != getattr(DataConf, name)]
+    return repr([values[name] for name in (*_FIRST_KEYS, *drawn)] + added)
 
 
 def _existing(cfg: DataConf) -> Path:

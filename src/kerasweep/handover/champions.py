@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.errors import DataError, TrackingError, UnreachableError
+from kerasweep.errors import DataError, TrackingError, UnreachableError, first_names
 from kerasweep.handover.candidate import DATA_DIGEST, Candidate, right_of, version_tags
 from kerasweep.handover.card import make_card
 from kerasweep.handover.origin import read_origin
@@ -220,8 +220,7 @@ def _difference_of(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
     parts = []
     for text, names in sides.items():
         alone = [name for name in names if name not in (ours if names is theirs else theirs)]
-        more = ", …" if len(alone) > MAX_NAMED else ""
-        parts += [f"{text} {', '.join(alone[:MAX_NAMED])}{more}"] if alone else []
+        parts += [f"{text} {first_names(alone, MAX_NAMED)}"] if alone else []
     return "; ".join(parts) or f"they are in the order {', '.join(theirs[:MAX_NAMED])}, …"
 
 

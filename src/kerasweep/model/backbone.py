@@ -16,7 +16,7 @@ import numpy as np
 
 from kerasweep.config.model import BackboneConf
 from kerasweep.config.target import plain_arguments
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, first_line
 from kerasweep.file_lock import locked
 from kerasweep.model.head import dense_layers
 from kerasweep.model.parts import Parts
@@ -147,7 +147,7 @@ def _construct(model: BackboneConf, constructor: Callable[..., keras.Model], arg
         kwargs = plain_arguments(model.kwargs)
         raise ConfigError(
             f"keras.applications.{constructor.__name__} does not take model.kwargs={kwargs}: "
-            f"{_first_line(error)}. Correct them."
+            f"{first_line(error)}. Correct them."
         ) from error
 
 
@@ -163,7 +163,7 @@ def _load_imagenet(
                 return constructor(**arguments, weights=IMAGENET)
     except Exception as error:  # Keras raises a bare Exception if a download fails
         raise ConfigError(
-            f"model.weights=imagenet cannot be loaded for {model.backbone}: {_first_line(error)}. Without "
+            f"model.weights=imagenet cannot be loaded for {model.backbone}: {first_line(error)}. Without "
             "a network, copy the file of weights here and name it, as in model.weights=FILE; "
             "model.weights=null begins with random weights."
         ) from error
@@ -183,7 +183,7 @@ def _load(base: keras.Model, model: BackboneConf, path: Path) -> None:
             warnings.simplefilter("ignore", UserWarning)
             base.load_weights(path)
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise _misfit(base, model, _first_line(error)) from error
+        raise _misfit(base, model, first_line(error)) from error
     missing = [weight.path for weight in base.weights if np.isnan(weight).all()]
     if missing:
         raise _misfit(base, model, f"it has no {missing[0]}")
@@ -208,7 +208,3 @@ def _set_trainable(base: keras.Model, trainable: bool | int) -> None:
         )
     for layer in base.layers[:-trainable]:
         layer.trainable = False
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".:")

@@ -17,7 +17,7 @@ MAX_TRIED = 8
 ADVICE = "End it with keras.layers.Dense(num_classes, activation='softmax')"
 SMALLEST_SCALE = 1 / 64  # a smaller factor is for pixels from 0 to 255
 # Methods of keras.Model that Keras's fit calls, and kerasweep's program does not.
-OF_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+OVERRIDDEN_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
 
 def build_custom(model: ModelConf, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
@@ -99,7 +99,7 @@ def _check_model(target: str, network: Any) -> None:
             f"model.target={target} must return a keras.Model, but it returned {type(network).__name__}. "
             "Let it return keras.Model(inputs, outputs) or keras.Sequential([...])."
         )
-    for name in OF_STEPS:
+    for name in OVERRIDDEN_STEPS:
         if getattr(type(network), name) is not getattr(keras.Model, name):
             raise ConfigError(
                 f"model.target={target} returns a {type(network).__name__} with a {name} of its own, which "

@@ -20,9 +20,8 @@ from hydra.core.singleton import Singleton
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from kerasweep.config.interpolations import first_line
 from kerasweep.config.search import TrialConf
-from kerasweep.errors import DISK_ERRORS, RefusedError, TrainingError
+from kerasweep.errors import DISK_ERRORS, RefusedError, TrainingError, first_line
 from kerasweep.multirun.jobs import WorkerSetup, call_target, failed_outcome, outcome_of
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.ledger import as_attribute, as_outcome

@@ -6,14 +6,20 @@ from omegaconf import DictConfig
 
 from kerasweep.config.schemas import RUN_GROUPS
 from kerasweep.config.search import TrialConf
-from kerasweep.config.target import PERHAPS_TARGETS, TARGETS, check_target, named_targets, targets_in
+from kerasweep.config.target import (
+    KEYS_THAT_MAY_NAME_TARGETS,
+    TARGETS,
+    check_target,
+    named_targets,
+    targets_in,
+)
 from kerasweep.config.target_source import source_digest
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import Composer
 from kerasweep.space.axis import Params, Space
 
 # Their files hold no target; composing each of their options would take a while.
-WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in (*TARGETS, *PERHAPS_TARGETS)}
+WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in (*TARGETS, *KEYS_THAT_MAY_NAME_TARGETS)}
 
 
 def code_digests(
@@ -57,7 +63,7 @@ def _named(base: DictConfig, space: Space) -> list[tuple[str, str]]:
     """Returns the keys and targets of the shared configuration and of the axes."""
     swept = {axis.name: axis.values() or [] for axis in space.axes}  # not listed: a range may have billions
     targets = [(key, target) for key, target in named_targets(base) if key not in swept]
-    for key in (*TARGETS, *PERHAPS_TARGETS):
+    for key in (*TARGETS, *KEYS_THAT_MAY_NAME_TARGETS):
         for value in swept.get(key, []):
             named = [value] if key in TARGETS else targets_in(value)
             targets += [(key, str(target)) for target in named]

@@ -9,8 +9,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from kerasweep.config.interpolations import as_job, first_line, has_interpolations, resolve_values, texts_of
-from kerasweep.errors import ConfigError
+from kerasweep.config.interpolations import as_job, has_interpolations, resolve_values, texts_of
+from kerasweep.errors import ConfigError, first_line
 from kerasweep.multirun.freeze_configs import read_ahead
 from kerasweep.space.axis import Axis, Params, Space, Value
 

@@ -12,9 +12,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kerasweep.config.interpolations import as_job, first_line, texts_of
+from kerasweep.config.interpolations import as_job, texts_of
 from kerasweep.config.schemas import run_keys
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, first_line
 from kerasweep.multirun.composer import choices_of
 from kerasweep.multirun.conditions import (
     check_keys_of_conditions,

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Prepared
-from kerasweep.data.sources import source_key
+from kerasweep.data.sources import SOURCE_KEYS, source_key
 from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import EXPERIMENT, Composer
 from kerasweep.multirun.experiments import experiments_change_data
 from kerasweep.search.sweep import ONLY
 from kerasweep.space.axis import Params, Space
 
-# The keys below `data` that choose the images; the others draw, split, limit and scale them.
-SOURCE_KEYS = ("source", "path", "image_size", "resize", "skip_corrupt", "cache_dir", "target", "kwargs")
 MAX_SOURCES = 10
 
 

@@ -29,7 +29,7 @@ from kerasweep.sweep.weight_files import found, stored
 
 # Attributes of trials and studies: never change them.
 ADOPTED = "adopted"  # the study that trained a trial
-INCOMPLETE = "adopts"  # whether some adopted trials may have no run yet
+HAS_UNCOPIED_RUNS = "adopts"  # whether some adopted trials may have no run yet
 
 
 def adopt_trials(sweep: Sweep, earlier: Study, space: Space, folders: Sequence[Path]) -> int:
@@ -55,7 +55,7 @@ def adopt_trials(sweep: Sweep, earlier: Study, space: Space, folders: Sequence[P
         has_tried = params is None or tally_of(sweep.study, sweep.space).has_tried(params)
         if params is None or has_tried or sweep.refusal(params) is not None:
             continue
-        sweep.study.set_user_attr(INCOMPLETE, True)
+        sweep.study.set_user_attr(HAS_UNCOPIED_RUNS, True)
         sweep.study.add_trial(_adopted(sweep, earlier, trial, params, folders))
         count += 1
     return count

@@ -23,7 +23,7 @@ from kerasweep.search.ledger import (
 )
 from kerasweep.search.storage import under_lock
 from kerasweep.space.axis import Params
-from kerasweep.sweep.adopted_trials import ADOPTED, INCOMPLETE
+from kerasweep.sweep.adopted_trials import ADOPTED, HAS_UNCOPIED_RUNS
 from kerasweep.sweep.reconcile import DIED_AGAIN
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import record_again
@@ -73,7 +73,7 @@ def rebuild_runs(record: SweepRecord, opener: RunOpener) -> None:
         TrackingError: MLflow cannot be used.
     """
     ended = _ended(record)
-    is_incomplete = record.sweep.study.user_attrs.get(INCOMPLETE, False)
+    is_incomplete = record.sweep.study.user_attrs.get(HAS_UNCOPIED_RUNS, False)
     if is_incomplete or ended and _lacking(record, ended[-1:], {"trial": str(ended[-1].number)}):
         lock = partial(record.sweep.storage.winner_lock, record.sweep.name)
         under_lock(lock, partial(_rebuild, record, opener))
@@ -91,8 +91,8 @@ def _rebuild(record: SweepRecord, opener: RunOpener) -> None:
         say(f"note: {LACKING.format(trials, record.sweep.name)}")
     for trial in lacking:
         _record(record, opener, trial)
-    if record.sweep.study.user_attrs.get(INCOMPLETE, False):
-        record.sweep.study.set_user_attr(INCOMPLETE, False)
+    if record.sweep.study.user_attrs.get(HAS_UNCOPIED_RUNS, False):
+        record.sweep.study.set_user_attr(HAS_UNCOPIED_RUNS, False)
 
 
 def _ended(record: SweepRecord) -> list[FrozenTrial]:

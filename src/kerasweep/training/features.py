@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasweep.data.features import Extraction, cached_features
-from kerasweep.data.prepare import Part, Prepared, pieces_of
+from kerasweep.data.prepare import Part, Prepared
 from kerasweep.training.program import inference_size
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class FrozenBackbone:
 
     def _key(self, part: Part) -> str:
         digest = hashlib.sha256(json.dumps([self._backbone, len(part), *part.image_shape]).encode())
-        for images in pieces_of(part):
+        for images in part.pieces():
             digest.update(np.ascontiguousarray(images).data)
         return digest.hexdigest()[:DIGITS]
 
@@ -103,10 +103,5 @@ def _outputs(extractor: keras.Model, part: Part) -> Iterator[np.ndarray]:
         input_signature=[images],
         autograph=False,
     )
-    for batch in _pieces(part, inference_size(extractor, 1)):
+    for batch in part.pieces(inference_size(extractor, 1)):
         yield compute(batch.astype(np.float32)).numpy()
-
-
-def _pieces(part: Part, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(part), size):
-        yield part.take(np.arange(start, min(start + size, len(part))))

@@ -323,7 +323,7 @@ class Program:
         Losses are (b,), the correctness is float64 (b,), probabilities are (b, classes).
         """
         probabilities = self.model(_scaled(images, scale, offset), training=training)
-        losses = self._losses(labels, probabilities)
+        losses = self._losses(labels, tf.cast(probabilities, tf.float32))  # as Keras's losses cast
         if training and self._class_weights is not None:
             losses *= tf.cast(_of_labels(self._class_weights, labels), losses.dtype)
         loss = tf.reduce_mean(losses)

@@ -7,7 +7,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.training import BALANCED
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, first_names
 
 
 def class_weights(value: Any, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray | None:
@@ -44,6 +44,6 @@ def _number(key: Any, class_names: Sequence[str]) -> int:
     if text.isdecimal() and int(text) < len(class_names):
         return int(text)
     raise ConfigError(
-        f"training.class_weight names the class {key}, but the classes are {', '.join(class_names[:10])}"
-        f"{', …' if len(class_names) > 10 else ''}. Give numbers from 0 to {len(class_names) - 1}, or names."
+        f"training.class_weight names the class {key}, but the classes are {first_names(class_names, 10)}. "
+        f"Give numbers from 0 to {len(class_names) - 1}, or names."
     )
