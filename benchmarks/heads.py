@@ -112,6 +112,7 @@ def _section(repeats: int, table: str, machine: str, found: dict[str, Times]) ->
         "a cache that is empty at the start of each process, and records every trial in MLflow; KerasTuner "
         "calls the backbone for each image in each epoch. The weights are the same random ones, "
         "with batch normalization fitted to the digits: the table is about speed. Without kept features "
-        f"kerasweep uses {slow:.0f} times the CPU-seconds, KerasTuner {tuner:.0f} times.\n\n{table}\n\n"
-        f"{repeats} repeats, {machine}. Peer: {held}.\n"
+        f"kerasweep uses {slow:.0f} times the CPU-seconds, KerasTuner {tuner:.0f} times. "
+        f"Other programs ran beside them, so the CPU-seconds compare them.\n\n{table}\n\n"
+        f"Repeats: {repeats}; {machine}. Peer: {held}.\n"
     )
