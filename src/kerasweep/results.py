@@ -156,13 +156,15 @@ def dominates(one: tuple[float, ...], other: tuple[float, ...], directions: tupl
 def mean_outcome(run_id: str, outcomes: Sequence[Outcome]) -> Outcome:
     """Returns the outcome of a trial of several seeds: means of complete outcomes, summed seconds."""
     count = len(outcomes)
-    values = tuple(sum(column) / count for column in zip(*(one.values for one in outcomes), strict=True))
-    names = set.intersection(*(set(one.metrics) for one in outcomes))
+    values = tuple(
+        sum(column) / count for column in zip(*(outcome.values for outcome in outcomes), strict=True)
+    )
+    names = set.intersection(*(set(outcome.metrics) for outcome in outcomes))
     return Outcome(
         state=State.COMPLETE,
         run_id=run_id,
         values=values,
-        metrics={name: sum(one.metrics[name] for one in outcomes) / count for name in sorted(names)},
-        seconds=sum(one.seconds for one in outcomes),
-        seeds=tuple(one.values[0] for one in outcomes),
+        metrics={name: sum(outcome.metrics[name] for outcome in outcomes) / count for name in sorted(names)},
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        seeds=tuple(outcome.values[0] for outcome in outcomes),
     )

@@ -53,15 +53,15 @@ def run_embedded(name: str, command: Callable[[], None], arguments: Sequence[str
 
 def checked(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides. Raises ConfigError unless they are a list of texts without flags."""
-    if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
         raise ConfigError(
             f"overrides must be a list of texts, but got {overrides!r}. "
             "Write it as in overrides=['model.kernel_size=3,5', 'training.epochs=5']."
         )
-    for each in overrides:
-        if each.startswith("-"):
+    for override in overrides:
+        if override.startswith("-"):
             raise ConfigError(
-                f"An override is written key=value, but got {each}. A folder of your own config files is "
+                f"An override is written key=value, but got {override}. A folder of your own config files is "
                 "named by config_dir."
             )
     return list(overrides)

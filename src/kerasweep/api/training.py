@@ -35,10 +35,10 @@ def train(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
         0.9749
     """
     given = checked(overrides)
-    for each in given:
-        if each.partition("=")[0].lstrip("+") in MULTIRUN:
+    for override in given:
+        if override.partition("=")[0].lstrip("+") in MULTIRUN:
             raise ConfigError(
-                f"kerasweep.train trains one network, but got {each}. kerasweep.sweep takes it."
+                f"kerasweep.train trains one network, but got {override}. kerasweep.sweep takes it."
             )
     run = run_embedded("train", command.run, [*folder_flags(config_dir), *given])
     if not isinstance(run, TrainedRun):  # a config file of the user sets hydra.mode

@@ -138,7 +138,7 @@ def _find_parts(root: Path) -> dict[str, Path] | None:
         part: [folder for folder in folders if _is_named(folder.name, words)]
         for part, words in _PARTS.items()
     }
-    present = {part: found for part, found in parts.items() if found}
+    present = {part: folders for part, folders in parts.items() if folders}
     named = sum(map(len, present.values()))
     others = len(folders) - named
     has_classes = "training" in present and any(_subfolders(folder) for folder in present["training"])
@@ -152,7 +152,7 @@ def _find_parts(root: Path) -> dict[str, Path] | None:
                     f"{root} has {len(found)} folders of {part} images: "
                     f"{', '.join(folder.name for folder in found)}. Join them, or move the others away."
                 )
-        return {part: found[0] for part, found in present.items()}
+        return {part: folders[0] for part, folders in present.items()}
     if named and not others and "training" not in present:
         raise DataError(
             f"{root} holds {' and '.join(folder.name for folder in folders)}, but no training images. "

@@ -133,11 +133,11 @@ class _Reader:
                     release(array)
             return pixels.shape
 
-        for index, found in self._map(write):
-            if found != shape:
+        for index, its_shape in self._map(write):
+            if its_shape != shape:
                 raise DataError(
                     f"All images need one size, but {first} has {_size(shape)} pixels "
-                    f"and {self._files[index]} has {_size(found)}. "
+                    f"and {self._files[index]} has {_size(its_shape)}. "
                     "Resize them, or set data.image_size, as in [32,32]."
                 )
         return images
@@ -159,8 +159,8 @@ class _Reader:
         indices = [index for index, path in enumerate(self._files) if path not in self.unreadable]
         tasks = [indices[start : start + FILES_PER_TASK] for start in range(0, len(indices), FILES_PER_TASK)]
         results = self._threads.map(lambda task: [_try(read, index) for index in task], tasks)
-        for task, found in zip(tasks, results, strict=True):
-            for index, result in zip(task, found, strict=True):
+        for task, done in zip(tasks, results, strict=True):
+            for index, result in zip(task, done, strict=True):
                 if isinstance(result, DataError):
                     self.unreadable[self._files[index]] = str(result)
                 else:

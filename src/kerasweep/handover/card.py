@@ -151,9 +151,10 @@ def _data(data: Prepared, run: RunRecord) -> list[str]:
     parts = {"training": data.train, "validation": data.validation, "test": data.test}
     counts = {name: _counts(part, data.num_classes) for name, part in parts.items() if len(part)}
     rows = [
-        [name, *(f"{own[index]:,}" for own in counts.values())] for index, name in enumerate(data.class_names)
+        [name, *(f"{images[index]:,}" for images in counts.values())]
+        for index, name in enumerate(data.class_names)
     ]
-    total = ["**all**", *(f"{own.sum():,}" for own in counts.values())]
+    total = ["**all**", *(f"{images.sum():,}" for images in counts.values())]
     source = run.params.get("data.path") or run.params.get("data.target") or "null"
     place = "" if source == "null" else f" from `{source}`"
     return [

@@ -34,13 +34,13 @@ class Entered:
 
 def find_entered(registry: Registry, run_id: str) -> ModelVersion | None:
     """Returns the newest version that was made of a run; None if there is none."""
-    return next((each for each in reversed(registry.versions()) if each.run_id == run_id), None)
+    return next((version for version in reversed(registry.versions()) if version.run_id == run_id), None)
 
 
 def count_comparisons(registry: Registry, digest: str) -> int:
     """Returns how many versions were compared with a champion on the test images of this data set."""
-    compared = (each for each in registry.versions() if each.tags.get("compared_with", NONE) != NONE)
-    return sum(each.tags.get(DATA_DIGEST) == digest for each in compared)
+    compared = (version for version in registry.versions() if version.tags.get("compared_with", NONE) != NONE)
+    return sum(version.tags.get(DATA_DIGEST) == digest for version in compared)
 
 
 def roles_of(registry: Registry, version: str) -> list[str]:
@@ -98,7 +98,7 @@ def _enter(
     facts: Mapping[str, str],
     forced: str | None,
 ) -> Entered:
-    before = {each.version for each in _winners(registry)}
+    before = {winner.version for winner in _winners(registry)}
     rival = _standing(registry, version)
     while True:
         decision, score = _judge(cfg, registry, candidate, rival, forced)
@@ -140,9 +140,9 @@ def _standing(registry: Registry, version: ModelVersion | None) -> str | None:
 
 def _winners(registry: Registry) -> Iterator[ModelVersion]:
     """Yields the versions that became champion, oldest first."""
-    for each in registry.versions():
-        if each.tags.get("decision") == Role.CHAMPION and each.tags.get(COMPLETE) == TRUE:
-            yield each
+    for version in registry.versions():
+        if version.tags.get("decision") == Role.CHAMPION and version.tags.get(COMPLETE) == TRUE:
+            yield version
 
 
 def _set_aliases(registry: Registry, version: str, decision: Decision, before: set[str]) -> None:
@@ -163,9 +163,9 @@ def _set_aliases(registry: Registry, version: str, decision: Decision, before: s
     registry.set_alias(Role.CHAMPION, version)
     if aliases.get(Role.CHALLENGER) == version:
         registry.delete_alias(Role.CHALLENGER)
-    for each in _winners(registry):  # another command has compared with this version, and was faster
-        if each.version not in before and int(each.version) > int(version):
-            registry.set_alias(Role.CHAMPION, each.version)
+    for winner in _winners(registry):  # another command has compared with this version, and was faster
+        if winner.version not in before and int(winner.version) > int(version):
+            registry.set_alias(Role.CHAMPION, winner.version)
 
 
 def _judge(

@@ -153,5 +153,5 @@ def _first(part: Part) -> np.ndarray:
 
 def _bytes(path: Path) -> int:
     """Returns the size of a file, or of all files in a folder."""
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return sum(each.stat().st_size for each in files)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -52,7 +52,7 @@ def staged(folder: Path) -> Iterator[Path]:
         ConfigError: `folder` is a file, or lies below one.
         StorageError: A file cannot be written.
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))

@@ -26,7 +26,9 @@ def checked_probabilities(recorded: RecordedModel, data: Prepared) -> np.ndarray
     check_outputs(recorded)
     shape, model = data.test.image_shape, recorded.model
     if (
-        any(own not in (None, side) for own, side in zip(model.input_shape[1:], shape, strict=False))
+        any(
+            expected not in (None, side) for expected, side in zip(model.input_shape[1:], shape, strict=False)
+        )
         or len(model.input_shape) != len(shape) + 1
     ):
         raise TrackingError(

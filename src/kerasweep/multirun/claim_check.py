@@ -184,7 +184,7 @@ def _check_values(name: str, side: Any) -> None:
             raise ConfigError(f"{name}.{key!s} needs a value or a list of them, but got {value}.")
     for key in LISTS:
         value = side.get(key)
-        if isinstance(value, ListConfig) and not all(isinstance(each, str) for each in value):
+        if isinstance(value, ListConfig) and not all(isinstance(choice, str) for choice in value):
             raise ConfigError(
                 f"{name} gives {key} several values, {list(value)}, but each of them is a list. "
                 f'Quote them, as in {{{key}: "{str(list(value)).replace(" ", "")}"}}.'

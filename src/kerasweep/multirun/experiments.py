@@ -61,7 +61,9 @@ def _changed(axis: Axis, option: Value, composer: Composer) -> set[str]:
     cfg = experiment_config(axis, option, composer)
     if cfg is None:
         return set()
-    contents: list[Any] = [OmegaConf.to_container(each, resolve=False) for each in (cfg, composer.master)]
+    contents: list[Any] = [
+        OmegaConf.to_container(composed, resolve=False) for composed in (cfg, composer.master)
+    ]
     for content in contents:
         content["tracking"].pop("tags")  # each run has those of its experiment
     own, shared = contents

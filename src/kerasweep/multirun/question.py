@@ -102,9 +102,9 @@ def read_question(
         )
     _check_nested([*axes.values(), *nuisance.values(), *in_grids])
     known = {*axes, *nuisance, *(axis.name for axis in in_grids), *choices_of(master), *run_keys()}
-    for where, own in (("study.space", axes), ("study.nuisance", nuisance)):
-        check_keys_of_conditions(where, own, known, master)
-        check_options_of_conditions(where, own, options)
+    for where, axes_there in (("study.space", axes), ("study.nuisance", nuisance)):
+        check_keys_of_conditions(where, axes_there, known, master)
+        check_options_of_conditions(where, axes_there, options)
     joint: dict[str, list[Axis]] = {"space": joint_grids, "nuisance": []}
     for keys in zips:
         check_zip(keys, axes, nuisance, known)

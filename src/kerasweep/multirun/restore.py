@@ -171,7 +171,7 @@ def _values(axis: Axis, texts: Mapping[str, str]) -> list[Value]:
         fitting = [
             value
             for value, row in rows.items()
-            if all(texts.get(key) == tag_text(own) for key, own in row.items())
+            if all(texts.get(key) == tag_text(value) for key, value in row.items())
         ]
         return sorted(fitting, key=lambda value: len(rows[value]), reverse=True)
     text = texts.get(axis.key, "")

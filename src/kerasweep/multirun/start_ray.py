@@ -75,7 +75,9 @@ def start_ray(context: HydraContext, master: DictConfig, cfg: DictConfig, data: 
         shared=worker_setup(context, cfg),
         limits=limits_of(cfg),
         data=[
-            ray_cluster.send(each, load_arrays(cast(DataConf, each))) for each in data.configs if each.ship
+            ray_cluster.send(data_cfg, load_arrays(cast(DataConf, data_cfg)))
+            for data_cfg in data.configs
+            if data_cfg.ship
         ],
     )
     max_workers = None if cfg.workers == "auto" else int(cfg.workers)

@@ -69,7 +69,7 @@ def judge(
         repetition: What the repeats vary.
     """
     overlap = repetition.overlap
-    findings = tuple(evaluate(each, observations, lacking, overlap) for each in claim.comparisons)
+    findings = tuple(evaluate(comparison, observations, lacking, overlap) for comparison in claim.comparisons)
     p_for = max(finding.p_for for finding in findings)
     p_against = len(findings) * min(finding.p_against for finding in findings)
     decision = _chosen((SUPPORTED, CONTRADICTED, UNDECIDED), p_for, p_against)
@@ -78,7 +78,9 @@ def judge(
 
 def undecided(claim: ClaimConf, reason: str) -> Verdict:
     """Returns the verdict on a claim that is not tested, with the reason for every comparison."""
-    return Verdict(UNDECIDED, tuple(Finding(each, {}, untested=reason) for each in claim.comparisons))
+    return Verdict(
+        UNDECIDED, tuple(Finding(comparison, {}, untested=reason) for comparison in claim.comparisons)
+    )
 
 
 def evaluate(
@@ -97,11 +99,15 @@ def evaluate(
             and early stopping select by results.
         overlap: See `Repetition.overlap`.
     """
-    measured = [each for each in observations if comparison.measure in each.measures]
-    unmeasured = [each for each in observations if comparison.measure not in each.measures]
+    measured = [observation for observation in observations if comparison.measure in observation.measures]
+    unmeasured = [
+        observation for observation in observations if comparison.measure not in observation.measures
+    ]
     if observations and not measured:
         return Finding(comparison, {}, untested=f"no run has the metric {comparison.measure}")
-    untested = [replace(each, measures={comparison.measure: 0.0}) for each in (*lacking, *unmeasured)]
+    untested = [
+        replace(observation, measures={comparison.measure: 0.0}) for observation in (*lacking, *unmeasured)
+    ]
     begun = [*measured, *untested]
     levels = spread_levels(comparison, begun)
     pairs = pairs_of(comparison, measured, levels)
@@ -176,7 +182,7 @@ def _similar(found: Difference, comparison: ComparisonConf) -> tuple[float, floa
 
 def _mixed(found: Sequence[Difference]) -> tuple[float, float]:
     """Tests whether each side wins in some setting (Bonferroni); against it, one side wins in all."""
-    sides = [_sides(each.estimate.mean, each) for each in found]
+    sides = [_sides(finding.estimate.mean, finding) for finding in found]
     one, other = zip(*sides, strict=True)
     some = max(min(1.0, len(found) * min(side)) for side in (one, other))
     return some, min(max(one), max(other))

@@ -79,10 +79,10 @@ def interactions(
     pairs = [
         pair
         for pair in itertools.combinations(range(len(axes)), 2)
-        if min(grid.shape[each] for each in pair) > 1
+        if min(grid.shape[axis] for axis in pair) > 1
     ]
     found = [_interaction(grid, pair, axes, levels, overlap) for pair in pairs]
-    tested = [place for place, each in enumerate(found) if each.p is not None]
+    tested = [place for place, interaction in enumerate(found) if interaction.p is not None]
     for place, p in zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True):
         found[place] = replace(found[place], p=float(p))
     return sorted(found, key=_strength)
@@ -119,7 +119,7 @@ def variance_shares(
     whole = _tested(_centred(cells), len(cells) - 1, overlap)
     parts = []
     for place in places:
-        levels = grid.mean(axis=tuple(each for each in range(grid.ndim - 1) if each != place))
+        levels = grid.mean(axis=tuple(axis for axis in range(grid.ndim - 1) if axis != place))
         parts.append(_tested(_centred(levels), len(levels) - 1, overlap))
     rows = zip(places, parts, holm([part.p for part in parts]), strict=True)
     shares = [

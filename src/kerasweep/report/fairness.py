@@ -196,7 +196,7 @@ def _other_params(runs: Iterable[RunRecord], varied: Iterable[str]) -> str | Non
 
 
 def _fewer_seeds(report: Report) -> str | None:
-    counts = {each.estimate.count for each in report.standings if each.estimate is not None}
+    counts = {standing.estimate.count for standing in report.standings if standing.estimate is not None}
     return f"configurations have {min(counts)} to {max(counts)} seeds" if len(counts) > 1 else None
 
 

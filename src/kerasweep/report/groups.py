@@ -67,7 +67,7 @@ def group_runs(runs: Iterable[RunRecord], axes: Sequence[str]) -> list[Group]:
     for run in runs:
         if run.tags.get("state") == State.COMPLETE and "objective" in run.metrics:
             members.setdefault(values_of(run, axes), []).append(run)
-    groups = [Group(values, tuple(found)) for values, found in members.items()]
+    groups = [Group(values, tuple(runs)) for values, runs in members.items()]
     for group in groups:
         _check_data(group, axes)
     _check_objective(groups)
@@ -195,7 +195,7 @@ def comparable(groups: Sequence[Group], axes: Sequence[str], varied: Sequence[st
         return [True] * len(groups)
     settings = [_settings(group, others) for group in groups]
     counts = Counter(settings)
-    alike = {one: {other for other in counts if _are_alike(one, other)} for one in counts}
+    alike = {value: {other for other in counts if _are_alike(value, other)} for value in counts}
     parts = [part for part in alike.values() if all(part <= alike[each] for each in part)]
     part = max(parts, key=lambda each: sum(counts[one] for one in each), default=set())
     if sum(counts[each] for each in part) < min(2, len(groups)):

@@ -73,7 +73,7 @@ def render_page(
     joined = with_joined_axes(report)
     shares = shares_of(joined)
     importance = None if shares else importance_of_report(joined)
-    order = [each.axis for each in shares] or list(importance.shares if importance else ())
+    order = [share.axis for share in shares] or list(importance.shares if importance else ())
     trade_off = trade_off_of(report.groups) if has_one_dataset(report) else None
     answers, effects = answers_of(report, command), effects_of(joined)
     links = {step.result_run: step.link for step in steps if step.kind == WINNER}
@@ -88,7 +88,9 @@ def render_page(
         effects=draw_effects(effects, order, measure),
         unbalanced=[effect.axis for effect in effects if not effect.is_balanced],
         interactions=draw_interactions(joined, measure),
-        tunings=[draw_tuned(each, measure) for tuning in report.tunings for each in tuning.isolations],
+        tunings=[
+            draw_tuned(isolation, measure) for tuning in report.tunings for isolation in tuning.isolations
+        ],
         **_tuned_to(report),
         curves=figures.data_uri(figures.curves_figure(curves, metric, training_curves)) if curves else None,
         curves_shown=len(curves),
@@ -97,7 +99,7 @@ def render_page(
         parallel=parallel_coordinates(report, measure),
         cost=draw_cost(report, measure),
         importance=importance,
-        shares=[(each.axis, share_text(each.share), p_text(each.p)) for each in shares],
+        shares=[(share.axis, share_text(share.share), p_text(share.p)) for share in shares],
         bars=draw_importance(shares, importance),
         confusion=None if confusion is None else f"data:image/png;base64,{b64encode(confusion).decode()}",
         **unfinished_rows(report),
@@ -188,7 +190,7 @@ def _tuned_to(report: Report) -> dict[str, Any]:
     nuisance = list(tuned[0].values) if tuned else []
     return {
         "tuned_columns": [*report.axes, *nuisance],
-        "tuned": [[*each.labels, *each.values.values()] for each in tuned],
+        "tuned": [[*row.labels, *row.values.values()] for row in tuned],
     }
 
 

@@ -35,7 +35,11 @@ def effects_of(report: Report) -> list[Effect]:
     if not has_one_dataset(report):
         return []
     found = [axis_effect(report.runs, axis, report.varied) for axis in report.axes]
-    shown = [each for each in found if len(each.groups) > 1 and any(one.estimate for one in each.standings)]
+    shown = [
+        effect
+        for effect in found
+        if len(effect.groups) > 1 and any(standing.estimate for standing in effect.standings)
+    ]
     return shown if len(found) > 1 else []
 
 
@@ -81,8 +85,8 @@ def draw_cost(report: Report, measure: str) -> str | None:
 def draw_importance(shares: Sequence[VarianceShare], importance: Importance | None) -> str | None:
     """Draws the importance of the axes."""
     if shares:
-        known = {each.axis: each.share or 0.0 for each in shares}
-        significant = [each.axis for each in shares if each.share is not None and each.p < SIGNIFICANT]
+        known = {share.axis: share.share or 0.0 for share in shares}
+        significant = [share.axis for share in shares if share.share is not None and share.p < SIGNIFICANT]
         return figures.data_uri(scatter_figures.importance_figure(known, significant, {}))
     if importance is None:
         return None
@@ -103,14 +107,14 @@ def draw_interactions(report: Report, measure: str) -> list[dict[str, Any]]:
     complete = [run for group in report.groups for run in group.runs]
     return [
         {
-            "axes": " × ".join(each.axes),
-            "share": share_text(each.share),
-            "p": "-" if each.p is None else p_text(each.p).removeprefix("p "),
-            "image": figures.data_uri(figures.interaction_figure(each, measure))
+            "axes": " × ".join(interaction.axes),
+            "share": share_text(interaction.share),
+            "p": "-" if interaction.p is None else p_text(interaction.p).removeprefix("p "),
+            "image": figures.data_uri(figures.interaction_figure(interaction, measure))
             if place < MAX_PLOTTED
             else None,
         }
-        for place, each in enumerate(interactions(complete, report.axes, report.varied))
+        for place, interaction in enumerate(interactions(complete, report.axes, report.varied))
     ]
 
 

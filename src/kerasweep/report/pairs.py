@@ -54,14 +54,20 @@ def pairs_of(comparison: ComparisonConf, observations: Sequence[Observation], le
 
 def _fitting(comparison: ComparisonConf, observations: Iterable[Observation]) -> list[Observation]:
     where = side_texts(comparison.where)
-    return [each for each in observations if _fits(each.choices, where)]
+    return [observation for observation in observations if _fits(observation.choices, where)]
 
 
 def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> list[str]:
     """Returns the values of the axis that a spread is over, in all networks that were begun."""
     axis = comparison.spread_over
     found = (
-        {each.choices[axis] for each in _fitting(comparison, begun) if axis in each.choices} if axis else ()
+        {
+            observation.choices[axis]
+            for observation in _fitting(comparison, begun)
+            if axis in observation.choices
+        }
+        if axis
+        else ()
     )
     return sorted(found)
 
@@ -69,7 +75,7 @@ def spread_levels(comparison: ComparisonConf, begun: Iterable[Observation]) -> l
 def side_texts(choices: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns, for one side of a comparison, the values of each key as texts."""
     return {
-        str(key): [tag_text(each) for each in value]
+        str(key): [tag_text(choice) for choice in value]
         if isinstance(value, ListConfig | list)
         else [tag_text(value)]
         for key, value in choices.items()
@@ -101,7 +107,10 @@ def _values(
     if comparison.spread_over:
         parts = [{**side, comparison.spread_over: [level]} for level in levels] if len(levels) > 1 else []
     else:
-        parts = [dict(zip(side, zip(each), strict=True)) for each in itertools.product(*side.values())]
+        parts = [
+            dict(zip(side, zip(combination), strict=True))
+            for combination in itertools.product(*side.values())
+        ]
     found = [
         [member.measures[comparison.measure] for member in members if _fits(member.choices, part)]
         for part in parts

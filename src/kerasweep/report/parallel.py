@@ -66,7 +66,7 @@ def lay_out(
         sorted({row[0][place] for row in rows}, key=lambda level: natural_sort_key([level]))
         for place in range(len(axes))
     ]
-    heights = [{level: _y(_share(at, len(own))) for at, level in enumerate(own)} for own in levels]
+    heights = [{level: _y(_share(at, len(values))) for at, level in enumerate(values)} for values in levels]
     scores = [score for _, score in rows]
     low, span = min(scores), max(scores) - min(scores)
     drawn = [
@@ -77,7 +77,7 @@ def lay_out(
     lines = []
     for values, score in rows:
         goodness = abs(score - scores[0]) / span if span else 1.0
-        ys = [own[value] for own, value in zip(heights, values, strict=True)]
+        ys = [height[value] for height, value in zip(heights, values, strict=True)]
         ys.append(_y((score - low) / span if span else 1.0))
         points = [(LEFT + place * step, y) for place, y in enumerate(ys)]
         text = " ".join(f"{name}={value}" for name, value in zip(axes, values, strict=True))

@@ -100,8 +100,8 @@ def lines_of(report: Report) -> list[str]:
         *(f"note: {line}" for line in caveats(report)),
         *(
             line
-            for each in report.judged
-            for line in verdict_lines(each.claim, each.verdict, each.sweep, measure_of(report.groups))
+            for judged in report.judged
+            for line in verdict_lines(judged.claim, judged.verdict, judged.sweep, measure_of(report.groups))
         ),
         *(
             [f"note: {SAME_IMAGES[0].lower()}{SAME_IMAGES[1:-1]}"]

@@ -126,10 +126,14 @@ def still_rising(
         overlap: See `Repetition.overlap`.
     """
     rises = {" ".join(group.labels): _rises(group, histories) for group in groups}
-    tested = {label: difference(each, overlap) for label, each in rises.items() if len(each) >= MIN_RUNS}
-    means = np.array([each.estimate.mean for each in tested.values()])
-    errors = np.array([each.error for each in tested.values()])
-    freedoms = np.array([each.estimate.count - 1 for each in tested.values()])
+    tested = {
+        label: difference(differences, overlap)
+        for label, differences in rises.items()
+        if len(differences) >= MIN_RUNS
+    }
+    means = np.array([rise.estimate.mean for rise in tested.values()])
+    errors = np.array([rise.error for rise in tested.values()])
+    freedoms = np.array([rise.estimate.count - 1 for rise in tested.values()])
     ps = holm(p_values(means, errors, freedoms))
     return {
         label: float(mean)

@@ -156,7 +156,7 @@ def _number(difference: Difference, finding: Finding, repeats: str) -> str:
     found, margin = difference.estimate, finding.comparison.margin
     is_similar = finding.comparison.relation == "similar"
     level = 1 - 2 * (1 - LEVEL) if is_similar else LEVEL  # two one-sided tests at 5 % give a 90 % interval
-    low, high = (rounded(each) for each in difference.interval(level))
+    low, high = (rounded(end) for end in difference.interval(level))
     interval = f"{100 * level:.0f} %: {low:+.3g} to {high:+.3g}"
     shown = f"difference {rounded(found.mean):+.3g} ({interval}), {found.count} {repeats}"
     if is_similar:

@@ -38,7 +38,11 @@ class Arms:
         """Returns the arm of an Optuna trial, which may still be enqueued."""
         recorded = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         return self.of(
-            {name: own for key, value in recorded.items() for name, own in params_of(key, value).items()}
+            {
+                name: member
+                for key, value in recorded.items()
+                for name, member in params_of(key, value).items()
+            }
         )
 
     def combination(self, params: Mapping[str, Any]) -> Params:
@@ -50,7 +54,9 @@ class Arms:
         members: dict[Signature, list[Params]] = {}
         for params in configurations:
             members.setdefault(signature(self.combination(params)), []).append(params)
-        combinations = {signature(found): found for found in map(self.combination, self.listed)}
+        combinations = {
+            signature(combination): combination for combination in map(self.combination, self.listed)
+        }
         return [(combinations[name], members.get(name, [])) for name in combinations]
 
     def due(self, trials: Iterable[FrozenTrial]) -> list[Params]:
@@ -106,4 +112,4 @@ class ArmPruner(BasePruner):
 
 def _trials_of_arm(study: Study, trial: FrozenTrial, arms: Arms) -> list[FrozenTrial]:
     arm = arms.of_trial(trial)
-    return [each for each in study._get_trials(deepcopy=False) if arms.of_trial(each) == arm]
+    return [trial for trial in study._get_trials(deepcopy=False) if arms.of_trial(trial) == arm]

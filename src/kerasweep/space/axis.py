@@ -128,7 +128,9 @@ class Axis:
             low, high = self.distribution.low, self.distribution.high
             return [type(low)(value)] if low <= value <= high else []
         is_boolean = isinstance(value, bool)
-        return [own for own in values or [] if own == value and isinstance(own, bool) is is_boolean]
+        return [
+            choice for choice in values or [] if choice == value and isinstance(choice, bool) is is_boolean
+        ]
 
     def as_recorded(self, distribution: BaseDistribution | None) -> "Axis":
         """Returns the axis with the distribution of a study if that has the same values, else itself.
@@ -410,8 +412,8 @@ class Space:
     def as_recorded(self, distributions: Mapping[str, BaseDistribution]) -> "Space":
         """Returns the space with the distributions of a study, by key, where these have the same values."""
         axes, joint = (
-            tuple(axis.as_recorded(distributions.get(axis.key)) for axis in own)
-            for own in (self.axes, self.joint)
+            tuple(axis.as_recorded(distributions.get(axis.key)) for axis in axes)
+            for axes in (self.axes, self.joint)
         )
         return replace(self, axes=axes, joint=joint)
 
@@ -420,8 +422,8 @@ class Space:
         if not distributions or not distributions.keys() <= {axis.key for axis in self.drawn}:
             return None
         axes, joint = (
-            tuple(replace(axis, distribution=distributions.get(axis.key, axis.distribution)) for axis in own)
-            for own in (self.axes, self.joint)
+            tuple(replace(axis, distribution=distributions.get(axis.key, axis.distribution)) for axis in axes)
+            for axes in (self.axes, self.joint)
         )
         return replace(self, axes=axes, joint=joint)
 

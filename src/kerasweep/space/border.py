@@ -46,5 +46,7 @@ def numbers_beyond(axis: Axis, value: float) -> list[float]:
 
 def _sorted_numbers(choices: Sequence[Value]) -> list[float]:
     """Returns the choices in their order if all are numbers, else none."""
-    numbers = [each for each in choices if isinstance(each, (int, float)) and not isinstance(each, bool)]
+    numbers = [
+        choice for choice in choices if isinstance(choice, (int, float)) and not isinstance(choice, bool)
+    ]
     return sorted(numbers) if len(numbers) == len(choices) else []

@@ -85,7 +85,7 @@ def _rebuild(record: SweepRecord, opener: RunOpener) -> None:
     Trials are recorded in the order in which they ended, so that the last one shows whether all are.
     """
     lacking = _lacking(record, _ended(record), {})
-    lost = [each for each in lacking if ADOPTED not in each.trial.user_attrs]
+    lost = [recorded for recorded in lacking if ADOPTED not in recorded.trial.user_attrs]
     if lost:
         trials = "1 trial" if len(lost) == 1 else f"{len(lost)} trials"
         say(f"note: {LACKING.format(trials, record.sweep.name)}")

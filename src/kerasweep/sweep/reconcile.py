@@ -65,7 +65,7 @@ def reconcile(record: SweepRecord) -> None:
 
 def _attempt(study: Study, trial: FrozenTrial, run_id: str) -> FrozenTrial:
     """Returns the attempt of a trial that stored the result of this run, perhaps an adopted repeat."""
-    return next((each for each in attempts(study, trial.number) if _result(each, run_id)), trial)
+    return next((attempt for attempt in attempts(study, trial.number) if _result(attempt, run_id)), trial)
 
 
 def _is_recorded_again(record: SweepRecord, trial: FrozenTrial, run: RunRecord) -> bool:

@@ -30,7 +30,11 @@ def copy_run(tracker: Tracker, source: str, run_id: str, tags: Mapping[str, str]
     client, uri = tracker.client, tracker.uri
     run, own = with_retries(uri, client.get_run, source), with_retries(uri, client.get_run, run_id)
     histories = [with_retries(uri, client.get_metric_history, source, name) for name in run.data.metrics]
-    metrics = [Metrics({one.key: one.value}, one.step, one.timestamp) for each in histories for one in each]
+    metrics = [
+        Metrics({point.key: point.value}, point.step, point.timestamp)
+        for history in histories
+        for point in history
+    ]
     tracker.write_values(run_id, metrics)
     if run.inputs.dataset_inputs and not own.inputs.dataset_inputs:
         with_retries(uri, client.log_inputs, run_id, datasets=run.inputs.dataset_inputs)

@@ -202,8 +202,8 @@ def histories(cfg: TrackingConf, run_ids: Sequence[str], metric: str) -> dict[st
     else:
         logged = {
             run_id: [
-                (one.step, one.timestamp, one.value)
-                for one in with_retries(uri, client.get_metric_history, run_id, metric)
+                (point.step, point.timestamp, point.value)
+                for point in with_retries(uri, client.get_metric_history, run_id, metric)
             ]
             for run_id in run_ids
         }

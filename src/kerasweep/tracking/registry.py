@@ -61,7 +61,7 @@ class Registry:
             )
             more[:0] = found
             found = more
-        return [as_version(self.uri, self.client, one) for one in sorted(found, key=_number)]
+        return [as_version(self.uri, self.client, version) for version in sorted(found, key=_number)]
 
     def aliases(self) -> dict[str, str]:
         """Returns the version of each alias; empty if the model does not exist."""

@@ -193,7 +193,7 @@ class RayPool:
             return
         self._failed_starts += 1
         if self._failed_starts >= MAX_FAILED_STARTS and not any(
-            each and each.is_ready for each in self._actors
+            actor and actor.is_ready for actor in self._actors
         ):
             raise TrainingError(f"No worker starts on the Ray cluster: {reason}.")
         self._warn(f"a worker does not start on the cluster: {reason}")
