@@ -55,8 +55,8 @@ def run(repeats: int, images: int) -> None:
         "photographs",
         f"## Photographs\n\n{images:,} JPEG files of {SIDE}×{SIDE} pixels, random smooth noise in {CLASSES} "
         "classes, which the system has in its file cache, in batches of 64. The network is one strided "
-        "convolution, which takes a large part of the time in later epochs. kerasweep streams from its cache, as it does "
-        "with more images than fit into an eighth of the free memory. Keras has "
+        "convolution, which takes a large part of the time in later epochs. kerasweep reads its cache, "
+        "as it does with more images than fit into an eighth of the free memory. Keras has "
         "`image_dataset_from_directory` with `cache` and `prefetch`. In the first epoch the files are listed "
         "and decoded, and the network is traced. Memory is resident memory, mapped files among it. × is "
         "kerasweep's speed as a multiple, or Keras's memory. "

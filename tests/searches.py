@@ -14,8 +14,9 @@ from kerasweep.search.journal import JournalFolder
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.storage import Storage
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, Space
 from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 from kerasweep.sweep.driver import Driver
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View

@@ -245,7 +245,7 @@ def checked(module: str, source: str) -> list[str]:
         ("kerasweep.data.prepare", "from kerasweep.data.split import Split\nimport numpy"),
         ("kerasweep.data.prepare", "from .split import Split"),
         ("kerasweep.model.network", "import keras"),
-        ("kerasweep.search.samplers", "import optuna\nfrom kerasweep.space.axis import Space"),
+        ("kerasweep.search.samplers", "import optuna\nfrom kerasweep.space.space import Space"),
         ("kerasweep.sweep.driver", "from kerasweep.search.study import sweep_hash"),
         ("kerasweep.training.fit", "from kerasweep.model.network import build_model"),
         (

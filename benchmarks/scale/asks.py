@@ -18,8 +18,8 @@ from kerasweep.search.ledger import settle
 from kerasweep.search.storage import Storage
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Space
 from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.space.space import Space
 
 AXES = {"a": "tag(log,interval(1e-4,1e-1))", "b": "interval(0.0,1.0)", "c": [1, 2, 4, 8]}
 SAMPLERS = {"random": SamplerConf("random"), "tpe": TPEConf("tpe")}

@@ -15,7 +15,7 @@ from kerasweep.model.parts import StockParts
 from kerasweep.multirun import estimate
 from kerasweep.multirun.dry_run import dry_run, short_number, shown_configurations
 from kerasweep.multirun.plan import Plan
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.training.cost import Probe, count_flops
 from tests import compositions
 from tests.compositions import compose_train

@@ -10,7 +10,7 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.tuning import comparison_plan, examples
 from kerasweep.report.claims import MIN_SEEDS, evaluate
 from kerasweep.report.pairs import Observation
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.tracking.tags import flatten, tag_text
 from kerasweep.trial.metrics import MIN_EPOCHS
 from tests.compositions import plan_of

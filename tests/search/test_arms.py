@@ -17,7 +17,7 @@ from kerasweep.search.samplers import build_sampler
 from kerasweep.search.stops import Ending
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from tests.searches import number
 
 LISTED: tuple[Params, ...] = ({"size": 3}, {"size": 5})

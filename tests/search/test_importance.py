@@ -20,7 +20,7 @@ from kerasweep.results import Outcome
 from kerasweep.search import importance as module
 from kerasweep.search.importance import importance, importance_of
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 
 Search = Callable[..., tuple[str, list[Params]]]
 

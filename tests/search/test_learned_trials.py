@@ -23,7 +23,9 @@ from kerasweep.search.learned_trials import as_learned, is_informative, needed_a
 from kerasweep.search.ledger import RESULT
 from kerasweep.search.samplers import drawn
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Space
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 from kerasweep.space.zipped import zipped_axis
 
 Search = Callable[..., tuple[str, list[Params]]]

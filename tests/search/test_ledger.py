@@ -21,7 +21,7 @@ from kerasweep.search.ledger import (
 )
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.driver import recover_trials
 
 SPACE = {"a": "range(6)", "b": {"range": "range(0.1,0.4,0.1)", "when": {"a": [1, 2, 3, 4, 5]}}}

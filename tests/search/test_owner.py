@@ -26,7 +26,7 @@ from kerasweep.search.owner import (
     this_owner,
 )
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 
 Search = Callable[..., tuple[str, list[Params]]]
 SPACE = {"a": "range(6)"}

@@ -17,8 +17,10 @@ from kerasweep.errors import ConfigError
 from kerasweep.results import Outcome
 from kerasweep.search.samplers import check_sampler, drawn
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Space
+from kerasweep.space.axis import Axis
 from kerasweep.space.prior import Prior
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 from tests.searches import SAMPLERS, make_numbers
 
 Search = Callable[..., tuple[str, list[Params]]]

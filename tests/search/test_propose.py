@@ -14,7 +14,7 @@ from kerasweep.search.samplers import build_sampler
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import tally_of
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.terminal import redirect_lines
 
 SPACE = {"a": "1,2,3", "b": "true,false"}

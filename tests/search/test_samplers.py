@@ -15,7 +15,9 @@ from kerasweep.config.search import CmaEsConf, SamplerConf
 from kerasweep.errors import ConfigError
 from kerasweep.search.samplers import build_sampler, check_sampler, derived_seed
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Space, signature
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space, signature
 
 Search = Callable[..., tuple[str, list[Params]]]
 

@@ -8,8 +8,10 @@ from typing import Any
 import optuna
 import pytest
 
-from kerasweep.space.axis import Axis, Params, Space, ordered, signature
+from kerasweep.space.axis import Axis, ordered
 from kerasweep.space.parse import axis_of_entry, make_space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space, signature
 
 GROUPS = {"regularizer": ["l1", "l2", "none"], "optimizer": ["adam", "sgd"]}
 STRENGTH = {"range": "choice(1e-4,1e-2)", "when": {"regularizer": ["l1", "l2"]}}

@@ -7,9 +7,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import FloatDistribution
 
 from kerasweep.errors import ConfigError
-from kerasweep.space.axis import Axis, Space
+from kerasweep.space.axis import Axis
 from kerasweep.space.parse import axis_of_entry, axis_of_override
 from kerasweep.space.prior import Prior
+from kerasweep.space.space import Space
 
 RATE = "tag(log, interval(1e-5, 1e-1))"
 

@@ -3,8 +3,10 @@
 from optuna import create_study
 from optuna.distributions import CategoricalDistribution
 
-from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.axis import Axis
 from kerasweep.space.grids import axes_of_grids
+from kerasweep.space.rows import Value
+from kerasweep.space.space import Space
 from kerasweep.space.zipped import zipped_axis
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kerasweep.results import Outcome, TrialRef
 from kerasweep.search.suggest import Proposal
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.tracking.entries import Entry
 from kerasweep.workers.pool import Event
 from kerasweep.workers.worker import Finished, Job

@@ -12,7 +12,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, fail_and_retry, note_repeat, settle
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.best_repeats import delete_other_weights, due_winners, lost_winners
 
 SPACE = {"a": "range(9)"}

@@ -9,7 +9,7 @@ import pytest
 
 from kerasweep.results import Outcome
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.best_trials import best_trials, best_value
 
 Search = Callable[..., tuple[str, list[Params]]]

@@ -32,7 +32,7 @@ from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import HOURS_USED, Ending, StopRequest, budget_reason
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import View

@@ -10,7 +10,7 @@ from kerasweep.results import Outcome
 from kerasweep.search.ledger import fail_and_retry, settle
 from kerasweep.search.stops import HOURS_USED
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.progress import Progress, finished_trials
 
 Search = Callable[..., tuple[str, list[Params]]]

@@ -17,7 +17,7 @@ from kerasweep.search.ledger import LOST, RESULT, as_attribute, note_repeat, not
 from kerasweep.search.owner import OWNER, renew_lease, this_owner
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 from kerasweep.sweep.driver import recover_trials
 from kerasweep.sweep.rebuild_runs import rebuild_runs
 from kerasweep.sweep.reconcile import DIED_AGAIN, reconcile

@@ -16,7 +16,7 @@ from kerasweep.search.pruners import PrunerInput, build_pruner
 from kerasweep.search.stops import StopRequest
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.driver import Driver, recover_trials
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.repeats import RepeatedTrial

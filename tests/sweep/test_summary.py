@@ -13,7 +13,7 @@ from kerasweep.config.search import ObjectiveConf, SamplerConf, StudyConf, Track
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.best_trials import best_trials, best_value
 from kerasweep.sweep.summary import outcome_text, print_best, print_commands, print_end, print_header
 

@@ -8,7 +8,7 @@ import pytest
 from kerasweep.search.journal import JournalFolder
 from kerasweep.search.owner import renew_lease
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.sweep.trial_queue import TrialQueue
 from tests.sweep.stand_ins import Notes

@@ -18,7 +18,7 @@ from rich.console import Console
 from kerasweep.results import Outcome
 from kerasweep.search.ledger import settle
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.view import LiveView, View
 from kerasweep.terminal import say

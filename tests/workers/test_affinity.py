@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.workers.affinity import MAX_AHEAD, GraphAffinity
 
 

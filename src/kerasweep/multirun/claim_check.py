@@ -20,7 +20,7 @@ from kerasweep.report.pairs import Observation
 from kerasweep.report.repetition import SEED, Repetition
 from kerasweep.report.verdicts import named_keys, observations
 from kerasweep.results import State
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 from kerasweep.tracking.run_record import RunRecord
 from kerasweep.tracking.tags import axis_tags, run_params, tag_text, trial_tags
 from kerasweep.trial.metrics import MIN_EPOCHS

@@ -16,7 +16,8 @@ from kerasweep.config.target import (
 from kerasweep.config.target_source import source_digest
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import Composer
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 
 # Their files hold no target; composing each of their options would take a while.
 WITHOUT_TARGET = set(RUN_GROUPS) - {key.partition(".")[0] for key in (*TARGETS, *KEYS_THAT_MAY_NAME_TARGETS)}

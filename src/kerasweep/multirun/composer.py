@@ -12,7 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from kerasweep.config.interpolations import as_job, has_interpolations, resolve_values, texts_of
 from kerasweep.errors import ConfigError, first_line
 from kerasweep.multirun.freeze_configs import read_ahead
-from kerasweep.space.axis import Axis, Params, Space, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params, Value
+from kerasweep.space.space import Space
 
 EXPERIMENT = "experiment"  # a group whose options change other groups
 

@@ -6,7 +6,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.errors import ConfigError, suggestion
-from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Value
+from kerasweep.space.space import Space
 
 
 def check_keys_of_conditions(

@@ -10,9 +10,10 @@ from kerasweep.config.schemas import run_keys
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.composer import EXPERIMENT, Composer, choices_of
 from kerasweep.multirun.question import Question
-from kerasweep.space.axis import Axis, Params
+from kerasweep.space.axis import Axis
 from kerasweep.space.constraint import Constraint, read_constraints
 from kerasweep.space.constraint_truth import Interval, Possible, possible_truths
+from kerasweep.space.rows import Params
 
 MAX_COMPARED = 200
 

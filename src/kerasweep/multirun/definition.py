@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.schemas import RUN_GROUPS, SHIP
 from kerasweep.config.search import StudyConf, TrialConf
-from kerasweep.space.axis import Axis, Space
+from kerasweep.space.axis import Axis
+from kerasweep.space.space import Space
 
 MAX_NAME_LENGTH = 60
 # Keys of run groups that older sweeps did not have; at their defaults they do not change a sweep's name.

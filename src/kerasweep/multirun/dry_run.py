@@ -13,7 +13,7 @@ from kerasweep.multirun.estimate import Cost, become_worker, estimate_costs
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.samplers import drawn, sample
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.terminal import duration_text, params_text, say, show
 
 MAX_LISTED, SAMPLED = 200, 20

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.plan import Plan
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import warm_up
 from kerasweep.workers import machine

@@ -7,7 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import EXPERIMENT, Composer
-from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Value
+from kerasweep.space.space import Space
 
 SHARED = tuple(root for root in ROOTS if root not in RUN_GROUPS)
 

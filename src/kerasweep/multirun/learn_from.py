@@ -10,7 +10,8 @@ from kerasweep.search.learned_trials import as_learned, is_informative, needed_a
 from kerasweep.search.storage import OtherDirectionsError
 from kerasweep.search.study import distributions_of
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Space, members_of, signature
+from kerasweep.space.rows import members_of
+from kerasweep.space.space import Space, signature
 from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.tags import RunKind, objective_text

@@ -21,7 +21,7 @@ from kerasweep.multirun.sweep_data import read_sweep_data
 from kerasweep.multirun.unread_axes import check_axes_are_read
 from kerasweep.search.pruners import build_pruner
 from kerasweep.search.samplers import check_sampler
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 from kerasweep.tracking.tags import check_user_tags, short_names
 
 SEED = REPEATED_KEYS[0]

@@ -37,7 +37,8 @@ from kerasweep.search.study import (
     sweep_name,
 )
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, Signature, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Signature, Space
 from kerasweep.tracking.tags import short_names
 
 DEFAULT_TRIALS = 20

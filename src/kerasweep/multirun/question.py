@@ -22,9 +22,11 @@ from kerasweep.multirun.conditions import (
     notes_on_unused_axes,
 )
 from kerasweep.multirun.other_sweepers import Translation
-from kerasweep.space.axis import Axis, Space, Value
+from kerasweep.space.axis import Axis
 from kerasweep.space.grids import axes_of_grids, check_grids
 from kerasweep.space.parse import axis_of_entry, axis_of_override, make_space
+from kerasweep.space.rows import Value
+from kerasweep.space.space import Space
 from kerasweep.space.zipped import check_zip, read_zips, zipped_axis
 
 DEFAULT_STUDY, DEFAULT_SAMPLER = "quickstart", "tpe"

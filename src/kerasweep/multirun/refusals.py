@@ -15,7 +15,9 @@ from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import Composer
 from kerasweep.multirun.constraints import Constraints
 from kerasweep.multirun.experiments import experiments_change_data
-from kerasweep.space.axis import Axis, Params, Space, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params, Value
+from kerasweep.space.space import Space
 from kerasweep.terminal import say
 from kerasweep.trial.begin_program import graph_of
 from kerasweep.trial.network import parameters_of

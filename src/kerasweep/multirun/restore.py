@@ -10,7 +10,8 @@ from kerasweep.results import RETURNED, WEIGHTS, Outcome, State
 from kerasweep.search.recorded_trials import RecordedTrial, add_results, add_trials, unfinished
 from kerasweep.search.storage import under_lock
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params, Value
 from kerasweep.terminal import say
 from kerasweep.tracking.location import is_local
 from kerasweep.tracking.reader import find_runs

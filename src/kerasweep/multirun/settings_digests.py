@@ -13,7 +13,7 @@ from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
 from kerasweep.model.weights import is_weights_file, weights_identity
 from kerasweep.multirun.composer import EXPERIMENT, Composer, config_path
 from kerasweep.multirun.experiments import experiment_config, experiment_configs
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 
 DIGITS = 12
 # Other machines may keep the same images elsewhere; the images have a digest of their own.

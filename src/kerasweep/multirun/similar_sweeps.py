@@ -12,7 +12,7 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.search.storage import under_lock
 from kerasweep.search.study import distributions_of, sweep_name
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 from kerasweep.sweep.adopted_trials import adopt_trials
 from kerasweep.terminal import say
 

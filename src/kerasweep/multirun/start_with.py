@@ -10,8 +10,10 @@ from kerasweep.multirun.plan import Plan
 from kerasweep.search.ledger import counts
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import tally_of
-from kerasweep.space.axis import Axis, Params, Space, signature
+from kerasweep.space.axis import Axis
 from kerasweep.space.parse import encoded
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space, signature
 from kerasweep.terminal import params_text
 
 START = "start_with"  # an attribute of trials: never change it

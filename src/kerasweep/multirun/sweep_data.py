@@ -11,7 +11,8 @@ from kerasweep.errors import ConfigError, DataError
 from kerasweep.multirun.composer import EXPERIMENT, Composer
 from kerasweep.multirun.experiments import experiments_change_data
 from kerasweep.search.sweep import ONLY
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 
 MAX_SOURCES = 10
 

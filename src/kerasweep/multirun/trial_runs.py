@@ -20,7 +20,7 @@ from kerasweep.search.ledger import attempts
 from kerasweep.search.pruners import PrunerInput, pruner_input, warmup_epochs
 from kerasweep.search.remote_report import RemoteReport, never
 from kerasweep.search.suggest import Proposal
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.best_repeats import Winner
 from kerasweep.sweep.recording import Opening, SweepRecord
 from kerasweep.sweep.replaced_runs import find_repeat, record_again

@@ -24,8 +24,10 @@ from kerasweep.search.arms import Arms
 from kerasweep.search.propose import MAX_DRAWS
 from kerasweep.search.pruners import PrunerInput, pruner_input
 from kerasweep.search.samplers import check_sampler, drawn
-from kerasweep.space.axis import MAX_LISTABLE, Axis, ListedSpace, Params, Space, signature
+from kerasweep.space.axis import MAX_LISTABLE, Axis
 from kerasweep.space.parse import axis_of_entry
+from kerasweep.space.rows import Params
+from kerasweep.space.space import ListedSpace, Space, signature
 
 DEFAULT_TUNING_TRIALS, MAX_EQUAL = 10, 20
 MIN_RANDOM = 4  # after one or two trials TPE stays beside them

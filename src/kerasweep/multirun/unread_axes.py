@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from kerasweep.config.search import TrialConf
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.experiments import has_experiments
-from kerasweep.space.axis import Space
+from kerasweep.space.space import Space
 
 OF_CUSTOM = ("model.target", "model.kwargs", "model.architecture")
 

@@ -19,7 +19,8 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import DECIMALS, sign_of
 from kerasweep.search.ledger import clean_params, counts
 from kerasweep.search.study_view import StudyView, ViewSampler
-from kerasweep.space.axis import Params, Signature, Space, members_of, params_of, signature
+from kerasweep.space.rows import Params, members_of, params_of
+from kerasweep.space.space import Signature, Space, signature
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from kerasweep.search.storage import LockLostError, under_lock
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import tally_of
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from kerasweep.search.ledger import RESULT, is_poor
 from kerasweep.search.study_view import ViewSampler
-from kerasweep.space.axis import Axis, Params, Space, params_of
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Params, params_of
+from kerasweep.space.space import Space
 
 # Before all numbers of a study's own trials; Optuna skips trials with smaller numbers.
 NUMBER = -1

@@ -9,7 +9,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from kerasweep.results import Outcome, State
 from kerasweep.search.owner import OWNER, is_alive, this_owner
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 
 # Attributes of trials in journals: never change them.
 REJECTED, LOST, RESULT, RETRY_OF, RETRIES = "rejected", "lost", "result", "retry_of", "retries"

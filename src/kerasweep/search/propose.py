@@ -19,7 +19,8 @@ from kerasweep.search.suggest import (
     waiting_trial,
 )
 from kerasweep.search.tally import Tally
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 
 MAX_DRAWS = 1000
 

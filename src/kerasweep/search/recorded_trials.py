@@ -11,7 +11,7 @@ from kerasweep.results import Outcome, State
 from kerasweep.search.ledger import LOST, REPEAT, RESULT, as_attribute
 from kerasweep.search.owner import OWNER, is_alive
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 
 
 @dataclass(frozen=True)

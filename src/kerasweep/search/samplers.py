@@ -24,8 +24,10 @@ from kerasweep.search.learned_trials import LearnedTrialsSampler
 from kerasweep.search.ledger import is_poor
 from kerasweep.search.poor_trials import PoorTrialsSampler
 from kerasweep.search.priors import PriorSampler
-from kerasweep.space.axis import MAX_LISTABLE, Params, Space, signature
+from kerasweep.space.axis import MAX_LISTABLE
 from kerasweep.space.prior import Prior
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space, signature
 
 MAX_TRIES = 5
 PRIOR_SAMPLERS = ("random", "tpe")

@@ -10,7 +10,8 @@ from kerasweep.search.draft import FIXED, begin_trial, draft_trial
 from kerasweep.search.ledger import REJECTED, RETRY_OF, fail, has_waiting
 from kerasweep.search.owner import OWNER, this_owner
 from kerasweep.search.tally import Tally
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 from kerasweep.terminal import say
 
 MAX_ASKS = 20

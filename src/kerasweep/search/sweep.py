@@ -14,7 +14,8 @@ from kerasweep.search.arms import Arms
 from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.storage import Storage
 from kerasweep.search.study import DATA_DIGESTS
-from kerasweep.space.axis import Params, Signature, Space, Value, signature
+from kerasweep.space.rows import Params, Value
+from kerasweep.space.space import Signature, Space, signature
 from kerasweep.terminal import value_text
 from kerasweep.tracking.tags import tag_text
 

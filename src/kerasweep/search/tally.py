@@ -9,7 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 from kerasweep.results import dominates
 from kerasweep.search.ledger import REJECTED, clean_params, counts
 from kerasweep.search.owner import OWNER
-from kerasweep.space.axis import Params, Signature, Space, signature
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Signature, Space, signature
 
 
 class Tally:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from kerasweep.space.axis import Axis, Value
+from kerasweep.space.axis import Axis
+from kerasweep.space.rows import Value
 
 MIN_ORDERED = 3
 MARGIN = 0.01  # of the length of an interval

@@ -9,8 +9,9 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 
 from kerasweep.errors import ConfigError
-from kerasweep.space.axis import GRIDS, MAX_LISTABLE, Axis, Params, Value, joint_axis, row_text
+from kerasweep.space.axis import MAX_LISTABLE, Axis, joint_axis
 from kerasweep.space.parse import GroupOptions, axis_of_entry, make_space
+from kerasweep.space.rows import GRIDS, Params, Value, row_text
 
 SEVERAL = re.compile(r"[(,]")  # of choice(3,5), range(2,6) and 3,5
 WHERE = "study.grids"

@@ -28,8 +28,10 @@ from optuna.distributions import (
 )
 
 from kerasweep.errors import ConfigError
-from kerasweep.space.axis import Axis, Space, Value, ordered
+from kerasweep.space.axis import Axis, ordered
 from kerasweep.space.prior import read_prior
+from kerasweep.space.rows import Value
+from kerasweep.space.space import Space
 
 GroupOptions = Callable[[str], Sequence[str]]
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)

@@ -6,7 +6,8 @@ from typing import Any
 from omegaconf import ListConfig, OmegaConf
 
 from kerasweep.errors import ConfigError, suggestion
-from kerasweep.space.axis import MAX_LISTABLE, ZIP, Axis, Params, joint_axis, row_text, row_words
+from kerasweep.space.axis import MAX_LISTABLE, Axis, joint_axis
+from kerasweep.space.rows import ZIP, Params, row_text, row_words
 
 EXAMPLE = "study.zip=[[data,data.path]]"
 

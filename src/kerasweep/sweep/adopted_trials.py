@@ -24,7 +24,8 @@ from kerasweep.search.ledger import (
 )
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import tally_of
-from kerasweep.space.axis import Params, Space
+from kerasweep.space.rows import Params
+from kerasweep.space.space import Space
 from kerasweep.sweep.weight_files import found, stored
 
 # Attributes of trials and studies: never change them.

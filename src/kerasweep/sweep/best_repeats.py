@@ -11,7 +11,7 @@ from kerasweep.results import WEIGHTS, Outcome
 from kerasweep.search.ledger import RESULT, as_outcome, attempts, clean_params, completed_repeats
 from kerasweep.search.owner import OWNER
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.sweep.best_trials import MAX_FRONT, best_repeat, best_trials
 from kerasweep.sweep.weight_files import found, is_within

@@ -10,7 +10,8 @@ from kerasweep.config.schemas import REPEATED_KEYS
 from kerasweep.results import DECIMALS, Outcome, sign_of
 from kerasweep.search.ledger import clean_params
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params, signature
+from kerasweep.space.rows import Params
+from kerasweep.space.space import signature
 
 MAX_FRONT = 20
 

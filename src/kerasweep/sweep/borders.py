@@ -1,8 +1,9 @@
 """Finds best values at the border of a range that could be wider."""
 
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Axis, Params, Value
+from kerasweep.space.axis import Axis
 from kerasweep.space.border import is_at_border, numbers_beyond
+from kerasweep.space.rows import Params, Value
 from kerasweep.terminal import value_text
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerasweep.results import State
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.progress import Progress
 from kerasweep.terminal import duration_text, value_text
 from kerasweep.tracking.tags import read_objectives, short_names, tag_text

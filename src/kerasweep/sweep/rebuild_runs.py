@@ -22,7 +22,7 @@ from kerasweep.search.ledger import (
     own_repeats,
 )
 from kerasweep.search.storage import under_lock
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.adopted_trials import ADOPTED, HAS_UNCOPIED_RUNS
 from kerasweep.sweep.reconcile import DIED_AGAIN
 from kerasweep.sweep.recording import Opening, SweepRecord

@@ -14,7 +14,7 @@ from kerasweep.results import Outcome, State, TrialRef
 from kerasweep.search.stops import Ending
 from kerasweep.search.sweep import Sweep
 from kerasweep.search.tally import best_at_last_ask
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.parent_run import close_parent, open_parent
 from kerasweep.terminal import value_text
 from kerasweep.tracking.buffer import BufferedRecorder

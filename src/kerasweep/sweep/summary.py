@@ -14,7 +14,7 @@ from kerasweep.results import RETURNED, Outcome, State, sign_of
 from kerasweep.search.importance import importance
 from kerasweep.search.ledger import RESULT, as_outcome, clean_params, completed_repeats
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.best_trials import (
     MAX_FRONT,
     best_repeat,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from kerasweep.search.ledger import clean_params
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.borders import border_text, may_be_wider
 from kerasweep.sweep.progress import finished_trials
 from kerasweep.terminal import params_text, say, show

@@ -14,7 +14,7 @@ from kerasweep.search.pruners import PrunerInput
 from kerasweep.search.stops import Ending
 from kerasweep.search.suggest import Proposal
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.protocols import TrialRuns
 from kerasweep.sweep.repeats import RepeatedTrial
 from kerasweep.workers.affinity import GraphAffinity

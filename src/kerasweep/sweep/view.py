@@ -12,7 +12,7 @@ from rich.text import Text
 
 from kerasweep.results import Outcome, State
 from kerasweep.search.sweep import Sweep
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 from kerasweep.sweep.live_part import JobState, LivePart
 from kerasweep.sweep.progress import Progress
 from kerasweep.sweep.summary import outcome_text

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from kerasweep.space.axis import Params
+from kerasweep.space.rows import Params
 
 MAX_LOOKED_AT = 500
 MAX_AHEAD = 32  # configurations after the first of a new graph
