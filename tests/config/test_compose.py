@@ -39,6 +39,7 @@ NEEDS = {
     "data=npz": "data.path",
     "data=image_folder": "data.path",
     "data=table": "data.path",
+    "data=hugging_face": "data.path",
     "data=custom": "data.target",
     "model=custom": "model.target",
     "optimizer=custom": "optimizer.target",
@@ -86,6 +87,8 @@ def test_option_without_its_value_is_refused(option: str, key: str) -> None:
         "as in data.path=photos.",
         "data=table": "data=table needs data.path, a CSV or Parquet file with paths and labels, "
         "as in data.path=labels.csv.",
+        "data=hugging_face": "data=hugging_face needs data.path, a folder that datasets.save_to_disk wrote, "
+        "as in data.path=beans.",
         "data=npz": "data=npz needs data.path, a NumPy archive with images and labels, "
         "as in data.path=images.npz.",
     }

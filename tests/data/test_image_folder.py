@@ -155,8 +155,8 @@ def test_a_part_without_a_readable_image_is_named(
     with pytest.raises(DataError) as refused:
         load_image_folder(cfg)
     assert str(refused.value) == (
-        f"All 4 {part} images of {two_classes} are unreadable. Restore them, or remove this folder to divide "
-        "the images at random."
+        f"All 4 {part} images of {two_classes} are unreadable. Restore the files, or remove this folder to "
+        "divide the images at random."
     )
 
 

@@ -141,7 +141,7 @@ def test_a_part_whose_files_are_all_missing_is_not_drawn_from_the_training_image
     with pytest.raises(DataError) as error:
         load(conf(table, skip_corrupt=True))
     assert str(error.value) == (
-        f"All 4 {part} images of {table} are missing. Restore them, or remove these rows to divide the "
+        f"All 4 {part} images of {table} are missing. Restore the files, or remove these rows to divide the "
         "images at random."
     )
 

@@ -99,10 +99,10 @@ def lost_part(part: str, total: int, source: Path, now: str, holder: str) -> Dat
         now: `missing` or `unreadable`.
         holder: What names the images in the source, such as `these rows`.
     """
-    return DataError(
-        f"All {total:,} {part} images of {source} are {now}. Restore them, or remove {holder} to divide the "
-        "images at random."
+    images = (
+        f"All {total:,} {part} images of {source} are" if total > 1 else f"The {part} image of {source} is"
     )
+    return DataError(f"{images} {now}. Restore the files, or remove {holder} to divide the images at random.")
 
 
 class _LeftOut:
