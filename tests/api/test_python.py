@@ -199,6 +199,16 @@ def test_show_needs_a_notebook() -> None:
             "overrides=['model.kernel_size=3,5', 'training.epochs=5'].",
         ),
         (
+            lambda: kerasweep.sweep(overrides={"study.trials": 2}),  # type: ignore[arg-type]
+            ConfigError,
+            "overrides must be a list of texts, but got {'study.trials': 2}. Write it as in ",
+        ),
+        (
+            lambda: kerasweep.compare(["a", "b"]),  # type: ignore[arg-type]
+            ConfigError,
+            "study must be the name of a study or of a sweep, but got ['a', 'b']. Name several by a tag ",
+        ),
+        (
             lambda: kerasweep.train(["--config-dir=x"]),
             ConfigError,
             "An override is written key=value, but got --config-dir=x. A folder of your own config files is "

@@ -159,6 +159,14 @@ def test_an_experiment_cannot_set_what_trials_share(
     )
 
 
+def test_an_experiment_cannot_set_a_tag_of_ours(
+    plan: Callable[..., Plan], options: tuple[str, ...], write: Write
+) -> None:
+    write("large", "tracking: {tags: {kind: wide}}\n")
+    with pytest.raises(ConfigError, match="^tracking.tags.kind would replace the tag kind, which kerasweep"):
+        plan(*options)
+
+
 def test_an_unknown_experiment_is_named(plan: Callable[..., Plan], options: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as raised:
         plan(options[0], "experiment=small,smal")

@@ -128,6 +128,28 @@ def test_a_sweep_learns_and_keeps_its_own_trials_apart(
     assert len(find_runs(tracking, {"sweep": name, "kind": "trial"})) == 3
 
 
+def test_cmaes_needs_ten_complete_trials(run: Run, folder: Path) -> None:
+    axes, wider = (RATE, "model.dropout=interval(0.0,0.5)"), (RATE, "model.dropout=interval(0.0,0.6)")
+    run("study.name=first", *axes, "sampler=random", "study.trials=9")
+    learning = (
+        "study.name=second",
+        RATE,
+        "model.dropout=interval(0.0,0.6)",
+        "sampler=cmaes",
+        "study.trials=12",
+    )
+    other = f"study.learn_from=[{name_of(folder, 'first')}]"
+    with pytest.raises(ConfigError) as refused:
+        run(*learning, other)
+    assert str(refused.value) == (
+        "sampler=cmaes learns from the best tenth of at least 10 complete trials, but study.learn_from has "
+        "9. Use sampler=tpe, or name a larger sweep."
+    )
+    run("study.name=first", *axes, "sampler=random", "study.trials=10")
+    run(*learning, other)
+    assert len(study_of(folder, "second").trials) == 12
+
+
 def test_a_sweep_to_learn_nothing_from_is_refused(run: Run, other: str, folder: Path) -> None:
     for arguments, message in REFUSALS:
         with pytest.raises(ConfigError) as refused:

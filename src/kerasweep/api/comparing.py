@@ -125,6 +125,11 @@ def compare(
         >>> import kerasweep
         >>> kerasweep.compare("filter_size").groups  # doctest: +SKIP
     """
+    if study is not None and not isinstance(study, str):
+        raise ConfigError(
+            f"study must be the name of a study or of a sweep, but got {study!r}. Name several by a tag that "
+            "they share, as in tags={'dataset': 'digits'}."
+        )
     for name, value in (("runs", runs), ("where", where), ("group_by", group_by)):
         if isinstance(value, str):
             raise ConfigError(

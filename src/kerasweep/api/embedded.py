@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def run_embedded(name: str, command: Callable[[], None], arguments: Sequence[str
 
 def checked(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides. Raises ConfigError unless they are a list of texts without flags."""
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+    if isinstance(overrides, (str, Mapping)) or not all(isinstance(override, str) for override in overrides):
         raise ConfigError(
             f"overrides must be a list of texts, but got {overrides!r}. "
             "Write it as in overrides=['model.kernel_size=3,5', 'training.epochs=5']."

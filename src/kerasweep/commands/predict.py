@@ -56,7 +56,7 @@ class Predictions:
     run_id: str  # of the model
     images: tuple[ClassifiedImage, ...]  # none if they are in a CSV
     csv: str | None = None  # the file, as it was named
-    unreadable: tuple[str, ...] = ()  # the files of a folder or pattern that are no images
+    unreadable: tuple[str, ...] = ()  # the image files of a folder or pattern that cannot be read
 
 
 def predict(cfg: DictConfig) -> None:

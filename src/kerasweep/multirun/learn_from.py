@@ -6,7 +6,13 @@ from typing import Any
 
 from kerasweep.errors import ConfigError, suggestion
 from kerasweep.multirun.plan import Plan
-from kerasweep.search.learned_trials import as_learned, is_informative, needed_axes, shared_params
+from kerasweep.search.learned_trials import (
+    MIN_FOR_CMAES,
+    as_learned,
+    is_informative,
+    needed_axes,
+    shared_params,
+)
 from kerasweep.search.storage import OtherDirectionsError
 from kerasweep.search.study import distributions_of
 from kerasweep.search.sweep import Sweep
@@ -42,7 +48,13 @@ def check_learn_from(plan: Plan) -> None:
     for name in names:
         _open(plan, name)
         _check_objective(plan, name)
-    _lessons(plan, plan.space)
+    known = [trial for lesson in _lessons(plan, plan.space) for trial in lesson.trials]
+    complete = sum(trial.values is not None for trial in known)
+    if plan.base.sampler.name == "cmaes" and complete < MIN_FOR_CMAES:
+        raise ConfigError(
+            f"sampler=cmaes learns from the best tenth of at least {MIN_FOR_CMAES} complete trials, but "
+            f"study.learn_from has {complete}. Use sampler=tpe, or name a larger sweep."
+        )
 
 
 def with_learned_trials(plan: Plan, sweep: Sweep) -> Sweep:

@@ -13,7 +13,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.multirun.code_digests import check_targets
 from kerasweep.multirun.composer import Composer, without_hydra
 from kerasweep.multirun.constraints import read_study_constraints
-from kerasweep.multirun.experiments import check_experiments
+from kerasweep.multirun.experiments import check_experiments, experiment_configs
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.question import Question
 from kerasweep.multirun.refusals import Refusals
@@ -57,7 +57,8 @@ def make_plan(question: Question, composer: Composer) -> Plan:
     data = read_sweep_data(base, question.searched, composer, refusals.data_of)
     plan = Plan(question, composer, refusals, base, data, question.space)
     names = short_names([axis.key for axis in question.searched.axes], run_keys())
-    check_user_tags(base.tracking.tags, names.values())
+    for cfg in (base, *experiment_configs(question.searched, composer)):
+        check_user_tags(cfg.tracking.tags, names.values())
     build_pruner(base.pruner, base.training.epochs)
     if not question.nuisance.axes:
         check_sampler(base.sampler, plan.space, len(plan.directions))

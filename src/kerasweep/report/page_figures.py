@@ -53,6 +53,8 @@ def draw_effects(effects: Sequence[Effect], order: Sequence[str], measure: str) 
         for end in (found.mean, found.low, found.high)
         if end is not None and math.isfinite(end)
     ]
+    runs = [run for effect in effects for group in effect.groups for run in group.runs]
+    ends += [value for run in runs if math.isfinite(value := run.metrics.get("objective", math.nan))]
     if not ends:
         return []
     edge = 0.05 * (max(ends) - min(ends)) or 0.01
@@ -84,6 +86,8 @@ def draw_cost(report: Report, measure: str) -> str | None:
 
 def draw_importance(shares: Sequence[VarianceShare], importance: Importance | None) -> str | None:
     """Draws the importance of the axes."""
+    if shares and not any(share.share for share in shares):
+        return None
     if shares:
         known = {share.axis: share.share or 0.0 for share in shares}
         significant = [share.axis for share in shares if share.share is not None and share.p < SIGNIFICANT]

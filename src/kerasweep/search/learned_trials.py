@@ -12,6 +12,8 @@ from kerasweep.space.axis import Axis
 from kerasweep.space.rows import Params, params_of
 from kerasweep.space.space import Space
 
+# CMA-ES begins where the best tenth of the known trials are, of which there must be one.
+MIN_FOR_CMAES = 10
 # Before all numbers of a study's own trials; Optuna skips trials with smaller numbers.
 NUMBER = -1
 

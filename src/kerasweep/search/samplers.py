@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kerasweep.errors import ConfigError
 from kerasweep.search.custom import build_custom_sampler
-from kerasweep.search.learned_trials import LearnedTrialsSampler
+from kerasweep.search.learned_trials import MIN_FOR_CMAES, LearnedTrialsSampler
 from kerasweep.search.ledger import is_poor
 from kerasweep.search.poor_trials import PoorTrialsSampler
 from kerasweep.search.priors import PriorSampler
@@ -138,13 +138,14 @@ def _own_sampler(
                 warn_independent_sampling=False,
             )
         if cfg.name == "cmaes":
+            known = [trial for trial in learned if trial.state is TrialState.COMPLETE]
             cmaes = CmaEsSampler(
                 seed=seed,
                 n_startup_trials=cfg.n_startup_trials,
                 warn_independent_sampling=False,
                 # Its first generation begins where these are good: Nomura et al. (2021),
                 # https://arxiv.org/abs/2012.06932.
-                source_trials=[trial for trial in learned if trial.state is TrialState.COMPLETE] or None,
+                source_trials=known if len(known) >= MIN_FOR_CMAES else None,
             )
             return PoorTrialsSampler(cmaes, is_poor, min_complete=cfg.n_startup_trials)
         if cfg.name == "nsga2":
