@@ -131,13 +131,7 @@ def test_a_sweep_learns_and_keeps_its_own_trials_apart(
 def test_cmaes_needs_ten_complete_trials(run: Run, folder: Path) -> None:
     axes, wider = (RATE, "model.dropout=interval(0.0,0.5)"), (RATE, "model.dropout=interval(0.0,0.6)")
     run("study.name=first", *axes, "sampler=random", "study.trials=9")
-    learning = (
-        "study.name=second",
-        RATE,
-        "model.dropout=interval(0.0,0.6)",
-        "sampler=cmaes",
-        "study.trials=12",
-    )
+    learning = ("study.name=second", *wider, "sampler=cmaes", "study.trials=12")
     other = f"study.learn_from=[{name_of(folder, 'first')}]"
     with pytest.raises(ConfigError) as refused:
         run(*learning, other)
