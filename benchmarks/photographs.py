@@ -61,7 +61,7 @@ def run(repeats: int, images: int) -> None:
         "and decoded, and the network is traced. Memory is resident memory, mapped files among it. × is "
         "kerasweep's speed as a multiple, or Keras's memory. "
         f"`--images 50000` makes 50,000 photographs (8 GB, and 30 GB for Keras's cache).\n\n{table}\n\n"
-        f"{repeats} repeats, {machine()}.\n",
+        f"Repeats: {repeats}; {machine()}.\n",
     )
     print(table)
 
