@@ -9,7 +9,7 @@ from kerasweep.config.data import open_mapping
 
 DIRECTIONS = ("maximize", "minimize")
 SAMPLERS = ("grid", "random", "tpe", "qmc", "cmaes", "nsga2", "custom")
-LEARNING_SAMPLERS = ("tpe", "cmaes", "custom")  # those that study.learn_from can tell of other trials
+LEARNING_SAMPLERS = ("tpe", "cmaes", "custom")  # samplers that can learn from other sweeps
 RELATIONS = ("higher", "lower", "similar", "mixed")
 PRUNERS = ("none", "median", "asha", "hyperband", "wilcoxon", "patient", "threshold", "custom")
 STORAGES = ("journal", "rdb")
