@@ -52,7 +52,7 @@ class RefitPlan:
     def rate(self, steps_per_epoch: int) -> Rate:
         """Returns the learning rate by step: of the schedule, or the recorded one of each epoch.
 
-        The rates are the recorded ones where a plateau chose them, which needs validation, or where the user's
+        Rates are the recorded ones where a plateau chose them, which needs validation, or where the user's
         callbacks may have set them. The recorded training has its own steps per epoch; the rate of a backbone
         that begins to train follows the refit's.
 
