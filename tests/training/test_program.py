@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.data.feeds import Pace, Streamed, epoch_order, feed_of
 from kerasweep.data.prepare import Part
+from kerasweep.data.scaling import Scaling
 from kerasweep.errors import ConfigError
-from kerasweep.training.program import Program, _numbers
+from kerasweep.training.program import Program, _numbers, _scaled
 from kerasweep.training.program_cache import PROGRAMS
 from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import read_data
@@ -307,10 +308,20 @@ def test_mixed_labels_are_measured_as_keras_does(
     scaled = network.prepared.scaling.apply(images)
     expected = loss(labels, stock(scaled)).numpy() * (labels @ [3, 1, 1, 1, 1, 1, 1, 0.5, 1, 1])
     accuracy = keras.metrics.CategoricalAccuracy()(labels, stock(scaled))
-    numbers = _numbers(network.prepared.scaling)
-    measured = network.program._measure(images, tf.constant(labels), *numbers, training=True)
+    numbers = _numbers(network.prepared.scaling, images.shape)
+    batch = tf.constant(images), tf.constant(labels)
+    measured = network.program._measure(*batch, *numbers, training=True)
     np.testing.assert_allclose(measured[1], expected, rtol=1e-5)
     assert float(np.mean(measured[2])) == pytest.approx(float(accuracy))
+
+
+@pytest.mark.parametrize("numbers", [1, 3])
+def test_images_are_scaled_bit_by_bit_as_numpy_does(numbers: int) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
+    scaling = Scaling(*(tuple(generator.normal(size=numbers)) for _ in range(2)))
+    scaled = _scaled(tf.constant(images), *_numbers(scaling, images.shape))
+    np.testing.assert_array_equal(scaled, scaling.apply(images))
 
 
 def test_probabilities_of_an_evaluation_are_those_of_predictions(

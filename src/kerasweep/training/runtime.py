@@ -14,6 +14,7 @@ from functools import cache
 from kerasweep.config.training import TrainingConf
 from kerasweep.errors import KerasweepError
 from kerasweep.fast_start import gc_paused, packages_hidden
+from kerasweep.training.freed_memory import keep_freed_memory
 from kerasweep.training.onednn import set_onednn
 
 # Keras imports them if they are installed, for its wrappers; they take a third of its import time.
@@ -30,6 +31,7 @@ def import_tensorflow() -> None:
     """Imports TensorFlow without touching a device, so that a process forked off this one can use them."""
     if "tensorflow" in sys.modules:
         return
+    keep_freed_memory()
     set_onednn()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with banners_hidden(), gc_paused(), packages_hidden(UNNEEDED):
