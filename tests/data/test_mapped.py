@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
+import tensorflow as tf
 
-from kerasweep.data.mapped import allocate_in_memory, release
+from kerasweep.data.mapped import allocate_aligned, allocate_in_memory, release
 
 MIB = 2**20
 
@@ -29,3 +31,17 @@ def test_arrays_in_memory_stay() -> None:
     array[:] = 7
     release(array)
     assert array.tolist() == [[7, 7, 7], [7, 7, 7]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_tensorflow_takes_aligned_arrays_over_without_a_copy(dtype: type) -> None:
+    arrays = []
+
+    def read() -> np.ndarray:
+        arrays.append(allocate_aligned((3, 5), np.dtype(dtype)))
+        arrays[-1][:] = 7
+        return arrays[-1]
+
+    tensor = next(iter(tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(read, [], dtype))))
+    arrays[0][1, 2] = 8
+    assert tensor.numpy()[1].tolist() == [7, 7, 8, 7, 7]

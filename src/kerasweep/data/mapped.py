@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+# TensorFlow copies an array whose address is no multiple of it (EIGEN_MAX_ALIGN_BYTES).
+ALIGNMENT = 64
 # Returns uint8 zeros for a name, as `train_images`, and a shape, in memory or mapped from a file.
 Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
 
@@ -13,6 +15,14 @@ Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
 def allocate_in_memory(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Returns an array in memory."""
     return np.zeros(shape, np.uint8)
+
+
+def allocate_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Returns an array without initial values, which TensorFlow takes over without a copy."""
+    count = int(np.prod(shape)) * dtype.itemsize
+    buffer = np.empty(count + ALIGNMENT, np.uint8)
+    first = -buffer.ctypes.data % ALIGNMENT
+    return buffer[first : first + count].view(dtype).reshape(shape)
 
 
 def release(array: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from kerasweep.config.data import AugmentConf, DataConf
 from kerasweep.data.arrays import Arrays
 from kerasweep.data.cache import cache_of
-from kerasweep.data.mapped import release
+from kerasweep.data.mapped import allocate_aligned, release
 from kerasweep.data.scaling import Scaling, fit_scaling
 from kerasweep.data.shipped import find_shipped
 from kerasweep.data.sources import load, source_key
@@ -64,7 +64,9 @@ class Part:
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
         """Returns a copy of the images with these numbers (m,), 0 <= number < n: (m, ...)."""
-        images = np.asarray(self.source[numbers if self.indices is None else self.indices[numbers]])
+        images = allocate_aligned((len(numbers), *self.image_shape), self.source.dtype)
+        chosen = numbers if self.indices is None else self.indices[numbers]
+        np.take(self.source, chosen, axis=0, out=images, mode="clip")  # other modes copy once more
         release(self.source)
         return images
 
