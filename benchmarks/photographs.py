@@ -58,7 +58,8 @@ def run(repeats: int, images: int) -> None:
         "convolution, which takes a large part of the time in later epochs. kerasweep reads its cache, "
         "as it does with more images than fit into an eighth of the free memory. Keras has "
         "`image_dataset_from_directory` with `cache` and `prefetch`. In the first epoch the files are listed "
-        "and decoded, and the network is traced. Memory is resident memory, mapped files among it. × is "
+        "and decoded, and the network is traced. oneDNN is on for all where kerasweep's probe turns it on. "
+        "Memory is resident memory, mapped files among it. × is "
         "kerasweep's speed as a multiple, or Keras's memory. "
         f"`--images 50000` makes 50,000 photographs (8 GB, and 30 GB for Keras's cache).\n\n{table}\n\n"
         f"Repeats: {repeats}; {machine()}.\n",

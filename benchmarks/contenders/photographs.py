@@ -13,12 +13,19 @@ import sys
 import time
 from pathlib import Path
 
+from kerasweep.training.onednn import set_onednn
+from kerasweep.training.runtime import import_tensorflow
+
 BATCH, EPOCHS, SIZE = 64, 4, 224
 
 
 def main():
     contender, folder, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    import tensorflow  # noqa: F401
+    if contender == "program":
+        import_tensorflow()
+    else:
+        set_onednn()
+        import tensorflow  # noqa: F401
 
     images = sum(1 for _ in (folder / "train").glob("*/*.jpg"))
     imported = peak_mb()
