@@ -12,6 +12,9 @@ CLUSTER := tests/test_chaos.py tests/test_storages.py tests/test_tracking_server
 	tests/commands/test_promote_on_server.py tests/serving/test_server.py tests/search/test_database.py \
 	tests/search/test_patient_storage.py tests/workers/test_ray_pool.py tests/workers/test_ray_sweeps.py
 
+# The tests of the extras that `make venv` leaves out, for their size.
+EXTRAS := tests/data/test_hugging_face.py tests/model/test_hub.py
+
 # The tests that start commands, train networks, search at length or simulate thousands of studies.
 SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks.py tests/test_engine.py \
 	tests/test_faults.py tests/test_packaging.py tests/test_scale.py tests/test_sweep_end_to_end.py \
@@ -21,7 +24,7 @@ SLOW := tests/test_bad_input.py tests/test_begun_before.py tests/test_benchmarks
 	tests/report/test_claims.py tests/search/test_poor_trials.py tests/search/test_propose.py \
 	tests/search/test_samplers.py tests/sweep/test_view.py tests/tracking/test_client.py
 
-.PHONY: venv compile sweep test cluster quick ui lint
+.PHONY: venv compile sweep test cluster extras quick ui lint
 
 venv: $(INSTALLED)
 
@@ -54,6 +57,11 @@ test: $(COMPILED)
 
 cluster: $(COMPILED)
 	$(RUN) -m pytest -n 2 --dist worksteal $(CLUSTER)
+
+extras: $(COMPILED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+		--config-settings editable_mode=compat -c constraints.txt -e '.[datasets,hub]'
+	$(RUN) -m pytest $(EXTRAS)
 
 # For work in progress.
 quick: $(COMPILED)

@@ -1,5 +1,9 @@
 """Each rule of model=backbone refuses configurations that break it, with its message."""
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import pytest
 from hydra.errors import ConfigCompositionException
 
@@ -11,8 +15,8 @@ BACKBONE = ("model=backbone", "training.epochs=5")
 SENTENCES = [
     (
         "model.backbone=mobilenet_v3_smal",
-        "model.backbone must name a network of keras.applications in snake case, but got mobilenet_v3_smal. "
-        "Did you mean mobilenet_v3_small or mobilenet_v3_large?",
+        "model.backbone must name a network of keras.applications in snake case, or a preset of KerasHub "
+        "after hub:, but got mobilenet_v3_smal. Did you mean mobilenet_v3_small or mobilenet_v3_large?",
     ),
     (
         "+model.kwargs.pooling=max",
@@ -109,3 +113,25 @@ def test_key_of_another_network_is_refused() -> None:
         ConfigCompositionException, match="The chosen model has no filters. It has architecture, "
     ):
         compose_train(*BACKBONE, "model.filters=[8]")
+
+
+def test_kerashub_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(ConfigError) as caught:
+        check(compose_train(*BACKBONE, "model.backbone=hub:resnet_18_imagenet"))
+    assert str(caught.value) == (
+        "model.backbone=hub:resnet_18_imagenet needs KerasHub, which is not installed. Install it, as in "
+        "pip install 'kerasweep[hub]'."
+    )
+
+
+def test_folder_of_a_preset_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("keras_hub")
+    package.__spec__ = ModuleSpec("keras_hub", None)
+    monkeypatch.setitem(sys.modules, "keras_hub", package)
+    with pytest.raises(ConfigError) as caught:
+        check(compose_train(*BACKBONE, "model.backbone=hub:./absent"))
+    assert str(caught.value) == (
+        "model.backbone must name a preset of KerasHub after hub:, as in hub:resnet_18_imagenet, or its "
+        "folder, but got hub:./absent, which is no folder. Correct the name."
+    )

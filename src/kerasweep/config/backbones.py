@@ -1,6 +1,10 @@
-"""Lists the backbones of keras.applications by their snake-case names."""
+"""Lists the backbones of keras.applications by their snake-case names, and knows those of KerasHub."""
 
 from collections.abc import Mapping
+from pathlib import Path
+
+# Before a preset of KerasHub: its name, a handle as hf://USER/NAME, or a folder.
+HUB = "hub:"
 
 # The least pixels a side. A test compares the table with the installed Keras.
 BACKBONES: Mapping[str, int] = {
@@ -57,3 +61,22 @@ RESERVED = (
     "pooling",
     "weights",
 )
+HUB_RESERVED = ("image_shape", "load_weights", "name", "preset")
+
+
+def least_pixels(backbone: str) -> int:
+    """Returns the least pixels a side; 1 for KerasHub, whose networks say themselves what is too small."""
+    return 1 if backbone.startswith(HUB) else BACKBONES[backbone]
+
+
+def preset_of(backbone: str) -> str:
+    """Returns the preset of a backbone of KerasHub."""
+    return backbone.removeprefix(HUB)
+
+
+def preset_folder(backbone: object) -> Path | None:
+    """Returns the folder of a preset that the user has saved; None for others and for keras.applications."""
+    if not isinstance(backbone, str) or not backbone.startswith(HUB):
+        return None
+    folder = Path(preset_of(backbone)).expanduser()
+    return folder if folder.is_dir() else None

@@ -1,9 +1,19 @@
 """Checks the rules of `model=backbone`, and of the keys that only it reads."""
 
+from importlib.util import find_spec
+
 from omegaconf import DictConfig
 
 from kerasweep.config import model
-from kerasweep.config.backbones import BACKBONES, RESERVED
+from kerasweep.config.backbones import (
+    BACKBONES,
+    HUB,
+    HUB_RESERVED,
+    RESERVED,
+    least_pixels,
+    preset_folder,
+    preset_of,
+)
 from kerasweep.config.bounds import between, one_of
 from kerasweep.config.data import DataConf
 from kerasweep.config.training import TrainingConf
@@ -33,17 +43,35 @@ def check_backbone(cfg: DictConfig) -> None:
 
 
 def _check_constructor(cfg: DictConfig) -> None:
-    if cfg.backbone not in BACKBONES:
+    is_hub = cfg.backbone.startswith(HUB)
+    if is_hub:
+        _check_preset(cfg.backbone)
+    elif cfg.backbone not in BACKBONES:
         known = suggestion(cfg.backbone, BACKBONES, f"It may be {', '.join(BACKBONES)}.")
         raise ConfigError(
-            "model.backbone must name a network of keras.applications in snake case, "
-            f"but got {cfg.backbone}. {known}"
+            "model.backbone must name a network of keras.applications in snake case, or a preset of KerasHub "
+            f"after {HUB}, but got {cfg.backbone}. {known}"
         )
     for name in map(str, cfg.kwargs):
-        if name in RESERVED:
+        if name in (HUB_RESERVED if is_hub else RESERVED):
             raise ConfigError(
                 f"model.kwargs.{name} is set by kerasweep from the keys of model and data. Leave it out."
             )
+
+
+def _check_preset(backbone: str) -> None:
+    if find_spec("keras_hub") is None:
+        raise ConfigError(
+            f"model.backbone={backbone} needs KerasHub, which is not installed. Install it, as in "
+            "pip install 'kerasweep[hub]'."
+        )
+    preset = preset_of(backbone)
+    is_path = "://" not in preset and preset.startswith((".", "~", "/"))
+    if not preset or (is_path and preset_folder(backbone) is None):
+        raise ConfigError(
+            f"model.backbone must name a preset of KerasHub after {HUB}, as in {HUB}resnet_18_imagenet, "
+            f"or its folder, but got {backbone}, which is no folder. Correct the name."
+        )
 
 
 def _check_trainable(trainable: object) -> None:
@@ -65,7 +93,7 @@ def _check_head(cfg: DictConfig) -> None:
 
 
 def _check_image_size(cfg: DictConfig) -> None:
-    least = BACKBONES[cfg.backbone]
+    least = least_pixels(cfg.backbone)
     if cfg.image_size is None or (len(cfg.image_size) == 2 and min(cfg.image_size) >= least):
         return
     raise ConfigError(

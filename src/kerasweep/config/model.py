@@ -66,8 +66,9 @@ class ModelConf(NetworkConf):
 
 @dataclass
 class BackboneConf(NetworkConf):
-    backbone: str = "mobilenet_v3_small"  # one of BACKBONES
-    weights: str | None = "imagenet"  # or a file of weights; None: drawn with training.seed
+    backbone: str = "mobilenet_v3_small"  # one of BACKBONES, or hub: and a preset of KerasHub
+    # imagenet (also for the weights of a preset), or a file; None: drawn with training.seed.
+    weights: str | None = "imagenet"
     trainable: Any = False  # False: frozen; True: all layers; a number: the last layers
     image_size: list[int] | None = None  # [height, width] to which the graph resizes; None: as they are
     # Whether a frozen backbone's outputs are computed once and kept on disk; never with augmentation.

@@ -13,6 +13,7 @@ from kerasweep.config.search import TrackingConf
 from kerasweep.config.target import import_target
 from kerasweep.errors import ConfigError, TrackingError
 from kerasweep.results import State, sign_of
+from kerasweep.serving.hub_layers import import_hub_layers
 from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking.keras_model import download_model, find_model, has_model
 from kerasweep.tracking.reader import find_runs, get_run
@@ -88,7 +89,13 @@ def load_keras(path: Path, name: str, target: str | None = None) -> Any:
     import keras
 
     try:
+        import_hub_layers(path)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            f"The model of {name} has layers of KerasHub, which is not installed. Install it, as in "
+            "pip install 'kerasweep[hub]'."
+        ) from error
     except (ValueError, TypeError, OSError, KeyError, AttributeError, ImportError, RecursionError) as error:
         if (lacking := _CUSTOM.search(str(error))) is not None:
             if target is not None:

@@ -1,4 +1,4 @@
-"""Builds networks of a backbone of keras.applications and a head."""
+"""Builds networks of a backbone of keras.applications, or of KerasHub, and a head."""
 
 import inspect
 import logging
@@ -14,11 +14,13 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from kerasweep.config.backbones import HUB
 from kerasweep.config.model import BackboneConf
 from kerasweep.config.target import plain_arguments
 from kerasweep.errors import ConfigError, first_line
 from kerasweep.file_lock import locked
 from kerasweep.model.head import dense_layers
+from kerasweep.model.hub import build_preset, preset_preprocessing
 from kerasweep.model.parts import Parts
 from kerasweep.model.weights import IMAGENET
 
@@ -44,7 +46,7 @@ def build_with_backbone(
     outputs = _features(model, images, base if begins_untrained else parts.in_inference(base))
     for layer in _head(model, parts, num_classes):
         outputs = layer(outputs)
-    return keras.Model(images, outputs, name=model.backbone)
+    return keras.Model(images, outputs, name=_name(model))
 
 
 def build_extractor(model: BackboneConf, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -61,7 +63,7 @@ def build_extractor(model: BackboneConf, input_shape: tuple[int, int, int]) -> k
 def build_head(model: BackboneConf, parts: Parts, dimension: int, num_classes: int) -> keras.Model:
     """Builds the head alone: features (n, dimension) to probabilities (n, num_classes)."""
     features = keras.Input((dimension,), name="features")
-    return keras.Sequential([features, *_head(model, parts, num_classes)], name=f"{model.backbone}_head")
+    return keras.Sequential([features, *_head(model, parts, num_classes)], name=f"{_name(model)}_head")
 
 
 def join(extractor: keras.Model, head: keras.Model) -> keras.Model:
@@ -91,6 +93,10 @@ def redraw(network: keras.Model, model: BackboneConf, input_shape: tuple[int, in
         variable.assign(value)
 
 
+def _name(model: BackboneConf) -> str:
+    return model.backbone.rpartition("/")[2].replace(":", "_")  # Keras refuses a slash
+
+
 def _head(model: BackboneConf, parts: Parts, num_classes: int) -> list[keras.Layer]:
     dropout = parts.dropout("dropout", model.dropout, 0, "features_dropout")
     return [*dropout, *dense_layers(model, parts, num_classes, convolutions=0, dropouts=1)]
@@ -103,8 +109,11 @@ def _features(model: BackboneConf, images: Any, base: Callable[[Any], Any]) -> A
         pixels = keras.layers.Concatenate(name="grey_to_rgb")([pixels] * RGB)
     if model.image_size is not None:
         pixels = keras.layers.Resizing(*model.image_size, dtype="float32", name="resizing")(pixels)
-    pixels = _preprocessing(model.backbone)(pixels)
-    return keras.layers.GlobalAveragePooling2D(name="global_average")(base(pixels))
+    pixels = _preprocessing(model)(pixels)
+    features = base(pixels)
+    is_map = len(features.shape) == 4
+    average = keras.layers.GlobalAveragePooling2D if is_map else keras.layers.GlobalAveragePooling1D
+    return average(name="global_average")(features)
 
 
 def _constructor(backbone: str) -> Callable[..., keras.Model]:
@@ -113,15 +122,33 @@ def _constructor(backbone: str) -> Callable[..., keras.Model]:
     return cast(Callable[..., keras.Model], getattr(keras.applications, names[wanted]))
 
 
-def _preprocessing(backbone: str) -> Callable[[Any], Any]:
-    """Returns preprocess_input of the constructor's module."""
-    module = sys.modules[_constructor(backbone).__module__]
+def _preprocessing(model: BackboneConf) -> Callable[[Any], Any]:
+    """Returns preprocess_input of the constructor's module, or the scaling of a preset."""
+    if model.backbone.startswith(HUB):
+        return preset_preprocessing(model)
+    module = sys.modules[_constructor(model.backbone).__module__]
     return cast(Callable[[Any], Any], module.preprocess_input)
 
 
 def _build_base(model: BackboneConf, input_shape: tuple[int, int, int]) -> keras.Model:
     height, width = model.image_size or input_shape[:2]
-    arguments = {**plain_arguments(model.kwargs), "input_shape": (height, width, RGB), "include_top": False}
+    if model.backbone.startswith(HUB):
+        base = _build_hub_base(model, (height, width, RGB))
+    else:
+        base = _build_application(model, (height, width, RGB))
+    _set_trainable(base, model.trainable)
+    return base
+
+
+def _build_hub_base(model: BackboneConf, shape: tuple[int, int, int]) -> keras.Model:
+    with locked(weights_lock(), lambda: log.info("another process loads weights: waiting for it")):
+        base = build_preset(model, shape, load_weights=model.weights == IMAGENET)
+    _load_file(base, model)
+    return base
+
+
+def _build_application(model: BackboneConf, shape: tuple[int, int, int]) -> keras.Model:
+    arguments = {**plain_arguments(model.kwargs), "input_shape": shape, "include_top": False}
     constructor = _constructor(model.backbone)
     known = inspect.signature(constructor).parameters
     for name in arguments:
@@ -131,12 +158,9 @@ def _build_base(model: BackboneConf, input_shape: tuple[int, int, int]) -> keras
                 f"It takes {', '.join(known)}."
             )
     if model.weights == IMAGENET:
-        base = _load_imagenet(model, constructor, arguments)
-    else:
-        base = _construct(model, constructor, arguments)
-        if model.weights is not None:
-            _load(base, model, Path(model.weights).expanduser())
-    _set_trainable(base, model.trainable)
+        return _load_imagenet(model, constructor, arguments)
+    base = _construct(model, constructor, arguments)
+    _load_file(base, model)
     return base
 
 
@@ -174,14 +198,16 @@ def weights_lock() -> Path:
     return Path(tempfile.gettempdir()) / f"kerasweep-weights-{os.getuid()}.lock"
 
 
-def _load(base: keras.Model, model: BackboneConf, path: Path) -> None:
-    """Loads all weights. Keras warns of layers that a file may lack; NaN shows those that it does lack."""
+def _load_file(base: keras.Model, model: BackboneConf) -> None:
+    """Loads a file of weights. Keras warns of layers that it may lack; NaN shows those that it does lack."""
+    if model.weights is None or model.weights == IMAGENET:
+        return
     for weight in base.weights:
         weight.assign(keras.ops.full_like(weight, math.nan))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            base.load_weights(path)
+            base.load_weights(Path(model.weights).expanduser())
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise _misfit(base, model, first_line(error)) from error
     missing = [weight.path for weight in base.weights if np.isnan(weight).all()]

@@ -5,7 +5,7 @@ Nothing here imports Keras: a sweep need not build what it refuses.
 
 from typing import Any
 
-from kerasweep.config.backbones import BACKBONES
+from kerasweep.config.backbones import least_pixels
 from kerasweep.config.model import BackboneConf, ModelConf, NormalizationConf
 from kerasweep.errors import ConfigError
 
@@ -78,7 +78,7 @@ def _check_backbone(model: BackboneConf, input_shape: tuple[int, ...]) -> None:
             f"model=backbone reads grey images or RGB, 1 or 3 channels, but the images have {channels}. "
             "Use data with 1 or 3 channels, or another model."
         )
-    least = BACKBONES[model.backbone]
+    least = least_pixels(model.backbone)
     if model.image_size is None and min(height, width) < least:
         raise ConfigError(
             f"model.backbone={model.backbone} needs images of at least {least} pixels a side, but these are "

@@ -7,10 +7,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.backbones import preset_folder
 from kerasweep.config.folders import config_folder
 from kerasweep.config.interpolations import texts_of
 from kerasweep.config.schemas import ROOTS, RUN_GROUPS, SHIP
-from kerasweep.model.weights import is_weights_file, weights_identity
+from kerasweep.model.weights import folder_identity, is_weights_file, weights_identity
 from kerasweep.multirun.composer import EXPERIMENT, Composer, config_path
 from kerasweep.multirun.experiments import experiment_config, experiment_configs
 from kerasweep.space.space import Space
@@ -32,15 +33,16 @@ def settings_digests(base: DictConfig, space: Space, composer: Composer) -> dict
 
     Returns:
         By name: `regularizer` for what a study file sets below a swept group, `regularizer=mine` for the file
-        of a user's own option, `optimizer.learning_rate` for a value by interpolation,
-        `model.weights=FILE` for the content of a backbone's weights, and keys at the top that the user added.
+        of a user's own option, `optimizer.learning_rate` for a value by interpolation, `model.weights=FILE`
+        and `model.backbone=hub:FOLDER` for the content of a backbone's files, and keys at the top that the
+        user added.
     """
     swept = {SHIP, *(axis.name for axis in space.axes)}
     contents = {
         **{axis.name: _below(base, axis.name, swept) for axis in space.axes if axis.is_group},
         **dict(_own_options(space, composer)),
         **{key: value for key, value in _interpolated(base) if key not in {*swept, *PLACES}},
-        **{f"model.weights={path}": weights_identity(path) for path in _weights_files(base, space, composer)},
+        **dict(_backbone_files(base, space, composer)),
         **{str(key): base._get_node(key) for key in base if str(key) not in ROOTS},
     }
     return {name: _digest(content) for name, content in contents.items()}
@@ -62,11 +64,19 @@ def _below(base: DictConfig, group: str, swept: set[str]) -> Any:
     }
 
 
-def _weights_files(base: DictConfig, space: Space, composer: Composer) -> list[str]:
-    swept = [axis.values() or [] for axis in space.axes if axis.name == "model.weights"]
+def _backbone_files(base: DictConfig, space: Space, composer: Composer) -> Iterator[tuple[str, str]]:
     configs = [base, *experiment_configs(space, composer)]
-    named = swept[0] if swept else [OmegaConf.select(cfg, "model.weights") for cfg in configs]
-    return [str(weights) for weights in named if is_weights_file(weights)]
+
+    def values(key: str) -> list[Any]:
+        swept = [list(axis.values() or []) for axis in space.axes if axis.name == key]
+        return swept[0] if swept else [OmegaConf.select(cfg, key) for cfg in configs]
+
+    for weights in values("model.weights"):
+        if is_weights_file(weights):
+            yield f"model.weights={weights}", weights_identity(weights)
+    for backbone in values("model.backbone"):
+        if (folder := preset_folder(backbone)) is not None:
+            yield f"model.backbone={backbone}", folder_identity(folder)
 
 
 def _own_options(space: Space, composer: Composer) -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 # Relative, since the package has another name in a model's folder.
 from . import INPUT
+from .hub_layers import import_hub_layers
 from .pixels import DAMAGE, Conversion, decode, to_pixels
 
 # Pillow also opens formats that start other programs: a server reads only these.
@@ -130,6 +131,7 @@ def _refusal(sentence: str) -> MlflowException:
 
 def _load_pyfunc(path: str) -> ServedModel:
     """Loads the model from its data folder; the name is MLflow's."""
+    import_hub_layers(Path(path, "model.keras"))
     try:
         model = keras.models.load_model(Path(path, "model.keras"), compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError) as error:

@@ -13,6 +13,7 @@ from yaml import YAMLError
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import TrackingError, UnreachableError
 from kerasweep.serving import INPUT
+from kerasweep.serving.hub_layers import PACKAGE
 from kerasweep.serving.pixels import Conversion
 from kerasweep.tracking import keras_flavor
 from kerasweep.tracking.client import import_mlflow, open_client
@@ -55,6 +56,8 @@ def log_keras_model(
 
     mlflow.set_tracking_uri(uri)
 
+    required = [*REQUIRED, *(["keras-hub"] if PACKAGE in model.to_json() else [])]
+
     def log_it() -> None:
         experiment = client.get_run(run_id).info.experiment_id
         # Model.log alone would create it in the active experiment.
@@ -69,7 +72,7 @@ def log_keras_model(
             conversion=conversion,
             signature=keras_flavor.make_signature(model),
             metadata={CLASSES: list(class_names), INPUT: keras_flavor.describe_input(model)},
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
+            pip_requirements=[f"{package}=={version(package)}" for package in required],
         )
 
     with_retries(uri, log_it)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from kerasweep.data.prepare import Prepared
-from kerasweep.model.weights import weights_identity
+from kerasweep.model.weights import backbone_identity
 from kerasweep.training.program_cache import graph_key, structure
 from kerasweep.trial.frozen_backbone import seed_random_backbone
 
@@ -69,7 +69,7 @@ def _begin_built_in(
 
 def weights_in_graph(cfg: DictConfig) -> str | None:
     """Returns the weights to which a program's backbone is reset; random ones are drawn for each network."""
-    return weights_identity(cfg.model.weights) if cfg.model.architecture == "backbone" else None
+    return backbone_identity(cfg.model) if cfg.model.architecture == "backbone" else None
 
 
 def _begin_custom(cfg: DictConfig, prepared: Prepared) -> tuple[str | None, "Program"]:

@@ -4,12 +4,13 @@ from functools import cache
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.backbones import preset_folder
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import named_targets
 from kerasweep.config.target_source import source_digest
 from kerasweep.data.prepare import Prepared
 from kerasweep.errors import ChangedError
-from kerasweep.model.weights import is_weights_file, weights_identity
+from kerasweep.model.weights import backbone_identity, is_weights_file
 from kerasweep.results import TrialRef
 from kerasweep.tracking.tags import BACKBONE_WEIGHTS, TARGETS_TAG
 
@@ -45,16 +46,17 @@ def check_code(cfg: DictConfig, ref: TrialRef) -> None:
 
 
 def code_tags(cfg: DictConfig) -> dict[str, str]:
-    """Returns tags with the digests of the user's targets and of a backbone's file of weights, if any.
+    """Returns tags with the digests of the user's targets and of a backbone's files, if any.
 
     The digest of a target is `unknown` if the module has no source file.
     """
     users = [target for _, target in named_targets(cfg) if target != TrialConf.target]
     text = " ".join(f"{target}={_digest_at_start(target) or 'unknown'}" for target in users)
-    weights = OmegaConf.select(cfg, "model.weights")
+    weights, backbone = (OmegaConf.select(cfg, f"model.{key}") for key in ("weights", "backbone"))
+    has_files = is_weights_file(weights) or preset_folder(backbone) is not None
     return {
         **({TARGETS_TAG: text} if users else {}),
-        **({BACKBONE_WEIGHTS: weights_identity(weights)} if is_weights_file(weights) else {}),
+        **({BACKBONE_WEIGHTS: backbone_identity(cfg.model)} if has_files else {}),
     }
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.data.cache import cache_of
 from kerasweep.data.prepare import Prepared
-from kerasweep.model.weights import weights_identity
+from kerasweep.model.weights import backbone_identity
 
 if TYPE_CHECKING:
     from kerasweep.training.features import FrozenBackbone
@@ -26,10 +26,10 @@ def frozen_backbone(cfg: DictConfig, prepared: Prepared) -> "FrozenBackbone":
     """Returns the backbone whose outputs the network reads; they are computed at the first use."""
     from kerasweep.training.features import FrozenBackbone
 
-    identity = weights_identity(cfg.model.weights)
+    identity = backbone_identity(cfg.model)
     backbone = [
         OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
-        f"seed {cfg.training.seed}" if cfg.model.weights is None else identity,
+        f"seed {cfg.training.seed}, {identity}" if cfg.model.weights is None else identity,
         cfg.training.precision,
         version("keras"),
     ]

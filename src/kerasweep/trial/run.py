@@ -12,7 +12,7 @@ from kerasweep.config.passwords import resolved_text
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
 from kerasweep.errors import RefusedError, TrackingError
 from kerasweep.model.shapes import check_shape
-from kerasweep.model.weights import weights_identity
+from kerasweep.model.weights import backbone_identity
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef, dominates
 from kerasweep.tracking.location import is_within_reach
 from kerasweep.tracking.reader import CONFIG
@@ -67,7 +67,7 @@ def check_images(cfg: DictConfig, prepared: Prepared) -> None:
     if cfg.model.architecture != "custom":
         check_shape(cfg.model, prepared.input_shape)
     if cfg.model.architecture == "backbone":
-        weights_identity(cfg.model.weights)
+        backbone_identity(cfg.model)
 
 
 def warm_up(cfg: DictConfig) -> None:

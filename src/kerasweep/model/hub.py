@@ -1,0 +1,69 @@
+"""Builds backbones of KerasHub from presets, with the preprocessing that a preset names."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from kerasweep.config.backbones import preset_folder, preset_of
+from kerasweep.config.model import BackboneConf
+from kerasweep.config.target import plain_arguments
+from kerasweep.errors import ConfigError, first_line
+from kerasweep.serving.hub_layers import PACKAGE
+
+log = logging.getLogger(__name__)
+
+
+def build_preset(model: BackboneConf, image_shape: tuple[int, int, int], load_weights: bool) -> keras.Model:
+    """Builds the backbone of a preset: preprocessed images (n, height, width, 3) to a feature map or tokens.
+
+    It becomes a plain functional model unless it has layers that Keras lacks: only with these does a saved
+    network need KerasHub.
+
+    Raises:
+        ConfigError: KerasHub cannot build it, or it reads no images.
+    """
+    import keras_hub
+
+    height, width, _ = image_shape
+    arguments = {**plain_arguments(model.kwargs), "image_shape": image_shape}
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(
+            _location(model), load_weights=load_weights, **arguments
+        )
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason, *_ = first_line(error).split(". ")
+        raise ConfigError(
+            f"model.backbone={model.backbone} cannot be built for images of {height}x{width}: "
+            f"{reason}. It must be a preset of an image backbone of KerasHub, model.image_size one of its "
+            "sizes, and model.kwargs arguments of its constructor. Without a network, give the folder that "
+            "its save_to_preset wrote."
+        ) from error
+    shapes = [tensor.shape for tensor in keras.tree.flatten([backbone.input, backbone.output])]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) not in (3, 4):
+        raise ConfigError(
+            f"model.backbone={model.backbone} is a {type(backbone).__name__}, which does not turn images "
+            "into one feature map or one sequence. Choose an image backbone, as in hub:resnet_18_imagenet."
+        )
+    plain = keras.Model(backbone.input, backbone.output, name=backbone.name)
+    # Some layers of KerasHub are saved right only as a part of their backbone.
+    return backbone if PACKAGE in plain.to_json() else plain
+
+
+def preset_preprocessing(model: BackboneConf) -> Callable[[Any], Any]:
+    """Returns the scaling of pixels 0..255 that a preset names; none if it names none."""
+    import keras_hub
+
+    try:
+        converter = keras_hub.layers.ImageConverter.from_preset(_location(model))
+    except FileNotFoundError:
+        log.info("%s names no preprocessing: its backbone gets pixels 0..255", model.backbone)
+        return lambda pixels: pixels
+    scale = 1.0 if converter.scale is None else converter.scale
+    offset = 0.0 if converter.offset is None else converter.offset
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")
+
+
+def _location(model: BackboneConf) -> str:
+    return str(preset_folder(model.backbone) or preset_of(model.backbone))
