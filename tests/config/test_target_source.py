@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kerasweep.config.target_source import source_digest
+from kerasweep.config.target_source import check_keywords, source_digest
+from kerasweep.errors import ConfigError
 
 CODE = "def small(shape, classes, width=4):\n    return width\n"
 
@@ -59,3 +60,36 @@ def test_a_package_that_raises_has_no_digest() -> None:
     Path("raising_package/__init__.py").write_text("raise RuntimeError('no')")
     Path("raising_package/nets.py").write_text(CODE)
     assert source_digest("raising_package.nets:small") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (CODE, "Did you mean width?"),
+        ("def small(shape, classes, *, k=4): pass", "It takes shape, classes, k."),
+    ],
+)
+def test_keyword_that_the_function_lacks_is_refused(code: str, message: str) -> None:
+    Path("nets_of_keywords.py").write_text(code)
+    with pytest.raises(ConfigError) as caught:
+        check_keywords("model.target", "nets_of_keywords:small", ["shape", "widht"])
+    assert str(caught.value) == (
+        f"model.kwargs.widht is no argument of model.target=nets_of_keywords:small. {message}"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        CODE.replace("width=4", "widht=4"),
+        "def small(shape, **kwargs): pass",
+        "@decorated\ndef small(shape): pass",
+        "class small: pass",
+        "from nets import small",
+        "if True:\n    def small(a): pass\nelse:\n    def small(widht): pass",
+        "def small(",
+    ],
+)
+def test_other_functions_are_left_to_their_call(code: str) -> None:
+    Path("nets_of_keywords.py").write_text(code)
+    check_keywords("model.target", "nets_of_keywords:small", ["widht"])

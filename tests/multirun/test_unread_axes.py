@@ -111,6 +111,14 @@ def test_a_module_in_an_archive_is_left_to_python(
             ("trial.target=nets:smal", "model.kernel_size=3,5"),
             "nets has no smal, which 'nets:smal' names. Did you mean small?",
         ),
+        (
+            (*CUSTOM, "model.kwargs.widht=8,16"),
+            "model.kwargs.widht is no argument of model.target=nets:small. Did you mean width?",
+        ),
+        (
+            (*CUSTOM, "+model.kwargs.widht=8", "training.batch_size=8,9"),
+            "model.kwargs.widht is no argument of model.target=nets:small. Did you mean width?",
+        ),
     ],
 )
 def test_a_misspelt_target_is_refused_before_the_first_trial(
