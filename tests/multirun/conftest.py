@@ -8,10 +8,13 @@ import pytest
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from kerasweep.multirun.conduct import conduct
 from kerasweep.multirun.other_sweepers import translate_keys
 from kerasweep.multirun.plan import Plan
 from kerasweep.multirun.question import Question, read_question
 from tests.compositions import compose_multirun, plan_of, train_context
+
+INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
 
 
 @pytest.fixture
@@ -40,6 +43,23 @@ def ask(context: HydraContext) -> Callable[..., Question]:
         return read_question(context, config, list(arguments), translate_keys(sweeper_keys))
 
     return read
+
+
+@pytest.fixture
+def run(
+    folder: Path,
+    context: HydraContext,
+    compose: Callable[[list[str]], DictConfig],
+    copy_database: Callable[[Path], Path],
+) -> Callable[..., float | None]:
+    """Returns a function that runs a sweep of instant trials in this process, and returns its best value."""
+    copy_database(folder)
+
+    def run(*arguments: str) -> float | None:
+        given = [*arguments, *INSTANT]
+        return conduct(context, compose(given), given, {})
+
+    return run
 
 
 @pytest.fixture

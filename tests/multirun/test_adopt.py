@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.study import Study
 
 from kerasweep.config.search import TrackingConf
-from kerasweep.multirun.conduct import conduct
 from kerasweep.multirun.plan import Plan
 from kerasweep.report.reading import read_report
 from kerasweep.search.journal import open_study
@@ -24,17 +22,6 @@ Run = Callable[..., float | None]
 INSTANT = ("trial.target=benchmarks.targets:instant", "hydra/launcher=basic")
 
 pytestmark = pytest.mark.usefixtures("folder")
-
-
-@pytest.fixture
-def run(folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]) -> Run:
-    copy_database(folder)
-
-    def run(*arguments: str) -> float | None:
-        given = [*arguments, *INSTANT]
-        return conduct(context, compose(given), given, {})
-
-    return run
 
 
 def studies(folder: Path) -> dict[str, Study]:

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.study import Study
 
 from kerasweep.config.search import TrackingConf
 from kerasweep.errors import ConfigError
-from kerasweep.multirun.conduct import conduct
 from kerasweep.multirun.learn_from import with_learned_trials
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.journal import open_study
@@ -77,17 +75,6 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture
-def run(folder: Path, context: HydraContext, compose: Compose, copy_database: Callable[[Path], Path]) -> Run:
-    copy_database(folder)
-
-    def run(*arguments: str) -> float | None:
-        given = [*arguments, *INSTANT]
-        return conduct(context, compose(given), given, {})
-
-    return run
-
-
-@pytest.fixture
 def other(run: Run, folder: Path) -> str:
     """Returns the name of a sweep of twelve random trials over the rate and the kernel size."""
     run("study.name=first", RATE, "model.kernel_size=3,5", "sampler=random", "study.trials=12")
@@ -126,6 +113,18 @@ def test_a_sweep_learns_and_keeps_its_own_trials_apart(
     name = name_of(folder, "second")
     tracking = TrackingConf(uri=f"sqlite:///{folder}/mlruns/mlflow.db")
     assert len(find_runs(tracking, {"sweep": name, "kind": "trial"})) == 3
+
+
+def test_a_study_means_its_only_sweep(run: Run, other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    learning = ("study.name=second", RATE, *TPE, "study.learn_from=[first]")
+    run(*learning)
+    assert f"note: the sampler learns from 12 trials of {other}, too\n" in capsys.readouterr().out
+    run("study.name=first", "model.kernel_size=3,5,7", "sampler=random", "study.trials=1")
+    with pytest.raises(ConfigError) as refused:
+        run(*learning)
+    message = str(refused.value)
+    assert message.startswith("study.learn_from names first, a study with 2 sweeps: first-")
+    assert other in message and message.endswith("Name one.")
 
 
 def test_cmaes_needs_ten_complete_trials(run: Run, folder: Path) -> None:

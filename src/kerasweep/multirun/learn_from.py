@@ -1,10 +1,11 @@
 """Reads the sweeps of `study.learn_from`: the sampler sees their trials, and nothing else does."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerasweep.errors import ConfigError, suggestion
+from kerasweep.errors import ConfigError, first_names, suggestion
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.learned_trials import (
     MIN_FOR_CMAES,
@@ -22,6 +23,8 @@ from kerasweep.sweep.adopted_trials import ADOPTED
 from kerasweep.tracking.reader import find_runs
 from kerasweep.tracking.tags import RunKind, objective_text
 
+MAX_NAMED = 5
+
 
 @dataclass(frozen=True)
 class _Lesson:
@@ -37,15 +40,14 @@ def check_learn_from(plan: Plan) -> None:
     Raises:
         ConfigError: A sweep does not exist, has another objective, or has no trial in this space.
     """
-    names = list(plan.base.study.learn_from)
-    if not names:
+    if not plan.base.study.learn_from:
         return
     if plan.question.nuisance.axes:
         raise ConfigError(
             "study.learn_from shows a sampler the trials of other sweeps, but study.nuisance tunes each "
             "combination by its own trials alone. Leave one of them out."
         )
-    for name in names:
+    for name in _names(plan):
         _open(plan, name)
         _check_objective(plan, name)
     known = [trial for lesson in _lessons(plan, plan.space) for trial in lesson.trials]
@@ -68,6 +70,25 @@ def with_learned_trials(plan: Plan, sweep: Sweep) -> Sweep:
     lessons = _lessons(plan, sweep.space, sweep.study)
     learned = tuple(trial for lesson in lessons for trial in lesson.trials)
     return replace(sweep, learned=learned, notes=(*sweep.notes, *(lesson.note for lesson in lessons)))
+
+
+def _names(plan: Plan) -> list[str]:
+    """Returns the names of the sweeps, each once: a study's name means its only sweep.
+
+    Raises:
+        ConfigError: A study has several sweeps.
+    """
+    known = plan.storage.names()
+    names = {name: [name] for name in plan.base.study.learn_from}
+    for name in set(names) - set(known):
+        sweeps = [other for other in known if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}(-\d+)?", other)]
+        if len(sweeps) > 1:
+            among = first_names(sweeps, MAX_NAMED)
+            raise ConfigError(
+                f"study.learn_from names {name}, a study with {len(sweeps)} sweeps: {among}. Name one."
+            )
+        names[name] = sweeps or [name]
+    return list(dict.fromkeys(sweep for sweeps in names.values() for sweep in sweeps))
 
 
 def _open(plan: Plan, name: str) -> Any:
@@ -105,7 +126,7 @@ def _other_objective(plan: Plan, name: str, objective: str) -> ConfigError:
 
 
 def _lessons(plan: Plan, space: Space, study: Any | None = None) -> list[_Lesson]:
-    names = list(dict.fromkeys(plan.base.study.learn_from))
+    names = _names(plan)
     return [_lesson(plan, space, name, names, study) for name in names]
 
 
