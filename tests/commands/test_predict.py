@@ -400,7 +400,7 @@ def test_code_in_the_models_folder_is_not_run(
         module.write_text(f"open({str(tmp_path / 'marker')!r}, 'w').close()\n")
     (line,) = run(f"run_id={run_id}", "images=a.png")
     assert line.startswith("a.png: bright ")
-    assert len(modules) == 3 and not (tmp_path / "marker").exists()
+    assert len(modules) == 4 and not (tmp_path / "marker").exists()
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 2), (4, 6, 4), (None, None, 1), (8,)])
