@@ -48,6 +48,14 @@ def test_a_full_disk_is_one_line_wherever_it_is_met(
     assert capsys.readouterr().err == f"{error}To go on, {advice}, and start the same command.\n"
 
 
+def test_a_path_that_is_too_long_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a" * 300
+    with pytest.raises(SystemExit) as raised:
+        run_command(Path(name).exists)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == f"error: The path {name} is too long. Name a shorter one.\n"
+
+
 def test_another_error_of_the_system_stays_a_traceback() -> None:
     def fail() -> None:
         raise PermissionError(errno.EACCES, "no", "x")

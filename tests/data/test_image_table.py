@@ -164,7 +164,30 @@ TABLES = {
         "TABLE names a.png twice, in rows 1 and 2. Remove one of them: an image that is in two parts makes "
         "scores too good."
     ),
+    "path,label\na.png,cat\nFOLDER/a.png,dog\n": (
+        "TABLE names FOLDER/a.png twice, in rows 1 and 2. Remove one of them: an image that is in two parts "
+        "makes scores too good."
+    ),
     "path,label\n": "TABLE has no rows. It needs one for each image.",
+    "path;label\na.png;cat\nb.png;dog\n": (
+        "The columns of TABLE need commas between them, but have semicolons. Save it with commas, "
+        "or as Parquet."
+    ),
+    "path\tlabel\na.png\tcat, small\n": (
+        "The columns of TABLE need commas between them, but have tabs. Save it with commas, or as Parquet."
+    ),
+    "path,label\na.png,cat,\nb.png,dog,\n": (
+        "TABLE has more cells in its rows than the 2 columns of its header. Name each column, or "
+        "remove commas at the end of the rows."
+    ),
+    "path,label,Split\nant/0.png,ant,train\ncat/0.png,cat,test\n": (
+        "TABLE has no column split, but Split. Set data.split_column=Split to use it, or "
+        "data.split_column=null to divide the images at random."
+    ),
+    f"path,label\n{'a' * 300}.png,cat\n": (
+        f"TABLE names 1 of 1 files that do not exist: {'a' * 300}.png. Paths are relative to the table's "
+        "folder. Correct them, or set data.skip_corrupt=true to train without missing files."
+    ),
     "": (
         "TABLE cannot be read as CSV: No columns to parse from file. Save a table with a header, in UTF-8, "
         "as labels.csv or labels.parquet."
@@ -186,10 +209,26 @@ TABLES = {
 @pytest.mark.parametrize("content", TABLES)
 def test_bad_tables_are_refused(two_classes: Path, content: str) -> None:
     table = two_classes / "labels.csv"
-    table.write_text(content)
+    table.write_text(content.replace("FOLDER", str(two_classes)))
     with pytest.raises(DataError) as error:
         find_table_images(conf(table))
-    assert str(error.value) == TABLES[content].replace("TABLE", str(table))
+    message = TABLES[content].replace("TABLE", str(table)).replace("FOLDER", str(two_classes))
+    assert str(error.value) == message
+
+
+def test_spaces_around_the_names_of_columns_do_not_matter(two_classes: Path, rows: pandas.DataFrame) -> None:
+    rows.columns = pandas.Index(["path ", " label"])
+    rows.to_csv(two_classes / "labels.csv", index=False)
+    assert find_table_images(conf(two_classes / "labels.csv")).class_names == ["ant", "cat"]
+
+
+def test_a_split_of_another_spelling_is_used_or_not_as_the_config_says(
+    two_classes: Path, rows: pandas.DataFrame
+) -> None:
+    rows["SPLIT"] = ["train", "train", "train", "train", "test"] * 2
+    rows.to_csv(two_classes / "labels.csv", index=False)
+    assert find_table_images(conf(two_classes / "labels.csv", split_column="SPLIT")).test is not None
+    assert find_table_images(conf(two_classes / "labels.csv", split_column=None)).test is None
 
 
 def test_a_missing_split_column_that_was_named_is_refused(two_classes: Path, rows: pandas.DataFrame) -> None:

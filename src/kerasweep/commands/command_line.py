@@ -1,5 +1,6 @@
 """Turns errors of a command into one sentence, and checks its overrides before Hydra reads them."""
 
+import errno
 import re
 import signal
 import sys
@@ -55,6 +56,8 @@ def run_command(function: Callable[[], T]) -> T:
     except KerasweepError as error:
         refuse(" ".join(str(error).split("\n")), type(error))
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            refuse(f"The path {error.filename} is too long. Name a shorter one.")
         if error.errno not in DISK_ERRORS:
             raise
         refuse(

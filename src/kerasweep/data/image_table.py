@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
 MAX_EXAMPLES = 3
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def find_table_images(cfg: DataConf) -> ImageFolder:
@@ -33,10 +34,12 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
     paths = _column(rows, table, "image_column", str(cfg.image_column))
     labels = _column(rows, table, "label_column", str(cfg.label_column))
     has_split = cfg.split_column in rows or cfg.split_column not in (None, DataConf.split_column)
+    if not has_split and cfg.split_column is not None:
+        _check_no_other_spelling(rows, table, str(cfg.split_column))
     splits = _column(rows, table, "split_column", str(cfg.split_column)) if has_split else None
     _check_no_twice(paths, table)
     files = [table.parent / path for path in paths]
-    missing = {file: None for file in files if not file.is_file()}
+    missing = {file: None for file in files if not os.path.isfile(file)}
     if missing and (len(missing) == len(files) or not cfg.skip_corrupt):
         raise DataError(
             f"{table} names {len(missing):,} of {len(files):,} files that do not exist: "
@@ -84,9 +87,25 @@ def _read(table: Path) -> "pandas.DataFrame":
             f"{table} cannot be read as {'Parquet' if is_parquet else 'CSV'}: {first_line(error)}. "
             "Save a table with a header, in UTF-8, as labels.csv or labels.parquet."
         ) from error
+    _check_layout(rows, table, is_parquet)
+    return rows.rename(columns=lambda name: str(name).strip())
+
+
+def _check_layout(rows: "pandas.DataFrame", table: Path, is_parquet: bool) -> None:
+    first = str(rows.columns[0]) if len(rows.columns) else ""
+    separator = next((mark for mark in OTHER_SEPARATORS if mark in first), None)
+    if separator is not None and len(rows.columns) == 1 and not is_parquet:
+        raise DataError(
+            f"The columns of {table} need commas between them, but have {OTHER_SEPARATORS[separator]}. "
+            "Save it with commas, or as Parquet."
+        )
     if rows.empty:
         raise DataError(f"{table} has no rows. It needs one for each image.")
-    return rows
+    if not is_parquet and not hasattr(rows.index, "step"):  # pandas took the first cells as names of the rows
+        raise DataError(
+            f"{table} has more cells in its rows than the {len(rows.columns)} columns of its header. "
+            "Name each column, or remove commas at the end of the rows."
+        )
 
 
 def _column(rows: "pandas.DataFrame", table: Path, key: str, name: str) -> list[str]:
@@ -110,6 +129,16 @@ def _column(rows: "pandas.DataFrame", table: Path, key: str, name: str) -> list[
     return texts
 
 
+def _check_no_other_spelling(rows: "pandas.DataFrame", table: Path, name: str) -> None:
+    """Raises DataError for a column such as Split, which would be ignored."""
+    other = next((column for column in rows.columns if column.lower() == name), None)
+    if other is not None:
+        raise DataError(
+            f"{table} has no column {name}, but {other}. Set data.split_column={other} to use it, or "
+            "data.split_column=null to divide the images at random."
+        )
+
+
 def _part(split: str, number: int, table: Path) -> str:
     part = part_of(split)
     if part is None:
@@ -123,12 +152,13 @@ def _part(split: str, number: int, table: Path) -> str:
 def _check_no_twice(paths: list[str], table: Path) -> None:
     first: dict[str, int] = {}
     for number, path in enumerate(map(os.path.normpath, paths), 1):
-        if path in first:
+        file = os.path.join(os.path.abspath(table.parent), path)  # the path itself if it is absolute
+        if file in first:
             raise DataError(
-                f"{table} names {path} twice, in rows {first[path]} and {number}. Remove one of them: "
+                f"{table} names {path} twice, in rows {first[file]} and {number}. Remove one of them: "
                 "an image that is in two parts makes scores too good."
             )
-        first[path] = number
+        first[file] = number
 
 
 def _check_training_has(parts: dict[str, Labelled], names: list[str], table: Path) -> None:
