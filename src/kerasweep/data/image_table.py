@@ -92,6 +92,8 @@ def _read(table: Path) -> "pandas.DataFrame":
 
 
 def _check_layout(rows: "pandas.DataFrame", table: Path, is_parquet: bool) -> None:
+    import pandas
+
     first = str(rows.columns[0]) if len(rows.columns) else ""
     separator = next((mark for mark in OTHER_SEPARATORS if mark in first), None)
     if separator is not None and len(rows.columns) == 1 and not is_parquet:
@@ -101,7 +103,7 @@ def _check_layout(rows: "pandas.DataFrame", table: Path, is_parquet: bool) -> No
         )
     if rows.empty:
         raise DataError(f"{table} has no rows. It needs one for each image.")
-    if not is_parquet and not hasattr(rows.index, "step"):  # pandas took the first cells as names of the rows
+    if not is_parquet and not isinstance(rows.index, pandas.RangeIndex):  # the first cells name the rows
         raise DataError(
             f"{table} has more cells in its rows than the {len(rows.columns)} columns of its header. "
             "Name each column, or remove commas at the end of the rows."
