@@ -21,6 +21,10 @@ def total(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(focal(labels, probabilities))
 
 
+def no_loss(labels: tf.Tensor, probabilities: tf.Tensor) -> None:
+    return None
+
+
 def adagrad(learning_rate: float, start: float = 0.5) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adagrad(learning_rate, initial_accumulator_value=start)
 
@@ -59,6 +63,48 @@ class HalvingAfterwards(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
+
+
+class Logging(keras.callbacks.Callback):
+    """Changes the logs of the second epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, object] | None = None) -> None:
+        assert logs is not None
+        if epoch == 1:
+            self.change(logs)
+
+    def change(self, logs: dict[str, object]) -> None:
+        raise NotImplementedError
+
+
+class LoggingText(Logging):
+    def change(self, logs: dict[str, object]) -> None:
+        logs["stage"] = "warm"
+
+
+class LoggingNothing(Logging):
+    def change(self, logs: dict[str, object]) -> None:
+        logs["stage"] = None
+
+
+class LoggingByNumber(Logging):
+    def change(self, logs: dict[object, object]) -> None:  # type: ignore[override]
+        logs[3] = 1.0
+
+
+class Forgetting(Logging):
+    def change(self, logs: dict[str, object]) -> None:
+        logs.clear()
+
+
+class Scaled(keras.callbacks.Callback):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+
+
+class ScaledLoss(keras.losses.Loss):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
 
 
 class OfBatches(keras.callbacks.Callback):

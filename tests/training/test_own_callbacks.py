@@ -29,12 +29,36 @@ PLACE = "tests.training.own_parts"
             "the graph trains many batches, so it would never be called. Use on_epoch_begin and "
             "on_epoch_end.",
         ),
+        (
+            "Scaled",
+            "is called without arguments: missing a required argument: 'factor'. Give it a default, or name "
+            "a function without arguments that passes it.",
+        ),
     ],
 )
 def test_what_is_no_callback_of_epochs_is_refused(name: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         make_callbacks([f"{PLACE}:{name}"])
     assert str(error.value) == f"training.callbacks={PLACE}:{name} {said}"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("LoggingText", "set logs['stage'] = 'warm' in epoch 2, but logs hold numbers by name."),
+        ("LoggingNothing", "set logs['stage'] = None in epoch 2, but logs hold numbers by name."),
+        ("LoggingByNumber", "set logs[3] = 1.0 in epoch 2, but logs hold numbers by name."),
+        ("Forgetting", "removed loss from the logs of epoch 2. Let it only add numbers."),
+    ],
+)
+def test_logs_that_are_no_numbers_are_refused(
+    name: str, said: str, configured: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    cfg = configured(f"training.callbacks=[{PLACE}:{name}]", "training.epochs=3")
+    network = build_network(cfg, read_data(cfg))
+    with pytest.raises(ConfigError) as error:
+        network.fit(lambda epoch, metrics: False, tmp_path)
+    assert str(error.value).startswith(f"A callback of training.callbacks {said}")
 
 
 def test_a_callback_sets_the_rate_and_adds_to_the_metrics(

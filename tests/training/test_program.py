@@ -349,6 +349,20 @@ def test_a_loss_of_the_whole_batch_is_refused(configured: Configured) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no_loss", "must return one loss an image, of shape (b,), but it returned nothing. End"),
+        ("ScaledLoss", "is called without arguments: missing a required argument: 'factor'. Give"),
+    ],
+)
+def test_what_is_no_loss_is_refused(configured: Configured, name: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        network = network_of(configured(f"training.loss=tests.training.own_parts:{name}"))
+        network.evaluate(network.prepared.validation)
+    assert str(error.value).startswith(f"training.loss=tests.training.own_parts:{name} {said}")
+
+
 def test_the_first_half_adds_its_sums(configured: Configured) -> None:
     """Over several graph calls, with penalties, and with a last batch of one image."""
     cfg = configured("training.batch_size=16", "regularizer=l2", "regularizer.strength=0.01")

@@ -44,6 +44,21 @@ def half():
 
 def number():
     return 3
+
+class LargestValue(keras.Metric):
+    def update_state(self, labels, probabilities, sample_weight=None):
+        self.largest = ops.max(probabilities)
+
+    def result(self):
+        return self.largest
+
+class Nothing(LargestValue):
+    def result(self):
+        return None
+
+class Scaled(keras.Metric):
+    def __init__(self, factor):
+        super().__init__()
 """
 
 
@@ -127,6 +142,12 @@ def test_metrics_of_the_user_are_measured_on_all_images_at_once(
         ("accuracy", "has the name accuracy, which another metric has or which ends in _a or _b."),
         ("half", "has the name part_a, which another metric has or which ends in _a or _b."),
         ("confusion", "must give one number, but its result is"),
+        ("Nothing", "must give one number, but its result is None. Average it, as"),
+        (
+            "Scaled",
+            "is called without arguments: missing a required argument: 'factor'. Give it a default, or name "
+            "a function without arguments that passes it.",
+        ),
     ],
 )
 def test_metric_that_is_none_is_refused(configured: Callable[..., DictConfig], name: str, said: str) -> None:
@@ -136,6 +157,15 @@ def test_metric_that_is_none_is_refused(configured: Callable[..., DictConfig], n
         assert metrics is not None
         metrics.measure(LABELS, PROBABILITIES, None)
     assert str(error.value).startswith(f"training.metrics=own_metrics:{name} {said}")
+
+
+@pytest.mark.usefixtures("own")
+def test_a_metric_without_a_name_has_the_same_one_in_each_trial(
+    configured: Callable[..., DictConfig],
+) -> None:
+    cfg = configured("training.metrics=[own_metrics:LargestValue]")
+    made = [build_epoch_metrics(cfg, CLASSES) for _ in range(3)]
+    assert [list(metrics.measures) for metrics in made if metrics] == [["largest_value"]] * 3
 
 
 @pytest.mark.usefixtures("own")

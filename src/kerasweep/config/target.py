@@ -135,6 +135,21 @@ def import_target(target: str) -> Callable[..., Any]:
     return function
 
 
+def make_without_arguments(key: str, target: str) -> Any:
+    """Calls the function, or the class, that a key names. Raises ConfigError if it needs arguments."""
+    function = import_target(target)
+    try:
+        inspect.signature(function).bind()
+    except ValueError:  # a function of C may have none
+        pass
+    except TypeError as error:
+        raise ConfigError(
+            f"{key}={target} is called without arguments: {error}. Give it a default, or name a function "
+            "without arguments that passes it."
+        ) from error
+    return function()
+
+
 def plain_arguments(kwargs: Any) -> dict[str, Any]:
     """Returns a key such as model.kwargs with plain lists and dicts instead of OmegaConf's."""
     if not kwargs:

@@ -18,6 +18,7 @@ from kerasweep.training.callbacks import (
     current_rate,
 )
 from kerasweep.training.checkpoints import model_pattern, rename_best_model, take_over
+from kerasweep.training.own_callbacks import CheckLogs
 from kerasweep.training.resume import RestoreState, SaveState, find_state
 from kerasweep.training.schedules import Rate, rate_function, reads_rate, unfreeze_factor, unfrozen
 
@@ -87,7 +88,8 @@ def fit(
     modes = _modes(objectives)
     plateau = _plateau(schedule, modes)
     stoppers = _stoppers(training, folder, checkpoint_model or (lambda: model), modes)
-    callbacks = [*own_callbacks, StopOnNonFiniteLoss(), reporter, *plateau, keeper, *stoppers]
+    check = CheckLogs()
+    callbacks = [*own_callbacks, check, StopOnNonFiniteLoss(), reporter, *plateau, keeper, *stoppers]
     state = None
     if training.checkpoint.enabled:
         state = find_state(resume_from, fingerprint, model)
@@ -111,6 +113,7 @@ def fit(
         if rate is None and epoch + 1 == training.unfreeze_at:
             rates = [unfreeze_factor(training, learning_rate) * current for current in rates]
         metrics = run_epoch(epoch, rates)
+        check.measured = metrics.keys()
         # That of the last step: a user's callback may set that of the next epoch before it is recorded.
         callback_list.on_epoch_end(epoch, metrics | {"learning_rate": current_rate(model)})
         if model.stop_training:

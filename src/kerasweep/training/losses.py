@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasweep.config.metrics import is_target
-from kerasweep.config.target import import_target
+from kerasweep.config.target import import_target, make_without_arguments
 from kerasweep.errors import ConfigError
 
 CROSSENTROPY = "crossentropy"
@@ -75,15 +75,19 @@ def _one_hot(function: Losses, smoothing: Smoothing | None) -> Losses:
 
 def _own(target: str) -> Losses:
     named: Any = import_target(target)
-    loss = named() if isinstance(named, type) else named
+    loss = make_without_arguments("training.loss", target) if isinstance(named, type) else named
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
 
     def losses(labels: Any, probabilities: Any) -> Any:
-        values = tf.convert_to_tensor(function(labels, probabilities))
+        values = function(labels, probabilities)
+        expected = f"training.loss={target} must return one loss an image, of shape (b,), but it returned"
+        if values is None:
+            raise ConfigError(f"{expected} nothing. End the function with return.")
+        values = tf.convert_to_tensor(values)
         if values.shape.rank != 1:
             raise ConfigError(
-                f"training.loss={target} must return one loss an image, of shape (b,), but it returned "
-                f"the shape {tuple(values.shape)}. Leave out the mean over the batch: kerasweep takes it."
+                f"{expected} the shape {tuple(values.shape)}. Leave out the mean over the batch: kerasweep "
+                "takes it."
             )
         return values
 

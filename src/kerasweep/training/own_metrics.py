@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasweep.config.target import import_target
+from kerasweep.config.target import make_without_arguments
 from kerasweep.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ def make_metric(
     Raises:
         ConfigError: It makes no metric. The function raises it for a metric that gives more than one number.
     """
-    metric = import_target(target)()
+    metric, second = (make_without_arguments("training.metrics", target) for _ in range(2))
     if not isinstance(metric, keras.Metric):
         raise ConfigError(
             f"training.metrics={target} must return a keras.Metric, but it returned {type(metric).__name__}. "
@@ -39,12 +39,14 @@ def make_metric(
         metric.update_state(targets, probabilities)
         return _number(target, metric.result())
 
-    return str(metric.name), measure
+    # Keras numbers the metrics of a process that have no name of their own: half, half_1, half_2.
+    name = metric.name if metric.name == second.name else second.name.rpartition("_")[0]
+    return str(name), measure
 
 
 def _number(target: str, result: Any) -> float:
     value = np.asarray(result) if not isinstance(result, dict) else np.zeros(len(result) + 1)
-    if value.shape != ():
+    if value.shape != () or value.dtype.kind in "OSU":
         raise ConfigError(
             f"training.metrics={target} must give one number, but its result is {result}. Average it, as "
             "keras.metrics.F1Score does with average='macro'."
