@@ -56,6 +56,19 @@ def test_data_seed_moves_the_split() -> None:
     assert not np.array_equal(first.validation.images, second.validation.images)
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "Class ant has a single image, but a split needs two or more of each."),
+        ({"folds": 3}, "Class ant has 1 of 100 images, but data.folds=3 needs two or more of each class"),
+    ],
+)
+def test_a_class_with_one_image_is_named(keys: dict[str, int], said: str) -> None:
+    arrays = replace(hundred(), train_labels=np.arange(100) // 99, class_names=("bee", "ant"))
+    with pytest.raises(DataError, match=f"^{said}"):
+        prepare(DataConf(source="custom", **keys), arrays)
+
+
 @pytest.mark.parametrize("limit", [None, 60])
 def test_folds_are_a_partition_of_the_same_images(limit: int | None) -> None:
     """Seeds 3 to 7 give the folds of one division, seeds 8 to 12 those of another."""

@@ -28,6 +28,21 @@ def test_classes_are_named_by_number_or_name(given: dict[object, float], expecte
     assert class_weights(given, LABELS, NAMES).tolist() == expected
 
 
+def test_names_that_are_numbers_are_names_alone() -> None:
+    assert class_weights({2: 5, 3: 7}, LABELS, ("1", "2", "3")).tolist() == [1, 5, 7]
+    with pytest.raises(ConfigError) as error:
+        class_weights({0: 1.0}, LABELS, ("1", "2", "3"))
+    assert str(error.value) == (
+        "training.class_weight names the class 0, but the classes are 1, 2, 3. Give one of these."
+    )
+
+
+def test_a_class_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        class_weights({"dog": 2, 1: 3}, LABELS, NAMES)
+    assert str(error.value) == "training.class_weight names the class dog twice, as dog and 1. Name it once."
+
+
 def test_no_weights_are_none() -> None:
     assert class_weights(None, LABELS, NAMES) is None
 

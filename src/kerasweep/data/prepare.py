@@ -151,9 +151,13 @@ def prepare(cfg: DataConf, arrays: Arrays) -> Prepared:
     else:
         labels = np.asarray(arrays.train_labels)[indices]
         split = (
-            stratified_split(labels, cfg.validation_split, seed, "data.limit" if cfg.limit else None)
+            stratified_split(
+                *(labels, cfg.validation_split, seed),
+                limited_by="data.limit" if cfg.limit else None,
+                names=arrays.class_names,
+            )
             if cfg.folds is None
-            else stratified_fold(labels, cfg.folds, fold, seed)
+            else stratified_fold(labels, cfg.folds, fold, seed, arrays.class_names)
         )
         train = _part(arrays.train_images, arrays.train_labels, indices[split.train])
         validation = _part(arrays.train_images, arrays.train_labels, indices[split.validation])

@@ -19,7 +19,13 @@ class Split:
     validation: np.ndarray
 
 
-def stratified_split(labels: np.ndarray, fraction: float, seed: int, limited_by: str | None = None) -> Split:
+def stratified_split(
+    labels: np.ndarray,
+    fraction: float,
+    seed: int,
+    limited_by: str | None = None,
+    names: Sequence[str] | None = None,
+) -> Split:
     """Splits indices so that each class keeps its share.
 
     Args:
@@ -27,6 +33,7 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int, limited_by:
         fraction: The validation part's share, 0 < fraction < 1. Every class has one image or more in each.
         seed: The same seed gives the same split on any machine.
         limited_by: The key that left images out before, if there is one.
+        names: Of all classes, for the message; None for their numbers.
 
     Raises:
         DataError: A class has a single image.
@@ -35,15 +42,17 @@ def stratified_split(labels: np.ndarray, fraction: float, seed: int, limited_by:
     if counts.min() < 2:
         raised = f"leave the class out, or raise {limited_by}" if limited_by else "or leave the class out"
         raise DataError(
-            f"Class {classes[counts.argmin()]} has a single image, but a split needs two or more of each. "
-            f"Add images, {raised}."
+            f"Class {_name(classes[counts.argmin()], names)} has a single image, but a split needs two or "
+            f"more of each. Add images, {raised}."
         )
     validation = np.clip(_apportion(counts * fraction), 1, counts - 1)
     chosen = _draw(labels, classes, validation, seed)
     return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
 
 
-def stratified_fold(labels: np.ndarray, folds: int, fold: int, seed: int) -> Split:
+def stratified_fold(
+    labels: np.ndarray, folds: int, fold: int, seed: int, names: Sequence[str] | None = None
+) -> Split:
     """Divides indices into folds so that each class keeps its share, and returns the split of one of them.
 
     Args:
@@ -51,6 +60,7 @@ def stratified_fold(labels: np.ndarray, folds: int, fold: int, seed: int) -> Spl
         folds: How many, 2 or more. A class has floor or ceil of its images / folds in each.
         fold: The validation part, from 0.
         seed: The same seed gives the same division on any machine.
+        names: Of all classes, for the message; None for their numbers.
 
     Raises:
         DataError: A class has a single image, or there are fewer images than folds.
@@ -58,7 +68,7 @@ def stratified_fold(labels: np.ndarray, folds: int, fold: int, seed: int) -> Spl
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2 or len(labels) < folds:
         raise DataError(
-            f"Class {classes[counts.argmin()]} has {counts.min()} of {len(labels)} images, but "
+            f"Class {_name(classes[counts.argmin()], names)} has {counts.min()} of {len(labels)} images, but "
             f"data.folds={folds} needs two or more of each class, and {folds} in all. Add images, or leave "
             "the class out."
         )
@@ -66,6 +76,10 @@ def stratified_fold(labels: np.ndarray, folds: int, fold: int, seed: int) -> Spl
     order = np.concatenate([generator.permutation(np.flatnonzero(labels == label)) for label in classes])
     chosen = np.sort(order[fold::folds])
     return Split(np.setdiff1d(np.arange(len(labels)), chosen), chosen)
+
+
+def _name(label: int, names: Sequence[str] | None) -> str:
+    return str(label) if names is None else names[label]
 
 
 def stratified_half(labels: np.ndarray, seed: int, draws_odd: bool = True) -> np.ndarray:

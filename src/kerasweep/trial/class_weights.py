@@ -20,7 +20,7 @@ def class_weights(value: Any, labels: np.ndarray, class_names: Sequence[str]) ->
         class_names: Of all classes.
 
     Raises:
-        ConfigError: A class is unknown.
+        ConfigError: A class is unknown, or named twice.
     """
     if value is None:
         return None
@@ -32,18 +32,26 @@ def class_weights(value: Any, labels: np.ndarray, class_names: Sequence[str]) ->
         value = OmegaConf.to_container(value)
     assert isinstance(value, Mapping)
     weights = np.ones(count, np.float32)
+    keys: dict[int, Any] = {}
     for key, factor in value.items():
-        weights[_number(key, class_names)] = factor
+        number = _number(key, class_names)
+        if number in keys:
+            raise ConfigError(
+                f"training.class_weight names the class {class_names[number]} twice, as {keys[number]} and "
+                f"{key}. Name it once."
+            )
+        keys[number], weights[number] = key, factor
     return weights
 
 
 def _number(key: Any, class_names: Sequence[str]) -> int:
     if str(key) in class_names:
         return list(class_names).index(str(key))
-    text = str(key)
-    if text.isdecimal() and int(text) < len(class_names):
+    text, are_numbers = str(key), all(name.isdecimal() for name in class_names)
+    if text.isdecimal() and int(text) < len(class_names) and not are_numbers:
         return int(text)
+    advice = "one of these" if are_numbers else f"numbers from 0 to {len(class_names) - 1}, or names"
     raise ConfigError(
         f"training.class_weight names the class {key}, but the classes are {first_names(class_names, 10)}. "
-        f"Give numbers from 0 to {len(class_names) - 1}, or names."
+        f"Give {advice}."
     )
