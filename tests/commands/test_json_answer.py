@@ -245,6 +245,14 @@ def test_each_end_has_a_type_and_a_message(answer: Answer, code: int, expected: 
     assert as_object(answer, code) == {"error": {"type": kind, "message": message}, "exit_code": code}
 
 
+def test_bytes_that_are_no_utf8_become_escapes() -> None:
+    name, escaped = "caf\udce9", "caf\\udce9"
+    given = as_object(Answer(Outcome("complete", name, (0.5,), {name: 1.0}, reason=name)), 0)["result"]
+    assert (given["run_id"], given["metrics"], given["reason"]) == (escaped, {escaped: 1.0}, escaped)
+    error = as_object(Answer(error=ValueError(name)), 1)["error"]
+    assert error["message"] == escaped
+
+
 def test_a_number_that_is_not_finite_is_null() -> None:
     nan: Callable[..., Outcome] = partial(Outcome, "complete", "67f485f8")
     given = as_object(Answer(nan((float("nan"), 1.0), {"loss": float("inf")})), 0)

@@ -12,6 +12,7 @@ from typing import Any
 from kerasweep.commands.answer import Answer, asked
 from kerasweep.commands.command_line import refuse, stop
 from kerasweep.commands.hydra_errors import hydra_error
+from kerasweep.errors import readable
 
 # Flags of Hydra's with which a command shows something instead of doing its work.
 SHOWS = (
@@ -87,7 +88,8 @@ def as_object(answer: Answer, code: int) -> dict[str, Any]:
         result = plain(answer.result)
         return {"kind": kind_of(type(result)), "exit_code": code, "result": as_json(result)}
     error = answer.error or SystemExit("the command ended without a result; stderr says why")
-    message = "stopped" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split("\n"))
+    text = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+    message = " ".join(readable(text).split("\n"))
     return {"error": {"type": type(error).__name__, "message": message}, "exit_code": code}
 
 
@@ -102,13 +104,18 @@ def plain(result: Any) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """Returns plain data for JSON, which has no NaN and no infinity: they become null."""
+    """Returns plain data for JSON.
+
+    JSON has no NaN and no infinity, which become null, and no bytes that are no UTF-8, which become escapes.
+    """
     if is_dataclass(value):
         return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return {readable(str(key)): as_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [as_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return readable(value)
     return value
