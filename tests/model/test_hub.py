@@ -1,5 +1,6 @@
 """A preset of KerasHub is a backbone as those of Keras: its weights, its preprocessing, its features."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.compositions import compose_train
 from tests.processes import run_script
 
 keras_hub = pytest.importorskip("keras_hub", reason="keras-hub, an extra of kerasweep, is not installed")
+constants = pytest.importorskip("huggingface_hub.constants", reason="a dependency of keras-hub")
 
 SHAPE = (32, 32, 3)
 OFFSET = [0.1, 0.2, 0.3]
@@ -37,7 +39,7 @@ STOCK = StockParts(InitializerConf("glorot_uniform"), RegularizerConf("none"), 0
 
 @pytest.fixture(scope="module")
 def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a folder of presets: vgg with a preprocessing, vit and bert without one."""
+    """Returns a folder of presets: vgg with a preprocessing, the others without one."""
     folder = tmp_path_factory.mktemp("presets")
     keras.utils.set_random_seed(0)
     models = keras_hub.models
@@ -48,6 +50,22 @@ def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models.ViTBackbone(
         image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8
     ).save_to_preset(folder / "vit")
+    models.DeiTBackbone(
+        image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    ).save_to_preset(folder / "deit")
+    models.DINOV2Backbone(
+        image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    ).save_to_preset(folder / "dino")
+    models.ViTDetBackbone(
+        image_shape=SHAPE,
+        patch_size=8,
+        num_layers=1,
+        num_heads=2,
+        hidden_size=8,
+        intermediate_dim=8,
+        global_attention_layer_indices=[0],
+        window_size=2,
+    ).save_to_preset(folder / "vit_det")
     models.BertBackbone(
         vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4
     ).save_to_preset(folder / "bert")
@@ -93,6 +111,15 @@ def test_network_of_its_own_layers_loads_where_kerashub_is_installed(presets: Pa
     done = run_script(tmp_path, "-c", LOAD)
     assert done.code == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), model(pixels(3, *SHAPE)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["deit", "dino"])
+def test_network_is_saved_as_its_backbone(preset: str, presets: Path, tmp_path: Path) -> None:
+    """A layer of DeiT cannot be saved alone, and DINO takes a dictionary."""
+    model = build_with_backbone(conf(presets / preset), STOCK, SHAPE, num_classes=4)
+    model.save(tmp_path / "model.keras")
+    images = pixels(3, *SHAPE)
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), model(images))
 
 
 def test_weights_may_be_random_or_a_file(presets: Path, tmp_path: Path) -> None:
@@ -150,6 +177,26 @@ def test_cached_features_give_the_accuracy_of_the_slow_way(build: Any, tmp_path:
         assert epoch["val_accuracy"] == other["val_accuracy"]
 
 
+def test_preprocessing_that_cannot_be_downloaded_is_not_left_out(
+    presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of Hugging Face has the backbone, but not yet the preprocessing."""
+    repository = tmp_path / "models--user--vgg"
+    snapshot = repository / "snapshots" / "abc"
+    shutil.copytree(presets / "vgg", snapshot, ignore=shutil.ignore_patterns("image_converter.json"))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError) as caught:
+        build_extractor(BackboneConf("backbone", backbone="hub:hf://user/vgg"), SHAPE)
+    assert str(caught.value) == (
+        "The preprocessing of model.backbone=hub:hf://user/vgg cannot be loaded: `image_converter.json` "
+        "doesn't exist in preset directory `hf://user/vgg`. Without a network, give the folder that its "
+        "save_to_preset wrote."
+    )
+
+
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
@@ -157,6 +204,12 @@ def test_cached_features_give_the_accuracy_of_the_slow_way(build: Any, tmp_path:
             "{presets}/bert",
             "model.backbone=hub:{presets}/bert is a BertBackbone, which does not turn images into one "
             "feature map or one sequence. Choose an image backbone, as in hub:resnet_18_imagenet.",
+        ),
+        (
+            "{presets}/vit_det",
+            "The preprocessing of model.backbone=hub:{presets}/vit_det cannot be loaded: Unable to find a "
+            "subclass of ImageConverter that is compatible with ViTDetBackbone found in preset "
+            "'{presets}/vit_det'. Without a network, give the folder that its save_to_preset wrote.",
         ),
         (
             "resnet_18_imagnet",
