@@ -1,5 +1,6 @@
 """A preset of KerasHub is a backbone as those of Keras: its weights, its preprocessing, its features."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kerasweep.errors import ConfigError
 from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze
 from kerasweep.model.parts import StockParts
 from kerasweep.model.weights import backbone_identity
+from kerasweep.trial.frozen_backbone import features_key
 from kerasweep.trial.network import Network, build_network
 from kerasweep.trial.run import read_data
 from tests.compositions import compose_train
@@ -195,6 +197,16 @@ def test_preprocessing_that_cannot_be_downloaded_is_not_left_out(
         "doesn't exist in preset directory `hf://user/vgg`. Without a network, give the folder that its "
         "save_to_preset wrote."
     )
+
+
+def test_features_depend_on_the_preset_and_the_version_of_kerashub(presets: Path) -> None:
+    vgg, vit = (
+        features_key(compose_train("model=backbone", f"model.backbone=hub:{presets}/{preset}"))
+        for preset in ("vgg", "vit")
+    )
+    assert vgg != vit
+    assert json.loads(vgg)[-2:] == [keras.__version__, keras_hub.__version__]
+    assert keras_hub.__version__ not in features_key(compose_train("model=backbone"))
 
 
 @pytest.mark.parametrize(
