@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from kerasweep.config import check
+from kerasweep.config.backbones import hub_packages
 from kerasweep.config.model import BackboneConf, InitializerConf, RegularizerConf
 from kerasweep.errors import ConfigError
 from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze
 from kerasweep.model.parts import StockParts
 from kerasweep.model.weights import backbone_identity
+from kerasweep.training.numerics import read_packages
 from kerasweep.trial.frozen_backbone import features_key
 from kerasweep.trial.network import Network, build_network
+from kerasweep.trial.rerun_verdict import find_changes
 from kerasweep.trial.run import read_data
 from tests.compositions import compose_train
 from tests.processes import run_script
@@ -155,6 +158,16 @@ def test_preset_is_named_by_its_content(presets: Path, tmp_path: Path) -> None:
     assert backbone_identity(cfg) != before
     cfg.backbone = "hub:resnet_18_imagenet"
     assert backbone_identity(cfg) == f"imagenet KerasHub {keras_hub.__version__}"
+
+
+def test_run_records_the_version_of_kerashub() -> None:
+    cfg = compose_train("model=backbone", "model.backbone=hub:resnet_18_imagenet")
+    before = {"packages": read_packages(hub_packages(cfg.model))}
+    assert before["packages"].endswith(f" keras-hub=={keras_hub.__version__}")
+    now = {"packages": before["packages"].replace(keras_hub.__version__, "0.99")}
+    change = f"keras-hub is another version ({keras_hub.__version__} / 0.99)"
+    assert list(find_changes(before, now)) == [change]
+    assert "keras-hub" not in read_packages(hub_packages(compose_train("model=backbone").model))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from kerasweep.config.backbones import HUB
+from kerasweep.config.backbones import hub_packages
 from kerasweep.data.cache import cache_of
 from kerasweep.data.prepare import Prepared
 from kerasweep.model.weights import backbone_identity
@@ -39,12 +39,11 @@ def frozen_backbone(cfg: DictConfig, prepared: Prepared) -> "FrozenBackbone":
 def features_key(cfg: DictConfig) -> str:
     """Returns all that the features of an image depend on, as JSON."""
     identity = backbone_identity(cfg.model)
-    libraries = ["keras", *(["keras-hub"] if cfg.model.backbone.startswith(HUB) else [])]
     backbone = [
         OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
         f"seed {cfg.training.seed}, {identity}" if cfg.model.weights is None else identity,
         cfg.training.precision,
-        *map(version, libraries),
+        *map(version, ("keras", *hub_packages(cfg.model))),
     ]
     return json.dumps(backbone, sort_keys=True)
 
