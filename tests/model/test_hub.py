@@ -222,6 +222,15 @@ def test_features_depend_on_the_preset_and_the_version_of_kerashub(presets: Path
     assert keras_hub.__version__ not in features_key(compose_train("model=backbone"))
 
 
+def test_misspelt_argument_is_refused(presets: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_extractor(conf(presets / "vgg", kwargs={"stackwise_num_filter": [4, 8]}), SHAPE)
+    assert str(caught.value) == (
+        "model.kwargs.stackwise_num_filter is no argument of keras_hub.models.VGGBackbone. It takes "
+        "stackwise_num_repeats, stackwise_num_filters, image_shape."
+    )
+
+
 @pytest.mark.parametrize(
     ("preset", "message"),
     [

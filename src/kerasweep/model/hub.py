@@ -1,5 +1,6 @@
 """Builds backbones of KerasHub from presets, with the preprocessing that a preset names."""
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,7 @@ def build_preset(model: BackboneConf, image_shape: tuple[int, int, int], load_we
             f"{_reason(error)}. It must be a preset of an image backbone of KerasHub, model.image_size one "
             f"of its sizes, and model.kwargs arguments of its constructor. {WITHOUT_NETWORK}"
         ) from error
+    _check_arguments(backbone, model)
     shapes = [tensor.shape for tensor in keras.tree.flatten([backbone.input, backbone.output])]
     if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) not in (3, 4):
         raise ConfigError(
@@ -83,6 +85,18 @@ def _image_converter(preset: str) -> Any:
         if isinstance(error.__cause__, LocalEntryNotFoundError):  # Hugging Face cannot be reached
             raise
         return None
+
+
+def _check_arguments(backbone: keras.Model, model: BackboneConf) -> None:
+    """Refuses what KerasHub would ignore: its constructors take any keyword."""
+    parameters = inspect.signature(type(backbone)).parameters.values()
+    known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    for name in plain_arguments(model.kwargs):
+        if name not in known:
+            raise ConfigError(
+                f"model.kwargs.{name} is no argument of keras_hub.models.{type(backbone).__name__}. "
+                f"It takes {', '.join(known)}."
+            )
 
 
 def _needs_hub(plain: keras.Model) -> bool:
