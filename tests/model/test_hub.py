@@ -1,5 +1,7 @@
 """A preset of KerasHub is a backbone as those of Keras: its weights, its preprocessing, its features."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +10,22 @@ import numpy as np
 import pytest
 
 from kerasweep.config import check
+from kerasweep.config.backbones import hub_packages
 from kerasweep.config.model import BackboneConf, InitializerConf, RegularizerConf
 from kerasweep.errors import ConfigError
 from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze
 from kerasweep.model.parts import StockParts
 from kerasweep.model.weights import backbone_identity
+from kerasweep.training.numerics import read_packages
+from kerasweep.trial.frozen_backbone import features_key
 from kerasweep.trial.network import Network, build_network
+from kerasweep.trial.rerun_verdict import find_changes
 from kerasweep.trial.run import read_data
 from tests.compositions import compose_train
 from tests.processes import run_script
 
 keras_hub = pytest.importorskip("keras_hub", reason="keras-hub, an extra of kerasweep, is not installed")
+constants = pytest.importorskip("huggingface_hub.constants", reason="a dependency of keras-hub")
 
 SHAPE = (32, 32, 3)
 OFFSET = [0.1, 0.2, 0.3]
@@ -37,7 +44,7 @@ STOCK = StockParts(InitializerConf("glorot_uniform"), RegularizerConf("none"), 0
 
 @pytest.fixture(scope="module")
 def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a folder of presets: vgg with a preprocessing, vit and bert without one."""
+    """Returns a folder of presets: vgg with a preprocessing, the others without one."""
     folder = tmp_path_factory.mktemp("presets")
     keras.utils.set_random_seed(0)
     models = keras_hub.models
@@ -48,6 +55,22 @@ def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models.ViTBackbone(
         image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8
     ).save_to_preset(folder / "vit")
+    models.DeiTBackbone(
+        image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    ).save_to_preset(folder / "deit")
+    models.DINOV2Backbone(
+        image_shape=SHAPE, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8
+    ).save_to_preset(folder / "dino")
+    models.ViTDetBackbone(
+        image_shape=SHAPE,
+        patch_size=8,
+        num_layers=1,
+        num_heads=2,
+        hidden_size=8,
+        intermediate_dim=8,
+        global_attention_layer_indices=[0],
+        window_size=2,
+    ).save_to_preset(folder / "vit_det")
     models.BertBackbone(
         vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=4, intermediate_dim=4
     ).save_to_preset(folder / "bert")
@@ -95,6 +118,15 @@ def test_network_of_its_own_layers_loads_where_kerashub_is_installed(presets: Pa
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), model(pixels(3, *SHAPE)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("preset", ["deit", "dino"])
+def test_network_is_saved_as_its_backbone(preset: str, presets: Path, tmp_path: Path) -> None:
+    """A layer of DeiT cannot be saved alone, and DINO takes a dictionary."""
+    model = build_with_backbone(conf(presets / preset), STOCK, SHAPE, num_classes=4)
+    model.save(tmp_path / "model.keras")
+    images = pixels(3, *SHAPE)
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), model(images))
+
+
 def test_weights_may_be_random_or_a_file(presets: Path, tmp_path: Path) -> None:
     given = build_extractor(conf(presets / "vgg"), SHAPE)
     path = tmp_path / "vgg.weights.h5"
@@ -128,6 +160,16 @@ def test_preset_is_named_by_its_content(presets: Path, tmp_path: Path) -> None:
     assert backbone_identity(cfg) == f"imagenet KerasHub {keras_hub.__version__}"
 
 
+def test_run_records_the_version_of_kerashub() -> None:
+    cfg = compose_train("model=backbone", "model.backbone=hub:resnet_18_imagenet")
+    before = {"packages": read_packages(hub_packages(cfg.model))}
+    assert before["packages"].endswith(f" keras-hub=={keras_hub.__version__}")
+    now = {"packages": before["packages"].replace(keras_hub.__version__, "0.99")}
+    change = f"keras-hub is another version ({keras_hub.__version__} / 0.99)"
+    assert list(find_changes(before, now)) == [change]
+    assert "keras-hub" not in read_packages(hub_packages(compose_train("model=backbone").model))
+
+
 @pytest.fixture
 def build(presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -150,6 +192,45 @@ def test_cached_features_give_the_accuracy_of_the_slow_way(build: Any, tmp_path:
         assert epoch["val_accuracy"] == other["val_accuracy"]
 
 
+def test_preprocessing_that_cannot_be_downloaded_is_not_left_out(
+    presets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of Hugging Face has the backbone, but not yet the preprocessing."""
+    repository = tmp_path / "models--user--vgg"
+    snapshot = repository / "snapshots" / "abc"
+    shutil.copytree(presets / "vgg", snapshot, ignore=shutil.ignore_patterns("image_converter.json"))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError) as caught:
+        build_extractor(BackboneConf("backbone", backbone="hub:hf://user/vgg"), SHAPE)
+    assert str(caught.value) == (
+        "The preprocessing of model.backbone=hub:hf://user/vgg cannot be loaded: `image_converter.json` "
+        "doesn't exist in preset directory `hf://user/vgg`. Without a network, give the folder that its "
+        "save_to_preset wrote."
+    )
+
+
+def test_features_depend_on_the_preset_and_the_version_of_kerashub(presets: Path) -> None:
+    vgg, vit = (
+        features_key(compose_train("model=backbone", f"model.backbone=hub:{presets}/{preset}"))
+        for preset in ("vgg", "vit")
+    )
+    assert vgg != vit
+    assert json.loads(vgg)[-2:] == [keras.__version__, keras_hub.__version__]
+    assert keras_hub.__version__ not in features_key(compose_train("model=backbone"))
+
+
+def test_misspelt_argument_is_refused(presets: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_extractor(conf(presets / "vgg", kwargs={"stackwise_num_filter": [4, 8]}), SHAPE)
+    assert str(caught.value) == (
+        "model.kwargs.stackwise_num_filter is no argument of keras_hub.models.VGGBackbone. It takes "
+        "stackwise_num_repeats, stackwise_num_filters, image_shape."
+    )
+
+
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
@@ -157,6 +238,12 @@ def test_cached_features_give_the_accuracy_of_the_slow_way(build: Any, tmp_path:
             "{presets}/bert",
             "model.backbone=hub:{presets}/bert is a BertBackbone, which does not turn images into one "
             "feature map or one sequence. Choose an image backbone, as in hub:resnet_18_imagenet.",
+        ),
+        (
+            "{presets}/vit_det",
+            "The preprocessing of model.backbone=hub:{presets}/vit_det cannot be loaded: Unable to find a "
+            "subclass of ImageConverter that is compatible with ViTDetBackbone found in preset "
+            "'{presets}/vit_det'. Without a network, give the folder that its save_to_preset wrote.",
         ),
         (
             "resnet_18_imagnet",

@@ -201,6 +201,7 @@ def test_steps_are_the_written_numbers() -> None:
         ("3,5", "3, 5"),
         ("null,2000", "null, 2000"),
         ("[16,32],[64]", "[16,32], [64]"),
+        ("hub:a,hub:b", "hub:a, hub:b"),
         ("range(100)", "0 … 99 (100 values)"),
         ("interval(0.1,0.5)", "0.1 … 0.5"),
         ("tag(log,interval(1e-6,1e-2))", "1e-06 … 0.01 (log)"),

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from kerasweep.commands.open_run import OpenRun, open_run
 from kerasweep.commands.refit_plan import RefitPlan, digest_of, plan_refit
 from kerasweep.config import check
+from kerasweep.config.backbones import hub_packages
 from kerasweep.config.passwords import resolved_text, without_password
 from kerasweep.config.target import import_target
 from kerasweep.errors import TrackingError
@@ -147,7 +148,7 @@ def _train_seed(plan: RefitPlan, tracker: Tracker, number: int, name: str) -> Tr
             tracker.set_tags(
                 opened.run_id,
                 {
-                    **read_numerics(),
+                    **read_numerics(hub_packages(cfg.model)),
                     **code_tags(cfg),
                     WEIGHTS_DIGEST: network.weights_digest(),
                     **({RESTORED_EPOCHS: str(restored)} if restored else {}),

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands.recorded_config import OBJECTIVE, Again
 from kerasweep.commands.single import print_epoch, train_in_run
+from kerasweep.config.backbones import hub_packages
 from kerasweep.config.unread_keys import check_command
 from kerasweep.errors import DivergedError
 from kerasweep.handover.recorded_data import check_recorded_digest
@@ -66,7 +67,7 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     say(f"data: {cfg.data.source}, {prepared.describe()}")
     for note in prepared.notes:
         say(f"note: {note}")
-    _say_versions(recorded.tags)
+    _say_versions(recorded.tags, read_packages(hub_packages(cfg.model)))
     tracker = open_tracker(cfg.tracking)
     last_epoch = len(recorded.history["loss"]) if recorded.was_pruned and not again.variation else None
     report = _ending_after(print_epoch(cfg), last_epoch)
@@ -91,9 +92,9 @@ def train_again(again: Again, recorded: RecordedRun, changes: Sequence[str], fol
     return Rerun(new_id, run_id, None if again.variation else verdict.is_equal, verdict.text)
 
 
-def _say_versions(tags: Mapping[str, str]) -> None:
+def _say_versions(tags: Mapping[str, str], installed: str) -> None:
     """Names the command that installs the recorded packages, if others are installed."""
-    pins = different_packages(tags, {"packages": read_packages()})
+    pins = different_packages(tags, {"packages": installed})
     if pins:
         release = tags.get(KERASWEEP, "+")
         named = pins if "+" in release else [*pins, f"kerasweep=={release}"]

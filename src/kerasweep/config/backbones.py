@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+
 # Before a preset of KerasHub: its name, a handle as hf://USER/NAME, or a folder.
 HUB = "hub:"
 
@@ -74,9 +76,19 @@ def preset_of(backbone: str) -> str:
     return backbone.removeprefix(HUB)
 
 
+def is_of_hub(backbone: object) -> bool:
+    """Whether the key model.backbone names a preset of KerasHub."""
+    return isinstance(backbone, str) and backbone.startswith(HUB)
+
+
+def hub_packages(model: DictConfig) -> tuple[str, ...]:
+    """Returns the package that builds a preset of KerasHub; none for other networks of a group `model`."""
+    return ("keras-hub",) if is_of_hub(OmegaConf.select(model, "backbone")) else ()
+
+
 def preset_folder(backbone: object) -> Path | None:
     """Returns the folder of a preset that the user has saved; None for others and for keras.applications."""
-    if not isinstance(backbone, str) or not backbone.startswith(HUB):
+    if not is_of_hub(backbone):
         return None
-    folder = Path(preset_of(backbone)).expanduser()
+    folder = Path(preset_of(str(backbone))).expanduser()
     return folder if folder.is_dir() else None

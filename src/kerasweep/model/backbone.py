@@ -43,7 +43,7 @@ def build_with_backbone(
     base = _build_base(model, input_shape)
     # A backbone without trained weights, all of whose layers train, is trained as any other network.
     begins_untrained = model.weights is None and model.trainable is True
-    outputs = _features(model, images, base if begins_untrained else parts.in_inference(base))
+    outputs = _features(model, images, base, base if begins_untrained else parts.in_inference(base))
     for layer in _head(model, parts, num_classes):
         outputs = layer(outputs)
     return keras.Model(images, outputs, name=_name(model))
@@ -57,7 +57,7 @@ def build_extractor(model: BackboneConf, input_shape: tuple[int, int, int]) -> k
     """
     images = keras.Input(input_shape, name="images")
     base = _build_base(model, input_shape)
-    return keras.Model(images, _features(model, images, base), name="extractor")
+    return keras.Model(images, _features(model, images, base, base), name="extractor")
 
 
 def build_head(model: BackboneConf, parts: Parts, dimension: int, num_classes: int) -> keras.Model:
@@ -102,15 +102,16 @@ def _head(model: BackboneConf, parts: Parts, num_classes: int) -> list[keras.Lay
     return [*dropout, *dense_layers(model, parts, num_classes, convolutions=0, dropouts=1)]
 
 
-def _features(model: BackboneConf, images: Any, base: Callable[[Any], Any]) -> Any:
-    """Applies channels, size, the backbone's own preprocessing, the backbone, and the global average."""
+def _features(model: BackboneConf, images: Any, base: keras.Model, call: Callable[[Any], Any]) -> Any:
+    """Applies channels, size, the backbone's own preprocessing, a call of it, and the global average."""
     pixels = images
     if pixels.shape[-1] == 1:
         pixels = keras.layers.Concatenate(name="grey_to_rgb")([pixels] * RGB)
     if model.image_size is not None:
         pixels = keras.layers.Resizing(*model.image_size, dtype="float32", name="resizing")(pixels)
     pixels = _preprocessing(model)(pixels)
-    features = base(pixels)
+    # DINO of KerasHub takes a dictionary of its images.
+    features = call(keras.tree.map_structure(lambda _: pixels, base.input))
     is_map = len(features.shape) == 4
     average = keras.layers.GlobalAveragePooling2D if is_map else keras.layers.GlobalAveragePooling1D
     return average(name="global_average")(features)

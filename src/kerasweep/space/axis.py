@@ -179,13 +179,16 @@ class Axis:
             text = f"{self.distribution.low:g} … {self.distribution.high:g}"
             text += " (log)" if self.distribution.log else ""
         elif len(finite) > MAX_LISTED:
-            first, last = (self.texts.get(value, str(value)) for value in (finite[0], finite[-1]))
-            text = f"{first} … {last} ({len(finite)} values)"
+            text = f"{self._shown(finite[0])} … {self._shown(finite[-1])} ({len(finite)} values)"
         else:
-            text = ", ".join(self.texts.get(value, str(value)) for value in finite)
+            text = ", ".join(map(self._shown, finite))
         text += f", prior {self.prior}" if self.prior is not None else ""
         when = [f"{key} is {' or '.join(map(str, allowed))}" for key, allowed in self.conditions.items()]
         return f"{text}, when {' and '.join(when)}" if when else text
+
+    def _shown(self, value: Value) -> str:
+        """Returns a value as on the command line, without Hydra's escapes of colons, which need none."""
+        return self.texts.get(value, str(value)).replace("\\:", ":")
 
 
 def _stepped(distribution: FloatDistribution, index: int) -> float:

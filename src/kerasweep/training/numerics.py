@@ -24,14 +24,19 @@ ALL, DEFAULT, NO_GPU, NO_VARIABLES = "all", "default", "none", "none"
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def read_numerics() -> dict[str, str]:
-    """Returns the tags of this process and its machine; call it after TensorFlow has started."""
+def read_numerics(extras: tuple[str, ...] = ()) -> dict[str, str]:
+    """Returns the tags of this process and its machine; call it after TensorFlow has started.
+
+    Args:
+        extras: As in `read_packages`.
+    """
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     return {
         "onednn": os.environ.get(VARIABLE, DEFAULT),
         "threads": os.environ.get(INTRAOP, ALL),
         "environment": shlex.join(f"{name}={value}" for name, value in variables.items()) or NO_VARIABLES,
         **_of_the_machine(),
+        "packages": read_packages(extras),
     }
 
 
@@ -66,9 +71,14 @@ def _set(name: str, value: str | None, is_known: bool) -> None:
         os.environ[name] = value
 
 
-def read_packages() -> str:
-    """Returns the packages that compute as pins for pip, separated by spaces."""
-    return " ".join(f"{name}=={version(name)}" for name in PACKAGES)
+@cache
+def read_packages(extras: tuple[str, ...]) -> str:
+    """Returns the packages that compute as pins for pip, separated by spaces.
+
+    Args:
+        extras: Those beside TensorFlow, Keras and NumPy that this network needs.
+    """
+    return " ".join(f"{name}=={version(name)}" for name in (*PACKAGES, *extras))
 
 
 @cache
@@ -78,7 +88,6 @@ def _of_the_machine() -> dict[str, str]:
         "instructions": _read_instructions(),
         "cores": str(count_cores()),
         "gpu": _describe_gpu(),
-        "packages": read_packages(),
     }
 
 

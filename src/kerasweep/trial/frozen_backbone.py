@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from kerasweep.config.backbones import hub_packages
 from kerasweep.data.cache import cache_of
 from kerasweep.data.prepare import Prepared
 from kerasweep.model.weights import backbone_identity
@@ -26,21 +27,25 @@ def frozen_backbone(cfg: DictConfig, prepared: Prepared) -> "FrozenBackbone":
     """Returns the backbone whose outputs the network reads; they are computed at the first use."""
     from kerasweep.training.features import FrozenBackbone
 
-    identity = backbone_identity(cfg.model)
-    backbone = [
-        OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
-        f"seed {cfg.training.seed}, {identity}" if cfg.model.weights is None else identity,
-        cfg.training.precision,
-        version("keras"),
-    ]
-
     def build() -> Any:
         from kerasweep.model.backbone import build_extractor
 
         seed_random_backbone(cfg)
         return build_extractor(cfg.model, prepared.input_shape)
 
-    return FrozenBackbone(prepared, cache_of(cfg.data), json.dumps(backbone, sort_keys=True), build)
+    return FrozenBackbone(prepared, cache_of(cfg.data), features_key(cfg), build)
+
+
+def features_key(cfg: DictConfig) -> str:
+    """Returns all that the features of an image depend on, as JSON."""
+    identity = backbone_identity(cfg.model)
+    backbone = [
+        OmegaConf.to_container(OmegaConf.masked_copy(cfg.model, ["backbone", "image_size", "kwargs"])),
+        f"seed {cfg.training.seed}, {identity}" if cfg.model.weights is None else identity,
+        cfg.training.precision,
+        *map(version, ("keras", *hub_packages(cfg.model))),
+    ]
+    return json.dumps(backbone, sort_keys=True)
 
 
 def seed_random_backbone(cfg: DictConfig) -> None:

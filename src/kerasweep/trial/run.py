@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config import check
+from kerasweep.config.backbones import hub_packages
 from kerasweep.config.metrics import is_of_epoch, without_halves
 from kerasweep.config.passwords import resolved_text
 from kerasweep.data.prepare import Prepared, check_augment, load_prepared, with_older_halves
@@ -107,7 +108,7 @@ def run_trial(
     restored = {RESTORED_EPOCHS: str(result.restored)} if result.restored else {}
     score = CROSS_FITTED if ref.is_cross_fitted else BEST_EPOCH
     tags = {
-        **read_numerics(),
+        **read_numerics(hub_packages(cfg.model)),
         **ref.source,
         **code_tags(cfg),
         SPLIT: prepared.split,
