@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasweep.config.target import import_target
+from kerasweep.config.target import check_arguments, import_target
 from kerasweep.errors import ConfigError
 
 
@@ -65,3 +65,10 @@ def test_a_class_of_keras_is_checked_without_its_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "None False\n"
+
+
+def test_a_misspelt_keyword_of_an_imported_function_gets_a_suggestion() -> None:
+    def small(shape: int, width: int = 4) -> None: ...
+
+    with pytest.raises(ConfigError, match="It takes .*width: int = 4.*. Did you mean width?"):
+        check_arguments("model.target=nets:small", small, 1, kwargs={"widht": 2}, key="model.kwargs")

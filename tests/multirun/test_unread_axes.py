@@ -119,6 +119,10 @@ def test_a_module_in_an_archive_is_left_to_python(
             (*CUSTOM, "+model.kwargs.widht=8", "training.batch_size=8,9"),
             "model.kwargs.widht is no argument of model.target=nets:small. Did you mean width?",
         ),
+        (
+            ("training.callbacks=[nets:small]", "training.batch_size=8,9"),
+            "training.callbacks=nets:small is called without arguments: missing a required argument: 'shape'",
+        ),
     ],
 )
 def test_a_misspelt_target_is_refused_before_the_first_trial(

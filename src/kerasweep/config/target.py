@@ -138,16 +138,28 @@ def import_target(target: str) -> Callable[..., Any]:
 def make_without_arguments(key: str, target: str) -> Any:
     """Calls the function, or the class, that a key names. Raises ConfigError if it needs arguments."""
     function = import_target(target)
+    signature = _signature_of(function)
+    if signature is not None:
+        bind_nothing(key, target, signature)
+    return function()
+
+
+def bind_nothing(key: str, target: str, signature: inspect.Signature) -> None:
+    """Raises ConfigError if the function that a key names needs arguments."""
     try:
-        inspect.signature(function).bind()
-    except ValueError:  # a function of C may have none
-        pass
+        signature.bind()
     except TypeError as error:
         raise ConfigError(
             f"{key}={target} is called without arguments: {error}. Give it a default, or name a function "
             "without arguments that passes it."
         ) from error
-    return function()
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # a function of C may have none
+        return None
 
 
 def plain_arguments(kwargs: Any) -> dict[str, Any]:
@@ -171,14 +183,21 @@ def check_arguments(
         kwargs: Its keyword arguments.
         key: The key that they come from, such as `model.kwargs`.
     """
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # a function of C may have none
-        return
+    signature = _signature_of(function)
+    if signature is not None:
+        bind_arguments(origin, signature, *positional, kwargs=kwargs, key=key)
+
+
+def bind_arguments(
+    origin: str, signature: inspect.Signature, *positional: Any, kwargs: Mapping[str, Any], key: str
+) -> None:
+    """Does the same for a signature."""
     try:
         signature.bind(*positional, **kwargs)
     except TypeError as error:
+        unknown = [name for name in kwargs if name not in signature.parameters]
+        meant = suggestion(unknown[0], list(signature.parameters)[len(positional) :]) if unknown else ""
         raise ConfigError(
             f"{origin} is called with {key} ({', '.join(kwargs) or 'empty'}), which it does not take: "
-            f"{error}. It takes {signature}."
+            f"{error}. It takes {signature}. {meant}".rstrip()
         ) from error

@@ -13,7 +13,7 @@ from kerasweep.config.target import (
     named_targets,
     targets_in,
 )
-from kerasweep.config.target_source import check_keywords, source_digest
+from kerasweep.config.target_source import check_call, source_digest
 from kerasweep.errors import ConfigError
 from kerasweep.multirun.composer import Composer
 from kerasweep.space.rows import Params
@@ -55,16 +55,16 @@ def digests_by_target(base: DictConfig, space: Space, composer: Composer) -> dic
 
 
 def check_targets(base: DictConfig, space: Space) -> None:
-    """Raises ConfigError for a target without a module or with unknown arguments, which fails every trial."""
+    """Raises ConfigError for a target that cannot be imported or called as named, which fails every trial."""
+    axes = [axis.name for axis in space.axes]
     for key, target in _named(base, space):
         check_target(target)
-        if key in TARGETS and key != "trial.target":
-            kwargs = key.replace("target", "kwargs")
-            axes = [axis.name for axis in space.axes]
-            # Of several targets, each may have axes of its own, under a condition.
-            swept = [] if key in axes else [name for name in axes if name.startswith(f"{kwargs}.")]
-            given = [str(name) for name in OmegaConf.select(base, kwargs) or ()]
-            check_keywords(key, target, [*given, *(name.split(".")[2] for name in swept)])
+        kwargs = key.replace(".target", ".kwargs")
+        swept = [name for name in axes if name.startswith(f"{kwargs}.")]
+        # Of several targets, each may have axes of its own, under a condition.
+        if key != "trial.target" and not (key in axes and swept):
+            given = [str(name) for name in OmegaConf.select(base, kwargs) or ()] if kwargs != key else []
+            check_call(key, target, [*given, *(name.split(".")[2] for name in swept)])
 
 
 def _named(base: DictConfig, space: Space) -> list[tuple[str, str]]:
