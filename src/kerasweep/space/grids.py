@@ -1,7 +1,7 @@
 """Joins the axes of several grids: their union is what a sweep tries (`study.grids`)."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -32,7 +32,7 @@ def axes_of_grids(
 ) -> tuple[list[Axis], list[Axis]]:
     """Returns the axes that any grid names, and the axis that sets them, whose values are the points.
 
-    A point of several grids counts once. A key that a grid does not name keeps its configured value.
+    A configuration of several points counts once. A key that a grid does not name keeps its configured value.
 
     Args:
         grids: The values of each key, as in `study.space`.
@@ -54,8 +54,23 @@ def axes_of_grids(
             raise ConfigError(f"{WHERE} takes at most {MAX_LISTABLE:,} points, but has more. Narrow an axis.")
         for axis in axes:
             members[axis.key] = _union(members[axis.key], axis) if axis.key in members else _listed(axis)
-    joint = [joint_axis(GRIDS, list(members), list(points.values()), {})] if members else []
+    known = {key: fixed(members[key].name) for key in members}
+    groups = {key for key, axis in members.items() if axis.is_group}
+    distinct: dict[str, Params] = {}
+    for point in points.values():
+        distinct.setdefault(row_text(_configuration(point, known, groups)), point)
+    joint = [joint_axis(GRIDS, list(members), list(distinct.values()), {})] if members else []
     return list(members.values()), joint
+
+
+def _configuration(point: Params, configured: Params, groups: Collection[str]) -> Params:
+    """Returns a point with the configured values of the keys that it leaves out, equal for equal trainings.
+
+    Another option of a group may bring other values: then the point is returned as it is.
+    """
+    is_configured = all(point.get(group, configured[group]) == configured[group] for group in groups)
+    values = {**configured, **point} if is_configured else point
+    return {key: float(value) if type(value) is int else value for key, value in values.items()}
 
 
 def _several(entry: Any) -> Any:
