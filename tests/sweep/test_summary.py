@@ -152,6 +152,7 @@ def test_end_without_a_complete_trial_says_where_the_reasons_are(
         "finished: all trials are done",
         "2 failed",
         "No trial is complete: the reasons are in the tag `reason` of each run.",
+        "Failed trials count as tried. After you have removed the cause, study.fresh=true trains them again.",
     ]
 
 

@@ -33,6 +33,9 @@ from kerasweep.tracking.tags import objective_text
 
 MAX_NAMED = 5
 MAX_BEST = 5
+TRY_AGAIN = (
+    "Failed trials count as tried. After you have removed the cause, study.fresh=true trains them again."
+)
 
 
 def print_header(
@@ -105,6 +108,8 @@ def print_end(sweep: Sweep, reason: str) -> None:
     say(tally or "no trial was trained")
     if tally and not best_trials(sweep):
         say("No trial is complete: the reasons are in the tag `reason` of each run.")
+        if all(trial.state is TrialState.FAIL for trial in finished_trials(sweep.study)):
+            say(TRY_AGAIN)
 
 
 def print_best(sweep: Sweep, record: SweepRecord) -> None:
