@@ -56,6 +56,14 @@ class ChangedError(DataError):
     """The data or the code is not what the sweep began with: it ends, and its trials are trained later."""
 
 
+class UnavailableError(ConfigError):
+    """Weights cannot be downloaded now: the sweep ends, and its trials are trained later."""
+
+
+# The errors that all trials of a sweep have in common: the first one ends it, and no trial is lost.
+SHARED_ERRORS = (ChangedError, UnavailableError)
+
+
 class TrainingError(KerasweepError):
     """Training cannot continue, for example because a loss is NaN."""
 

@@ -14,7 +14,7 @@ import pytest
 
 from kerasweep.config.backbones import BACKBONES, RESERVED
 from kerasweep.config.model import BackboneConf, InitializerConf, RegularizerConf
-from kerasweep.errors import ConfigError
+from kerasweep.errors import ConfigError, UnavailableError
 from kerasweep.file_lock import locked
 from kerasweep.model.backbone import base_of, build_extractor, build_with_backbone, unfreeze, weights_lock
 from kerasweep.model.parts import AdjustableParts, Parts, StockParts
@@ -182,7 +182,7 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UnavailableError) as caught:
         network(conf("imagenet", kwargs={"alpha": 0.75}))
     assert str(caught.value).startswith(
         "model.weights=imagenet cannot be loaded for mobilenet: URL fetch failure"
@@ -191,6 +191,12 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
         "Without a network, copy the file of weights here and name it, as in model.weights=FILE; "
         "model.weights=null begins with random weights."
     )
+
+
+def test_weights_that_keras_does_not_have_are_a_fault_of_the_configuration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        network(conf("imagenet", kwargs={"alpha": 0.6}))
+    assert not isinstance(caught.value, UnavailableError)
 
 
 def test_a_process_waits_while_another_downloads_weights(

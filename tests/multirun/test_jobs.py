@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.config.target_source import source_digest
-from kerasweep.errors import ChangedError, DivergedError, TrainingError
+from kerasweep.errors import ChangedError, DivergedError, TrainingError, UnavailableError
 from kerasweep.multirun.jobs import call_target, failed_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
 from kerasweep.tracking.entries import Entry, Metrics
@@ -84,6 +84,7 @@ def test_a_divergence_says_that_the_configuration_is_poor(error: Exception, poor
     ("error", "state"),
     [
         (ChangedError("other data"), State.LOST),
+        (UnavailableError("no network"), State.LOST),
         (OSError(28, "no space left"), State.LOST),
         (OSError(13, "no"), State.FAILED),
     ],

@@ -17,7 +17,7 @@ import numpy as np
 from kerasweep.config.backbones import HUB
 from kerasweep.config.model import BackboneConf
 from kerasweep.config.target import plain_arguments
-from kerasweep.errors import ConfigError, first_line
+from kerasweep.errors import ConfigError, UnavailableError, first_line
 from kerasweep.file_lock import locked
 from kerasweep.model.head import dense_layers
 from kerasweep.model.hub import build_preset, preset_preprocessing
@@ -37,7 +37,8 @@ def build_with_backbone(
     in these: its statistics are those of the trained weights (keras.io/guides/transfer_learning).
 
     Raises:
-        ConfigError: The weights cannot be loaded, or the constructor does not take model.kwargs.
+        ConfigError: The weights do not fit, or the constructor does not take model.kwargs.
+        UnavailableError: The weights cannot be downloaded.
     """
     images = keras.Input(input_shape, name="images")
     base = _build_base(model, input_shape)
@@ -187,7 +188,8 @@ def _load_imagenet(
             with locked(weights_lock(), lambda: log.info("another process loads weights: waiting for it")):
                 return constructor(**arguments, weights=IMAGENET)
     except Exception as error:  # Keras raises a bare Exception if a download fails
-        raise ConfigError(
+        kind = ConfigError if isinstance(error, ValueError) else UnavailableError  # Keras has no such weights
+        raise kind(
             f"model.weights=imagenet cannot be loaded for {model.backbone}: {first_line(error)}. Without "
             "a network, copy the file of weights here and name it, as in model.weights=FILE; "
             "model.weights=null begins with random weights."

@@ -10,7 +10,7 @@ import keras
 from kerasweep.config.backbones import preset_folder, preset_of
 from kerasweep.config.model import BackboneConf
 from kerasweep.config.target import plain_arguments
-from kerasweep.errors import ConfigError, first_line
+from kerasweep.errors import ConfigError, UnavailableError, first_line
 from kerasweep.serving.hub_layers import PACKAGE
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def build_preset(model: BackboneConf, image_shape: tuple[int, int, int], load_we
 
     Raises:
         ConfigError: KerasHub cannot build it, or it reads no images.
+        UnavailableError: Its files cannot be downloaded.
     """
     import keras_hub
 
@@ -37,7 +38,8 @@ def build_preset(model: BackboneConf, image_shape: tuple[int, int, int], load_we
             _location(model), load_weights=load_weights, **arguments
         )
     except ERRORS as error:
-        raise ConfigError(
+        is_of_network = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        raise (UnavailableError if is_of_network else ConfigError)(
             f"model.backbone={model.backbone} cannot be built for images of {height}x{width}: "
             f"{_reason(error)}. It must be a preset of an image backbone of KerasHub, model.image_size one "
             f"of its sizes, and model.kwargs arguments of its constructor. {WITHOUT_NETWORK}"

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from kerasweep.config.interpolations import resolve_values
 from kerasweep.config.search import TrialConf
 from kerasweep.config.target import import_target
-from kerasweep.errors import DISK_ERRORS, ChangedError, DivergedError, TrainingError, disk_advice
+from kerasweep.errors import DISK_ERRORS, SHARED_ERRORS, DivergedError, TrainingError, disk_advice
 from kerasweep.fast_start import collect_rarely
 from kerasweep.multirun.outcome_check import check_outcome
 from kerasweep.results import Outcome, ReportEpoch, State, TrialRef
@@ -166,8 +166,8 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
 
 
 def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
-    """Returns the outcome of a trial that raised. It is lost if the disk is full or the data changed."""
-    reason, state = _reason(error), State.LOST if isinstance(error, ChangedError) else State.FAILED
+    """Returns the outcome of a trial that raised. It is lost if the disk is full or all trials would raise it."""
+    reason, state = _reason(error), State.LOST if isinstance(error, SHARED_ERRORS) else State.FAILED
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         reason, state = CANNOT_WRITE.format(error=error, advice=disk_advice(error)), State.LOST
     lines = traceback.format_exception(error)
@@ -180,6 +180,6 @@ def _reason(error: BaseException) -> str:
         text = str(error)
     except Exception:  # __str__ of a user's class may raise anything
         text = "its text cannot be read"
-    if isinstance(error, ChangedError):  # a sentence for the user
+    if isinstance(error, SHARED_ERRORS):  # a sentence for the user
         return text
     return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]
