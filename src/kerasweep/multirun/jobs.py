@@ -166,7 +166,7 @@ def outcome_of(done: JobReturn, ref: TrialRef) -> Outcome:
 
 
 def failed_outcome(error: BaseException, ref: TrialRef) -> Outcome:
-    """Returns the outcome of a trial that raised. It is lost if the disk is full or all trials would raise it."""
+    """Returns the outcome of a trial that raised: lost if the disk is full or all trials would raise it."""
     reason, state = _reason(error), State.LOST if isinstance(error, SHARED_ERRORS) else State.FAILED
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         reason, state = CANNOT_WRITE.format(error=error, advice=disk_advice(error)), State.LOST
