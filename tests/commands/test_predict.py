@@ -208,6 +208,32 @@ def test_registered_model_is_named_by_its_alias_version_or_newest_version(
     )
 
 
+def test_a_sweep_names_the_model_of_its_winner(
+    recorded: Recorded, run: Callable[..., list[str]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    gray(BRIGHT).save(tmp_path / "a.png")
+    tags = {"study": "shades", "sweep": "shades-2", "objective": "val_accuracy maximize", "dataset": "d"}
+    recorded.record_model("shades", None, {**tags, "kind": "study"})
+    for value, channels in ((0.5, 1), (0.75, 3)):
+        trial = {
+            **tags,
+            "kind": "trial",
+            "trial": str(channels),
+            "swept": "channels",
+            "channels": str(channels),
+        }
+        metrics = {"objective": value, "test_accuracy": value, "test_images": 8.0}
+        recorded.record_model("trial", brightness_model(channels), trial, metrics)
+    lines = run("sweep=shades", "images=[a.png]")
+    assert lines[0].startswith("a.png: bright ") and lines[1] == "  converted: grayscale to RGB"
+    assert run("sweep=shades-2", "images=[a.png]") == lines
+    message = refused(TrackingError, "sweep=shads", "images=[a.png]")
+    assert message == "No run has study=shads. There is study=shades."
+    assert refused(ConfigError, "sweep=shades", "run_id=1", "images=[a.png]") == (
+        "Give one of sweep, run_id and model, but got sweep=shades run_id=1."
+    )
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Writes two dark images, a bright one and a damaged one into a folder and its subfolder."""

@@ -1,6 +1,7 @@
 """Classifies images with a recorded model: python -m src.predict run_id=ID images=[a.png,b.png]
 
 python -m src.predict run_id=ID images=photos csv=out.csv     a folder, one row per image
+python -m src.predict sweep=NAME images=photos                with the winner's model
 """
 
 import atexit
@@ -13,7 +14,7 @@ from typing import Any
 
 import hydra
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from kerasweep.commands.answer import give
 from kerasweep.commands.command_line import (
@@ -65,10 +66,10 @@ def predict(cfg: DictConfig) -> None:
     Raises:
         ConfigError: Images or a run id are missing, or the CSV has no place.
         DataError: A named image cannot be read, or a folder or a pattern has none.
-        TrackingError: The run does not exist, or has no model.
+        TrackingError: The run does not exist, or has no model; or the sweep has no single winner.
     """
-    name = read_model_name(cfg)
     _check(cfg)
+    name = _winner(cfg) if cfg.sweep is not None else read_model_name(cfg)
     files = find_files(cfg.images)
     recorded = read_model(cfg.tracking, name, imports_target=True)
     shape = _input_shape(recorded.model, recorded)
@@ -90,6 +91,22 @@ def predict(cfg: DictConfig) -> None:
     csv = None if cfg.csv is None else str(cfg.csv)
     unreadable = tuple(map(str, files.unreadable))
     give(Predictions(recorded.name, recorded.run.run_id, tuple(classified), csv, unreadable))
+
+
+def _winner(cfg: DictConfig) -> str:
+    """Returns the id of the run with the model of a sweep's winner."""
+    from kerasweep.handover.winner import find_winner
+
+    others = {
+        "run_id": None if OmegaConf.is_missing(cfg, "run_id") else cfg.run_id,
+        "model": cfg.registered_model,
+    }
+    for key, value in others.items():
+        if value is not None:
+            raise ConfigError(
+                f"Give one of sweep, run_id and model, but got sweep={cfg.sweep} {key}={value}."
+            )
+    return find_winner(cfg.tracking, cfg.sweep).run.run_id
 
 
 def _classified(prediction: Prediction, class_names: Sequence[str]) -> ClassifiedImage:

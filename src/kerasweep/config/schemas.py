@@ -75,6 +75,7 @@ ROOTS = tuple(field.name for field in fields(TrainConf))
 @dataclass
 class PredictConf:
     run_id: Any = MISSING
+    sweep: str | None = None  # or the study or the sweep whose winner classifies
     registered_model: str | None = None  # `model=` on the command line: an address in MLflow's registry
     images: Any = field(default_factory=list)  # a file, a folder, a pattern such as photos/*.png, or a list
     csv: str | None = None  # the file for one row per image; None: one line per image on the terminal
