@@ -27,6 +27,15 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return output.err.removeprefix("error: ").rstrip("\n")
 
 
+def test_several_values_are_a_list_in_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        check_overrides(["study=a,b"], "compare", plain=("study",))
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: study=a,b: several values are written as a list here, as in study=[a,b].\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "advice"),
     [

@@ -121,6 +121,15 @@ def test_sweep_is_ranked_by_its_axes(run: Callable[..., list[str]], tmp_path: Pa
     ]
 
 
+def test_several_studies_are_ranked_together(run: Callable[..., list[str]]) -> None:
+    lines = run("study=[filter_size,claimed-1]", "group_by=[kernel_size]")
+    cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in lines if line.startswith("│")]
+    assert [row[0] for row in cells] == ["5", "3"]
+    assert lines[-1] == "written: mlruns/compare-filter_size-claimed-1-by-kernel_size.html"
+    assert not any("the claim" in line for line in lines)
+    assert run("study=[filter_size,filter_size]") == run("study=filter_size")
+
+
 def test_csv_has_the_tuned_values(
     run: Callable[..., list[str]], copy_database: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -250,6 +259,10 @@ def test_runs_that_all_failed_have_no_table(run: Callable[..., list[str]]) -> No
         (["csv=out.html"], "csv and html both name out.html. Name two files"),
         (["csv=same.x", "html=same.x"], "csv and html both name same.x. Name two files"),
         (["runs=[]"], r"runs=\[\] names none. Name ids"),
+        (
+            ["study=[claimed,other]", "runs=[67f485]"],
+            r"study=\[claimed,other\] and runs both choose runs. Leave",
+        ),
     ],
 )
 def test_contradictory_selections_are_refused(

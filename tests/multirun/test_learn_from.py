@@ -119,6 +119,8 @@ def test_a_study_means_its_only_sweep(run: Run, other: str, capsys: pytest.Captu
     learning = ("study.name=second", RATE, *TPE, "study.learn_from=[first]")
     run(*learning)
     assert f"note: the sampler learns from 12 trials of {other}, too\n" in capsys.readouterr().out
+    run(*learning[:-1], "study.trials=3", "study.learn_from=first")  # brackets may be left out
+    assert f"note: the sampler learns from 12 trials of {other}, too\n" in capsys.readouterr().out
     run("study.name=first", "model.kernel_size=3,5,7", "sampler=random", "study.trials=1")
     with pytest.raises(ConfigError) as refused:
         run(*learning)

@@ -157,6 +157,11 @@ def check_overrides(arguments: Sequence[str], command: str, plain: Collection[st
             _check_spelling(override.key_or_group, known | added, has_user_files)
         if _adds(override) and command != "train":
             _check_added(override.key_or_group, known, has_user_files)
+        if override.is_sweep_override() and command != "train":
+            key, _, values = str(override.input_line).partition("=")
+            refuse(
+                f"{override.input_line}: several values are written as a list here, as in {key}=[{values}]."
+            )
         if override.key_or_group in plain or override.is_sweep_override():
             continue
         value = override.value()

@@ -40,9 +40,14 @@ def compare(cfg: DictConfig) -> None:
     runs, where, group_by = _texts(cfg.runs), _texts(cfg.where) or [], _texts(cfg.group_by)
     if runs == []:
         raise ConfigError("runs=[] names none. Name ids, or the first digits of some, as in runs=[67f485f8].")
-    tags = _tags(cfg)
+    studies, tags = list(dict.fromkeys(_texts(cfg.study) or [])), _tags(cfg)
+    names, is_picked = [*studies, *tags.values()], bool(where or runs)
+    if len(studies) > 1:
+        runs = _runs_of(cfg, studies, tags, runs)
+    elif studies:
+        tags = {"study": studies[0], **tags}
     report = read_report(cfg.tracking, tags, group_by, runs, where)
-    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(tags, group_by, bool(where or runs))
+    path = Path(cfg.csv).expanduser() if cfg.csv else _default_path(names, group_by, is_picked)
     page = Path(cfg.html).expanduser() if cfg.html else path.with_suffix(".html")
     if page == path:
         raise ConfigError(
@@ -79,8 +84,19 @@ def _tags(cfg: DictConfig) -> Mapping[str, str]:
         )
     content = OmegaConf.to_container(cfg.tags, resolve=True)
     assert isinstance(content, dict)
-    named = {} if cfg.study is None else {"study": str(cfg.study)}
-    return named | flatten({str(key): value for key, value in content.items()})
+    return flatten({str(key): value for key, value in content.items()})
+
+
+def _runs_of(
+    cfg: DictConfig, studies: Sequence[str], tags: Mapping[str, str], runs: Sequence[str] | None
+) -> list[str]:
+    """Returns the ids of the runs of several studies, which together have no verdict."""
+    from kerasweep.report.selection import select_runs
+
+    if runs is not None:
+        raise ConfigError(f"study=[{','.join(studies)}] and runs both choose runs. Leave one of them out.")
+    chosen = [select_runs(cfg.tracking, {"study": study, **tags}) for study in studies]
+    return [run.run_id for of_study in chosen for run in of_study]
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -91,9 +107,9 @@ def _texts(value: Any) -> list[str] | None:
     return [str(text) for text in texts if text != ""]
 
 
-def _default_path(tags: Mapping[str, str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
+def _default_path(names: Sequence[str], group_by: Sequence[str] | None, is_picked: bool) -> Path:
     """Returns a path that names the selection, so that a part does not replace the page of all runs."""
-    parts = [*tags.values(), *(["picked"] if is_picked else [])]
+    parts = [*names, *(["picked"] if is_picked else [])]
     parts += ["by", *(group_by or ["nothing"])] if group_by is not None else []
     name = "-".join(re.sub(r"[^\w.-]+", "_", part) for part in parts)
     return Path("mlruns") / f"compare-{name or 'all'}.csv"

@@ -134,9 +134,9 @@ class PromoteConf:
 
 @dataclass
 class CompareConf:
-    study: str | None = None
     tags: Any = field(default_factory=open_mapping)
     # A text or a list of texts each.
+    study: Any = None
     runs: Any = None
     where: Any = field(default_factory=list)
     group_by: Any = None

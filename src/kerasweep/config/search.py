@@ -65,7 +65,7 @@ class StudyConf:
     grids: Any = None  # a list of grids, axes by key, whose union is tried: see space/grids.py
     constraints: list[str] = field(default_factory=list)  # see space/constraint.py
     start_with: list[Any] = field(default_factory=list)  # the first trials: values by axis
-    learn_from: list[str] = field(default_factory=list)  # names of sweeps whose trials the sampler sees
+    learn_from: Any = field(default_factory=list)  # a sweep, or a list of some, whose trials the sampler sees
 
 
 @dataclass

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from omegaconf import ListConfig
+
 from kerasweep.errors import ConfigError, first_names, suggestion
 from kerasweep.multirun.plan import Plan
 from kerasweep.search.learned_trials import (
@@ -79,7 +81,8 @@ def _names(plan: Plan) -> list[str]:
         ConfigError: A study has several sweeps.
     """
     known = plan.storage.names()
-    names = {name: [name] for name in plan.base.study.learn_from}
+    given = plan.base.study.learn_from
+    names = {str(name): [str(name)] for name in (given if isinstance(given, ListConfig) else [given])}
     for name in set(names) - set(known):
         sweeps = [other for other in known if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}(-\d+)?", other)]
         if len(sweeps) > 1:
