@@ -122,3 +122,10 @@ def test_an_edit_after_a_process_began_changes_nothing(
         check_code(cfg, TrialRef("run", code={target: str(source_digest(target))}))
     missing = "not_there_of_jobs:train"  # its import tells why
     check_code(OmegaConf.create({"trial": {"target": missing}}), TrialRef("run", code={missing: "0"}))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(MemoryError(), "MemoryError"), (ValueError("no"), "ValueError: no")]
+)
+def test_an_error_without_a_text_is_named(error: Exception, reason: str) -> None:
+    assert failed_outcome(error, TrialRef("run")).reason == reason

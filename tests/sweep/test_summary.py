@@ -295,3 +295,8 @@ def test_end_of_two_objectives_has_no_importance(
 
 def test_trial_that_is_pruned_without_a_reason_has_a_plain_line() -> None:
     assert outcome_text(Outcome("pruned", "run", (0.5,))) == "pruned"
+
+
+def test_a_reason_of_several_lines_is_printed_on_one() -> None:
+    outcome = Outcome("failed", "run", reason="ValueError: no such file\n  second line\n")
+    assert outcome_text(outcome) == "failed: ValueError: no such file second line"

@@ -182,4 +182,5 @@ def _reason(error: BaseException) -> str:
         text = "its text cannot be read"
     if isinstance(error, SHARED_ERRORS):  # a sentence for the user
         return text
-    return f"{type(error).__name__}: {text}"[:MAX_REASON_CHARACTERS]
+    name = type(error).__name__
+    return f"{name}: {text}"[:MAX_REASON_CHARACTERS] if text else name

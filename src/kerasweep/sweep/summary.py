@@ -80,13 +80,14 @@ def print_header(
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """Returns a trial's values, the mean of its seeds, or the reason why it was pruned or failed."""
+    """Returns a trial's values, the mean of its seeds, or on one line why it was pruned or failed."""
     values = " ".join(value_text(value) for value in outcome.values)
     if outcome.seeds:
         values = f"mean of {len(outcome.seeds)} seeds {values}"
     if outcome.state == State.COMPLETE:
         return values
-    reason = f"{outcome.state}: {outcome.reason}" if outcome.reason else str(outcome.state)
+    text = " ".join((outcome.reason or "").split())
+    reason = f"{outcome.state}: {text}" if text else str(outcome.state)
     return f"{reason}, {values}" if outcome.seeds else reason
 
 
