@@ -126,7 +126,7 @@ def test_missing_files_are_skipped_only_when_asked(two_classes: Path, rows: pand
     )
     arrays = load(conf(table, skip_corrupt=True))
     assert len(arrays.train_labels) + len(arrays.test_labels) == 9
-    assert arrays.notes == (f"{table} names 1 missing files: {rows['path'][0]}.",)
+    assert arrays.notes == (f"{table} names 1 missing file: {rows['path'][0]}.",)
 
 
 @pytest.mark.parametrize(("part", "named"), [("test", "test"), ("validation", "val")])

@@ -59,7 +59,8 @@ def find_table_images(cfg: DataConf) -> ImageFolder:
             raise lost_part(part, total, table, "missing", "these rows")
     if "test" not in parts:
         check_splittable([label for _, label in parts["training"]], names, "rows")
-    note = f"{table} names {len(missing):,} missing files: {_some(missing, table)}." if missing else None
+    files_text = "missing file" if len(missing) == 1 else "missing files"
+    note = f"{table} names {len(missing):,} {files_text}: {_some(missing, table)}." if missing else None
     return ImageFolder(
         *(names, parts["training"], parts.get("validation"), parts.get("test")),
         left_out=readable(note) if note else None,
