@@ -60,7 +60,7 @@ def test_data_seed_moves_the_split() -> None:
     ("keys", "said"),
     [
         ({}, "Class ant has a single image, but a split needs two or more of each."),
-        ({"folds": 3}, "Class ant has 1 of 100 images, but data.folds=3 needs two or more of each class"),
+        ({"folds": 3}, "Class ant has a single image, but data.folds=3 needs two or more of each."),
     ],
 )
 def test_a_class_with_one_image_is_named(keys: dict[str, int], said: str) -> None:

@@ -104,8 +104,16 @@ def test_refuses_folds_of_a_single_image() -> None:
     with pytest.raises(DataError) as error:
         stratified_fold(np.array([0, 0, 3, 0]), 3, 0, 0)
     assert str(error.value) == (
-        "Class 3 has 1 of 4 images, but data.folds=3 needs two or more of each class, and 3 in all. Add "
-        "images, or leave the class out."
+        "Class 3 has a single image, but data.folds=3 needs two or more of each. Add images, or leave the "
+        "class out."
+    )
+
+
+def test_refuses_more_folds_than_images() -> None:
+    with pytest.raises(DataError) as error:
+        stratified_fold(np.array([0, 0, 1, 1]), 5, 0, 0)
+    assert str(error.value) == (
+        "data.folds=5 needs 5 images or more, but there are 4. Add images, or lower data.folds."
     )
 
 

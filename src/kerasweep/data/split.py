@@ -66,11 +66,15 @@ def stratified_fold(
         DataError: A class has a single image, or there are fewer images than folds.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2 or len(labels) < folds:
+    if counts.min() < 2:
         raise DataError(
-            f"Class {_name(classes[counts.argmin()], names)} has {counts.min()} of {len(labels)} images, but "
-            f"data.folds={folds} needs two or more of each class, and {folds} in all. Add images, or leave "
-            "the class out."
+            f"Class {_name(classes[counts.argmin()], names)} has a single image, but data.folds={folds} "
+            "needs two or more of each. Add images, or leave the class out."
+        )
+    if len(labels) < folds:
+        raise DataError(
+            f"data.folds={folds} needs {folds} images or more, but there are {len(labels)}. Add images, or "
+            "lower data.folds."
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     order = np.concatenate([generator.permutation(np.flatnonzero(labels == label)) for label in classes])
