@@ -95,3 +95,10 @@ def test_a_conversion_is_saved_beside_a_model_and_older_models_have_the_default(
     assert Conversion.load(tmp_path) == Conversion("stretch", 256)
     Conversion("pad", 16).save(tmp_path)
     assert Conversion.load(tmp_path) == Conversion("pad", 16)
+
+
+@pytest.mark.parametrize(("channels", "words"), [(1, "grayscale"), (3, "RGB")])
+def test_a_lab_image_is_converted_to_either_number_of_channels(channels: int, words: str) -> None:
+    pixels, changes = to_pixels(Image.new("LAB", (2, 2), (255, 128, 128)), channels, None)
+    assert changes == [f"LAB to {words}"]
+    assert pixels.shape == (2, 2, channels) and pixels.min() > 250  # white

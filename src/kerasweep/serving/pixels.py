@@ -123,6 +123,7 @@ def to_pixels(
         changes.append("transparency to white")
     if image.mode != mode:
         changes.append(f"{_NAMES.get(image.mode, image.mode)} to {_NAMES[mode]}")
+        image = image.convert("RGB") if image.mode == "LAB" else image  # Pillow has no way from LAB to L
         image = image.convert(mode)
     if size is not None and image.size != (size[1], size[0]):
         changes.append(f"{image.size[1]}x{image.size[0]} to {size[0]}x{size[1]} pixels")
