@@ -38,8 +38,7 @@ def build_preset(model: BackboneConf, image_shape: tuple[int, int, int], load_we
             _location(model), load_weights=load_weights, **arguments
         )
     except ERRORS as error:
-        is_of_network = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-        raise (UnavailableError if is_of_network else ConfigError)(
+        raise _kind(error)(
             f"model.backbone={model.backbone} cannot be built for images of {height}x{width}: "
             f"{_reason(error)}. It must be a preset of an image backbone of KerasHub, model.image_size one "
             f"of its sizes, and model.kwargs arguments of its constructor. {WITHOUT_NETWORK}"
@@ -61,11 +60,12 @@ def preset_preprocessing(model: BackboneConf) -> Callable[[Any], Any]:
 
     Raises:
         ConfigError: It cannot be loaded, or KerasHub has none for such a backbone.
+        UnavailableError: It cannot be downloaded.
     """
     try:
         converter = _image_converter(_location(model))
     except ERRORS as error:
-        raise ConfigError(
+        raise _kind(error)(
             f"The preprocessing of model.backbone={model.backbone} cannot be loaded: {_reason(error)}. "
             f"{WITHOUT_NETWORK}"
         ) from error
@@ -79,12 +79,11 @@ def preset_preprocessing(model: BackboneConf) -> Callable[[Any], Any]:
 
 def _image_converter(preset: str) -> Any:
     import keras_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         return keras_hub.layers.ImageConverter.from_preset(preset)
     except FileNotFoundError as error:
-        if isinstance(error.__cause__, LocalEntryNotFoundError):  # Hugging Face cannot be reached
+        if _is_of_network(error):
             raise
         return None
 
@@ -104,6 +103,18 @@ def _check_arguments(backbone: keras.Model, model: BackboneConf) -> None:
 def _needs_hub(plain: keras.Model) -> bool:
     of_hub = (type(layer).__module__.startswith(PACKAGE) for layer in plain.layers)
     return any(of_hub) or PACKAGE in plain.to_json()
+
+
+def _kind(error: Exception) -> type[ConfigError]:
+    return UnavailableError if _is_of_network(error) else ConfigError
+
+
+def _is_of_network(error: Exception) -> bool:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if isinstance(error, FileNotFoundError):  # of a preset without such a file, or of an unreachable address
+        return isinstance(error.__cause__, LocalEntryNotFoundError)
+    return isinstance(error, OSError)
 
 
 def _reason(error: Exception) -> str:
